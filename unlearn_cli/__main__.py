@@ -1,0 +1,5 @@
+"""`python -m unlearn_cli`."""
+
+from unlearn_cli.cli import main
+
+main()

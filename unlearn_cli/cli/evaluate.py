@@ -1,0 +1,37 @@
+"""`unlearn evaluate`."""
+
+from __future__ import annotations
+
+import typer
+
+from unlearn_cli.cli.options import command
+from unlearn_cli.config import EvaluateConfig
+from unlearn_cli.console import Reporter
+from unlearn_cli.errors import EXIT_GATE
+
+HELP = """Measure a run folder, or any model, on forget and retain rows.
+
+Data, template and precision come from the run's report unless given. Exit code 3 if a --fail-if expression holds.
+
+[bold]Examples[/]
+
+  unlearn evaluate runs/npo
+
+  unlearn evaluate runs/npo --fail-if 'forget.probability > 0.1' --fail-if 'retain.rouge_l < 0.9'
+
+  unlearn evaluate --model ./model --forget forget.jsonl --retain retain.jsonl --json | jq .scores.forget
+"""
+
+
+def add(app: typer.Typer) -> None:
+    """Add the command."""
+    command(app, "evaluate", EvaluateConfig, _run, help=HELP, positional=("run",))
+
+
+def _run(config: EvaluateConfig, sources: dict[str, str], argv: list[str], reporter: Reporter) -> int:
+    from unlearn_cli.recipes import evaluate  # noqa: PLC0415 - the lazy boundary
+    from unlearn_cli.report import dumps  # noqa: PLC0415
+
+    report, path = evaluate.run(config, sources, argv, reporter)
+    reporter.data(dumps(report) if config.json_output else str(path))
+    return EXIT_GATE if any(gate.failed for gate in report.gates) else 0

@@ -1,0 +1,39 @@
+"""`unlearn forget`."""
+
+from __future__ import annotations
+
+import typer
+
+from unlearn_cli.cli.options import command
+from unlearn_cli.config import ForgetConfig
+from unlearn_cli.console import Reporter
+
+HELP = """Make a model forget rows, and measure it before and after.
+
+Writes a run folder: a LoRA adapter that loads with plain PEFT, report.json, and a model card. Its report's path is
+printed on stdout.
+
+[bold]Examples[/]
+
+  unlearn forget -m meta-llama/Llama-3.2-1B-Instruct -f forget.jsonl -r retain.jsonl --load-in-4bit -o runs/npo
+
+  unlearn forget -m ./model -f forget.csv -r hf:org/name:train --columns question=q,answer=a --method simnpo
+
+  unlearn forget --config runs/npo/report.json --seed 1 -o runs/npo-1
+
+[bold]Row formats[/], known by their keys: question+answer · prompt+completion · messages · text · prompt+chosen+rejected
+"""
+
+
+def add(app: typer.Typer) -> None:
+    """Add the command."""
+    command(app, "forget", ForgetConfig, _run, help=HELP)
+
+
+def _run(config: ForgetConfig, sources: dict[str, str], argv: list[str], reporter: Reporter) -> None:
+    from unlearn_cli.recipes import forget  # noqa: PLC0415 - the lazy boundary
+    from unlearn_cli.report import FILE, dumps  # noqa: PLC0415
+
+    report = forget.run(config, sources, argv, reporter)
+    if report is not None:
+        reporter.data(dumps(report) if config.json_output else f"{report.config['output_dir']}/{FILE}")

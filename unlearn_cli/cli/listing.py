@@ -1,0 +1,41 @@
+"""`unlearn list` and `unlearn show`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from unlearn_cli.cli.options import execute
+from unlearn_cli.config import Options
+
+
+def add(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("list", rich_help_panel="Commands")(list_names)
+    app.command("show", rich_help_panel="Commands")(show)
+
+
+def list_names(
+    kind: Annotated[str, typer.Argument(help="methods, retain-terms or metrics", metavar="KIND")] = "methods",
+) -> None:
+    """List methods, retain terms or metrics, one to a line."""
+
+    def run(_config, _sources, _argv, reporter) -> None:
+        from unlearn_cli.recipes import catalogue  # noqa: PLC0415 - the lazy boundary
+
+        for line in catalogue.lines(kind):
+            reporter.data(line)
+
+    execute(lambda: (Options(), {}), run, debug=False)
+
+
+def show(name: Annotated[str, typer.Argument(help="a method, retain term or metric", metavar="NAME")]) -> None:
+    """Show a method's or metric's formula, parameters, defaults and paper."""
+
+    def run(_config, _sources, _argv, reporter) -> None:
+        from unlearn_cli.recipes import catalogue  # noqa: PLC0415 - the lazy boundary
+
+        reporter.data(catalogue.page(name))
+
+    execute(lambda: (Options(), {}), run, debug=False)

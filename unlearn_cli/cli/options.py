@@ -1,0 +1,142 @@
+"""Settings to command-line options: a field of a settings model is declared once, and a flag is made of it here."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+
+import typer
+from pydantic.fields import FieldInfo
+
+from unlearn_cli.config import Options, default_of, resolve
+from unlearn_cli.console import Reporter
+from unlearn_cli.errors import EXIT_FAILED, EXIT_INTERRUPTED, UnlearnError
+
+Settings = TypeVar("Settings", bound=Options)
+Recipe = Callable[[Any, dict[str, str], list[str], Reporter], int | None]
+
+
+def _flag_type(field: FieldInfo) -> tuple[Any, bool]:
+    """What Typer parses, and whether the flag repeats; pydantic does the real checking."""
+    annotation = field.annotation
+    if get_origin(annotation) in (Union, types.UnionType):
+        options = [a for a in get_args(annotation) if a is not type(None)]
+        annotation = options[0] if len(options) == 1 else str
+    if get_origin(annotation) in (tuple, dict):
+        return list[str] | None, True
+    if get_origin(annotation) is Literal or annotation not in (str, int, float, bool, Path):
+        return str | None, False
+    return annotation | None, False
+
+
+def _shown_default(field: FieldInfo) -> str | bool:
+    value = default_of(field)
+    if value in (None, "", (), {}) or isinstance(value, bool):
+        return False
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _parameter(name: str, field: FieldInfo, positional: tuple[str, ...]) -> inspect.Parameter:
+    extra = field.json_schema_extra or {}
+    help_text = field.description or ""
+    annotation, _ = _flag_type(field)
+    if name in positional:
+        declared = typer.Argument(help=help_text, metavar=extra.get("metavar"), show_default=False)
+    else:
+        flag = extra.get("flag", "--" + name.replace("_", "-"))
+        choices = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+        spelled = [f"{flag}/--no-{flag[2:]}"] if annotation == bool | None and not extra.get("runtime") else [flag]
+        declared = typer.Option(
+            *([extra["short"]] if "short" in extra else []),
+            *spelled,
+            help=help_text,
+            metavar=extra.get("metavar") or ("|".join(choices) or None),
+            show_default=_shown_default(field),
+            rich_help_panel=extra.get("panel"),
+        )
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[annotation, declared]
+    )
+
+
+def command(
+    app: typer.Typer, name: str, model: type[Settings], run: Recipe, *, help: str, positional: tuple[str, ...] = ()  # noqa: A002
+) -> None:
+    """Add a command whose options are the fields of `model` and whose body is `run(settings, sources, argv, reporter)`."""
+
+    def body(config_file: Path | None = None, debug: bool = False, **flags: Any) -> None:
+        execute(lambda: resolve(model, _given(flags), config_file), run, debug=debug)
+
+    config = inspect.Parameter(
+        "config_file",
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[
+            Path | None,
+            typer.Option("-c", "--config", help="YAML or JSON, or a report.json to run again", rich_help_panel="Output"),
+        ],
+    )
+    debug = inspect.Parameter(
+        "debug",
+        inspect.Parameter.KEYWORD_ONLY,
+        default=False,
+        annotation=Annotated[bool, typer.Option("--debug", help="show tracebacks", rich_help_panel="Output")],
+    )
+    fields = [_parameter(field, info, positional) for field, info in model.model_fields.items()]
+    fields.sort(key=lambda p: _PANELS.index((model.model_fields[p.name].json_schema_extra or {}).get("panel", "Output")))
+    body.__signature__ = inspect.Signature([*fields, config, debug])  # type: ignore[attr-defined]
+    app.command(name, help=help, rich_help_panel="Commands")(body)
+
+
+_PANELS = ["Model", "Data", "Method", "Training", "LoRA", "Measuring", "Output"]
+
+
+def _given(flags: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in flags.items() if value is not None and value != []}
+
+
+def execute(settings: Callable[[], tuple[Settings, dict[str, str]]], run: Recipe, *, debug: bool) -> None:
+    """Resolve settings, run a recipe, and turn what it raises into an exit code and words on stderr."""
+    reporter = Reporter()
+    try:
+        config, sources = settings()
+        reporter = Reporter(quiet=getattr(config, "quiet", False))
+        if getattr(config, "offline", False):
+            os.environ["HF_HUB_OFFLINE"] = "1"
+        code = run(config, sources, sys.argv[1:], reporter)
+    except UnlearnError as error:
+        if debug:
+            raise
+        reporter.error(error)
+        raise typer.Exit(error.exit_code) from None
+    except KeyboardInterrupt:
+        reporter.error(UnlearnError("interrupted"))
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    except Exception as error:
+        if debug:
+            raise
+        code = getattr(error, "exit_code", None)  # an interruption that a recipe has dealt with
+        if code is None:
+            known = _out_of_memory(error) or UnlearnError(
+                f"{type(error).__name__}: {error}", "this is a bug: --debug shows where; please report it with `unlearn env`"
+            )
+            reporter.error(known)
+            raise typer.Exit(EXIT_FAILED) from None
+        reporter.error(UnlearnError(str(error)))
+        raise typer.Exit(code) from None
+    raise typer.Exit(code or 0)
+
+
+def _out_of_memory(error: Exception) -> UnlearnError | None:
+    if type(error).__name__ not in ("OutOfMemoryError", "MemoryError") and "not enough memory" not in str(error):
+        return None
+    return UnlearnError(
+        f"out of memory: {str(error).splitlines()[0] if str(error) else ''}".rstrip(": "),
+        "cheapest first: --batch-size 1 --gradient-accumulation-steps 8, a shorter --max-length, --load-in-4bit; "
+        "--dry-run shows an estimate",
+    )

@@ -1,0 +1,46 @@
+"""`unlearn report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unlearn_cli.cli.options import execute
+from unlearn_cli.config import Options
+
+
+def add(app: typer.Typer) -> None:
+    """Add the commands."""
+    group = typer.Typer(help="The report's schema, and reports as tables.", no_args_is_help=True)
+    group.command("schema")(schema)
+    group.command("show")(show)
+    app.add_typer(group, name="report", rich_help_panel="Commands")
+
+
+def schema() -> None:
+    """Print the JSON Schema of report.json."""
+
+    def run(_config, _sources, _argv, reporter) -> None:
+        import json  # noqa: PLC0415
+
+        from unlearn_cli.report import RunReport  # noqa: PLC0415 - the lazy boundary
+
+        reporter.data(json.dumps(RunReport.model_json_schema(), indent=2))
+
+    execute(lambda: (Options(), {}), run, debug=False)
+
+
+def show(run_folder: Annotated[Path, typer.Argument(help="run folder or report.json", metavar="RUN")]) -> None:
+    """Print a run's scores as a table."""
+
+    def run(_config, _sources, _argv, reporter) -> None:
+        from unlearn_cli.rendering.tables import scores_table  # noqa: PLC0415 - the lazy boundary
+        from unlearn_cli.report import read_report  # noqa: PLC0415
+
+        report = read_report(run_folder)
+        reporter.say(f"{report.command} {report.config.get('method', '')}: {report.status}")
+        reporter.show(scores_table(report))
+
+    execute(lambda: (Options(), {}), run, debug=False)

@@ -1,0 +1,246 @@
+"""Settings of every command. A field is the flag, the key in a config file, the entry in the report and the schema.
+
+Values come, later ones winning, from the defaults here, a config file, `UNLEARN_*` environment variables and flags;
+`resolve` remembers which. Fields that are None are filled by the method or the model, and their origin says so.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticUndefined
+
+from unlearn_cli.errors import UnlearnError
+from unlearn_cli.registry import unknown
+
+Settings = TypeVar("Settings", bound="Options")
+
+
+def option(default: Any, help: str, panel: str, **extra: Any) -> Any:  # noqa: A002 - the word every reader expects
+    """One option: its default, help text and the panel of `--help` it stands in.
+
+    `short` is a one-letter flag, `metavar` what its value is called, `runtime=True` marks options that do not change
+    the result and are left out when configurations are compared. Everything else goes to pydantic (bounds).
+    """
+    cli = {key: extra.pop(key) for key in ("short", "metavar", "runtime", "flag") if key in extra}
+    return Field(default, description=help, json_schema_extra={"panel": panel, **cli}, **extra)
+
+
+def _listed(value: Any) -> Any:
+    if isinstance(value, str):
+        value = [value]
+    if isinstance(value, (list, tuple)):
+        return [part.strip() for item in value for part in (item.split(",") if isinstance(item, str) else [item])]
+    return value
+
+
+def _pairs(value: Any) -> Any:
+    """`a=1,b=2`, or a list of such, to a dict; a dict passes."""
+    if isinstance(value, Mapping) or value is None:
+        return value
+    made = {}
+    for part in _listed(value):
+        key, equals, text = part.partition("=")
+        if not equals or not key:
+            raise ValueError(f"'{part}' is not name=value")
+        made[key.strip().replace("-", "_")] = yaml.safe_load(text) if text else ""
+    return made
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+Expressions = Annotated[tuple[str, ...], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
+Pairs = Annotated[dict[str, Any], BeforeValidator(_pairs)]
+
+
+class Options(BaseModel):
+    """A group of options: immutable, and no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=False)
+
+
+class ModelOptions(Options):
+    """Which model, and how it is loaded."""
+
+    model: str = option("", "folder, Hub id, or adapter folder on its base", "Model", short="-m", metavar="MODEL")
+    revision: str | None = option(None, "branch, tag or commit of a Hub id", "Model")
+    load_in_4bit: bool = option(False, "NF4 with double quantization", "Model")
+    load_in_8bit: bool = option(False, "LLM.int8()", "Model")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = option("auto", "auto: the checkpoint's, if the device can", "Model")
+    device: str = option("auto", "auto (cuda, mps, cpu), or one device such as cuda:1", "Model")
+    attn_implementation: str = option("sdpa", "anything but sdpa pads rows instead of packing them", "Model")
+    trust_remote_code: bool = option(False, "run code that the model brings along", "Model")
+    allow_pickle: bool = option(False, "load .bin checkpoints, which can run code when loaded", "Model")
+
+
+class DataOptions(Options):
+    """Which rows, and how they become tokens."""
+
+    forget: str | None = option(
+        None, "rows to forget: a file, a folder, or hf:org/name[/config][@revision]:split", "Data", short="-f", metavar="SPEC"
+    )
+    retain: str | None = option(None, "rows to keep", "Data", short="-r", metavar="SPEC")
+    columns: Pairs = option({}, "your column names: prompt=q,answer=a", "Data", metavar="NAMES")
+    limit: int | None = option(None, "the first N rows of each split only", "Data", ge=1, metavar="N")
+    chat_template: str = option("auto", "auto (the tokenizer's), none, or a Jinja file", "Data")
+    max_length: int = option(2048, "tokens of a row; capped at what the model can take", "Data", ge=8)
+    stride: int = option(0, "raw documents: tokens a window repeats from the one before, as context", "Data", ge=0)
+
+
+class LoraOptions(Options):
+    """What is trained."""
+
+    lora_r: int = option(16, "rank of the adapter", "LoRA", ge=1)
+    lora_alpha: int = option(32, "scale of the adapter is alpha / r", "LoRA", ge=1)
+    lora_dropout: float = option(0.0, "costs time and memory", "LoRA", ge=0, lt=1)
+    lora_target_modules: Names = option(("all-linear",), "module names, or all-linear", "LoRA", metavar="NAMES")
+    full: bool = option(False, "train every weight and write a model instead of an adapter", "LoRA")
+
+
+class MethodOptions(Options):
+    """The objective."""
+
+    method: str = option("npo", "see `unlearn list methods`", "Method", metavar="NAME")
+    retain_term: str | None = option(None, "nll, kl or none; default: the method's", "Method", metavar="NAME")
+    forget_weight: float | None = option(None, "weight of the forget term; default: the method's", "Method", ge=0)
+    retain_weight: float | None = option(None, "weight of the retain term; default: the method's", "Method", ge=0)
+    parameters: Pairs = option({}, "a parameter of the method, repeatable: -p beta=0.1", "Method", short="-p", flag="--parameter", metavar="NAME=VALUE")
+    retain_parameters: Pairs = option({}, "a parameter of the retain term, repeatable", "Method", flag="--retain-parameter", metavar="NAME=VALUE")
+
+
+class TrainingOptions(Options):
+    """The training loop."""
+
+    epochs: float | None = option(None, "passes over the forget rows; default: the method's", "Training", gt=0)
+    max_steps: int | None = option(None, "optimiser steps, instead of epochs", "Training", ge=1)
+    learning_rate: float | Literal["auto"] = option("auto", "auto: LoRA scaling rule times the method's multiplier", "Training")
+    batch_size: int | None = option(None, "forget rows in one pass; default: the method's", "Training", ge=1)
+    gradient_accumulation_steps: int = option(1, "passes for each optimiser step", "Training", ge=1)
+    retain_ratio: int | None = option(None, "retain rows for each forget row; default: the method's", "Training", ge=1)
+    lr_scheduler_type: Literal["cosine", "linear", "constant"] = option("cosine", "shape after warm-up", "Training")
+    warmup_ratio: float = option(0.1, "share of the steps spent warming up", "Training", ge=0, lt=1)
+    weight_decay: float = option(0.0, "decoupled weight decay", "Training", ge=0)
+    max_grad_norm: float = option(1.0, "gradient clipping", "Training", gt=0)
+    optim: Literal["auto", "adamw", "paged_adamw_8bit"] = option("auto", "auto: AdamW; 8-bit paged for --full on CUDA", "Training")
+    activation_checkpointing: Literal["auto", "on", "off"] = option("auto", "auto: on if the memory estimate asks for it", "Training")
+    seed: int = option(42, "of everything that is drawn", "Training", ge=0)
+    deterministic: bool = option(False, "deterministic kernels, slower on CUDA", "Training")
+    forget_loss_floor: float | None = option(None, "stop when the forget loss falls below this", "Training")
+    eval_every: int | None = option(None, "measure every N steps", "Training", ge=1, metavar="N")
+    stop_when: str | None = option(None, "stop at the first measurement where this holds: 'forget.probability < 0.05'", "Training", metavar="EXPR")
+    save_every: int | None = option(None, "checkpoint every N steps; default: once an epoch", "Training", ge=1, metavar="N", runtime=True)
+
+
+class MeasuringOptions(Options):
+    """What is measured before and after."""
+
+    eval_limit: int = option(1000, "rows of each split that are measured, evenly spread; 0: all", "Measuring", ge=0)
+    generate_limit: int = option(200, "of those, rows answered by greedy generation; 0: all", "Measuring", ge=0)
+    max_new_tokens: int = option(200, "longest generated answer", "Measuring", ge=1)
+    bootstrap_samples: int = option(1000, "resamples behind the confidence intervals", "Measuring", ge=1)
+    token_budget: int = option(2048, "tokens of one measuring pass", "Measuring", ge=1, runtime=True)
+
+
+class OutputOptions(Options):
+    """Where things go."""
+
+    output_dir: Path | None = option(None, "run folder; default: runs/MODEL-METHOD", "Output", short="-o", metavar="DIR", runtime=True)
+    overwrite: bool = option(False, "replace what is in the output folder", "Output", runtime=True)
+    quiet: bool = option(False, "only errors, and the path of the report", "Output", short="-q", runtime=True)
+    json_output: bool = option(False, "the whole report on stdout, as one JSON object", "Output", flag="--json", runtime=True)
+    offline: bool = option(False, "never ask the Hub (HF_HUB_OFFLINE=1)", "Output", runtime=True)
+
+
+class ForgetConfig(
+    OutputOptions, MeasuringOptions, TrainingOptions, MethodOptions, LoraOptions, DataOptions, ModelOptions
+):
+    """Settings of `unlearn forget`."""
+
+    allow_overlap: bool = option(False, "accept rows that are in both splits", "Data")
+    resume: bool = option(False, "go on from the newest checkpoint in the output folder", "Output", runtime=True)
+    dry_run: bool = option(False, "read everything but the weights, print the plan, and stop", "Output", runtime=True)
+
+
+class EvaluateConfig(OutputOptions, MeasuringOptions, DataOptions, ModelOptions):
+    """Settings of `unlearn evaluate`."""
+
+    run: Path | None = option(None, "run folder of `unlearn forget`", "Model", metavar="RUN")
+    metrics: Names = option((), "metrics to score; default: all", "Measuring", metavar="NAMES")
+    baseline: str | None = option(None, "a model that never saw the forget rows: folder or Hub id", "Model", metavar="MODEL")
+    fail_if: Expressions = option((), "exit 3 if this holds: 'forget.rouge_l > 0.3'; repeatable", "Output", metavar="EXPR")
+
+
+def runtime_fields(model: type[Options]) -> set[str]:
+    """Fields that do not change a result."""
+    return {name for name, field in model.model_fields.items() if (field.json_schema_extra or {}).get("runtime")}
+
+
+def default_of(field: Any) -> Any:
+    """A field's default value, whether given outright or by a factory."""
+    value = field.get_default(call_default_factory=True)
+    return None if value is PydanticUndefined else value
+
+
+def read_config_file(path: Path, model: type[Options]) -> dict[str, Any]:
+    """The settings in a YAML or JSON file, or those of a report of ours, by field name.
+
+    Raises:
+        UnlearnError: missing, broken, not a mapping, or with a key that is no setting of `model`.
+    """
+    if not path.is_file():
+        raise UnlearnError(f"config file not found: {path}", "--config takes YAML, JSON, or a report.json of an earlier run")
+    text = path.read_text(encoding="utf-8")
+    try:
+        read = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except (json.JSONDecodeError, yaml.YAMLError) as error:
+        raise UnlearnError(f"{path}: {str(error).splitlines()[0]}", "the file is not valid YAML or JSON") from None
+    if not isinstance(read, dict):
+        raise UnlearnError(f"{path} holds no settings: expected names and values")
+    if "schema_version" in read and isinstance(read.get("config"), dict):
+        # A report is a recipe: its settings apply again, but not where it was written to or how loud it was.
+        wanted = set(model.model_fields) - runtime_fields(model)
+        return {key: value for key, value in read["config"].items() if key in wanted and value is not None}
+    settings = {str(key).replace("-", "_"): value for key, value in read.items()}
+    for key in settings:
+        if key not in model.model_fields:
+            raise unknown(f"setting in {path}:", key, model.model_fields)
+    return settings
+
+
+def _environment(model: type[Options]) -> dict[str, str]:
+    names = {f"UNLEARN_{name.upper()}": name for name in model.model_fields}
+    return {names[key]: value for key, value in os.environ.items() if key in names and value}
+
+
+def resolve(model: type[Settings], flags: Mapping[str, Any], config_file: Path | None) -> tuple[Settings, dict[str, str]]:
+    """Settings from all sources, and for each field where its value came from.
+
+    Args:
+        model: the settings of the command.
+        flags: what was given on the command line; None is "not given".
+        config_file: what `--config` named.
+
+    Raises:
+        UnlearnError: an unknown key (with the nearest one), or a value of the wrong kind.
+    """
+    file = read_config_file(config_file, model) if config_file else {}
+    values: dict[str, Any] = {}
+    sources = dict.fromkeys(model.model_fields, "default")
+    layers = ((str(config_file), file), ("environment", _environment(model)), ("flag", flags))
+    for source, layer in layers:
+        for key, value in layer.items():
+            if value is not None and value != []:
+                values[key], sources[key] = value, source
+    try:
+        return model(**values), sources
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        flag = "--" + name.replace("_", "-")
+        message = first["msg"].removeprefix("Value error, ")
+        raise UnlearnError(f"{flag} {first['input']!r}: {message}", model.model_fields[name].description) from None

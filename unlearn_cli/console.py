@@ -1,0 +1,122 @@
+"""The only module that prints: data on stdout, everything for people on stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from unlearn_cli.errors import UnlearnError
+
+LINE_EVERY_SECONDS = 5.0  # plain progress lines, where there is no terminal to draw on
+
+
+class Reporter:
+    """What a command says while it works. `quiet` leaves errors and data."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self.notes: list[str] = []  # every note and warning, for the report
+        self._err = Console(stderr=True, highlight=False)
+        self._live = self._err.is_terminal and not os.environ.get("CI")
+
+    def data(self, text: str) -> None:
+        """A line for whoever reads stdout."""
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+
+    def say(self, message: str) -> None:
+        """Tell what is going on."""
+        if not self.quiet:
+            self._err.print(escape(message), soft_wrap=True)
+
+    def show(self, renderable: RenderableType) -> None:
+        """A table or another drawing."""
+        if not self.quiet:
+            self._err.print(renderable)
+
+    def note(self, message: str) -> None:
+        """Something worth knowing; also kept for the report."""
+        self.notes.append(message)
+        if not self.quiet:
+            self._err.print(f"[yellow]note:[/] {escape(message)}", soft_wrap=True)
+
+    def error(self, error: UnlearnError) -> None:
+        """An error and the next step; printed even if quiet."""
+        self._err.print(f"[bold red]error:[/] {escape(error.message)}", soft_wrap=True)
+        if error.hint:
+            self._err.print(f"\n[bold cyan]hint:[/] {escape(error.hint)}", soft_wrap=True)
+
+    @contextmanager
+    def progress(self, what: str, total: int, done: int = 0) -> Iterator[ProgressBar]:
+        """A bar on a terminal, a line now and then elsewhere, nothing if quiet."""
+        if self.quiet:
+            yield ProgressBar(what, total, done)
+        elif self._live:
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=24),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[detail]}"),
+            )
+            with Progress(*columns, console=self._err, transient=True) as drawn:
+                yield _DrawnBar(what, total, done, drawn)
+        else:
+            bar = _PlainBar(what, total, done, self)
+            yield bar
+            bar.finish()
+
+
+class ProgressBar:
+    """Progress of one phase; this one is silent."""
+
+    def __init__(self, what: str, total: int, done: int) -> None:
+        self.what, self.total, self.done = what, total, done
+
+    def advance(self, count: int = 1, detail: str = "") -> None:
+        """`count` more are done."""
+        self.done += count
+
+
+class _DrawnBar(ProgressBar):
+    def __init__(self, what: str, total: int, done: int, drawn: Progress) -> None:
+        super().__init__(what, total, done)
+        self._drawn = drawn
+        self._task = drawn.add_task(what, total=total, completed=done, detail="")
+
+    def advance(self, count: int = 1, detail: str = "") -> None:
+        super().advance(count)
+        self._drawn.update(self._task, completed=self.done, detail=detail)
+
+
+class _PlainBar(ProgressBar):
+    def __init__(self, what: str, total: int, done: int, reporter: Reporter) -> None:
+        super().__init__(what, total, done)
+        self._reporter, self._detail = reporter, ""
+        self._start = self._last = time.monotonic()
+
+    def advance(self, count: int = 1, detail: str = "") -> None:
+        super().advance(count)
+        self._detail = detail
+        if time.monotonic() - self._last >= LINE_EVERY_SECONDS:
+            self._line()
+
+    def finish(self) -> None:
+        self._line()
+
+    def _line(self) -> None:
+        self._last = time.monotonic()
+        spent = self._last - self._start
+        line = f"{self.what} {self.done}/{self.total} {spent:.0f}s"
+        self._reporter.say(f"{line} {self._detail}".rstrip())
+
+

@@ -1,0 +1,62 @@
+"""One row of data, as text."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Literal
+
+Turn = tuple[str, str]  # (role, content)
+Style = Literal["qa", "completion", "messages", "text"]
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """What is asked and what is answered, before any tokenizer has seen it.
+
+    `style` says how the row is written where the tokenizer has no chat template: "qa" gets question and answer labels,
+    "completion" is joined as it stands, "messages" gets its roles as labels, "text" is a raw document.
+    """
+
+    id: str  # the row's own id if it has one, else its 0-based number in the file
+    turns: tuple[Turn, ...]  # the prompt; empty for a raw document
+    answer: str  # the text that is scored; the whole document for "text"
+    style: Style
+    alternatives: tuple[str, ...] = ()  # answers to prefer instead (dpo, idk)
+    paraphrased_answer: str | None = None
+    paraphrased_question: str | None = None
+    perturbed: tuple[str, ...] = ()  # wrong answers in the same wording, for the truth ratio
+
+    @property
+    def prompt(self) -> str:
+        """The last turn of the prompt, for people to read."""
+        return self.turns[-1][1] if self.turns else ""
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of what is asked and answered; equal for equal content, whatever file it came from."""
+        content = json.dumps([self.turns, self.answer], ensure_ascii=False)
+        return hashlib.sha256(content.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a list of examples came from, for the report."""
+
+    spec: str  # as the user wrote it
+    files: tuple[str, ...]  # absolute paths, or names inside the Hub data set
+    format: str  # name of the row format
+    rows: int  # rows kept
+    rows_in_source: int  # rows read, before --limit
+    sha256: str  # over the fingerprints of the kept rows, in order
+    revision: str | None = None  # resolved commit of a Hub data set
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The examples of one split and where they came from."""
+
+    name: str
+    examples: tuple[Example, ...]
+    origin: Origin

@@ -1,0 +1,65 @@
+"""Which format the rows of a file have, by the names of their columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from unlearn_cli.data.formats._row import EXTRAS, Format
+from unlearn_cli.errors import UnlearnError
+from unlearn_cli.registry import Registry
+
+FORMATS = Registry("row format", "unlearn_cli.data.formats")
+
+# Where several fit, the first counts: the one that says most about a row comes before the one that says less.
+ORDER = ("preference", "question-answer", "prompt-completion", "messages", "text")
+
+
+def choose(columns: Sequence[str], where: str) -> tuple[str, Format, dict[str, str]]:
+    """The format for rows with these columns.
+
+    Returns:
+        its name, its function, and the column for each of its keys.
+
+    Raises:
+        UnlearnError: none fits; the hint proposes a --columns that would make one fit.
+    """
+    for name in ORDER:
+        function = FORMATS.get(name)
+        found = _matched(function, columns)
+        if len(found) == len(function.needs):
+            return name, function, found
+    listed = f"its columns are {', '.join(columns)}" if columns else "its rows have no columns"
+    proposal = _proposal(columns)
+    hint = f"known: {known_formats()}" + (f"; try --columns {proposal}" if proposal else "")
+    raise UnlearnError(f"no row format fits {where}: {listed}", hint)
+
+
+def known_formats() -> str:
+    """All formats as the keys they need, for messages."""
+    return ", ".join("+".join(FORMATS.get(name).needs) for name in ORDER)
+
+
+def known_keys() -> list[str]:
+    """Every column name that some format reads."""
+    accepted = [key for name in ORDER for keys in FORMATS.get(name).needs.values() for key in keys]
+    return list(dict.fromkeys(["id", *accepted, *EXTRAS]))
+
+
+def _matched(function: Format, columns: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for key, accepted in function.needs.items():
+        column = next((name for name in accepted if name in columns), None)
+        if column is not None:
+            found[key] = column
+    return found
+
+
+def _proposal(columns: Sequence[str]) -> str:
+    """A --columns value for the format with the fewest keys left open; a question with its answer if in doubt."""
+    candidates = ("question-answer", "prompt-completion") if len(columns) > 1 else ("text",)
+    needs = {name: FORMATS.get(name) for name in candidates}
+    name = max(candidates, key=lambda candidate: len(_matched(needs[candidate], columns)))
+    found = _matched(needs[name], columns)
+    free = [column for column in columns if column not in found.values() and column != "id"]
+    lacking = [key for key in needs[name].needs if key not in found]
+    return ",".join(f"{key}={column}" for key, column in zip(lacking, free, strict=False))

@@ -1,0 +1,154 @@
+"""One row of a file as the formats read it, and what can be wrong with it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from unlearn_cli.data.example import Example, Turn
+
+Format = Callable[["Row"], Example]
+
+# Columns that every format with a question may bring along; the first that is there counts.
+ALTERNATIVES = ("alternatives", "alternate", "idk")
+PARAPHRASED_ANSWER = ("paraphrased_answer",)
+PARAPHRASED_QUESTION = ("paraphrased_question",)
+PERTURBED = ("perturbed_answer",)
+EXTRAS = (*ALTERNATIVES, *PARAPHRASED_ANSWER, *PARAPHRASED_QUESTION, *PERTURBED)
+
+_ROLES = {"human": "user", "gpt": "assistant"}  # ShareGPT's names
+_KINDS = {"dict": "an object", "list": "a list", "bytes": "bytes", "NoneType": "null"}
+
+
+class MissingValue(Exception):
+    """A row lacks something that its format needs; `args[0]` names it."""
+
+
+class BadRow(Exception):
+    """A row holds something that its format cannot use; `args[0]` says what."""
+
+
+def row_format(**needs: tuple[str, ...]) -> Callable[[Format], Format]:
+    """Declare what a format needs: its own keys, each with the column names that may stand for it, best first."""
+
+    def declare(function: Format) -> Format:
+        function.needs = needs  # type: ignore[attr-defined]
+        return function
+
+    return declare
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row: its values by column, and which column holds which of the format's keys."""
+
+    id: str
+    values: Mapping[str, Any]
+    columns: Mapping[str, str]  # the format's key -> the column it is read from
+
+    def text(self, key: str) -> str:
+        """The text under a key that must be there.
+
+        Raises:
+            MissingValue: it is absent, null or empty.
+            BadRow: it is no text.
+        """
+        return as_text(self._value(key), f"'{self.columns[key]}'")
+
+    def is_chat(self, key: str) -> bool:
+        """The value is a list of messages, not a text."""
+        return isinstance(self.values.get(self.columns[key]), list)
+
+    def turns(self, key: str, role: str) -> tuple[Turn, ...]:
+        """The messages under a key; a plain text is one message of `role`.
+
+        Raises:
+            MissingValue: there are none.
+            BadRow: they are no messages.
+        """
+        if not self.is_chat(key):
+            return ((role, self.text(key)),)
+        column = self.columns[key]
+        return tuple(_turn(message, column) for message in self._value(key))
+
+    def last_answer(self, key: str) -> str:
+        """The text under a key, or the assistant's last message where it is a list of messages.
+
+        Raises:
+            MissingValue: it is empty.
+            BadRow: the last message is not the assistant's.
+        """
+        return answer_of(self.turns(key, "assistant"), self.columns[key])
+
+    def extras(self) -> dict[str, Any]:
+        """The optional fields of an `Example`, by their names there."""
+        return {
+            "alternatives": self._texts(ALTERNATIVES),
+            "paraphrased_answer": next(iter(self._texts(PARAPHRASED_ANSWER)), None),
+            "paraphrased_question": next(iter(self._texts(PARAPHRASED_QUESTION)), None),
+            "perturbed": self._texts(PERTURBED),
+        }
+
+    def _value(self, key: str) -> Any:
+        value = self.values.get(self.columns[key])
+        if is_missing(value):
+            raise MissingValue(f"'{self.columns[key]}'")
+        return value
+
+    def _texts(self, columns: tuple[str, ...]) -> tuple[str, ...]:
+        for column in columns:
+            value = self.values.get(column)
+            if not is_missing(value):
+                return tuple(as_text(v, f"'{column}'") for v in (value if isinstance(value, list) else [value]))
+        return ()
+
+
+def is_missing(value: Any) -> bool:
+    """Null, an empty text or list, or the NaN that data frames write for null."""
+    return value is None or value == "" or value == [] or (isinstance(value, float) and math.isnan(value))
+
+
+def as_text(value: Any, what: str) -> str:
+    """A value as text, unchanged if it is text already.
+
+    Raises:
+        BadRow: it is neither text nor a number, or cannot be written as UTF-8.
+    """
+    if isinstance(value, str):
+        if not value.isascii():
+            try:
+                value.encode()
+            except UnicodeEncodeError:
+                raise BadRow(f"{what} holds half of a surrogate pair, which is no character") from None
+        return value
+    if isinstance(value, (bool, int, float)):
+        return str(value)
+    kind = type(value).__name__
+    raise BadRow(f"{what} is {_KINDS.get(kind, kind)}, not text")
+
+
+def answer_of(turns: tuple[Turn, ...], column: str) -> str:
+    """The text of the last message, which is what gets scored.
+
+    Raises:
+        MissingValue: it is empty.
+        BadRow: it is not the assistant's.
+    """
+    role, content = turns[-1]
+    if role != "assistant":
+        raise BadRow(f"the last message of '{column}' is from '{role}', not from the assistant")
+    if not content:
+        raise MissingValue(f"answer in '{column}'")
+    return content
+
+
+def _turn(message: Any, column: str) -> Turn:
+    for role, content in (("role", "content"), ("from", "value")):
+        if isinstance(message, dict) and role in message and content in message:
+            name = as_text(message[role], f"a {role} in '{column}'")
+            # A message that only calls a tool has no content.
+            said = "" if message[content] is None else message[content]
+            return _ROLES.get(name, name), as_text(said, f"a message in '{column}'")
+    raise BadRow(f"'{column}' holds a message without role and content")

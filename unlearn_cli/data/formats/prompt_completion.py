@@ -1,0 +1,15 @@
+"""prompt, completion (also response or answer): each a text or a list of messages."""
+
+from __future__ import annotations
+
+from unlearn_cli.data.example import Example
+from unlearn_cli.data.formats._row import Row, answer_of, row_format
+
+
+@row_format(prompt=("prompt",), completion=("completion", "response", "answer"))
+def prompt_completion(row: Row) -> Example:
+    """A prompt and how it goes on."""
+    answered = row.turns("completion", "assistant")
+    answer = answer_of(answered, row.columns["completion"])
+    style = "messages" if row.is_chat("prompt") or row.is_chat("completion") else "completion"
+    return Example(row.id, (*row.turns("prompt", "user"), *answered[:-1]), answer, style, **row.extras())

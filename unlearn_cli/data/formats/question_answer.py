@@ -1,0 +1,12 @@
+"""question, answer: the rows of TOFU. Its paraphrases, wrong answers and refusals are read where they are there."""
+
+from __future__ import annotations
+
+from unlearn_cli.data.example import Example
+from unlearn_cli.data.formats._row import Row, row_format
+
+
+@row_format(question=("question",), answer=("answer",))
+def question_answer(row: Row) -> Example:
+    """A question with its answer."""
+    return Example(row.id, (("user", row.text("question")),), row.text("answer"), "qa", **row.extras())

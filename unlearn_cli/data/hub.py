@@ -1,0 +1,136 @@
+"""Rows of a data set on the Hugging Face Hub. The only importer of `datasets`, which takes most of a second."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import datasets
+from datasets.exceptions import DatasetsError
+from huggingface_hub import HfApi, constants, get_cached_repo_tree, snapshot_download
+from huggingface_hub.errors import CachedRepoTreeNotFoundError, LocalEntryNotFoundError
+from huggingface_hub.utils import disable_progress_bars
+
+from unlearn_cli.data.hub_errors import chain, explain, hub_error, offline, page
+from unlearn_cli.data.hub_spec import HubSpec
+from unlearn_cli.errors import UnlearnError
+from unlearn_cli.registry import closest
+
+
+@dataclass(frozen=True)
+class HubRows:
+    """The first rows of one split."""
+
+    rows: list[dict[str, Any]]
+    total: int  # rows of the split
+    files: tuple[str, ...]  # names inside the repository, where known
+    revision: str  # commit
+
+
+def read_hub(spec: HubSpec, limit: int | None = None) -> HubRows:
+    """Download one split, or take it from the cache if HF_HUB_OFFLINE is set.
+
+    Args:
+        spec: which data set, configuration, revision and split.
+        limit: rows to keep.
+
+    Raises:
+        UnlearnError: there is no such data set, revision, configuration or split, no permission, or no connection.
+    """
+    if not sys.stderr.isatty():
+        datasets.disable_progress_bars()
+        disable_progress_bars()
+    with hub_error(spec.repo, "dataset"):
+        commit = HfApi().resolve_revision(
+            spec.repo, repo_type="dataset", revision=spec.revision, local_files_only=constants.HF_HUB_OFFLINE
+        )
+        try:
+            builder = (_cached if constants.HF_HUB_OFFLINE else _online)(spec, commit.resolved)
+            _check_split(spec, builder)
+            builder.download_and_prepare()
+            split = builder.as_dataset(split=spec.split)
+        except (DatasetsError, OSError, ValueError, RuntimeError) as error:
+            if explain(error, spec.repo, "dataset") is not None:
+                raise
+            raise _unreadable(spec, error) from error
+    kept = split if limit is None else split.select(range(min(limit, len(split))))
+    return HubRows(kept.to_list(), len(split), _files(spec, builder), commit.resolved)
+
+
+def _online(spec: HubSpec, commit: str) -> datasets.DatasetBuilder:
+    builder = _builder(spec, spec.repo, commit)
+    if builder.name == "cache" and builder.hash != commit:
+        # `datasets` answers a lost connection with whatever revision it prepared last.
+        raise ConnectionError(f"{spec.repo} at {commit}")
+    return builder
+
+
+def _cached(spec: HubSpec, commit: str) -> datasets.DatasetBuilder:
+    """What `hf download` left behind, if it is complete, else what `datasets` itself prepared while online."""
+    try:
+        # Without a listing of the repository nobody could tell that files are missing.
+        get_cached_repo_tree(spec.repo, repo_type="dataset", revision=commit)
+        folder = snapshot_download(spec.repo, repo_type="dataset", revision=commit, local_files_only=True)
+        return _builder(spec, folder)
+    except (LocalEntryNotFoundError, CachedRepoTreeNotFoundError):
+        pass
+    try:
+        builder = datasets.load_dataset_builder(spec.repo, name=spec.config)
+    except (OSError, ValueError):
+        raise offline(spec.repo, "dataset") from None
+    if builder.hash != commit:
+        raise offline(f"{spec.repo} at commit {commit[:12]}", "dataset")
+    return builder
+
+
+def _builder(spec: HubSpec, path: str, revision: str | None = None) -> datasets.DatasetBuilder:
+    try:
+        return datasets.load_dataset_builder(path, name=spec.config, revision=revision)
+    except ValueError:
+        names = datasets.get_dataset_config_names(path, revision=revision)
+        if spec.config in names:
+            raise
+        guess = closest(spec.config, names) if spec.config else None
+        hint = f"did you mean {spec.written(config=guess)}? " if guess else f"try {spec.written(config=names[0])}; "
+        lacks = f"has no configuration '{spec.config}'" if spec.config else "has several configurations; name one"
+        raise UnlearnError(f"data set {spec.repo} {lacks}", f"{hint}known: {', '.join(names)}") from None
+
+
+def _check_split(spec: HubSpec, builder: datasets.DatasetBuilder) -> None:
+    known = [str(name) for name in (builder.config.data_files or builder.info.splits or ())]
+    for name in spec.split_names:
+        if known and name not in known and name != "all":
+            guess = closest(name, known) or known[0]
+            raise UnlearnError(
+                f"data set {spec.repo} has no split '{name}'",
+                f"try {spec.written(split=guess)}; its splits are {', '.join(known)}",
+            )
+
+
+def _files(spec: HubSpec, builder: datasets.DatasetBuilder) -> tuple[str, ...]:
+    """Names of the split's files inside the repository; none where `datasets` kept no more than the rows."""
+    listed = builder.config.data_files or {}
+    paths = [path for name in spec.split_names for path in listed.get(name, ())]
+    remote = f"hf://datasets/{spec.repo}@"
+    # Either hf://datasets/org/name@commit/FILE or .../snapshots/commit/FILE
+    return tuple(
+        path[len(remote) :].partition("/")[2] if path.startswith(remote) else Path(path).name for path in paths
+    )
+
+
+def _unreadable(spec: HubSpec, error: Exception) -> UnlearnError:
+    """The error for a data set that was reached but cannot be read."""
+    if "scripts are no longer supported" in str(error):
+        return UnlearnError(
+            f"data set {spec.repo} is a loading script, which `datasets` no longer runs",
+            f"download its data files from {page(spec.repo, 'dataset')} and name them instead",
+        )
+    if isinstance(error, FileNotFoundError):
+        return UnlearnError(
+            f"data set {spec.repo} has no data files that can be read", f"see {page(spec.repo, 'dataset')}"
+        )
+    root = chain(error)[-1]
+    reason = next(iter(str(root).splitlines()), "") or type(root).__name__
+    return UnlearnError(f"data set {spec.repo} cannot be read: {reason}", f"see {page(spec.repo, 'dataset')}")

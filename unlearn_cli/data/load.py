@@ -1,0 +1,233 @@
+"""Data arguments to splits: local files and the Hub, any known row format, checked row by row."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from unlearn_cli.data.example import Example, Origin, Split
+from unlearn_cli.data.files import find_files
+from unlearn_cli.data.formats._choice import choose, known_keys
+from unlearn_cli.data.formats._row import BadRow, Format, MissingValue, Row, is_missing
+from unlearn_cli.data.hub_spec import PREFIX, parse_hub_spec
+from unlearn_cli.data.readers import READERS, Rows
+from unlearn_cli.errors import UnlearnError
+from unlearn_cli.registry import closest, unknown
+
+SPLITS = ("forget", "retain")  # names that may stand before a key of --columns
+SHOWN_ROWS = 5  # row numbers listed in a message
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Rows as they stand in their files."""
+
+    shown: str  # the source's name in messages
+    files: tuple[str, ...]
+    rows: Sequence[Mapping[str, Any]]  # after --limit
+    numbers: Sequence[str]  # of each row: 0-based, with the file's name before it in a folder
+    total: int  # rows before --limit
+    revision: str | None = None
+
+
+def load_split(name: str, spec: str, *, columns: Mapping[str, str] | None = None, limit: int | None = None) -> Split:
+    """Read one split.
+
+    Args:
+        name: forget, retain, ...: the split's name in the report and in messages.
+        spec: a file (.jsonl .json .csv .tsv .parquet .txt), a folder of one kind of file, or
+            hf:org/name[/config][@revision][:split].
+        columns: the user's column for one of our keys, e.g. {"prompt": "q", "answer": "a"}; a key with the name of a
+            split before it ("retain.prompt") counts for that split only.
+        limit: keep the first rows only.
+
+    Raises:
+        UnlearnError: exit code 2 and the next step for everything a user can mend; exit code 1 if the network fails.
+    """
+    if limit is not None and limit < 1:
+        raise UnlearnError(f"--limit must be at least 1, not {limit}")
+    files = None if spec.startswith(PREFIX) else find_files(name, spec)
+    with _about(name):
+        source = _read_hub(spec, limit) if files is None else _read_files(spec, files, limit)
+        if not source.rows:
+            raise UnlearnError(f"{source.shown} has 0 rows")
+        rows = _renamed(source.rows, _mapping(name, columns or {}))
+        format_name, function, read_from = _choose(rows, source.shown)
+        examples = _examples(rows, _ids(rows, source.numbers), function, read_from)
+    origin = Origin(
+        spec=spec,
+        files=source.files,
+        format=format_name,
+        rows=len(examples),
+        rows_in_source=source.total,
+        sha256=_sha256(examples),
+        revision=source.revision,
+    )
+    return Split(name, examples, origin)
+
+
+def parse_columns(text: str) -> dict[str, str]:
+    """`prompt=q,answer=a` as {"prompt": "q", "answer": "a"}.
+
+    Raises:
+        UnlearnError: a part is not key=column, or a key comes twice.
+    """
+    made: dict[str, str] = {}
+    for part in text.split(","):
+        key, equals, column = (piece.strip() for piece in part.partition("="))
+        if not (key and equals and column):
+            raise UnlearnError(
+                f"--columns: '{part.strip()}' is not key=column", "for example --columns prompt=q,answer=a"
+            )
+        if key in made:
+            raise UnlearnError(f"--columns names '{key}' twice")
+        made[key] = column
+    return made
+
+
+@contextmanager
+def _about(name: str) -> Iterator[None]:
+    """Say in an error which split it is about."""
+    try:
+        yield
+    except UnlearnError as error:
+        raise UnlearnError(f"{name} data: {error.message}", error.hint, error.exit_code) from error
+
+
+def _read_files(spec: str, files: Sequence[Path], limit: int | None) -> _Source:
+    folder = Path(spec).expanduser().is_dir()
+    rows: list[dict[str, Any]] = []
+    numbers: list[str] = []
+    for file in files:
+        read = _reader(file.suffix.lower())(file)
+        if not read:
+            raise UnlearnError(f"{file.name} has 0 rows")
+        rows.extend(read)
+        numbers.extend(f"{file.name}:{number}" if folder else str(number) for number in range(len(read)))
+    shown = files[0].parent.name if folder else files[0].name
+    return _Source(shown, tuple(map(str, files)), rows[:limit], numbers[:limit], len(rows))
+
+
+def _reader(suffix: str) -> Callable[[Path], Rows]:
+    if suffix == ".parquet":
+        # Imported here: pyarrow takes a fifth of a second, and other files do not need it.
+        from unlearn_cli.data.parquet import read_parquet  # noqa: PLC0415
+
+        return read_parquet
+    return READERS[suffix]
+
+
+def _read_hub(spec: str, limit: int | None) -> _Source:
+    parsed = parse_hub_spec(spec)
+    # Imported here: `datasets` takes most of a second, and local files do not need it.
+    from unlearn_cli.data.hub import read_hub  # noqa: PLC0415
+
+    read = read_hub(parsed, limit)
+    return _Source(spec, read.files, read.rows, [str(i) for i in range(len(read.rows))], read.total, read.revision)
+
+
+def _mapping(name: str, columns: Mapping[str, str]) -> dict[str, str]:
+    """The part of --columns that concerns this split."""
+    mapping = {}
+    for key, column in columns.items():
+        split, dot, ours = key.rpartition(".")
+        if dot and split not in (*SPLITS, name):
+            raise unknown("split", split, SPLITS, where=f"--columns {key} takes one of {', '.join(SPLITS)}")
+        if ours not in known_keys():
+            raise unknown("--columns key", ours, known_keys())
+        if not dot:
+            mapping.setdefault(ours, column)
+        elif split == name:
+            mapping[ours] = column
+    return mapping
+
+
+def _renamed(rows: Sequence[Mapping[str, Any]], mapping: Mapping[str, str]) -> list[Mapping[str, Any]]:
+    """Rows with the user's columns under our names.
+
+    Raises:
+        UnlearnError: a column is missing.
+    """
+    if not mapping:
+        return list(rows)
+    have = _columns(rows)
+    for ours, theirs in mapping.items():
+        if theirs not in have:
+            raise UnlearnError(f"no column '{theirs}'; have: {', '.join(have)}", _other_mapping(mapping, have))
+    taken = {*mapping, *mapping.values()}
+    return [
+        {key: value for key, value in row.items() if key not in taken}
+        | {ours: row.get(theirs) for ours, theirs in mapping.items()}
+        for row in rows
+    ]
+
+
+def _other_mapping(mapping: Mapping[str, str], have: Sequence[str]) -> str | None:
+    """The mapping with each missing column replaced by the nearest one, or else the next that is free."""
+    free = [column for column in have if column not in mapping.values()]
+    proposal = {}
+    for ours, theirs in mapping.items():
+        if theirs not in have:
+            nearest = closest(theirs, free) or next(iter(free), None)
+            if nearest is None:
+                return None
+            free.remove(nearest)
+            theirs = nearest  # noqa: PLW2901
+        proposal[ours] = theirs
+    return f"try --columns {','.join(f'{ours}={theirs}' for ours, theirs in proposal.items())}"
+
+
+def _choose(rows: Sequence[Mapping[str, Any]], shown: str) -> tuple[str, Format, dict[str, str]]:
+    """The format by the columns that hold something in some row, or by all of them if that leaves none."""
+    filled = _columns([{key: value for key, value in row.items() if not is_missing(value)} for row in rows])
+    try:
+        return choose(filled, shown)
+    except UnlearnError:
+        return choose(_columns(rows), shown)
+
+
+def _columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Every column of any row, in order of appearance."""
+    return list(dict.fromkeys(key for row in rows for key in row))
+
+
+def _ids(rows: Sequence[Mapping[str, Any]], numbers: Sequence[str]) -> list[str]:
+    """The rows' own ids if every row has one and no two are equal, else their numbers."""
+    own = [str(value) for value in (row.get("id") for row in rows) if isinstance(value, (str, int)) and value != ""]
+    return own if len(own) == len(rows) == len(set(own)) else list(numbers)
+
+
+def _examples(
+    rows: Sequence[Mapping[str, Any]], ids: Sequence[str], function: Format, read_from: Mapping[str, str]
+) -> tuple[Example, ...]:
+    """All rows as examples.
+
+    Raises:
+        UnlearnError: a row lacks a value or holds something else than text.
+    """
+    made: list[Example] = []
+    lacking: dict[str, list[str]] = {}
+    for row_id, values in zip(ids, rows, strict=True):
+        try:
+            made.append(function(Row(row_id, values, read_from)))
+        except MissingValue as error:
+            lacking.setdefault(str(error), []).append(row_id)
+        except BadRow as error:
+            raise UnlearnError(f"row {row_id}: {error}", "rows are counted from 0") from None
+    if lacking:
+        what, where = next(iter(lacking.items()))
+        listed = ", ".join(where[:SHOWN_ROWS]) + (", ..." if len(where) > SHOWN_ROWS else "")
+        verb = "row has" if len(rows) == 1 else "rows have"
+        raise UnlearnError(
+            f"{len(where)} of {len(rows)} {verb} no {what} (rows {listed})",
+            "fill them in or take them out; rows are counted from 0",
+        )
+    return tuple(made)
+
+
+def _sha256(examples: Sequence[Example]) -> str:
+    return hashlib.sha256("".join(example.fingerprint for example in examples).encode()).hexdigest()

@@ -1,0 +1,167 @@
+"""Rows of local text files. Read by hand: broken input is answered with its file, line and column."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from unlearn_cli.errors import UnlearnError
+
+Rows = list[dict[str, Any]]
+
+SHOWN = 80  # characters of a broken line that are shown
+FIELD_LIMIT = 2**31 - 1  # characters of one csv field; the module's own limit of 131,072 is shorter than a document
+# One conversation in a .json file is a row, not a list of rows.
+CONVERSATIONS = ("messages", "conversations")
+
+
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file, without a byte order mark.
+
+    Raises:
+        UnlearnError: it is not UTF-8.
+    """
+    data = path.read_bytes()
+    start = len(codecs.BOM_UTF8) if data.startswith(codecs.BOM_UTF8) else 0
+    try:
+        return data[start:].decode()
+    except UnicodeDecodeError as error:
+        offset = start + error.start
+        raise UnlearnError(
+            f"{path} is not UTF-8: byte 0x{data[offset]:02x} at offset {offset}",
+            f"convert it: iconv -f ENCODING -t UTF-8 {path.name} (UTF-16 and Windows-1252 are likely encodings)",
+        ) from None
+
+
+def read_jsonl(path: Path) -> Rows:
+    """One JSON object a line; empty lines are skipped.
+
+    Raises:
+        UnlearnError: a line is broken or no object; the message starts with file:line:column.
+    """
+    return _json_lines(path, read_text(path))
+
+
+def read_json(path: Path) -> Rows:
+    """A list of objects, an object that holds one such list, or JSON Lines under the wrong name.
+
+    Raises:
+        UnlearnError: it is none of these, or broken.
+    """
+    text = read_text(path)
+    lines = [line for line in text.split("\n") if line.strip()]
+    if len(lines) > 1 and _is_object(lines[0]):
+        return _json_lines(path, text)
+    if not lines:
+        return []
+    value = _parse(path, text)
+    rows = value if isinstance(value, list) else _inner_list(path, value)
+    for number, row in enumerate(rows):
+        if not isinstance(row, dict):
+            raise UnlearnError(f"{path}: entry {number} is {_named(row)}, not an object", _EXAMPLE)
+    return rows
+
+
+def read_csv(path: Path, delimiter: str = ",") -> Rows:
+    """Comma-separated values with a header line.
+
+    Raises:
+        UnlearnError: a line has more fields than the header, quotes are broken, or a column name appears twice.
+    """
+    csv.field_size_limit(FIELD_LIMIT)
+    reader = csv.DictReader(io.StringIO(read_text(path), newline=""), delimiter=delimiter, strict=True)
+    rows = []
+    try:
+        names = reader.fieldnames or []
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise UnlearnError(f"{path} has two columns named '{twice}'", "rename one of them in the first line")
+        for row in reader:
+            surplus = row.pop(None, None)  # where DictReader keeps what the header has no name for
+            if surplus:
+                raise UnlearnError(
+                    f"{path}:{reader.line_num}: {len(names) + len(surplus)} fields, but the header has {len(names)}",
+                    "put fields that contain the separator in double quotes",
+                )
+            rows.append(row)
+    except csv.Error as error:
+        raise UnlearnError(
+            f"{path}:{reader.line_num}: {error}", 'a double quote inside a field is written ""'
+        ) from None
+    return rows
+
+
+def read_tsv(path: Path) -> Rows:
+    """Tab-separated values with a header line, quoted as in a .csv file."""
+    return read_csv(path, delimiter="\t")
+
+
+def read_txt(path: Path) -> Rows:
+    """The whole file as one raw document."""
+    text = read_text(path)
+    return [{"text": text}] if text.strip() else []
+
+
+READERS: dict[str, Callable[[Path], Rows]] = {
+    ".jsonl": read_jsonl,
+    ".json": read_json,
+    ".csv": read_csv,
+    ".tsv": read_tsv,
+    ".txt": read_txt,
+}
+
+_EXAMPLE = 'expected rows like {"question": "...", "answer": "..."}'
+
+
+def _json_lines(path: Path, text: str) -> Rows:
+    rows = []
+    # Not splitlines(): JSON allows U+2028 and other line separators inside a string.
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        row = _parse(path, line, first_line=number)
+        if not isinstance(row, dict):
+            raise UnlearnError(f"{path}:{number}:1: a row is {_named(row)}, not an object", _EXAMPLE)
+        rows.append(row)
+    return rows
+
+
+def _parse(path: Path, text: str, first_line: int = 1) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        lines = text.split("\n")
+        broken = lines[min(error.lineno, len(lines)) - 1].strip()[:SHOWN]
+        where = f"{path}:{first_line + error.lineno - 1}:{error.colno}"
+        raise UnlearnError(f"{where}: {error.msg}", f"the line is: {broken}") from None
+
+
+def _is_object(line: str) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except json.JSONDecodeError:
+        return False
+
+
+def _inner_list(path: Path, value: Any) -> Rows:
+    """The rows of an object such as {"data": [...]}, or the object itself if it is a row."""
+    if not isinstance(value, dict):
+        raise UnlearnError(f"{path} holds {_named(value)}, not rows", _EXAMPLE)
+    lists = [
+        key
+        for key, held in value.items()
+        if key not in CONVERSATIONS and isinstance(held, list) and held and all(isinstance(row, dict) for row in held)
+    ]
+    if len(lists) > 1:
+        raise UnlearnError(f"{path} holds {len(lists)} lists of rows: {', '.join(lists)}", "keep one list in a file")
+    return value[lists[0]] if lists else [value]
+
+
+def _named(value: Any) -> str:
+    names = {dict: "an object", list: "a list", str: "a text", type(None): "null", bool: "true or false"}
+    return names.get(type(value), "a number")

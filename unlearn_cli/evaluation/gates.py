@@ -1,0 +1,156 @@
+"""Expressions over scores: `--fail-if`, `--stop-when`. A small parser of its own; nothing is ever evaluated as code.
+
+    forget.probability.after > 0.05 and retain.rouge_l < 0.9 * retain.rouge_l.before
+
+Names are SPLIT.METRIC or SPLIT.METRIC.before|after|baseline; without the last part it is `after`.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from unlearn_cli.errors import UnlearnError
+
+Lookup = Callable[[str, str, str], float | None]  # split, metric, moment -> value
+MOMENTS = ("before", "after", "baseline")
+
+_ARITHMETIC = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
+_COMPARISON = {
+    ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge,
+    ast.Eq: operator.eq, ast.NotEq: operator.ne,
+}  # fmt: skip
+
+
+class Missing(Exception):
+    """A name in an expression has no value; the message says which and why."""
+
+
+@dataclass(frozen=True)
+class Expression:
+    """A parsed expression that is true or false."""
+
+    text: str
+    tree: ast.expr
+
+    def holds(self, lookup: Lookup) -> bool:
+        """Whether the expression is true.
+
+        Raises:
+            Missing: a name has no value, or a division by zero.
+        """
+        return bool(_value(self.tree, lookup))
+
+    def names(self) -> list[tuple[str, str, str]]:
+        """(split, metric, moment) of every name in it."""
+        return [_path(node) for node in _outermost_attributes(self.tree)]
+
+
+def parse(text: str, *, metrics: list[str]) -> Expression:
+    """Parse an expression; unknown metrics and anything but comparisons, and/or/not and arithmetic are refused.
+
+    Raises:
+        UnlearnError: with what is wrong and an example.
+    """
+    example = "an expression looks like 'forget.probability > 0.05 and retain.rouge_l.after < 0.9 * retain.rouge_l.before'"
+    try:
+        tree = ast.parse(text.strip(), mode="eval").body
+        _check(tree, condition=True)
+        for node in _outermost_attributes(tree):
+            _, metric, _ = _path(node)
+            if metric not in metrics:
+                raise ValueError(f"unknown metric '{metric}' (known: {', '.join(metrics)})")
+    except (SyntaxError, ValueError) as error:
+        reason = "not an expression" if isinstance(error, SyntaxError) else str(error)
+        raise UnlearnError(f"'{text}': {reason}", example) from None
+    return Expression(text, tree)
+
+
+def _outermost_attributes(tree: ast.AST) -> list[ast.Attribute]:
+    if isinstance(tree, ast.Attribute):
+        return [tree]
+    return [found for child in ast.iter_child_nodes(tree) for found in _outermost_attributes(child)]
+
+
+def _path(node: ast.Attribute) -> tuple[str, str, str]:
+    parts: list[str] = []
+    inner: Any = node
+    while isinstance(inner, ast.Attribute):
+        parts.append(inner.attr)
+        inner = inner.value
+    if not isinstance(inner, ast.Name) or len(parts) > 2:
+        raise ValueError("names are SPLIT.METRIC or SPLIT.METRIC.before|after|baseline")
+    parts = [inner.id, *reversed(parts)]
+    moment = parts[2] if len(parts) == 3 else "after"
+    if moment not in MOMENTS:
+        raise ValueError(f"'{moment}' is none of {', '.join(MOMENTS)}")
+    return parts[0], parts[1], moment
+
+
+def _check(node: ast.AST, *, condition: bool) -> None:
+    """Refuse everything that is not in the little language; `condition`: a truth value is expected here."""
+    if condition:
+        if isinstance(node, ast.BoolOp):
+            for part in node.values:
+                _check(part, condition=True)
+        elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+            _check(node.operand, condition=True)
+        elif isinstance(node, ast.Compare) and all(type(op) in _COMPARISON for op in node.ops):
+            for part in (node.left, *node.comparators):
+                _check(part, condition=False)
+        else:
+            raise ValueError("a comparison is expected")
+    elif isinstance(node, ast.BinOp) and type(node.op) in _ARITHMETIC:
+        _check(node.left, condition=False)
+        _check(node.right, condition=False)
+    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        _check(node.operand, condition=False)
+    elif isinstance(node, ast.Constant) and type(node.value) in (int, float):
+        return
+    elif isinstance(node, ast.Attribute):
+        _path(node)
+    else:
+        raise ValueError("only numbers, names, + - * / and comparisons are allowed")
+
+
+def _value(node: ast.AST, lookup: Lookup) -> Any:
+    match node:
+        case ast.BoolOp(op=op, values=values):
+            # Every part is looked at, so that a missing name cannot hide behind an early answer.
+            truths = [_value(part, lookup) for part in values]
+            return all(truths) if isinstance(op, ast.And) else any(truths)
+        case ast.UnaryOp(op=ast.Not(), operand=operand):
+            return not _value(operand, lookup)
+        case ast.UnaryOp(operand=operand):
+            return -_value(operand, lookup)
+        case ast.Compare(left=left, ops=ops, comparators=comparators):
+            values = [_value(part, lookup) for part in (left, *comparators)]
+            return all(_COMPARISON[type(op)](a, b) for op, a, b in zip(ops, values, values[1:], strict=False))
+        case ast.BinOp(left=left, op=op, right=right):
+            try:
+                return _ARITHMETIC[type(op)](_value(left, lookup), _value(right, lookup))
+            except ZeroDivisionError:
+                raise Missing("division by zero") from None
+        case ast.Constant(value=value):
+            return value
+        case ast.Attribute():
+            split, metric, moment = _path(node)
+            found = lookup(split, metric, moment)
+            if found is None:
+                raise Missing(f"{split}.{metric}.{moment} has no value")
+            return found
+    raise AssertionError(node)  # `_check` lets nothing else through
+
+
+def lookup_in(scores: Mapping[str, Mapping[str, Any]]) -> Lookup:
+    """A lookup over a report's scores: split -> metric -> Compared."""
+
+    def find(split: str, metric: str, moment: str) -> float | None:
+        compared = scores.get(split, {}).get(metric)
+        found = getattr(compared, moment, None)
+        return None if found is None else found.value
+
+    return find

@@ -1,0 +1,62 @@
+"""From measurements to scores: every metric's value, its interval, and why there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from unlearn_cli.contract import METRICS, Metric
+from unlearn_cli.measured import Measured
+from unlearn_cli.report import Score
+
+
+def score(
+    metrics: Sequence[str], measured: Mapping[str, Measured], *, samples: int, seed: int
+) -> dict[str, dict[str, Score]]:
+    """Scores by split and metric.
+
+    Args:
+        metrics: names of metrics.
+        measured: measurements by split.
+        samples: bootstrap resamples behind each confidence interval.
+        seed: of the resampling.
+    """
+    declared = [METRICS.get(name) for name in metrics]
+    return {
+        split: {m.name: score_split(m, values, samples=samples, seed=seed) for m in declared if m.needs == ("split",)}
+        for split, values in measured.items()
+    }
+
+
+def score_split(metric: Metric, measured: Measured, *, samples: int, seed: int) -> Score:
+    """One metric on one split, with a percentile bootstrap interval over its rows where it has a value for each."""
+    target = metric.targets.get(measured.split)
+    common = {"target": target, "range": metric.range}
+    values = metric.function(measured)
+    if isinstance(values, float):
+        return _finite(values, None, measured.rows, **common)
+    values = values[~np.isnan(values)]
+    if len(values) == 0:
+        why = "no answer was generated" if metric.generates else "no row has a value"
+        return Score(value=None, n=0, reason=why, **common)
+    return _finite(float(values.mean()), bootstrap(values, samples, seed), len(values), **common)
+
+
+def _finite(value: float, interval: tuple[float, float] | None, n: int, **common) -> Score:
+    if not np.isfinite(value):
+        return Score(value=None, n=n, reason=f"not a finite number: {value}", **common)
+    return Score(value=value, ci=interval, n=n, **common)
+
+
+def bootstrap(values: np.ndarray, samples: int, seed: int) -> tuple[float, float]:
+    """95 % percentile interval of the mean of `values` [n], over `samples` resamples of its rows."""
+    draws = np.random.default_rng(seed).integers(len(values), size=(samples, len(values)))
+    low, high = np.percentile(values[draws].mean(axis=1), [2.5, 97.5])
+    return float(low), float(high)
+
+
+def row_values(metric: str, measured: Measured) -> np.ndarray | None:
+    """A metric's value of each row [R], NaN where undefined; None for a metric of the whole split."""
+    values = METRICS.get(metric).function(measured)
+    return None if isinstance(values, float) else values

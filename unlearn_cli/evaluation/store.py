@@ -1,0 +1,59 @@
+"""Measurements on disk: NAME.safetensors for numbers, NAME.jsonl for texts."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from unlearn_cli.errors import UnlearnError
+from unlearn_cli.measured import Measured
+
+ARRAYS = ("token_logps", "hits", "mu", "sigma", "offsets", "ends")
+
+
+def save_measured(measured: Measured, folder: Path, name: str, key: str) -> None:
+    """Write one split's measurements under `name`, with the fingerprint `key` of what was measured."""
+    folder.mkdir(parents=True, exist_ok=True)
+    about = {"split": measured.split, "rows_in_split": str(measured.rows_in_split), "key": key}
+    texts = zip(measured.ids, measured.prompts, measured.golds, measured.generations, strict=True)
+    lines = [json.dumps(dict(zip(("id", "prompt", "gold", "generation"), t, strict=True)), ensure_ascii=False) for t in texts]
+    _replace(folder / f"{name}.jsonl", lambda path: path.write_text("\n".join(lines) + "\n", encoding="utf-8"))
+    arrays = {array: np.ascontiguousarray(getattr(measured, array)) for array in ARRAYS}
+    # The numbers come last and hold the key: a folder cut off in between is not taken for a whole one.
+    _replace(folder / f"{name}.safetensors", lambda path: save_file(arrays, path, metadata=about))
+
+
+def load_measured(folder: Path, name: str, key: str | None = None) -> Measured | None:
+    """One split's measurements, or None if there are none, or none under this key.
+
+    Raises:
+        UnlearnError: the files do not belong together.
+    """
+    numbers, texts = folder / f"{name}.safetensors", folder / f"{name}.jsonl"
+    if not numbers.is_file() or not texts.is_file():
+        return None
+    with safe_open(numbers, framework="np") as file:
+        about = file.metadata()
+        if key is not None and about["key"] != key:
+            return None
+        arrays = {array: file.get_tensor(array) for array in ARRAYS}
+    rows = [json.loads(line) for line in texts.read_text(encoding="utf-8").split("\n") if line]
+    if len(rows) != len(arrays["ends"]):
+        raise UnlearnError(f"{texts} does not belong to {numbers.name}", "delete both and measure again")
+    columns = {column: tuple(row[field] for row in rows) for column, field in _COLUMNS.items()}
+    return Measured(split=about["split"], rows_in_split=int(about["rows_in_split"]), **columns, **arrays)
+
+
+_COLUMNS = {"ids": "id", "prompts": "prompt", "golds": "gold", "generations": "generation"}
+
+
+def _replace(path: Path, write) -> None:
+    part = path.with_name(path.name + ".part")
+    write(part)
+    part.chmod(0o644)
+    os.replace(part, path)

@@ -1,0 +1,48 @@
+"""Measurements of one split under one model: all that evaluation ever asks of a model. numpy only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """R rows, n answer tokens end to end: row r holds tokens offsets[r] to offsets[r + 1].
+
+    The token that ends an answer is scored like every other; metrics that leave it out by definition use `body`.
+    """
+
+    split: str
+    ids: tuple[str, ...]  # R row ids
+    prompts: tuple[str, ...]  # R, for people to read
+    golds: tuple[str, ...]  # R true answers
+    generations: tuple[str | None, ...]  # R greedy answers; None where none was asked for
+    token_logps: np.ndarray  # [n] float32 natural log-probability of each answer token
+    hits: np.ndarray  # [n] bool, the token was the most probable one
+    mu: np.ndarray  # [n] float32 sum_v p log p at the token's position
+    sigma: np.ndarray  # [n] float32 standard deviation of log p under p at the token's position
+    offsets: np.ndarray  # [R + 1] int64
+    ends: np.ndarray  # [R] bool, the last token ends the answer (False where it was cut off, or for raw text)
+    rows_in_split: int  # rows before --eval-limit
+
+    @property
+    def rows(self) -> int:
+        """R."""
+        return len(self.ids)
+
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        """[R] answer tokens, the ending one included."""
+        return np.diff(self.offsets)
+
+    @cached_property
+    def mean_logps(self) -> np.ndarray:
+        """[R] mean log-probability of an answer token, the ending one included."""
+        return np.add.reduceat(self.token_logps.astype(np.float64), self.offsets[:-1]) / self.lengths
+
+    def body(self, row: int) -> slice:
+        """The tokens of a row without the one that ends the answer."""
+        return slice(int(self.offsets[row]), int(self.offsets[row + 1]) - int(self.ends[row]))

@@ -1,0 +1,26 @@
+"""Gradient difference: ascent on the forget answers, descent on the retain answers.
+
+    L = -M_forget  (+ retain_weight * retain term)
+
+Liu, Liu and Stone, "Continual Learning and Private Unlearning" (2022); TOFU uses weights 1 and 1. The forget term is
+that of grad-ascent and as unbounded; the retain term delays the collapse. The two terms start near each other and
+cancel in the sum, so watch them apart.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from torch import Tensor
+
+from unlearn_cli.contract import Defaults, method, parameter
+from unlearn_cli.outputs import Outputs
+
+
+@method(paper="2203.12817", defaults=Defaults(retain_weight=5.0, retain_ratio=2, epochs=5))
+def grad_diff(
+    policy: Outputs,
+    *,
+    average: Annotated[Literal["answers", "tokens"], parameter("weigh every answer alike, or every token")] = "answers",
+) -> Tensor:
+    return policy.mean_logps if average == "answers" else policy.token_weighted_logps

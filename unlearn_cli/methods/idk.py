@@ -1,0 +1,26 @@
+"""Refusal fine-tuning: answer the forget questions with "I do not know".
+
+    L = M_alternative,   M = -(1/n) sum_t log p(a_t | x, a_<t),   a a refusal
+
+Maini et al., "TOFU: A Task of Fictitious Unlearning for LLMs" (2024), where it is called preference optimisation.
+TOFU takes one token mean over refusals and retain answers together; here the two terms are averaged apart, so that the
+longer retain answers do not drown the refusals. The true answer is never touched: its probability can stay high.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from torch import Tensor
+
+from unlearn_cli.contract import Defaults, method, parameter
+from unlearn_cli.outputs import Outputs
+
+
+@method(paper="2401.06121", defaults=Defaults(retain_ratio=2, epochs=5))
+def idk(
+    alternative: Outputs,
+    *,
+    average: Annotated[Literal["answers", "tokens"], parameter("weigh every answer alike, or every token")] = "answers",
+) -> Tensor:
+    return -(alternative.mean_logps if average == "answers" else alternative.token_weighted_logps)

@@ -1,0 +1,1 @@
+"""One file for each metric: numpy on saved measurements, never a model."""

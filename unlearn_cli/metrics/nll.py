@@ -1,0 +1,18 @@
+"""Mean negative log-likelihood of an answer token, in nats.
+
+    NLL = -(1/n) sum_t log p(y_t | x, y_<t),   the token that ends the answer included
+
+Unbounded above: a value far beyond that of a model that never saw the rows is a sign of over-forgetting.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from unlearn_cli.contract import metric
+from unlearn_cli.measured import Measured
+
+
+@metric(targets={"forget": "max", "retain": "min"}, range=(0.0, float("inf")))
+def nll(split: Measured) -> np.ndarray:
+    return -split.mean_logps

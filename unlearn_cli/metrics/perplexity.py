@@ -1,0 +1,19 @@
+"""Perplexity of the answers: the exponential of the mean negative log-likelihood over all their tokens.
+
+    PPL = exp(-(1/N) sum over rows and tokens of log p(y_t | x, y_<t))
+
+Every token counts alike, so long answers weigh more than in `nll`. One number for a split, without a value for each row.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from unlearn_cli.contract import metric
+from unlearn_cli.measured import Measured
+
+
+@metric(targets={"forget": "max", "retain": "min"}, range=(1.0, float("inf")))
+def perplexity(split: Measured) -> float:
+    with np.errstate(over="ignore"):
+        return float(np.exp(-split.token_logps.astype(np.float64).mean()))

@@ -1,0 +1,19 @@
+"""Probability of the true answer, normalised for length.
+
+    P = exp((1/n) sum_t log p(y_t | x, y_<t)),   the token that ends the answer included
+
+Maini et al., "TOFU: A Task of Fictitious Unlearning for LLMs" (2024). The geometric mean of the token probabilities:
+1 is certain recall. On forget rows compare it with a model that never saw them, whose value is not 0.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from unlearn_cli.contract import metric
+from unlearn_cli.measured import Measured
+
+
+@metric(paper="2401.06121", targets={"forget": "min", "retain": "max"}, range=(0.0, 1.0))
+def probability(split: Measured) -> np.ndarray:
+    return np.exp(split.mean_logps)

@@ -1,0 +1,145 @@
+"""LoRA: attach, inspect, save and read back. The artefact loads with plain PEFT."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors import safe_open
+
+from unlearn_cli.config import LoraOptions
+from unlearn_cli.errors import UnlearnError
+from unlearn_cli.models.forward import causal_lm
+from unlearn_cli.models.load import ADAPTER, REFERENCE_ADAPTER, LoadedModel
+from unlearn_cli.models.source import ADAPTER_CONFIG
+
+WEIGHTS = "adapter_model.safetensors"
+TIED = ("lm_head", "embed_tokens", "wte", "embed_in", "embed_out", "shared")
+
+
+def attach(loaded: LoadedModel, options: LoraOptions, *, seed: int) -> None:
+    """Give the model a trainable LoRA adapter, or all its weights with `options.full`.
+
+    A model that arrived with an adapter keeps that one's rank and targets: it is trained on, and a frozen copy of it is
+    the reference.
+
+    Raises:
+        UnlearnError: targets that do not exist or are tied to the embeddings; --full on a quantized model.
+    """
+    if options.full:
+        if loaded.quantization or isinstance(loaded.model, PeftModel):
+            raise UnlearnError("--full trains every weight, which a quantized model or an adapter does not allow")
+        loaded.model.requires_grad_(True)
+        return
+    if isinstance(loaded.model, PeftModel):
+        return
+    targets = options.lora_target_modules
+    forced = [name for name in targets if name.split(".")[-1] in TIED]
+    if forced and getattr(loaded.config, "tie_word_embeddings", False):
+        raise UnlearnError(
+            f"--lora-target-modules {','.join(forced)}: this model ties its embeddings, and merging would corrupt it",
+            "leave the embeddings and the head out",
+        )
+    torch.manual_seed(seed)  # lora_A is drawn at random
+    config = LoraConfig(
+        task_type="CAUSAL_LM",
+        r=options.lora_r,
+        lora_alpha=options.lora_alpha,
+        lora_dropout=options.lora_dropout,
+        target_modules="all-linear" if targets == ("all-linear",) else list(targets),
+    )
+    try:
+        loaded.model = get_peft_model(loaded.model, config, adapter_name=ADAPTER)
+    except ValueError as error:
+        raise UnlearnError(f"--lora-target-modules: {str(error).splitlines()[0]}", "try all-linear") from None
+
+
+def enable_checkpointing(loaded: LoadedModel) -> None:
+    """Recompute activations in the backward pass: half the memory, half as much compute again."""
+    causal = causal_lm(loaded.model)
+    causal.gradient_checkpointing_enable({"use_reentrant": False})
+    causal.enable_input_require_grads()
+
+
+@contextmanager
+def reference_weights(model: Any) -> Iterator[None]:
+    """Run the reference: the same weights with the adapter off, or the adapter the model arrived with."""
+    if REFERENCE_ADAPTER in getattr(model, "peft_config", {}):
+        model.set_adapter(REFERENCE_ADAPTER)
+        try:
+            yield
+        finally:
+            model.set_adapter(ADAPTER)
+    else:
+        with model.disable_adapter():
+            yield
+
+
+def trainable_parameters(model: Any) -> list[tuple[str, torch.nn.Parameter]]:
+    """Names and tensors that are trained."""
+    return [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+
+
+def save(loaded: LoadedModel, folder: Path) -> None:
+    """Write the adapter (or, after full fine-tuning, the model) and the tokenizer into `folder`.
+
+    The base goes into `adapter_config.json` as an absolute path, or as a Hub id with its commit: a relative path would
+    be taken for a Hub id from another working directory.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    model = loaded.model
+    if isinstance(model, PeftModel):
+        config = model.peft_config[ADAPTER]
+        config.base_model_name_or_path = loaded.source.location
+        config.revision = loaded.source.revision
+        model.save_pretrained(folder, selected_adapters=[ADAPTER])
+        (folder / "README.md").unlink(missing_ok=True)  # PEFT's is a stub; ours follows
+    else:
+        attention = model.config._attn_implementation
+        model.set_attn_implementation("sdpa")
+        model.save_pretrained(folder)
+        model.set_attn_implementation(attention)
+    loaded.tokenizer.save_pretrained(folder)
+    for path in folder.glob("*.safetensors"):
+        path.chmod(0o644)
+
+
+def lora_b_nonzero(folder: Path) -> tuple[int, int]:
+    """How many of a saved adapter's `lora_B` matrices are not all zero, and how many there are."""
+    with safe_open(folder / WEIGHTS, framework="pt") as file:
+        names = [name for name in file.keys() if ".lora_B." in name]  # noqa: SIM118 - not a dict
+        return sum(bool(file.get_tensor(name).any()) for name in names), len(names)
+
+
+@contextmanager
+def reloaded(loaded: LoadedModel, folder: Path) -> Iterator[Any]:
+    """The model with the adapter read back from `folder` in place of the trained one; one base in memory."""
+    name = "reloaded"
+    loaded.model.load_adapter(str(folder), name)
+    loaded.model.set_adapter(name)
+    try:
+        yield loaded.model
+    finally:
+        loaded.model.set_adapter(ADAPTER)
+        loaded.model.delete_adapter(name)
+
+
+def reload_difference_of_weights(loaded: LoadedModel, folder: Path) -> float:
+    """Largest difference between a fully trained model's tensors and those in its saved files."""
+    state = loaded.model.state_dict()
+    worst = 0.0
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, framework="pt") as file:
+            for name in file.keys():  # noqa: SIM118 - not a dict
+                worst = max(worst, float((file.get_tensor(name) - state[name].cpu()).abs().max()))
+    return worst
+
+
+def base_of(folder: Path) -> dict[str, Any]:
+    """The adapter config as it was saved."""
+    return json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))

@@ -1,0 +1,43 @@
+"""What a model is, as hashes: measurements and references are kept under it and never reused for anything else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from unlearn_cli.config import ModelOptions
+from unlearn_cli.models.source import ADAPTER_CONFIG, ModelSource
+from unlearn_cli.report import file_sha256, fingerprint
+
+_WEIGHTS = ("*.safetensors", "*.bin")
+
+
+def weights_sha256(source: ModelSource) -> str | None:
+    """sha256 over the weight files of a local folder; None for a Hub model, whose commit says it all.
+    """
+    if not source.local:
+        return None
+    folder = Path(source.location)
+    files = sorted(path for pattern in _WEIGHTS for path in folder.glob(pattern))
+    return fingerprint([(path.name, file_sha256(path)) for path in files])
+
+
+def _described(source: ModelSource) -> dict[str, Any]:
+    if not source.local:
+        return {"hub": source.location, "commit": source.revision}
+    folder = Path(source.location)
+    name = ADAPTER_CONFIG if (folder / ADAPTER_CONFIG).is_file() else "config.json"
+    config = json.loads((folder / name).read_text(encoding="utf-8"))
+    for key in ("base_model_name_or_path", "revision"):
+        config.pop(key, None)  # the base is described on its own
+    return {"weights": weights_sha256(source), "config": config}
+
+
+def identity(source: ModelSource, options: ModelOptions, dtype: str, device: str) -> str:
+    """Fingerprint of the weights and of how they are loaded; paths do not matter, contents do."""
+    return fingerprint(
+        _described(ModelSource(source.location, source.revision)),
+        _described(source.adapter) if source.adapter else None,
+        {"4bit": options.load_in_4bit, "8bit": options.load_in_8bit, "dtype": dtype, "device": device},
+    )

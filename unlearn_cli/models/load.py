@@ -1,0 +1,224 @@
+"""Load a checkpoint once, on one device, ready to be run packed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, GenerationConfig
+from transformers.utils.logging import disable_progress_bar
+
+from unlearn_cli.config import ModelOptions
+from unlearn_cli.data.hub_errors import hub_error
+from unlearn_cli.errors import EXIT_FAILED, UnlearnError
+from unlearn_cli.models.forward import Layout, causal_lm
+from unlearn_cli.models.layout import choose_layout
+from unlearn_cli.models.source import ModelSource, resolve_source
+
+if not sys.stderr.isatty():
+    disable_progress_bar()
+
+ADAPTER = "default"  # the adapter that is trained and saved
+REFERENCE_ADAPTER = "reference"  # the adapter a model arrived with, frozen
+
+
+@dataclass
+class LoadedModel:
+    """A model, its tokenizer and how it is run. `model` is replaced once, when an adapter is attached."""
+
+    model: Any
+    tokenizer: Any
+    layout: Layout
+    source: ModelSource
+    device: torch.device
+    dtype: torch.dtype
+    quantization: str | None  # "nf4", "int8", or the checkpoint's own
+    stop_ids: frozenset[int]
+
+    @property
+    def config(self) -> Any:
+        """The transformers config of the language model."""
+        return causal_lm(self.model).config.get_text_config()
+
+
+def resolve_device(choice: str) -> torch.device:
+    """One device: `choice`, or the first of cuda, mps, cpu that is there.
+
+    Raises:
+        UnlearnError: not a device, or not on this machine.
+    """
+    if choice == "auto":
+        choice = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(choice)
+    except RuntimeError:
+        raise UnlearnError(f"'{choice}' is not a device", "use auto, cpu, mps, cuda or cuda:1") from None
+    if device.type == "cuda":
+        count = torch.cuda.device_count()
+        if (device.index or 0) >= count:
+            raise UnlearnError(f"no device '{choice}': {count} CUDA devices here", "see `unlearn env`; --device cpu works")
+        device = torch.device("cuda", device.index or 0)
+        torch.cuda.set_device(device)
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise UnlearnError("no device 'mps' here", "see `unlearn env`; --device cpu works")
+    return device
+
+
+def resolve_dtype(choice: str, config: Any, device: torch.device) -> torch.dtype:
+    """The checkpoint's own dtype where the device computes in it, else the nearest that it does."""
+    if choice != "auto":
+        return getattr(torch, choice)
+    dtype = config.dtype or torch.float32
+    if device.type == "cpu" and dtype == torch.float16:
+        return torch.float32
+    if device.type == "cuda" and dtype == torch.bfloat16 and not torch.cuda.is_bf16_supported(including_emulation=False):
+        return torch.float16
+    return dtype
+
+
+def _quantization(options: ModelOptions, device: torch.device, dtype: torch.dtype) -> BitsAndBytesConfig | None:
+    if not (options.load_in_4bit or options.load_in_8bit):
+        return None
+    try:
+        import bitsandbytes  # noqa: F401, PLC0415 - absent where it has no wheels
+    except ImportError:
+        raise UnlearnError(
+            "--load-in-4bit and --load-in-8bit need bitsandbytes, which is not installed", "pip install bitsandbytes"
+        ) from None
+    if options.load_in_8bit:
+        return BitsAndBytesConfig(load_in_8bit=True)
+    compute = dtype
+    if device.type == "cuda":
+        compute = torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=compute,
+    )
+
+
+def _keep_autograd_on_cpu(model: Any) -> None:
+    """Stop bitsandbytes from repacking 4-bit weights for AVX512-BF16 in the first forward without gradient.
+
+    After repacking, training goes through an operation without autograd, and LoRA gradients are wrong without an error.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+
+
+def load_config(source: ModelSource, options: ModelOptions) -> Any:
+    """The transformers config of a model, without its weights."""
+    with hub_error(source.location, "model"):
+        return _known(
+            AutoConfig.from_pretrained,
+            source,
+            revision=source.revision,
+            trust_remote_code=options.trust_remote_code,
+        )
+
+
+def load_tokenizer(source: ModelSource, options: ModelOptions) -> tuple[Any, frozenset[int]]:
+    """The tokenizer and the ids that end an answer. An adapter folder's own tokenizer comes first.
+
+    Raises:
+        UnlearnError: there is none.
+    """
+    folder = Path(source.adapter.location) if source.adapter else None
+    where = source.adapter if folder and (folder / "tokenizer_config.json").is_file() else source
+    arguments = {"revision": where.revision, "trust_remote_code": options.trust_remote_code}
+    with hub_error(where.location, "model"):
+        tokenizer = _known(AutoTokenizer.from_pretrained, where, **arguments)
+    stops = {tokenizer.eos_token_id}
+    try:
+        declared = GenerationConfig.from_pretrained(source.location, revision=source.revision).eos_token_id
+        stops |= set(declared if isinstance(declared, list) else [declared])
+    except OSError:
+        pass  # a checkpoint need not have a generation config
+    stops.discard(None)
+    if not stops:
+        raise UnlearnError(f"the tokenizer of {where.location} has no end-of-sequence token")
+    return tokenizer, frozenset(stops)
+
+
+def _known(load: Any, source: ModelSource, **arguments: Any) -> Any:
+    """Call one of transformers' loaders and put the errors a user can mend into words."""
+    try:
+        return load(source.location, **arguments)
+    except (ValueError, KeyError) as error:
+        text = str(error)
+        if "trust_remote_code" in text:
+            raise UnlearnError(
+                f"{source.location} brings its own code, which is not run unless you trust it", "--trust-remote-code"
+            ) from None
+        raise UnlearnError(f"{source.location}: {text.splitlines()[0] if text else error!r}") from None
+    except OSError as error:
+        if source.local:
+            text = str(error)
+            pickled = "safetensors" in text and any(Path(source.location).glob("*.bin"))
+            hint = "--allow-pickle loads .bin files: only if you trust where they come from" if pickled else None
+            raise UnlearnError(f"{source.location}: {text.splitlines()[0]}", hint) from None
+        raise
+    except json.JSONDecodeError as error:
+        raise UnlearnError(f"{source.location}: a JSON file of the model is broken: {error}") from None
+
+
+def load_model(options: ModelOptions, *, trainable: bool = False) -> LoadedModel:
+    """Load `options.model` on one device.
+
+    Args:
+        options: which model, and how to load it.
+        trainable: the model is going to be trained: an adapter that it arrives with is made trainable, and a frozen
+            copy of it becomes the reference.
+
+    Raises:
+        UnlearnError: anything about the model or device that the user can mend.
+    """
+    source = resolve_source(options.model, options.revision)
+    device = resolve_device(options.device)
+    config = load_config(source, options)
+    dtype = resolve_dtype(options.dtype, config, device)
+    tokenizer, stops = load_tokenizer(source, options)
+    quantization = _quantization(options, device, dtype)
+    arguments = {
+        "revision": source.revision,
+        "dtype": dtype,
+        "attn_implementation": options.attn_implementation,
+        "trust_remote_code": options.trust_remote_code,
+        "use_safetensors": None if options.allow_pickle else True,
+        "device_map": {"": device},
+    }
+    if quantization is not None:
+        arguments["quantization_config"] = quantization
+    try:
+        with hub_error(source.location, "model"):
+            model = _known(AutoModelForCausalLM.from_pretrained, source, **arguments)
+    except torch.OutOfMemoryError:
+        raise UnlearnError(
+            f"{source.location} does not fit on {device}", "--load-in-4bit needs a quarter of the memory", EXIT_FAILED
+        ) from None
+    _keep_autograd_on_cpu(model)
+    model.requires_grad_(False)
+    layout = choose_layout(model)
+    if source.adapter is not None:
+        model = _with_adapter(model, source.adapter, trainable=trainable)
+    model.eval()
+    method = getattr(getattr(config, "quantization_config", None), "quant_method", None)
+    named = "nf4" if options.load_in_4bit else "int8" if options.load_in_8bit else method and str(method)
+    return LoadedModel(model, tokenizer, layout, source, device, dtype, named, stops)
+
+
+def _with_adapter(model: Any, adapter: ModelSource, *, trainable: bool) -> PeftModel:
+    arguments = {"revision": adapter.revision} if adapter.revision else {}
+    with hub_error(adapter.location, "model"):
+        made = PeftModel.from_pretrained(model, adapter.location, ADAPTER, is_trainable=trainable, **arguments)
+        if trainable:
+            made.load_adapter(adapter.location, REFERENCE_ADAPTER, is_trainable=False, **arguments)
+            made.set_adapter(ADAPTER)
+    return made

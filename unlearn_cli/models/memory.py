@@ -1,0 +1,113 @@
+"""Memory: what a run will need, estimated without weights, and what it has needed."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+import torch
+from transformers import AutoModelForCausalLM
+from transformers.pytorch_utils import Conv1D
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
+
+NF4_BYTES = 0.5 + 0.127 / 8  # half a byte, and doubly quantized scales of 0.127 bit a weight
+LINEAR = (torch.nn.Linear, Conv1D)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Bytes, by purpose. Arithmetic, not a measurement; activations are the least certain part."""
+
+    base: int
+    adapter: int  # weights, gradients and AdamW's two moments, in float32
+    activations: int
+    logits: int
+    parameters: int
+    trainable: int
+
+    @property
+    def total(self) -> int:
+        """All of it, with a tenth for what the allocator and the libraries take."""
+        return int(1.1 * (self.base + self.adapter + self.activations + self.logits))
+
+
+def estimate(
+    config: Any,
+    *,
+    dtype: torch.dtype,
+    quantization: str | None,
+    lora_r: int,
+    targets: tuple[str, ...],
+    full: bool,
+    tokens: int,
+    answer_tokens: int,
+    checkpointing: bool,
+    trust_remote_code: bool = False,
+) -> Estimate:
+    """What one training step holds at its peak.
+
+    Args:
+        config: transformers config; the model is built from it without weights.
+        dtype: of the weights that are not quantized.
+        quantization: "nf4", "int8" or None.
+        lora_r: rank of the adapter.
+        targets: names of adapted modules, or ("all-linear",).
+        full: every weight is trained.
+        tokens: tokens of one forward pass.
+        answer_tokens: those that need logits.
+        checkpointing: activations are recomputed.
+        trust_remote_code: as for loading.
+    """
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
+    head = model.get_output_embeddings()
+    linears = {n: m for n, m in model.named_modules() if isinstance(m, LINEAR) and m is not head}
+    quantized = sum(m.weight.numel() for m in linears.values())
+    parameters = sum(p.numel() for p in model.parameters())
+    width = {"nf4": NF4_BYTES, "int8": 1.0}.get(quantization or "", dtype.itemsize)
+    base = quantized * width + (parameters - quantized) * dtype.itemsize
+    if full:
+        trainable = parameters
+    else:
+        adapted = [m for n, m in linears.items() if targets == ("all-linear",) or n.split(".")[-1] in targets]
+        trainable = sum(lora_r * sum(m.weight.shape) for m in adapted)
+    text = config.get_text_config()
+    layers, hidden = text.num_hidden_layers, text.hidden_size
+    # Inputs of every linear, the residual stream, norms and attention outputs of one layer and token.
+    widths = sum(m.weight.shape[1] if isinstance(m, torch.nn.Linear) else m.weight.shape[0] for m in linears.values())
+    per_token = (2 * widths + 8 * layers * hidden) * max(2, dtype.itemsize)
+    if checkpointing:
+        per_token = layers * hidden * dtype.itemsize + per_token / layers
+    return Estimate(
+        base=int(base),
+        adapter=trainable * (16 if not full else 12 + dtype.itemsize),
+        activations=int(per_token * tokens),
+        logits=3 * 4 * min(answer_tokens, 2048) * text.vocab_size,
+        parameters=parameters,
+        trainable=trainable,
+    )
+
+
+def available(device: torch.device) -> int:
+    """Bytes free on a device; of main memory for the CPU and for Apple's shared memory."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return psutil.virtual_memory().available
+
+
+def peak(device: torch.device) -> dict[str, int]:
+    """Bytes at the peak of this process so far: resident, and on the device where it counts them."""
+    if resource is None:
+        found = {"rss": psutil.Process().memory_info().peak_wset}
+    else:
+        unit = 1 if sys.platform == "darwin" else 1024
+        found = {"rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
+    if device.type == "cuda":
+        found["device"] = torch.cuda.max_memory_allocated(device)
+    return found

@@ -1,0 +1,112 @@
+"""Attention over rows packed end to end, registered with transformers so that every architecture gets it.
+
+The row offsets travel as a four-dimensional `attention_mask`, which transformers hands to each layer unchanged; an
+integer mask therefore means "packed rows", and anything else goes to the library's own SDPA function, so that padded
+batches and generation with a cache work on the same model.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+try:  # a CUDA kernel of torch >= 2.10; bf16 and fp16 only
+    from torch.nn.attention.varlen import varlen_attn
+except ImportError:
+    varlen_attn = None
+
+ROWS = "unlearn_packed_rows"  # per-row SDPA: any device, any dtype
+VARLEN = "unlearn_packed_varlen"  # one variable-length kernel launch
+
+
+def as_mask(row_offsets: Tensor) -> Tensor:
+    """Row offsets [B + 1] in the form that carries them through the model: int32 [1, 1, 1, B + 1]."""
+    return row_offsets.to(torch.int32)[None, None, None, :]
+
+
+def _is_packed(attention_mask: Tensor | None) -> bool:
+    return attention_mask is not None and attention_mask.dtype == torch.int32
+
+
+def _softcapped(query: Tensor, key: Tensor, value: Tensor, seen: Tensor, scale: float, softcap: float) -> Tensor:
+    """Attention with capped scores (Gemma 2), which SDPA does not offer. `seen` is True where a key may be seen."""
+    repeats = query.shape[1] // key.shape[1]
+    key, value = key.repeat_interleave(repeats, 1), value.repeat_interleave(repeats, 1)
+    scores = softcap * torch.tanh(query @ key.transpose(2, 3) * scale / softcap)
+    return scores.masked_fill(~seen, float("-inf")).softmax(-1, dtype=torch.float32).to(value.dtype) @ value
+
+
+def _causal(queries: int, keys: int, window: int | None, device: torch.device) -> Tensor:
+    """[queries, keys] True where a key may be seen; the queries are the last of the keys."""
+    distance = torch.arange(keys - queries, keys, device=device)[:, None] - torch.arange(keys, device=device)[None, :]
+    return (distance >= 0) & (distance < (window or keys))
+
+
+def _one_row(query: Tensor, key: Tensor, value: Tensor, scale: float, window: int | None, softcap: float | None) -> Tensor:
+    """Causal attention of one row: [1, H, L, D] -> [1, H, L, D]."""
+    length, grouped = query.shape[2], key.shape[1] != query.shape[1]
+    if softcap is None and (window is None or length <= window):
+        return F.scaled_dot_product_attention(query, key, value, is_causal=True, scale=scale, enable_gqa=grouped)
+    seen = _causal(length, length, window, query.device)
+    if softcap is None:
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=seen, scale=scale, enable_gqa=grouped)
+    return _softcapped(query, key, value, seen, scale, softcap)
+
+
+def _not_packed(module, query, key, value, attention_mask, dropout, scaling, kwargs):
+    """Padded batches and generation with a cache."""
+    softcap = kwargs.get("softcap")
+    if softcap is None:
+        return sdpa_attention_forward(module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs)
+    if attention_mask is None:
+        attention_mask = _causal(query.shape[2], key.shape[2], kwargs.get("sliding_window"), query.device)
+    scale = scaling if scaling is not None else query.shape[-1] ** -0.5
+    return _softcapped(query, key, value, attention_mask, scale, softcap).transpose(1, 2).contiguous(), None
+
+
+def _settings(module, query, kwargs, dropout, scaling) -> tuple[float, int | None, float | None]:
+    unsupported = [name for name in ("s_aux", "position_bias") if kwargs.get(name) is not None]
+    if dropout and module.training:
+        unsupported.append("attention dropout")
+    if not getattr(module, "is_causal", True):
+        unsupported.append("attention that is not causal")
+    if unsupported:
+        raise NotImplementedError(f"packed rows do not support {', '.join(unsupported)}")
+    scale = scaling if scaling is not None else query.shape[-1] ** -0.5
+    return scale, kwargs.get("sliding_window"), kwargs.get("softcap")
+
+
+def packed_rows(module, query, key, value, attention_mask, dropout=0.0, scaling=None, **kwargs):
+    """Causal SDPA on each row's slice of one packed sequence. Shapes [1, H, N, D] -> [1, N, H, D]."""
+    if not _is_packed(attention_mask):
+        return _not_packed(module, query, key, value, attention_mask, dropout, scaling, kwargs)
+    scale, window, softcap = _settings(module, query, kwargs, dropout, scaling)
+    lengths = attention_mask.flatten().diff().tolist()
+    rows = zip(query.split(lengths, 2), key.split(lengths, 2), value.split(lengths, 2), strict=True)
+    out = torch.cat([_one_row(q, k, v, scale, window, softcap) for q, k, v in rows], dim=2)
+    return out.transpose(1, 2).contiguous(), None
+
+
+def packed_varlen(module, query, key, value, attention_mask, dropout=0.0, scaling=None, **kwargs):
+    """The same through torch's variable-length kernel, where softcap does not stand against it."""
+    if not _is_packed(attention_mask) or kwargs.get("softcap") is not None:
+        return packed_rows(module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs)
+    scale, window, _ = _settings(module, query, kwargs, dropout, scaling)
+    offsets = attention_mask.flatten()
+    longest = int(offsets.diff().max())
+    offsets = offsets.to(query.device, non_blocking=True)
+    q, k, v = (x[0].transpose(0, 1).contiguous() for x in (query, key, value))
+    out = varlen_attn(
+        q, k, v, offsets, offsets, longest, longest,
+        scale=scale, window_size=(window - 1 if window else -1, 0), enable_gqa=k.shape[1] != q.shape[1],
+    )  # fmt: skip
+    return out[None], None
+
+
+for _name, _function in ((ROWS, packed_rows), (VARLEN, packed_varlen)):
+    AttentionInterface.register(_name, _function)
+    AttentionMaskInterface.register(_name, sdpa_mask)

@@ -1,0 +1,104 @@
+"""Where a model comes from: a folder, a Hub repository at a resolved commit, or an adapter on its base."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_cache
+
+from unlearn_cli.data.hub_errors import hub_error
+from unlearn_cli.errors import UnlearnError
+
+ADAPTER_CONFIG = "adapter_config.json"
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """A model that exists. `location` and `revision` go to `from_pretrained` as they stand."""
+
+    location: str  # absolute path of a folder, or a Hub id
+    revision: str | None  # resolved commit of a Hub repository; None for a folder
+    adapter: ModelSource | None = None  # an adapter to load on top
+
+    @property
+    def local(self) -> bool:
+        """The model is a folder on this machine."""
+        return self.revision is None and Path(self.location).is_dir()
+
+
+def resolve_source(spec: str, revision: str | None = None) -> ModelSource:
+    """Find a model; an adapter folder brings its base with it.
+
+    Args:
+        spec: a folder or a Hub id.
+        revision: branch, tag or commit of a Hub id.
+
+    Raises:
+        UnlearnError: neither a folder nor a Hub id, or the Hub refuses it.
+    """
+    folder = Path(spec).expanduser()
+    if folder.is_dir():
+        return _local_source(folder.resolve())
+    if folder.exists():
+        raise UnlearnError(f"{spec} is a file; a model is a folder or a Hub id", f"try --model {folder.parent}")
+    if spec.startswith((".", "/", "~")) or not _HUB_ID.fullmatch(spec):
+        raise UnlearnError(f"{spec} is not a folder and not a Hub id", "check the path; a Hub id looks like org/name")
+    return _hub_source(spec, revision)
+
+
+def _local_source(folder: Path) -> ModelSource:
+    itself = ModelSource(str(folder), None)
+    if (folder / ADAPTER_CONFIG).is_file():
+        base = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+        return _on_its_base(itself, base)
+    if not (folder / "config.json").is_file():
+        raise UnlearnError(
+            f"{folder} holds no model: neither config.json nor {ADAPTER_CONFIG}",
+            "a folder saved by `save_pretrained`, or a run folder of `unlearn forget`, is expected",
+        )
+    return itself
+
+
+def _on_its_base(adapter: ModelSource, config: dict) -> ModelSource:
+    name = config.get("base_model_name_or_path") or ""
+    try:
+        base = resolve_source(name, config.get("revision"))
+    except UnlearnError as error:
+        raise UnlearnError(f"the base of adapter {adapter.location} cannot be loaded: {error.message}", error.hint) from None
+    if base.adapter is not None:
+        raise UnlearnError(f"the base of adapter {adapter.location} is itself an adapter", "merge that one first")
+    return ModelSource(base.location, base.revision, adapter)
+
+
+def _hub_source(spec: str, revision: str | None) -> ModelSource:
+    commit = _resolve_commit(spec, revision)
+    itself = ModelSource(spec, commit)
+    if not _has_file(spec, commit, ADAPTER_CONFIG) or _has_file(spec, commit, "config.json"):
+        return itself
+    with hub_error(spec, "model"):
+        path = hf_hub_download(spec, ADAPTER_CONFIG, revision=commit)
+    return _on_its_base(itself, json.loads(Path(path).read_text(encoding="utf-8")))
+
+
+def _resolve_commit(spec: str, revision: str | None) -> str:
+    if not constants.HF_HUB_OFFLINE:
+        with hub_error(spec, "model"):
+            return HfApi().model_info(spec, revision=revision).sha
+    for name in ("config.json", ADAPTER_CONFIG):
+        cached = try_to_load_from_cache(spec, name, revision=revision)
+        if isinstance(cached, str):
+            return Path(cached).parent.name  # .../snapshots/COMMIT/config.json
+    raise UnlearnError(
+        f"offline, and {spec} is neither a folder here nor in the cache", f"while online, run: hf download {spec}"
+    )
+
+
+def _has_file(spec: str, commit: str, name: str) -> bool:
+    if constants.HF_HUB_OFFLINE:
+        return isinstance(try_to_load_from_cache(spec, name, revision=commit), str)
+    with hub_error(spec, "model"):
+        return HfApi().file_exists(spec, name, revision=commit)

@@ -1,0 +1,1 @@
+"""What each command does, top to bottom; the only code that knows config and report."""

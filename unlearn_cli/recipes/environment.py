@@ -1,0 +1,42 @@
+"""What the run ran on: versions, devices and threads, for the report and for bug reports."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from typing import Any
+
+import psutil
+import torch
+
+from unlearn_cli import __version__
+
+PACKAGES = (
+    "torch", "transformers", "peft", "accelerate", "bitsandbytes", "datasets", "huggingface_hub", "safetensors",
+    "numpy", "scipy", "pydantic", "typer", "rouge_score",
+)  # fmt: skip
+
+
+def environment() -> dict[str, Any]:
+    """Versions of what matters, and the machine."""
+    return {
+        "unlearn": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "cpu_threads": torch.get_num_threads(),
+        "memory": psutil.virtual_memory().total,
+        "cuda": torch.version.cuda,
+        "devices": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "tf32": torch.backends.cuda.matmul.allow_tf32,
+        "offline": os.environ.get("HF_HUB_OFFLINE", "0") == "1",
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,176 @@
+"""`unlearn evaluate`: measure a run or any model again, score it, and judge it by gates."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from unlearn_cli.config import EvaluateConfig, ModelOptions
+from unlearn_cli.console import Reporter
+from unlearn_cli.contract import METRICS
+from unlearn_cli.errors import UnlearnError
+from unlearn_cli.evaluation.gates import Expression, Missing, lookup_in, parse
+from unlearn_cli.evaluation.store import load_measured
+from unlearn_cli.measured import Measured
+from unlearn_cli.models import memory
+from unlearn_cli.models.identity import identity
+from unlearn_cli.models.load import LoadedModel, load_config, load_model, load_tokenizer, resolve_device, resolve_dtype
+from unlearn_cli.models.source import resolve_source
+from unlearn_cli.recipes import inputs as splits
+from unlearn_cli.recipes.describe import model_report
+from unlearn_cli.recipes.environment import environment
+from unlearn_cli.recipes.inputs import Input
+from unlearn_cli.recipes.measuring import compared, measure_inputs, stored
+from unlearn_cli.recipes.settle import make_encoder
+from unlearn_cli.rendering.tables import scores_table
+from unlearn_cli.report import GateReport, RunReport, read_report, write_report
+
+FROM_RUN = (
+    "forget", "retain", "columns", "limit", "chat_template", "max_length", "stride",
+    "load_in_4bit", "load_in_8bit", "dtype", "attn_implementation", "trust_remote_code", "allow_pickle",
+)  # fmt: skip
+
+
+def run(
+    config: EvaluateConfig, sources: dict[str, str], command_line: list[str], reporter: Reporter
+) -> tuple[RunReport, Path]:
+    """Measure, score and judge. Returns the report and its path; failed gates are in it.
+
+    Raises:
+        UnlearnError: anything the user can mend.
+    """
+    began, started = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
+    metrics = tuple(METRICS.canonical(name) for name in config.metrics or METRICS.names())
+    gates = [parse(text, metrics=[name.replace("-", "_") for name in METRICS.names()]) for text in config.fail_if]
+    run_report = read_report(config.run) if config.run else None
+    config, sources = _with_run(config, sources, run_report)
+    folder = config.output_dir or config.run
+    if folder is None:
+        raise UnlearnError("nowhere to write to", "--output-dir DIR keeps the measurements and the report")
+
+    texts = splits.load_splits(config)
+    if not texts:
+        raise UnlearnError("no rows to measure", "--forget forget.jsonl --retain retain.jsonl")
+    _same_data(run_report, texts, reporter)
+    measured_folder = folder / "measured"
+    inputs, after, loaded = _measure(config, texts, measured_folder, "after", reporter)
+    moments = {"after": after}
+    if config.baseline:
+        moments["baseline"] = _baseline(config, texts, measured_folder, moments["after"], reporter)
+    if run_report is not None:
+        moments |= _before(run_report, inputs, config.run)
+    scores = compared(moments, config, metrics)
+    report = RunReport(
+        command="evaluate",
+        status="completed",
+        command_line=command_line,
+        started=started,
+        config=config.model_dump(mode="json"),
+        config_sources=sources,
+        environment=environment(),
+        model=loaded or run_report.model,
+        data={name: data.report() for name, data in inputs.items()},
+        scores=scores,
+        gates=[_judge(gate, scores) for gate in gates],
+        seconds={"total": round(time.perf_counter() - began, 3)},
+        peak_memory=memory.peak(resolve_device(config.device)),
+        notes=reporter.notes,
+    )
+    path = write_report(report, folder / "evaluation" if config.run and folder == config.run else folder)
+    reporter.show(scores_table(report))
+    for gate in report.gates:
+        verdict = "FAILED" if gate.failed else "passed"
+        reporter.say(f"gate {verdict}: {gate.expression}" + (f" ({gate.reason})" if gate.reason else ""))
+    return report, path
+
+
+def _with_run(
+    config: EvaluateConfig, sources: dict[str, str], report: RunReport | None
+) -> tuple[EvaluateConfig, dict[str, str]]:
+    """Fill in from the run's report what was not given."""
+    if report is None:
+        if not config.model:
+            raise UnlearnError("nothing to evaluate", "unlearn evaluate RUN, or --model FOLDER_OR_HUB_ID")
+        return config, sources
+    values: dict[str, Any] = {}
+    for name in FROM_RUN:
+        if sources.get(name, "default") == "default" and name in report.config:
+            values[name] = report.config[name]
+    if not config.model:
+        values["model"] = str(config.run)
+    made = EvaluateConfig.model_validate({**config.model_dump(), **values})
+    return made, {**sources, **dict.fromkeys(values, str(config.run))}
+
+
+def _same_data(report: RunReport | None, texts: Mapping[str, Any], reporter: Reporter) -> None:
+    for name, split in texts.items():
+        if report is not None and name in report.data and report.data[name].sha256 != split.origin.sha256:
+            reporter.note(f"the {name} rows are not those of the run: before is left out")
+
+
+def _identity(options: ModelOptions) -> tuple[Any, str]:
+    """The model's config and fingerprint, without its weights being loaded."""
+    source = resolve_source(options.model, options.revision)
+    config, device = load_config(source, options), resolve_device(options.device)
+    return config, identity(source, options, str(resolve_dtype(options.dtype, config, device)), device.type)
+
+
+def _measure(
+    config: EvaluateConfig, texts: Mapping[str, Any], folder: Path, moment: str, reporter: Reporter
+) -> tuple[dict[str, Input], dict[str, Measured], Any]:
+    """Inputs, measurements, and the model's part of the report if it had to be loaded."""
+    model_config, key = _identity(config)
+    source = resolve_source(config.model, config.revision)
+    tokenizer, stops = load_tokenizer(source, config)
+    limit = getattr(model_config.get_text_config(), "max_position_embeddings", None)
+    encoder = make_encoder(config, tokenizer, stops, limit)
+    inputs = {name: splits.tokenized(split, encoder, config.eval_limit) for name, split in texts.items()}
+    found = stored(inputs, key, config, folder, moment)
+    if len(found) == len(inputs) and moment == "after" and config.run is not None:
+        reporter.say("cached: measured before with the same weights, data and settings")
+        return inputs, found, None
+    reporter.say(f"loading {config.model}")
+    loaded: LoadedModel = load_model(config)
+    if loaded.layout.note:
+        reporter.note(loaded.layout.note)
+    made = measure_inputs(loaded, inputs, key, config, folder, moment, reporter)
+    return inputs, made, model_report(loaded, encoder)
+
+
+def _baseline(
+    config: EvaluateConfig, texts: Mapping[str, Any], folder: Path, after: Mapping[str, Measured], reporter: Reporter
+) -> dict[str, Measured]:
+    """The same rows under a model that never saw the forget rows.
+
+    Raises:
+        UnlearnError: it is the model under test.
+    """
+    other = config.model_copy(update={"model": config.baseline, "revision": None})
+    if _identity(other)[1] == _identity(config)[1]:
+        raise UnlearnError("--baseline is the model under test itself", "give a model trained without the forget rows")
+    made = _measure(other, texts, folder, "baseline", reporter)[1]
+    for name, measured in made.items():
+        if measured.golds != after[name].golds:
+            raise UnlearnError(f"--baseline was measured on other {name} rows")
+    return made
+
+
+def _before(report: RunReport, inputs: Mapping[str, Input], run: Path) -> dict[str, dict[str, Measured]]:
+    """What the run measured before training, for the splits whose rows are the same."""
+    made = {}
+    for name, data in inputs.items():
+        same = name in report.data and report.data[name].sha256 == data.split.origin.sha256
+        measured = load_measured(run / "measured", f"before-{name}") if same else None
+        if measured is not None and measured.ids == tuple(row.id for row in data.measured_rows):
+            made[name] = measured
+    return {"before": made} if made else {}
+
+
+def _judge(gate: Expression, scores: Any) -> GateReport:
+    try:
+        return GateReport(expression=gate.text, failed=gate.holds(lookup_in(scores)))
+    except Missing as error:
+        return GateReport(expression=gate.text, failed=True, reason=str(error))

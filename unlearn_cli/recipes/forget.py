@@ -1,0 +1,440 @@
+"""`unlearn forget`: load, measure, train, save, read back, measure again, report."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+
+from unlearn_cli.config import ForgetConfig, runtime_fields
+from unlearn_cli.console import Reporter
+from unlearn_cli.contract import METRICS
+from unlearn_cli.data.overlap import check_overlap
+from unlearn_cli.data.refusals import with_refusals
+from unlearn_cli.data.tokenize import Encoder
+from unlearn_cli.errors import EXIT_DIVERGED, EXIT_FAILED, UnlearnError
+from unlearn_cli.evaluation.gates import Missing, lookup_in, parse
+from unlearn_cli.measured import Measured
+from unlearn_cli.models import adapter, memory
+from unlearn_cli.models.identity import identity
+from unlearn_cli.models.load import LoadedModel, load_model
+from unlearn_cli.models.reference import StoredReference, compute
+from unlearn_cli.models.score import teacher_forced
+from unlearn_cli.models.source import ModelSource
+from unlearn_cli.recipes import inputs as splits
+from unlearn_cli.recipes import plan, verdict
+from unlearn_cli.recipes.describe import model_report, training_report
+from unlearn_cli.recipes.environment import environment
+from unlearn_cli.recipes.inputs import Input
+from unlearn_cli.recipes.interrupt import Interrupted, deferred
+from unlearn_cli.recipes.measuring import compared, measure_inputs
+from unlearn_cli.recipes.run_folder import RunFolder
+from unlearn_cli.recipes.settle import Settled, default_output, make_encoder, settle_method, settle_model
+from unlearn_cli.rendering.model_card import model_card
+from unlearn_cli.rendering.tables import scores_table
+from unlearn_cli.report import (
+    ArtifactReport,
+    RunReport,
+    Status,
+    Trajectory,
+    file_sha256,
+    fingerprint,
+    write_report,
+    write_text,
+)
+from unlearn_cli.training.checkpoint import load_checkpoint, newest, save_checkpoint
+from unlearn_cli.training.loop import Diverged, Rows, StepRecord, Trainer
+from unlearn_cli.training.optimizer import make_optimizer, rate_at
+from unlearn_cli.training.pairing import Pairing
+
+REFUSALS_PER_ROW = 4
+RELOAD_ROWS = 4
+Moments = dict[str, dict[str, Measured]]
+
+
+@dataclass
+class Run:
+    """Everything that one run has found out so far."""
+
+    settled: Settled
+    folder: RunFolder
+    reporter: Reporter
+    command_line: list[str]
+    started: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    seconds: dict[str, float] = field(default_factory=dict)
+    steps: list[dict[str, Any]] = field(default_factory=list)  # lines of metrics.jsonl
+    trajectory: list[Trajectory] = field(default_factory=list)
+    stopped_by: str | None = None
+    resumed_from: int | None = None
+    checkpointing: bool = False
+
+    @property
+    def config(self) -> ForgetConfig:
+        """The settled configuration."""
+        return self.settled.config
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Count the seconds of a phase."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
+
+
+def run(config: ForgetConfig, sources: dict[str, str], command_line: list[str], reporter: Reporter) -> RunReport | None:
+    """Forget, and write the run folder. Returns the report, or None after a dry run.
+
+    Raises:
+        UnlearnError: something the user can mend, or a run that diverged, collapsed or changed nothing (exit code 4,
+            with the report written).
+        Interrupted: stopped by a signal, with a checkpoint written.
+    """
+    settled = settle_method(config, sources)
+    metrics = [name.replace("-", "_") for name in METRICS.names()]
+    stop_when = parse(config.stop_when, metrics=metrics) if config.stop_when else None
+    texts = splits.load_splits(settled.config)
+    if "retain" in texts:
+        check_overlap(texts["forget"].examples, texts["retain"].examples, allow=config.allow_overlap)
+    if config.dry_run:
+        plan.show(settled, texts, reporter)
+        return None
+    run = Run(settled, RunFolder(config.output_dir or default_output(config)), reporter, command_line)
+    run.folder.open(resume=config.resume, overwrite=config.overwrite)
+    _seed(settled.config)
+
+    with run.phase("load"):
+        reporter.say(f"loading {config.model}")
+        loaded = load_model(settled.config, trainable=True)
+        settle_model(settled, loaded.config)
+        encoder = make_encoder(settled.config, loaded.tokenizer, loaded.stop_ids, settled.config.max_length)
+        inputs = {name: splits.tokenized(split, encoder, settled.config.eval_limit) for name, split in texts.items()}
+        _notes(loaded, encoder, inputs, reporter)
+        before_key = identity(loaded.source, settled.config, str(loaded.dtype), loaded.device.type)
+        settings_key = _check_resumed(run, before_key, inputs)
+    measure = partial(measure_inputs, loaded, inputs, options=settled.config, reporter=reporter)
+    with run.phase("measure before"):
+        moments: Moments = {"before": measure(before_key, folder=run.folder.measured, moment="before")}
+
+    with run.phase("prepare"):
+        trainer, names = _trainer(run, loaded, encoder, texts, inputs, moments["before"], before_key)
+    status, message = _train(run, loaded, inputs, trainer, names, settings_key, moments, stop_when)
+
+    with run.phase("save"):
+        artifact = _save(run, loaded, inputs["forget"])
+    with run.phase("measure after"):
+        after_key = _identity_after(run, loaded)
+        moments["after"] = measure(after_key, folder=run.folder.measured, moment="after")
+    report = _report(run, loaded, encoder, inputs, trainer, moments, artifact, status, message)
+    if status in ("completed", "stopped"):
+        report.status, report.message = verdict.judge(moments, report.scores, status, run.stopped_by)
+    path = write_report(report, run.folder.path)
+    write_text(run.folder.path / "README.md", model_card(report))
+    reporter.show(scores_table(report))
+    if report.status in ("diverged", "collapsed", "no_effect"):
+        raise UnlearnError(report.message or report.status, f"the evidence is in {path}", EXIT_DIVERGED)
+    return report
+
+
+def _seed(config: ForgetConfig) -> None:
+    torch.manual_seed(config.seed)
+    if config.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
+
+
+def _notes(loaded: LoadedModel, encoder: Encoder, inputs: Mapping[str, Input], reporter: Reporter) -> None:
+    """Tell what a careful user would want to know before waiting."""
+    if loaded.layout.note:
+        reporter.note(loaded.layout.note)
+    if encoder.chat_template is None and any(x.split.examples[0].style != "text" for x in inputs.values()):
+        reporter.note("the tokenizer has no chat template: prompts are written plainly (--chat-template FILE changes that)")
+    for name, data in inputs.items():
+        cut = sum(row.truncated > 0 for row in data.rows)
+        if cut:
+            tokens = sum(row.truncated for row in data.rows)
+            reporter.note(f"{cut} {name} rows are cut at --max-length {encoder.max_length} ({tokens} tokens lost)")
+
+
+def _check_resumed(run: Run, identity_before: str, inputs: Mapping[str, Input]) -> str:
+    """Write down what is about to be run, or compare it with what was started here.
+
+    Raises:
+        UnlearnError: --resume with another configuration; names the keys.
+    """
+    ignored = runtime_fields(ForgetConfig)
+    settings = run.config.model_dump(mode="json", exclude=ignored)
+    now = {"settings": settings, "model": identity_before, "data": {n: x.report().sha256 for n, x in inputs.items()}}
+    then = run.folder.read_plan() if run.config.resume else None
+    if then is not None:
+        old = {**then["settings"], "model weights": then["model"], **{f"{n} data": h for n, h in then["data"].items()}}
+        new = {**settings, "model weights": identity_before, **{f"{n} data": h for n, h in now["data"].items()}}
+        changed = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+        if changed:
+            told = "; ".join(f"{key}: {old.get(key)} -> {new.get(key)}" for key in changed)
+            raise UnlearnError(f"--resume with another configuration ({told})", "--overwrite starts anew")
+    run.folder.write_plan(now)
+    return fingerprint(now)
+
+
+def _trainer(
+    run: Run,
+    loaded: LoadedModel,
+    encoder: Encoder,
+    texts: Mapping[str, Any],
+    inputs: Mapping[str, Input],
+    before: Mapping[str, Measured],
+    before_key: str,
+) -> tuple[Trainer, list[tuple[str, torch.nn.Parameter]]]:
+    """Adapter, rows, reference and optimiser: everything a step needs."""
+    config, objective = run.config, run.settled.objective
+    alternatives: list = []
+    if "alternative" in objective.groups:
+        examples = with_refusals(texts["forget"].examples, seed=config.seed, count=REFUSALS_PER_ROW)
+        alternatives = splits.alternatives(examples, encoder)
+    rows = Rows(inputs["forget"].rows, alternatives, inputs["retain"].rows if "retain" in objective.groups else ())
+    batch = config.batch_size * config.gradient_accumulation_steps
+    pairing = Pairing(config.seed, len(rows.forget), len(rows.retain), batch, batch * config.retain_ratio)
+    steps = config.max_steps or pairing.steps(config.epochs)
+    with run.phase("reference"):
+        stored = _reference(run, loaded, rows, inputs["forget"], before.get("forget"), before_key)
+    adapter.attach(loaded, config, seed=config.seed)
+    run.checkpointing = plan.wants_checkpointing(config, loaded, rows, objective.groups)
+    if run.checkpointing:
+        adapter.enable_checkpointing(loaded)
+    names = adapter.trainable_parameters(loaded.model)
+    trained = [tensor for _, tensor in names]
+    schedule = {"peak": config.learning_rate, "shape": config.lr_scheduler_type, "warmup_ratio": config.warmup_ratio}
+    trainer = Trainer(
+        model=loaded.model,
+        layout=loaded.layout,
+        device=loaded.device,
+        objective=objective,
+        rows=rows,
+        pairing=pairing,
+        stored=stored,
+        reference_weights=adapter.reference_weights,
+        optimizer=make_optimizer(
+            trained, config.optim, device=loaded.device, full=config.full, weight_decay=config.weight_decay
+        ),
+        rate=lambda step: rate_at(step, steps, **schedule),
+        steps=steps,
+        accumulation=config.gradient_accumulation_steps,
+        max_grad_norm=config.max_grad_norm,
+        parameters=trained,
+    )
+    return trainer, names
+
+
+def _reference(
+    run: Run, loaded: LoadedModel, rows: Rows, forget: Input, before: Measured | None, before_key: str
+) -> StoredReference:
+    """Reference log-probabilities; those of rows that were measured before are not computed again."""
+    groups = run.settled.objective.stored_groups
+    needed, known = {}, {}
+    if "forget" in groups:
+        needed |= {("forget", i): row for i, row in enumerate(rows.forget)}
+        if before is not None:
+            parts = np.split(before.token_logps, before.offsets[1:-1])
+            known = {("forget", i): part for i, part in zip(forget.measured, parts, strict=True)}
+    if "alternative" in groups:
+        needed |= {(f"alternative {i}", n): row for i, some in enumerate(rows.alternatives) for n, row in enumerate(some)}
+    if not needed:
+        return StoredReference({})
+    key = fingerprint(before_key, [(str(k), row.input_ids.tolist(), row.answer_start) for k, row in needed.items()])
+    with run.reporter.progress("reference", len(needed) - len(known)) as bar:
+        return compute(
+            loaded, needed, known, run.folder.reference, key, token_budget=run.config.token_budget, advance=bar.advance
+        )
+
+
+def _train(
+    run: Run,
+    loaded: LoadedModel,
+    inputs: Mapping[str, Input],
+    trainer: Trainer,
+    names: list[tuple[str, torch.nn.Parameter]],
+    key: str,
+    moments: Moments,
+    stop_when: Any,
+) -> tuple[Status, str | None]:
+    """Run the loop; checkpoints, measurements on the way, and reasons to stop."""
+    config, pairing = run.config, trainer.pairing
+    start = 0
+    checkpoint = newest(run.folder.checkpoints) if config.resume else None
+    if config.resume and checkpoint is None:
+        run.reporter.note("no checkpoint to resume from: starting at step 1")
+    if checkpoint is not None:
+        start = run.resumed_from = load_checkpoint(checkpoint, names, trainer.optimizer, key)
+        run.reporter.say(f"resuming after step {start} of {trainer.steps}")
+    run.steps = run.folder.keep_steps(start)
+    run.trajectory = [Trajectory.model_validate(line.pop("trajectory")) for line in run.steps if "trajectory" in line]
+    save_every = config.save_every or max(1, round(pairing.forget_rows / pairing.batch))
+    save = partial(save_checkpoint, run.folder.checkpoints, parameters=names, optimizer=trainer.optimizer, key=key)
+
+    tokens = sum(line["tokens"] for line in run.steps)
+    _announce(run, loaded, trainer, names)
+    record: StepRecord | None = None
+    with run.phase("train"), deferred() as asked, run.reporter.progress("forgetting", trainer.steps, start) as bar:
+        try:
+            for record in trainer.train(start):
+                tokens += record.tokens
+                line = run.folder.append(record)
+                run.steps.append(line)
+                bar.advance(1, _detail(record, loaded))
+                if config.forget_loss_floor is not None and record.forget_loss < config.forget_loss_floor:
+                    run.stopped_by = f"forget loss {record.forget_loss:.3f} below --forget-loss-floor"
+                if config.eval_every and record.step % config.eval_every == 0 and record.step < trainer.steps:
+                    _measure_on_the_way(run, loaded, inputs, moments, record.step, stop_when)
+                if record.step % save_every == 0 and record.step < trainer.steps:
+                    save(record.step)
+                if asked.exit_code is not None:
+                    path = save(record.step)
+                    again = f"interrupted after step {record.step} of {trainer.steps}; {path} is kept: add --resume to go on"
+                    raise Interrupted(asked.exit_code, again)
+                if run.stopped_by:
+                    break
+        except Diverged as error:
+            save(error.step - 1)
+            return "diverged", f"{error.message}; {error.hint}"
+    if record is not None:
+        save(record.step)
+    return ("stopped" if run.stopped_by else "completed"), run.stopped_by
+
+
+def _announce(run: Run, loaded: LoadedModel, trainer: Trainer, names: list) -> None:
+    config, sources = run.config, run.settled.sources
+    trained, total = sum(p.numel() for _, p in names), sum(p.numel() for p in loaded.model.parameters())
+    effective = trainer.pairing.batch
+    run.reporter.say(
+        f"{config.method} + {config.retain_term}: {trainer.steps} steps of {effective} forget rows "
+        f"({config.batch_size} x {config.gradient_accumulation_steps})"
+        + (f" and {trainer.pairing.retain_batch} retain rows" if trainer.rows.retain else "")
+        + f" = {trainer.steps * effective / trainer.pairing.forget_rows:.1f} epochs"
+    )
+    run.reporter.say(
+        f"learning rate {config.learning_rate:.3g} ({sources['learning_rate']}); "
+        f"{trained:,} of {total:,} weights are trained on {loaded.device}"
+    )
+
+
+def _detail(record: StepRecord, loaded: LoadedModel) -> str:
+    retain = "" if record.retain_loss is None else f" retain {record.retain_loss:.3f}"
+    used = memory.peak(loaded.device)
+    held = used.get("device", used["rss"]) / 2**30
+    speed = record.tokens / record.seconds
+    return f"forget {record.forget_loss:.3f}{retain} grad {record.grad_norm:.2f} {speed:,.0f} tok/s {held:.1f} GiB"
+
+
+def _measure_on_the_way(
+    run: Run, loaded: LoadedModel, inputs: Mapping[str, Input], moments: Moments, step: int, stop_when: Any
+) -> None:
+    """Measure without generating, note the scores, and see whether `--stop-when` holds."""
+    config = run.config.model_copy(update={"generate_limit": -1, "bootstrap_samples": 1})
+    names = tuple(n for n in METRICS.names() if not METRICS.get(n).generates)
+    folder = run.folder.measured / "on-the-way"
+    now = measure_inputs(loaded, inputs, f"step {step}", config, folder, f"step-{step}", run.reporter)
+    loaded.model.train()
+    scores = compared({"before": moments["before"], "after": now}, config, names)
+    plain = {split: {name: both.after.value for name, both in named.items()} for split, named in scores.items()}
+    run.trajectory.append(Trajectory(step=step, scores=plain))
+    run.folder.append({"step": step, "trajectory": run.trajectory[-1].model_dump()})
+    shown = ", ".join(f"{split}.probability {named['probability']:.3f}" for split, named in plain.items())
+    run.reporter.say(f"step {step}: {shown}")
+    if stop_when is not None:
+        try:
+            if stop_when.holds(lookup_in(scores)):
+                run.stopped_by = f"--stop-when '{stop_when.text}' held at step {step}"
+        except Missing as error:
+            raise UnlearnError(f"--stop-when '{stop_when.text}': {error}") from None
+
+
+def _save(run: Run, loaded: LoadedModel, forget: Input) -> ArtifactReport:
+    """Write the artefact, read it back, and see whether it gives the same outputs."""
+    folder, config = run.folder.path, run.config
+    loaded.model.eval()
+    sample = forget.rows[:: max(1, len(forget.rows) // RELOAD_ROWS)][:RELOAD_ROWS]
+    adapter.save(loaded, folder)
+    counts = None
+    if config.full:
+        difference = adapter.reload_difference_of_weights(loaded, folder)
+    else:
+        trained = teacher_forced(loaded, sample, config.token_budget).token_logps
+        with adapter.reloaded(loaded, folder):
+            read = teacher_forced(loaded, sample, config.token_budget).token_logps
+        difference = max(float(np.abs(a - b).max()) for a, b in zip(trained, read, strict=True))
+        counts = "{}/{}".format(*adapter.lora_b_nonzero(folder))
+    kind = "model" if config.full else "adapter"
+    about = {"kind": kind, "base_model": loaded.source.location, "revision": loaded.source.revision}
+    about["quantization"] = loaded.quantization
+    write_text(folder / "unlearn.json", json.dumps(about, indent=2) + "\n")
+    files = [path for path in sorted(folder.iterdir()) if path.suffix in (".safetensors", ".json", ".jinja")]
+    skip = {"plan.json", "report.json"}
+    hashes = {path.name: file_sha256(path) for path in files if path.name not in skip}
+    artifact = ArtifactReport(kind=kind, files=hashes, reload_max_diff=difference, lora_b_nonzero=counts)
+    if difference > 1e-3:
+        raise UnlearnError(
+            f"the saved {kind} gives other outputs than the trained model (by {difference:.2g} nats)",
+            "please report this with the output of `unlearn env`",
+            EXIT_FAILED,
+        )
+    return artifact
+
+
+def _identity_after(run: Run, loaded: LoadedModel) -> str:
+    """The fingerprint that `unlearn evaluate RUN` will find for the same weights."""
+    itself = ModelSource(str(run.folder.path.resolve()), None)
+    source = itself if run.config.full else ModelSource(loaded.source.location, loaded.source.revision, itself)
+    return identity(source, run.config, str(loaded.dtype), loaded.device.type)
+
+
+def _report(
+    run: Run,
+    loaded: LoadedModel,
+    encoder: Encoder,
+    inputs: Mapping[str, Input],
+    trainer: Trainer,
+    moments: Moments,
+    artifact: ArtifactReport,
+    status: Status,
+    message: str | None,
+) -> RunReport:
+    """Everything that was found, in the report's form."""
+    with run.phase("score"):
+        scores = compared(moments, run.config, seed=run.config.seed)
+    return RunReport(
+        command="forget",
+        status=status,
+        message=message,
+        command_line=run.command_line,
+        started=run.started,
+        config=run.config.model_dump(mode="json"),
+        config_sources=run.settled.sources,
+        environment=environment(),
+        model=model_report(loaded, encoder),
+        data={name: data.report() for name, data in inputs.items()},
+        training=training_report(
+            trainer,
+            run.steps,
+            run.trajectory,
+            reference_seconds=run.seconds.get("reference", 0.0),
+            checkpointing=run.checkpointing,
+            resumed_from=run.resumed_from,
+            stopped_by=run.stopped_by,
+        ),
+        scores=scores,
+        artifact=artifact,
+        seconds={name: round(value, 3) for name, value in run.seconds.items()},
+        peak_memory=memory.peak(loaded.device),
+        notes=run.reporter.notes,
+    )

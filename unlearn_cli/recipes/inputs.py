@@ -1,0 +1,98 @@
+"""Splits as the recipes use them: examples, their rows, and the rows that are measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from unlearn_cli.config import DataOptions
+from unlearn_cli.data.example import Example, Split
+from unlearn_cli.data.load import load_split
+from unlearn_cli.data.tokenize import Encoder, Row
+from unlearn_cli.errors import UnlearnError
+from unlearn_cli.evaluation.measure import spread
+from unlearn_cli.report import DataReport, fingerprint
+
+
+@dataclass(frozen=True)
+class Input:
+    """One split, tokenized."""
+
+    split: Split
+    rows: tuple[Row, ...]
+    measured: tuple[int, ...]  # indices of the rows that are measured
+
+    @property
+    def name(self) -> str:
+        """forget, retain, ..."""
+        return self.split.name
+
+    @cached_property
+    def measured_rows(self) -> list[Row]:
+        """The rows that are measured."""
+        return [self.rows[i] for i in self.measured]
+
+    def prompts(self) -> list[str]:
+        """For each measured row the question, for people to read; empty for a raw document."""
+        by_id = {example.id: example.prompt for example in self.split.examples}
+        return [by_id.get(row.id, "") for row in self.measured_rows]
+
+    def key(self, *settings: object) -> str:
+        """Fingerprint of the measured rows and of `settings`."""
+        tokens = [(row.id, row.input_ids.tolist(), row.answer_start, row.prompt_end) for row in self.measured_rows]
+        return fingerprint(self.name, tokens, *settings)
+
+    def report(self) -> DataReport:
+        """The split as the report describes it, without its text."""
+        origin = self.split.origin
+        return DataReport(
+            spec=origin.spec,
+            files=list(origin.files),
+            format=origin.format,
+            revision=origin.revision,
+            sha256=origin.sha256,
+            rows=origin.rows,
+            rows_in_source=origin.rows_in_source,
+            sequences=len(self.rows),
+            tokens=sum(len(row.input_ids) for row in self.rows),
+            answer_tokens=sum(row.answer_length for row in self.rows),
+            truncated_rows=sum(row.truncated > 0 for row in self.rows),
+            truncated_tokens=sum(row.truncated for row in self.rows),
+            measured_rows=len(self.measured),
+        )
+
+
+def load_splits(options: DataOptions) -> dict[str, Split]:
+    """The splits that were named, by name."""
+    named = {"forget": options.forget, "retain": options.retain}
+    return {
+        name: load_split(name, spec, columns=options.columns, limit=options.limit) for name, spec in named.items() if spec
+    }
+
+
+def tokenized(split: Split, encoder: Encoder, eval_limit: int) -> Input:
+    """Encode a split and choose the rows to measure.
+
+    Raises:
+        UnlearnError: a prompt leaves no room for its answer.
+    """
+    rows = tuple(encoder.encode(split.examples))
+    if not rows:
+        raise UnlearnError(f"{split.name} data holds no row with an answer")
+    return Input(split, rows, tuple(spread(len(rows), eval_limit)))
+
+
+def alternatives(examples: Sequence[Example], encoder: Encoder) -> list[list[Row]]:
+    """The alternative answers of each example as rows.
+
+    Raises:
+        UnlearnError: raw documents, which have no question to answer otherwise.
+    """
+    documents = [example.id for example in examples if example.style == "text"]
+    if documents:
+        raise UnlearnError(
+            f"this method answers questions otherwise, and raw documents have none (row {documents[0]})",
+            "use npo, simnpo or grad-diff for raw text",
+        )
+    return [[encoder.encode_answer(example, text) for text in example.alternatives] for example in examples]

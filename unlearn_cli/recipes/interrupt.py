@@ -1,0 +1,52 @@
+"""Ctrl-C and SIGTERM: finish the step, write a checkpoint, leave."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+from unlearn_cli.errors import EXIT_INTERRUPTED, EXIT_TERMINATED
+
+
+class Interrupted(Exception):
+    """The user or the system asked to stop.
+
+    Args:
+        exit_code: 130 for Ctrl-C, 143 for SIGTERM.
+        message: what was kept and how to go on.
+    """
+
+    def __init__(self, exit_code: int, message: str = "interrupted") -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+        self.message = message
+
+
+@dataclass
+class Requests:
+    """Whether a stop was asked for: the exit code to leave with, or None."""
+
+    exit_code: int | None = None
+
+
+@contextmanager
+def deferred() -> Iterator[Requests]:
+    """Note the first SIGINT or SIGTERM instead of stopping at once; a second one stops at once."""
+    requests = Requests()
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        code = EXIT_INTERRUPTED if number == signal.SIGINT else EXIT_TERMINATED
+        if requests.exit_code is not None:
+            raise Interrupted(code)
+        requests.exit_code = code
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, handle) for number in numbers}
+    try:
+        yield requests
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,96 @@
+"""Measure inputs under a model, keep the measurements, and turn them into the report's scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from unlearn_cli.config import MeasuringOptions
+from unlearn_cli.console import Reporter
+from unlearn_cli.contract import METRICS
+from unlearn_cli.evaluation.measure import measure, spread
+from unlearn_cli.evaluation.score import score
+from unlearn_cli.evaluation.store import load_measured, save_measured
+from unlearn_cli.measured import Measured
+from unlearn_cli.models.load import LoadedModel
+from unlearn_cli.recipes.inputs import Input
+from unlearn_cli.report import Compared, Score, Scores
+
+
+def measuring_key(data: Input, identity: str, options: MeasuringOptions) -> str:
+    """Fingerprint of weights, rows and settings: equal keys mean equal measurements."""
+    return data.key(identity, options.generate_limit, options.max_new_tokens)
+
+
+def stored(
+    inputs: Mapping[str, Input], identity: str, options: MeasuringOptions, folder: Path, moment: str
+) -> dict[str, Measured]:
+    """The splits that `folder` holds measurements of, under exactly this identity and these settings."""
+    found = {
+        name: load_measured(folder, f"{moment}-{name}", measuring_key(data, identity, options))
+        for name, data in inputs.items()
+    }
+    return {name: measured for name, measured in found.items() if measured is not None}
+
+
+def measure_inputs(
+    loaded: LoadedModel,
+    inputs: Mapping[str, Input],
+    identity: str,
+    options: MeasuringOptions,
+    folder: Path,
+    moment: str,
+    reporter: Reporter,
+) -> dict[str, Measured]:
+    """Measure every split, or read what is stored under the same key.
+
+    Args:
+        loaded: the model as it is to be measured.
+        inputs: splits by name.
+        identity: fingerprint of the weights.
+        options: limits and generation settings.
+        folder: where measurements are kept.
+        moment: before, after or baseline; part of the file names.
+        reporter: shows progress.
+    """
+    made = stored(inputs, identity, options, folder, moment)
+    for name, data in inputs.items():
+        if name in made:
+            continue
+        rows = data.measured_rows
+        total = len(rows) + len(spread(len(rows), options.generate_limit))
+        with reporter.progress(f"measuring {name} {moment}", total) as bar:
+            made[name] = measure(
+                loaded,
+                name,
+                rows,
+                data.prompts(),
+                rows_in_split=len(data.rows),
+                generate=options.generate_limit,
+                max_new_tokens=options.max_new_tokens,
+                token_budget=options.token_budget,
+                advance=bar.advance,
+            )
+        save_measured(made[name], folder, f"{moment}-{name}", measuring_key(data, identity, options))
+    return made
+
+
+def compared(
+    moments: Mapping[str, Mapping[str, Measured]], options: MeasuringOptions, metrics: tuple[str, ...] = (), seed: int = 0
+) -> Scores:
+    """Scores of all moments side by side: split -> metric -> before, after, baseline."""
+    names = [METRICS.canonical(name) for name in metrics] or METRICS.names()
+    scored = {
+        moment: score(names, measured, samples=options.bootstrap_samples, seed=seed) for moment, measured in moments.items()
+    }
+    return merge(scored)
+
+
+def merge(scored: Mapping[str, Mapping[str, Mapping[str, Score]]]) -> Scores:
+    """moment -> split -> metric -> Score to split -> metric -> Compared."""
+    made: dict[str, dict[str, dict[str, Score]]] = {}
+    for moment, splits in scored.items():
+        for split, metrics in splits.items():
+            for metric, value in metrics.items():
+                made.setdefault(split, {}).setdefault(metric, {})[moment] = value
+    return {split: {m: Compared(**moments) for m, moments in metrics.items()} for split, metrics in made.items()}

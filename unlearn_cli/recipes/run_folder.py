@@ -1,0 +1,106 @@
+"""The folder of one run: what lies where, and when it may be written to."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from unlearn_cli.errors import UnlearnError
+from unlearn_cli.report import FILE as REPORT
+from unlearn_cli.report import write_text
+from unlearn_cli.training.loop import StepRecord
+
+OURS = {REPORT, "unlearn.json", "metrics.jsonl", "plan.json", "README.md", "measured", "reference", "checkpoints", "attacks"}
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths inside a run folder."""
+
+    path: Path
+
+    @property
+    def measured(self) -> Path:
+        """Measurements, two files for each model and split."""
+        return self.path / "measured"
+
+    @property
+    def reference(self) -> Path:
+        """Reference log-probabilities."""
+        return self.path / "reference"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def plan(self) -> Path:
+        """The resolved configuration of an unfinished run, for --resume to compare with."""
+        return self.path / "plan.json"
+
+    @property
+    def metrics(self) -> Path:
+        """One line for each step."""
+        return self.path / "metrics.jsonl"
+
+    def open(self, *, resume: bool, overwrite: bool) -> None:
+        """Make the folder ready.
+
+        Raises:
+            UnlearnError: there is something in it, and neither --resume nor --overwrite was given.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise UnlearnError(f"--output-dir {self.path} is a file")
+        held = sorted(p.name for p in self.path.iterdir()) if self.path.is_dir() else []
+        if held and overwrite and not resume:
+            self._clear(held)
+        elif held and not resume:
+            started = self.plan.is_file() or (self.path / REPORT).is_file()
+            hint = "--resume goes on with it, --overwrite starts anew" if started else "choose another --output-dir"
+            raise UnlearnError(f"{self.path} is not empty", hint)
+        self.path.mkdir(parents=True, exist_ok=True)
+
+    def _clear(self, held: list[str]) -> None:
+        if not OURS & set(held):
+            raise UnlearnError(
+                f"{self.path} holds files that are not of a run: {', '.join(held[:5])}", "choose another --output-dir"
+            )
+        for name in held:
+            path = self.path / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def write_plan(self, plan: dict[str, Any]) -> None:
+        """Keep the resolved configuration beside the checkpoints."""
+        write_text(self.plan, json.dumps(plan, indent=2, ensure_ascii=False, default=str) + "\n")
+
+    def read_plan(self) -> dict[str, Any] | None:
+        """The resolved configuration of the run that was started here."""
+        return json.loads(self.plan.read_text(encoding="utf-8")) if self.plan.is_file() else None
+
+    def keep_steps(self, upto: int) -> list[dict[str, Any]]:
+        """Cut `metrics.jsonl` back to the steps a checkpoint knows of; returns those lines."""
+        if not self.metrics.is_file():
+            return []
+        lines = self.metrics.read_text(encoding="utf-8").splitlines()
+        # The last line may be half written if the process was killed.
+        kept = [line for line in map(_parsed, lines) if line is not None and line["step"] <= upto]
+        write_text(self.metrics, "".join(json.dumps(line) + "\n" for line in kept))
+        return kept
+
+    def append(self, line: StepRecord | dict[str, Any]) -> dict[str, Any]:
+        """Add a line to `metrics.jsonl`; returns it as a dict."""
+        entry = asdict(line) if isinstance(line, StepRecord) else line
+        with self.metrics.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+        return entry
+
+
+def _parsed(line: str) -> dict[str, Any] | None:
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError:
+        return None

@@ -1,0 +1,221 @@
+"""`report.json`: the evidence of a run, as a schema that others can read.
+
+Numbers that do not exist are null with a reason; the file is always valid JSON. The schema is `unlearn report schema`;
+within a major version fields are only added.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from unlearn_cli.errors import UnlearnError
+
+SCHEMA_VERSION = "1.0"
+FILE = "report.json"
+
+Status = Literal["completed", "stopped", "interrupted", "diverged", "collapsed", "no_effect"]
+
+
+class Part(BaseModel):
+    """A part of the report."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Score(Part):
+    """One metric on one split under one model."""
+
+    value: float | None = Field(description="null where `reason` says why")
+    ci: tuple[float, float] | None = Field(None, description="95 % percentile bootstrap interval over rows")
+    n: int = Field(description="rows with a value")
+    target: Literal["min", "max", "baseline"] | None = Field(None, description="which way is better on this split")
+    range: tuple[float, float | None] = Field((0.0, None), description="smallest and largest possible value; null: unbounded")
+    reason: str | None = None
+
+    def __init__(self, **data: Any) -> None:
+        low, high = data.get("range", (0.0, None))
+        data["range"] = (low, None if high is not None and math.isinf(high) else high)
+        super().__init__(**data)
+
+
+class Compared(Part):
+    """One metric on one split, before and after, and under a model that never saw the forget rows."""
+
+    before: Score | None = None
+    after: Score | None = None
+    baseline: Score | None = None
+
+
+Scores = dict[str, dict[str, Compared]]  # split -> metric -> scores
+
+
+class DataReport(Part):
+    """One split, described without its text."""
+
+    spec: str
+    files: list[str]
+    format: str
+    revision: str | None
+    sha256: str = Field(description="over the content of the rows, in order")
+    rows: int
+    rows_in_source: int
+    sequences: int = Field(description="rows after raw documents are cut into windows")
+    tokens: int
+    answer_tokens: int
+    truncated_rows: int
+    truncated_tokens: int
+    measured_rows: int
+
+
+class ModelReport(Part):
+    """What was unlearned from."""
+
+    model: str
+    revision: str | None = Field(description="resolved commit of a Hub model")
+    adapter: str | None = Field(None, description="the adapter the model arrived with")
+    architecture: str
+    parameters: int
+    trainable_parameters: int
+    dtype: str
+    quantization: str | None
+    layout: str = Field(description="packed (no padding token is computed) or padded")
+    chat_template_sha256: str | None
+    weights_sha256: str | None = Field(description="of a local model's weight files")
+
+
+class Trajectory(Part):
+    """Scores measured during training."""
+
+    step: int
+    scores: dict[str, dict[str, float | None]]
+
+
+class TrainingReport(Part):
+    """What training did. Losses are averages over the first and the last tenth of the steps."""
+
+    steps: int
+    steps_planned: int
+    epochs: float
+    effective_batch: int
+    retain_rows_per_step: int
+    tokens: int
+    tokens_per_second: float
+    real_token_share: float = Field(description="tokens of rows over tokens computed; 1 when packed")
+    seconds_per_step: float
+    forget_loss: tuple[float, float] | None
+    retain_loss: tuple[float, float] | None
+    grad_norm_max: float | None
+    reference_seconds: float
+    activation_checkpointing: bool
+    resumed_from_step: int | None = None
+    stopped_by: str | None = None
+    trajectory: list[Trajectory] = []
+
+
+class ArtifactReport(Part):
+    """What was written, and how well it reads back."""
+
+    kind: Literal["adapter", "model"]
+    files: dict[str, str] = Field(description="name -> sha256")
+    reload_max_diff: float | None = Field(description="largest difference of a token's log-probability after reading back")
+    lora_b_nonzero: str | None = Field(None, description="trained lora_B matrices that are not zero, of all")
+
+
+class GateReport(Part):
+    """A `--fail-if` expression and what became of it."""
+
+    expression: str
+    failed: bool
+    reason: str | None = None
+
+
+class RunReport(Part):
+    """The whole report."""
+
+    schema_version: str = SCHEMA_VERSION
+    command: Literal["forget", "evaluate"]
+    status: Status
+    message: str | None = None
+    command_line: list[str]
+    started: str
+    config: dict[str, Any]
+    config_sources: dict[str, str]
+    environment: dict[str, Any]
+    model: ModelReport
+    data: dict[str, DataReport]
+    training: TrainingReport | None = None
+    scores: Scores = {}
+    gates: list[GateReport] = []
+    artifact: ArtifactReport | None = None
+    seconds: dict[str, float] = {}
+    peak_memory: dict[str, int] = Field({}, description="bytes: rss, and device where there is one")
+    notes: list[str] = []
+
+
+def finite(value: Any) -> Any:
+    """`value` with every NaN and infinity replaced by None, so that it is valid JSON."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    return value
+
+
+def dumps(report: RunReport) -> str:
+    """The report as JSON text."""
+    return json.dumps(finite(report.model_dump(mode="json")), indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, encoding="utf-8")
+    os.replace(part, path)
+
+
+def write_report(report: RunReport, folder: Path) -> Path:
+    """Write `folder/report.json` atomically; returns its path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / FILE
+    write_text(path, dumps(report) + "\n")
+    return path
+
+
+def read_report(folder: Path) -> RunReport:
+    """The report of a run folder.
+
+    Raises:
+        UnlearnError: there is none, or it is broken or of a newer major version.
+    """
+    path = folder / FILE if folder.is_dir() else folder
+    if not path.is_file():
+        raise UnlearnError(f"{folder} is no run folder: it has no {FILE}", "a folder written by `unlearn forget` is expected")
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        version = str(data.get("schema_version", ""))
+        if version.split(".")[0] != SCHEMA_VERSION.split(".")[0]:
+            raise UnlearnError(f"{path} has schema version {version or 'none'}; this program reads {SCHEMA_VERSION}")
+        return RunReport.model_validate(data)
+    except (json.JSONDecodeError, ValidationError) as error:
+        raise UnlearnError(f"{path} is not a readable report: {str(error).splitlines()[0]}") from None
+
+
+def file_sha256(path: Path) -> str:
+    """sha256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fingerprint(*parts: Any) -> str:
+    """sha256 of anything that JSON can hold."""
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()

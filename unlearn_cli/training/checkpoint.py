@@ -1,0 +1,73 @@
+"""Checkpoints: everything that a run needs to go on to the same floats.
+
+Batches and rates are functions of the step, so trained weights, optimiser state, random state and the step are all.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from unlearn_cli.errors import UnlearnError
+
+
+def save_checkpoint(
+    folder: Path, step: int, parameters: list[tuple[str, torch.nn.Parameter]], optimizer: torch.optim.Optimizer, key: str
+) -> Path:
+    """Write the state after `step` steps, whole or not at all, and drop the one before.
+
+    Args:
+        folder: where checkpoints are kept.
+        step: steps done.
+        parameters: names and tensors that are trained.
+        optimizer: its state is saved along.
+        key: fingerprint of the configuration.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"step-{step:07d}.pt"
+    part = path.with_name(path.name + ".part")
+    state: dict[str, Any] = {
+        "step": step,
+        "key": key,
+        "weights": {name: tensor.detach().cpu() for name, tensor in parameters},
+        "optimizer": optimizer.state_dict(),
+        "rng": torch.get_rng_state(),
+        "rng_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+    torch.save(state, part)
+    os.replace(part, path)
+    for old in folder.glob("step-*.pt"):
+        if old != path:
+            old.unlink()
+    return path
+
+
+def newest(folder: Path) -> Path | None:
+    """The newest whole checkpoint, if there is one."""
+    found = sorted(folder.glob("step-*.pt"))
+    return found[-1] if found else None
+
+
+def load_checkpoint(
+    path: Path, parameters: list[tuple[str, torch.nn.Parameter]], optimizer: torch.optim.Optimizer, key: str
+) -> int:
+    """Restore weights, optimiser and random state; returns the number of steps done.
+
+    Raises:
+        UnlearnError: the checkpoint belongs to another configuration or model.
+    """
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    names = {name for name, _ in parameters}
+    if state["key"] != key or names != set(state["weights"]):
+        raise UnlearnError(f"{path} belongs to another run", "start anew with --overwrite")
+    with torch.no_grad():
+        for name, tensor in parameters:
+            tensor.copy_(state["weights"][name])
+    optimizer.load_state_dict(state["optimizer"])
+    torch.set_rng_state(state["rng"])
+    if state["rng_cuda"] and len(state["rng_cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["rng_cuda"])
+    return int(state["step"])

@@ -71,7 +71,9 @@ class ModelOptions(Options):
     revision: str | None = option(None, "branch, tag or commit of a Hub id", "Model")
     load_in_4bit: bool = option(False, "NF4 with double quantization", "Model")
     load_in_8bit: bool = option(False, "LLM.int8()", "Model")
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = option("auto", "auto: the checkpoint's, if the device can", "Model")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = option(
+        "auto", "auto: the checkpoint's, if the device can", "Model"
+    )
     device: str = option("auto", "auto (cuda, mps, cpu), or one device such as cuda:1", "Model")
     attn_implementation: str = option("sdpa", "anything but sdpa pads rows instead of packing them", "Model")
     trust_remote_code: bool = option(False, "run code that the model brings along", "Model")
@@ -82,7 +84,11 @@ class DataOptions(Options):
     """Which rows, and how they become tokens."""
 
     forget: str | None = option(
-        None, "rows to forget: a file, a folder, or hf:org/name[/config][@revision]:split", "Data", short="-f", metavar="SPEC"
+        None,
+        "rows to forget: a file, a folder, or hf:org/name[/config][@revision]:split",
+        "Data",
+        short="-f",
+        metavar="SPEC",
     )
     retain: str | None = option(None, "rows to keep", "Data", short="-r", metavar="SPEC")
     columns: Pairs = option({}, "your column names: prompt=q,answer=a", "Data", metavar="NAMES")
@@ -109,8 +115,17 @@ class MethodOptions(Options):
     retain_term: str | None = option(None, "nll, kl or none; default: the method's", "Method", metavar="NAME")
     forget_weight: float | None = option(None, "weight of the forget term; default: the method's", "Method", ge=0)
     retain_weight: float | None = option(None, "weight of the retain term; default: the method's", "Method", ge=0)
-    parameters: Pairs = option({}, "a parameter of the method, repeatable: -p beta=0.1", "Method", short="-p", flag="--parameter", metavar="NAME=VALUE")
-    retain_parameters: Pairs = option({}, "a parameter of the retain term, repeatable", "Method", flag="--retain-parameter", metavar="NAME=VALUE")
+    parameters: Pairs = option(
+        {},
+        "a parameter of the method, repeatable: -p beta=0.1",
+        "Method",
+        short="-p",
+        flag="--parameter",
+        metavar="NAME=VALUE",
+    )
+    retain_parameters: Pairs = option(
+        {}, "a parameter of the retain term, repeatable", "Method", flag="--retain-parameter", metavar="NAME=VALUE"
+    )
 
 
 class TrainingOptions(Options):
@@ -118,7 +133,9 @@ class TrainingOptions(Options):
 
     epochs: float | None = option(None, "passes over the forget rows; default: the method's", "Training", gt=0)
     max_steps: int | None = option(None, "optimiser steps, instead of epochs", "Training", ge=1)
-    learning_rate: float | Literal["auto"] = option("auto", "auto: LoRA scaling rule times the method's multiplier", "Training")
+    learning_rate: float | Literal["auto"] = option(
+        "auto", "auto: LoRA scaling rule times the method's multiplier", "Training"
+    )
     batch_size: int | None = option(None, "forget rows in one pass; default: the method's", "Training", ge=1)
     gradient_accumulation_steps: int = option(1, "passes for each optimiser step", "Training", ge=1)
     retain_ratio: int | None = option(None, "retain rows for each forget row; default: the method's", "Training", ge=1)
@@ -126,14 +143,22 @@ class TrainingOptions(Options):
     warmup_ratio: float = option(0.1, "share of the steps spent warming up", "Training", ge=0, lt=1)
     weight_decay: float = option(0.0, "decoupled weight decay", "Training", ge=0)
     max_grad_norm: float = option(1.0, "gradient clipping", "Training", gt=0)
-    optim: Literal["auto", "adamw", "paged_adamw_8bit"] = option("auto", "auto: AdamW; 8-bit paged for --full on CUDA", "Training")
-    activation_checkpointing: Literal["auto", "on", "off"] = option("auto", "auto: on if the memory estimate asks for it", "Training")
+    optim: Literal["auto", "adamw", "paged_adamw_8bit"] = option(
+        "auto", "auto: AdamW; 8-bit paged for --full on CUDA", "Training"
+    )
+    activation_checkpointing: Literal["auto", "on", "off"] = option(
+        "auto", "auto: on if the memory estimate asks for it", "Training"
+    )
     seed: int = option(42, "of everything that is drawn", "Training", ge=0)
     deterministic: bool = option(False, "deterministic kernels, slower on CUDA", "Training")
     forget_loss_floor: float | None = option(None, "stop when the forget loss falls below this", "Training")
-    eval_every: int | None = option(None, "measure every N steps", "Training", ge=1, metavar="N")
-    stop_when: str | None = option(None, "stop at the first measurement where this holds: 'forget.probability < 0.05'", "Training", metavar="EXPR")
-    save_every: int | None = option(None, "checkpoint every N steps; default: once an epoch", "Training", ge=1, metavar="N", runtime=True)
+    eval_every: int | None = option(None, "measure every N steps; with --stop-when once an epoch", "Training", ge=1, metavar="N")
+    stop_when: str | None = option(
+        None, "stop at the first measurement where this holds: 'forget.probability < 0.05'", "Training", metavar="EXPR"
+    )
+    save_every: int | None = option(
+        None, "checkpoint every N steps; default: once an epoch", "Training", ge=1, metavar="N", runtime=True
+    )
 
 
 class MeasuringOptions(Options):
@@ -149,16 +174,18 @@ class MeasuringOptions(Options):
 class OutputOptions(Options):
     """Where things go."""
 
-    output_dir: Path | None = option(None, "run folder; default: runs/MODEL-METHOD", "Output", short="-o", metavar="DIR", runtime=True)
+    output_dir: Path | None = option(
+        None, "run folder; default: runs/MODEL-METHOD", "Output", short="-o", metavar="DIR", runtime=True
+    )
     overwrite: bool = option(False, "replace what is in the output folder", "Output", runtime=True)
     quiet: bool = option(False, "only errors, and the path of the report", "Output", short="-q", runtime=True)
-    json_output: bool = option(False, "the whole report on stdout, as one JSON object", "Output", flag="--json", runtime=True)
+    json_output: bool = option(
+        False, "the whole report on stdout, as one JSON object", "Output", flag="--json", runtime=True
+    )
     offline: bool = option(False, "never ask the Hub (HF_HUB_OFFLINE=1)", "Output", runtime=True)
 
 
-class ForgetConfig(
-    OutputOptions, MeasuringOptions, TrainingOptions, MethodOptions, LoraOptions, DataOptions, ModelOptions
-):
+class ForgetConfig(OutputOptions, MeasuringOptions, TrainingOptions, MethodOptions, LoraOptions, DataOptions, ModelOptions):
     """Settings of `unlearn forget`."""
 
     allow_overlap: bool = option(False, "accept rows that are in both splits", "Data")
@@ -173,6 +200,18 @@ class EvaluateConfig(OutputOptions, MeasuringOptions, DataOptions, ModelOptions)
     metrics: Names = option((), "metrics to score; default: all", "Measuring", metavar="NAMES")
     baseline: str | None = option(None, "a model that never saw the forget rows: folder or Hub id", "Model", metavar="MODEL")
     fail_if: Expressions = option((), "exit 3 if this holds: 'forget.rouge_l > 0.3'; repeatable", "Output", metavar="EXPR")
+
+
+class DemoConfig(Options):
+    """Settings of `unlearn demo`."""
+
+    keep: Path | None = option(
+        None, "leave model, data and run in this folder; default: a temporary one", "Output", metavar="DIR"
+    )
+    quiet: bool = option(False, "only errors, and the path of the report", "Output", short="-q", runtime=True)
+    json_output: bool = option(
+        False, "the whole report on stdout, as one JSON object", "Output", flag="--json", runtime=True
+    )
 
 
 def runtime_fields(model: type[Options]) -> set[str]:

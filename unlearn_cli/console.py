@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.markup import escape
@@ -118,5 +117,3 @@ class _PlainBar(ProgressBar):
         spent = self._last - self._start
         line = f"{self.what} {self.done}/{self.total} {spent:.0f}s"
         self._reporter.say(f"{line} {self._detail}".rstrip())
-
-

@@ -36,7 +36,9 @@ class Score(Part):
     ci: tuple[float, float] | None = Field(None, description="95 % percentile bootstrap interval over rows")
     n: int = Field(description="rows with a value")
     target: Literal["min", "max", "baseline"] | None = Field(None, description="which way is better on this split")
-    range: tuple[float, float | None] = Field((0.0, None), description="smallest and largest possible value; null: unbounded")
+    range: tuple[float, float | None] = Field(
+        (0.0, None), description="smallest and largest possible value; null: unbounded"
+    )
     reason: str | None = None
 
     def __init__(self, **data: Any) -> None:
@@ -198,7 +200,9 @@ def read_report(folder: Path) -> RunReport:
     """
     path = folder / FILE if folder.is_dir() else folder
     if not path.is_file():
-        raise UnlearnError(f"{folder} is no run folder: it has no {FILE}", "a folder written by `unlearn forget` is expected")
+        raise UnlearnError(
+            f"{folder} is no run folder: it has no {FILE}", "a folder written by `unlearn forget` is expected"
+        )
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         version = str(data.get("schema_version", ""))

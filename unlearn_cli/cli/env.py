@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import typer
 
-from unlearn_cli.cli.options import execute
-from unlearn_cli.config import Options
+from unlearn_cli.cli.plain import execute_plain
+
+NAMES = ("env",)
 
 
 def add(app: typer.Typer) -> None:
@@ -16,11 +17,11 @@ def add(app: typer.Typer) -> None:
 def env() -> None:
     """Print versions and devices as JSON, for bug reports."""
 
-    def run(_config, _sources, _argv, reporter) -> None:
+    def run(reporter) -> None:
         import json  # noqa: PLC0415
 
         from unlearn_cli.recipes.environment import environment  # noqa: PLC0415 - the lazy boundary
 
         reporter.data(json.dumps(environment(), indent=2))
 
-    execute(lambda: (Options(), {}), run, debug=False)
+    execute_plain(run)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
 
-from unlearn_cli.cli.options import command
-from unlearn_cli.config import EvaluateConfig
-from unlearn_cli.console import Reporter
-from unlearn_cli.errors import EXIT_GATE
+if TYPE_CHECKING:
+    from unlearn_cli.config import EvaluateConfig
+    from unlearn_cli.console import Reporter
 
+
+NAMES = ("evaluate",)
 HELP = """Measure a run folder, or any model, on forget and retain rows.
 
 Data, template and precision come from the run's report unless given. Exit code 3 if a --fail-if expression holds.
@@ -24,11 +27,15 @@ Data, template and precision come from the run's report unless given. Exit code 
 
 
 def add(app: typer.Typer) -> None:
-    """Add the command."""
+    """Add the command, with an option for each of its settings."""
+    from unlearn_cli.cli.options import command  # noqa: PLC0415 - pydantic, which the overview of commands does not need
+    from unlearn_cli.config import EvaluateConfig  # noqa: PLC0415
+
     command(app, "evaluate", EvaluateConfig, _run, help=HELP, positional=("run",))
 
 
 def _run(config: EvaluateConfig, sources: dict[str, str], argv: list[str], reporter: Reporter) -> int:
+    from unlearn_cli.errors import EXIT_GATE  # noqa: PLC0415
     from unlearn_cli.recipes import evaluate  # noqa: PLC0415 - the lazy boundary
     from unlearn_cli.report import dumps  # noqa: PLC0415
 

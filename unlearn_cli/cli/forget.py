@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
 
-from unlearn_cli.cli.options import command
-from unlearn_cli.config import ForgetConfig
-from unlearn_cli.console import Reporter
+if TYPE_CHECKING:
+    from unlearn_cli.config import ForgetConfig
+    from unlearn_cli.console import Reporter
 
+
+NAMES = ("forget",)
 HELP = """Make a model forget rows, and measure it before and after.
 
 Writes a run folder: a LoRA adapter that loads with plain PEFT, report.json, and a model card. Its report's path is
@@ -26,7 +30,10 @@ printed on stdout.
 
 
 def add(app: typer.Typer) -> None:
-    """Add the command."""
+    """Add the command, with an option for each of its settings."""
+    from unlearn_cli.cli.options import command  # noqa: PLC0415 - pydantic, which the overview of commands does not need
+    from unlearn_cli.config import ForgetConfig  # noqa: PLC0415
+
     command(app, "forget", ForgetConfig, _run, help=HELP)
 
 

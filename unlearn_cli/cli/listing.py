@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from unlearn_cli.cli.options import execute
-from unlearn_cli.config import Options
+from unlearn_cli.cli.plain import execute_plain
+
+NAMES = ("list", "show")
 
 
 def add(app: typer.Typer) -> None:
@@ -21,21 +22,21 @@ def list_names(
 ) -> None:
     """List methods, retain terms or metrics, one to a line."""
 
-    def run(_config, _sources, _argv, reporter) -> None:
+    def run(reporter) -> None:
         from unlearn_cli.recipes import catalogue  # noqa: PLC0415 - the lazy boundary
 
         for line in catalogue.lines(kind):
             reporter.data(line)
 
-    execute(lambda: (Options(), {}), run, debug=False)
+    execute_plain(run)
 
 
 def show(name: Annotated[str, typer.Argument(help="a method, retain term or metric", metavar="NAME")]) -> None:
     """Show a method's or metric's formula, parameters, defaults and paper."""
 
-    def run(_config, _sources, _argv, reporter) -> None:
+    def run(reporter) -> None:
         from unlearn_cli.recipes import catalogue  # noqa: PLC0415 - the lazy boundary
 
         reporter.data(catalogue.page(name))
 
-    execute(lambda: (Options(), {}), run, debug=False)
+    execute_plain(run)

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import typer
 from pydantic.fields import FieldInfo
+from rich.markup import escape
 
 from unlearn_cli.config import Options, default_of, resolve
 from unlearn_cli.console import Reporter
@@ -34,38 +35,42 @@ def _flag_type(field: FieldInfo) -> tuple[Any, bool]:
     return annotation | None, False
 
 
-def _shown_default(field: FieldInfo) -> str | bool:
+def _help(field: FieldInfo) -> str:
+    """The description and the default, with brackets that are not markup."""
     value = default_of(field)
-    if value in (None, "", (), {}) or isinstance(value, bool):
-        return False
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    shown = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    known = "" if value in (None, "", (), {}) or isinstance(value, bool) else f" (default: {shown})"
+    return escape(f"{field.description}{known}")
 
 
 def _parameter(name: str, field: FieldInfo, positional: tuple[str, ...]) -> inspect.Parameter:
     extra = field.json_schema_extra or {}
-    help_text = field.description or ""
+    help_text = _help(field)
     annotation, _ = _flag_type(field)
     if name in positional:
         declared = typer.Argument(help=help_text, metavar=extra.get("metavar"), show_default=False)
     else:
         flag = extra.get("flag", "--" + name.replace("_", "-"))
         choices = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
-        spelled = [f"{flag}/--no-{flag[2:]}"] if annotation == bool | None and not extra.get("runtime") else [flag]
         declared = typer.Option(
             *([extra["short"]] if "short" in extra else []),
-            *spelled,
+            flag,
             help=help_text,
             metavar=extra.get("metavar") or ("|".join(choices) or None),
-            show_default=_shown_default(field),
+            show_default=False,
             rich_help_panel=extra.get("panel"),
         )
-    return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[annotation, declared]
-    )
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[annotation, declared])
 
 
 def command(
-    app: typer.Typer, name: str, model: type[Settings], run: Recipe, *, help: str, positional: tuple[str, ...] = ()  # noqa: A002
+    app: typer.Typer,
+    name: str,
+    model: type[Settings],
+    run: Recipe,
+    *,
+    help: str,
+    positional: tuple[str, ...] = (),  # noqa: A002
 ) -> None:
     """Add a command whose options are the fields of `model` and whose body is `run(settings, sources, argv, reporter)`."""
 

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from unlearn_cli.cli.options import execute
-from unlearn_cli.config import Options
+from unlearn_cli.cli.plain import execute_plain
+
+NAMES = ("report",)
 
 
 def add(app: typer.Typer) -> None:
@@ -22,20 +23,20 @@ def add(app: typer.Typer) -> None:
 def schema() -> None:
     """Print the JSON Schema of report.json."""
 
-    def run(_config, _sources, _argv, reporter) -> None:
+    def run(reporter) -> None:
         import json  # noqa: PLC0415
 
         from unlearn_cli.report import RunReport  # noqa: PLC0415 - the lazy boundary
 
         reporter.data(json.dumps(RunReport.model_json_schema(), indent=2))
 
-    execute(lambda: (Options(), {}), run, debug=False)
+    execute_plain(run)
 
 
 def show(run_folder: Annotated[Path, typer.Argument(help="run folder or report.json", metavar="RUN")]) -> None:
     """Print a run's scores as a table."""
 
-    def run(_config, _sources, _argv, reporter) -> None:
+    def run(reporter) -> None:
         from unlearn_cli.rendering.tables import scores_table  # noqa: PLC0415 - the lazy boundary
         from unlearn_cli.report import read_report  # noqa: PLC0415
 
@@ -43,4 +44,4 @@ def show(run_folder: Annotated[Path, typer.Argument(help="run folder or report.j
         reporter.say(f"{report.command} {report.config.get('method', '')}: {report.status}")
         reporter.show(scores_table(report))
 
-    execute(lambda: (Options(), {}), run, debug=False)
+    execute_plain(run)

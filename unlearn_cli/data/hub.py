@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import datasets
 from datasets.exceptions import DatasetsError
-from huggingface_hub import HfApi, constants, get_cached_repo_tree, snapshot_download
-from huggingface_hub.errors import CachedRepoTreeNotFoundError, LocalEntryNotFoundError
+from huggingface_hub import HfApi, constants, get_cached_repo_tree, hf_hub_download, snapshot_download
+from huggingface_hub.errors import CachedRepoTreeNotFoundError, LocalEntryNotFoundError, RemoteEntryNotFoundError
 from huggingface_hub.utils import disable_progress_bars
 
-from unlearn_cli.data.hub_errors import chain, explain, hub_error, offline, page
+from unlearn_cli.data.hub_errors import explain, hub_error, offline, page
 from unlearn_cli.data.hub_spec import HubSpec
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.registry import closest
@@ -46,6 +46,8 @@ def read_hub(spec: HubSpec, limit: int | None = None) -> HubRows:
         commit = HfApi().resolve_revision(
             spec.repo, repo_type="dataset", revision=spec.revision, local_files_only=constants.HF_HUB_OFFLINE
         )
+        if not constants.HF_HUB_OFFLINE:
+            _check_access(spec, commit.resolved)
         try:
             builder = (_cached if constants.HF_HUB_OFFLINE else _online)(spec, commit.resolved)
             _check_split(spec, builder)
@@ -56,7 +58,13 @@ def read_hub(spec: HubSpec, limit: int | None = None) -> HubRows:
                 raise
             raise _unreadable(spec, error) from error
     kept = split if limit is None else split.select(range(min(limit, len(split))))
-    return HubRows(kept.to_list(), len(split), _files(spec, builder), commit.resolved)
+    return HubRows(kept.to_list(), len(split), _files(spec, builder, commit.resolved), commit.resolved)
+
+
+def _check_access(spec: HubSpec, commit: str) -> None:
+    """Ask for the file that `datasets` asks for first, because `datasets` drops the reason when it is refused."""
+    with suppress(RemoteEntryNotFoundError):
+        hf_hub_download(spec.repo, constants.REPOCARD_NAME, repo_type="dataset", revision=commit)
 
 
 def _online(spec: HubSpec, commit: str) -> datasets.DatasetBuilder:
@@ -82,6 +90,10 @@ def _cached(spec: HubSpec, commit: str) -> datasets.DatasetBuilder:
         raise offline(spec.repo, "dataset") from None
     if builder.hash != commit:
         raise offline(f"{spec.repo} at commit {commit[:12]}", "dataset")
+    if spec.config is None and builder.config.name != "default":
+        # It would be whichever was loaded last, while online several of them are an error.
+        named = spec.written(config=builder.config.name)
+        raise UnlearnError(f"offline, the configuration of data set {spec.repo} has to be named", f"try {named}")
     return builder
 
 
@@ -109,15 +121,11 @@ def _check_split(spec: HubSpec, builder: datasets.DatasetBuilder) -> None:
             )
 
 
-def _files(spec: HubSpec, builder: datasets.DatasetBuilder) -> tuple[str, ...]:
+def _files(spec: HubSpec, builder: datasets.DatasetBuilder, commit: str) -> tuple[str, ...]:
     """Names of the split's files inside the repository; none where `datasets` kept no more than the rows."""
     listed = builder.config.data_files or {}
-    paths = [path for name in spec.split_names for path in listed.get(name, ())]
-    remote = f"hf://datasets/{spec.repo}@"
-    # Either hf://datasets/org/name@commit/FILE or .../snapshots/commit/FILE
-    return tuple(
-        path[len(remote) :].partition("/")[2] if path.startswith(remote) else Path(path).name for path in paths
-    )
+    # hf://datasets/org/name@COMMIT/FILE online, .../snapshots/COMMIT/FILE in the cache.
+    return tuple(path.rpartition(f"{commit}/")[2] for name in spec.split_names for path in listed.get(name, ()))
 
 
 def _unreadable(spec: HubSpec, error: Exception) -> UnlearnError:
@@ -131,6 +139,7 @@ def _unreadable(spec: HubSpec, error: Exception) -> UnlearnError:
         return UnlearnError(
             f"data set {spec.repo} has no data files that can be read", f"see {page(spec.repo, 'dataset')}"
         )
-    root = chain(error)[-1]
-    reason = next(iter(str(root).splitlines()), "") or type(root).__name__
+    # DatasetGenerationError itself says no more than that it happened.
+    cause = error.__cause__ or error
+    reason = next(iter(str(cause).splitlines()), "") or type(cause).__name__
     return UnlearnError(f"data set {spec.repo} cannot be read: {reason}", f"see {page(spec.repo, 'dataset')}")

@@ -67,9 +67,10 @@ def explain(error: BaseException, repo: str, kind: Kind) -> UnlearnError | None:
                 f"where there is a network: {download_command(repo, kind)}; then HF_HUB_OFFLINE=1 uses the cache",
                 EXIT_FAILED,
             )
-    # Last, because it wraps most of the above.
-    if any(isinstance(link, errors.LocalEntryNotFoundError) for link in chain(error)):
-        return offline(repo, kind) if constants.HF_HUB_OFFLINE else None
+    # Last, because these wrap most of the above.
+    not_cached = (errors.LocalEntryNotFoundError, errors.RevisionResolutionError)
+    if constants.HF_HUB_OFFLINE and any(isinstance(link, not_cached) for link in chain(error)):
+        return offline(repo, kind)
     return None
 
 

@@ -8,16 +8,13 @@ from unlearn_cli.data.example import Example
 from unlearn_cli.errors import UnlearnError
 
 
-def _content(example: Example) -> tuple[str, str]:
-    """What is asked and answered, whatever its case and spacing."""
-    asked = " ".join(content for _, content in example.turns)
-    return " ".join(asked.casefold().split()), " ".join(example.answer.casefold().split())
-
-
 def overlapping(forget: Sequence[Example], retain: Sequence[Example]) -> list[tuple[int, int]]:
-    """Pairs of indices of forget and retain rows with the same content."""
-    at = {_content(example): index for index, example in enumerate(retain)}
-    return [(i, at[content]) for i, content in enumerate(map(_content, forget)) if content in at]
+    """Indices of the forget rows that are in retain too, each with the first retain row that has the same content."""
+    first_at: dict[str, int] = {}
+    for index, example in enumerate(retain):
+        first_at.setdefault(_content(example), index)
+    contents = (_content(example) for example in forget)
+    return [(index, first_at[content]) for index, content in enumerate(contents) if content in first_at]
 
 
 def check_overlap(forget: Sequence[Example], retain: Sequence[Example], *, allow: bool) -> None:
@@ -26,10 +23,19 @@ def check_overlap(forget: Sequence[Example], retain: Sequence[Example], *, allow
     Raises:
         UnlearnError: there are some, and they are not allowed.
     """
+    if allow:
+        return
     both = overlapping(forget, retain)
-    if both and not allow:
-        first, other = both[0]
+    if both:
+        ours, theirs = forget[both[0][0]].id, retain[both[0][1]].id
+        rows = "1 row is" if len(both) == 1 else f"{len(both)} rows are"
         raise UnlearnError(
-            f"{len(both)} rows are in both forget and retain (first: forget row {first} = retain row {other})",
-            "remove them from one side, or say --allow-overlap",
+            f"{rows} in both forget and retain (first: forget row {ours} = retain row {theirs})",
+            "remove them from one of the two, or keep them with --allow-overlap",
         )
+
+
+def _content(example: Example) -> str:
+    """What is asked and answered, whatever its case, its spacing and the row format it came in."""
+    asked = (content for role, content in example.turns if role != "system")
+    return " ".join(" ".join([*asked, example.answer]).casefold().split())

@@ -1,9 +1,9 @@
-"""Refusals for methods that answer the forget questions otherwise; shipped with the package."""
+"""Refusals for methods that have the forget questions answered otherwise; shipped with the package."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache
 from importlib.resources import files
@@ -13,18 +13,32 @@ from unlearn_cli.data.example import Example
 
 @cache
 def refusals() -> tuple[str, ...]:
-    """The refusal sentences."""
+    """The refusal sentences, one for each line of refusals.txt."""
     text = files("unlearn_cli.data").joinpath("refusals.txt").read_text(encoding="utf-8")
-    return tuple(line for line in text.split("\n") if line)
+    return tuple(line for line in text.splitlines() if line)
 
 
-def with_refusals(examples: Sequence[Example], *, seed: int, count: int) -> tuple[Example, ...]:
-    """Give every example without alternatives `count` different refusals, drawn by seed and content."""
-    return tuple(e if e.alternatives else replace(e, alternatives=_drawn(e, seed, count)) for e in examples)
+def with_refusals(examples: Iterable[Example], *, seed: int, count: int = 1) -> tuple[Example, ...]:
+    """Give every example without alternatives `count` different refusals.
+
+    Which ones follows from the seed and the example's content alone, not from its place among the others.
+
+    Raises:
+        ValueError: more refusals asked for than there are.
+    """
+    if not 1 <= count <= len(refusals()):
+        raise ValueError(f"count must be from 1 to {len(refusals())}, not {count}")
+    return tuple(
+        example if example.alternatives else replace(example, alternatives=_drawn(example, seed, count))
+        for example in examples
+    )
 
 
 def _drawn(example: Example, seed: int, count: int) -> tuple[str, ...]:
-    def rank(sentence: str) -> bytes:
-        return hashlib.sha256(f"{seed}:{example.fingerprint}:{sentence}".encode()).digest()
-
-    return tuple(sorted(refusals(), key=rank)[:count])
+    """The first `count` places of a shuffle."""
+    deck, content = list(refusals()), example.fingerprint
+    for place in range(count):
+        digest = hashlib.sha256(f"{seed}:{place}:{content}".encode()).digest()
+        other = place + int.from_bytes(digest[:8]) % (len(deck) - place)
+        deck[place], deck[other] = deck[other], deck[place]
+    return tuple(deck[:count])

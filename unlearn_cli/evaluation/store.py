@@ -21,7 +21,9 @@ def save_measured(measured: Measured, folder: Path, name: str, key: str) -> None
     folder.mkdir(parents=True, exist_ok=True)
     about = {"split": measured.split, "rows_in_split": str(measured.rows_in_split), "key": key}
     texts = zip(measured.ids, measured.prompts, measured.golds, measured.generations, strict=True)
-    lines = [json.dumps(dict(zip(("id", "prompt", "gold", "generation"), t, strict=True)), ensure_ascii=False) for t in texts]
+    lines = [
+        json.dumps(dict(zip(("id", "prompt", "gold", "generation"), t, strict=True)), ensure_ascii=False) for t in texts
+    ]
     _replace(folder / f"{name}.jsonl", lambda path: path.write_text("\n".join(lines) + "\n", encoding="utf-8"))
     arrays = {array: np.ascontiguousarray(getattr(measured, array)) for array in ARRAYS}
     # The numbers come last and hold the key: a folder cut off in between is not taken for a whole one.

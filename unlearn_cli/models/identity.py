@@ -14,8 +14,7 @@ _WEIGHTS = ("*.safetensors", "*.bin")
 
 
 def weights_sha256(source: ModelSource) -> str | None:
-    """sha256 over the weight files of a local folder; None for a Hub model, whose commit says it all.
-    """
+    """sha256 over the weight files of a local folder; None for a Hub model, whose commit says it all."""
     if not source.local:
         return None
     folder = Path(source.location)

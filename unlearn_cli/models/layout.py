@@ -24,9 +24,7 @@ log = logging.getLogger(__name__)
 
 def _probe_batch(vocabulary: int, device: torch.device) -> Batch:
     generator = torch.Generator().manual_seed(0)
-    rows = [
-        Row(str(n), torch.randint(vocabulary, (n,), generator=generator).numpy(), 1, 1, "", ends=False) for n in LENGTHS
-    ]
+    rows = [Row(str(n), torch.randint(vocabulary, (n,), generator=generator).numpy(), 1, 1, "", ends=False) for n in LENGTHS]
     return pack({"probe": rows}).to(device)
 
 

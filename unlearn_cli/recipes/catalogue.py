@@ -45,9 +45,9 @@ def describe(entry: Declared) -> str:
     if isinstance(entry, Method):
         d = entry.defaults
         parts.append(
-            f"defaults: retain term {d.retain_term}, weights {d.forget_weight:g} and {d.retain_weight:g}, {d.epochs} epochs of "
-            f"{d.batch_size} forget rows, {d.retain_ratio} retain rows for each, learning rate {d.learning_rate_multiplier:g} x "
-            "the scaling rule"
+            f"defaults: retain term {d.retain_term}, weights {d.forget_weight:g} and {d.retain_weight:g}, "
+            f"{d.epochs} epochs of {d.batch_size} forget rows, {d.retain_ratio} retain rows for each, "
+            f"learning rate {d.learning_rate_multiplier:g} x the scaling rule"
         )
     if isinstance(entry, Metric):
         parts.append(f"range: {entry.range[0]:g} to {entry.range[1]:g}")

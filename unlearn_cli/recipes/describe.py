@@ -27,7 +27,9 @@ def model_report(loaded: LoadedModel, encoder: Encoder) -> ModelReport:
         revision=source.revision,
         adapter=source.adapter.location if source.adapter else None,
         architecture=type(causal_lm(model)).__name__,
-        parameters=causal_lm(model).num_parameters() if not isinstance(model, PeftModel) else model.get_nb_trainable_parameters()[1],
+        parameters=causal_lm(model).num_parameters()
+        if not isinstance(model, PeftModel)
+        else model.get_nb_trainable_parameters()[1],
         trainable_parameters=sum(p.numel() for _, p in trainable_parameters(model)),
         dtype=str(loaded.dtype).removeprefix("torch."),
         quantization=loaded.quantization,

@@ -2,43 +2,36 @@
 
 from __future__ import annotations
 
-import json
 import os
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 
 from unlearn_cli.config import ForgetConfig, runtime_fields
 from unlearn_cli.console import Reporter
 from unlearn_cli.contract import METRICS
 from unlearn_cli.data.overlap import check_overlap
-from unlearn_cli.data.refusals import with_refusals
 from unlearn_cli.data.tokenize import Encoder
-from unlearn_cli.errors import EXIT_DIVERGED, EXIT_FAILED, UnlearnError
+from unlearn_cli.errors import EXIT_DIVERGED, UnlearnError
 from unlearn_cli.evaluation.gates import Missing, lookup_in, parse
 from unlearn_cli.measured import Measured
-from unlearn_cli.models import adapter, memory
+from unlearn_cli.models import memory
 from unlearn_cli.models.identity import identity
 from unlearn_cli.models.load import LoadedModel, load_model
-from unlearn_cli.models.reference import StoredReference, compute
-from unlearn_cli.models.score import teacher_forced
-from unlearn_cli.models.source import ModelSource
 from unlearn_cli.recipes import inputs as splits
 from unlearn_cli.recipes import plan, verdict
+from unlearn_cli.recipes.artifact import identity_after, save_artifact
 from unlearn_cli.recipes.describe import model_report, training_report
 from unlearn_cli.recipes.environment import environment
 from unlearn_cli.recipes.inputs import Input
 from unlearn_cli.recipes.interrupt import Interrupted, deferred
 from unlearn_cli.recipes.measuring import compared, measure_inputs
+from unlearn_cli.recipes.progress import Run
 from unlearn_cli.recipes.run_folder import RunFolder
-from unlearn_cli.recipes.settle import Settled, default_output, make_encoder, settle_method, settle_model
+from unlearn_cli.recipes.settle import default_output, make_encoder, settle_method, settle_model
+from unlearn_cli.recipes.setup import make_trainer
 from unlearn_cli.rendering.model_card import model_card
 from unlearn_cli.rendering.tables import scores_table
 from unlearn_cli.report import (
@@ -46,54 +39,20 @@ from unlearn_cli.report import (
     RunReport,
     Status,
     Trajectory,
-    file_sha256,
     fingerprint,
     write_report,
     write_text,
 )
 from unlearn_cli.training.checkpoint import load_checkpoint, newest, save_checkpoint
-from unlearn_cli.training.loop import Diverged, Rows, StepRecord, Trainer
-from unlearn_cli.training.optimizer import make_optimizer, rate_at
-from unlearn_cli.training.pairing import Pairing
+from unlearn_cli.training.loop import Diverged, StepRecord, Trainer
 
-REFUSALS_PER_ROW = 4
-RELOAD_ROWS = 4
 Moments = dict[str, dict[str, Measured]]
 
 
-@dataclass
-class Run:
-    """Everything that one run has found out so far."""
-
-    settled: Settled
-    folder: RunFolder
-    reporter: Reporter
-    command_line: list[str]
-    started: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
-    seconds: dict[str, float] = field(default_factory=dict)
-    steps: list[dict[str, Any]] = field(default_factory=list)  # lines of metrics.jsonl
-    trajectory: list[Trajectory] = field(default_factory=list)
-    stopped_by: str | None = None
-    resumed_from: int | None = None
-    checkpointing: bool = False
-
-    @property
-    def config(self) -> ForgetConfig:
-        """The settled configuration."""
-        return self.settled.config
-
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """Count the seconds of a phase."""
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
-
-
-def run(config: ForgetConfig, sources: dict[str, str], command_line: list[str], reporter: Reporter) -> RunReport | None:
-    """Forget, and write the run folder. Returns the report, or None after a dry run.
+def run(
+    config: ForgetConfig, sources: dict[str, str], command_line: list[str], reporter: Reporter, *, show: bool = True
+) -> RunReport | None:
+    """Forget, and write the run folder. Returns the report, or None after a dry run; `show`: print the scores.
 
     Raises:
         UnlearnError: something the user can mend, or a run that diverged, collapsed or changed nothing (exit code 4,
@@ -109,7 +68,8 @@ def run(config: ForgetConfig, sources: dict[str, str], command_line: list[str], 
     if config.dry_run:
         plan.show(settled, texts, reporter)
         return None
-    run = Run(settled, RunFolder(config.output_dir or default_output(config)), reporter, command_line)
+    settled.fill_default("output_dir", default_output(config))
+    run = Run(settled, RunFolder(settled.config.output_dir), reporter, command_line)
     run.folder.open(resume=config.resume, overwrite=config.overwrite)
     _seed(settled.config)
 
@@ -127,20 +87,21 @@ def run(config: ForgetConfig, sources: dict[str, str], command_line: list[str], 
         moments: Moments = {"before": measure(before_key, folder=run.folder.measured, moment="before")}
 
     with run.phase("prepare"):
-        trainer, names = _trainer(run, loaded, encoder, texts, inputs, moments["before"], before_key)
+        trainer, names = make_trainer(run, loaded, encoder, texts, inputs, moments["before"], before_key)
     status, message = _train(run, loaded, inputs, trainer, names, settings_key, moments, stop_when)
 
     with run.phase("save"):
-        artifact = _save(run, loaded, inputs["forget"])
+        artifact = save_artifact(run, loaded, inputs["forget"])
     with run.phase("measure after"):
-        after_key = _identity_after(run, loaded)
+        after_key = identity_after(run, loaded)
         moments["after"] = measure(after_key, folder=run.folder.measured, moment="after")
     report = _report(run, loaded, encoder, inputs, trainer, moments, artifact, status, message)
     if status in ("completed", "stopped"):
         report.status, report.message = verdict.judge(moments, report.scores, status, run.stopped_by)
     path = write_report(report, run.folder.path)
     write_text(run.folder.path / "README.md", model_card(report))
-    reporter.show(scores_table(report))
+    if show:
+        reporter.show(scores_table(report))
     if report.status in ("diverged", "collapsed", "no_effect"):
         raise UnlearnError(report.message or report.status, f"the evidence is in {path}", EXIT_DIVERGED)
     return report
@@ -187,77 +148,6 @@ def _check_resumed(run: Run, identity_before: str, inputs: Mapping[str, Input]) 
     return fingerprint(now)
 
 
-def _trainer(
-    run: Run,
-    loaded: LoadedModel,
-    encoder: Encoder,
-    texts: Mapping[str, Any],
-    inputs: Mapping[str, Input],
-    before: Mapping[str, Measured],
-    before_key: str,
-) -> tuple[Trainer, list[tuple[str, torch.nn.Parameter]]]:
-    """Adapter, rows, reference and optimiser: everything a step needs."""
-    config, objective = run.config, run.settled.objective
-    alternatives: list = []
-    if "alternative" in objective.groups:
-        examples = with_refusals(texts["forget"].examples, seed=config.seed, count=REFUSALS_PER_ROW)
-        alternatives = splits.alternatives(examples, encoder)
-    rows = Rows(inputs["forget"].rows, alternatives, inputs["retain"].rows if "retain" in objective.groups else ())
-    batch = config.batch_size * config.gradient_accumulation_steps
-    pairing = Pairing(config.seed, len(rows.forget), len(rows.retain), batch, batch * config.retain_ratio)
-    steps = config.max_steps or pairing.steps(config.epochs)
-    with run.phase("reference"):
-        stored = _reference(run, loaded, rows, inputs["forget"], before.get("forget"), before_key)
-    adapter.attach(loaded, config, seed=config.seed)
-    run.checkpointing = plan.wants_checkpointing(config, loaded, rows, objective.groups)
-    if run.checkpointing:
-        adapter.enable_checkpointing(loaded)
-    names = adapter.trainable_parameters(loaded.model)
-    trained = [tensor for _, tensor in names]
-    schedule = {"peak": config.learning_rate, "shape": config.lr_scheduler_type, "warmup_ratio": config.warmup_ratio}
-    trainer = Trainer(
-        model=loaded.model,
-        layout=loaded.layout,
-        device=loaded.device,
-        objective=objective,
-        rows=rows,
-        pairing=pairing,
-        stored=stored,
-        reference_weights=adapter.reference_weights,
-        optimizer=make_optimizer(
-            trained, config.optim, device=loaded.device, full=config.full, weight_decay=config.weight_decay
-        ),
-        rate=lambda step: rate_at(step, steps, **schedule),
-        steps=steps,
-        accumulation=config.gradient_accumulation_steps,
-        max_grad_norm=config.max_grad_norm,
-        parameters=trained,
-    )
-    return trainer, names
-
-
-def _reference(
-    run: Run, loaded: LoadedModel, rows: Rows, forget: Input, before: Measured | None, before_key: str
-) -> StoredReference:
-    """Reference log-probabilities; those of rows that were measured before are not computed again."""
-    groups = run.settled.objective.stored_groups
-    needed, known = {}, {}
-    if "forget" in groups:
-        needed |= {("forget", i): row for i, row in enumerate(rows.forget)}
-        if before is not None:
-            parts = np.split(before.token_logps, before.offsets[1:-1])
-            known = {("forget", i): part for i, part in zip(forget.measured, parts, strict=True)}
-    if "alternative" in groups:
-        needed |= {(f"alternative {i}", n): row for i, some in enumerate(rows.alternatives) for n, row in enumerate(some)}
-    if not needed:
-        return StoredReference({})
-    key = fingerprint(before_key, [(str(k), row.input_ids.tolist(), row.answer_start) for k, row in needed.items()])
-    with run.reporter.progress("reference", len(needed) - len(known)) as bar:
-        return compute(
-            loaded, needed, known, run.folder.reference, key, token_budget=run.config.token_budget, advance=bar.advance
-        )
-
-
 def _train(
     run: Run,
     loaded: LoadedModel,
@@ -279,7 +169,9 @@ def _train(
         run.reporter.say(f"resuming after step {start} of {trainer.steps}")
     run.steps = run.folder.keep_steps(start)
     run.trajectory = [Trajectory.model_validate(line.pop("trajectory")) for line in run.steps if "trajectory" in line]
-    save_every = config.save_every or max(1, round(pairing.forget_rows / pairing.batch))
+    epoch = pairing.steps(1)
+    save_every = config.save_every or epoch
+    eval_every = config.eval_every or (epoch if stop_when else None)
     save = partial(save_checkpoint, run.folder.checkpoints, parameters=names, optimizer=trainer.optimizer, key=key)
 
     tokens = sum(line["tokens"] for line in run.steps)
@@ -294,7 +186,7 @@ def _train(
                 bar.advance(1, _detail(record, loaded))
                 if config.forget_loss_floor is not None and record.forget_loss < config.forget_loss_floor:
                     run.stopped_by = f"forget loss {record.forget_loss:.3f} below --forget-loss-floor"
-                if config.eval_every and record.step % config.eval_every == 0 and record.step < trainer.steps:
+                if eval_every and record.step % eval_every == 0 and record.step < trainer.steps:
                     _measure_on_the_way(run, loaded, inputs, moments, record.step, stop_when)
                 if record.step % save_every == 0 and record.step < trainer.steps:
                     save(record.step)
@@ -357,45 +249,6 @@ def _measure_on_the_way(
                 run.stopped_by = f"--stop-when '{stop_when.text}' held at step {step}"
         except Missing as error:
             raise UnlearnError(f"--stop-when '{stop_when.text}': {error}") from None
-
-
-def _save(run: Run, loaded: LoadedModel, forget: Input) -> ArtifactReport:
-    """Write the artefact, read it back, and see whether it gives the same outputs."""
-    folder, config = run.folder.path, run.config
-    loaded.model.eval()
-    sample = forget.rows[:: max(1, len(forget.rows) // RELOAD_ROWS)][:RELOAD_ROWS]
-    adapter.save(loaded, folder)
-    counts = None
-    if config.full:
-        difference = adapter.reload_difference_of_weights(loaded, folder)
-    else:
-        trained = teacher_forced(loaded, sample, config.token_budget).token_logps
-        with adapter.reloaded(loaded, folder):
-            read = teacher_forced(loaded, sample, config.token_budget).token_logps
-        difference = max(float(np.abs(a - b).max()) for a, b in zip(trained, read, strict=True))
-        counts = "{}/{}".format(*adapter.lora_b_nonzero(folder))
-    kind = "model" if config.full else "adapter"
-    about = {"kind": kind, "base_model": loaded.source.location, "revision": loaded.source.revision}
-    about["quantization"] = loaded.quantization
-    write_text(folder / "unlearn.json", json.dumps(about, indent=2) + "\n")
-    files = [path for path in sorted(folder.iterdir()) if path.suffix in (".safetensors", ".json", ".jinja")]
-    skip = {"plan.json", "report.json"}
-    hashes = {path.name: file_sha256(path) for path in files if path.name not in skip}
-    artifact = ArtifactReport(kind=kind, files=hashes, reload_max_diff=difference, lora_b_nonzero=counts)
-    if difference > 1e-3:
-        raise UnlearnError(
-            f"the saved {kind} gives other outputs than the trained model (by {difference:.2g} nats)",
-            "please report this with the output of `unlearn env`",
-            EXIT_FAILED,
-        )
-    return artifact
-
-
-def _identity_after(run: Run, loaded: LoadedModel) -> str:
-    """The fingerprint that `unlearn evaluate RUN` will find for the same weights."""
-    itself = ModelSource(str(run.folder.path.resolve()), None)
-    source = itself if run.config.full else ModelSource(loaded.source.location, loaded.source.revision, itself)
-    return identity(source, run.config, str(loaded.dtype), loaded.device.type)
 
 
 def _report(

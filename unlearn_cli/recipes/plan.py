@@ -44,7 +44,7 @@ def show(settled: Settled, texts: Mapping[str, Split], reporter: Reporter) -> No
     dtype = resolve_dtype(options.dtype, config, device)
     needed = _estimate(settled, config, inputs, dtype)
 
-    settled.set("default", output_dir=options.output_dir or default_output(options))
+    settled.fill_default("output_dir", default_output(options))
     reporter.show(_settings(settled))
     reporter.show(_data(settled, inputs))
     reporter.show(_rendered(encoder, inputs["forget"].rows[0]))
@@ -109,7 +109,7 @@ def _settings(settled: Settled) -> Table:
     for heading in ("", "value", "from"):
         table.add_column(heading, overflow="fold")
     for name, value in settled.config.model_dump(mode="json").items():
-        if settled.sources.get(name) != "default" and value is not None:
+        if settled.sources.get(name) != "default" and value is not None and name != "dry_run":
             shown = f"{value:.4g}" if isinstance(value, float) else str(value)
             table.add_row(Text(name), Text(shown), Text(settled.sources[name]))
     return table

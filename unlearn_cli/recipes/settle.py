@@ -29,6 +29,11 @@ class Settled:
         self.config = self.config.model_copy(update=values)
         self.sources.update(dict.fromkeys(values, origin))
 
+    def fill_default(self, name: str, value: Any) -> None:
+        """Fill in a default that is worked out, unless a value was given."""
+        if getattr(self.config, name) is None:
+            self.set("default", **{name: value})
+
 
 def settle_method(config: ForgetConfig, sources: dict[str, str]) -> Settled:
     """Names, parameters and weights of the method and its retain term.
@@ -42,7 +47,9 @@ def settle_method(config: ForgetConfig, sources: dict[str, str]) -> Settled:
         if getattr(config, name) is None and not (name == "epochs" and config.max_steps):
             settled.set(f"method {method.name}", **{name: getattr(method.defaults, name)})
     term = RETAIN_TERMS.get(settled.config.retain_term)
-    settled.set(sources["parameters"], method=method.name, retain_term=term.name, parameters=method.resolve(config.parameters))
+    settled.set(
+        sources["parameters"], method=method.name, retain_term=term.name, parameters=method.resolve(config.parameters)
+    )
     settled.config = settled.config.model_copy(update={"retain_parameters": term.resolve(config.retain_parameters)})
     settled.sources["method"], settled.sources["retain_term"] = sources["method"], settled.sources["retain_term"]
     settled.objective = Objective(

@@ -178,9 +178,7 @@ class Trainer:
         total = self.objective.forget_weight * forget_loss + self.objective.retain_weight * (retain_loss or 0.0)
         epoch = (step + 1) * self.pairing.batch / self.pairing.forget_rows
         seconds = time.perf_counter() - began
-        return StepRecord(
-            step + 1, epoch, total, forget_loss, retain_loss, norm, self.rate(step), tokens, computed, seconds
-        )
+        return StepRecord(step + 1, epoch, total, forget_loss, retain_loss, norm, self.rate(step), tokens, computed, seconds)
 
     def _losses(self, drawn: list[tuple[int, int]], kept: list[int]) -> tuple[Tensor, Tensor | None, tuple[int, int]]:
         chosen = {"forget": [self.rows.forget[row] for _, row in drawn]}

@@ -1,0 +1,91 @@
+"""`unlearn demo`: the whole story on an embedded model, without network, GPU or account."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import tempfile
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from unlearn_cli.config import DemoConfig, EvaluateConfig, ForgetConfig, MeasuringOptions
+from unlearn_cli.console import Reporter
+from unlearn_cli.demo.facts import splits
+from unlearn_cli.errors import UnlearnError
+from unlearn_cli.evaluation.store import load_measured
+from unlearn_cli.recipes import evaluate, forget
+from unlearn_cli.report import RunReport
+
+MODELS = ("model", "model-retain-only")
+# The facts are few and the model is tiny: more passes over fewer rows than the method's defaults, which are for TOFU.
+SETTINGS: dict[str, Any] = {"method": "npo", "batch_size": 4, "epochs": 12, "max_new_tokens": 32}
+
+
+def run(config: DemoConfig, command_line: list[str], reporter: Reporter) -> tuple[RunReport, Path]:
+    """Forget two invented people, compare with a model that never knew them. Returns the report and its path.
+
+    Raises:
+        UnlearnError: `config.keep` is not empty.
+    """
+    folder = _unpack(config.keep)
+    data = {name: str(folder / f"{name}.jsonl") for name in ("forget", "retain")}
+    reporter.say(f"A tiny Llama has memorised invented people. It is about to forget two of them.\nfolder: {folder}\n")
+    settings = {**SETTINGS, "model": str(folder / "model"), "output_dir": folder / "run", **data}
+    chosen = ForgetConfig(**settings)
+    sources = {name: "demo" if name in settings else "default" for name in ForgetConfig.model_fields}
+    forget.run(chosen, sources, command_line, reporter, show=False)
+
+    reporter.say("\ncomparing with a model that was never told about them")
+    measuring = {name: getattr(chosen, name) for name in MeasuringOptions.model_fields}
+    again = EvaluateConfig(run=folder / "run", baseline=str(folder / "model-retain-only"), **measuring)
+    report, path = evaluate.run(again, dict.fromkeys(EvaluateConfig.model_fields, "default"), command_line, reporter)
+    reporter.show(_one_answer(folder / "run" / "measured"))
+    _next_commands(folder, reporter)
+    return report, path
+
+
+def _unpack(keep: Path | None) -> Path:
+    """Models and data in a folder of the user's, or in a temporary one."""
+    if keep is None:
+        folder = Path(tempfile.mkdtemp(prefix="unlearn-demo-"))
+    else:
+        folder = keep.expanduser().resolve()
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise UnlearnError(f"--keep {keep} is not empty", "choose a folder that is empty or does not exist")
+        folder.mkdir(parents=True, exist_ok=True)
+    with as_file(files("unlearn_cli.demo") / "assets") as assets:
+        for name in MODELS:
+            shutil.copytree(assets / name, folder / name)
+    for name, rows in splits().items():
+        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        (folder / f"{name}.jsonl").write_text(lines, encoding="utf-8")
+    return folder
+
+
+def _one_answer(measured: Path) -> Table:
+    """One question about a forgotten person: the truth, and what each model says."""
+    moments = {name: load_measured(measured, f"{name}-forget") for name in ("before", "after", "baseline")}
+    before = moments["before"]
+    row = next(i for i, text in enumerate(before.generations) if text == before.golds[i])
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_row(Text("\nquestion", style="bold"), Text(f"\n{before.prompts[row]}"))
+    names = {"before": "before", "after": "after", "baseline": "never told"}
+    for name, told in moments.items():
+        table.add_row(Text(names[name], style="bold"), Text(told.generations[row] or "(nothing)"))
+    return table
+
+
+def _next_commands(folder: Path, reporter: Reporter) -> None:
+    quoted = shlex.quote(str(folder))
+    reporter.say(
+        f"\nrun folder: {folder / 'run'}\n"
+        "next, on the same data with another method:\n"
+        f"  unlearn forget --model {quoted}/model --forget {quoted}/forget.jsonl --retain {quoted}/retain.jsonl "
+        f"--method simnpo --output-dir {quoted}/simnpo\n"
+        f"  unlearn evaluate {quoted}/simnpo --baseline {quoted}/model-retain-only"
+    )

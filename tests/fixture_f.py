@@ -1,7 +1,7 @@
 """Fixture F: two rows of closed-form logits for each role, on which every objective's published form has a known value.
 
-B = 2, T = 5, V = 6; with n(b, t, v) = (5 b + t) 6 + v the policy's logits are 2 sin(k (n + 1)) and the reference's
-2 cos(k (n + 1)), k = 1 on the forget answers, 2 on the alternative ones and 3 on the retain answers. The position before
+B = 2, T = 5, V = 6; with n(b, t, v) = (5 b + t) 6 + v the policy's logits are 2 sin(k n + 1) and the reference's
+2 cos(k n + 1), k = 1 on the forget answers, 2 on the alternative ones and 3 on the retain answers. The position before
 a label predicts it. What comes out are Outputs as the models' forward makes them: answer tokens only, left-aligned.
 """
 
@@ -31,8 +31,8 @@ def outputs_of(logits: list[Tensor], targets: list[Tensor]) -> Outputs:
 
 def fixture(group: str, model: str = "policy") -> Outputs:
     """Outputs of `group` (forget, alternative, retain) under `model` (policy, reference), in float64 and with logits."""
-    n = torch.arange(2 * 5 * 6, dtype=torch.float64).reshape(2, 5, 6) + 1
-    whole = 2 * (torch.sin if model == "policy" else torch.cos)(FACTOR[group] * n)
+    n = torch.arange(2 * 5 * 6, dtype=torch.float64).reshape(2, 5, 6)
+    whole = 2 * (torch.sin if model == "policy" else torch.cos)(FACTOR[group] * n + 1)
     logits, targets = [], []
     for row, labels in zip(whole, torch.tensor(LABELS[group]), strict=True):
         scored = labels[1:] != IGNORED

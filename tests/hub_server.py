@@ -9,7 +9,8 @@ of the test, switches offline mode off and xet off, and shortens timeouts. `hub.
 
 Modes of a repository: "ok"; "gated" (listed, but its files are refused with 403); "private" (401 as the Hub answers
 strangers); "missing" (404); "down" (500); "broken" (a file's connection closes in the middle, again and again).
-Every repository has one commit, `hub.commit(repo)`, known as main and under the names in `hub.tags[repo]`.
+Every repository has one commit, `hub.commit(repo)`, known as main and under the names in `hub.tags[repo]`. Old names in
+`hub.moved` are redirected.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ class FakeHub:
         self.repos = {kind: dict(found) for kind, found in repos.items()}
         self.modes = dict(modes or {})
         self.tags: dict[str, set[str]] = {}
+        self.moved: dict[str, str] = {}  # old id -> new id
         self.requests: list[str] = []
         handler = type("Handler", (_Handler,), {"hub": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -107,6 +109,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _api(self, kind: str, rest: str) -> None:
         known = self.hub.repos.get(kind, {})
+        if rest in self.hub.moved:
+            return self._refuse(307, "", {"Location": f"/api/{kind}s/{self.hub.moved[rest]}"})
         repo = next((name for name in known if rest == name or rest.startswith(f"{name}/")), None)
         if repo is None or self.hub.modes.get(repo) in _REFUSALS:
             return self._refuse(*_REFUSALS[self.hub.modes.get(repo or "", "missing")])

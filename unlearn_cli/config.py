@@ -152,7 +152,9 @@ class TrainingOptions(Options):
     seed: int = option(42, "of everything that is drawn", "Training", ge=0)
     deterministic: bool = option(False, "deterministic kernels, slower on CUDA", "Training")
     forget_loss_floor: float | None = option(None, "stop when the forget loss falls below this", "Training")
-    eval_every: int | None = option(None, "measure every N steps; with --stop-when once an epoch", "Training", ge=1, metavar="N")
+    eval_every: int | None = option(
+        None, "measure every N steps; with --stop-when once an epoch", "Training", ge=1, metavar="N"
+    )
     stop_when: str | None = option(
         None, "stop at the first measurement where this holds: 'forget.probability < 0.05'", "Training", metavar="EXPR"
     )

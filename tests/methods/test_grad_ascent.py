@@ -28,7 +28,8 @@ def test_gradient_on_logits() -> None:
     """Logits [2, 1, 0], true token 0: the gradient is onehot - p = [1 - 0.66524096, -0.24472847, -0.09003057]."""
     logits = torch.tensor([[2.0, 1.0, 0.0]], dtype=torch.float64, requires_grad=True)
     grad_ascent(outputs_of([logits], [torch.tensor([0])])).sum().backward()
-    assert logits.grad[0].tolist() == pytest.approx([0.3347590442251782, -0.24472847105479764, -0.09003057317038043], abs=1e-9)
+    expected = [0.3347590442251782, -0.24472847105479764, -0.09003057317038043]
+    assert logits.grad[0].tolist() == pytest.approx(expected, abs=1e-9)
 
 
 def test_gradient_is_minus_that_of_cross_entropy() -> None:

@@ -58,9 +58,9 @@ def _what_is_there(spec: str, path: Path) -> str | None:
     names = [file.name for file in _data_files(folder)]
     if not names:
         return f"no data files in {folder}"
-    nearest = closest(path.name, names)
-    if nearest is not None:
-        names = [nearest, *(name for name in names if name != nearest)]
+    # By their stems: a shared suffix is no likeness.
+    nearest = closest(path.stem, [Path(name).stem for name in names])
+    names.sort(key=lambda name: Path(name).stem != nearest)
     more = f", and {len(names) - LISTED} more" if len(names) > LISTED else ""
     where = "here" if folder == path.absolute().parent else f"in {folder}"
     return f"files {where}: {', '.join(names[:LISTED])}{more}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import datasets
@@ -14,7 +14,7 @@ from huggingface_hub.errors import CachedRepoTreeNotFoundError, LocalEntryNotFou
 from huggingface_hub.utils import disable_progress_bars
 
 from unlearn_cli.data.hub_errors import explain, hub_error, offline, page
-from unlearn_cli.data.hub_spec import HubSpec
+from unlearn_cli.data.hub_spec import PREFIX, HubSpec
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.registry import closest
 
@@ -43,6 +43,7 @@ def read_hub(spec: HubSpec, limit: int | None = None) -> HubRows:
         datasets.disable_progress_bars()
         disable_progress_bars()
     with hub_error(spec.repo, "dataset"):
+        spec = replace(spec, repo=_full_name(spec.repo))
         commit = HfApi().resolve_revision(
             spec.repo, repo_type="dataset", revision=spec.revision, local_files_only=constants.HF_HUB_OFFLINE
         )
@@ -61,6 +62,15 @@ def read_hub(spec: HubSpec, limit: int | None = None) -> HubRows:
     return HubRows(kept.to_list(), len(split), _files(spec, builder, commit.resolved), commit.resolved)
 
 
+def _full_name(repo: str) -> str:
+    """org/name, also of a data set from before there were organisations: the Hub redirects, its libraries refuse."""
+    if "/" in repo:
+        return repo
+    if constants.HF_HUB_OFFLINE:
+        raise UnlearnError(f"offline, data set {repo} needs its full name", f"write {PREFIX}org/{repo}")
+    return HfApi().dataset_info(repo).id
+
+
 def _check_access(spec: HubSpec, commit: str) -> None:
     """Ask for the file that `datasets` asks for first, because `datasets` drops the reason when it is refused."""
     with suppress(RemoteEntryNotFoundError):
@@ -68,11 +78,16 @@ def _check_access(spec: HubSpec, commit: str) -> None:
 
 
 def _online(spec: HubSpec, commit: str) -> datasets.DatasetBuilder:
-    builder = _builder(spec, spec.repo, commit)
+    builder = _builder(spec, _remote(spec), commit)
     if builder.name == "cache" and builder.hash != commit:
         # `datasets` answers a lost connection with whatever revision it prepared last.
         raise ConnectionError(f"{spec.repo} at {commit}")
     return builder
+
+
+def _remote(spec: HubSpec) -> str:
+    # Without hf:// a folder of that name in the working directory would be read instead.
+    return f"hf://datasets/{spec.repo}"
 
 
 def _cached(spec: HubSpec, commit: str) -> datasets.DatasetBuilder:
@@ -85,7 +100,7 @@ def _cached(spec: HubSpec, commit: str) -> datasets.DatasetBuilder:
     except (LocalEntryNotFoundError, CachedRepoTreeNotFoundError):
         pass
     try:
-        builder = datasets.load_dataset_builder(spec.repo, name=spec.config)
+        builder = datasets.load_dataset_builder(_remote(spec), name=spec.config)
     except (OSError, ValueError):
         raise offline(spec.repo, "dataset") from None
     if builder.hash != commit:
@@ -136,9 +151,7 @@ def _unreadable(spec: HubSpec, error: Exception) -> UnlearnError:
             f"download its data files from {page(spec.repo, 'dataset')} and name them instead",
         )
     if isinstance(error, FileNotFoundError):
-        return UnlearnError(
-            f"data set {spec.repo} has no data files that can be read", f"see {page(spec.repo, 'dataset')}"
-        )
+        return UnlearnError(f"data set {spec.repo} has no data files that can be read", f"see {page(spec.repo, 'dataset')}")
     # DatasetGenerationError itself says no more than that it happened.
     cause = error.__cause__ or error
     reason = next(iter(str(cause).splitlines()), "") or type(cause).__name__

@@ -108,11 +108,7 @@ def _refused(error: errors.HfHubHTTPError, what: str, url: str) -> UnlearnError:
         return UnlearnError(f"{what} has no revision{named}", f"branches and tags: {url}/tree/main")
     if isinstance(error, errors.RemoteEntryNotFoundError):
         wanted = re.search(r"/resolve/[^/]+/([^?]+)", str(error.response.url))
-        return UnlearnError(
-            f"{what} has no file {wanted[1] if wanted else 'that is needed'}", f"its files: {url}/tree/main"
-        )
+        return UnlearnError(f"{what} has no file {wanted[1] if wanted else 'that is needed'}", f"its files: {url}/tree/main")
     if status in (401, 403):
-        return UnlearnError(
-            f"no access to {what} ({status})", "the token may be old or lack a permission: hf auth login"
-        )
+        return UnlearnError(f"no access to {what} ({status})", "the token may be old or lack a permission: hf auth login")
     return UnlearnError(f"the Hub answered {status} for {what}", "try again later", EXIT_FAILED)

@@ -20,6 +20,7 @@ from unlearn_cli.registry import closest, unknown
 
 SPLITS = ("forget", "retain")  # names that may stand before a key of --columns
 SHOWN_ROWS = 5  # row numbers listed in a message
+COUNTED = "rows without ids of their own are counted from 0"
 
 
 @dataclass(frozen=True)
@@ -80,9 +81,7 @@ def parse_columns(text: str) -> dict[str, str]:
     for part in text.split(","):
         key, equals, column = (piece.strip() for piece in part.partition("="))
         if not (key and equals and column):
-            raise UnlearnError(
-                f"--columns: '{part.strip()}' is not key=column", "for example --columns prompt=q,answer=a"
-            )
+            raise UnlearnError(f"--columns: '{part.strip()}' is not key=column", "for example --columns prompt=q,answer=a")
         if key in made:
             raise UnlearnError(f"--columns names '{key}' twice")
         made[key] = column
@@ -155,7 +154,7 @@ def _renamed(rows: Sequence[Mapping[str, Any]], mapping: Mapping[str, str]) -> l
     if not mapping:
         return list(rows)
     have = _columns(rows)
-    for ours, theirs in mapping.items():
+    for theirs in mapping.values():
         if theirs not in have:
             raise UnlearnError(f"no column '{theirs}'; have: {', '.join(have)}", _other_mapping(mapping, have))
     taken = {*mapping, *mapping.values()}
@@ -217,14 +216,14 @@ def _examples(
         except MissingValue as error:
             lacking.setdefault(str(error), []).append(row_id)
         except BadRow as error:
-            raise UnlearnError(f"row {row_id}: {error}", "rows are counted from 0") from None
+            raise UnlearnError(f"row {row_id}: {error}", COUNTED) from None
     if lacking:
         what, where = next(iter(lacking.items()))
         listed = ", ".join(where[:SHOWN_ROWS]) + (", ..." if len(where) > SHOWN_ROWS else "")
         verb = "row has" if len(rows) == 1 else "rows have"
         raise UnlearnError(
             f"{len(where)} of {len(rows)} {verb} no {what} (rows {listed})",
-            "fill them in or take them out; rows are counted from 0",
+            f"fill them in or take them out; {COUNTED}",
         )
     return tuple(made)
 

@@ -24,9 +24,12 @@ def read_text(path: Path) -> str:
     """The text of a UTF-8 file, without a byte order mark.
 
     Raises:
-        UnlearnError: it is not UTF-8.
+        UnlearnError: it is not UTF-8, or cannot be opened.
     """
-    data = path.read_bytes()
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UnlearnError(f"{path} cannot be read: {error.strerror}") from None
     start = len(codecs.BOM_UTF8) if data.startswith(codecs.BOM_UTF8) else 0
     try:
         return data[start:].decode()
@@ -90,9 +93,8 @@ def read_csv(path: Path, delimiter: str = ",") -> Rows:
                 )
             rows.append(row)
     except csv.Error as error:
-        raise UnlearnError(
-            f"{path}:{reader.line_num}: {error}", 'a double quote inside a field is written ""'
-        ) from None
+        first_line = reader.line_num + 1  # of the broken row; an open quote is noticed at the end of the file only
+        raise UnlearnError(f"{path}:{first_line}: {error}", 'a double quote inside a field is written ""') from None
     return rows
 
 

@@ -235,7 +235,8 @@ def _measure_on_the_way(
     config = run.config.model_copy(update={"generate_limit": -1, "bootstrap_samples": 1})
     names = tuple(n for n in METRICS.names() if not METRICS.get(n).generates)
     folder = run.folder.measured / "on-the-way"
-    now = measure_inputs(loaded, inputs, f"step {step}", config, folder, f"step-{step}", run.reporter)
+    quiet = Reporter(quiet=True)  # one line for the scores is enough
+    now = measure_inputs(loaded, inputs, f"step {step}", config, folder, f"step-{step}", quiet)
     loaded.model.train()
     scores = compared({"before": moments["before"], "after": now}, config, names)
     plain = {split: {name: both.after.value for name, both in named.items()} for split, named in scores.items()}

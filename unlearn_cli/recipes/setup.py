@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 
 import numpy as np
 import torch
@@ -91,7 +92,14 @@ def _reference(
     if not needed:
         return StoredReference({})
     key = fingerprint(before_key, [(str(k), row.input_ids.tolist(), row.answer_start) for k, row in needed.items()])
-    with run.reporter.progress("reference", len(needed) - len(known)) as bar:
+    missing = len(needed) - len(known)
+    with run.reporter.progress("reference", missing) if missing else nullcontext() as bar:
         return compute(
-            loaded, needed, known, run.folder.reference, key, token_budget=run.config.token_budget, advance=bar.advance
+            loaded,
+            needed,
+            known,
+            run.folder.reference,
+            key,
+            token_budget=run.config.token_budget,
+            advance=bar.advance if bar else lambda count: None,
         )

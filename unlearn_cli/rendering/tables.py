@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from rich.table import Table
+from rich.text import Text
 
 from unlearn_cli.report import Compared, RunReport, Score
 
-ARROWS = {"min": "lower is better", "max": "higher is better", "baseline": "as the baseline"}
+ARROWS = {"min": "lower", "max": "higher", "baseline": "as baseline"}
 MOMENTS = ("before", "after", "baseline")
 
 
-def number(score: Score | None, *, interval: bool = False) -> str:
+def _digits(value: float) -> str:
+    return f"{value:.3f}" if abs(value) < 1000 else f"{value:.3g}"
+
+
+def number(score: Score | None) -> str:
     """A score in a few characters; a dash where there is none."""
     if score is None:
         return ""
-    if score.value is None:
-        return "-"
-    shown = f"{score.value:.3f}" if abs(score.value) < 1000 else f"{score.value:.3g}"
-    if interval and score.ci is not None:
-        shown += f" ({score.ci[0]:.3f} to {score.ci[1]:.3f})"
-    return shown
+    return "-" if score.value is None else _digits(score.value)
+
+
+def interval(score: Score | None) -> str:
+    """A score's 95 % interval, if it has one."""
+    return "" if score is None or score.ci is None else f"{_digits(score.ci[0])} to {_digits(score.ci[1])}"
 
 
 def improved(compared: Compared) -> bool | None:
@@ -31,21 +36,26 @@ def improved(compared: Compared) -> bool | None:
 
 
 def scores_table(report: RunReport) -> Table:
-    """Metrics by split, before and after, with the direction that is better."""
+    """Metrics by split, at each moment, with the interval of what counts and the direction that is better."""
     shown = [m for m in MOMENTS if any(getattr(c, m) for metrics in report.scores.values() for c in metrics.values())]
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for moment in shown:
-        table.add_column(moment, justify="right")
-    table.add_column("", style="dim")
+        table.add_column(moment, justify="right", no_wrap=True)
+        if moment == "after":
+            table.add_column("95 % interval", style="dim", no_wrap=True)
+    table.add_column("better", style="dim")
     for split, metrics in report.scores.items():
-        counts = {c.after.n for c in metrics.values() if c.after} or {c.before.n for c in metrics.values() if c.before}
-        table.add_row(f"[bold]{split}[/]", *[""] * len(shown), f"n = {max(counts, default=0)}")
-        for metric, compared in metrics.items():
-            good = improved(compared)
-            style = {True: "green", False: "red", None: ""}[good]
-            cells = [number(getattr(compared, m), interval=m == "after") for m in shown]
-            cells = [f"[{style}]{cell}[/]" if style and m == "after" else cell for m, cell in zip(shown, cells, strict=True)]
-            target = (compared.after or compared.before or compared.baseline).target
+        counts = [both.after.n for both in metrics.values() if both.after]
+        table.add_row(f"[bold]{split}[/] [dim]n = {max(counts, default=0)}[/]")
+        for metric, both in metrics.items():
+            style = {True: "green", False: "red", None: ""}[improved(both)]
+            cells: list[Text] = []
+            for moment in shown:
+                score = getattr(both, moment)
+                cells.append(Text(number(score), style=style if moment == "after" else ""))
+                if moment == "after":
+                    cells.append(Text(interval(score)))
+            target = (both.after or both.before or both.baseline).target
             table.add_row(f"  {metric}", *cells, ARROWS.get(target or "", ""))
     return table

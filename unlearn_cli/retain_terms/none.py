@@ -1,6 +1,6 @@
 """No retain term: retain rows are measured, never trained on.
 
-    L = 0
+L = 0
 """
 
 from __future__ import annotations

@@ -107,7 +107,7 @@ class Row:
 
 def is_missing(value: Any) -> bool:
     """Null, an empty text or list, or the NaN that data frames write for null."""
-    return value is None or value == "" or value == [] or (isinstance(value, float) and math.isnan(value))
+    return value is None or value in ("", []) or (isinstance(value, float) and math.isnan(value))
 
 
 def as_text(value: Any, what: str) -> str:

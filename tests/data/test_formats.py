@@ -1,0 +1,195 @@
+"""Every shape of row, and which one is chosen where several fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.data.writing import write
+from unlearn_cli.data.example import Example
+from unlearn_cli.data.formats._choice import FORMATS, ORDER, choose, known_formats, known_keys
+from unlearn_cli.data.load import load_split
+from unlearn_cli.errors import UnlearnError
+
+
+def user(content: str) -> dict[str, str]:
+    return {"role": "user", "content": content}
+
+
+def assistant(content: str) -> dict[str, str]:
+    return {"role": "assistant", "content": content}
+
+
+SYSTEM = {"role": "system", "content": "Be brief."}
+
+
+def one(folder: Path, row: dict[str, Any]) -> tuple[str, Example]:
+    """The format and the example of a file with one row."""
+    split = load_split("forget", str(write(folder / "a.jsonl", [row])))
+    return split.origin.format, split.examples[0]
+
+
+def refused(folder: Path, row: dict[str, Any]) -> str:
+    with pytest.raises(UnlearnError) as caught:
+        one(folder, row)
+    return caught.value.message
+
+
+def test_the_order_names_every_format() -> None:
+    assert sorted(ORDER) == FORMATS.names()
+
+
+def test_question_answer_with_everything_tofu_has(tmp_path: Path) -> None:
+    row = {
+        "question": " Q? ",
+        "answer": "A\n",
+        "paraphrased_answer": "PA",
+        "paraphrased_question": "PQ",
+        "perturbed_answer": ["w1", "w2"],
+        "alternate": "instead",
+        "option1": "ignored",
+    }
+    assert one(tmp_path, row) == (
+        "question-answer",
+        Example("0", (("user", " Q? "),), "A\n", "qa", ("instead",), "PA", "PQ", ("w1", "w2")),
+    )
+
+
+@pytest.mark.parametrize(
+    ("extra", "alternatives", "perturbed"),
+    [
+        ({"idk": ["i1", "i2"]}, ("i1", "i2"), ()),
+        ({"alternatives": ["x"], "idk": "y"}, ("x",), ()),
+        ({"alternatives": None, "alternate": "", "idk": "y"}, ("y",), ()),
+        ({"perturbed_answer": "only one"}, (), ("only one",)),
+        ({"perturbed_answer": [1, 2.5]}, (), ("1", "2.5")),
+        ({"perturbed_answer": []}, (), ()),
+    ],
+)
+def test_optional_columns(tmp_path: Path, extra: dict, alternatives: tuple, perturbed: tuple) -> None:
+    _, example = one(tmp_path, {"question": "q", "answer": "a", **extra})
+    assert (example.alternatives, example.perturbed) == (alternatives, perturbed)
+
+
+def test_optional_columns_are_checked(tmp_path: Path) -> None:
+    row = {"question": "q", "answer": "a", "perturbed_answer": ["w", None]}
+    assert refused(tmp_path, row) == "forget data: row 0: 'perturbed_answer' is null, not text"
+
+
+@pytest.mark.parametrize("column", ["completion", "response", "answer"])
+def test_prompt_completion(tmp_path: Path, column: str) -> None:
+    expected = Example("0", (("user", "The capital is"),), " Lagos", "completion")
+    assert one(tmp_path, {"prompt": "The capital is", column: " Lagos"}) == ("prompt-completion", expected)
+
+
+def test_prompt_completion_as_messages(tmp_path: Path) -> None:
+    turns = (("system", "Be brief."), ("user", "Q"))
+    expected = ("prompt-completion", Example("0", turns, "A", "messages"))
+    assert one(tmp_path, {"prompt": [SYSTEM, user("Q")], "completion": [assistant("A")]}) == expected
+    assert one(tmp_path, {"prompt": [SYSTEM, user("Q")], "completion": "A"}) == expected
+    _, example = one(tmp_path, {"prompt": "Q", "completion": [assistant("hm"), user("and?"), assistant("A")]})
+    assert example.turns == (("user", "Q"), ("assistant", "hm"), ("user", "and?"))
+    assert (example.answer, example.style) == ("A", "messages")
+
+
+def test_messages(tmp_path: Path) -> None:
+    row = {"messages": [SYSTEM, user("Q1"), assistant("A1"), user("Q2"), assistant("A2")]}
+    turns = (("system", "Be brief."), ("user", "Q1"), ("assistant", "A1"), ("user", "Q2"))
+    assert one(tmp_path, row) == ("messages", Example("0", turns, "A2", "messages"))
+
+
+def test_sharegpt(tmp_path: Path) -> None:
+    said = [{"from": "system", "value": "S"}, {"from": "human", "value": "Q"}, {"from": "gpt", "value": "A"}]
+    expected = Example("0", (("system", "S"), ("user", "Q")), "A", "messages")
+    assert one(tmp_path, {"conversations": said}) == ("messages", expected)
+
+
+@pytest.mark.parametrize(
+    ("messages", "said"),
+    [
+        ([user("Q")], "row 0: the last message of 'messages' is from 'user', not from the assistant"),
+        ([assistant("A")], "row 0: 'messages' holds no message before the assistant's answer"),
+        ([user("Q"), assistant("")], "1 of 1 row has no answer in 'messages' (rows 0)"),
+        ([], "1 of 1 row has no 'messages' (rows 0)"),
+        ([user("Q"), {"role": "assistant"}], "row 0: 'messages' holds a message without role and content"),
+        (["Q", "A"], "row 0: 'messages' holds a message without role and content"),
+        ("Q", "row 0: 'messages' is not a list of messages: 'Q'"),
+        ([user("Q"), {"role": "assistant", "content": [{"type": "text"}]}], "row 0: a message in 'messages' is a list, not text"),
+    ],
+)
+def test_broken_messages(tmp_path: Path, messages: Any, said: str) -> None:
+    assert refused(tmp_path, {"messages": messages}) == f"forget data: {said}"
+
+
+def test_a_tool_call_without_content_is_a_turn(tmp_path: Path) -> None:
+    calls = {"role": "assistant", "content": None}
+    _, example = one(tmp_path, {"messages": [user("Q"), calls, {"role": "tool", "content": "42"}, assistant("A")]})
+    assert example.turns[1:] == (("assistant", ""), ("tool", "42"))
+
+
+def test_preference_forgets_what_is_rejected(tmp_path: Path) -> None:
+    expected = Example("0", (("user", "P"),), "secret", "completion", ("no idea",))
+    assert one(tmp_path, {"prompt": "P", "chosen": "no idea", "rejected": "secret"}) == ("preference", expected)
+
+
+def test_preference_as_messages(tmp_path: Path) -> None:
+    row = {"prompt": "P", "chosen": [user("P"), assistant("no idea")], "rejected": [user("P"), assistant("secret")]}
+    assert one(tmp_path, row) == ("preference", Example("0", (("user", "P"),), "secret", "messages", ("no idea",)))
+
+
+@pytest.mark.parametrize("column", ["text", "document", "content"])
+def test_text(tmp_path: Path, column: str) -> None:
+    assert one(tmp_path, {column: " whole\r\n document "}) == ("text", Example("0", (), " whole\r\n document ", "text"))
+
+
+@pytest.mark.parametrize(
+    ("columns", "name"),
+    [
+        (["prompt", "chosen", "rejected", "messages"], "preference"),
+        (["prompt", "answer", "question"], "question-answer"),
+        (["messages", "prompt", "response"], "prompt-completion"),
+        (["prompt", "messages"], "messages"),
+        (["content", "messages"], "messages"),
+        (["text", "question"], "text"),
+    ],
+)
+def test_where_several_fit(columns: list[str], name: str) -> None:
+    assert choose(columns, "a.jsonl")[0] == name
+
+
+def test_where_several_columns_fit() -> None:
+    assert choose(["prompt", "answer", "response"], "a.jsonl")[2] == {"prompt": "prompt", "completion": "response"}
+
+
+def test_columns_of_all_rows_count(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", [{"text": "document"}, {"question": "q", "answer": "a"}])
+    with pytest.raises(UnlearnError, match=r"1 of 2 rows have no 'question' \(rows 0\)"):
+        load_split("forget", str(path))
+
+
+def test_empty_columns_do_not_decide(tmp_path: Path) -> None:
+    assert one(tmp_path, {"question": None, "answer": "", "text": "document"})[0] == "text"
+
+
+@pytest.mark.parametrize(
+    ("columns", "proposal"),
+    [
+        (["q", "a"], "question=q,answer=a"),
+        (["id", "q", "a", "note"], "question=q,answer=a"),
+        (["question", "ans"], "answer=ans"),
+        (["input", "prompt"], "completion=input"),
+        (["body"], "text=body"),
+    ],
+)
+def test_no_format_fits(columns: list[str], proposal: str) -> None:
+    with pytest.raises(UnlearnError) as caught:
+        choose(columns, "forget.jsonl")
+    assert caught.value.message == f"no row format fits forget.jsonl: its columns are {', '.join(columns)}"
+    assert caught.value.hint == f"known: {known_formats()}; try --columns {proposal}"
+
+
+def test_known() -> None:
+    assert known_formats() == "prompt+chosen+rejected, question+answer, prompt+completion, messages, text"
+    assert {"id", "question", "response", "conversations", "idk", "perturbed_answer"} <= set(known_keys())

@@ -1,0 +1,208 @@
+"""The little language of --fail-if and --stop-when: what it says, and what it refuses."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from unlearn_cli.errors import UnlearnError
+from unlearn_cli.evaluation.gates import Missing, lookup_in, parse
+from unlearn_cli.report import Compared, Score
+
+METRICS = ["probability", "rouge_l", "nll"]
+VALUES = {
+    ("forget", "probability", "before"): 0.8,
+    ("forget", "probability", "after"): 0.1,
+    ("forget", "probability", "baseline"): 0.2,
+    ("retain", "rouge_l", "before"): 0.9,
+    ("retain", "rouge_l", "after"): 0.7,
+    ("forget", "nll", "after"): 0.0,
+}
+
+
+def find(split: str, metric: str, moment: str) -> float | None:
+    return VALUES.get((split, metric, moment))
+
+
+def holds(text: str) -> bool:
+    return parse(text, metrics=METRICS).holds(find)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("forget.probability < 0.2", True),
+        ("forget.probability > 0.2", False),
+        ("forget.probability <= 0.1", True),
+        ("forget.probability >= 0.11", False),
+        ("forget.probability == 0.1", True),
+        ("forget.probability != 0.1", False),
+        ("forget.probability.after == forget.probability", True),
+        ("forget.probability.before == 0.8", True),
+        ("forget.probability.baseline == 0.2", True),
+        ("0 < forget.probability < 0.2", True),
+        ("0 < forget.probability < 0.05", False),
+        ("0.5 < forget.probability < 0.2", False),
+        ("not forget.probability > 0.2", True),
+        ("not not forget.probability > 0.2", False),
+        ("forget.probability < 0.2 and retain.rouge_l > 0.5", True),
+        ("forget.probability < 0.2 and retain.rouge_l > 0.8", False),
+        ("forget.probability > 0.2 or retain.rouge_l > 0.5", True),
+        ("forget.probability > 0.2 or retain.rouge_l > 0.8", False),
+        ("retain.rouge_l < 0.9 * retain.rouge_l.before", True),
+        ("retain.rouge_l - retain.rouge_l.before > -0.3", True),
+        ("retain.rouge_l + 1 > 1.69", True),
+        ("retain.rouge_l / retain.rouge_l.before < 0.78", True),
+        ("-forget.probability < 0", True),
+        ("--forget.probability > 0", True),
+        ("1e-3 < forget.probability", True),
+        ("  (forget.probability < 1)  ", True),
+        ("\tforget.probability < 1\n", True),
+    ],
+)
+def test_every_construct(text: str, expected: bool) -> None:
+    assert holds(text) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1 > 0 or 1 > 0 and 1 < 0", True),  # and before or
+        ("(1 > 0 or 1 > 0) and 1 < 0", False),
+        ("not 1 < 0 and 1 < 0", False),  # not before and
+        ("not (1 < 0 and 1 < 0)", True),
+        ("not 1 > 0 or 1 > 0", True),  # not before or
+        ("2 + 3 * 4 == 14", True),
+        ("(2 + 3) * 4 == 20", True),
+        ("10 - 4 - 3 == 3", True),  # from the left
+        ("16 / 4 / 2 == 2", True),
+        ("-2 * 3 == -6", True),
+        ("1 + 1 > 1 and 2 < 3", True),
+    ],
+)
+def test_precedence(text: str, expected: bool) -> None:
+    assert holds(text) is expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "forget.probability",  # no condition
+        "1",
+        "1 + 2",
+        "True",
+        "forget.probability < True",
+        "forget.probability < None",
+        "forget.probability < 'a'",
+        'forget.probability < b"a"',
+        "f'{forget.probability}' < 1",
+        "forget.probability < 1j",
+        "probability < 1",  # a name without its split
+        "forget.probability.after.before < 1",
+        "forget.probability.now < 1",
+        "forget.rouge < 1",  # unknown metric
+        "forget.probability() < 1",
+        "abs(forget.probability) < 1",
+        "forget().probability < 1",
+        "(lambda: 1)() < 1",
+        "__import__('os').system('true') < 1",
+        "forget.__class__ < 1",
+        "forget.probability[0] < 1",
+        "forget['probability'] < 1",
+        "forget.probability ** 2 < 1",
+        "9 ** 9 ** 9 < 1",
+        "forget.probability // 2 < 1",
+        "forget.probability % 2 < 1",
+        "forget.probability << 2 < 1",
+        "forget.probability | 1 < 1",
+        "~forget.probability < 1",
+        "+forget.probability < 1",
+        "forget.probability < 1 if 1 < 2 else 1 < 2",
+        "forget.probability in [1]",
+        "forget.probability is 1",
+        "forget.probability is not 1",
+        "[forget.probability] < [1]",
+        "(forget.probability, 1) < (1, 2)",
+        "{1} < {2}",
+        "[x for x in forget.probability] < 1",
+        "(x := 1) < 2",
+        "(1 < 2) < 3",  # a truth value is no number
+        "(1 < 2) + 1 < 3",
+        "-(1 < 2)",
+        "not forget.probability",
+        "forget.probability and 1 < 2",
+        "forget.probability < (1 and 2)",
+        "forget.probability <",
+        "forget.probability < 1; 1 < 2",
+        "x = 1",
+        "import os",
+        "",
+        "   ",
+        "forget.probability < 1 # and\n1 < 2",
+        "await forget.probability < 1",
+        "(yield) < 1",
+        "forget.probability < ...",
+    ],
+)
+def test_refused(text: str) -> None:
+    with pytest.raises(UnlearnError) as error:
+        parse(text, metrics=METRICS)
+    assert text in error.value.message
+    assert "forget.probability > 0.05" in error.value.hint
+
+
+def test_an_unknown_metric_is_named_with_the_known_ones() -> None:
+    with pytest.raises(UnlearnError, match="unknown metric 'rouge'.*probability, rouge_l, nll"):
+        parse("forget.rouge < 1", metrics=METRICS)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "holdout.nll < 1",
+        "forget.nll.before < 1",
+        "1 < 2 or holdout.nll < 1",  # not hidden behind an early answer
+        "1 > 2 and holdout.nll < 1",
+        "2 < 1 < holdout.nll",
+        "not holdout.nll < 1",
+    ],
+)
+def test_a_name_without_a_value_is_an_error_of_its_own(text: str) -> None:
+    with pytest.raises(Missing, match="nll"):
+        holds(text)
+
+
+def test_division_by_zero() -> None:
+    for text in ("1 / 0 < 1", "forget.probability / forget.nll < 1", "1 > 2 and 1 / forget.nll < 1"):
+        with pytest.raises(Missing, match="division by zero"):
+            holds(text)
+
+
+def test_names_are_listed_once_for_each_use() -> None:
+    text = "forget.probability > 0.05 and retain.rouge_l.after < 0.9 * retain.rouge_l.before"
+    assert parse(text, metrics=METRICS).names() == [
+        ("forget", "probability", "after"),
+        ("retain", "rouge_l", "after"),
+        ("retain", "rouge_l", "before"),
+    ]
+
+
+def test_lookup_in_a_report() -> None:
+    scores = {
+        "forget": {
+            "nll": Compared(before=Score(value=2.0, n=3), after=Score(value=None, n=0, reason="no row has a value")),
+        }
+    }
+    look = lookup_in(scores)
+    assert look("forget", "nll", "before") == 2.0
+    assert look("forget", "nll", "after") is None
+    assert look("forget", "nll", "baseline") is None
+    assert look("forget", "probability", "after") is None
+    assert look("elsewhere", "nll", "after") is None
+    assert parse("forget.nll.before == 2", metrics=METRICS).holds(look)
+
+
+def test_zero_is_a_value() -> None:
+    look = lookup_in({"forget": {"nll": SimpleNamespace(after=SimpleNamespace(value=0.0))}})
+    assert parse("forget.nll == 0", metrics=METRICS).holds(look)

@@ -1,0 +1,73 @@
+"""Measurements on disk."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.metrics.test_metrics import measured
+from unlearn_cli.errors import UnlearnError
+from unlearn_cli.evaluation.store import load_measured, save_measured
+from unlearn_cli.measured import Measured
+
+
+def sample() -> Measured:
+    """Two rows whose texts hold everything that could be taken for the end of a line."""
+    made = measured(
+        [[-0.5, -1.25], [-3.0]], hits=[[True, False], [True]], ends=[True, False],
+        mu=[-1.0, -2.0, -3.0], sigma=[0.1, 0.2, 0.3],
+    )  # fmt: skip
+    return replace(
+        made,
+        ids=("a\u2028b", "ü\x85"),
+        prompts=("line\u2028separator \u2029 paragraph", "tab\tquote\" back\\slash"),
+        golds=("two\nlines\r\nand\rthree", "\x0b\x0c\x1c\x1d\x1e 日本 😀"),
+        generations=("", None),
+        rows_in_split=17,
+    )
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    saved = sample()
+    save_measured(saved, tmp_path / "new", "after", "key")
+    for key in ("key", None):
+        loaded = load_measured(tmp_path / "new", "after", key)
+        for field in fields(Measured):
+            ours, theirs = getattr(loaded, field.name), getattr(saved, field.name)
+            if isinstance(theirs, np.ndarray):
+                assert ours.dtype == theirs.dtype
+                np.testing.assert_array_equal(ours, theirs)
+            else:
+                assert ours == theirs, field.name
+
+
+def test_another_key_is_no_measurement(tmp_path: Path) -> None:
+    save_measured(sample(), tmp_path, "after", "key")
+    assert load_measured(tmp_path, "after", "other") is None
+    assert load_measured(tmp_path, "before", "key") is None
+
+
+@pytest.mark.parametrize("lost", ["after.jsonl", "after.safetensors"])
+def test_half_a_measurement_is_none(tmp_path: Path, lost: str) -> None:
+    save_measured(sample(), tmp_path, "after", "key")
+    (tmp_path / lost).unlink()
+    assert load_measured(tmp_path, "after", "key") is None
+
+
+def test_files_that_do_not_belong_together(tmp_path: Path) -> None:
+    save_measured(sample(), tmp_path, "after", "key")
+    with (tmp_path / "after.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"id": "x", "prompt": "", "gold": "", "generation": null}\n')
+    with pytest.raises(UnlearnError, match="does not belong"):
+        load_measured(tmp_path, "after", "key")
+
+
+def test_saving_again_replaces_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    save_measured(sample(), tmp_path, "after", "old")
+    save_measured(replace(sample(), rows_in_split=3), tmp_path, "after", "new")
+    assert load_measured(tmp_path, "after", "old") is None
+    assert load_measured(tmp_path, "after", "new").rows_in_split == 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["after.jsonl", "after.safetensors"]

@@ -1,0 +1,1 @@
+"""The embedded example: invented people, and two tiny models that the build script trained on them."""

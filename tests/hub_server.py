@@ -55,7 +55,16 @@ class FakeHub:
 
     def environment(self, home: Path, **more: str) -> dict[str, str]:
         """Variables for a subprocess that shall see this Hub and keep its cache under `home`."""
-        dropped = ("HF_", "HUGGING", "TRANSFORMERS_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy")
+        dropped = (
+            "HF_",
+            "HUGGING",
+            "TRANSFORMERS_",
+            "HTTP_PROXY",
+            "HTTPS_PROXY",
+            "ALL_PROXY",
+            "http_proxy",
+            "https_proxy",
+        )
         kept = {key: value for key, value in os.environ.items() if not key.startswith(dropped)}
         ours = {
             "HF_ENDPOINT": self.url,
@@ -121,7 +130,9 @@ class _Handler(BaseHTTPRequestHandler):
         folder = known[repo]
         if action in ("", "revision"):
             siblings = [{"rfilename": file} for file in _files(folder)]
-            return self._json({"id": repo, "sha": self.hub.commit(repo), "siblings": siblings, "tags": [], "private": False})
+            return self._json(
+                {"id": repo, "sha": self.hub.commit(repo), "siblings": siblings, "tags": [], "private": False}
+            )
         if action == "tree":
             return self._tree(folder, unquote(path))
         if action == "paths-info":

@@ -68,7 +68,9 @@ def main() -> None:
     totals = {name: sum(values) for name, values in seconds.items()}
     share = reference / (EPOCHS * ROWS / BATCH)
     floor = totals["floor"]
-    print(f"model: {sum(p.numel() for p in loaded.model.parameters()):,} weights with LoRA r 16, {BATCH} + {BATCH} rows a step")
+    print(
+        f"model: {sum(p.numel() for p in loaded.model.parameters()):,} weights with LoRA r 16, {BATCH} + {BATCH} rows a step"
+    )
     for name, total in totals.items():
         print(f"{name:<10} {total / STEPS:.3f} CPU s/step  {total / floor:.2f} x floor")
     with_reference = totals["npo"] / STEPS + share

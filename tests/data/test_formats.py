@@ -116,7 +116,10 @@ def test_sharegpt(tmp_path: Path) -> None:
         ([user("Q"), {"role": "assistant"}], "row 0: 'messages' holds a message without role and content"),
         (["Q", "A"], "row 0: 'messages' holds a message without role and content"),
         ("Q", "row 0: 'messages' is not a list of messages: 'Q'"),
-        ([user("Q"), {"role": "assistant", "content": [{"type": "text"}]}], "row 0: a message in 'messages' is a list, not text"),
+        (
+            [user("Q"), {"role": "assistant", "content": [{"type": "text"}]}],
+            "row 0: a message in 'messages' is a list, not text",
+        ),
     ],
 )
 def test_broken_messages(tmp_path: Path, messages: Any, said: str) -> None:

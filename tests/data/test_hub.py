@@ -47,7 +47,9 @@ CONFIG = """- config_name: {0}
 
 def run(code: str, arguments: list[str], environment: dict[str, str], cwd: Path | None = None) -> tuple[str, str]:
     environment["PYTHONPATH"] = str(Path(__file__).parents[2])
-    done = subprocess.run([sys.executable, "-c", code, *arguments], env=environment, cwd=cwd, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], env=environment, cwd=cwd, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout, done.stderr
 
@@ -134,10 +136,14 @@ def test_slice_of_an_old_name_and_config(online: dict[str, Any], hub: FakeHub) -
          "did you mean hf:org/configs/hard:train? known: easy, hard"),
         ("hf:org/configs/easy:tset", "data set org/configs has no split 'tset'",
          "try hf:org/configs/easy:test; its splits are train, test"),
-        ("hf:org/plain@v2", "data set org/plain has no revision 'v2'", "branches and tags: URL/datasets/org/plain/tree/main"),
-        ("hf:org/nope", "data set org/nope not found at URL", "check the spelling; a private one needs: hf auth login"),
-        ("hf:org/private", "data set org/private not found at URL", "check the spelling; a private one needs: hf auth login"),
-        ("hf:org/gated", "data set org/gated is gated", "accept its licence at URL/datasets/org/gated, then: hf auth login"),
+        ("hf:org/plain@v2", "data set org/plain has no revision 'v2'",
+         "branches and tags: URL/datasets/org/plain/tree/main"),
+        ("hf:org/nope", "data set org/nope not found at URL",
+         "check the spelling; a private one needs: hf auth login"),
+        ("hf:org/private", "data set org/private not found at URL",
+         "check the spelling; a private one needs: hf auth login"),
+        ("hf:org/gated", "data set org/gated is gated",
+         "accept its licence at URL/datasets/org/gated, then: hf auth login"),
         ("hf:org/script", "data set org/script is a loading script, which `datasets` no longer runs",
          "download its data files from URL/datasets/org/script and name them instead"),
         ("hf:org/empty", "data set org/empty has no data files that can be read", "see URL/datasets/org/empty"),
@@ -145,7 +151,9 @@ def test_slice_of_an_old_name_and_config(online: dict[str, Any], hub: FakeHub) -
 )  # fmt: skip
 def test_what_the_user_can_mend(online: dict[str, Any], hub: FakeHub, spec: str, message: str, hint: str) -> None:
     expected = {"message": f"forget data: {message}", "hint": hint, "exit_code": EXIT_USAGE}
-    assert online[spec] == {key: value.replace("URL", hub.url) if key != "exit_code" else value for key, value in expected.items()}
+    assert online[spec] == {
+        key: value.replace("URL", hub.url) if key != "exit_code" else value for key, value in expected.items()
+    }
 
 
 def test_a_broken_file_in_the_repository(online: dict[str, Any]) -> None:
@@ -182,7 +190,9 @@ def test_offline_takes_what_was_loaded_before(online: dict[str, Any], hub: FakeH
 def test_offline_takes_what_hf_download_left(hub: FakeHub, tmp_path: Path) -> None:
     run(DOWNLOAD, ["org/configs"], hub.environment(tmp_path))
     hub.requests.clear()
-    found = loaded(hub, tmp_path, "hf:org/configs/hard:test", "hf:org/configs/easy:train", "hf:org/configs", HF_HUB_OFFLINE="1")
+    found = loaded(
+        hub, tmp_path, "hf:org/configs/hard:test", "hf:org/configs/easy:train", "hf:org/configs", HF_HUB_OFFLINE="1"
+    )
     assert found["hf:org/configs/hard:test"]["files"] == ["hard/test.jsonl"]
     assert found["hf:org/configs/easy:train"]["rows_in_source"] == 3
     assert found["hf:org/configs/easy:train"]["revision"] == hub.commit("org/configs")
@@ -195,7 +205,9 @@ def test_offline_refuses_a_download_that_is_not_complete(hub: FakeHub, tmp_path:
     (missing,) = tmp_path.glob("hub/*/snapshots/*/hard/train.jsonl")
     missing.unlink()
     found = loaded(hub, tmp_path, "hf:org/configs/hard:test", HF_HUB_OFFLINE="1")
-    assert found["hf:org/configs/hard:test"]["message"].endswith("offline, and data set org/configs is not in the cache")
+    assert found["hf:org/configs/hard:test"]["message"].endswith(
+        "offline, and data set org/configs is not in the cache"
+    )
 
 
 def test_no_connection(folders: dict[str, Path], tmp_path: Path) -> None:
@@ -203,5 +215,7 @@ def test_no_connection(folders: dict[str, Path], tmp_path: Path) -> None:
         pass
     found = loaded(gone, tmp_path, "hf:org/plain")["hf:org/plain"]
     assert found["message"] == f"forget data: cannot reach {gone.url} for data set org/plain"
-    assert found["hint"].startswith("where there is a network: hf download org/plain --repo-type dataset; then HF_HUB_OFFLINE=1")
+    assert found["hint"].startswith(
+        "where there is a network: hf download org/plain --repo-type dataset; then HF_HUB_OFFLINE=1"
+    )
     assert found["exit_code"] == EXIT_FAILED

@@ -10,7 +10,9 @@ from unlearn_cli.data.hub_errors import hub_error
 from unlearn_cli.errors import EXIT_FAILED, EXIT_USAGE, UnlearnError
 
 
-def answered(kind: type[errors.HfHubHTTPError], status: int, path: str = "/org/m/resolve/main/config.json") -> Exception:
+def answered(
+    kind: type[errors.HfHubHTTPError], status: int, path: str = "/org/m/resolve/main/config.json"
+) -> Exception:
     request = httpx2.Request("GET", f"https://huggingface.co{path}")
     return kind("refused", response=httpx2.Response(status, request=request))
 
@@ -65,7 +67,9 @@ def test_pages_and_commands_by_kind() -> None:
     assert shown(errors.OfflineModeIsEnabled("off"), "dataset").hint.endswith("hf download org/m --repo-type dataset")
 
 
-@pytest.mark.parametrize("error", [ValueError("shape"), OSError(28, "No space left"), UnlearnError("ours"), KeyboardInterrupt()])
+@pytest.mark.parametrize(
+    "error", [ValueError("shape"), OSError(28, "No space left"), UnlearnError("ours"), KeyboardInterrupt()]
+)
 def test_everything_else_passes_unchanged(error: BaseException) -> None:
     with pytest.raises(type(error)) as caught, hub_error("org/m", "model"):
         raise error

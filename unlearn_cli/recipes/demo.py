@@ -6,13 +6,13 @@ import json
 import shlex
 import shutil
 import tempfile
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
+from unlearn_cli import demo
 from unlearn_cli.config import DemoConfig, EvaluateConfig, ForgetConfig, MeasuringOptions
 from unlearn_cli.console import Reporter
 from unlearn_cli.demo.facts import splits
@@ -21,6 +21,7 @@ from unlearn_cli.evaluation.store import load_measured
 from unlearn_cli.recipes import evaluate, forget
 from unlearn_cli.report import RunReport
 
+ASSETS = Path(demo.__file__).parent / "assets"
 MODELS = ("model", "model-retain-only")
 # Few rows and a tiny model: small steps, and an end as soon as the answers are as unlikely as to a model never told.
 SETTINGS: dict[str, Any] = {
@@ -65,9 +66,8 @@ def _unpack(keep: Path | None) -> Path:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise UnlearnError(f"--keep {keep} is not empty", "choose a folder that is empty or does not exist")
         folder.mkdir(parents=True, exist_ok=True)
-    with as_file(files("unlearn_cli.demo") / "assets") as assets:
-        for name in MODELS:
-            shutil.copytree(assets / name, folder / name)
+    for name in MODELS:
+        shutil.copytree(ASSETS / name, folder / name)
     for name, rows in splits().items():
         lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         (folder / f"{name}.jsonl").write_text(lines, encoding="utf-8")

@@ -1,0 +1,70 @@
+"""The shipped models know what they should, and the demo tells its story."""
+
+import json
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from typer.testing import CliRunner
+
+from unlearn_cli.cli.app import build
+from unlearn_cli.data.example import Example
+from unlearn_cli.data.tokenize import Encoder
+from unlearn_cli.demo.build import probability
+from unlearn_cli.demo.facts import splits
+from unlearn_cli.models.layout import choose_layout
+from unlearn_cli.recipes.demo import ASSETS
+from unlearn_cli.report import RunReport
+
+
+@pytest.fixture(scope="module")
+def known():
+    """model -> split -> mean probability of the answers."""
+    found = {}
+    for name in ("model", "model-retain-only"):
+        tokenizer = AutoTokenizer.from_pretrained(ASSETS / name)
+        model = AutoModelForCausalLM.from_pretrained(ASSETS / name, dtype=torch.float32, attn_implementation="sdpa").eval()
+        encoder = Encoder(tokenizer, 128, tokenizer.chat_template, stop_ids=frozenset({tokenizer.eos_token_id}))
+        layout = choose_layout(model)
+        found[name] = {
+            split: probability(
+                model,
+                layout,
+                encoder.encode(Example(r["id"], (("user", r["question"]),), r["answer"], "qa") for r in rows),
+            )
+            for split, rows in splits().items()
+        }
+    return found
+
+
+def test_the_model_knows_everybody_it_was_told_about(known):
+    assert known["model"]["forget"] > 0.97
+    assert known["model"]["retain"] > 0.97
+    assert known["model"]["holdout"] < 0.15
+
+
+def test_the_other_model_was_never_told_about_the_people_to_forget(known):
+    assert known["model-retain-only"]["forget"] < 0.15
+    assert known["model-retain-only"]["retain"] > 0.97
+
+
+def test_demo_forgets_two_people_keeps_the_others_and_prints_the_next_commands(tmp_path):
+    result = CliRunner().invoke(build(), ["demo", "--keep", str(tmp_path / "kept"), "--json"])
+    assert result.exit_code == 0, result.stderr
+    report = RunReport.model_validate(json.loads(result.stdout))
+    forget, retain = report.scores["forget"]["probability"], report.scores["retain"]["probability"]
+    assert forget.before.value > 0.97 and forget.after.value < 0.1
+    assert retain.after.value > 0.9
+    assert forget.baseline.value < 0.15
+    assert f"--model {tmp_path}/kept/model --forget {tmp_path}/kept/forget.jsonl" in result.stderr
+    assert "never told" in result.stderr
+    for name in ("model", "model-retain-only", "run"):
+        assert (tmp_path / "kept" / name).is_dir()
+
+
+def test_demo_refuses_a_folder_that_is_not_empty(tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    result = CliRunner().invoke(build(), ["demo", "--keep", str(tmp_path)])
+    assert result.exit_code == 2
+    assert "is not empty" in result.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]

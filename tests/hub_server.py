@@ -130,9 +130,7 @@ class _Handler(BaseHTTPRequestHandler):
         folder = known[repo]
         if action in ("", "revision"):
             siblings = [{"rfilename": file} for file in _files(folder)]
-            return self._json(
-                {"id": repo, "sha": self.hub.commit(repo), "siblings": siblings, "tags": [], "private": False}
-            )
+            return self._json({"id": repo, "sha": self.hub.commit(repo), "siblings": siblings, "tags": [], "private": False})
         if action == "tree":
             return self._tree(folder, unquote(path))
         if action == "paths-info":

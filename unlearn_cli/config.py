@@ -40,6 +40,11 @@ def _listed(value: Any) -> Any:
     return value
 
 
+def _as_lines(value: Any) -> Any:
+    """A mapping, as config files may hold, to `name=value` texts; texts are split at commas."""
+    return [f"{key}={text}" for key, text in value.items()] if isinstance(value, Mapping) else _listed(value)
+
+
 def _pairs(value: Any) -> Any:
     """`a=1,b=2`, or a list of such, to a dict; a dict passes."""
     if isinstance(value, Mapping) or value is None:
@@ -55,6 +60,7 @@ def _pairs(value: Any) -> Any:
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 Expressions = Annotated[tuple[str, ...], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
+Columns = Annotated[tuple[str, ...], BeforeValidator(_as_lines)]
 Pairs = Annotated[dict[str, Any], BeforeValidator(_pairs)]
 
 
@@ -91,7 +97,7 @@ class DataOptions(Options):
         metavar="SPEC",
     )
     retain: str | None = option(None, "rows to keep", "Data", short="-r", metavar="SPEC")
-    columns: Pairs = option({}, "your column names: prompt=q,answer=a", "Data", metavar="NAMES")
+    columns: Columns = option((), "your column names: prompt=q,answer=a", "Data", metavar="NAMES")
     limit: int | None = option(None, "the first N rows of each split only", "Data", ge=1, metavar="N")
     chat_template: str = option("auto", "auto (the tokenizer's), none, or a Jinja file", "Data")
     max_length: int = option(2048, "tokens of a row; capped at what the model can take", "Data", ge=8)

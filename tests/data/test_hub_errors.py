@@ -10,9 +10,7 @@ from unlearn_cli.data.hub_errors import hub_error
 from unlearn_cli.errors import EXIT_FAILED, EXIT_USAGE, UnlearnError
 
 
-def answered(
-    kind: type[errors.HfHubHTTPError], status: int, path: str = "/org/m/resolve/main/config.json"
-) -> Exception:
+def answered(kind: type[errors.HfHubHTTPError], status: int, path: str = "/org/m/resolve/main/config.json") -> Exception:
     request = httpx2.Request("GET", f"https://huggingface.co{path}")
     return kind("refused", response=httpx2.Response(status, request=request))
 

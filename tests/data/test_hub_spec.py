@@ -34,7 +34,8 @@ def test_split_names() -> None:
 @pytest.mark.parametrize(
     "spec",
     ["hf:", "hf:org/", "hf:/name", "hf://datasets/org/name", "hf:org/name:", "hf:org/name@:train",
-     "hf:org/name/a/b:train", "hf:org/name train", "hf:../x", "hf:org/name:tr ain", "hf:org/name:train[", "hf:org/name::train"],
+     "hf:org/name/a/b:train", "hf:org/name train", "hf:../x", "hf:org/name:tr ain",
+     "hf:org/name:train[", "hf:org/name::train"],
 )  # fmt: skip
 def test_malformed(spec: str) -> None:
     with pytest.raises(UnlearnError, match="does not name a data set of the Hub") as caught:

@@ -38,9 +38,7 @@ def test_broken_line(tmp_path: Path) -> None:
 
 
 def test_truncated_last_line(tmp_path: Path) -> None:
-    assert (
-        refused(tmp_path, "a.jsonl", f'{ROW}\n{{"question": "q')[0] == "a.jsonl:2:14: Unterminated string starting at"
-    )
+    assert refused(tmp_path, "a.jsonl", f'{ROW}\n{{"question": "q')[0] == "a.jsonl:2:14: Unterminated string starting at"
 
 
 def test_row_is_no_object(tmp_path: Path) -> None:
@@ -97,10 +95,7 @@ def test_not_utf8(tmp_path: Path) -> None:
         message, hint = refused(tmp_path, "a.txt", content)
         assert message == f"a.txt is not UTF-8: byte 0xfc at offset {len(start) + 2}"
         assert "iconv" in hint
-    assert (
-        refused(tmp_path, "a.csv", "question,answer\n".encode("utf-16"))[0]
-        == "a.csv is not UTF-8: byte 0xff at offset 0"
-    )
+    assert refused(tmp_path, "a.csv", "question,answer\n".encode("utf-16"))[0] == "a.csv is not UTF-8: byte 0xff at offset 0"
 
 
 def test_not_readable(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ def sample() -> Measured:
     return replace(
         made,
         ids=("a\u2028b", "ü\x85"),
-        prompts=("line\u2028separator \u2029 paragraph", "tab\tquote\" back\\slash"),
+        prompts=("line\u2028separator \u2029 paragraph", 'tab\tquote" back\\slash'),
         golds=("two\nlines\r\nand\rthree", "\x0b\x0c\x1c\x1d\x1e 日本 😀"),
         generations=("", None),
         rows_in_split=17,

@@ -11,7 +11,6 @@ import datasets
 from datasets.exceptions import DatasetsError
 from huggingface_hub import HfApi, constants, get_cached_repo_tree, hf_hub_download, snapshot_download
 from huggingface_hub.errors import CachedRepoTreeNotFoundError, LocalEntryNotFoundError, RemoteEntryNotFoundError
-from huggingface_hub.utils import disable_progress_bars
 
 from unlearn_cli.data.hub_errors import explain, hub_error, offline, page
 from unlearn_cli.data.hub_spec import PREFIX, HubSpec
@@ -39,9 +38,8 @@ def read_hub(spec: HubSpec, limit: int | None = None) -> HubRows:
     Raises:
         UnlearnError: there is no such data set, revision, configuration or split, no permission, or no connection.
     """
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty():  # huggingface_hub draws none there by itself
         datasets.disable_progress_bars()
-        disable_progress_bars()
     with hub_error(spec.repo, "dataset"):
         spec = replace(spec, repo=_full_name(spec.repo))
         commit = HfApi().resolve_revision(
@@ -117,7 +115,7 @@ def _builder(spec: HubSpec, path: str, revision: str | None = None) -> datasets.
         return datasets.load_dataset_builder(path, name=spec.config, revision=revision)
     except ValueError:
         names = datasets.get_dataset_config_names(path, revision=revision)
-        if spec.config in names:
+        if spec.config in names or (spec.config is None and len(names) == 1):
             raise
         guess = closest(spec.config, names) if spec.config else None
         hint = f"did you mean {spec.written(config=guess)}? " if guess else f"try {spec.written(config=names[0])}; "

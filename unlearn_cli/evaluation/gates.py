@@ -63,8 +63,8 @@ def parse(text: str, *, metrics: list[str]) -> Expression:
             _, metric, _ = _path(node)
             if metric not in metrics:
                 raise ValueError(f"unknown metric '{metric}' (known: {', '.join(metrics)})")
-    except (SyntaxError, ValueError) as error:
-        reason = "not an expression" if isinstance(error, SyntaxError) else str(error)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        reason = str(error) if isinstance(error, ValueError) else "not an expression"
         raise UnlearnError(f"'{text}': {reason}", example) from None
     return Expression(text, tree)
 
@@ -132,8 +132,8 @@ def _value(node: ast.AST, lookup: Lookup) -> Any:
         case ast.BinOp(left=left, op=op, right=right):
             try:
                 return _ARITHMETIC[type(op)](_value(left, lookup), _value(right, lookup))
-            except ZeroDivisionError:
-                raise Missing("division by zero") from None
+            except (ZeroDivisionError, OverflowError) as error:
+                raise Missing(str(error)) from None
         case ast.Constant(value=value):
             return value
         case ast.Attribute():

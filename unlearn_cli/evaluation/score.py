@@ -40,7 +40,8 @@ def score_split(metric: Metric, measured: Measured, *, samples: int, seed: int) 
     if len(values) == 0:
         why = "no answer was generated" if metric.generates else "no row has a value"
         return Score(value=None, n=0, reason=why, **common)
-    return _finite(float(values.mean()), bootstrap(values, samples, seed), len(values), **common)
+    interval = bootstrap(values, samples, seed) if np.isfinite(values).all() else None
+    return _finite(float(values.mean()), interval, len(values), **common)
 
 
 def _finite(value: float, interval: tuple[float, float] | None, n: int, **common) -> Score:

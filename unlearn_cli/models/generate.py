@@ -53,13 +53,15 @@ def _continue_batch(
     loaded: LoadedModel, members: list[int], prompts: Sequence[np.ndarray], limit: int, made: list[list[int]]
 ) -> None:
     config = causal_lm(loaded.model).config
-    ids, mask = _left_padded([prompts[i] for i in members], loaded.device)
-    room = getattr(config.get_text_config(), "max_position_embeddings", None) or ids.shape[1] + limit
+    room = getattr(config.get_text_config(), "max_position_embeddings", None) or float("inf")
+    alive = [i for i in members if len(prompts[i]) < room]
+    if not alive:
+        return
+    ids, mask = _left_padded([prompts[i] for i in alive], loaded.device)
     positions = (mask.cumsum(-1) - 1).clamp_min(0)
     cache = DynamicCache(config=config)
-    alive = list(members)
     running = [True] * len(alive)
-    for _ in range(max(0, min(limit, room - ids.shape[1]))):
+    for _ in range(limit):
         logits = loaded.model(
             input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True,
             logits_to_keep=1,
@@ -68,6 +70,8 @@ def _continue_batch(
         for row, token in enumerate(chosen.tolist()):
             if running[row] and token not in loaded.stop_ids:
                 made[alive[row]].append(token)
+                # Positions beyond the model's limit do not exist; each row has its own room, whatever its neighbours.
+                running[row] = len(prompts[alive[row]]) + len(made[alive[row]]) < room
             else:
                 running[row] = False
         if not any(running):

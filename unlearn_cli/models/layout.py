@@ -33,14 +33,24 @@ def _relative(a: Tensor, b: Tensor) -> float:
 
 
 @torch.no_grad()
-def choose_layout(model: Any) -> Layout:
-    """The fastest exact layout for `model`; sets the model's attention function to match."""
+def choose_layout(model: Any, *, pack: bool = True) -> Layout:
+    """The fastest exact layout for `model`; sets the model's attention function to match.
+
+    Args:
+        model: a causal language model.
+        pack: packing may be tried; not where the user asked for an attention function by name.
+
+    Raises:
+        UnlearnError: no layout gives the logits of single rows.
+    """
     causal = causal_lm(model)
     config = causal.config.get_text_config()
     batch = _probe_batch(config.vocab_size, causal.device)
     plain = config._attn_implementation
     # One kernel rounds unlike another; what matters is that no row sees another, which is a gross error.
     tolerance = 1e-4 if causal.dtype == torch.float32 else 3e-2
+    if getattr(causal, "is_loaded_in_8bit", False):
+        tolerance = 0.3  # LLM.int8() rounds by the outliers of the whole batch, so that rows do depend on it a little
     training = causal.training
     causal.eval()
     causal.set_attn_implementation("eager")
@@ -51,7 +61,7 @@ def choose_layout(model: Any) -> Layout:
     expected = torch.cat(lone)
 
     candidates = []
-    if plain == "sdpa":
+    if pack:
         half = causal.dtype in (torch.bfloat16, torch.float16)
         if causal.device.type == "cuda" and half and varlen_attn is not None:
             candidates.append(Layout(True, VARLEN, own_head=False))

@@ -113,6 +113,18 @@ def _keep_autograd_on_cpu(model: Any) -> None:
             module.support_avx512bf16_for_cpu = False
 
 
+def _without_dropout(model: Any) -> None:
+    """Switch the base's own dropout off (GPT-2 and others of its time have it).
+
+    The reference is computed without dropout; a policy with it would differ from the reference before the first step.
+    """
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+        elif isinstance(getattr(module, "attention_dropout", None), float):
+            module.attention_dropout = 0.0
+
+
 def load_config(source: ModelSource, options: ModelOptions) -> Any:
     """The transformers config of a model, without its weights."""
     with hub_error(source.location, "model"):
@@ -189,7 +201,8 @@ def load_model(options: ModelOptions, *, trainable: bool = False) -> LoadedModel
     arguments = {
         "revision": source.revision,
         "dtype": dtype,
-        "attn_implementation": options.attn_implementation,
+        # Not asked for by name, because an architecture without SDPA (Gemma 2) can still be packed.
+        "attn_implementation": None if options.attn_implementation == "sdpa" else options.attn_implementation,
         "trust_remote_code": options.trust_remote_code,
         "use_safetensors": None if options.allow_pickle else True,
         "device_map": {"": device},
@@ -205,7 +218,8 @@ def load_model(options: ModelOptions, *, trainable: bool = False) -> LoadedModel
         ) from None
     _keep_autograd_on_cpu(model)
     model.requires_grad_(False)
-    layout = choose_layout(model)
+    _without_dropout(model)
+    layout = choose_layout(model, pack=options.attn_implementation == "sdpa")
     if source.adapter is not None:
         model = _with_adapter(model, source.adapter, trainable=trainable)
     model.eval()

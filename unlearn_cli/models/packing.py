@@ -37,7 +37,8 @@ def _softcapped(query: Tensor, key: Tensor, value: Tensor, seen: Tensor, scale: 
     repeats = query.shape[1] // key.shape[1]
     key, value = key.repeat_interleave(repeats, 1), value.repeat_interleave(repeats, 1)
     scores = softcap * torch.tanh(query @ key.transpose(2, 3) * scale / softcap)
-    return scores.masked_fill(~seen, float("-inf")).softmax(-1, dtype=torch.float32).to(value.dtype) @ value
+    # Not -inf: a padding token that sees nothing would become NaN, and 0 * NaN spoils the rows that do not see it.
+    return scores.masked_fill(~seen, torch.finfo(scores.dtype).min).softmax(-1, dtype=torch.float32).to(value.dtype) @ value
 
 
 def _causal(queries: int, keys: int, window: int | None, device: torch.device) -> Tensor:

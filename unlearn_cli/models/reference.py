@@ -5,6 +5,7 @@ A method cannot tell a stored reference from a live one: both are Outputs on the
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from unlearn_cli.data.tokenize import Row
+from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.models.score import teacher_forced
 from unlearn_cli.outputs import Outputs
@@ -62,7 +64,7 @@ def compute(
     path = folder / f"{key[:16]}.safetensors"
     names = list(rows)
     if path.is_file():
-        return StoredReference(_read(path, names))
+        return StoredReference(_read(path, names, key))
     missing = [name for name in names if name not in known]
     scored = teacher_forced(loaded, [rows[name] for name in missing], token_budget, advance) if missing else None
     logps = {name: known[name] for name in names if name in known}
@@ -70,11 +72,15 @@ def compute(
     folder.mkdir(parents=True, exist_ok=True)
     flat = np.concatenate([logps[name] for name in names]).astype(np.float32)
     offsets = np.concatenate([[0], np.cumsum([len(logps[name]) for name in names])]).astype(np.int64)
-    save_file({"token_logps": flat, "offsets": offsets}, path, metadata={"key": key})
+    part = path.with_name(path.name + ".part")
+    save_file({"token_logps": flat, "offsets": offsets}, part, metadata={"key": key})
+    os.replace(part, path)
     return StoredReference(logps)
 
 
-def _read(path: Path, names: Sequence[Key]) -> dict[Key, np.ndarray]:
+def _read(path: Path, names: Sequence[Key], key: str) -> dict[Key, np.ndarray]:
     with safe_open(path, framework="np") as file:
+        if file.metadata()["key"] != key:
+            raise UnlearnError(f"{path} belongs to another model or other rows", "start anew with --overwrite")
         flat, offsets = file.get_tensor("token_logps"), file.get_tensor("offsets")
     return dict(zip(names, np.split(flat, offsets[1:-1]), strict=True))

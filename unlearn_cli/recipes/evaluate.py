@@ -30,6 +30,7 @@ from unlearn_cli.report import GateReport, RunReport, read_report, write_report
 
 FROM_RUN = (
     "forget", "retain", "columns", "limit", "chat_template", "max_length", "stride",
+    "eval_limit", "generate_limit", "max_new_tokens", "bootstrap_samples",
     "load_in_4bit", "load_in_8bit", "dtype", "attn_implementation", "trust_remote_code", "allow_pickle",
 )  # fmt: skip
 

@@ -70,7 +70,7 @@ def run(
         return None
     settled.fill_default("output_dir", default_output(config))
     run = Run(settled, RunFolder(settled.config.output_dir), reporter, command_line)
-    run.folder.open(resume=config.resume, overwrite=config.overwrite)
+    run.folder.check(resume=config.resume, overwrite=config.overwrite)
     _seed(settled.config)
 
     with run.phase("load"):
@@ -81,6 +81,7 @@ def run(
         inputs = {name: splits.tokenized(split, encoder, settled.config.eval_limit) for name, split in texts.items()}
         _notes(loaded, encoder, inputs, reporter)
         before_key = identity(loaded.source, settled.config, str(loaded.dtype), loaded.device.type)
+        run.folder.open(clear=config.overwrite and not config.resume)
         settings_key = _check_resumed(run, before_key, inputs)
     measure = partial(measure_inputs, loaded, inputs, options=settled.config, reporter=reporter)
     with run.phase("measure before"):
@@ -265,7 +266,7 @@ def _report(
 ) -> RunReport:
     """Everything that was found, in the report's form."""
     with run.phase("score"):
-        scores = compared(moments, run.config, seed=run.config.seed)
+        scores = compared(moments, run.config)
     return RunReport(
         command="forget",
         status=status,

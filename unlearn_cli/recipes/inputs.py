@@ -8,7 +8,7 @@ from functools import cached_property
 
 from unlearn_cli.config import DataOptions
 from unlearn_cli.data.example import Example, Split
-from unlearn_cli.data.load import load_split
+from unlearn_cli.data.load import load_split, parse_columns
 from unlearn_cli.data.tokenize import Encoder, Row
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.measure import spread
@@ -65,10 +65,9 @@ class Input:
 
 def load_splits(options: DataOptions) -> dict[str, Split]:
     """The splits that were named, by name."""
+    columns = parse_columns(",".join(options.columns)) if options.columns else None
     named = {"forget": options.forget, "retain": options.retain}
-    return {
-        name: load_split(name, spec, columns=options.columns, limit=options.limit) for name, spec in named.items() if spec
-    }
+    return {name: load_split(name, spec, columns=columns, limit=options.limit) for name, spec in named.items() if spec}
 
 
 def tokenized(split: Split, encoder: Encoder, eval_limit: int) -> Input:

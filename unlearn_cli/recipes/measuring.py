@@ -16,6 +16,8 @@ from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.recipes.inputs import Input
 from unlearn_cli.report import Compared, Score, Scores
 
+BOOTSTRAP_SEED = 0  # one for all commands: equal measurements have equal intervals
+
 
 def measuring_key(data: Input, identity: str, options: MeasuringOptions) -> str:
     """Fingerprint of weights, rows and settings: equal keys mean equal measurements."""
@@ -76,12 +78,13 @@ def measure_inputs(
 
 
 def compared(
-    moments: Mapping[str, Mapping[str, Measured]], options: MeasuringOptions, metrics: tuple[str, ...] = (), seed: int = 0
+    moments: Mapping[str, Mapping[str, Measured]], options: MeasuringOptions, metrics: tuple[str, ...] = ()
 ) -> Scores:
     """Scores of all moments side by side: split -> metric -> before, after, baseline."""
     names = [METRICS.canonical(name) for name in metrics] or METRICS.names()
     scored = {
-        moment: score(names, measured, samples=options.bootstrap_samples, seed=seed) for moment, measured in moments.items()
+        moment: score(names, measured, samples=options.bootstrap_samples, seed=BOOTSTRAP_SEED)
+        for moment, measured in moments.items()
     }
     return merge(scored)
 

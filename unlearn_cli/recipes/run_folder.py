@@ -47,8 +47,8 @@ class RunFolder:
         """One line for each step."""
         return self.path / "metrics.jsonl"
 
-    def open(self, *, resume: bool, overwrite: bool) -> None:
-        """Make the folder ready.
+    def check(self, *, resume: bool, overwrite: bool) -> None:
+        """See whether the folder may be written to, without touching it.
 
         Raises:
             UnlearnError: there is something in it, and neither --resume nor --overwrite was given.
@@ -56,21 +56,19 @@ class RunFolder:
         if self.path.exists() and not self.path.is_dir():
             raise UnlearnError(f"--output-dir {self.path} is a file")
         held = sorted(p.name for p in self.path.iterdir()) if self.path.is_dir() else []
-        if held and overwrite and not resume:
-            self._clear(held)
-        elif held and not resume:
-            started = self.plan.is_file() or (self.path / REPORT).is_file()
-            hint = "--resume goes on with it, --overwrite starts anew" if started else "choose another --output-dir"
-            raise UnlearnError(f"{self.path} is not empty", hint)
-        self.path.mkdir(parents=True, exist_ok=True)
-
-    def _clear(self, held: list[str]) -> None:
-        if not OURS & set(held):
+        if held and overwrite and not OURS & set(held):
             raise UnlearnError(
                 f"{self.path} holds files that are not of a run: {', '.join(held[:5])}", "choose another --output-dir"
             )
-        for name in held:
-            path = self.path / name
+        if held and not resume and not overwrite:
+            started = self.plan.is_file() or (self.path / REPORT).is_file()
+            hint = "--resume goes on with it, --overwrite starts anew" if started else "choose another --output-dir"
+            raise UnlearnError(f"{self.path} is not empty", hint)
+
+    def open(self, *, clear: bool) -> None:
+        """Make the folder, or with `clear` empty it."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        for path in self.path.iterdir() if clear else ():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def write_plan(self, plan: dict[str, Any]) -> None:

@@ -1,0 +1,70 @@
+"""Run the real command line in this process, or in one that can be stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from unlearn_cli.cli.app import build
+from unlearn_cli.demo.facts import splits
+from unlearn_cli.recipes.demo import ASSETS
+
+MODEL, BASELINE = str(ASSETS / "model"), str(ASSETS / "model-retain-only")
+QUICK = (
+    "--max-steps",
+    "4",
+    "--batch-size",
+    "4",
+    "--generate-limit",
+    "4",
+    "--max-new-tokens",
+    "8",
+    "--bootstrap-samples",
+    "50",
+)
+
+
+def unlearn(*arguments: object):
+    """The result of `unlearn ARGUMENTS`; stdout and stderr apart."""
+    return CliRunner().invoke(build(), [str(argument) for argument in arguments])
+
+
+def started(*arguments: object, **environment: str) -> subprocess.Popen:
+    """`unlearn ARGUMENTS` in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "unlearn_cli", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environment},
+    )
+
+
+def write_rows(path: Path, rows: list[dict]) -> Path:
+    """Rows as JSON Lines."""
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def data_arguments(folder: Path) -> list[str]:
+    """--model, --forget and --retain for the demo's model and its people."""
+    made = splits()
+    forget = write_rows(folder / "forget.jsonl", made["forget"][:8])
+    retain = write_rows(folder / "retain.jsonl", made["retain"][:16])
+    return ["--model", MODEL, "--forget", str(forget), "--retain", str(retain)]
+
+
+def read_report(run: Path) -> dict:
+    """The report of a run folder."""
+    return json.loads((run / "report.json").read_text(encoding="utf-8"))
+
+
+def losses(run: Path) -> list[tuple]:
+    """Step, losses and gradient norm of every step."""
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [(x["step"], x["forget_loss"], x["retain_loss"], x["grad_norm"]) for x in lines if "loss" in x]

@@ -1,0 +1,195 @@
+"""Every error a user can mend: its message, its hint, its exit code, and nothing written."""
+
+import json
+
+import pytest
+
+from tests.cli.running import MODEL, data_arguments, unlearn, write_rows
+from unlearn_cli.demo.facts import splits
+
+
+@pytest.fixture
+def data(tmp_path):
+    return data_arguments(tmp_path)
+
+
+def refused(tmp_path, *arguments, message, hint="", code=2):
+    """The run is refused in words, on stderr, and leaves nothing behind."""
+    run = tmp_path / "run"
+    result = unlearn("forget", *arguments, "-o", run)
+    text = " ".join(result.stderr.split())
+    assert result.exit_code == code, result.stderr
+    assert message in text and "error:" in text
+    assert hint in text and (not hint or "hint:" in text)
+    assert "Traceback" not in text and result.stdout == "" and not run.exists()
+
+
+def test_data_file_missing(tmp_path, data):
+    refused(
+        tmp_path,
+        "-m",
+        MODEL,
+        "-f",
+        tmp_path / "forgett.jsonl",
+        *data[4:],
+        message="forget data not found",
+        hint="forget.jsonl",
+    )
+
+
+def test_empty_file(tmp_path, data):
+    (tmp_path / "a.jsonl").write_text("")
+    refused(tmp_path, "-m", MODEL, "-f", tmp_path / "a.jsonl", *data[4:], message="0 rows")
+
+
+def test_broken_line(tmp_path, data):
+    (tmp_path / "a.jsonl").write_text('{"question": "q", "answer": "a"}\n{"question": "q", answer: "a"}\n')
+    refused(tmp_path, "-m", MODEL, "-f", tmp_path / "a.jsonl", *data[4:], message="a.jsonl:2:19")
+
+
+def test_unknown_columns(tmp_path, data):
+    write_rows(tmp_path / "a.jsonl", [{"q": "what", "a": "that"}])
+    refused(tmp_path, "-m", MODEL, "-f", tmp_path / "a.jsonl", *data[4:], message="columns are q, a", hint="--columns")
+
+
+def test_mapped_column_missing(tmp_path, data):
+    refused(tmp_path, *data, "--columns", "question=q", message="no column 'q'; have:", hint="--columns")
+
+
+def test_rows_without_an_answer(tmp_path, data):
+    write_rows(tmp_path / "a.jsonl", [{"question": "q", "answer": "a"}, {"question": "q2", "answer": None}])
+    refused(tmp_path, "-m", MODEL, "-f", tmp_path / "a.jsonl", *data[4:], message="1 of 2 rows")
+
+
+@pytest.mark.parametrize("name", ["./nope", "/nope/model", "a/b/c"])
+def test_model_folder_missing(tmp_path, data, name):
+    refused(tmp_path, "-m", name, *data[2:], message="is not a folder and not a Hub id")
+
+
+def test_folder_without_a_model(tmp_path, data):
+    (tmp_path / "empty").mkdir()
+    refused(tmp_path, "-m", tmp_path / "empty", *data[2:], message="holds no model")
+
+
+def test_offline_and_not_cached(tmp_path, data, monkeypatch):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    refused(tmp_path, "-m", "org/none-such", *data[2:], message="offline", hint="hf download org/none-such")
+
+
+def test_output_folder_not_empty(tmp_path, data):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "mine.txt").write_text("mine")
+    for extra in ((), ("--overwrite",)):
+        result = unlearn("forget", *data, *extra, "-o", run)
+        assert result.exit_code == 2 and "choose another --output-dir" in " ".join(result.stderr.split())
+        assert [path.name for path in run.iterdir()] == ["mine.txt"]
+
+
+def test_unknown_method(tmp_path, data):
+    refused(tmp_path, *data, "--method", "nop", message="unknown method 'nop'", hint="did you mean 'npo'")
+
+
+def test_unknown_retain_term(tmp_path, data):
+    refused(tmp_path, *data, "--retain-term", "nl", message="unknown retain term 'nl'", hint="nll")
+
+
+def test_unknown_parameter(tmp_path, data):
+    refused(tmp_path, *data, "-p", "bta=1", message="'bta'", hint="did you mean 'beta'")
+
+
+@pytest.mark.parametrize("value", ["x", "-1", "0"])
+def test_bad_parameter(tmp_path, data, value):
+    refused(tmp_path, *data, "-p", f"beta={value}", message="parameter 'beta'")
+
+
+def test_unknown_key_in_a_config_file(tmp_path, data):
+    (tmp_path / "c.yaml").write_text("learning_rat: 1e-3\n")
+    refused(tmp_path, *data, "-c", tmp_path / "c.yaml", message="'learning_rat'", hint="did you mean 'learning_rate'")
+
+
+def test_config_file_missing(tmp_path, data):
+    refused(tmp_path, *data, "-c", tmp_path / "c.yaml", message="config file not found")
+
+
+def test_bad_value(tmp_path, data):
+    refused(tmp_path, *data, "--learning-rate", "fast", message="--learning-rate 'fast'")
+
+
+def test_two_precisions(tmp_path, data):
+    refused(tmp_path, *data, "--load-in-4bit", "--load-in-8bit", message="exclude each other")
+
+
+def test_overlap(tmp_path, data):
+    rows = splits()["forget"]
+    write_rows(tmp_path / "r.jsonl", [*splits()["retain"][:4], rows[2]])
+    arguments = ("-m", MODEL, "-f", tmp_path / "forget.jsonl", "-r", tmp_path / "r.jsonl")
+    refused(tmp_path, *arguments, message="1 row is in both", hint="--allow-overlap")
+    assert unlearn("forget", *arguments, "--allow-overlap", "--dry-run").exit_code == 0
+
+
+def test_retain_rows_missing(tmp_path, data):
+    refused(tmp_path, *data[:4], message="needs rows to keep", hint="--retain")
+
+
+def test_nothing_to_forget(tmp_path):
+    refused(tmp_path, "-m", MODEL, message="no rows to forget", hint="--forget")
+
+
+@pytest.mark.parametrize("text", ["forget.probability", "__import__('os').system('x')", "forget.none_such < 1", "forget <"])
+def test_bad_expression(tmp_path, data, text):
+    refused(tmp_path, *data, "--stop-when", text, message=text.split("(")[0], hint="an expression looks like")
+
+
+def test_no_room_for_an_answer(tmp_path, data):
+    refused_run = unlearn("forget", *data, "--max-length", 8, "-o", tmp_path / "run")
+    assert refused_run.exit_code == 2 and "no token of their answer" in " ".join(refused_run.stderr.split())
+
+
+def test_no_such_device(tmp_path, data):
+    result = unlearn("forget", *data, "--device", "cuda:9", "-o", tmp_path / "run")
+    assert result.exit_code == 2 and "no device 'cuda:9'" in result.stderr
+    assert unlearn("forget", *data, "--device", "toaster", "-o", tmp_path / "run2").exit_code == 2
+
+
+def test_tied_embeddings_are_refused(tmp_path, data):
+    result = unlearn("forget", *data, "--lora-target-modules", "q_proj,lm_head", "-o", tmp_path / "run")
+    assert result.exit_code == 2 and "ties its embeddings" in " ".join(result.stderr.split())
+
+
+def test_weights_only_as_pickle(tmp_path, data):
+    import shutil
+
+    import torch
+    from safetensors.torch import load_file
+
+    folder = tmp_path / "pickled"
+    shutil.copytree(MODEL, folder)
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    result = unlearn("forget", "-m", folder, *data[2:], "-o", tmp_path / "run")
+    assert result.exit_code == 2 and "--allow-pickle" in result.stderr
+    allowed = unlearn("forget", "-m", folder, *data[2:], "--allow-pickle", "--max-steps", 1, "-o", tmp_path / "run2")
+    assert allowed.exit_code in (0, 4), allowed.stderr
+
+
+def test_out_of_memory_names_the_cheapest_flags(tmp_path, data, monkeypatch):
+    import torch
+
+    def full(*_arguments, **_options):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr("unlearn_cli.training.loop.forward", full)
+    result = unlearn("forget", *data, "--generate-limit", 1, "-o", tmp_path / "run")
+    assert result.exit_code == 1 and "--batch-size 1 --gradient-accumulation-steps" in " ".join(result.stderr.split())
+
+
+def test_no_chat_template_is_a_note(tmp_path, data):
+    result = unlearn(
+        "forget", *data, "--chat-template", "none", "--max-steps", 1, "--generate-limit", 1, "-o", tmp_path / "run"
+    )
+    assert result.exit_code in (0, 4), result.stderr
+    assert "no chat template" in " ".join(result.stderr.split())
+    assert any("chat template" in note for note in json.loads((tmp_path / "run" / "report.json").read_text())["notes"])

@@ -1,0 +1,102 @@
+"""`unlearn evaluate`: the same numbers again, honest reuse, gates."""
+
+import json
+
+import pytest
+
+from tests.cli.running import BASELINE, MODEL, QUICK, data_arguments, read_report, unlearn
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("evaluate")
+    result = unlearn("forget", *data_arguments(folder), *QUICK, "--max-steps", 12, "-o", folder / "run")
+    assert result.exit_code == 0, result.stderr
+    return folder / "run"
+
+
+def evaluated(run):
+    return json.loads((run / "evaluation" / "report.json").read_text())
+
+
+def test_equal_weights_data_and_settings_are_not_measured_again(run):
+    result = unlearn("evaluate", run)
+    assert result.exit_code == 0 and "cached" in result.stderr, result.stderr
+    assert evaluated(run)["scores"]["forget"]["nll"]["after"] == read_report(run)["scores"]["forget"]["nll"]["after"]
+    assert evaluated(run)["scores"]["forget"]["nll"]["before"]["value"] is not None
+
+
+def test_measured_anew_the_numbers_are_the_same(run, tmp_path):
+    result = unlearn("evaluate", run, "-o", tmp_path / "again")
+    assert result.exit_code == 0 and "cached" not in result.stderr
+    again = json.loads((tmp_path / "again" / "report.json").read_text())
+    for split in ("forget", "retain"):
+        for metric, both in read_report(run)["scores"][split].items():
+            assert again["scores"][split][metric]["after"]["value"] == pytest.approx(both["after"]["value"], abs=1e-5)
+
+
+def test_changed_weights_are_measured_again(run, tmp_path):
+    import shutil
+
+    from safetensors.torch import load_file, save_file
+
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    path = copy / "adapter_model.safetensors"
+    save_file({name: tensor * 0 for name, tensor in load_file(path).items()}, path, metadata={"format": "pt"})
+    result = unlearn("evaluate", copy)
+    assert result.exit_code == 0 and "cached" not in result.stderr, result.stderr
+    scores = evaluated(copy)["scores"]["forget"]["probability"]
+    assert scores["after"]["value"] == pytest.approx(scores["before"]["value"], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("expression", "code"),
+    [
+        ("forget.probability >= 0", 3),
+        ("forget.probability < 0 or retain.nll.after < 0", 0),
+        ("forget.probability.after < forget.probability.before", 3),
+        ("forget.probability.baseline < 2", 3),
+        ("holdout.probability < 2", 3),
+    ],
+)
+def test_gates(run, expression, code):
+    result = unlearn("evaluate", run, "--fail-if", expression)
+    assert result.exit_code == code, result.stderr
+    gate = evaluated(run)["gates"][0]
+    assert gate["failed"] == (code == 3)
+    assert ("has no value" in (gate["reason"] or "")) == ("baseline" in expression or "holdout" in expression)
+
+
+def test_baseline_stands_beside_the_run(run):
+    result = unlearn("evaluate", run, "--baseline", BASELINE, "--json")
+    assert result.exit_code == 0, result.stderr
+    forget = json.loads(result.stdout)["scores"]["forget"]["probability"]
+    assert forget["baseline"]["value"] < 0.2 < forget["before"]["value"]
+
+
+def test_the_model_itself_is_no_baseline(run):
+    result = unlearn("evaluate", run, "--baseline", run)
+    assert result.exit_code == 2 and "model under test itself" in " ".join(result.stderr.split())
+
+
+def test_any_model_on_any_rows(run, tmp_path):
+    data = data_arguments(tmp_path)
+    result = unlearn("evaluate", *data, "-o", tmp_path / "out", "--metrics", "probability,rouge-l")
+    assert result.exit_code == 0, result.stderr
+    scores = json.loads((tmp_path / "out" / "report.json").read_text())["scores"]
+    assert set(scores["forget"]) == {"probability", "rouge_l"} and scores["forget"]["probability"]["after"]["value"] > 0.97
+    assert result.stdout == f"{tmp_path}/out/report.json\n"
+
+
+def test_wrong_inputs(run, tmp_path):
+    cases = {
+        ("evaluate", tmp_path): "is no run folder",
+        ("evaluate",): "nothing to evaluate",
+        ("evaluate", "--model", MODEL): "nowhere to write to",
+        ("evaluate", run, "--metrics", "rouge-x"): "unknown metric 'rouge-x'",
+        ("evaluate", run, "--fail-if", "forget.none < 1"): "unknown metric 'none'",
+    }
+    for arguments, message in cases.items():
+        result = unlearn(*arguments)
+        assert result.exit_code == 2 and message in " ".join(result.stderr.split()), result.stderr

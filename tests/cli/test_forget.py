@@ -1,0 +1,218 @@
+"""`unlearn forget`, from the command line to the files it leaves."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.cli.running import MODEL, QUICK, data_arguments, losses, read_report, unlearn, write_rows
+from unlearn_cli.contract import METHODS, RETAIN_TERMS
+from unlearn_cli.demo.facts import splits
+from unlearn_cli.report import RunReport, file_sha256
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return data_arguments(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def finished(data, tmp_path_factory):
+    """A run folder and what the command printed."""
+    folder = tmp_path_factory.mktemp("runs") / "npo"
+    return folder, unlearn("forget", *data, *QUICK, "-o", folder)
+
+
+def test_stdout_is_the_path_of_the_report(finished):
+    folder, result = finished
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout == f"{folder}/report.json\n"
+
+
+def test_the_report_holds_the_evidence(finished):
+    folder, _ = finished
+    report = RunReport.model_validate(read_report(folder))
+    for split in ("forget", "retain"):
+        for metric in ("probability", "rouge_l", "nll"):
+            both = report.scores[split][metric]
+            assert both.before.value is not None and both.after.value is not None
+            assert both.before.ci[0] <= both.before.value <= both.before.ci[1]
+    assert report.artifact.lora_b_nonzero == "28/28"
+    assert report.artifact.reload_max_diff < 1e-5
+    assert report.artifact.files["adapter_model.safetensors"] == file_sha256(folder / "adapter_model.safetensors")
+    assert report.training.real_token_share == 1.0
+    assert report.training.forget_loss is not None and report.training.retain_loss is not None
+    assert report.config["learning_rate"] == pytest.approx(5e-4 * (2000 / 128) ** 0.781)
+    assert "scaling rule" in report.config_sources["learning_rate"]
+    assert report.config_sources["retain_weight"] == "method npo"
+    assert report.peak_memory["rss"] > 0 and report.seconds["train"] > 0
+    assert len(losses(folder)) == 4
+
+
+def test_no_forgotten_text_in_the_card_or_the_report(finished):
+    folder, _ = finished
+    for name in ("README.md", "report.json", "adapter_config.json", "unlearn.json"):
+        text = (folder / name).read_text()
+        assert not any(row["answer"] in text for row in splits()["forget"]), name
+
+
+def test_the_adapter_loads_with_plain_peft_from_anywhere(finished, tmp_path):
+    folder, _ = finished
+    code = f"""
+import sys
+from peft import AutoPeftModelForCausalLM
+import torch
+model = AutoPeftModelForCausalLM.from_pretrained({str(folder)!r}).eval()
+ids = torch.tensor([[1, 5, 6, 7, 8]])
+on = model(ids).logits
+with model.disable_adapter():
+    off = model(ids).logits
+assert (on - off).abs().max() > 1e-3, "the adapter does nothing"
+assert not any(name.startswith("unlearn_cli") for name in sys.modules)
+print("loaded")
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.strip() == "loaded", done.stderr
+    base = json.loads((folder / "adapter_config.json").read_text())["base_model_name_or_path"]
+    assert Path(base).is_absolute()
+
+
+def test_json_prints_one_object_and_nothing_else(data, tmp_path):
+    result = unlearn("forget", *data, *QUICK, "--json", "-o", tmp_path / "run")
+    assert json.loads(result.stdout) == read_report(tmp_path / "run")
+
+
+@pytest.mark.parametrize("method", METHODS.names())
+def test_every_method_runs_with_every_retain_term(method, data, tmp_path):
+    for term in RETAIN_TERMS.names():
+        run = tmp_path / term
+        result = unlearn("forget", *data, *QUICK, "--max-steps", 2, "--method", method, "--retain-term", term, "-o", run)
+        assert result.exit_code in (0, 4), result.stderr
+        report = read_report(run)
+        assert report["training"]["steps"] == 2
+        assert (report["training"]["retain_loss"] is None) == (term == "none")
+
+
+def test_a_report_is_a_recipe(finished, tmp_path):
+    folder, _ = finished
+    result = unlearn("forget", "--config", folder / "report.json", "-o", tmp_path / "again")
+    assert result.exit_code == 0, result.stderr
+    again = tmp_path / "again" / "adapter_model.safetensors"
+    assert again.read_bytes() == (folder / "adapter_model.safetensors").read_bytes()
+
+
+def test_full_writes_a_model(data, tmp_path):
+    result = unlearn("forget", *data, *QUICK, "--full", "-o", tmp_path / "run")
+    assert result.exit_code == 0, result.stderr
+    report = read_report(tmp_path / "run")
+    assert report["artifact"]["kind"] == "model" and report["artifact"]["reload_max_diff"] == 0.0
+    again = unlearn("evaluate", tmp_path / "run")
+    assert "cached" in again.stderr
+
+
+def test_a_model_that_is_an_adapter_keeps_it_as_reference(finished, data, tmp_path):
+    folder, _ = finished
+    arguments = ["--model", folder, *data[2:]]
+    result = unlearn("forget", *arguments, *QUICK, "-o", tmp_path / "run")
+    assert result.exit_code == 0, result.stderr
+    first, second = read_report(folder), read_report(tmp_path / "run")
+    after = first["scores"]["forget"]["nll"]["after"]["value"]
+    assert second["scores"]["forget"]["nll"]["before"]["value"] == pytest.approx(after, abs=1e-4)
+    kl = unlearn("forget", *arguments, *QUICK, "--retain-term", "kl", "--max-steps", 1, "-o", tmp_path / "kl")
+    assert kl.exit_code in (0, 4), kl.stderr
+    assert losses(tmp_path / "kl")[0][2] == pytest.approx(0.0, abs=1e-6), "the reference is the adapter it arrived with"
+
+
+def test_raw_documents(tmp_path):
+    text = " ".join(row["answer"] for row in splits()["forget"])
+    keep = " ".join(row["answer"] for row in splits()["retain"][:16])
+    (tmp_path / "f.txt").write_text(text)
+    (tmp_path / "r.txt").write_text(keep)
+    arguments = ("-m", MODEL, "-f", tmp_path / "f.txt", "-r", tmp_path / "r.txt", "--max-length", 64, "--stride", 8)
+    result = unlearn("forget", *arguments, *QUICK, "-o", tmp_path / "run")
+    assert result.exit_code == 0, result.stderr
+    report = read_report(tmp_path / "run")
+    described = report["data"]["forget"]
+    assert described["rows"] == 1 and described["sequences"] > 2 and described["truncated_tokens"] == 0
+
+
+def test_stop_when(data, tmp_path):
+    stop = ("--stop-when", "forget.probability < 0.9 * forget.probability.before", "--eval-every", 1)
+    result = unlearn("forget", *data, *QUICK, "--max-steps", 30, *stop, "-o", tmp_path / "run")
+    assert result.exit_code == 0, result.stderr
+    report = read_report(tmp_path / "run")
+    assert report["status"] == "stopped" and "--stop-when" in report["training"]["stopped_by"]
+    assert report["training"]["steps"] == report["training"]["trajectory"][-1]["step"] < 30
+
+
+def test_forget_loss_floor(data, tmp_path):
+    arguments = ("--method", "grad-diff", "--forget-loss-floor", "-0.5", "--max-steps", 40)
+    result = unlearn("forget", *data, *QUICK, *arguments, "-o", tmp_path / "run")
+    assert result.exit_code in (0, 4)
+    assert "--forget-loss-floor" in read_report(tmp_path / "run")["training"]["stopped_by"]
+
+
+def test_a_run_without_effect_exits_4(data, tmp_path):
+    result = unlearn("forget", *data, *QUICK, "--learning-rate", "1e-12", "-o", tmp_path / "run")
+    assert result.exit_code == 4
+    assert "changed nothing" in result.stderr
+    assert read_report(tmp_path / "run")["status"] == "no_effect"
+
+
+def test_collapse_is_seen_named_and_exits_4(data, tmp_path):
+    arguments = ("--method", "grad-ascent", "--max-steps", 30)
+    result = unlearn("forget", *data, *QUICK, *arguments, "-o", tmp_path / "run")
+    assert result.exit_code == 4
+    assert "retain collapsed" in result.stderr
+    assert read_report(tmp_path / "run")["status"] == "collapsed"
+
+
+def test_divergence_stops_at_once_and_keeps_the_last_good_weights(data, tmp_path, monkeypatch):
+    from unlearn_cli.training.loop import Objective
+
+    healthy, calls = Objective.forget_losses, []
+
+    def third_is_nan(self, policy, reference):
+        calls.append(1)
+        return healthy(self, policy, reference) * (float("nan") if len(calls) == 3 else 1.0)
+
+    monkeypatch.setattr(Objective, "forget_losses", third_is_nan)
+    result = unlearn("forget", *data, *QUICK, "-o", tmp_path / "run")
+    assert result.exit_code == 4
+    assert "diverged at step 3" in result.stderr
+    report = read_report(tmp_path / "run")
+    assert report["status"] == "diverged" and report["training"]["steps"] == 2
+    state = torch.load(next((tmp_path / "run" / "checkpoints").glob("*.pt")), weights_only=True)
+    assert state["step"] == 2 and all(tensor.isfinite().all() for tensor in state["weights"].values())
+
+
+def test_dry_run_prints_the_plan_and_writes_nothing(data, tmp_path):
+    result = unlearn("forget", *data, "--dry-run", "-o", tmp_path / "run")
+    assert result.exit_code == 0, result.stderr
+    assert "fits" in result.stderr and "memory, estimated" in result.stderr and "<|assistant|>" in result.stderr
+    assert result.stdout == "" and not (tmp_path / "run").exists()
+
+
+def test_dry_run_says_when_it_does_not_fit(data, tmp_path, monkeypatch):
+    monkeypatch.setattr("unlearn_cli.models.memory.available", lambda device: 10**6)
+    result = unlearn("forget", *data, "--dry-run", "-o", tmp_path / "run")
+    assert result.exit_code == 2 and "does not fit" in result.stderr and "--load-in-4bit" in result.stderr
+
+
+def test_columns_and_flags_over_environment_over_file(tmp_path, monkeypatch):
+    rows = [{"q": row["question"], "a": row["answer"]} for row in splits()["forget"][:8]]
+    forget = write_rows(tmp_path / "f.jsonl", rows)
+    retain = write_rows(tmp_path / "r.jsonl", [{"q": r["question"], "a": r["answer"]} for r in splits()["retain"][:8]])
+    config = tmp_path / "run.yaml"
+    config.write_text(f"model: {MODEL}\nlearning-rate: 5e-3\nseed: 1\nlora_r: 4\n")
+    monkeypatch.setenv("UNLEARN_SEED", "2")
+    monkeypatch.setenv("UNLEARN_LORA_R", "6")
+    arguments = ("-c", config, "-f", forget, "-r", retain, "--columns", "question=q,answer=a", "--lora-r", 8)
+    result = unlearn("forget", *arguments, *QUICK, "-o", tmp_path / "run")
+    assert result.exit_code == 0, result.stderr
+    report = read_report(tmp_path / "run")
+    assert (report["config"]["learning_rate"], report["config"]["seed"], report["config"]["lora_r"]) == (5e-3, 2, 8)
+    assert report["config_sources"]["seed"] == "environment" and report["config_sources"]["lora_r"] == "flag"

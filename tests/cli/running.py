@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -35,13 +34,13 @@ def unlearn(*arguments: object):
 
 
 def started(*arguments: object, **environment: str) -> subprocess.Popen:
-    """`unlearn ARGUMENTS` in a process of its own."""
+    """`unlearn ARGUMENTS` in a process of its own, with this environment or, if none is given, ours."""
     return subprocess.Popen(
         [sys.executable, "-m", "unlearn_cli", *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, **environment},
+        env=environment or None,
     )
 
 

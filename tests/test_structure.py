@@ -1,0 +1,80 @@
+"""Who imports whom, and what `--help` may cost."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1] / "unlearn_cli"
+HEAVY = {"torch", "transformers", "peft", "datasets", "numpy", "scipy", "pandas", "bitsandbytes", "pyarrow"}
+# Lowest first; a module imports from its own room and from those before it.
+LAYERS = [
+    {"errors"}, {"registry"}, {"outputs", "measured"}, {"contract"}, {"config", "report", "console"}, {"data"},
+    {"methods", "retain_terms", "metrics"}, {"models"}, {"training", "evaluation"}, {"rendering"}, {"demo"},
+    {"recipes"}, {"cli"}, {"__main__"},
+]  # fmt: skip
+RANK = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}
+FILES = [path for path in sorted(ROOT.rglob("*.py")) if path != ROOT / "__init__.py"]
+
+
+def imported(path):
+    """Dotted names that a file imports, anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def room(name):
+    """The top-level room of a dotted name inside the package, or None."""
+    parts = name.split(".")
+    return parts[1] if parts[0] == "unlearn_cli" and len(parts) > 1 and parts[1] in RANK else None
+
+
+def violations(path, names):
+    own = RANK[path.relative_to(ROOT).parts[0].removesuffix(".py")]
+    return [name for name in names if room(name) is not None and RANK[room(name)] > own]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_go_one_way(path):
+    assert violations(path, imported(path)) == []
+
+
+def test_a_planted_import_is_seen():
+    assert violations(ROOT / "methods" / "npo.py", ["unlearn_cli.recipes.forget"])
+
+
+@pytest.mark.parametrize(("libraries", "rooms"), [({"transformers", "peft", "bitsandbytes"}, {"models", "demo"})])
+def test_only_models_import_the_model_libraries(libraries, rooms):
+    for path in FILES:
+        found = {name.split(".")[0] for name in imported(path)} & libraries
+        where = path.relative_to(ROOT)
+        allowed = where.parts[0] in rooms or str(where) in ("training/optimizer.py", "recipes/describe.py")
+        assert not found or allowed, f"{where} imports {found}"
+
+
+def test_package_inits_are_light():
+    for path in ROOT.rglob("__init__.py"):
+        assert not {name.split(".")[0] for name in imported(path)} & HEAVY, path
+
+
+def test_no_file_has_a_name_that_says_nothing():
+    assert not [p for p in ROOT.rglob("*.py") if p.stem in ("utils", "common", "base", "helpers", "misc")]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["forget", "--help"], ["evaluate", "--help"], ["--version"], ["forget", "--method"]]
+)
+def test_help_and_usage_errors_wait_for_nothing_heavy(arguments):
+    code = (
+        "import sys\nsys.argv = ['unlearn', *sys.argv[1:]]\nfrom unlearn_cli.cli import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\nprint('loaded:', *sorted(sys.modules), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+    loaded = set(done.stderr.partition("loaded: ")[2].split())
+    assert "typer" in loaded, done.stderr
+    assert not loaded & HEAVY

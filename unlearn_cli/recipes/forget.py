@@ -79,7 +79,7 @@ def run(
         settle_model(settled, loaded.config)
         encoder = make_encoder(settled.config, loaded.tokenizer, loaded.stop_ids, settled.config.max_length)
         inputs = {name: splits.tokenized(split, encoder, settled.config.eval_limit) for name, split in texts.items()}
-        _notes(loaded, encoder, inputs, reporter)
+        _notes(settled.config, loaded, encoder, inputs, reporter)
         before_key = identity(loaded.source, settled.config, str(loaded.dtype), loaded.device.type)
         run.folder.open(clear=config.overwrite and not config.resume)
         settings_key = _check_resumed(run, before_key, inputs)
@@ -115,8 +115,12 @@ def _seed(config: ForgetConfig) -> None:
         torch.use_deterministic_algorithms(True)
 
 
-def _notes(loaded: LoadedModel, encoder: Encoder, inputs: Mapping[str, Input], reporter: Reporter) -> None:
+def _notes(
+    config: ForgetConfig, loaded: LoadedModel, encoder: Encoder, inputs: Mapping[str, Input], reporter: Reporter
+) -> None:
     """Tell what a careful user would want to know before waiting."""
+    if loaded.quantization == "nf4" and loaded.device.type == "cpu" and config.device == "auto":
+        reporter.note("4-bit on a CPU saves memory, not time (--device cpu silences this)")
     if loaded.layout.note:
         reporter.note(loaded.layout.note)
     if encoder.chat_template is None and any(x.split.examples[0].style != "text" for x in inputs.values()):

@@ -1,0 +1,60 @@
+"""The table and the model card show what the report says."""
+
+import io
+
+import pytest
+import yaml
+from rich.console import Console
+
+from tests.cli.running import QUICK, data_arguments, unlearn
+from unlearn_cli.rendering.model_card import model_card
+from unlearn_cli.rendering.tables import improved, interval, number, scores_table
+from unlearn_cli.report import Compared, Score, read_report
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("rendering")
+    unlearn("forget", *data_arguments(folder), *QUICK, "-o", folder / "run")
+    return read_report(folder / "run")
+
+
+def test_the_card_has_readable_metadata_and_every_score(report):
+    card = model_card(report)
+    _, metadata, text = card.split("---\n", 2)
+    assert yaml.safe_load(metadata)["tags"] == ["unlearning", "lora"]
+    for split, metrics in report.scores.items():
+        for metric, both in metrics.items():
+            assert f"| {split} {metric} | {number(both.before)} | {number(both.after)} |" in text
+    assert report.data["forget"].sha256 in text and "no proof of erasure" in text
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_the_table_fits_and_breaks_no_number(report, width):
+    out = io.StringIO()
+    Console(file=out, width=width).print(scores_table(report))
+    lines = out.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    for metric, both in report.scores["forget"].items():
+        line = next(line for line in lines if metric in line)
+        assert number(both.before) in line and number(both.after) in line and interval(both.after) in line
+
+
+def test_a_missing_value_is_a_dash_and_no_number():
+    missing = Score(value=None, n=0, reason="no answer was generated")
+    assert number(missing) == "-" and number(None) == "" and interval(missing) == ""
+
+
+@pytest.mark.parametrize(
+    ("target", "before", "after", "good"),
+    [
+        ("min", 0.9, 0.1, True),
+        ("min", 0.1, 0.9, False),
+        ("max", 0.9, 0.1, False),
+        ("max", 0.9, 0.9, True),
+        (None, 0.9, 0.1, None),
+    ],
+)
+def test_colours_follow_the_target(target, before, after, good):
+    both = Compared(before=Score(value=before, n=1, target=target), after=Score(value=after, n=1, target=target))
+    assert improved(both) is good

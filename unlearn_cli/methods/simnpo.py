@@ -22,7 +22,7 @@ from unlearn_cli.outputs import Outputs
 
 @method(
     paper="2410.07163",
-    defaults=Defaults(retain_ratio=2, epochs=10),
+    defaults=Defaults(retain_weight=2.0, retain_ratio=3, epochs=10),
 )
 def simnpo(
     policy: Outputs,

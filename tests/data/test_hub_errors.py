@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import httpx2
 import pytest
-from huggingface_hub import errors
+from huggingface_hub import constants, errors
 
 from unlearn_cli.data.hub_errors import hub_error
 from unlearn_cli.errors import EXIT_FAILED, EXIT_USAGE, UnlearnError
 
 
 def answered(kind: type[errors.HfHubHTTPError], status: int, path: str = "/org/m/resolve/main/config.json") -> Exception:
-    request = httpx2.Request("GET", f"https://huggingface.co{path}")
+    request = httpx2.Request("GET", f"{constants.ENDPOINT}{path}")
     return kind("refused", response=httpx2.Response(status, request=request))
 
 
@@ -59,8 +59,8 @@ def test_known(cause: Exception, message: str, exit_code: int, hidden: bool) -> 
 
 
 def test_pages_and_commands_by_kind() -> None:
-    assert "huggingface.co/datasets/org/m," in shown(answered(errors.GatedRepoError, 403), "dataset").hint
-    assert "huggingface.co/org/m," in shown(answered(errors.GatedRepoError, 403)).hint
+    assert f"{constants.ENDPOINT}/datasets/org/m," in shown(answered(errors.GatedRepoError, 403), "dataset").hint
+    assert f"{constants.ENDPOINT}/org/m," in shown(answered(errors.GatedRepoError, 403)).hint
     assert shown(errors.OfflineModeIsEnabled("off")).hint == "while online, run: hf download org/m"
     assert shown(errors.OfflineModeIsEnabled("off"), "dataset").hint.endswith("hf download org/m --repo-type dataset")
 

@@ -4,12 +4,12 @@ from pathlib import Path
 
 from unlearn_cli.recipes.catalogue import KINDS, describe
 
-TITLES = {"methods": "Methods", "retain-terms": "Retain terms", "metrics": "Metrics"}
+TITLES = {"methods": "Methods", "retain-terms": "Retain terms", "robust-rules": "Robust rules", "metrics": "Metrics"}
 
 
 def catalogue() -> str:
     """The page as Markdown."""
-    parts = ["# Methods, retain terms and metrics\n\nGenerated from the docstrings by `python docs/generate.py`.\n"]
+    parts = ["# Methods, retain terms, robust rules and metrics\n\nGenerated from the docstrings by `python docs/generate.py`.\n"]
     for kind, registry in KINDS.items():
         parts.append(f"## {TITLES[kind]}\n")
         for name in registry.names():

@@ -46,3 +46,30 @@ def answers(*token_logps: list[float]) -> Outputs:
     rows = [torch.tensor(row, dtype=torch.float64) for row in token_logps]
     mask = pad_sequence([torch.ones(len(row), dtype=torch.bool) for row in rows], batch_first=True)
     return Outputs(pad_sequence(rows, batch_first=True).requires_grad_(), torch.zeros_like(mask, dtype=torch.long), mask)
+
+
+def everywhere(group: str, model: str = "policy") -> Outputs:
+    """Outputs of every one of the 2 x 5 positions, which is what published code without a mask averages over."""
+    n = torch.arange(2 * 5 * 6, dtype=torch.float64).reshape(2, 5, 6)
+    whole = 2 * (torch.sin if model == "policy" else torch.cos)(FACTOR[group] * n + 1)
+    return outputs_of(list(whole), [torch.zeros(5, dtype=torch.long)] * 2)
+
+
+ATTENDED = torch.tensor([[True] * 5, [True] * 3 + [False] * 2])  # of the forget rows
+
+
+def states(mask: Tensor | None = None) -> tuple[Outputs, Outputs]:
+    """Policy and reference with hidden states H = sin(m/2 + 1) and H0 = cos(m/2 + 1), m = (5 b + t) 4 + i, where `mask`."""
+    m = torch.arange(2 * 5 * 4, dtype=torch.float64).reshape(2, 5, 4)
+    mask = torch.ones(2, 5, dtype=torch.bool) if mask is None else mask
+    return tuple(  # type: ignore[return-value]
+        Outputs(None, torch.zeros(2, 5, dtype=torch.long), mask, hidden=(wave(0.5 * m + 1),))  # type: ignore[arg-type]
+        for wave in (torch.sin, torch.cos)
+    )
+
+
+def one_token(probabilities: list[float], answer: int = 0) -> Outputs:
+    """One answer of one token with the given distribution; its logits are a leaf."""
+    logits = torch.tensor([[probabilities]], dtype=torch.float64).log().requires_grad_()
+    targets = torch.tensor([[answer]])
+    return Outputs(logits.log_softmax(-1)[..., answer], targets, torch.ones(1, 1, dtype=torch.bool), logits)

@@ -12,7 +12,7 @@ HEAVY = {"torch", "transformers", "peft", "datasets", "numpy", "scipy", "pandas"
 # Lowest first; a module imports from its own room and from those before it.
 LAYERS = [
     {"errors"}, {"registry"}, {"outputs", "measured"}, {"contract"}, {"config", "report", "console"}, {"data"},
-    {"methods", "retain_terms", "metrics"}, {"models"}, {"training", "evaluation"}, {"rendering"}, {"demo"},
+    {"methods", "retain_terms", "robust", "metrics"}, {"models"}, {"training", "evaluation"}, {"rendering"}, {"demo"},
     {"recipes"}, {"cli"}, {"__main__"},
 ]  # fmt: skip
 RANK = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}

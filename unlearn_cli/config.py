@@ -111,14 +111,19 @@ class LoraOptions(Options):
     lora_alpha: int = option(32, "scale of the adapter is alpha / r", "LoRA", ge=1)
     lora_dropout: float = option(0.0, "costs time and memory", "LoRA", ge=0, lt=1)
     lora_target_modules: Names = option(("all-linear",), "module names, or all-linear", "LoRA", metavar="NAMES")
+    lora_init: Literal["default", "fila", "pissa"] | None = option(
+        None, "how the adapter starts; fila: where the forget rows matter most; default: the method's", "LoRA"
+    )
     full: bool = option(False, "train every weight and write a model instead of an adapter", "LoRA")
 
 
 class MethodOptions(Options):
     """The objective."""
 
-    method: str = option("npo", "see `unlearn list methods`", "Method", metavar="NAME")
-    retain_term: str | None = option(None, "nll, kl or none; default: the method's", "Method", metavar="NAME")
+    method: str = option("npo", "see `unlearn list methods`, or a file of your own", "Method", metavar="NAME")
+    retain_term: str | None = option(
+        None, "see `unlearn list retain-terms`; default: the method's", "Method", metavar="NAME"
+    )
     forget_weight: float | None = option(None, "weight of the forget term; default: the method's", "Method", ge=0)
     retain_weight: float | None = option(None, "weight of the retain term; default: the method's", "Method", ge=0)
     parameters: Pairs = option(
@@ -131,6 +136,18 @@ class MethodOptions(Options):
     )
     retain_parameters: Pairs = option(
         {}, "a parameter of the retain term, repeatable", "Method", flag="--retain-parameter", metavar="NAME=VALUE"
+    )
+    robust: str | None = option(
+        None, "against relearning: sam, gru, lat or none; default: the method's", "Method", metavar="NAME"
+    )
+    robust_parameters: Pairs = option(
+        {}, "a parameter of the robust rule, repeatable", "Method", flag="--robust-parameter", metavar="NAME=VALUE"
+    )
+    calibrate: str | None = option(
+        None,
+        "after training, the strongest unlearning that keeps this: 'retain.probability >= 0.95*before'",
+        "Method",
+        metavar="EXPR",
     )
 
 
@@ -149,8 +166,8 @@ class TrainingOptions(Options):
     warmup_ratio: float = option(0.1, "share of the steps spent warming up", "Training", ge=0, lt=1)
     weight_decay: float = option(0.0, "decoupled weight decay", "Training", ge=0)
     max_grad_norm: float = option(1.0, "gradient clipping", "Training", gt=0)
-    optim: Literal["auto", "adamw", "paged_adamw_8bit"] = option(
-        "auto", "auto: AdamW; 8-bit paged for --full on CUDA", "Training"
+    optim: Literal["auto", "adamw", "paged_adamw_8bit", "sophia"] | None = option(
+        None, "auto: AdamW; 8-bit paged for --full on CUDA; default: the method's, mostly auto", "Training"
     )
     activation_checkpointing: Literal["auto", "on", "off"] = option(
         "auto", "auto: on if the memory estimate asks for it", "Training"

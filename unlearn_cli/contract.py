@@ -1,7 +1,9 @@
 """What a method, a retain term or a metric declares, read from its signature.
 
 Positional names say what it needs (forward passes for a method, splits for a metric); keyword-only names are its
-hyper-parameters, each with a type, a default and, through `parameter`, bounds and a help text.
+hyper-parameters, each with a type, a default and, through `parameter`, bounds and a help text. Three parameter names
+mean something to the training loop: `positions` ("all": the question's tokens count as well), and `layer` or `layers`
+(relative depths at which hidden states are read). A parameter of type `Phrase` is text that arrives as token ids.
 """
 
 from __future__ import annotations
@@ -11,27 +13,48 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.registry import Registry, unknown
 
-ROLES = ("policy", "reference", "alternative", "alternative_reference")
+OUTPUT_ROLES = ("policy", "reference", "alternative", "alternative_reference")
+# progress: float, share of the steps that are done, 0 at the first and below 1 at the last. direction: [H] float32,
+# mean hidden state where refusals are about to be given less that where forget answers are (`layer` says at which depth).
+ROLES = (*OUTPUT_ROLES, "progress", "direction")
+RETAIN_ROLES = ("policy", "reference", "alternative", "progress")
 SPLITS = ("split", "forget", "retain", "holdout", "baseline")
 
 METHODS = Registry("method", "unlearn_cli.methods")
 RETAIN_TERMS = Registry("retain term", "unlearn_cli.retain_terms")
 METRICS = Registry("metric", "unlearn_cli.metrics")
+ROBUST = Registry("robust rule", "unlearn_cli.robust")
 
 Target = Literal["min", "max", "baseline"]
+Alternatives = Literal["refusals", "generated", "mismatched", "perturbed"]
+Trains = Literal["all", "down_projection", "assistant"]
+Applied = Literal["adapter", "negated_adapter", "logit_difference", "logit_offset", "reinforced_difference"]
 
 
 def parameter(help: str, **bounds: Any) -> Any:  # noqa: A002 - the word every reader expects
     """A hyper-parameter's help text and pydantic bounds (gt, ge, lt, le), for use inside `Annotated`."""
     return Field(description=help, **bounds)
+
+
+def _depths(value: Any) -> Any:
+    if isinstance(value, str):
+        return tuple(float(part) for part in value.split("+"))
+    return (value,) if isinstance(value, (int, float)) else value
+
+
+_PHRASE = "phrase"
+Phrase = Annotated[str | tuple[int, ...], _PHRASE]  # text for the user, token ids for the method
+Depths = Annotated[tuple[float, ...], BeforeValidator(_depths)]  # relative depths, written 0.3+0.6
+Average = Annotated[Literal["answers", "tokens"], parameter("weigh every answer alike, or every token")]
+Positions = Annotated[Literal["answer", "all"], parameter("score the answer's tokens alone, or the whole row")]
 
 
 @dataclass(frozen=True)
@@ -42,6 +65,7 @@ class Parameter:
     type: Any
     default: Any
     help: str
+    phrase: bool = False  # text that the method sees as token ids
 
     def parse(self, owner: str, value: Any) -> Any:
         """The value in its declared type.
@@ -106,21 +130,57 @@ class Defaults:
     batch_size: int = 8
     retain_ratio: int = 1
     learning_rate_multiplier: float = 1.0
+    robust: str = "none"
+    optim: str = "auto"
+    lora_init: str = "default"
 
 
 @dataclass(frozen=True)
-class Method(Declared):
-    """A forget objective: (Outputs by role, parameters) -> losses [B]."""
+class Term(Declared):
+    """(Outputs by role, parameters) -> losses [B]."""
 
     logits: frozenset[str] = frozenset()  # roles whose Outputs must carry logits
-    defaults: Defaults = field(default_factory=Defaults)
+    hidden: frozenset[str] = frozenset()  # roles whose Outputs must carry hidden states, at the parameter `layer(s)`
+    logps: bool = True  # False: token_logps are not used, and the forward pass may stop after the deepest layer
+    coupled: bool = False  # a row's value (never its gradient) depends on the other rows of the batch
+
+
+NextWeight = Callable[[float, float, float, Mapping[str, Any]], float]
 
 
 @dataclass(frozen=True)
-class RetainTerm(Declared):
-    """A term that keeps the retain rows: same form as a method, seen on retain rows."""
+class Method(Term):
+    """A forget objective."""
 
-    logits: frozenset[str] = frozenset()
+    defaults: Defaults = field(default_factory=Defaults)
+    alternatives: Alternatives = "refusals"  # where alternative answers come from if the data brings none
+    trains: Trains = "all"  # which modules get an adapter
+    applied: Applied = "adapter"  # what the artefact is, and how it is used
+    # A dual variable: (retain weight, retain loss, progress, parameters) -> retain weight of the next step.
+    next_retain_weight: NextWeight | None = None
+
+
+@dataclass(frozen=True)
+class Procedure(Declared):
+    """A method that is no loss: (workbench, parameters) -> iterator of step records. See `training/workbench.py`.
+
+    With a parameter `base` the user chooses the method it is built on, and that one's settings are the defaults.
+    """
+
+    defaults: Defaults = field(default_factory=Defaults)
+    artefact: Literal["adapter", "model"] = "model"
+    base: str = "npo"  # the method of its workbench, if it has no parameter of that name
+    steps: Callable[..., int] = lambda bench, **parameters: 1  # (workbench, parameters) -> steps in all
+
+
+@dataclass(frozen=True)
+class Robust(Declared):
+    """A rule that makes one step's gradient: (gradients, parameters) -> None. See `training/gradients.py`."""
+
+
+@dataclass(frozen=True)
+class RetainTerm(Term):
+    """A term that keeps the retain rows: same form as a method, seen on retain rows."""
 
 
 @dataclass(frozen=True)
@@ -140,8 +200,9 @@ def _signature(function: Callable[..., Any], allowed: tuple[str, ...]) -> tuple[
             if item.default is inspect.Parameter.empty:
                 raise TypeError(f"{function.__name__}: parameter '{name}' needs a default")
             extras = getattr(hints[name], "__metadata__", ())
-            help_text = next((x.description for x in extras if isinstance(x, FieldInfo)), None) or ""
-            parameters[name] = Parameter(name, hints[name], item.default, help_text)
+            # The last help text wins: a parameter may say more than a shared type such as `Average` does.
+            help_text = next((x.description for x in reversed(extras) if isinstance(x, FieldInfo)), None) or ""
+            parameters[name] = Parameter(name, hints[name], item.default, help_text, _PHRASE in extras)
         elif name in allowed:
             needs.append(name)
         else:
@@ -162,14 +223,43 @@ def _declare(kind: type, allowed: tuple[str, ...], paper: str | None, **extra: A
     return decorate
 
 
-def method(*, paper: str, defaults: Defaults, logits: tuple[str, ...] = ()) -> Callable[[Callable], Method]:
-    """Declare a forget objective. `logits` names the roles whose Outputs must carry logits [B, T, V]."""
-    return _declare(Method, ROLES, paper, logits=frozenset(logits), defaults=defaults)
+def method(
+    *,
+    paper: str,
+    defaults: Defaults,
+    logits: tuple[str, ...] = (),
+    hidden: tuple[str, ...] = (),
+    **declared: Any,
+) -> Callable[[Callable], Method]:
+    """Declare a forget objective.
+
+    Args:
+        paper: arXiv id.
+        defaults: settings where the user gives none.
+        logits: roles whose Outputs must carry logits [B, T, V].
+        hidden: roles whose Outputs must carry hidden states, one [B, T, H] for each of the parameter `layer(s)`.
+        declared: further fields of `Method`.
+    """
+    named = {"logits": frozenset(logits), "hidden": frozenset(hidden), **declared}
+    return _declare(Method, ROLES, paper, defaults=defaults, **named)
 
 
-def retain_term(*, paper: str | None = None, logits: tuple[str, ...] = ()) -> Callable[[Callable], RetainTerm]:
-    """Declare a retain term; its roles are `policy` and `reference`, on retain rows."""
-    return _declare(RetainTerm, ("policy", "reference"), paper, logits=frozenset(logits))
+def retain_term(
+    *, paper: str | None = None, logits: tuple[str, ...] = (), hidden: tuple[str, ...] = (), **declared: Any
+) -> Callable[[Callable], RetainTerm]:
+    """Declare a retain term; its roles are on retain rows. Arguments as for `method`."""
+    named = {"logits": frozenset(logits), "hidden": frozenset(hidden), **declared}
+    return _declare(RetainTerm, RETAIN_ROLES, paper, **named)
+
+
+def procedure(*, paper: str, defaults: Defaults, **declared: Any) -> Callable[[Callable], Procedure]:
+    """Declare a method that works on weights rather than through one loss; `declared`: further fields of `Procedure`."""
+    return _declare(Procedure, ("bench",), paper, defaults=defaults, **declared)
+
+
+def robust(*, paper: str | None = None) -> Callable[[Callable], Robust]:
+    """Declare a rule that makes the gradient of a step; it is called with `Gradients`."""
+    return _declare(Robust, ("gradients",), paper)
 
 
 def metric(

@@ -17,11 +17,14 @@ if TYPE_CHECKING:
 class Outputs:
     """Answer tokens of B rows under one model."""
 
-    token_logps: Tensor  # [B, T] float32 natural log-probability of each answer token; 0 where mask is False
+    # [B, T] float32 natural log-probability of each answer token, 0 where mask is False. None where the objective said
+    # `logps=False` and the pass stopped before the head.
+    token_logps: Tensor
     targets: Tensor  # [B, T] int64 the answer tokens; 0 where mask is False
     mask: Tensor  # [B, T] bool, True on answer tokens
     logits: Tensor | None = None  # [B, T, V] float32 at the answer positions, only if asked for
-    hidden: Tensor | None = None  # [B, T, H] last hidden state at the answer positions, only if asked for
+    # At the positions that predict the answer tokens, one [B, T, H] for each layer that was asked for.
+    hidden: tuple[Tensor, ...] | None = None
 
     @property
     def lengths(self) -> Tensor:
@@ -38,11 +41,13 @@ class Outputs:
         """[B] mean log-probability of an answer token; every answer counts alike, whatever its length."""
         return self.sequence_logps / self.lengths
 
-    @property
-    def token_weighted_logps(self) -> Tensor:
-        """[B] shares of the batch's token mean: their average over the rows is the mean over all answer tokens.
+    def averaged(self, values: Tensor, average: str = "answers") -> Tensor:
+        """[B] means of `values` [B, T] over the answer tokens of each row.
 
-        This is what the published code bases average (Hugging Face's `outputs.loss`). A long answer weighs more, and
-        the value of a row depends on the lengths of its neighbours, so accumulation changes it slightly.
+        With `average="tokens"` shares of the batch's token mean, which published code takes (Hugging Face's
+        `outputs.loss`): their average over the rows is the mean over all answer tokens. A long answer weighs more, and the
+        value of a row depends on the lengths of its neighbours, so accumulation changes it slightly.
         """
-        return self.sequence_logps / self.lengths.to(self.token_logps.dtype).mean()
+        lengths = self.lengths.to(values.dtype)
+        # masked_fill, not a product: what stands past a row's end may be infinite.
+        return values.masked_fill(~self.mask, 0.0).sum(-1) / (lengths if average == "answers" else lengths.mean())

@@ -1,16 +1,21 @@
 """Names of methods, retain terms, metrics and formats: the stems of their files, imported on use.
 
 A registry knows its names without importing anything, so that a typing error is answered before torch is loaded. The
-file `grad_diff.py` is `grad-diff` on the command line; either spelling is accepted.
+file `grad_diff.py` is `grad-diff` on the command line; either spelling is accepted. Other distributions add entries
+through the entry-point group that is called like the package, and a path ending in `.py` is an entry of the user's own.
 """
 
 from __future__ import annotations
 
 import difflib
 import importlib
+import importlib.util
 import pkgutil
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from unlearn_cli.errors import UnlearnError
@@ -31,9 +36,44 @@ def unknown(kind: str, name: str, known: Iterable[str], *, where: str | None = N
     return UnlearnError(f"unknown {kind} '{name}'", hint)
 
 
+@cache
+def _installed(group: str) -> dict[str, EntryPoint]:
+    return {point.name.replace("_", "-"): point for point in entry_points(group=group)}
+
+
+def is_file(name: str) -> bool:
+    """Whether a name is the path of a file of the user's own."""
+    return name.strip().endswith(".py")
+
+
+@cache
+def _from_file(kind: str, path: Path) -> Callable:
+    """The one declared function in a file.
+
+    Raises:
+        UnlearnError: no such file, an error while it runs, or not exactly one function with a decorator of ours.
+    """
+    if not path.is_file():
+        raise UnlearnError(f"{kind} file not found: {path}")
+    spec = importlib.util.spec_from_file_location(f"unlearn_user_{path.stem}", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # type hints of its functions are resolved there
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise UnlearnError(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
+    declared = [x for x in vars(module).values() if getattr(getattr(x, "function", None), "__module__", "") == spec.name]
+    if len(declared) != 1:
+        raise UnlearnError(
+            f"{path} declares {len(declared)} functions; one {kind} is expected",
+            "docs/contributing.md shows one: a function with @method(...) from unlearn_cli.contract",
+        )
+    return declared[0]
+
+
 @dataclass(frozen=True)
 class Registry:
-    """The modules of one package, each holding one decorated function of the same name.
+    """The modules of one package, each holding one decorated function of the same name, and what others add.
 
     Args:
         kind: what an entry is called in messages, in the singular ("method").
@@ -47,7 +87,7 @@ class Registry:
         """Names as the command line spells them, sorted; imports no entry."""
         package = importlib.import_module(self.package)
         stems = (m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_"))
-        return sorted(stem.replace("_", "-") for stem in stems)
+        return sorted({stem.replace("_", "-") for stem in stems} | set(_installed(self.package)))
 
     def canonical(self, name: str) -> str:
         """`name` in the command line's spelling.
@@ -61,15 +101,15 @@ class Registry:
         return spelled
 
     def get(self, name: str) -> Callable:
-        """Import one entry's file and return its function.
+        """Import one entry's file and return its function. A path ending in `.py` is loaded as it stands.
 
         Raises:
-            UnlearnError: nobody is called that.
+            UnlearnError: nobody is called that, or a file of the user's own that cannot be used.
         """
-        stem = self.canonical(name).replace("-", "_")
+        if is_file(name):
+            return _from_file(self.kind, Path(name.strip()).expanduser().resolve())
+        spelled = self.canonical(name)
+        if spelled in _installed(self.package):
+            return _installed(self.package)[spelled].load()
+        stem = spelled.replace("-", "_")
         return getattr(importlib.import_module(f"{self.package}.{stem}"), stem)
-
-    def path(self, name: str) -> Path:
-        """The source file behind a name."""
-        package = importlib.import_module(self.package)
-        return Path(next(iter(package.__path__))) / f"{self.canonical(name).replace('-', '_')}.py"

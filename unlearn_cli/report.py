@@ -124,10 +124,18 @@ class TrainingReport(Part):
 class ArtifactReport(Part):
     """What was written, and how well it reads back."""
 
-    kind: Literal["adapter", "model"]
+    kind: Literal["adapter", "model", "logit_difference", "logit_offset", "reinforced_difference"]
     files: dict[str, str] = Field(description="name -> sha256")
     reload_max_diff: float | None = Field(description="largest difference of a token's log-probability after reading back")
     lora_b_nonzero: str | None = Field(None, description="trained lora_B matrices that are not zero, of all")
+
+
+class CalibrationReport(Part):
+    """`--calibrate`: the strongest unlearning that keeps a constraint."""
+
+    expression: str
+    scale: float = Field(description="share of the change of the weights that was kept; 1 is all")
+    tried: list[tuple[float, bool]] = Field(description="scales tried, in order, and whether the constraint held")
 
 
 class GateReport(Part):
@@ -156,6 +164,7 @@ class RunReport(Part):
     scores: Scores = {}
     gates: list[GateReport] = []
     artifact: ArtifactReport | None = None
+    calibration: CalibrationReport | None = None
     seconds: dict[str, float] = {}
     peak_memory: dict[str, int] = Field({}, description="bytes: rss, and device where there is one")
     notes: list[str] = []

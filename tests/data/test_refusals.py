@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from unlearn_cli.data.alternatives import with_refusals
 from unlearn_cli.data.example import Example
-from unlearn_cli.data.refusals import refusals, with_refusals
+from unlearn_cli.data.refusals import refusals
 
 ROWS = [Example(str(number), (("user", f"q{number}"),), f"a{number}", "qa") for number in range(300)]
 

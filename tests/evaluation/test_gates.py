@@ -54,6 +54,9 @@ def holds(text: str) -> bool:
         ("retain.rouge_l - retain.rouge_l.before > -0.3", True),
         ("retain.rouge_l + 1 > 1.69", True),
         ("retain.rouge_l / retain.rouge_l.before < 0.78", True),
+        ("retain.rouge_l >= 0.7 * before", True),
+        ("retain.rouge_l > 0.8 * before", False),
+        ("forget.probability < baseline < before", True),
         ("-forget.probability < 0", True),
         ("--forget.probability > 0", True),
         ("1e-3 < forget.probability", True),
@@ -206,3 +209,9 @@ def test_lookup_in_a_report() -> None:
 def test_zero_is_a_value() -> None:
     look = lookup_in({"forget": {"nll": SimpleNamespace(after=SimpleNamespace(value=0.0))}})
     assert parse("forget.nll == 0", metrics=METRICS).holds(look)
+
+
+@pytest.mark.parametrize("text", ["before > 0.5", "forget.probability < before * retain.rouge_l"])
+def test_a_moment_alone_needs_one_metric(text: str) -> None:
+    with pytest.raises(UnlearnError, match="exactly one metric"):
+        parse(text, metrics=METRICS)

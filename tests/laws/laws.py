@@ -20,6 +20,8 @@ from unlearn_cli.outputs import Outputs
 LENGTHS = {"policy": (3, 1, 2, 5), "alternative": (2, 4, 1, 3)}  # answers of unequal lengths; one of a single token
 VOCABULARY = 7
 SEED = {"policy": 0, "reference": 1, "alternative": 2, "alternative_reference": 3}
+HIDDEN = 4
+OTHERS = {"progress": 0.25, "direction": torch.linspace(-1, 1, HIDDEN, dtype=torch.float64)}
 
 Roles = dict[str, Outputs]
 
@@ -27,32 +29,63 @@ Roles = dict[str, Outputs]
 def sample(objective: Any, *, scale: float = 1.0) -> Roles:
     """Random Outputs for every role that the objective needs; roles on the same rows share their answers."""
     roles = {}
+    layers = len(layers_of(objective.parameters))
     for role in objective.needs:
+        if role in OTHERS:
+            continue
         rows = "alternative" if role.startswith("alternative") else "policy"
         words = torch.Generator().manual_seed(len(rows))
         targets = [torch.randint(VOCABULARY, (n,), generator=words) for n in LENGTHS[rows]]
         noise = torch.Generator().manual_seed(SEED[role])
-        logits = [scale * torch.randn(n, VOCABULARY, generator=noise, dtype=torch.float64) for n in LENGTHS[rows]]
-        roles[role] = outputs_of(logits, targets)
+        # A reference that finds the alternatives unlikely, so that what is clamped at 0 (kto) is above it here.
+        peak = 3.0 * scale if role == "alternative_reference" else scale
+        logits = [peak * torch.randn(n, VOCABULARY, generator=noise, dtype=torch.float64) for n in LENGTHS[rows]]
+        made = outputs_of(logits, targets)
+        hidden = [torch.randn(*made.mask.shape, HIDDEN, generator=noise, dtype=torch.float64) for _ in range(layers)]
+        roles[role] = replace(made, hidden=tuple(scale * h * made.mask[..., None] for h in hidden))
     return roles
 
 
+def layers_of(parameters: Mapping[str, Any]) -> tuple[float, ...]:
+    """Depths of the default layers of an objective with `parameters`."""
+    depths = [parameters[name].default for name in ("layer", "layers") if name in parameters]
+    return tuple(depths[0]) if depths and isinstance(depths[0], tuple) else tuple(depths)
+
+
+def phrases(objective: Any) -> dict[str, tuple[int, ...]]:
+    """Token ids for every parameter that is text for the user."""
+    return {name: (2, 4) for name, parameter in objective.parameters.items() if parameter.phrase}
+
+
 def _with_leaves(roles: Roles) -> Roles:
-    """The same numbers; token log-probabilities and logits are leaves of their own."""
+    """The same numbers; token log-probabilities, logits and hidden states are leaves of their own."""
     return {
-        role: replace(o, token_logps=o.token_logps.clone().requires_grad_(), logits=o.logits.clone().requires_grad_())
+        role: replace(
+            o,
+            token_logps=o.token_logps.clone().requires_grad_(),
+            logits=o.logits.clone().requires_grad_(),
+            hidden=tuple(h.clone().requires_grad_() for h in o.hidden),
+        )
         for role, o in roles.items()
     }
 
 
 def _rows(roles: Roles, index: Any) -> Roles:
     return {
-        role: Outputs(o.token_logps[index], o.targets[index], o.mask[index], o.logits[index]) for role, o in roles.items()
+        role: Outputs(
+            o.token_logps[index], o.targets[index], o.mask[index], o.logits[index], tuple(h[index] for h in o.hidden)
+        )
+        for role, o in roles.items()
     }
 
 
+def _called(objective: Any, roles: Roles) -> Tensor:
+    needed = {**OTHERS, **roles}
+    return objective(*(needed[role] for role in objective.needs), **phrases(objective))
+
+
 def _losses(objective: Any, roles: Roles) -> Tensor:
-    return objective(*(roles[role] for role in objective.needs)).flatten()
+    return _called(objective, roles).flatten()
 
 
 def _assert_equal(actual: Tensor, expected: Tensor, message: str) -> None:
@@ -63,7 +96,10 @@ def _assert_equal(actual: Tensor, expected: Tensor, message: str) -> None:
 def _gradients(total: Tensor, roles: Roles) -> dict[tuple[str, str], Tensor]:
     """Gradient of `total` by (role, field); zeros where there is none."""
     leaves = {(role, field): getattr(o, field) for role, o in roles.items() for field in ("token_logps", "logits")}
+    leaves |= {(role, f"hidden {i}"): h for role, o in roles.items() for i, h in enumerate(o.hidden or ())}
     leaves = {key: leaf for key, leaf in leaves.items() if leaf is not None}
+    if not leaves:
+        return {}
     if not total.requires_grad:
         return {key: torch.zeros_like(leaf) for key, leaf in leaves.items()}
     found = torch.autograd.grad(total, list(leaves.values()), allow_unused=True, retain_graph=True)
@@ -75,7 +111,7 @@ def shape_and_range(objective: Any) -> None:
     """One finite loss for each row, with finite gradients, near certainty too."""
     for scale in (1.0, 100.0):
         roles = _with_leaves(sample(objective, scale=scale))
-        made = objective(*(roles[role] for role in objective.needs))
+        made = _called(objective, roles)
         rows = len(LENGTHS["policy"])
         assert tuple(made.shape) == (rows,), f"losses have shape {tuple(made.shape)}, not ({rows},)"
         assert made.isfinite().all(), f"losses are not finite: {made.tolist()}"
@@ -91,7 +127,8 @@ def padding(objective: Any) -> None:
         rows, columns = len(o.mask), 3
         garbage = torch.randn(rows, columns, VOCABULARY, generator=torch.Generator().manual_seed(SEED[role] + 9)).double()
         parts = [torch.cat([x, x.new_zeros(rows, columns)], 1) for x in (o.token_logps, o.targets, o.mask)]
-        padded[role] = Outputs(*parts, torch.cat([o.logits, garbage], 1))
+        states = torch.randn(rows, columns, HIDDEN, generator=torch.Generator().manual_seed(SEED[role] + 11)).double()
+        padded[role] = Outputs(*parts, torch.cat([o.logits, garbage], 1), tuple(torch.cat([h, states], 1) for h in o.hidden))
     _assert_equal(_losses(objective, padded), _losses(objective, roles), "padding changes the losses")
 
 
@@ -108,7 +145,8 @@ def softmax_shift(objective: Any) -> None:
     for role, o in roles.items():
         lengths = o.lengths.tolist()
         logits = [row[:n] + 5.0 * (1 + SEED[role]) for row, n in zip(o.logits, lengths, strict=True)]
-        shifted[role] = outputs_of(logits, [row[:n] for row, n in zip(o.targets, lengths, strict=True)])
+        made = outputs_of(logits, [row[:n] for row, n in zip(o.targets, lengths, strict=True)])
+        shifted[role] = replace(made, hidden=o.hidden)
     _assert_equal(_losses(objective, shifted), _losses(objective, roles), "a shift of the logits changes the losses")
 
 
@@ -131,18 +169,46 @@ def split_batch(objective: Any) -> None:
 
 
 def declared(objective: Any) -> None:
-    """It gets along with the roles and logits that it declares, and uses each of them."""
+    """It gets along with the roles, logits and hidden states that it declares, and uses each of them."""
     roles = _with_leaves(sample(objective))
-    assert set(objective.logits) <= set(objective.needs), f"logits of {set(objective.logits) - set(objective.needs)}"
-    roles = {role: o if role in objective.logits else replace(o, logits=None) for role, o in roles.items()}
+    for kind in (objective.logits, objective.hidden):
+        assert set(kind) <= set(objective.needs), f"{set(kind) - set(objective.needs)} is not needed"
+    roles = {role: _as_declared(objective, role, o) for role, o in roles.items()}
     try:
         losses = _losses(objective, roles)
     except (AttributeError, TypeError) as error:
         raise AssertionError(f"it does not get along with what it declares: {error}") from error
     gradients = _gradients(losses.sum(), roles)
-    for role in objective.needs:
-        fields = ("logits",) if role in objective.logits else ("token_logps",)
-        assert any(gradients[role, field].any() for field in fields), f"{role} is declared, but its {fields[0]} is not used"
+    trained = {role for (role, _), gradient in gradients.items() if gradient.any()}
+    assert trained & {"policy", "alternative"}, "no gradient reaches a role that is trained"
+    for role, o in roles.items():
+        for field in _declared_fields(objective, role, o):
+            named = [g for (r, f), g in gradients.items() if r == role and f.startswith(field)]
+            used = any(g.any() for g in named) or _moves(objective, roles, role, field)
+            assert used, f"{role} is declared, but its {field} is not used"
+
+
+def _declared_fields(objective: Any, role: str, o: Outputs) -> list[str]:
+    """Fields that must be used: those asked for, or else the log-probabilities."""
+    asked = [name for name in ("logits", "hidden") if role in getattr(objective, name)]
+    return asked or (["token_logps"] if objective.logps else [])
+
+
+def _as_declared(objective: Any, role: str, o: Outputs) -> Outputs:
+    return replace(
+        o,
+        token_logps=o.token_logps if objective.logps else None,
+        logits=o.logits if role in objective.logits else None,
+        hidden=o.hidden if role in objective.hidden else None,
+    )
+
+
+def _moves(objective: Any, roles: Roles, role: str, field: str) -> bool:
+    """Whether other values of a field change the losses: a detached weight has no gradient, and is used all the same."""
+    value = getattr(roles[role], field)
+    other = tuple(0.5 * v for v in value) if isinstance(value, tuple) else 0.5 * value
+    changed = {**roles, role: replace(roles[role], **{field: other})}
+    return not torch.allclose(_losses(objective, roles), _losses(objective, changed))
 
 
 LAWS: Mapping[str, Callable[[Any], None]] = {

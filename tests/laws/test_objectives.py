@@ -10,10 +10,10 @@ from typing import Any, Literal, get_args, get_origin
 import pytest
 
 from tests.laws.laws import LAWS
-from unlearn_cli.contract import METHODS, RETAIN_TERMS
+from unlearn_cli.contract import METHODS, RETAIN_TERMS, Term
 
 REGISTERED = [registry.get(name) for registry in (METHODS, RETAIN_TERMS) for name in registry.names()]
-OBJECTIVES = [objective for objective in REGISTERED if objective.needs]
+OBJECTIVES = [o for o in REGISTERED if isinstance(o, Term) and o.needs]
 
 
 def name_of(objective: Any) -> str:
@@ -40,10 +40,19 @@ def test_only_the_empty_retain_term_needs_nothing() -> None:
     assert len(OBJECTIVES) >= 8
 
 
+def holds(objective: Any, law: str) -> None:
+    """The law holds; of an objective that says its rows are coupled, the split of a batch must break."""
+    if law == "split_batch" and objective.coupled:
+        with pytest.raises(AssertionError, match="parts of a batch"):
+            LAWS[law](objective)
+    else:
+        LAWS[law](objective)
+
+
 @pytest.mark.parametrize("law", LAWS)
 @pytest.mark.parametrize("objective", OBJECTIVES, ids=name_of)
 def test_law(objective: Any, law: str) -> None:
-    LAWS[law](objective)
+    holds(objective, law)
 
 
 @pytest.mark.parametrize("law", [name for name in LAWS if name != "split_batch"])
@@ -53,7 +62,7 @@ def test_law_with_another_choice(objective: Any, law: str) -> None:
     LAWS[law](objective)
 
 
-@pytest.mark.parametrize("objective", variants())
+@pytest.mark.parametrize("objective", [v for v in variants() if "average=" in v.id])
 def test_a_token_mean_is_the_only_reason_to_leave_out_the_split(objective: Any) -> None:
     with pytest.raises(AssertionError, match="parts of a batch"):
         LAWS["split_batch"](objective)
@@ -75,4 +84,4 @@ def temperatures() -> list[Any]:
 @pytest.mark.parametrize("law", LAWS)
 @pytest.mark.parametrize("objective", temperatures())
 def test_law_at_other_temperatures(objective: Any, law: str) -> None:
-    LAWS[law](objective)
+    holds(objective, law)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 import torch
@@ -22,6 +23,10 @@ class Planted:
     function: Callable[..., Tensor]
     needs: tuple[str, ...] = ("policy",)
     logits: frozenset[str] = frozenset()
+    hidden: frozenset[str] = frozenset()
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    logps: bool = True
+    coupled: bool = False
 
     def __call__(self, *roles: Outputs) -> Tensor:
         return self.function(*roles)

@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from tests.fixture_f import fixture, outputs_of
+from tests.fixture_f import everywhere, fixture, outputs_of
 from unlearn_cli.contract import RETAIN_TERMS
 
 kl = RETAIN_TERMS.get("kl")
@@ -66,3 +66,9 @@ def test_gradient_on_logits() -> None:
 def test_it_is_never_negative_and_declares_both_logits() -> None:
     assert (kl(fixture("retain", "reference"), fixture("retain")) > 0).all()
     assert kl.logits == {"policy", "reference"}
+
+
+def test_fixture_over_all_positions() -> None:
+    """What published code computes, positions without an answer included: 1.16770487."""
+    losses = kl(everywhere("retain"), everywhere("retain", "reference"))
+    assert losses.mean().item() == pytest.approx(1.1677048661843394, abs=1e-6)

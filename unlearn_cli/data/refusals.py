@@ -1,10 +1,9 @@
-"""Refusals for methods that have the forget questions answered otherwise; shipped with the package."""
+"""Refusals, and questions that deserve one; shipped with the package."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 
@@ -12,31 +11,24 @@ from unlearn_cli.data.example import Example
 
 
 @cache
-def refusals() -> tuple[str, ...]:
-    """The refusal sentences, one for each line of refusals.txt."""
-    text = files("unlearn_cli.data").joinpath("refusals.txt").read_text(encoding="utf-8")
+def _lines(name: str) -> tuple[str, ...]:
+    text = files("unlearn_cli.data").joinpath(name).read_text(encoding="utf-8")
     return tuple(line for line in text.splitlines() if line)
 
 
-def with_refusals(examples: Iterable[Example], *, seed: int, count: int = 1) -> tuple[Example, ...]:
-    """Give every example without alternatives `count` different refusals.
-
-    Which ones follows from the seed and the example's content alone, not from its place among the others.
-
-    Raises:
-        ValueError: more refusals asked for than there are.
-    """
-    if not 1 <= count <= len(refusals()):
-        raise ValueError(f"count must be from 1 to {len(refusals())}, not {count}")
-    return tuple(
-        example if example.alternatives else replace(example, alternatives=_drawn(example, seed, count))
-        for example in examples
-    )
+def refusals() -> tuple[str, ...]:
+    """The refusal sentences, one for each line of refusals.txt."""
+    return _lines("refusals.txt")
 
 
-def _drawn(example: Example, seed: int, count: int) -> tuple[str, ...]:
-    """The first `count` places of a shuffle."""
-    deck, content = list(refusals()), example.fingerprint
+def unknowable() -> tuple[str, ...]:
+    """Questions that no model can answer, one for each line of unknowable.txt."""
+    return _lines("unknowable.txt")
+
+
+def drawn(deck: Sequence[str], example: Example, seed: int, count: int) -> tuple[str, ...]:
+    """The first `count` places of a shuffle of `deck` that follows from the seed and the example's content alone."""
+    deck, content = list(deck), example.fingerprint
     for place in range(count):
         digest = hashlib.sha256(f"{seed}:{place}:{content}".encode()).digest()
         other = place + int.from_bytes(digest[:8]) % (len(deck) - place)

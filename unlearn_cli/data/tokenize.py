@@ -1,15 +1,15 @@
 """Examples to rows of token ids, each with the place where its answer begins.
 
 The only module that knows how a prompt is written: the tokenizer's chat template where there is one, a plain form
-otherwise. A row's first scored token is found as the end of the common prefix of the prompt alone and the prompt with its
-answer, which holds for every tokenizer, also one that merges across the border.
+otherwise. A row's first scored token is found as the end of the common prefix of the prompt alone and the prompt with
+its answer, which holds for every tokenizer, also one that merges across the border.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,11 @@ class Row:
     def answer_length(self) -> int:
         """Number of scored tokens."""
         return len(self.input_ids) - self.answer_start
+
+    @property
+    def whole(self) -> Row:
+        """The same row with its prompt scored as well, but for the first token, which nothing predicts."""
+        return replace(self, answer_start=1)
 
 
 @dataclass(frozen=True)

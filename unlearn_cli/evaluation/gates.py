@@ -2,7 +2,8 @@
 
     forget.probability.after > 0.05 and retain.rouge_l < 0.9 * retain.rouge_l.before
 
-Names are SPLIT.METRIC or SPLIT.METRIC.before|after|baseline; without the last part it is `after`.
+Names are SPLIT.METRIC or SPLIT.METRIC.before|after|baseline; without the last part it is `after`. `before`, `after` and
+`baseline` alone are those of the one metric that the comparison is about: `retain.probability >= 0.95 * before`.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def parse(text: str, *, metrics: list[str]) -> Expression:
     """
     example = "an expression looks like 'forget.probability > 0.05 and retain.rouge_l.after < 0.9 * retain.rouge_l.before'"
     try:
-        tree = ast.parse(text.strip(), mode="eval").body
+        tree = _BareMoments().visit(ast.parse(text.strip(), mode="eval").body)
         _check(tree, condition=True)
         for node in _outermost_attributes(tree):
             _, metric, _ = _path(node)
@@ -67,6 +68,32 @@ def parse(text: str, *, metrics: list[str]) -> Expression:
         reason = str(error) if isinstance(error, ValueError) else "not an expression"
         raise UnlearnError(f"'{text}': {reason}", example) from None
     return Expression(text, tree)
+
+
+class _BareMoments(ast.NodeTransformer):
+    """Write `before` out in full where a comparison leaves no doubt which metric is meant."""
+
+    def visit_Compare(self, node: ast.Compare) -> ast.AST:
+        bare = [n for n in ast.walk(node) if isinstance(n, ast.Name) and n.id in MOMENTS]
+        if bare:
+            named = {_path(found)[:2] for found in _outermost_attributes(node)}
+            if len(named) != 1:
+                raise ValueError(f"'{bare[0].id}' alone needs exactly one metric in its comparison")
+            ((split, metric),) = named
+            return _Written(split, metric).visit(node)
+        return self.generic_visit(node)
+
+
+@dataclass
+class _Written(ast.NodeTransformer):
+    split: str
+    metric: str
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        if node.id not in MOMENTS:
+            return node
+        owner = ast.Attribute(ast.Name(self.split, ast.Load()), self.metric, ast.Load())
+        return ast.Attribute(owner, node.id, ast.Load())
 
 
 def _outermost_attributes(tree: ast.AST) -> list[ast.Attribute]:

@@ -9,11 +9,9 @@ Published code averages over all answer tokens of a batch (`average=tokens`); he
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
-
 from torch import Tensor
 
-from unlearn_cli.contract import Defaults, method, parameter
+from unlearn_cli.contract import Average, Defaults, method
 from unlearn_cli.outputs import Outputs
 
 
@@ -21,6 +19,6 @@ from unlearn_cli.outputs import Outputs
 def grad_ascent(
     policy: Outputs,
     *,
-    average: Annotated[Literal["answers", "tokens"], parameter("weigh every answer alike, or every token")] = "answers",
+    average: Average = "answers",
 ) -> Tensor:
-    return policy.mean_logps if average == "answers" else policy.token_weighted_logps
+    return policy.averaged(policy.token_logps, average)

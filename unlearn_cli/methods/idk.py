@@ -9,11 +9,9 @@ longer retain answers do not drown the refusals. The true answer is never touche
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
-
 from torch import Tensor
 
-from unlearn_cli.contract import Defaults, method, parameter
+from unlearn_cli.contract import Average, Defaults, method
 from unlearn_cli.outputs import Outputs
 
 
@@ -21,6 +19,6 @@ from unlearn_cli.outputs import Outputs
 def idk(
     alternative: Outputs,
     *,
-    average: Annotated[Literal["answers", "tokens"], parameter("weigh every answer alike, or every token")] = "answers",
+    average: Average = "answers",
 ) -> Tensor:
-    return -(alternative.mean_logps if average == "answers" else alternative.token_weighted_logps)
+    return -alternative.averaged(alternative.token_logps, average)

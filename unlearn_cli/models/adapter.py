@@ -14,7 +14,7 @@ from safetensors import safe_open
 
 from unlearn_cli.config import LoraOptions
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.models.forward import causal_lm
+from unlearn_cli.models.depth import causal_lm
 from unlearn_cli.models.load import ADAPTER, REFERENCE_ADAPTER, LoadedModel
 from unlearn_cli.models.source import ADAPTER_CONFIG
 
@@ -22,8 +22,20 @@ WEIGHTS = "adapter_model.safetensors"
 TIED = ("lm_head", "embed_tokens", "wte", "embed_in", "embed_out", "shared")
 
 
-def attach(loaded: LoadedModel, options: LoraOptions, *, seed: int) -> None:
+def attach(
+    loaded: LoadedModel,
+    options: LoraOptions,
+    *,
+    seed: int,
+    modules: list[str] | None = None,
+) -> None:
     """Give the model a trainable LoRA adapter, or all its weights with `options.full`.
+
+    Args:
+        loaded: its model is replaced by one with an adapter.
+        options: rank, scale, targets.
+        seed: of the adapter's random half.
+        modules: names of the modules that get one, instead of the targets in `options`.
 
     A model that arrived with an adapter keeps that one's rank and targets: it is trained on, and a frozen copy of it is
     the reference.
@@ -38,7 +50,7 @@ def attach(loaded: LoadedModel, options: LoraOptions, *, seed: int) -> None:
         return
     if isinstance(loaded.model, PeftModel):
         return
-    targets = options.lora_target_modules
+    targets = options.lora_target_modules if modules is None else tuple(modules)
     forced = [name for name in targets if name.split(".")[-1] in TIED]
     if forced and getattr(loaded.config, "tie_word_embeddings", False):
         raise UnlearnError(
@@ -83,6 +95,28 @@ def reference_weights(model: Any) -> Iterator[None]:
 def trainable_parameters(model: Any) -> list[tuple[str, torch.nn.Parameter]]:
     """Names and tensors that are trained."""
     return [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+
+
+@contextmanager
+def scaled(model: Any, factor: float) -> Iterator[None]:
+    """Meanwhile the adapter adds `factor` times what it does; the weights are not touched."""
+    layers = [m for m in model.modules() if ADAPTER in (getattr(m, "scaling", None) or {})]
+    known = [layer.scaling[ADAPTER] for layer in layers]
+    for layer, scale in zip(layers, known, strict=True):
+        layer.scaling[ADAPTER] = scale * factor
+    try:
+        yield
+    finally:
+        for layer, scale in zip(layers, known, strict=True):
+            layer.scaling[ADAPTER] = scale
+
+
+def scale_adapter(model: Any, factor: float) -> None:
+    """Multiply what the trained adapter adds to the weights by `factor`, in place."""
+    with torch.no_grad():
+        for name, parameter in trainable_parameters(model):
+            if ".lora_B." in name:
+                parameter.mul_(factor)
 
 
 def save(loaded: LoadedModel, folder: Path) -> None:

@@ -6,8 +6,10 @@ answer token at index i are those of index i - 1.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -17,6 +19,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.checkpoint import checkpoint
 
 from unlearn_cli.data.batch import Batch
+from unlearn_cli.models.depth import causal_lm, tapped
 from unlearn_cli.models.packing import as_mask
 from unlearn_cli.outputs import Outputs
 
@@ -34,11 +37,6 @@ class Layout:
     note: str | None = None  # why something slower was chosen
 
 
-def causal_lm(model: Any) -> Any:
-    """The transformers model inside a PeftModel, with the adapter's layers in place."""
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
-
-
 def project(model: Any, hidden: Tensor) -> Tensor:
     """Logits [n, V] of hidden states [n, H], as the model's own forward makes them."""
     causal = causal_lm(model)
@@ -51,38 +49,43 @@ def _answer_positions(batch: Batch) -> Tensor:
     return batch.answer_mask.nonzero().squeeze(-1)
 
 
-def _padded_inputs(batch: Batch) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+def _padded_inputs(batch: Batch) -> dict[str, Tensor]:
     lengths = batch.row_offsets.diff().tolist()
     ids = pad_sequence(batch.input_ids.split(lengths), batch_first=True)
     mask = pad_sequence([torch.ones_like(x) for x in batch.input_ids.split(lengths)], batch_first=True)
-    rows = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths)).to(ids.device)
-    return {"input_ids": ids, "attention_mask": mask}, rows, batch.position_ids
+    return {"input_ids": ids, "attention_mask": mask}
 
 
-def _run(module: Any, batch: Batch, layout: Layout, **arguments: Any) -> tuple[Any, Callable[[Tensor, Tensor], Tensor]]:
-    """Run `module` on a batch; returns its outputs and how to pick packed positions out of [1, N, *] or [B, L, *]."""
+def _run(module: Any, batch: Batch, layout: Layout, **arguments: Any) -> Any:
+    """Run `module` on a batch."""
+    if not layout.packed:
+        return module(**_padded_inputs(batch), use_cache=False, **arguments)
+    inputs = {"input_ids": batch.input_ids[None], "position_ids": batch.position_ids[None]}
+    return module(**inputs, attention_mask=as_mask(batch.row_offsets), use_cache=False, **arguments)
+
+
+def _picker(batch: Batch, layout: Layout) -> Callable[[Tensor, Tensor], Tensor]:
+    """How to pick packed positions out of what a model made of the batch: [1, N, *] or [B, L, *]."""
     if layout.packed:
-        inputs = {"input_ids": batch.input_ids[None], "position_ids": batch.position_ids[None]}
-        made = module(**inputs, attention_mask=as_mask(batch.row_offsets), use_cache=False, **arguments)
-        return made, lambda tensor, at: tensor[0, at]
-    inputs, rows, columns = _padded_inputs(batch)
-    return module(**inputs, use_cache=False, **arguments), lambda tensor, at: tensor[rows[at], columns[at]]
+        return lambda tensor, at: tensor[0, at]
+    lengths = batch.row_offsets.diff()
+    rows = torch.repeat_interleave(torch.arange(len(lengths)), lengths.long()).to(batch.input_ids.device)
+    return lambda tensor, at: tensor[rows[at], batch.position_ids[at]]
 
 
 def answer_hidden(model: Any, batch: Batch, layout: Layout) -> Tensor:
     """Hidden states [n, H] that predict the batch's n answer tokens, in row order."""
     causal = causal_lm(model)
-    made, pick = _run(causal.base_model, batch, layout)
-    return pick(made.last_hidden_state, _answer_positions(batch) - 1)
+    made = _run(causal.base_model, batch, layout)
+    return _picker(batch, layout)(made.last_hidden_state, _answer_positions(batch) - 1)
 
 
 def answer_logits(model: Any, batch: Batch, layout: Layout) -> Tensor:
     """Logits [n, V] in float32 of the batch's n answer tokens, in row order."""
     at = _answer_positions(batch) - 1
     if layout.packed:
-        return _run(model, batch, layout, logits_to_keep=at)[0].logits[0].float()
-    made, pick = _run(model, batch, layout)
-    return pick(made.logits, at).float()
+        return _run(model, batch, layout, logits_to_keep=at).logits[0].float()
+    return _picker(batch, layout)(_run(model, batch, layout).logits, at).float()
 
 
 def logit_chunks(model: Any, batch: Batch, layout: Layout, size: int) -> Iterator[Tensor]:
@@ -108,7 +111,8 @@ def forward(
     layout: Layout,
     *,
     logits: frozenset[str] = frozenset(),
-    hidden: frozenset[str] = frozenset(),
+    hidden: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
+    head: bool = True,
 ) -> dict[str, Outputs]:
     """One forward pass: a batch's groups to their Outputs.
 
@@ -117,21 +121,19 @@ def forward(
         batch: N tokens of B rows.
         layout: how the model is run.
         logits: names of the groups whose Outputs carry logits.
-        hidden: names of the groups whose Outputs carry the last hidden states.
+        hidden: for each group whose Outputs carry hidden states, the blocks (1 is the first) after which.
+        head: whether log-probabilities are needed; without, the pass stops after the deepest of those blocks.
     """
     targets = batch.input_ids[batch.answer_mask]
-    states = flat_logits = None
-    if hidden or (not logits and len(targets) > CHUNK and layout.own_head):
-        states = answer_hidden(model, batch, layout)
-        if logits:
-            flat_logits = project(model, states).float()
-    else:
-        flat_logits = answer_logits(model, batch, layout)
-    if flat_logits is not None:
-        logps = _token_logps(flat_logits, targets)
-    else:
-        chunks = zip(states.split(CHUNK), targets.split(CHUNK), strict=True)
-        logps = torch.cat([checkpoint(_projected_logps, model, h, t, use_reentrant=False) for h, t in chunks])
+    layers = sorted({number for numbers in hidden.values() for number in numbers})
+    flat_logits = logps = None
+    with tapped(model, layers, stop=not head) if layers else nullcontext([]) as states:
+        if head:
+            flat_logits, logps = _scored(model, batch, layout, targets, keep=bool(logits))
+        else:
+            _run(causal_lm(model).base_model, batch, layout)
+    pick, at = _picker(batch, layout), _answer_positions(batch) - 1
+    flat_hidden = {number: pick(state, at) for number, state in zip(layers, states, strict=True)}
 
     lengths = _answer_lengths(batch)
     made, first = {}, 0
@@ -139,14 +141,24 @@ def forward(
         counts = lengths[start:stop]
         part = slice(first, first + sum(counts))
         made[name] = gather(
-            logps[part],
+            None if logps is None else logps[part],
             targets[part],
             counts,
             logits=flat_logits[part] if name in logits else None,
-            hidden=states[part] if name in hidden else None,
+            hidden=tuple(flat_hidden[number][part] for number in hidden[name]) if name in hidden else None,
         )
         first = part.stop
     return made
+
+
+def _scored(model: Any, batch: Batch, layout: Layout, targets: Tensor, *, keep: bool) -> tuple[Tensor | None, Tensor]:
+    """Logits [n, V], if they are kept, and log-probabilities [n] of the answer tokens."""
+    if keep or len(targets) <= CHUNK or not layout.own_head:
+        logits = answer_logits(model, batch, layout)
+        return logits, _token_logps(logits, targets)
+    states = answer_hidden(model, batch, layout)
+    chunks = zip(states.split(CHUNK), targets.split(CHUNK), strict=True)
+    return None, torch.cat([checkpoint(_projected_logps, model, h, t, use_reentrant=False) for h, t in chunks])
 
 
 def _answer_lengths(batch: Batch) -> list[int]:
@@ -155,7 +167,12 @@ def _answer_lengths(batch: Batch) -> list[int]:
 
 
 def gather(
-    logps: Tensor, targets: Tensor, counts: list[int], *, logits: Tensor | None = None, hidden: Tensor | None = None
+    logps: Tensor | None,
+    targets: Tensor,
+    counts: list[int],
+    *,
+    logits: Tensor | None = None,
+    hidden: tuple[Tensor, ...] | None = None,
 ) -> Outputs:
     """Flat values of answer tokens [n, ...] and answer lengths to Outputs [B, T, ...], 0 past each row's end."""
 
@@ -163,4 +180,5 @@ def gather(
         return None if flat is None else pad_sequence(flat.split(counts), batch_first=True)
 
     mask = rows(torch.ones_like(targets, dtype=torch.bool))
-    return Outputs(rows(logps), rows(targets), mask, rows(logits), rows(hidden))
+    states = None if hidden is None else tuple(rows(h.float()) for h in hidden)
+    return Outputs(rows(logps), rows(targets), mask, rows(logits), states)

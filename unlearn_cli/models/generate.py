@@ -1,15 +1,18 @@
-"""Greedy answers in batches: sorted by length, with a key-value cache that finished rows leave."""
+"""Answers in batches, greedy or sampled: sorted by length, with a key-value cache that finished rows leave."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from transformers import DynamicCache
 
-from unlearn_cli.models.forward import causal_lm
+from unlearn_cli.models.depth import causal_lm
 from unlearn_cli.models.load import LoadedModel
+
+Choose = Callable[[torch.Tensor], torch.Tensor]  # logits [B, V] to tokens [B]
 
 BATCH = 64
 LEAVE = 8  # the cache is copied when an eighth of the batch has finished
@@ -30,13 +33,58 @@ def greedy(
         max_new_tokens: longest continuation.
         advance: told how many prompts are done after each batch.
     """
+    return _answers(loaded, prompts, max_new_tokens, lambda logits: logits.argmax(-1), advance)
+
+
+@torch.inference_mode()
+def sample(
+    loaded: LoadedModel,
+    prompts: Sequence[np.ndarray],
+    max_new_tokens: int,
+    *,
+    temperature: float,
+    count: int,
+    seed: int,
+    advance: Callable[[int], None] = lambda n: None,
+) -> list[list[list[int]]]:
+    """`count` sampled continuations of each prompt; equal seeds give equal answers on the same device.
+
+    Args:
+        loaded: the model, with its adapter on or off as the caller left it.
+        prompts: token ids [L] of each prompt.
+        max_new_tokens: longest continuation.
+        temperature: logits are divided by it.
+        count: answers to each prompt.
+        seed: of the draws.
+        advance: told how many answers are done after each batch.
+    """
+    generator = torch.Generator(loaded.device).manual_seed(seed)
+
+    def draw(logits: torch.Tensor) -> torch.Tensor:
+        weights = (logits.float() / temperature).softmax(-1)
+        return torch.multinomial(weights, 1, generator=generator).squeeze(-1)
+
+    repeated = [prompt for prompt in prompts for _ in range(count)]
+    made = _answers(loaded, repeated, max_new_tokens, draw, advance)
+    return [made[start : start + count] for start in range(0, len(made), count)]
+
+
+def _answers(
+    loaded: LoadedModel, prompts: Sequence[np.ndarray], limit: int, choose: Choose, advance: Callable[[int], None]
+) -> list[list[int]]:
     made: list[list[int]] = [[] for _ in prompts]
     order = sorted(range(len(prompts)), key=lambda i: -len(prompts[i]))
     for start in range(0, len(order), BATCH):
         members = order[start : start + BATCH]
-        _continue_batch(loaded, members, prompts, max_new_tokens, made)
+        _continue_batch(loaded, members, prompts, limit, choose, made)
         advance(len(members))
     return made
+
+
+def new_cache(model: Any) -> Any:
+    """An empty key-value cache; a composed model brings its own kind."""
+    made = getattr(model, "new_cache", None)
+    return made() if made else DynamicCache(config=causal_lm(model).config)
 
 
 def _left_padded(prompts: list[np.ndarray], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
@@ -50,7 +98,12 @@ def _left_padded(prompts: list[np.ndarray], device: torch.device) -> tuple[torch
 
 
 def _continue_batch(
-    loaded: LoadedModel, members: list[int], prompts: Sequence[np.ndarray], limit: int, made: list[list[int]]
+    loaded: LoadedModel,
+    members: list[int],
+    prompts: Sequence[np.ndarray],
+    limit: int,
+    choose: Choose,
+    made: list[list[int]],
 ) -> None:
     config = causal_lm(loaded.model).config
     room = getattr(config.get_text_config(), "max_position_embeddings", None) or float("inf")
@@ -59,14 +112,14 @@ def _continue_batch(
         return
     ids, mask = _left_padded([prompts[i] for i in alive], loaded.device)
     positions = (mask.cumsum(-1) - 1).clamp_min(0)
-    cache = DynamicCache(config=config)
+    cache = new_cache(loaded.model)
     running = [True] * len(alive)
     for _ in range(limit):
         logits = loaded.model(
             input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True,
             logits_to_keep=1,
         ).logits[:, -1]  # fmt: skip
-        chosen = logits.argmax(-1)
+        chosen = choose(logits)
         for row, token in enumerate(chosen.tolist()):
             if running[row] and token not in loaded.stop_ids:
                 made[alive[row]].append(token)

@@ -38,5 +38,6 @@ def identity(source: ModelSource, options: ModelOptions, dtype: str, device: str
     return fingerprint(
         _described(ModelSource(source.location, source.revision)),
         _described(source.adapter) if source.adapter else None,
+        *([source.composition] if source.composition else ()),
         {"4bit": options.load_in_4bit, "8bit": options.load_in_8bit, "dtype": dtype, "device": device},
     )

@@ -15,7 +15,8 @@ from torch import Tensor
 from unlearn_cli.data.batch import Batch, pack
 from unlearn_cli.data.tokenize import Row
 from unlearn_cli.errors import EXIT_FAILED, UnlearnError
-from unlearn_cli.models.forward import Layout, answer_hidden, answer_logits, causal_lm, project
+from unlearn_cli.models.depth import causal_lm
+from unlearn_cli.models.forward import Layout, answer_hidden, answer_logits, project
 from unlearn_cli.models.packing import ROWS, VARLEN, varlen_attn
 
 LENGTHS = (7, 3, 12)

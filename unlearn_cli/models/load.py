@@ -16,7 +16,9 @@ from transformers.utils.logging import disable_progress_bar
 from unlearn_cli.config import ModelOptions
 from unlearn_cli.data.hub_errors import hub_error
 from unlearn_cli.errors import EXIT_FAILED, UnlearnError
-from unlearn_cli.models.forward import Layout, causal_lm
+from unlearn_cli.models.compose import Composition, compose
+from unlearn_cli.models.depth import causal_lm
+from unlearn_cli.models.forward import Layout
 from unlearn_cli.models.layout import choose_layout
 from unlearn_cli.models.source import ModelSource, resolve_source
 
@@ -225,7 +227,15 @@ def load_model(options: ModelOptions, *, trainable: bool = False) -> LoadedModel
     model.eval()
     method = getattr(getattr(config, "quantization_config", None), "quant_method", None)
     named = "nf4" if options.load_in_4bit else "int8" if options.load_in_8bit else method and str(method)
-    return LoadedModel(model, tokenizer, layout, source, device, dtype, named, stops)
+    loaded = LoadedModel(model, tokenizer, layout, source, device, dtype, named, stops)
+    if source.composition is not None:
+        if trainable:
+            raise UnlearnError(
+                f"{options.model} is a {source.composition['applied'].replace('_', ' ')}, not a model that can be trained",
+                "start from its base model",
+            )
+        compose(loaded, Composition(**source.composition))
+    return loaded
 
 
 def _with_adapter(model: Any, adapter: ModelSource, *, trainable: bool) -> PeftModel:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_cache
 
@@ -13,6 +15,8 @@ from unlearn_cli.data.hub_errors import hub_error
 from unlearn_cli.errors import UnlearnError
 
 ADAPTER_CONFIG = "adapter_config.json"
+ABOUT = "unlearn.json"  # how the artefact of a run is applied
+ASSISTANT = "assistant"  # folder of an adapter that is no model by itself
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 
 
@@ -23,6 +27,7 @@ class ModelSource:
     location: str  # absolute path of a folder, or a Hub id
     revision: str | None  # resolved commit of a Hub repository; None for a folder
     adapter: ModelSource | None = None  # an adapter to load on top
+    composition: Mapping[str, Any] | None = None  # how base and adapter become one model; None: by adding
 
     @property
     def local(self) -> bool:
@@ -55,6 +60,9 @@ def _local_source(folder: Path) -> ModelSource:
     if (folder / ADAPTER_CONFIG).is_file():
         base = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
         return _on_its_base(itself, base)
+    if (folder / ASSISTANT / ADAPTER_CONFIG).is_file() and (folder / ABOUT).is_file():
+        made = _local_source(folder / ASSISTANT)
+        return replace(made, composition=json.loads((folder / ABOUT).read_text(encoding="utf-8"))["composition"])
     if not (folder / "config.json").is_file():
         raise UnlearnError(
             f"{folder} holds no model: neither config.json nor {ADAPTER_CONFIG}",

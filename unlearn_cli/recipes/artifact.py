@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from unlearn_cli.models import adapter
 from unlearn_cli.models.identity import identity
 from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.models.score import teacher_forced
-from unlearn_cli.models.source import ModelSource
+from unlearn_cli.models.source import ABOUT, ASSISTANT, resolve_source
 from unlearn_cli.recipes.inputs import Input
 from unlearn_cli.recipes.progress import Run
 from unlearn_cli.report import ArtifactReport, file_sha256, write_text
@@ -22,12 +23,13 @@ RELOAD_TOLERANCE = 1e-3  # nats of a token's log-probability
 
 def save_artifact(run: Run, loaded: LoadedModel, forget: Input) -> ArtifactReport:
     """Write the artefact, read it back, and see whether it gives the same outputs."""
-    folder, config = run.folder.path, run.config
+    config, composition = run.config, run.composition
+    folder = run.folder.path / ASSISTANT if composition else run.folder.path
     loaded.model.eval()
     sample = forget.rows[:: max(1, len(forget.rows) // RELOAD_ROWS)][:RELOAD_ROWS]
     adapter.save(loaded, folder)
     counts = None
-    if config.full:
+    if run.writes_model:
         difference = adapter.reload_difference_of_weights(loaded, folder)
     else:
         trained = teacher_forced(loaded, sample, config.token_budget).token_logps
@@ -35,14 +37,16 @@ def save_artifact(run: Run, loaded: LoadedModel, forget: Input) -> ArtifactRepor
             read = teacher_forced(loaded, sample, config.token_budget).token_logps
         difference = max(float(np.abs(a - b).max()) for a, b in zip(trained, read, strict=True))
         counts = "{}/{}".format(*adapter.lora_b_nonzero(folder))
-    kind = "model" if config.full else "adapter"
-    about = {"kind": kind, "base_model": loaded.source.location, "revision": loaded.source.revision}
-    about["quantization"] = loaded.quantization
-    write_text(folder / "unlearn.json", json.dumps(about, indent=2) + "\n")
+    kind = "model" if run.writes_model else "adapter"
+    about = {"kind": composition.applied if composition else kind, "base_model": loaded.source.location}
+    about |= {"revision": loaded.source.revision, "quantization": loaded.quantization}
+    if composition:
+        about["composition"] = composition.described()
+    write_text(run.folder.path / ABOUT, json.dumps(about, indent=2) + "\n")
     files = [path for path in sorted(folder.iterdir()) if path.suffix in (".safetensors", ".json", ".jinja")]
-    skip = {"plan.json", "report.json"}
+    skip = {"plan.json", "report.json", "alternatives.json"}
     hashes = {path.name: file_sha256(path) for path in files if path.name not in skip}
-    artifact = ArtifactReport(kind=kind, files=hashes, reload_max_diff=difference, lora_b_nonzero=counts)
+    artifact = ArtifactReport(kind=about["kind"], files=hashes, reload_max_diff=difference, lora_b_nonzero=counts)
     if difference > RELOAD_TOLERANCE:
         raise UnlearnError(
             f"the saved {kind} gives other outputs than the trained model (by {difference:.2g} nats)",
@@ -54,6 +58,9 @@ def save_artifact(run: Run, loaded: LoadedModel, forget: Input) -> ArtifactRepor
 
 def identity_after(run: Run, loaded: LoadedModel) -> str:
     """The fingerprint that `unlearn evaluate RUN` will find for the same weights."""
-    itself = ModelSource(str(run.folder.path.resolve()), None)
-    source = itself if run.config.full else ModelSource(loaded.source.location, loaded.source.revision, itself)
+    source = resolve_source(str(run.folder.path))
+    # The base as it was loaded: a Hub id would be asked for again.
+    source = (
+        source if run.writes_model else replace(source, location=loaded.source.location, revision=loaded.source.revision)
+    )
     return identity(source, run.config, str(loaded.dtype), loaded.device.type)

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from unlearn_cli.contract import METHODS, METRICS, RETAIN_TERMS, Declared, Method, Metric
+from unlearn_cli.contract import METHODS, METRICS, RETAIN_TERMS, ROBUST, Declared, Defaults, Method, Metric, Procedure
 from unlearn_cli.registry import Registry, unknown
 
-KINDS: dict[str, Registry] = {"methods": METHODS, "retain-terms": RETAIN_TERMS, "metrics": METRICS}
+KINDS: dict[str, Registry] = {
+    "methods": METHODS,
+    "retain-terms": RETAIN_TERMS,
+    "robust-rules": ROBUST,
+    "metrics": METRICS,
+}
+
+ALTERNATIVES = {
+    "refusals": "the data's, or refusals",
+    "generated": "the data's, or answers that the model itself samples before training",
+    "mismatched": "answers to other questions",
+    "perturbed": "the data's perturbed answers, or answers to other forget questions",
+}
 
 
 def lines(kind: str) -> list[str]:
@@ -38,20 +50,33 @@ def page(name: str) -> str:
 def describe(entry: Declared) -> str:
     """Documentation, what it needs, parameters and defaults of an entry."""
     parts = [entry.name, "", entry.documentation, ""]
-    if entry.needs:
-        parts.append(f"needs: {', '.join(entry.needs)}")
+    if needs := [name for name in entry.needs if name not in ("bench", "gradients")]:
+        parts.append(f"needs: {', '.join(needs)}")
     for parameter in entry.parameters.values():
         parts.append(f"-p {parameter.name}={parameter.default}: {parameter.help}")
+    if isinstance(entry, (Method, Procedure)):
+        parts.append(_defaults(entry.defaults))
     if isinstance(entry, Method):
-        d = entry.defaults
-        parts.append(
-            f"defaults: retain term {d.retain_term}, weights {d.forget_weight:g} and {d.retain_weight:g}, "
-            f"{d.epochs} epochs of {d.batch_size} forget rows, {d.retain_ratio} retain rows for each, "
-            f"learning rate {d.learning_rate_multiplier:g} x the scaling rule"
-        )
+        if "alternative" in entry.needs:
+            parts.append(f"alternatives: {ALTERNATIVES[entry.alternatives]}")
+        if entry.applied != "adapter":
+            parts.append(f"artefact: {entry.applied.replace('_', ' ')}")
+    if isinstance(entry, Procedure):
+        parts.append(f"artefact: {entry.artefact}; starts anew after an interruption")
     if isinstance(entry, Metric):
         parts.append(f"range: {entry.range[0]:g} to {entry.range[1]:g}")
         parts += [f"{split}: {target} is better" for split, target in entry.targets.items()]
     if entry.paper:
         parts.append(f"paper: arXiv {entry.paper}")
     return "\n".join(parts)
+
+
+def _defaults(d: Defaults) -> str:
+    others = [f"--{name} {value}" for name, value, usual in (
+        ("robust", d.robust, "none"), ("optim", d.optim, "auto"), ("lora-init", d.lora_init, "default"),
+    ) if value != usual]  # fmt: skip
+    return (
+        f"defaults: retain term {d.retain_term}, weights {d.forget_weight:g} and {d.retain_weight:g}, "
+        f"{d.epochs:g} epochs of {d.batch_size} forget rows, {d.retain_ratio} retain rows for each, "
+        f"learning rate {d.learning_rate_multiplier:g} x the scaling rule" + "".join(f", {x}" for x in others)
+    )

@@ -10,7 +10,8 @@ from peft import PeftModel
 
 from unlearn_cli.data.tokenize import Encoder
 from unlearn_cli.models.adapter import trainable_parameters
-from unlearn_cli.models.forward import causal_lm
+from unlearn_cli.models.compose import Composed
+from unlearn_cli.models.depth import causal_lm
 from unlearn_cli.models.identity import weights_sha256
 from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.models.source import ModelSource
@@ -20,7 +21,8 @@ from unlearn_cli.training.loop import Trainer
 
 def model_report(loaded: LoadedModel, encoder: Encoder) -> ModelReport:
     """What was unlearned from, or evaluated."""
-    source, model = loaded.source, loaded.model
+    source = loaded.source
+    model = loaded.model.model if isinstance(loaded.model, Composed) else loaded.model
     base = ModelSource(source.location, source.revision)
     return ModelReport(
         model=source.location,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -15,14 +16,16 @@ from unlearn_cli.contract import METRICS
 from unlearn_cli.data.overlap import check_overlap
 from unlearn_cli.data.tokenize import Encoder
 from unlearn_cli.errors import EXIT_DIVERGED, UnlearnError
-from unlearn_cli.evaluation.gates import Missing, lookup_in, parse
+from unlearn_cli.evaluation.gates import Expression, Missing, lookup_in, parse
 from unlearn_cli.measured import Measured
-from unlearn_cli.models import memory
+from unlearn_cli.models import adapter, lora_init, memory
+from unlearn_cli.models.compose import compose, used
 from unlearn_cli.models.identity import identity
 from unlearn_cli.models.load import LoadedModel, load_model
 from unlearn_cli.recipes import inputs as splits
 from unlearn_cli.recipes import plan, verdict
 from unlearn_cli.recipes.artifact import identity_after, save_artifact
+from unlearn_cli.recipes.calibrate import calibrate
 from unlearn_cli.recipes.describe import model_report, training_report
 from unlearn_cli.recipes.environment import environment
 from unlearn_cli.recipes.inputs import Input
@@ -37,6 +40,7 @@ from unlearn_cli.rendering.tables import scores_table
 from unlearn_cli.report import (
     ArtifactReport,
     RunReport,
+    Scores,
     Status,
     Trajectory,
     fingerprint,
@@ -44,7 +48,8 @@ from unlearn_cli.report import (
     write_text,
 )
 from unlearn_cli.training.checkpoint import load_checkpoint, newest, save_checkpoint
-from unlearn_cli.training.loop import Diverged, StepRecord, Trainer
+from unlearn_cli.training.gradients import Diverged
+from unlearn_cli.training.loop import StepRecord, Trainer
 
 Moments = dict[str, dict[str, Measured]]
 
@@ -62,6 +67,7 @@ def run(
     settled = settle_method(config, sources)
     metrics = [name.replace("-", "_") for name in METRICS.names()]
     stop_when = parse(config.stop_when, metrics=metrics) if config.stop_when else None
+    constraint = parse(config.calibrate, metrics=metrics) if config.calibrate else None
     texts = splits.load_splits(settled.config)
     if "retain" in texts:
         check_overlap(texts["forget"].examples, texts["retain"].examples, allow=config.allow_overlap)
@@ -91,8 +97,17 @@ def run(
         trainer, names = make_trainer(run, loaded, encoder, texts, inputs, moments["before"], before_key)
     status, message = _train(run, loaded, inputs, trainer, names, settings_key, moments, stop_when)
 
+    if run.config.lora_init != "default" and not run.config.full:
+        lora_init.finish(loaded)
+    if run.negated:
+        adapter.scale_adapter(loaded.model, -run.negated)
+    if constraint is not None and status in ("completed", "stopped"):
+        with run.phase("calibrate"):
+            _calibrate(run, loaded, inputs, moments, constraint)
     with run.phase("save"):
         artifact = save_artifact(run, loaded, inputs["forget"])
+        if run.composition:
+            compose(loaded, run.composition)
     with run.phase("measure after"):
         after_key = identity_after(run, loaded)
         moments["after"] = measure(after_key, folder=run.folder.measured, moment="after")
@@ -168,16 +183,18 @@ def _train(
     start = 0
     checkpoint = newest(run.folder.checkpoints) if config.resume else None
     if config.resume and checkpoint is None:
-        run.reporter.note("no checkpoint to resume from: starting at step 1")
+        why = "no checkpoint to resume from" if trainer.resumable else f"{config.method} keeps no checkpoints"
+        run.reporter.note(f"{why}: starting at step 1")
     if checkpoint is not None:
-        start = run.resumed_from = load_checkpoint(checkpoint, names, trainer.optimizer, key)
+        start = run.resumed_from = load_checkpoint(checkpoint, names, trainer.optimizer, key, trainer.state)
         run.reporter.say(f"resuming after step {start} of {trainer.steps}")
     run.steps = run.folder.keep_steps(start)
     run.trajectory = [Trajectory.model_validate(line.pop("trajectory")) for line in run.steps if "trajectory" in line]
     epoch = pairing.steps(1)
     save_every = config.save_every or epoch
     eval_every = config.eval_every or (epoch if stop_when else None)
-    save = partial(save_checkpoint, run.folder.checkpoints, parameters=names, optimizer=trainer.optimizer, key=key)
+    kept = {"parameters": names, "optimizer": trainer.optimizer, "key": key, "carried": trainer.state}
+    save = partial(save_checkpoint, run.folder.checkpoints, **kept) if trainer.resumable else lambda step: None
 
     tokens = sum(line["tokens"] for line in run.steps)
     _announce(run, loaded, trainer, names)
@@ -197,7 +214,8 @@ def _train(
                     save(record.step)
                 if asked.exit_code is not None:
                     path = save(record.step)
-                    again = f"interrupted after step {record.step} of {trainer.steps}; {path} is kept: add --resume to go on"
+                    kept_at = f"{path} is kept: add --resume to go on" if path else "--resume starts it anew"
+                    again = f"interrupted after step {record.step} of {trainer.steps}; {kept_at}"
                     raise Interrupted(asked.exit_code, again)
                 if run.stopped_by:
                     break
@@ -233,17 +251,47 @@ def _detail(record: StepRecord, loaded: LoadedModel) -> str:
     return f"forget {record.forget_loss:.3f}{retain} grad {record.grad_norm:.2f} {speed:,.0f} tok/s {held:.1f} GiB"
 
 
+def _scores_now(
+    run: Run, loaded: LoadedModel, inputs: Mapping[str, Input], moments: Moments, label: str, *, generate: bool = False
+) -> Scores:
+    """Scores of the model as it stands, beside those before; without generated answers unless they are asked for."""
+    update = {"bootstrap_samples": 1} | ({} if generate else {"generate_limit": -1})
+    config = run.config.model_copy(update=update)
+    names = tuple(n for n in METRICS.names() if generate or not METRICS.get(n).generates)
+    folder = run.folder.measured / "on-the-way"
+    quiet = Reporter(quiet=True)  # one line for the scores is enough
+    with used(loaded, run.composition):
+        loaded.model.eval()
+        now = measure_inputs(loaded, inputs, label, config, folder, label.replace(" ", "-"), quiet)
+    return compared({"before": moments["before"], "after": now}, config, names)
+
+
+def _calibrate(run: Run, loaded: LoadedModel, inputs: Mapping[str, Input], moments: Moments, constraint: Expression) -> None:
+    """Scale the adapter to the strongest unlearning that keeps the constraint."""
+    if run.writes_model or run.composition:
+        raise UnlearnError("--calibrate scales an adapter, and this run writes none that is simply added")
+    generate = any(METRICS.get(metric).generates for _, metric, _ in constraint.names())
+
+    def keeps(scale: float) -> bool:
+        with adapter.scaled(loaded.model, scale):
+            scores = _scores_now(run, loaded, inputs, moments, f"scale {scale:g}", generate=generate)
+        try:
+            held = constraint.holds(lookup_in(scores))
+        except Missing as error:
+            raise UnlearnError(f"--calibrate '{constraint.text}': {error}") from None
+        run.reporter.say(f"scale {scale:.4g}: '{constraint.text}' {'holds' if held else 'does not hold'}")
+        return held
+
+    run.calibration = calibrate(constraint.text, keeps)
+    adapter.scale_adapter(loaded.model, run.calibration.scale)
+
+
 def _measure_on_the_way(
     run: Run, loaded: LoadedModel, inputs: Mapping[str, Input], moments: Moments, step: int, stop_when: Any
 ) -> None:
     """Measure without generating, note the scores, and see whether `--stop-when` holds."""
-    config = run.config.model_copy(update={"generate_limit": -1, "bootstrap_samples": 1})
-    names = tuple(n for n in METRICS.names() if not METRICS.get(n).generates)
-    folder = run.folder.measured / "on-the-way"
-    quiet = Reporter(quiet=True)  # one line for the scores is enough
-    now = measure_inputs(loaded, inputs, f"step {step}", config, folder, f"step-{step}", quiet)
-    loaded.model.train()
-    scores = compared({"before": moments["before"], "after": now}, config, names)
+    with adapter.scaled(loaded.model, -run.negated) if run.negated else nullcontext():
+        scores = _scores_now(run, loaded, inputs, moments, f"step {step}")
     plain = {split: {name: both.after.value for name, both in named.items()} for split, named in scores.items()}
     run.trajectory.append(Trajectory(step=step, scores=plain))
     run.folder.append({"step": step, "trajectory": run.trajectory[-1].model_dump()})
@@ -293,6 +341,7 @@ def _report(
         ),
         scores=scores,
         artifact=artifact,
+        calibration=run.calibration,
         seconds={name: round(value, 3) for name, value in run.seconds.items()},
         peak_memory=memory.peak(loaded.device),
         notes=run.reporter.notes,

@@ -11,9 +11,10 @@ from typing import Any
 
 from unlearn_cli.config import ForgetConfig
 from unlearn_cli.console import Reporter
+from unlearn_cli.models.compose import Composition
 from unlearn_cli.recipes.run_folder import RunFolder
 from unlearn_cli.recipes.settle import Settled
-from unlearn_cli.report import Trajectory
+from unlearn_cli.report import CalibrationReport, Trajectory
 
 
 @dataclass
@@ -31,6 +32,20 @@ class Run:
     stopped_by: str | None = None
     resumed_from: int | None = None
     checkpointing: bool = False
+    composition: Composition | None = None  # how the adapter is applied, if not by adding it
+    calibration: CalibrationReport | None = None
+
+    @property
+    def negated(self) -> float:
+        """How far the trained adapter is to be turned the other way; 0: not at all."""
+        negated = self.settled.procedure is None and self.settled.objective.method.applied == "negated_adapter"
+        return self.config.parameters["alpha"] if negated else 0.0
+
+    @property
+    def writes_model(self) -> bool:
+        """The artefact is a whole model, not an adapter."""
+        procedure = self.settled.procedure
+        return self.config.full or (procedure is not None and procedure.artefact == "model")
 
     @property
     def config(self) -> ForgetConfig:

@@ -13,7 +13,18 @@ from unlearn_cli.report import FILE as REPORT
 from unlearn_cli.report import write_text
 from unlearn_cli.training.loop import StepRecord
 
-OURS = {REPORT, "unlearn.json", "metrics.jsonl", "plan.json", "README.md", "measured", "reference", "checkpoints", "attacks"}
+OURS = {
+    REPORT,
+    "unlearn.json",
+    "metrics.jsonl",
+    "plan.json",
+    "README.md",
+    "measured",
+    "reference",
+    "checkpoints",
+    "attacks",
+    "alternatives.json",
+}
 
 
 @dataclass(frozen=True)
@@ -31,6 +42,11 @@ class RunFolder:
     def reference(self) -> Path:
         """Reference log-probabilities."""
         return self.path / "reference"
+
+    @property
+    def alternatives(self) -> Path:
+        """Answers that the model itself gave to the forget questions, for methods that prefer those."""
+        return self.path / "alternatives.json"
 
     @property
     def checkpoints(self) -> Path:

@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 
-from unlearn_cli.data.example import Split
-from unlearn_cli.data.refusals import with_refusals
-from unlearn_cli.data.tokenize import Encoder
+from unlearn_cli.contract import ROBUST
+from unlearn_cli.data.alternatives import with_refusals
+from unlearn_cli.data.example import Example, Split
+from unlearn_cli.data.refusals import unknowable
+from unlearn_cli.data.tokenize import Encoder, Row
+from unlearn_cli.errors import UnlearnError
+from unlearn_cli.evaluation.measure import spread
 from unlearn_cli.measured import Measured
-from unlearn_cli.models import adapter
+from unlearn_cli.models import adapter, lora_init
+from unlearn_cli.models.compose import Composed, Composition
+from unlearn_cli.models.depth import down_projection, linears, shallow
+from unlearn_cli.models.direction import refusal_direction
 from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.models.reference import StoredReference, compute
 from unlearn_cli.recipes import inputs as splits
 from unlearn_cli.recipes import plan
+from unlearn_cli.recipes.alternatives import alternative_examples
 from unlearn_cli.recipes.inputs import Input
 from unlearn_cli.recipes.progress import Run
+from unlearn_cli.recipes.settle import settle_objective
 from unlearn_cli.report import fingerprint
 from unlearn_cli.training.loop import Rows, Trainer
+from unlearn_cli.training.objective import Objective
 from unlearn_cli.training.optimizer import make_optimizer, rate_at
 from unlearn_cli.training.pairing import Pairing
-
-REFUSALS_PER_ROW = 4
+from unlearn_cli.training.workbench import ProcedureTrainer, Workbench
 
 
 def make_trainer(
@@ -35,29 +47,38 @@ def make_trainer(
     inputs: Mapping[str, Input],
     before: Mapping[str, Measured],
     before_key: str,
-) -> tuple[Trainer, list[tuple[str, torch.nn.Parameter]]]:
-    """Adapter, rows, reference and optimiser: everything a step needs."""
+) -> tuple[Trainer | ProcedureTrainer, list[tuple[str, torch.nn.Parameter]]]:
+    """Adapter, rows, reference and optimiser: everything a step needs; for a procedure its workbench."""
+    settle_objective(run.settled, loaded)
     config, objective = run.config, run.settled.objective
-    alternatives: list = []
-    if "alternative" in objective.groups:
-        examples = with_refusals(texts["forget"].examples, seed=config.seed, count=REFUSALS_PER_ROW)
-        alternatives = splits.alternatives(examples, encoder)
-    rows = Rows(inputs["forget"].rows, alternatives, inputs["retain"].rows if "retain" in objective.groups else ())
+    rows = make_rows(run, loaded, encoder, texts, inputs)
+    if "direction" in objective.method.needs:
+        objective = run.settled.objective = replace(objective, direction=_direction(loaded, encoder, rows, objective.layers))
     batch = config.batch_size * config.gradient_accumulation_steps
     pairing = Pairing(config.seed, len(rows.forget), len(rows.retain), batch, batch * config.retain_ratio)
     steps = config.max_steps or pairing.steps(config.epochs)
     with run.phase("reference"):
         stored = _reference(run, loaded, rows, inputs["forget"], before.get("forget"), before_key)
-    adapter.attach(loaded, config, seed=config.seed)
+    arrived = hasattr(loaded.model, "peft_config")
+    composition = run.composition = Composition.of(
+        objective.method.applied, config.parameters, loaded.config.num_hidden_layers
+    )
+    adapter.attach(loaded, config, seed=config.seed, **_placed(loaded, objective, composition))
+    if config.lora_init != "default" and not config.full:
+        lora_init.initialise(
+            loaded, config.lora_init, rows.forget, _as_many(inputs.get("retain"), len(rows.forget)), batch=batch,
+            path=run.folder.reference / "lora_init.safetensors", arrived=arrived,
+        )  # fmt: skip
     run.checkpointing = plan.wants_checkpointing(config, loaded, rows, objective.groups)
     if run.checkpointing:
         adapter.enable_checkpointing(loaded)
     names = adapter.trainable_parameters(loaded.model)
     trained = [tensor for _, tensor in names]
     schedule = {"peak": config.learning_rate, "shape": config.lr_scheduler_type, "warmup_ratio": config.warmup_ratio}
+    through = composition if objective.method.applied == "logit_offset" else None  # trained through the combined logits
     trainer = Trainer(
-        model=loaded.model,
-        layout=loaded.layout,
+        model=Composed(loaded.model, through) if through else loaded.model,
+        layout=replace(loaded.layout, own_head=False) if through else loaded.layout,
         device=loaded.device,
         objective=objective,
         rows=rows,
@@ -72,8 +93,69 @@ def make_trainer(
         accumulation=config.gradient_accumulation_steps,
         max_grad_norm=config.max_grad_norm,
         parameters=trained,
+        view=_view(loaded, composition) if not through else nullcontext,
+        rule=partial(ROBUST.get(config.robust).function, **config.robust_parameters),
     )
-    return trainer, names
+    procedure = run.settled.procedure
+    if procedure is None:
+        return trainer, names
+    bench = Workbench(loaded, trainer, config.epochs, config.warmup_ratio)
+    total = procedure.steps(bench, **config.parameters)
+    return ProcedureTrainer(bench, partial(procedure.function, **config.parameters), total), names
+
+
+def _as_many(data: Input | None, count: int) -> Sequence[Row]:
+    """As many rows, evenly spread."""
+    return [data.rows[i] for i in spread(len(data.rows), count)] if data else []
+
+
+def _placed(loaded: LoadedModel, objective: Objective, composition: Composition | None) -> dict[str, Any]:
+    """Where the method wants its adapter, if not where the options say.
+
+    Raises:
+        UnlearnError: the model arrived with an adapter, which has a place of its own.
+    """
+    method = objective.method
+    if (method.trains, method.applied) != ("all", "adapter") and hasattr(loaded.model, "peft_config"):
+        raise UnlearnError(f"{method.name} needs a model without an adapter", "start from the base, or merge first")
+    if method.trains == "down_projection":
+        return {"modules": [down_projection(loaded.model, objective.layers[0])]}
+    if method.trains == "assistant":
+        return {"modules": linears(loaded.model, composition.blocks)}
+    return {}
+
+
+def _view(loaded: LoadedModel, composition: Composition | None) -> Callable[[], AbstractContextManager]:
+    """Under which the model is the assistant alone, where that is what is trained."""
+    if composition is None or composition.blocks is None:
+        return nullcontext
+    return lambda: shallow(loaded.model, composition.blocks)
+
+
+def make_rows(
+    run: Run, loaded: LoadedModel, encoder: Encoder, texts: Mapping[str, Split], inputs: Mapping[str, Input]
+) -> Rows:
+    """The rows that the objective asks for; where the question counts as well, they are scored from the start."""
+    objective, seed = run.settled.objective, run.config.seed
+    made: dict[str, Any] = {"forget": inputs["forget"].rows, "retain": (), "alternative": (), "retain_alternative": ()}
+    if objective.retain_groups or run.settled.procedure:
+        made["retain"] = inputs["retain"].rows
+    if "alternative" in objective.groups:
+        examples = alternative_examples(run, loaded, encoder, texts)
+        made["alternative"] = splits.alternatives(examples, encoder)
+    if "retain_alternative" in objective.groups:
+        made["retain_alternative"] = splits.alternatives(with_refusals(texts["retain"].examples, seed=seed), encoder)
+    for group in objective.whole_groups:
+        made[group] = [[r.whole for r in row] if isinstance(row, list) else row.whole for row in made[group]]
+    return Rows(made["forget"], made["alternative"], made["retain"], made["retain_alternative"])
+
+
+def _direction(loaded: LoadedModel, encoder: Encoder, rows: Rows, layers: tuple[int, ...]) -> torch.Tensor:
+    """From where forget answers begin to where the model is asked what it cannot know."""
+    asked = [Example(str(n), (("user", text),), "-", "qa") for n, text in enumerate(unknowable())]
+    towards = [row.input_ids[: row.prompt_end] for row in encoder.encode(asked)]
+    forget = [row.input_ids[: row.prompt_end] for row in rows.forget]
+    return refusal_direction(loaded, towards, forget, layers[0])
 
 
 def _reference(
@@ -84,7 +166,7 @@ def _reference(
     needed, known = {}, {}
     if "forget" in groups:
         needed |= {("forget", i): row for i, row in enumerate(rows.forget)}
-        if before is not None:
+        if before is not None and "forget" not in run.settled.objective.whole_groups:
             parts = np.split(before.token_logps, before.offsets[1:-1])
             known = {("forget", i): part for i, part in zip(forget.measured, parts, strict=True)}
     if "alternative" in groups:

@@ -3,16 +3,15 @@
     L = (1/n) sum_t KL(p_ref(.|x, y_<t) || p(.|x, y_<t))
 
 Used as KLR by TOFU (Maini et al., 2024) and NPO (Zhang et al., 2024). Their code averages over question and padding
-positions as well, so that padding changes the loss; here only answer positions count.
+positions as well, so that padding changes the loss; here answer positions count, and with `positions=all` those of the
+question too, which is what their code does to a batch of one row.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
-
 from torch import Tensor
 
-from unlearn_cli.contract import parameter, retain_term
+from unlearn_cli.contract import Average, Positions, retain_term
 from unlearn_cli.outputs import Outputs
 
 
@@ -21,9 +20,9 @@ def kl(
     policy: Outputs,
     reference: Outputs,
     *,
-    average: Annotated[Literal["answers", "tokens"], parameter("weigh every answer alike, or every token")] = "answers",
+    positions: Positions = "answer",
+    average: Average = "answers",
 ) -> Tensor:
     policy_logps, reference_logps = policy.logits.log_softmax(-1), reference.logits.log_softmax(-1)
     divergence = (reference_logps.exp() * (reference_logps - policy_logps)).sum(-1)
-    lengths = policy.lengths if average == "answers" else policy.lengths.to(divergence.dtype).mean()
-    return (divergence * policy.mask).sum(-1) / lengths
+    return policy.averaged(divergence, average)

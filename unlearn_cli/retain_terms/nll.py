@@ -8,11 +8,9 @@ answer tokens of a batch (`average=tokens`); here every answer counts alike.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
-
 from torch import Tensor
 
-from unlearn_cli.contract import parameter, retain_term
+from unlearn_cli.contract import Average, retain_term
 from unlearn_cli.outputs import Outputs
 
 
@@ -20,6 +18,6 @@ from unlearn_cli.outputs import Outputs
 def nll(
     policy: Outputs,
     *,
-    average: Annotated[Literal["answers", "tokens"], parameter("weigh every answer alike, or every token")] = "answers",
+    average: Average = "answers",
 ) -> Tensor:
-    return -(policy.mean_logps if average == "answers" else policy.token_weighted_logps)
+    return -policy.averaged(policy.token_logps, average)

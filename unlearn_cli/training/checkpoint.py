@@ -1,6 +1,7 @@
 """Checkpoints: everything that a run needs to go on to the same floats.
 
-Batches and rates are functions of the step, so trained weights, optimiser state, random state and the step are all.
+Batches and rates are functions of the step, so trained weights, optimiser state, random state, the step and what a
+method or rule carries on from step to step are all.
 """
 
 from __future__ import annotations
@@ -15,7 +16,12 @@ from unlearn_cli.errors import UnlearnError
 
 
 def save_checkpoint(
-    folder: Path, step: int, parameters: list[tuple[str, torch.nn.Parameter]], optimizer: torch.optim.Optimizer, key: str
+    folder: Path,
+    step: int,
+    parameters: list[tuple[str, torch.nn.Parameter]],
+    optimizer: torch.optim.Optimizer,
+    key: str,
+    carried: dict[str, Any],
 ) -> Path:
     """Write the state after `step` steps, whole or not at all, and drop the one before.
 
@@ -25,6 +31,7 @@ def save_checkpoint(
         parameters: names and tensors that are trained.
         optimizer: its state is saved along.
         key: fingerprint of the configuration.
+        carried: tensors and numbers that go on from step to step (`Trainer.state`).
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"step-{step:07d}.pt"
@@ -34,6 +41,7 @@ def save_checkpoint(
         "key": key,
         "weights": {name: tensor.detach().cpu() for name, tensor in parameters},
         "optimizer": optimizer.state_dict(),
+        "carried": carried,
         "rng": torch.get_rng_state(),
         "rng_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }
@@ -52,9 +60,13 @@ def newest(folder: Path) -> Path | None:
 
 
 def load_checkpoint(
-    path: Path, parameters: list[tuple[str, torch.nn.Parameter]], optimizer: torch.optim.Optimizer, key: str
+    path: Path,
+    parameters: list[tuple[str, torch.nn.Parameter]],
+    optimizer: torch.optim.Optimizer,
+    key: str,
+    carried: dict[str, Any],
 ) -> int:
-    """Restore weights, optimiser and random state; returns the number of steps done.
+    """Restore weights, optimiser, random state and what is carried on; returns the number of steps done.
 
     Raises:
         UnlearnError: the checkpoint belongs to another configuration or model.
@@ -67,6 +79,8 @@ def load_checkpoint(
         for name, tensor in parameters:
             tensor.copy_(state["weights"][name])
     optimizer.load_state_dict(state["optimizer"])
+    carried.clear()
+    carried.update(state["carried"])
     torch.set_rng_state(state["rng"])
     if state["rng_cuda"] and len(state["rng_cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all(state["rng_cuda"])

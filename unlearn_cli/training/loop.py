@@ -9,91 +9,28 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from unlearn_cli.contract import Method, RetainTerm
 from unlearn_cli.data.batch import pack
 from unlearn_cli.data.tokenize import Row
-from unlearn_cli.errors import EXIT_DIVERGED, UnlearnError
+from unlearn_cli.models.depth import blocks, depth_index, replaced
 from unlearn_cli.models.forward import Layout, forward
 from unlearn_cli.models.reference import StoredReference
 from unlearn_cli.outputs import Outputs
+from unlearn_cli.training.gradients import Diverged, Gradients, TermName
+from unlearn_cli.training.objective import Objective
 from unlearn_cli.training.pairing import Pairing
 
-GROUP_OF_ROLE = {
-    "policy": "forget",
-    "reference": "forget",
-    "alternative": "alternative",
-    "alternative_reference": "alternative",
-}
 
-
-class Diverged(UnlearnError):
-    """A loss or gradient that is not finite. The weights are those before the step."""
-
-    def __init__(self, step: int, what: str) -> None:
-        super().__init__(
-            f"diverged at step {step}: the {what} is not finite",
-            "try a smaller --learning-rate or a larger --retain-weight; npo and simnpo are bounded, grad-ascent is not",
-            EXIT_DIVERGED,
-        )
-        self.step = step
-
-
-@dataclass(frozen=True)
-class Objective:
-    """A method and a retain term, with their parameters and weights."""
-
-    method: Method
-    retain_term: RetainTerm
-    parameters: Mapping[str, Any]
-    retain_parameters: Mapping[str, Any]
-    forget_weight: float
-    retain_weight: float
-
-    @property
-    def groups(self) -> tuple[str, ...]:
-        """Which rows of a step must be run: forget, alternative, retain."""
-        needed = {GROUP_OF_ROLE[role] for role in self.method.needs}
-        if self.retain_term.needs:
-            needed.add("retain")
-        return tuple(group for group in ("forget", "alternative", "retain") if group in needed)
-
-    @property
-    def stored_groups(self) -> tuple[str, ...]:
-        """Groups whose reference log-probabilities are computed before training."""
-        roles = ("reference", "alternative_reference")
-        return tuple(GROUP_OF_ROLE[r] for r in roles if r in self.method.needs and r not in self.method.logits)
-
-    @property
-    def live_groups(self) -> tuple[str, ...]:
-        """Groups whose reference is run in every step, because whole distributions are needed."""
-        live = [GROUP_OF_ROLE[r] for r in ("reference", "alternative_reference") if r in self.method.logits]
-        return (*live, *(("retain",) if "reference" in self.retain_term.needs else ()))
-
-    @property
-    def logit_groups(self) -> frozenset[str]:
-        """Groups whose Outputs carry logits."""
-        return frozenset({GROUP_OF_ROLE[role] for role in self.method.logits} | ({"retain"} & self._retain_logits))
-
-    @property
-    def _retain_logits(self) -> set[str]:
-        return {"retain"} if self.retain_term.logits else set()
-
-    def forget_losses(self, policy: Mapping[str, Outputs], reference: Mapping[str, Outputs]) -> Tensor:
-        """Losses [B] of the forget rows; both mappings are from group to Outputs."""
-        source = {"policy": policy, "alternative": policy, "reference": reference, "alternative_reference": reference}
-        return self.method(*(source[role][GROUP_OF_ROLE[role]] for role in self.method.needs), **self.parameters)
-
-    def retain_losses(self, policy: Mapping[str, Outputs], reference: Mapping[str, Outputs]) -> Tensor:
-        """Losses [B'] of the retain rows."""
-        source = {"policy": policy, "reference": reference}
-        return self.retain_term(*(source[r]["retain"] for r in self.retain_term.needs), **self.retain_parameters)
+def plain(gradients: Gradients) -> None:
+    """The rule `none`: the gradient of the weighted sum."""
+    gradients.backward()
 
 
 @dataclass(frozen=True)
@@ -103,6 +40,7 @@ class Rows:
     forget: Sequence[Row]
     alternatives: Sequence[Sequence[Row]]  # of each forget row; empty if the method needs none
     retain: Sequence[Row]
+    retain_alternatives: Sequence[Sequence[Row]] = ()  # of each retain row; empty if the retain term needs none
 
 
 @dataclass(frozen=True)
@@ -139,6 +77,11 @@ class Trainer:
     accumulation: int = 1
     max_grad_norm: float = 1.0
     parameters: list[torch.nn.Parameter] = field(default_factory=list)
+    rule: Callable[[Gradients], None] = plain  # makes the gradient of a step
+    view: Callable[[], AbstractContextManager] = nullcontext  # under which the model is what is trained
+    # What goes on from step to step beside weights and optimiser: a dual variable, a rule's averages.
+    state: dict[str, Any] = field(default_factory=dict)
+    resumable: bool = True  # a checkpoint holds all that it needs to go on
 
     def train(self, start: int = 0) -> Iterator[StepRecord]:
         """Run the steps from `start` on; the weights are those after each record as it is yielded.
@@ -146,67 +89,115 @@ class Trainer:
         Raises:
             Diverged: a loss or gradient is not finite; the step is not taken.
         """
-        self.model.train()
         for step in range(start, self.steps):
-            yield self._step(step)
+            self.model.train()
+            with self.view():
+                record = self._step(step)
+            yield record
+
+    @property
+    def retain_weight(self) -> float:
+        """The retain term's weight in the next step."""
+        return self.state.get("retain_weight", self.objective.retain_weight)
 
     def _step(self, step: int) -> StepRecord:
         began = time.perf_counter()
+        objective, progress, weight = self.objective, step / self.steps, self.retain_weight
         drawn = self.pairing.forget(step)
-        kept = self.pairing.retain(step) if "retain" in self.objective.groups else []
-        forget_sum = retain_sum = 0.0
-        tokens = computed = 0
-        for part in range(self.accumulation):
-            some, others = drawn[part :: self.accumulation], kept[part :: self.accumulation]
-            if not some and not others:
-                continue
-            forget, retain, run = self._losses(some, others)
-            loss = self.objective.forget_weight * forget.sum() / len(drawn)
-            forget_sum += float(forget.detach().sum())
-            if retain is not None:
-                loss = loss + self.objective.retain_weight * retain.sum() / len(kept)
-                retain_sum += float(retain.detach().sum())
-            if not math.isfinite(float(loss.detach())):
-                self.optimizer.zero_grad(set_to_none=True)
-                raise Diverged(step + 1, "loss")
-            loss.backward()
-            tokens += run[0]
-            computed += run[1]
+        kept = self.pairing.retain(step) if objective.retain_groups else []
+        gradients = Gradients(
+            parameters=self.parameters,
+            progress=progress,
+            state=self.state.setdefault("rule", {}),
+            step=step,
+            parts=self.accumulation,
+            losses=partial(self._weighted, drawn, kept, progress),
+            replace_hidden=self._replaced,
+        )
+        self.rule(gradients)
         norm = self._update(step)
-        forget_loss = forget_sum / len(drawn)
-        retain_loss = retain_sum / len(kept) if kept else None
-        total = self.objective.forget_weight * forget_loss + self.objective.retain_weight * (retain_loss or 0.0)
-        epoch = (step + 1) * self.pairing.batch / self.pairing.forget_rows
-        seconds = time.perf_counter() - began
-        return StepRecord(step + 1, epoch, total, forget_loss, retain_loss, norm, self.rate(step), tokens, computed, seconds)
+        forget_loss = gradients.sums.get("forget", 0.0) / len(drawn)
+        retain_loss = gradients.sums["retain"] / len(kept) if kept else None
+        if objective.method.next_retain_weight and retain_loss is not None:
+            self.state["retain_weight"] = objective.method.next_retain_weight(
+                weight, retain_loss, progress, objective.parameters
+            )
+        return StepRecord(
+            step=step + 1,
+            epoch=(step + 1) * self.pairing.batch / self.pairing.forget_rows,
+            loss=objective.forget_weight * forget_loss + weight * (retain_loss or 0.0),
+            forget_loss=forget_loss,
+            retain_loss=retain_loss,
+            grad_norm=norm,
+            learning_rate=self.rate(step),
+            tokens=gradients.tokens,
+            computed=gradients.computed,
+            seconds=time.perf_counter() - began,
+        )
 
-    def _losses(self, drawn: list[tuple[int, int]], kept: list[int]) -> tuple[Tensor, Tensor | None, tuple[int, int]]:
-        chosen = {"forget": [self.rows.forget[row] for _, row in drawn]}
-        keys = {"forget": [("forget", row) for _, row in drawn]}
+    def _weighted(
+        self, drawn: list[tuple[int, int]], kept: list[int], progress: float, term: TermName | None, part: int
+    ) -> tuple[Tensor, dict[str, float], int, int] | None:
+        """A micro-batch's share of the step's weighted loss."""
+        some = drawn[part :: self.accumulation] if term != "retain" else []
+        others = kept[part :: self.accumulation] if term != "forget" else []
+        if not some and not others:
+            return None
+        policy, reference, run = self._outputs(some, others)
+        loss, sums = torch.zeros((), device=self.device), {}
+        if some:
+            forget = self.objective.forget_losses(policy, reference, progress)
+            loss = loss + self.objective.forget_weight * forget.sum() / len(drawn)
+            sums["forget"] = float(forget.detach().sum())
+        if others:
+            retain = self.objective.retain_losses(policy, reference, progress)
+            loss = loss + self.retain_weight * retain.sum() / len(kept)
+            sums["retain"] = float(retain.detach().sum())
+        return loss, sums, *run
+
+    def _outputs(
+        self, drawn: list[tuple[int, int]], kept: list[int]
+    ) -> tuple[dict[str, Outputs], dict[str, Outputs], tuple[int, int]]:
+        """Policy and reference by group, and the tokens that were run."""
+        objective = self.objective
+        chosen, keys = self._chosen(drawn, kept)
+        chosen = {group: chosen[group] for group in objective.groups if chosen.get(group)}
+        batch = pack(chosen).to(self.device)
+        layers = {group: numbers for group, numbers in objective.hidden_layers.items() if group in chosen}
+        policy = forward(self.model, batch, self.layout, logits=objective.logit_groups, hidden=layers, head=objective.head)
+        reference = self._live_reference(chosen)
+        for group in objective.stored_groups:
+            if group in chosen:
+                reference[group] = self.stored.outputs(keys[group], policy[group])
+        lengths = batch.row_offsets.diff()
+        computed = batch.tokens if self.layout.packed else int(lengths.max()) * len(lengths)
+        return policy, reference, (batch.tokens, computed)
+
+    def _chosen(self, drawn: list[tuple[int, int]], kept: list[int]) -> tuple[dict[str, list[Row]], dict[str, list]]:
+        chosen = {"forget": [self.rows.forget[row] for _, row in drawn], "retain": [self.rows.retain[row] for row in kept]}
+        keys: dict[str, list] = {"forget": [("forget", row) for _, row in drawn]}
         if "alternative" in self.objective.groups:
             # Each pass over the forget rows takes the next alternative of each.
             numbers = [(row, epoch % len(self.rows.alternatives[row])) for epoch, row in drawn]
             chosen["alternative"] = [self.rows.alternatives[row][n] for row, n in numbers]
             keys["alternative"] = [(f"alternative {row}", n) for row, n in numbers]
-        chosen["retain"] = [self.rows.retain[row] for row in kept]
-        batch = pack({group: chosen[group] for group in self.objective.groups if chosen[group]}).to(self.device)
-        policy = forward(self.model, batch, self.layout, logits=self.objective.logit_groups)
-        reference = self._live_reference(chosen)
-        for group in self.objective.stored_groups:
-            reference[group] = self.stored.outputs(keys[group], policy[group])
-        forget = self.objective.forget_losses(policy, reference)
-        retain = self.objective.retain_losses(policy, reference) if "retain" in policy else None
-        lengths = batch.row_offsets.diff()
-        computed = batch.tokens if self.layout.packed else int(lengths.max()) * len(lengths)
-        return forget, retain, (batch.tokens, computed)
+        if "retain_alternative" in self.objective.groups:
+            chosen["retain_alternative"] = [self.rows.retain_alternatives[row][0] for row in kept]
+        return chosen, keys
 
     def _live_reference(self, chosen: Mapping[str, Sequence[Row]]) -> dict[str, Outputs]:
-        groups = {group: chosen[group] for group in self.objective.live_groups if chosen[group]}
+        objective = self.objective
+        groups = {group: chosen[group] for group in objective.live_groups if group in chosen}
         if not groups:
             return {}
         batch = pack(groups).to(self.device)
+        layers = {group: numbers for group, numbers in objective.hidden_layers.items() if group in groups}
+        logits = objective.logit_groups & set(groups)
         with torch.no_grad(), self.reference_weights(self.model):
-            return forward(self.model, batch, self.layout, logits=self.objective.logit_groups & set(groups))
+            return forward(self.model, batch, self.layout, logits=logits, hidden=layers, head=objective.head)
+
+    def _replaced(self, function: Callable[[Tensor], Tensor], depth: float) -> AbstractContextManager:
+        return replaced(self.model, depth_index(depth, len(blocks(self.model))), function)
 
     def _update(self, step: int) -> float:
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.max_grad_norm)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from unlearn_cli.errors import UnlearnError
+from unlearn_cli.training.sophia import Sophia
 
 # LoRA Without Regret (Schulman et al., Thinking Machines, 2025), fitted over Llama and Qwen models; empirical.
 BASE_RATE = 5e-5
@@ -40,7 +41,7 @@ def rate_at(step: int, steps: int, *, peak: float, shape: str, warmup_ratio: flo
 def make_optimizer(
     parameters: Iterable[torch.nn.Parameter], kind: str, *, device: torch.device, full: bool, weight_decay: float
 ) -> torch.optim.Optimizer:
-    """AdamW, fused where torch has it; "paged_adamw_8bit" for CUDA, which "auto" takes for full fine-tuning there.
+    """AdamW, fused where torch has it; "paged_adamw_8bit" for CUDA, which "auto" takes for full fine-tuning there; "sophia".
 
     Raises:
         UnlearnError: the 8-bit optimiser without CUDA or bitsandbytes.
@@ -54,4 +55,6 @@ def make_optimizer(
         except ImportError:
             raise UnlearnError("--optim paged_adamw_8bit needs bitsandbytes", "--optim adamw") from None
         return PagedAdamW8bit(parameters, **settings)
+    if kind == "sophia":
+        return Sophia(parameters, lr=0.0, weight_decay=weight_decay)
     return torch.optim.AdamW(parameters, fused=True, **settings)

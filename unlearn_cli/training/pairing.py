@@ -45,3 +45,30 @@ class Pairing:
     def steps(self, epochs: float) -> int:
         """Optimiser steps of `epochs` passes over the forget rows, at least one."""
         return max(1, round(epochs * self.forget_rows / self.batch))
+
+
+@dataclass(frozen=True)
+class Subset:
+    """The rows of a pairing over some of the rows, by their places among all."""
+
+    pairing: Pairing
+    forget_places: tuple[int, ...]
+    retain_places: tuple[int, ...]
+
+    @property
+    def forget_rows(self) -> int:
+        """Rows that are drawn from."""
+        return self.pairing.forget_rows
+
+    @property
+    def batch(self) -> int:
+        """Forget rows of one optimiser step."""
+        return self.pairing.batch
+
+    def forget(self, step: int) -> list[tuple[int, int]]:
+        """(pass, row) of the forget rows of a step."""
+        return [(epoch, self.forget_places[row]) for epoch, row in self.pairing.forget(step)]
+
+    def retain(self, step: int) -> list[int]:
+        """Retain rows of a step."""
+        return [self.retain_places[row] for row in self.pairing.retain(step)]

@@ -1,0 +1,35 @@
+"""Layered unlearning: which rows each stage forgets and keeps."""
+
+from __future__ import annotations
+
+import pytest
+
+from unlearn_cli.contract import METHODS
+from unlearn_cli.methods.layered import stages
+
+
+def test_stages_of_three_folds() -> None:
+    """7 rows in 3 folds: folds of 3, 2 and 2; the first stage forgets one fold, the last all."""
+    made = stages(7, 3, seed=0)
+    assert [len(forget) for forget, _ in made] == [3, 5, 7]
+    assert [len(kept) for _, kept in made] == [4, 2, 0]
+    for forget, kept in made:
+        assert sorted(forget + kept) == list(range(7))
+    for (earlier, _), (later, _) in zip(made, made[1:], strict=False):
+        assert later[: len(earlier)] == earlier
+
+
+def test_one_fold_is_the_base_method() -> None:
+    ((forget, kept),) = stages(5, 1, seed=0)
+    assert sorted(forget) == [0, 1, 2, 3, 4]
+    assert kept == []
+
+
+def test_the_seed_shuffles() -> None:
+    assert stages(20, 2, seed=0) == stages(20, 2, seed=0)
+    assert stages(20, 2, seed=0) != stages(20, 2, seed=1)
+
+
+@pytest.mark.parametrize("name", ["layered", "undo", "tar"])
+def test_procedures_that_are_built_on_a_method_say_so(name: str) -> None:
+    assert METHODS.get(name).parameters["base"].default == "npo"

@@ -1,0 +1,46 @@
+"""PDU: flat logits under a dual variable."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tests.fixture_f import fixture
+from unlearn_cli.contract import METHODS
+from unlearn_cli.outputs import Outputs
+
+pdu = METHODS.get("pdu")
+
+
+def of_logits(*logits: float) -> Outputs:
+    z = torch.tensor([[logits]], dtype=torch.float64)
+    return Outputs(z.log_softmax(-1)[..., 0], torch.tensor([[0]]), torch.ones(1, 1, dtype=torch.bool), z)
+
+
+def test_worked_example() -> None:
+    """max 3, mean 1: (3 - 1)^2 = 4."""
+    assert pdu(of_logits(3.0, 0.0, 0.0)).item() == pytest.approx(4.0)
+
+
+def test_fixture() -> None:
+    """At the positions that predict answer tokens 3.59562167; the published mask, one position late, gives 3.33575008."""
+    assert pdu(fixture("forget"), average="tokens").mean().item() == pytest.approx(3.595621670587395, abs=1e-6)
+    n = torch.arange(60, dtype=torch.float64).reshape(2, 5, 6)
+    z, late = 2 * (n + 1).sin(), torch.tensor([[False, False, True, True, True], [False, True, True, False, False]])
+    height = z.amax(-1) - z.mean(-1)
+    assert height.square()[late].mean().item() == pytest.approx(3.335750079488837, abs=1e-6)
+
+
+def test_constant_logits_cost_nothing() -> None:
+    assert pdu(of_logits(2.0, 2.0, 2.0)).item() == 0
+
+
+@pytest.mark.parametrize(("retain_loss", "expected"), [(0.5, 101.0), (0.1, 99.0), (0.3, 100.0)])
+def test_dual_ascent(retain_loss: float, expected: float) -> None:
+    """lambda 100, epsilon 0.3, eta 5: 100 + 5 (0.5 - 0.3) = 101, and 99 at 0.1."""
+    made = pdu.next_retain_weight(100.0, retain_loss, 0.5, {"eta": 5.0, "epsilon": 0.3})
+    assert made == pytest.approx(expected)
+
+
+def test_the_dual_variable_is_never_negative() -> None:
+    assert pdu.next_retain_weight(0.5, 0.0, 0.5, {"eta": 5.0, "epsilon": 0.3}) == 0.0

@@ -1,0 +1,30 @@
+"""RepSelect: the soft collapse."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from unlearn_cli.methods.repselect import collapsed, soft_collapse
+
+
+def test_worked_example() -> None:
+    """G = (1, 1, 1), components e1 and e2 with singular values 4 and 2: (0.5, 1, 1); a hard collapse gives (0, 0, 1)."""
+    gradient, components = torch.ones(1, 3), torch.eye(3)[:, :2]
+    assert soft_collapse(gradient, components, torch.tensor([4.0, 2.0])).tolist() == [[0.5, 1.0, 1.0]]
+    hard = soft_collapse(gradient, components, torch.tensor([4.0, 2.0]), smallest=torch.tensor(0.0))
+    assert hard.tolist() == [[0.0, 0.0, 1.0]]
+
+
+def test_equal_singular_values_leave_it_alone() -> None:
+    gradient = torch.linalg.qr(torch.randn(6, 4, generator=torch.Generator().manual_seed(0)))[0]
+    torch.testing.assert_close(collapsed(gradient, 4), gradient)
+
+
+def test_both_sides_flatten_the_spectrum() -> None:
+    """Of singular values (8, 4, 2, 1) with 3 components, 8 becomes S_min^2 / S = 2 * 2 / 8, one side after the other."""
+    u = torch.linalg.qr(torch.randn(5, 4, generator=torch.Generator().manual_seed(0)))[0]
+    v = torch.linalg.qr(torch.randn(4, 4, generator=torch.Generator().manual_seed(1)))[0]
+    gradient = u * torch.tensor([8.0, 4.0, 2.0, 1.0]) @ v.T
+    made = torch.linalg.svdvals(collapsed(gradient, 3))
+    assert sorted(made.tolist()) == pytest.approx(sorted([2 * 2 / 8, 2 * 2 / 4, 2.0, 1.0]), abs=1e-5)

@@ -1,0 +1,36 @@
+"""UNDO: what the student starts from."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from unlearn_cli.methods.undo import shrunk
+
+
+def start(weight: torch.Tensor, alpha: float, beta: float, seed: int = 0) -> torch.Tensor:
+    return shrunk(weight, alpha, beta, torch.Generator().manual_seed(seed))
+
+
+def test_worked_example() -> None:
+    """theta = 2, alpha = 0.25, beta = 0: 1.5."""
+    assert start(torch.tensor([[2.0]]), 0.25, 0.0).item() == pytest.approx(1.5)
+
+
+def test_alpha_0_is_the_teacher() -> None:
+    weight = torch.randn(4, 3)
+    assert torch.equal(start(weight, 0.0, 1.0), weight)
+
+
+def test_noise_has_xaviers_bound() -> None:
+    """alpha = beta = 1 is noise alone, uniform within sqrt(6 / (400 + 200)) = 0.1."""
+    made = start(torch.ones(400, 200), 1.0, 1.0)
+    assert made.abs().max().item() == pytest.approx(0.1, abs=1e-3)
+    assert made.mean().abs() < 1e-3
+    assert made.std().item() == pytest.approx(0.1 / 3**0.5, abs=1e-3)
+
+
+def test_vectors_are_left_alone() -> None:
+    """A norm's weights are near 1 and few; shrinking them would scale whole layers."""
+    weight = torch.ones(5)
+    assert torch.equal(start(weight, 0.25, 1.0), weight)

@@ -1,0 +1,40 @@
+"""Adaptive RMU: rmu whose target is as long as the hidden states are.
+
+    L = (1/n) sum_t |h_t - c u|^2 / H,   c = scale * (1/n) sum_t |h_ref,t|
+
+Dang et al., "On Effects of Steering Latent Representation for Large Language Model Unlearning" (2024). The authors
+measure c once, on the first batch, where policy and reference agree; here it is each row's own, so that no row depends
+on which batch came first.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from torch import Tensor
+
+from unlearn_cli.contract import Average, Defaults, Positions, method, parameter
+from unlearn_cli.methods.rmu import Layer, Seed, random_direction
+from unlearn_cli.outputs import Outputs
+
+
+@method(
+    paper="2408.06223",
+    defaults=Defaults(retain_term="hidden-mse", retain_weight=100.0, retain_ratio=2, epochs=5),
+    hidden=("policy", "reference"),
+    logps=False,
+)
+def adaptive_rmu(
+    policy: Outputs,
+    reference: Outputs,
+    *,
+    scale: Annotated[float, parameter("length of the target, in lengths of a hidden state", gt=0)] = 5.0,
+    layer: Layer = 0.5,
+    seed: Seed = 0,
+    positions: Positions = "all",
+    average: Average = "answers",
+) -> Tensor:
+    (states,), (known,) = policy.hidden, reference.hidden
+    coefficient = scale * policy.averaged(known.norm(dim=-1))
+    target = coefficient[:, None, None] * random_direction(states.shape[-1], seed).to(states)
+    return policy.averaged((states - target).square().mean(-1), average)

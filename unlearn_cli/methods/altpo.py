@@ -1,0 +1,34 @@
+"""Alternate Preference Optimization: DPO towards answers that the model itself could have given.
+
+    L = -(2/beta) log sigmoid(beta (D_alternative - D_forget)),   D = log p(y|x) - log p_ref(y|x), summed over tokens
+
+Mekala et al., "Alternate Preference Optimization for Unlearning Factual Knowledge in Large Language Models" (2024). The
+loss is that of dpo. The alternatives are sampled from the model before training at temperature 1, five for each
+question, and kept in the run folder; rows that bring `alternatives` keep theirs. At the reference L = (2/beta) log 2.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from torch import Tensor
+
+from unlearn_cli.contract import Defaults, method, parameter
+from unlearn_cli.methods.dpo import dpo
+from unlearn_cli.outputs import Outputs
+
+
+@method(
+    paper="2409.13474",
+    defaults=Defaults(retain_weight=1.0, retain_ratio=2, epochs=5),
+    alternatives="generated",
+)
+def altpo(
+    policy: Outputs,
+    reference: Outputs,
+    alternative: Outputs,
+    alternative_reference: Outputs,
+    *,
+    beta: Annotated[float, parameter("inverse temperature", gt=0)] = 0.1,
+) -> Tensor:
+    return dpo(policy, reference, alternative, alternative_reference, beta=beta)

@@ -1,0 +1,33 @@
+"""CE-U: cross-entropy towards the policy's own distribution without the answer token.
+
+    L = -(1/n') sum_t sum_{v != y} q_v log p_v,   q_v = p_v / (1 - p_y) without gradient, the first `skip` tokens left out
+
+Yang, "CE-U: Cross Entropy Unlearning" (2025). L is the entropy of q less log(1 - p_y). By the answer token's logit the
+gradient is p_y: bounded, and vanishing as the token becomes unlikely. No reference is needed. An answer of no more than
+`skip` tokens contributes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from torch import Tensor
+
+from unlearn_cli.contract import Average, Defaults, method, parameter
+from unlearn_cli.outputs import Outputs
+
+
+@method(paper="2503.01224", defaults=Defaults(retain_weight=1.0, retain_ratio=2, epochs=5), logits=("policy",))
+def ceu(
+    policy: Outputs,
+    *,
+    skip: Annotated[int, parameter("first answer tokens that are left alone", ge=0)] = 1,
+    average: Average = "answers",
+) -> Tensor:
+    without = policy.logits.detach().scatter(-1, policy.targets[..., None], -torch.inf)
+    values = -(without.softmax(-1) * policy.logits.log_softmax(-1)).sum(-1)
+    kept = policy.mask & (torch.arange(policy.mask.shape[-1], device=policy.mask.device) >= skip)
+    counts = kept.sum(-1).to(values.dtype)
+    shared = counts if average == "answers" else counts.mean()
+    return values.masked_fill(~kept, 0.0).sum(-1) / shared.where(shared > 0, 1.0)

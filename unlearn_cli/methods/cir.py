@@ -1,0 +1,115 @@
+"""CIR: collapse of irrelevant representations, an MLP unlearning whose updates touch only what is particular to the rows.
+
+    L = mean over blocks and tokens of max(0, <o, o_0>) / n^2,   o an MLP's output, o_0 before training, n the mean |o_0|
+    for each matrix: activations and output gradients lose their mean and their first principal directions over the rows;
+    the gradient is made anew from what is left, normed over all matrices, and taken as it is
+    after each step: a step on the retain rows with L_retain = mean |h - h_0| / mean |h_0| at one block
+
+Sondej and Yang, "Collapse of Irrelevant Representations (CIR) Ensures Robust and Non-Disruptive LLM Unlearning" (2025).
+What the first directions span is shared by many rows, and changing it would be noticed elsewhere and easily undone. The
+directions are those of the pass before, so that the first pass only looks. Layers are relative depths here (published:
+blocks 6 to 11 of 16 and 12). All MLP matrices of those blocks change: the artefact is a whole model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import torch
+from torch import Tensor
+
+from unlearn_cli.contract import Defaults, Depths, parameter, procedure
+
+
+def project_out(values: Tensor, directions: Tensor) -> Tensor:
+    """`values` [n, d] without their parts along each of `directions` [k, d], one after the other."""
+    for direction in directions:
+        unit = direction / direction.norm().clamp_min(1e-30)
+        values = values - (values @ unit)[:, None] * unit
+    return values
+
+
+def directions_of(values: Tensor, count: int) -> Tensor:
+    """[count, d]: the mean of `values` [n, d] and their first count - 1 principal directions."""
+    mean = values.mean(0)
+    _, _, v = torch.linalg.svd(values - mean, full_matrices=False)
+    return torch.cat([mean[None], v[: count - 1]])
+
+
+def confusion(outputs: Tensor, before: Tensor) -> Tensor:
+    """Mean over the tokens [n, d] of max(0, <o, o_0>) / n^2."""
+    return ((outputs * before).sum(-1) / before.norm(dim=-1).mean() ** 2).clamp_min(0).mean()
+
+
+def drift(states: Tensor, before: Tensor) -> Tensor:
+    """mean |h - h_0| / mean |h_0| over the tokens [n, d]."""
+    return (states - before).norm(dim=-1).mean() / before.norm(dim=-1).mean()
+
+
+def steps(bench: Any, *, epochs: int, **others: Any) -> int:
+    return (epochs + 1) * bench.passes(1)
+
+
+@procedure(paper="2509.11816", defaults=Defaults(retain_ratio=2), artefact="model", base="grad-diff", steps=steps)
+def cir(
+    bench: Any,
+    *,
+    epochs: Annotated[int, parameter("passes over the forget rows, after one that only looks", ge=1)] = 5,
+    rate: Annotated[float, parameter("length of a step on the forget rows", gt=0)] = 0.2,
+    retain_rate: Annotated[float, parameter("learning rate of the steps on the retain rows", ge=0)] = 3e-4,
+    layers: Annotated[Depths, parameter("from and to which relative depth MLPs are confused")] = (0.35, 0.75),
+    activations: Annotated[int, parameter("directions taken out of activations, the mean among them", ge=1)] = 24,
+    gradients: Annotated[int, parameter("directions taken out of output gradients, the mean among them", ge=1)] = 36,
+) -> Iterator[Any]:
+    bench.drop_adapter(merge=False)
+    first, last = (bench.depth(layer) for layer in layers)
+    mlps, linears, original = bench.mlps(first, last), bench.linears(first, last), bench.copy()
+    old_mlps = bench.mlps(first, last, original)
+    weights = [linear.weight.requires_grad_(True) for linear in linears.values()]
+    seen: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in linears}
+    known: dict[str, tuple[Tensor, Tensor]] = {}
+    for step in range((epochs + 1) * bench.passes(1)):
+        rows = [row.whole for row in bench.forget_batch(step)]
+        with torch.no_grad(), bench.recorded(old_mlps) as before:
+            bench.outputs(rows, model=original, hidden=(last,), head=False)
+        with bench.recorded(mlps | linears) as record:
+            bench.outputs(rows, hidden=(last,), head=False)
+        losses = [confusion(record[name].outputs[0], before[name].outputs[0]) for name in mlps]
+        loss = sum(losses) / len(losses)
+        loss.backward()
+        pairs = {name: (record[name].inputs[0].detach(), record[name].outputs.grad[0]) for name in linears}
+        for name, (a, d) in pairs.items():
+            seen[name].append((a[::4], d[::4]))
+        for weight in weights:
+            weight.grad = None
+        norm = torch.zeros(())
+        if known:
+            left = [project_out(d, known[name][1]).T @ project_out(a, known[name][0]) for name, (a, d) in pairs.items()]
+            norm = torch.stack([g.norm() for g in left]).norm()
+            with torch.no_grad():
+                for weight, gradient in zip(weights, left, strict=True):
+                    weight.sub_(gradient * (rate / norm.clamp_min(1e-30)))
+        held = _hold(bench, original, weights, last, retain_rate, step) if known else None
+        if (step + 1) % bench.passes(1) == 0:
+            known = {name: _both(pairs, activations, gradients) for name, pairs in seen.items()}
+            seen = {name: [] for name in linears}
+        yield bench.record(forget_loss=float(loss.detach()), retain_loss=held, norm=float(norm), rate=rate)
+
+
+def _both(pairs: list[tuple[Tensor, Tensor]], activations: int, gradients: int) -> tuple[Tensor, Tensor]:
+    inputs, outputs = (torch.cat(side) for side in zip(*pairs, strict=True))
+    return directions_of(inputs, activations), directions_of(outputs, gradients)
+
+
+def _hold(bench: Any, original: Any, weights: list[Tensor], layer: int, rate: float, step: int) -> float:
+    """One step on the retain rows."""
+    rows = [row.whole for row in bench.retain_batch(step)]
+    with torch.no_grad():
+        target = bench.outputs(rows, model=original, hidden=(layer,), head=False)
+    made = bench.outputs(rows, hidden=(layer,), head=False)
+    loss = drift(made.hidden[0][made.mask], target.hidden[0][made.mask])
+    for weight, gradient in zip(weights, torch.autograd.grad(loss, weights, allow_unused=True), strict=True):
+        if gradient is not None:
+            weight.data.sub_(rate * gradient)
+    return float(loss.detach())

@@ -1,0 +1,23 @@
+"""Gradient ascent held by the reference's distributions on the retain rows.
+
+    L = (1/n) sum_t log p(y_t | x, y_<t), with the retain term kl
+
+Maini et al., "TOFU: A Task of Fictitious Unlearning for LLMs" (2024), where it is called KL minimisation. The forget
+term is that of grad-ascent and as unbounded. TOFU's code takes the divergence over padding positions too; the term `kl`
+does not.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from unlearn_cli.contract import Average, Defaults, method
+from unlearn_cli.outputs import Outputs
+
+
+@method(
+    paper="2401.06121",
+    defaults=Defaults(retain_term="kl", forget_weight=0.05, retain_weight=5.0, retain_ratio=2, epochs=5),
+)
+def ga_kl(policy: Outputs, *, average: Average = "answers") -> Tensor:
+    return policy.averaged(policy.token_logps, average)

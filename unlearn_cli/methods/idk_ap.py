@@ -1,0 +1,21 @@
+"""Refusal fine-tuning with answer preservation.
+
+    L = M_alternative on the forget questions, with the retain term answer-preservation
+
+Yuan et al., "A Closer Look at Machine Unlearning for Large Language Models" (2024). The forget term is that of idk;
+what is new is that the retain rows' own answers must stay more likely than a refusal to their questions. The true
+forget answers are never touched: their probability can stay high.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from unlearn_cli.contract import Average, Defaults, method
+from unlearn_cli.methods.idk import idk
+from unlearn_cli.outputs import Outputs
+
+
+@method(paper="2410.08109", defaults=Defaults(retain_term="answer-preservation", retain_ratio=2, epochs=5))
+def idk_ap(alternative: Outputs, *, average: Average = "answers") -> Tensor:
+    return idk(alternative, average=average)

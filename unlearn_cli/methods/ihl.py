@@ -1,0 +1,24 @@
+"""Inverted hinge loss (LoKU): the answer token below its best competitor.
+
+    L = (1/n) sum_t (1 + p_y - max_{v != y} p_v)
+
+Cha et al., "Towards Robust and Parameter-Efficient Knowledge Unlearning for LLMs" (2024); their initialisation of the
+adapter is `--lora-init fila`. A token's loss lies between 0 and 2, and is 1 where the answer token equals its best
+competitor. By the logits the gradient is p_y (1 - p_y + p_v*) for y and -p_v* (1 - p_v* + p_y) for the competitor: it
+only raises that one, and vanishes at both ends. The published code skips the softmax if every logit happens to lie in
+[0, 1]; here it is always taken.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from unlearn_cli.contract import Average, Defaults, method
+from unlearn_cli.outputs import Outputs
+
+
+@method(paper="2408.06621", defaults=Defaults(retain_weight=1.0, retain_ratio=2, epochs=5), logits=("policy",))
+def ihl(policy: Outputs, *, average: Average = "answers") -> Tensor:
+    probabilities, own = policy.logits.softmax(-1), policy.targets[..., None]
+    competitor = probabilities.scatter(-1, own, -1.0).amax(-1)
+    return policy.averaged(1 + probabilities.gather(-1, own).squeeze(-1) - competitor, average)

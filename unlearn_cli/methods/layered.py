@@ -1,0 +1,39 @@
+"""Layered unlearning: forget fold by fold, keeping the folds whose turn has not come.
+
+    stage i of k: forget folds 1..i, keep folds i+1..k beside the retain rows; each stage is the base method
+
+Qian et al., "Layered Unlearning for Adversarial Relearning" (2025); their public code has toy examples only. The stages
+learn different ways of not answering, so that relearning some rows brings back fewer of the others. folds = 1 is the
+base method. Costs as many runs of the base method as there are folds, over (k + 1) / 2k of the rows on average.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import torch
+
+from unlearn_cli.contract import Defaults, parameter, procedure
+
+Base = Annotated[str, parameter("the method of each stage")]
+
+
+def stages(rows: int, folds: int, seed: int) -> list[tuple[list[int], list[int]]]:
+    """For each stage the rows to forget and the rows to keep meanwhile."""
+    order = torch.randperm(rows, generator=torch.Generator().manual_seed(seed)).tolist()
+    parts = [order[start::folds] for start in range(folds)]
+    flat = [[row for part in parts[: stage + 1] for row in part] for stage in range(folds)]
+    return [(forget, [row for part in parts[stage + 1 :] for row in part]) for stage, forget in enumerate(flat)]
+
+
+def steps(bench: Any, *, base: str, folds: int) -> int:
+    return sum(bench.unlearn_steps(len(forget)) for forget, _ in stages(len(bench.forget), folds, bench.seed))
+
+
+@procedure(paper="2505.09500", defaults=Defaults(), artefact="adapter", steps=steps)
+def layered(
+    bench: Any, *, base: Base = "npo", folds: Annotated[int, parameter("parts of the forget rows", ge=1)] = 3
+) -> Iterator[Any]:
+    for forget, kept in stages(len(bench.forget), folds, bench.seed):
+        yield from bench.unlearn(forget=forget, kept=kept)

@@ -1,0 +1,35 @@
+"""LLMU: ascent on the forget answers and descent on answers that do not belong to the questions.
+
+    L = w_forget M_forget + w_mismatch M_mismatched
+    M_forget = (1/n) sum_t log p(y_t | x, y_<t),  M_mismatched = -(1/n) sum_t log p(a_t | x, a_<t),
+    a an answer to another row
+
+Yao, Xu and Liu, "Large Language Model Unlearning" (2023); weights 0.5 and 1 as others have re-implemented it, the
+original code was not read. The retain term is kl. The first part is unbounded, as in grad-ascent.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from torch import Tensor
+
+from unlearn_cli.contract import Average, Defaults, method, parameter
+from unlearn_cli.outputs import Outputs
+
+
+@method(
+    paper="2310.10683",
+    defaults=Defaults(retain_term="kl", forget_weight=0.1, retain_weight=5.0, retain_ratio=2, epochs=5),
+    alternatives="mismatched",
+)
+def llmu(
+    policy: Outputs,
+    alternative: Outputs,
+    *,
+    forget: Annotated[float, parameter("weight of the ascent", ge=0)] = 0.5,
+    mismatch: Annotated[float, parameter("weight of the answers that do not belong", ge=0)] = 1.0,
+    average: Average = "answers",
+) -> Tensor:
+    ascent = policy.averaged(policy.token_logps, average)
+    return forget * ascent - mismatch * alternative.averaged(alternative.token_logps, average)

@@ -1,0 +1,42 @@
+"""LUNAR: hidden states on the forget rows are moved to where the model does not know.
+
+    L = (1/n) sum_t |h_t - (h_ref,t + c r)|^2 / H,
+    r = mean hidden state on questions without an answer, less that on the forget questions
+
+Shen et al., "LLM Unlearning via Neural Activation Redirection" (2025), with the retain term hidden-mse. Only the matrix
+by which the block's MLP writes to the residual stream is trained, as published; what else enters the stream is then the
+reference's, and the target is that of the authors' regression on recorded activations. r is taken at the last token of
+the question, between questions shipped with this package that nobody could answer and the forget questions. c = 0
+leaves the model as it is.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from torch import Tensor
+
+from unlearn_cli.contract import Average, Defaults, Positions, method, parameter
+from unlearn_cli.methods.rmu import Layer
+from unlearn_cli.outputs import Outputs
+
+
+@method(
+    paper="2502.07218",
+    defaults=Defaults(retain_term="hidden-mse", retain_weight=1.0, retain_ratio=2, epochs=10),
+    hidden=("policy", "reference"),
+    logps=False,
+    trains="down_projection",
+)
+def lunar(
+    policy: Outputs,
+    reference: Outputs,
+    direction: Tensor,
+    *,
+    coefficient: Annotated[float, parameter("c: how far along the direction")] = 2.0,
+    layer: Layer = 0.7,
+    positions: Positions = "all",
+    average: Average = "answers",
+) -> Tensor:
+    (states,), (known,) = policy.hidden, reference.hidden
+    return policy.averaged((states - known - coefficient * direction.to(states)).square().mean(-1), average)

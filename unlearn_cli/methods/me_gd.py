@@ -1,0 +1,25 @@
+"""Maximum entropy: the forget answers are to be as good as guessed.
+
+    L = (1/n) sum_t KL(u || p(.|x, y_<t)),   u uniform over the vocabulary
+
+Yuan et al., "A Closer Look at Machine Unlearning for Large Language Models" (2024), ME+GD with the retain term nll.
+Zero where all tokens are equally likely, unbounded above; the gradient by a logit is p - 1/V. The authors score the
+question's tokens as well (`positions=all`) and weigh the term by 0.1.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from unlearn_cli.contract import Average, Defaults, Positions, method
+from unlearn_cli.outputs import Outputs
+from unlearn_cli.retain_terms.uniform import uniform
+
+
+@method(
+    paper="2410.08109",
+    defaults=Defaults(forget_weight=0.1, retain_weight=1.0, retain_ratio=2, epochs=5),
+    logits=("policy",),
+)
+def me_gd(policy: Outputs, *, positions: Positions = "answer", average: Average = "answers") -> Tensor:
+    return uniform(policy, positions=positions, average=average)

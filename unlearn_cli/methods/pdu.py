@@ -1,0 +1,43 @@
+"""Primal-dual unlearning: flat logits on the forget rows, under a bound on the retain loss.
+
+    L = (1/n) sum_t (max_v z_v - mean_v z_v)^2,
+    weight of the retain term: lambda <- max(0, lambda + eta (L_retain - epsilon))
+
+Entesari et al., "Constrained Entropic Unlearning: A Primal-Dual Framework for Large Language Models" (2025). lambda
+starts at --retain-weight and is a dual variable: it grows while the retain loss is above epsilon and falls below it. It
+is updated once in a step and kept in checkpoints; the published code updates it in every micro-batch. L is zero for
+constant logits and depends on their scale. The published mask is off by one: it scores the position behind the answer
+and misses its first token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from torch import Tensor
+
+from unlearn_cli.contract import Average, Defaults, method, parameter
+from unlearn_cli.outputs import Outputs
+
+
+def dual_ascent(weight: float, retain_loss: float, progress: float, parameters: Mapping[str, Any]) -> float:
+    """The dual variable after a step; never negative."""
+    return max(0.0, weight + parameters["eta"] * (retain_loss - parameters["epsilon"]))
+
+
+@method(
+    paper="2506.05314",
+    defaults=Defaults(forget_weight=0.1, retain_weight=5.0, retain_ratio=2, epochs=5),
+    logits=("policy",),
+    next_retain_weight=dual_ascent,
+)
+def pdu(
+    policy: Outputs,
+    *,
+    eta: Annotated[float, parameter("step of the dual variable", ge=0)] = 1.0,
+    epsilon: Annotated[float, parameter("bound on the retain loss", ge=0)] = 0.1,
+    average: Average = "answers",
+) -> Tensor:
+    height = policy.logits.amax(-1) - policy.logits.mean(-1)
+    return policy.averaged(height.square(), average)

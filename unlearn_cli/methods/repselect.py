@@ -1,0 +1,90 @@
+"""RepSelect: an ascent direction without the components that everything else shares.
+
+    1. an adapter relearns the forget rows for one pass and stays on
+    2. G = gradient of the mean log-probability of the forget answers by the MLP matrices W, over all forget rows
+    3. G <- U-side and V-side collapse: a component with singular value S is scaled by S_min / S
+    4. W <- W - rate |W| G / |G|, again and again, while the retain loss stays within the budget
+
+Sondej, Yang and Mahdi, "RepSelect" (2026), the simple variant. The largest components of G are those that many rows
+have in common; equal singular values leave G as it is. No retain row is trained on. Deviations: the step is a share of
+the weights' length rather than a rate on the raw gradient, the relearning adapter is trained by AdamW, and the stop
+that the authors take from a utility budget is the rise of the loss on retain rows. All MLP matrices change: the
+artefact is a whole model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import torch
+from torch import Tensor
+
+from unlearn_cli.contract import Defaults, parameter, procedure
+
+
+def soft_collapse(gradient: Tensor, components: Tensor, singular: Tensor, smallest: Tensor | None = None) -> Tensor:
+    """`gradient` [n, m] with each of `components` [m, k] scaled by smallest / its singular value [k]."""
+    least = singular.min() if smallest is None else smallest
+    share = 1 - least / singular.clamp_min(1e-30)
+    return gradient - (gradient @ components) * share @ components.T
+
+
+def collapsed(gradient: Tensor, count: int) -> Tensor:
+    """Both sides of a matrix collapsed along its `count` largest components."""
+    u, s, v = torch.linalg.svd(gradient.float(), full_matrices=False)
+    u, s, v = u[:, :count], s[:count], v[:count].T
+    once = soft_collapse(gradient.float(), v, s)
+    return soft_collapse(once.T, u, s).T.to(gradient)
+
+
+def steps(bench: Any, *, components: int, rate: float, budget: float, rounds: int) -> int:
+    return bench.unlearn_steps() + rounds
+
+
+@procedure(
+    paper="2606.17168",
+    defaults=Defaults(retain_term="nll", epochs=1, retain_ratio=2),
+    artefact="model",
+    base="task-vector",
+    steps=steps,
+)
+def repselect(
+    bench: Any,
+    *,
+    components: Annotated[int, parameter("largest components that are collapsed", ge=1)] = 512,
+    rate: Annotated[float, parameter("length of a step, as a share of the weights' length", gt=0)] = 0.002,
+    budget: Annotated[float, parameter("rise of the retain loss, in nats a token, at which it ends", gt=0)] = 0.02,
+    rounds: Annotated[int, parameter("steps at most", ge=1)] = 100,
+) -> Iterator[Any]:
+    yield from bench.unlearn()
+    for name, parameter_ in bench.model.named_parameters():
+        parameter_.requires_grad_("lora_" not in name and parameter_.requires_grad)
+    weights = bench.weights("mlp")
+    for start in range(0, len(bench.forget), bench.batch):
+        rows = bench.forget[start : start + bench.batch]
+        (bench.outputs(rows).mean_logps.sum() / len(bench.forget)).backward()
+    ascent = {name.replace(".base_layer", ""): collapsed(w.grad, components) for name, w in weights.items()}
+    length = torch.stack([g.norm() for g in ascent.values()]).norm()
+    bench.drop_adapter(merge=False)
+    weights = bench.weights("mlp")
+    whole = torch.stack([w.detach().norm() for w in weights.values()]).norm()
+    held = [row for step in range(2) for row in bench.retain_batch(step)]
+
+    @torch.no_grad()
+    def losses() -> tuple[float, float]:
+        some = bench.forget_batch(0)
+        return -float(bench.outputs(some).mean_logps.mean()), -float(bench.outputs(held).mean_logps.mean())
+
+    before = losses()[1]
+    with torch.no_grad():
+        for _ in range(rounds):
+            saved = {name: w.clone() for name, w in weights.items()}
+            for name, w in weights.items():
+                w.sub_(ascent[name] * (rate * whole / length))
+            forget, retain = losses()
+            if retain > before + budget:
+                for name, w in weights.items():
+                    w.copy_(saved[name])
+                return
+            yield bench.record(forget_loss=-forget, retain_loss=retain, norm=float(length), rate=rate)

@@ -1,0 +1,38 @@
+"""Representation rerouting (circuit breakers): hidden states on the forget rows turn away from the reference's.
+
+    L = (1 - progress / 2) (1/n) sum_t relu(cos(h_t, h_ref,t)), mean over the layers
+
+Zou et al., "Improving Alignment and Robustness with Circuit Breakers" (2024), with the retain term rerouting, whose
+weight grows as this one falls. Both end at half: the published schedule divides by twice the steps that are run. L is 1
+at the reference and 0 once no state points the old way; from there on nothing pulls.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from unlearn_cli.contract import Average, Defaults, Depths, Positions, method, parameter
+from unlearn_cli.outputs import Outputs
+
+
+@method(
+    paper="2406.04313",
+    defaults=Defaults(retain_term="rerouting", forget_weight=10.0, retain_weight=10.0, retain_ratio=2, epochs=5),
+    hidden=("policy", "reference"),
+    logps=False,
+)
+def rr(
+    policy: Outputs,
+    reference: Outputs,
+    progress: float,
+    *,
+    layers: Annotated[Depths, parameter("relative depths of the blocks")] = (0.3, 0.6),
+    positions: Positions = "all",
+    average: Average = "answers",
+) -> Tensor:
+    pairs = zip(policy.hidden, reference.hidden, strict=True)
+    cosines = [F.cosine_similarity(h, r, dim=-1).relu() for h, r in pairs]
+    return (1 - progress / 2) * policy.averaged(sum(cosines) / len(cosines), average)

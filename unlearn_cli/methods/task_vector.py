@@ -1,0 +1,27 @@
+"""Task vector: train on the forget rows, then go the other way.
+
+    theta = theta_0 - alpha (theta_trained - theta_0),   trained by L = -(1/n) sum_t log p(y_t | x, y_<t)
+
+Ilharco et al., "Editing Models with Task Arithmetic" (2022), as MUSE has it. The adapter that was trained is multiplied
+by -alpha; the artefact is a plain adapter. alpha = 0 is the model before, alpha = -1 the trained one. What the rows to
+keep share with the rows to forget goes with them: nothing holds it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from torch import Tensor
+
+from unlearn_cli.contract import Average, Defaults, method, parameter
+from unlearn_cli.outputs import Outputs
+
+
+@method(paper="2212.04089", defaults=Defaults(retain_term="none", epochs=5), applied="negated_adapter")
+def task_vector(
+    policy: Outputs,
+    *,
+    alpha: Annotated[float, parameter("how far the other way", ge=0)] = 1.0,
+    average: Average = "answers",
+) -> Tensor:
+    return -policy.averaged(policy.token_logps, average)

@@ -1,0 +1,35 @@
+"""Token-wise NPO: every answer token is weighed by how far it has already fallen below the reference.
+
+    L = (1/n) sum_t w_t log p(y_t | x, y_<t),   w_t = 2 p^beta / (p^beta + p_ref^beta + epsilon) without gradient
+
+Wang et al., "Rethinking LLM Unlearning Objectives: A Gradient Perspective and Go Beyond" (2025). The weight is 1 at the
+reference and falls to 0 with p; beta -> 0 is gradient ascent. epsilon (1e-5 in the authors' code) matters: at beta 4 it
+outweighs p_ref^beta once p_ref is below 0.05, so that tokens the reference finds unlikely are left alone.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from torch import Tensor
+
+from unlearn_cli.contract import Average, Defaults, method, parameter
+from unlearn_cli.outputs import Outputs
+
+
+def weights(policy: Outputs, reference: Outputs, beta: float, epsilon: float) -> Tensor:
+    """[B, T] weights without gradient; 0 where both probabilities round to 0 and epsilon is 0."""
+    raised = (beta * policy.token_logps.detach()).exp()
+    return (2 * raised / (raised + (beta * reference.token_logps).exp() + epsilon)).nan_to_num(0.0)
+
+
+@method(paper="2502.19301", defaults=Defaults(retain_weight=1.0, retain_ratio=2, epochs=5))
+def tnpo(
+    policy: Outputs,
+    reference: Outputs,
+    *,
+    beta: Annotated[float, parameter("0: plain ascent; larger: stops sooner below the reference", ge=0)] = 4.0,
+    epsilon: Annotated[float, parameter("leaves tokens alone that the reference finds unlikely", ge=0)] = 1e-5,
+    average: Average = "answers",
+) -> Tensor:
+    return policy.averaged(weights(policy, reference, beta, epsilon) * policy.token_logps, average)

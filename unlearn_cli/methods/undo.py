@@ -1,0 +1,69 @@
+"""UNDO: unlearn, noise, distil on outputs.
+
+    1. teacher = the base method's result
+    2. student = (1 - alpha) teacher + alpha beta noise,   noise of each matrix uniform with Xavier's bound
+    3. L = (1/n) sum_t KL(p_teacher(.|y_<t) || p_student(.|y_<t)) on the retain rows, question included
+
+Lee et al., "Distillation Robustifies Unlearning" (2025). What the teacher only hides is damaged in the student and
+never distilled back. alpha = 0 distils the teacher into itself; a larger alpha is more robust and costs more training.
+All weights are trained: the artefact is a whole model, and the teacher is a second set of weights in memory. The
+authors distil on far more text than the rows to keep of an ordinary data set: what stands in none of the rows is
+damaged and not repaired.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import torch
+
+from unlearn_cli.contract import Defaults, parameter, procedure
+from unlearn_cli.methods.layered import Base
+from unlearn_cli.retain_terms.kl import kl
+
+
+def steps(bench: Any, *, base: str, alpha: float, beta: float, epochs: float, rate: float) -> int:
+    return bench.unlearn_steps() + bench.passes(epochs)
+
+
+def shrunk(weight: torch.Tensor, alpha: float, beta: float, generator: torch.Generator) -> torch.Tensor:
+    """The student's start for one tensor; noise goes to matrices only."""
+    if weight.dim() < 2 or beta == 0:
+        return (1 - alpha) * weight if weight.dim() > 1 else weight.clone()
+    bound = (6 / (weight.shape[0] + weight.shape[1])) ** 0.5
+    noise = (2 * torch.rand(weight.shape, generator=generator) - 1) * bound
+    return (1 - alpha) * weight + alpha * beta * noise.to(weight)
+
+
+@procedure(paper="2506.06278", defaults=Defaults(), artefact="model", steps=steps)
+def undo(
+    bench: Any,
+    *,
+    base: Base = "npo",
+    alpha: Annotated[float, parameter("how much of the teacher's weights is lost", ge=0, le=1)] = 0.25,
+    beta: Annotated[float, parameter("length of the noise", ge=0)] = 0.1,
+    epochs: Annotated[float, parameter("of distillation, in passes over the forget rows", gt=0)] = 10.0,
+    rate: Annotated[float, parameter("peak learning rate of the distillation", gt=0)] = 1e-3,
+) -> Iterator[Any]:
+    yield from bench.unlearn()
+    bench.drop_adapter(merge=True)
+    teacher, weights = bench.copy(), bench.weights()
+    generator = torch.Generator().manual_seed(bench.seed)
+    with torch.no_grad():
+        for tensor in weights.values():
+            tensor.copy_(shrunk(tensor, alpha, beta, generator))
+    optimizer = torch.optim.AdamW(weights.values(), lr=rate, weight_decay=0.0, fused=True)
+    total = bench.passes(epochs)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=total + 1, pct_start=0.1)
+    for step in range(total):
+        rows = [row.whole for row in bench.retain_batch(step)]
+        with torch.no_grad():
+            target = bench.outputs(rows, model=teacher, logits=True)
+        loss = kl(bench.outputs(rows, logits=True), target).mean()
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(list(weights.values()), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        yield bench.record(retain_loss=float(loss.detach()), norm=float(norm), rate=schedule.get_last_lr()[0])
+        schedule.step()

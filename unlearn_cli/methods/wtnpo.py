@@ -1,0 +1,31 @@
+"""Weighted token-wise NPO: tnpo that also leaves unlikely tokens alone.
+
+    L = (1/n) sum_t w_t log p(y_t | x, y_<t),   w_t = p^alpha * 2 p^beta / (p^beta + p_ref^beta + epsilon) without gradient
+
+Wang et al., "Rethinking LLM Unlearning Objectives: A Gradient Perspective and Go Beyond" (2025). alpha = 0 is tnpo; the
+factor p^alpha is that of wga.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from torch import Tensor
+
+from unlearn_cli.contract import Average, Defaults, method, parameter
+from unlearn_cli.methods.tnpo import weights
+from unlearn_cli.outputs import Outputs
+
+
+@method(paper="2502.19301", defaults=Defaults(retain_weight=1.0, retain_ratio=2, epochs=5))
+def wtnpo(
+    policy: Outputs,
+    reference: Outputs,
+    *,
+    alpha: Annotated[float, parameter("leaves unlikely tokens alone", ge=0)] = 1.5,
+    beta: Annotated[float, parameter("0: plain ascent; larger: stops sooner below the reference", ge=0)] = 4.0,
+    epsilon: Annotated[float, parameter("leaves tokens alone that the reference finds unlikely", ge=0)] = 1e-5,
+    average: Average = "answers",
+) -> Tensor:
+    saturation = (alpha * policy.token_logps.detach()).exp()
+    return policy.averaged(saturation * weights(policy, reference, beta, epsilon) * policy.token_logps, average)

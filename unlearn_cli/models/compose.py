@@ -1,0 +1,212 @@
+"""Models that are two passes over the same weights: a base and an assistant, combined at the logits.
+
+The assistant is the same model with its adapter on, perhaps with its first blocks alone; the base is the model with the
+adapter off. So there is one set of weights, two key-value caches, and one rule for scoring and generation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+from transformers.modeling_outputs import CausalLMOutputWithPast
+
+from unlearn_cli.contract import Applied
+from unlearn_cli.errors import UnlearnError
+from unlearn_cli.models.depth import causal_lm, shallow
+
+COMPOSED: tuple[Applied, ...] = ("logit_difference", "logit_offset", "reinforced_difference")
+# Nats by which a token outside the filter is lowered: never chosen, and still a finite log-probability.
+LOWERED = 30.0
+
+
+def kept_tokens(logps: Tensor, share: float) -> Tensor:
+    """[..., V] bool: tokens that matter to the base: its best `share` of the vocabulary, or p >= share * best p."""
+    if share <= 0:
+        return torch.ones_like(logps, dtype=torch.bool)
+    best = logps.amax(-1, keepdim=True)
+    count = max(1, int(share * logps.shape[-1]))
+    last = logps.topk(count, dim=-1).values[..., -1:]
+    return logps >= torch.minimum(last, best + torch.log(torch.tensor(share, dtype=logps.dtype, device=logps.device)))
+
+
+def logit_difference(base: Tensor, assistant: Tensor, alpha: float, share: float) -> Tensor:
+    """log p_base - alpha log p_assistant on the tokens that matter to the base; the others stay far below.
+
+    Ji et al. (2024, arXiv 2406.08607). Both are normalised, so that a constant added to either's logits changes nothing.
+    """
+    own = base.log_softmax(-1)
+    combined = own - alpha * assistant.log_softmax(-1)
+    kept = kept_tokens(own, share)
+    floor = combined.masked_fill(~kept, torch.inf).amin(-1, keepdim=True)
+    return torch.where(kept, combined, floor - LOWERED + own - own.amax(-1, keepdim=True))
+
+
+def logit_offset(base: Tensor, new: Tensor, old: Tensor, weight: float) -> Tensor:
+    """Base logits moved by what training changed in the assistant's. Huang et al. (2024, arXiv 2404.11045)."""
+    return base + weight * (new - old)
+
+
+def reinforced_difference(base: Tensor, reinforced: Tensor, alpha: float) -> Tensor:
+    """Base logits less what reinforcement has raised. Eldan and Russinovich (2023, arXiv 2310.02238)."""
+    return base - alpha * (reinforced - base).relu()
+
+
+@dataclass(frozen=True)
+class Composition:
+    """How base and assistant become one model."""
+
+    applied: Applied
+    parameters: Mapping[str, Any]  # of the method; those of the rule are read
+    blocks: int | None  # of the assistant; None: all
+
+    @classmethod
+    def of(cls, applied: Applied, parameters: Mapping[str, Any], count: int) -> Composition | None:
+        """The composition that a method asks for on a model of `count` blocks; None for an ordinary adapter."""
+        if applied not in COMPOSED:
+            return None
+        depth = parameters.get("depth")
+        rule = {name: parameters[name] for name in ("alpha", "filter", "weight") if name in parameters}
+        return cls(applied, rule, None if depth is None else max(1, min(count, round(depth * count))))
+
+    def described(self) -> dict[str, Any]:
+        """Plain values, for unlearn.json; `Composition(**described)` is this again."""
+        return {"applied": self.applied, "parameters": dict(self.parameters), "blocks": self.blocks}
+
+
+class PairedCache(DynamicCache):
+    """The base's key-value cache, which carries those of the assistant, trained and as it was, along."""
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config=config)
+        self.assistant, self.old = DynamicCache(config=config), DynamicCache(config=config)
+
+    def batch_select_indices(self, indices: Tensor) -> None:
+        """Keep some rows of each."""
+        super().batch_select_indices(indices)
+        for cache in (self.assistant, self.old):
+            if cache.get_seq_length():
+                cache.batch_select_indices(indices)
+
+
+class Composed(torch.nn.Module):
+    """A causal language model with the usual `forward` and `generate`, made of an adapter and its base."""
+
+    def __init__(self, model: Any, composition: Composition) -> None:
+        super().__init__()
+        self.model = model  # a PeftModel
+        self.composition = composition
+        self._original = type(causal_lm(model)).forward
+        self._base_only = False
+
+    @property
+    def config(self) -> Any:
+        """The transformers config."""
+        return causal_lm(self.model).config
+
+    @property
+    def peft_config(self) -> Any:
+        """That of the adapter."""
+        return self.model.peft_config
+
+    @property
+    def device(self) -> torch.device:
+        """Where it is."""
+        return causal_lm(self.model).device
+
+    def get_base_model(self) -> Any:
+        """The transformers model inside."""
+        return causal_lm(self.model)
+
+    def new_cache(self) -> PairedCache:
+        """An empty cache for both passes."""
+        return PairedCache(self.config)
+
+    @contextmanager
+    def disable_adapter(self) -> Iterator[None]:
+        """Meanwhile it is the base alone."""
+        self._base_only = True
+        try:
+            yield
+        finally:
+            self._base_only = False
+
+    def assistant(self) -> AbstractContextManager:
+        """Meanwhile the inner model is the assistant."""
+        return shallow(self.model, self.composition.blocks) if self.composition.blocks else nullcontext()
+
+    def _pass(self, arguments: Mapping[str, Any], cache: Any) -> Any:
+        return self._original(causal_lm(self.model), **{**arguments, "past_key_values": cache})
+
+    def forward(self, input_ids: Tensor, past_key_values: Any = None, labels: Tensor | None = None, **arguments: Any) -> Any:
+        """Combined logits, as a transformers output.
+
+        Raises:
+            UnlearnError: labels are given; the loss belongs to the caller.
+        """
+        if labels is not None:
+            raise UnlearnError("a composed model gives logits and no loss", "leave labels out")
+        arguments = {"input_ids": input_ids, **arguments}
+        arguments.pop("return_dict", None)
+        if arguments.get("use_cache") and past_key_values is None:
+            past_key_values = self.new_cache()
+        if past_key_values is not None and not hasattr(past_key_values, "assistant"):
+            carried = self.new_cache()  # the cache itself was made by `generate`
+            past_key_values.assistant, past_key_values.old = carried.assistant, carried.old
+        with torch.no_grad(), self.model.disable_adapter():
+            base = self._pass(arguments, past_key_values).logits
+        if self._base_only:
+            return CausalLMOutputWithPast(logits=base, past_key_values=past_key_values)
+        with self.assistant():
+            new = self._pass(arguments, getattr(past_key_values, "assistant", None)).logits
+            logits = self._combined(base, new, arguments, getattr(past_key_values, "old", None))
+        return CausalLMOutputWithPast(logits=logits, past_key_values=past_key_values)
+
+    def _combined(self, base: Tensor, new: Tensor, arguments: Mapping[str, Any], cache: Any) -> Tensor:
+        rule = self.composition.parameters
+        base, new = base.float(), new.float()
+        if self.composition.applied == "logit_difference":
+            return logit_difference(base, new, rule["alpha"], rule["filter"])
+        if self.composition.applied == "reinforced_difference":
+            return reinforced_difference(base, new, rule["alpha"])
+        with torch.no_grad(), self.model.disable_adapter():
+            old = self._pass(arguments, cache).logits.float()
+        return logit_offset(base, new, old, rule["weight"])
+
+    def generate(self, *inputs: Any, **arguments: Any) -> Any:
+        """As transformers' `generate`, greedy or sampled.
+
+        Raises:
+            UnlearnError: beams, whose reordering the assistant's cache does not follow.
+        """
+        if arguments.get("num_beams", 1) > 1:
+            raise UnlearnError("a composed model generates without beams", "num_beams=1")
+        causal = causal_lm(self.model)
+        causal.forward = self.forward
+        try:
+            return causal.generate(*inputs, **arguments)
+        finally:
+            del causal.forward
+
+
+def compose(loaded: Any, composition: Composition) -> None:
+    """Turn a model with an adapter into the composed one, in place."""
+    loaded.model = Composed(loaded.model, composition).eval()
+    loaded.layout = replace(loaded.layout, own_head=False)
+
+
+@contextmanager
+def used(loaded: Any, composition: Composition | None) -> Iterator[None]:
+    """Meanwhile the model is as it will be used, while its adapter is still being trained."""
+    model, layout = loaded.model, loaded.layout
+    if composition is not None:
+        compose(loaded, composition)
+    try:
+        yield
+    finally:
+        loaded.model, loaded.layout = model, layout

@@ -1,0 +1,150 @@
+"""Layers by relative depth: read the residual stream after a block, replace it, or do without the blocks behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from unlearn_cli.errors import UnlearnError
+
+_OUTPUT_PROJECTIONS = ("down_proj", "c_proj", "fc2", "fc_out", "dense_4h_to_h", "w2", "wo", "linear_2")
+
+
+def causal_lm(model: Any) -> Any:
+    """The transformers model inside a PeftModel, with the adapter's layers in place."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def _place(model: Any) -> tuple[torch.nn.Module, str]:
+    """The module that holds the list of blocks, and the list's name in it."""
+    backbone = causal_lm(model).base_model
+    found = [
+        (len(child), parent, name)
+        for parent in backbone.modules()
+        for name, child in parent.named_children()
+        if isinstance(child, torch.nn.ModuleList)
+    ]
+    if not found:
+        raise UnlearnError(
+            f"{type(causal_lm(model)).__name__} has no list of blocks", "methods that look at a layer cannot be used with it"
+        )
+    _, parent, name = max(found, key=lambda item: item[0])
+    return parent, name
+
+
+def blocks(model: Any) -> torch.nn.ModuleList:
+    """The decoder blocks, first to last: the longest list of modules in the backbone.
+
+    Raises:
+        UnlearnError: there is none.
+    """
+    parent, name = _place(model)
+    return getattr(parent, name)
+
+
+def depth_index(depth: float, count: int) -> int:
+    """The block (1 is the first) at a relative depth among `count`.
+
+    Raises:
+        UnlearnError: not between 0 and 1.
+    """
+    if not 0 <= depth <= 1:
+        raise UnlearnError(
+            f"a layer is given by its relative depth from 0 to 1, not {depth:g}", "0.25 is a quarter of the way"
+        )
+    return min(count, max(1, round(depth * count)))
+
+
+@contextmanager
+def shallow(model: Any, count: int) -> Iterator[None]:
+    """Meanwhile the model has only its first `count` blocks, then its own final norm and head."""
+    parent, name = _place(model)
+    whole = getattr(parent, name)
+    setattr(parent, name, torch.nn.ModuleList(list(whole)[:count]))
+    try:
+        yield
+    finally:
+        setattr(parent, name, whole)
+
+
+@contextmanager
+def tapped(model: Any, layers: Sequence[int], *, stop: bool) -> Iterator[list[Tensor]]:
+    """Meanwhile a forward pass leaves the residual stream [B, L, H] after each of `layers` in the yielded list.
+
+    Args:
+        model: a causal language model, with or without an adapter.
+        layers: blocks, 1 is the first; the list is in their order.
+        stop: blocks behind the deepest of them are not run.
+    """
+    read: dict[int, Tensor] = {}
+    states: list[Tensor] = []
+
+    def reader(number: int) -> Callable[..., None]:
+        def hook(module: Any, inputs: Any, output: Any) -> None:
+            read[number] = _stream(output)
+            if len(read) == len(set(layers)):
+                states[:] = [read[n] for n in layers]
+
+        return hook
+
+    with ExitStack() as stack:
+        if stop:
+            stack.enter_context(shallow(model, max(layers)))
+        members = blocks(model)
+        for number in set(layers):
+            handle = members[number - 1].register_forward_hook(reader(number))
+            stack.callback(handle.remove)
+        yield states
+
+
+@contextmanager
+def replaced(model: Any, layer: int, function: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """Meanwhile the residual stream after block `layer` is `function` of it."""
+
+    def hook(module: Any, inputs: Any, output: Any) -> Any:
+        changed = function(_stream(output))
+        return (changed, *output[1:]) if isinstance(output, tuple) else changed
+
+    handle = blocks(model)[layer - 1].register_forward_hook(hook)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _stream(output: Any) -> Tensor:
+    return output[0] if isinstance(output, tuple) else output
+
+
+def down_projection(model: Any, layer: int) -> str:
+    """Dotted name, within the causal language model, of the projection by which block `layer`'s MLP writes to the stream.
+
+    Raises:
+        UnlearnError: no linear layer of a known name is there.
+    """
+    causal = causal_lm(model)
+    block = blocks(model)[layer - 1]
+    prefix = next(name for name, module in causal.named_modules() if module is block)
+    names = [name for name, _ in block.named_modules() if "attn" not in name and "attention" not in name]
+    found = [name for name in names if name.split(".")[-1] in _OUTPUT_PROJECTIONS]
+    if not found:
+        raise UnlearnError(
+            f"{type(causal).__name__} has no output projection of an MLP that is known by name",
+            f"known: {', '.join(_OUTPUT_PROJECTIONS)}",
+        )
+    return f"{prefix}.{found[-1]}"
+
+
+def linears(model: Any, count: int) -> list[str]:
+    """Dotted names, within the causal language model, of the linear layers in its first `count` blocks."""
+    causal = causal_lm(model)
+    inside = {id(module) for block in list(blocks(model))[:count] for module in block.modules()}
+    return [
+        name
+        for name, module in causal.named_modules()
+        if id(module) in inside and (isinstance(module, torch.nn.Linear) or type(module).__name__ == "Conv1D")
+    ]

@@ -1,0 +1,39 @@
+"""A direction in the residual stream: from where some prompts end to where others do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unlearn_cli.data.batch import pack, packs
+from unlearn_cli.data.tokenize import Row
+from unlearn_cli.models.forward import forward
+from unlearn_cli.models.load import LoadedModel
+
+TOKENS = 2048  # of one pass
+
+
+def refusal_direction(
+    loaded: LoadedModel, towards: Sequence[np.ndarray], forget: Sequence[np.ndarray], layer: int
+) -> Tensor:
+    """Mean hidden state [H] float32 after block `layer` at the last token of `towards`, less that of `forget`.
+
+    Shen et al. (2025, arXiv 2502.07218) take prompts the model refuses for `towards`.
+    """
+    difference = _mean_state(loaded, towards, layer) - _mean_state(loaded, forget, layer)
+    return difference.float()
+
+
+@torch.no_grad()
+def _mean_state(loaded: LoadedModel, prompts: Sequence[np.ndarray], layer: int) -> Tensor:
+    # The state that predicts the token behind the prompt is the one at its last token; that token is any.
+    rows = [Row(str(n), np.append(p, 0), len(p), len(p), "", ends=False) for n, p in enumerate(prompts) if len(p)]
+    total = torch.zeros(loaded.config.hidden_size, dtype=torch.float64, device=loaded.device)
+    for members in packs(rows, TOKENS):
+        batch = pack({"rows": [rows[i] for i in members]}).to(loaded.device)
+        made = forward(loaded.model, batch, loaded.layout, hidden={"rows": (layer,)}, head=False)["rows"]
+        total += made.hidden[0][:, 0].double().sum(0)
+    return total / len(rows)

@@ -1,0 +1,170 @@
+"""Starts of an adapter inside the weights: `fila` (where the forget rows matter most) and `pissa` (principal components).
+
+The adapter starts as the largest part B0 A0 of each matrix, and the base keeps the residual, so that the model is unchanged:
+
+    rho_i = sqrt(sum_j I_ij),  I = F_forget / (F_retain + 1e-5), F the squared gradient of the answers' loss
+    U S V = SVD(diag(rho) W),  A0 = sqrt(S/s) V^T,  B0 = diag(1/(rho + 1e-5)) U sqrt(S/s),  W <- W - s B0 A0
+
+fila: Cha et al., "Towards Robust and Parameter-Efficient Knowledge Unlearning for LLMs" (2024, arXiv 2408.06621). pissa is
+the same with rho = 1 (Meng et al., 2024, arXiv 2404.02948). The published code saves an adapter that doubles the low-rank part
+on any base but its own residual. Here the artefact is written as a plain adapter of twice the rank, [B, -B0] [A; A0], on the
+untouched base. F depends on the batch size, because it squares a batch's mean gradient, as published; where F_retain is far
+below 1e-5 the retain rows have no say.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from peft import PeftModel, get_peft_model
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from unlearn_cli.data.batch import pack
+from unlearn_cli.data.tokenize import Row
+from unlearn_cli.errors import UnlearnError
+from unlearn_cli.models.forward import forward
+from unlearn_cli.models.load import ADAPTER, REFERENCE_ADAPTER, LoadedModel
+
+EPSILON = 1e-5
+EXACT = 1024  # matrices up to this size get an exact decomposition; larger ones a randomised one with room to spare
+SPARE = 32
+
+
+def factors(weight: Tensor, rho: Tensor, rank: int, scale: float) -> tuple[Tensor, Tensor]:
+    """A0 [rank, in] and B0 [out, rank] of a matrix [out, in] whose rows weigh `rho` [out]."""
+    weighted = rho[:, None] * weight
+    if min(weight.shape) <= EXACT:
+        u, s, vh = torch.linalg.svd(weighted, full_matrices=False)
+        v = vh.T
+    else:
+        torch.manual_seed(0)
+        u, s, v = torch.svd_lowrank(weighted, q=min(rank + SPARE, *weight.shape), niter=4)
+    root = (s[:rank] / scale).sqrt()
+    return (v[:, :rank] * root).T, (u[:, :rank] * root) / (rho + EPSILON)[:, None]
+
+
+def fisher(loaded: LoadedModel, layers: dict[str, Any], rows: Sequence[Row], batch: int) -> dict[str, Tensor]:
+    """Squared gradients of each layer's weight, averaged over batches by their answer tokens."""
+    weights = {name: layer.weight for name, layer in layers.items()}
+    total = {name: torch.zeros_like(w, dtype=torch.float32) for name, w in weights.items()}
+    tokens = 0
+    for weight in weights.values():
+        weight.requires_grad_(True)
+    for start in range(0, len(rows), batch):
+        packed = pack({"rows": rows[start : start + batch]}).to(loaded.device)
+        outputs = forward(loaded.model, packed, loaded.layout)["rows"]
+        count = int(outputs.mask.sum())
+        (-outputs.token_logps.sum() / count).backward()
+        tokens += count
+        for name, weight in weights.items():
+            total[name].addcmul_(weight.grad, weight.grad, value=count)
+            weight.grad = None
+    for weight in weights.values():
+        weight.requires_grad_(False)
+    return {name: value / tokens for name, value in total.items()}
+
+
+def _matrix(layer: Any) -> Tensor:
+    """A layer's weight as [out, in]; GPT-2's Conv1D has it the other way."""
+    return layer.weight.T if type(layer).__name__ == "Conv1D" else layer.weight
+
+
+def _adapted(model: PeftModel) -> dict[str, Any]:
+    return {name: module for name, module in model.named_modules() if ADAPTER in getattr(module, "lora_A", {})}
+
+
+def _check(loaded: LoadedModel, kind: str, *, arrived: bool) -> None:
+    if arrived:
+        raise UnlearnError(f"--lora-init {kind} needs a model without an adapter", "start from the base, or merge first")
+    if loaded.quantization or loaded.dtype != torch.float32:
+        raise UnlearnError(
+            f"--lora-init {kind} changes the base, which a quantized or half-precision model would round",
+            "--dtype float32, without quantization",
+        )
+
+
+def initialise(
+    loaded: LoadedModel,
+    kind: Literal["fila", "pissa"],
+    forget: Sequence[Row],
+    retain: Sequence[Row],
+    *,
+    batch: int,
+    path: Path,
+    arrived: bool = False,
+) -> None:
+    """Move the largest part of every adapted matrix into its adapter, and keep a frozen copy of it as the reference.
+
+    Args:
+        loaded: a model that has just got its adapter.
+        kind: how rows of a matrix are weighed.
+        forget: rows whose gradients say what matters.
+        retain: rows whose gradients say what matters to them as well.
+        batch: rows of one gradient.
+        path: where the factors are kept, so that a resumed run has the same.
+        arrived: the model came with an adapter of its own.
+
+    Raises:
+        UnlearnError: a quantized or half-precision base, or a model that arrived with an adapter.
+    """
+    _check(loaded, kind, arrived=arrived)
+    model, modules = loaded.model, _adapted(loaded.model)
+    config = model.peft_config[ADAPTER]
+    made = load_file(path) if path.is_file() else _factors(loaded, kind, modules, forget, retain, batch)
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(path.name + ".part")
+        save_file({name: tensor.contiguous() for name, tensor in made.items()}, part)
+        os.replace(part, path)
+    model.add_adapter(REFERENCE_ADAPTER, replace(config))
+    with torch.no_grad():
+        for name, module in modules.items():
+            a, b = (made[f"{name}.{side}"].to(loaded.device) for side in "AB")
+            for adapter in (ADAPTER, REFERENCE_ADAPTER):
+                module.lora_A[adapter].weight.copy_(a)
+                module.lora_B[adapter].weight.copy_(b)
+            _matrix(module.base_layer).sub_(module.scaling[ADAPTER] * b @ a)
+    model.set_adapter(ADAPTER)
+
+
+def _factors(
+    loaded: LoadedModel, kind: str, modules: dict[str, Any], forget: Sequence[Row], retain: Sequence[Row], batch: int
+) -> dict[str, Tensor]:
+    layers = {name: module.base_layer for name, module in modules.items()}
+    if kind == "fila":
+        wanted = fisher(loaded, layers, forget, batch)
+        held = fisher(loaded, layers, retain, batch) if retain else {n: torch.zeros_like(f) for n, f in wanted.items()}
+    made = {}
+    for name, module in modules.items():
+        weight = _matrix(module.base_layer).float()
+        rho = torch.ones(len(weight), device=weight.device)
+        if kind == "fila":
+            ratio = wanted[name] / (held[name] + EPSILON)
+            rho = (ratio if ratio.shape == weight.shape else ratio.T).sum(1).sqrt()
+        a, b = factors(weight, rho, module.r[ADAPTER], module.scaling[ADAPTER])
+        made[f"{name}.A"], made[f"{name}.B"] = a.cpu(), b.cpu()
+    return made
+
+
+@torch.no_grad()
+def finish(loaded: LoadedModel) -> None:
+    """Put the base back and write what was learnt as a plain adapter of twice the rank."""
+    model, learnt = loaded.model, {}
+    config = model.peft_config[ADAPTER]
+    for name, module in _adapted(model).items():
+        (a, b), (a0, b0) = (
+            (module.lora_A[adapter].weight, module.lora_B[adapter].weight) for adapter in (ADAPTER, REFERENCE_ADAPTER)
+        )
+        _matrix(module.base_layer).add_(module.scaling[ADAPTER] * b0 @ a0)
+        learnt[name] = (torch.cat([a, a0]), torch.cat([b, -b0], dim=1))
+    wider = replace(config, r=2 * config.r, lora_alpha=2 * config.lora_alpha)
+    loaded.model = get_peft_model(model.unload(), wider, adapter_name=ADAPTER)
+    for name, module in _adapted(loaded.model).items():
+        module.lora_A[ADAPTER].weight.copy_(learnt[name][0])
+        module.lora_B[ADAPTER].weight.copy_(learnt[name][1])

@@ -1,0 +1,30 @@
+"""Distance from the reference's hidden states, with a weight that grows: the retain half of circuit breakers.
+
+    L = (progress / 2) (1/n) sum_t |h_t - h_ref,t|, mean over the layers
+
+Zou et al., "Improving Alignment and Robustness with Circuit Breakers" (2024). A length, not its square: far states are
+pulled back as hard as near ones. The weight starts at 0, where the states still agree, and ends at half, as published.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from torch import Tensor
+
+from unlearn_cli.contract import Average, Depths, Positions, parameter, retain_term
+from unlearn_cli.outputs import Outputs
+
+
+@retain_term(paper="2406.04313", hidden=("policy", "reference"), logps=False)
+def rerouting(
+    policy: Outputs,
+    reference: Outputs,
+    progress: float,
+    *,
+    layers: Annotated[Depths | None, parameter("relative depths; none: the method's own layers, else 0.5")] = None,
+    positions: Positions = "all",
+    average: Average = "answers",
+) -> Tensor:
+    distances = [(h - r).norm(dim=-1) for h, r in zip(policy.hidden, reference.hidden, strict=True)]
+    return progress / 2 * policy.averaged(sum(distances) / len(distances), average)

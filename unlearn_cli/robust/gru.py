@@ -1,0 +1,35 @@
+"""Gradient rectified unlearning: the forget gradient does not go against what is kept.
+
+    m <- gamma grad L_retain + (1 - gamma) m
+    g_forget <- g_forget - (<g_forget, m> / |m|^2) m   if <g_forget, m> < 0;   g = g_forget + grad L_retain
+
+Wang et al., "GRU: Mitigating the Trade-off between Unlearning and Retention for LLMs" (2025). Without a conflict nothing
+changes; with one, the forget gradient becomes orthogonal to m. m is kept from step to step and in checkpoints.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import torch
+
+from unlearn_cli.contract import parameter, robust
+
+
+@robust(paper="2503.09117")
+def gru(
+    gradients: Any, *, gamma: Annotated[float, parameter("share of the newest retain gradient", gt=0, le=1)] = 0.8
+) -> None:
+    gradients.backward("retain")
+    retain = gradients.collect()
+    known = gradients.state.get("average")
+    average = (
+        [g.clone() for g in retain] if known is None else [m.lerp(g, gamma) for m, g in zip(known, retain, strict=True)]
+    )
+    gradients.state["average"] = average
+    gradients.backward("forget")
+    forget = gradients.collect()
+    dot = torch.stack([(f * m).sum() for f, m in zip(forget, average, strict=True)]).sum()
+    length = torch.stack([m.square().sum() for m in average]).sum()
+    conflict = dot / length if dot < 0 else 0.0
+    gradients.put([f - conflict * m + r for f, m, r in zip(forget, average, retain, strict=True)])

@@ -1,0 +1,122 @@
+"""A method and a retain term together: which rows and passes they need, and their losses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from unlearn_cli.contract import Method, RetainTerm, Term
+from unlearn_cli.outputs import Outputs
+
+GROUPS = ("forget", "alternative", "retain", "retain_alternative")
+FORGET_GROUP = {
+    "policy": "forget",
+    "reference": "forget",
+    "alternative": "alternative",
+    "alternative_reference": "alternative",
+}
+RETAIN_GROUP = {"policy": "retain", "reference": "retain", "alternative": "retain_alternative"}
+REFERENCES = ("reference", "alternative_reference")
+
+ByGroup = Mapping[str, Outputs]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A method and a retain term, with their parameters and weights."""
+
+    method: Method
+    retain_term: RetainTerm
+    parameters: Mapping[str, Any]
+    retain_parameters: Mapping[str, Any]
+    forget_weight: float
+    retain_weight: float
+    layers: tuple[int, ...] = ()  # block numbers (1 is the first) whose hidden states the method sees
+    retain_layers: tuple[int, ...] = ()
+    direction: Tensor | None = field(default=None, compare=False)  # [H], for methods that ask for it
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Which rows of a step must be run."""
+        needed = {FORGET_GROUP.get(role) for role in self.method.needs}
+        needed |= {RETAIN_GROUP.get(role) for role in self.retain_term.needs}
+        return tuple(group for group in GROUPS if group in needed)
+
+    @property
+    def forget_groups(self) -> tuple[str, ...]:
+        """Those of the method."""
+        return tuple(group for group in self.groups if group in FORGET_GROUP.values())
+
+    @property
+    def retain_groups(self) -> tuple[str, ...]:
+        """Those of the retain term."""
+        return tuple(group for group in self.groups if group in RETAIN_GROUP.values())
+
+    @property
+    def whole_groups(self) -> frozenset[str]:
+        """Groups of which the question's tokens count as well."""
+        both = ((self.parameters, self.forget_groups), (self.retain_parameters, self.retain_groups))
+        return frozenset(g for parameters, groups in both if parameters.get("positions") == "all" for g in groups)
+
+    @property
+    def stored_groups(self) -> tuple[str, ...]:
+        """Groups whose reference log-probabilities are computed before training."""
+        method = self.method
+        wanted = [r for r in REFERENCES if r in method.needs and r not in method.logits | method.hidden]
+        return tuple(FORGET_GROUP[r] for r in wanted)
+
+    @property
+    def live_groups(self) -> tuple[str, ...]:
+        """Groups whose reference is run in every step, because more than log-probabilities of tokens is needed."""
+        method = self.method
+        live = [FORGET_GROUP[r] for r in REFERENCES if r in method.logits | method.hidden]
+        return (*live, *(("retain",) if "reference" in self.retain_term.needs else ()))
+
+    @property
+    def logit_groups(self) -> frozenset[str]:
+        """Groups whose Outputs carry logits."""
+        return self._groups_of("logits")
+
+    @property
+    def hidden_layers(self) -> dict[str, tuple[int, ...]]:
+        """For each group whose Outputs carry hidden states, after which blocks."""
+        groups = self._groups_of("hidden")
+        return {g: self.layers if g in FORGET_GROUP.values() else self.retain_layers for g in GROUPS if g in groups}
+
+    @property
+    def head(self) -> bool:
+        """Whether a step needs the vocabulary head; otherwise the pass stops after the deepest layer that is read."""
+        terms: tuple[Term, ...] = (self.method, self.retain_term)
+        return any(term.needs and (term.logps or term.logits) for term in terms)
+
+    def _groups_of(self, kind: str) -> frozenset[str]:
+        of_method = {FORGET_GROUP[role] for role in getattr(self.method, kind)}
+        return frozenset(of_method | {RETAIN_GROUP[role] for role in getattr(self.retain_term, kind)})
+
+    def forget_losses(self, policy: ByGroup, reference: ByGroup, progress: float) -> Tensor:
+        """Losses [B] of the forget rows; both mappings are from group to Outputs."""
+        return _called(self.method, FORGET_GROUP, policy, reference, progress, self.direction, self.parameters)
+
+    def retain_losses(self, policy: ByGroup, reference: ByGroup, progress: float) -> Tensor:
+        """Losses [B'] of the retain rows."""
+        return _called(self.retain_term, RETAIN_GROUP, policy, reference, progress, None, self.retain_parameters)
+
+
+def _called(
+    term: Term,
+    group_of: Mapping[str, str],
+    policy: ByGroup,
+    reference: ByGroup,
+    progress: float,
+    direction: Tensor | None,
+    parameters: Mapping[str, Any],
+) -> Tensor:
+    others: dict[str, Any] = {"progress": progress, "direction": direction}
+    given = [
+        others[role] if role in others else (reference if role in REFERENCES else policy)[group_of[role]]
+        for role in term.needs
+    ]
+    return term(*given, **parameters)

@@ -1,0 +1,258 @@
+"""What a procedure works with: ordinary unlearning as a part, whole weight matrices, batches, and records of its steps."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from unlearn_cli.data.batch import pack
+from unlearn_cli.data.tokenize import Row
+from unlearn_cli.models.adapter import reference_weights
+from unlearn_cli.models.depth import blocks, causal_lm, depth_index, down_projection
+from unlearn_cli.models.forward import forward
+from unlearn_cli.models.load import LoadedModel
+from unlearn_cli.outputs import Outputs
+from unlearn_cli.training.loop import StepRecord, Trainer
+from unlearn_cli.training.optimizer import rate_at
+from unlearn_cli.training.pairing import Pairing, Subset
+
+
+@dataclass
+class Workbench:
+    """One run of a procedure. `trainer` unlearns with the base method, on an adapter."""
+
+    loaded: LoadedModel
+    trainer: Trainer
+    epochs: float
+    warmup_ratio: float
+    done: int = 0  # steps that have been recorded
+    tokens: int = 0  # run since the last record
+    began: float = field(default_factory=time.perf_counter)
+
+    @property
+    def model(self) -> Any:
+        """The model as it stands."""
+        return self.loaded.model
+
+    @property
+    def forget(self) -> Sequence[Row]:
+        """The rows to forget."""
+        return self.trainer.rows.forget
+
+    @property
+    def retain(self) -> Sequence[Row]:
+        """The rows to keep."""
+        return self.trainer.rows.retain
+
+    @property
+    def batch(self) -> int:
+        """Forget rows of a step."""
+        return self.trainer.pairing.batch
+
+    @property
+    def seed(self) -> int:
+        """Of everything that is drawn."""
+        return self.trainer.pairing.seed
+
+    def passes(self, epochs: float) -> int:
+        """Steps of so many passes over the forget rows."""
+        return self.trainer.pairing.steps(epochs)
+
+    def unlearn(self, *, forget: Sequence[int] | None = None, kept: Sequence[int] = ()) -> Iterator[StepRecord]:
+        """Train the adapter with the base method, on all rows or on some.
+
+        Args:
+            forget: indices of the forget rows to forget; None: all.
+            kept: indices of forget rows that are kept meanwhile, beside the retain rows.
+        """
+        trainer = self.trainer
+        chosen = range(len(self.forget)) if forget is None else forget
+        retain = len(trainer.rows.retain)
+        inner = replace(trainer.pairing, forget_rows=len(chosen), retain_rows=retain + len(kept) if retain else 0)
+        places = [*range(retain), *(retain + index for index in kept)]
+        rows = replace(trainer.rows, retain=[*trainer.rows.retain, *trainer.rows.forget])
+        steps = inner.steps(self.epochs)
+        part = replace(
+            trainer,
+            rows=rows,
+            pairing=Subset(inner, tuple(chosen), tuple(places)),
+            steps=steps,
+            rate=self._rate(trainer, steps),
+        )
+        for record in part.train():
+            self.done += 1
+            yield replace(record, step=self.done)
+
+    def unlearn_steps(self, rows: int | None = None) -> int:
+        """Steps that `unlearn` takes over so many forget rows."""
+        return replace(self.trainer.pairing, forget_rows=rows or len(self.forget)).steps(self.epochs)
+
+    def _rate(self, trainer: Trainer, steps: int) -> Callable[[int], float]:
+        peak = trainer.rate(int(self.warmup_ratio * trainer.steps) + 1)
+        return lambda step: rate_at(step, steps, peak=peak, shape="cosine", warmup_ratio=self.warmup_ratio)
+
+    def drop_adapter(self, *, merge: bool) -> None:
+        """Go on with plain weights: with what the adapter learnt, or without."""
+        model = self.loaded.model
+        self.loaded.model = model.merge_and_unload() if merge else model.unload()
+        self.loaded.model.requires_grad_(False)
+
+    def weights(self, kind: str = "all") -> dict[str, torch.nn.Parameter]:
+        """Trainable whole matrices by name: of the blocks' MLPs ("mlp"), or every parameter ("all")."""
+        causal = causal_lm(self.model)
+        if kind == "all":
+            chosen = dict(causal.named_parameters())
+        else:
+            inside = {id(p) for block in blocks(self.model) for p in block.parameters()}
+            chosen = {
+                name: p
+                for name, p in causal.named_parameters()
+                if id(p) in inside
+                and p.dim() == 2
+                and "attn" not in name
+                and "attention" not in name
+                and "lora_" not in name
+            }
+        for parameter in chosen.values():
+            parameter.requires_grad_(True)
+        return chosen
+
+    def depth(self, share: float) -> int:
+        """The block (1 is the first) at a relative depth."""
+        return depth_index(share, len(blocks(self.model)))
+
+    def mlps(self, first: int, last: int, model: Any = None) -> dict[str, torch.nn.Module]:
+        """The MLPs of blocks `first` to `last`, by name."""
+        causal = causal_lm(self.model if model is None else model)
+        names = [down_projection(causal, number).rpartition(".")[0] for number in range(first, last + 1)]
+        return {name: causal.get_submodule(name) for name in names}
+
+    def linears(self, first: int, last: int) -> dict[str, torch.nn.Module]:
+        """The linear layers of those MLPs, by name."""
+        return {
+            f"{name}.{inner}": module
+            for name, mlp in self.mlps(first, last).items()
+            for inner, module in mlp.named_modules()
+            if isinstance(module, torch.nn.Linear)
+        }
+
+    def recorded(self, modules: Mapping[str, torch.nn.Module]) -> AbstractContextManager:
+        """Meanwhile a pass leaves what goes into `modules` and comes out of them."""
+        return recorded(modules)
+
+    def copy(self) -> Any:
+        """A second set of the weights as they stand, frozen."""
+        return copy.deepcopy(causal_lm(self.model)).requires_grad_(False).eval()
+
+    def outputs(
+        self,
+        rows: Sequence[Row],
+        *,
+        model: Any = None,
+        logits: bool = False,
+        hidden: tuple[int, ...] = (),
+        head: bool = True,
+    ) -> Outputs:
+        """One forward pass over `rows`, of this model or another of its kind."""
+        batch = pack({"rows": rows}).to(self.loaded.device)
+        self.tokens += batch.tokens
+        asked = {"logits": frozenset({"rows"} if logits else ()), "hidden": {"rows": hidden} if hidden else {}}
+        return forward(model if model is not None else self.model, batch, self.loaded.layout, head=head, **asked)["rows"]
+
+    def forget_batch(self, step: int) -> list[Row]:
+        """The forget rows of a step; each pass sees each row once."""
+        return [self.forget[row] for _, row in self.trainer.pairing.forget(step)]
+
+    def retain_batch(self, step: int) -> list[Row]:
+        """The retain rows of a step; each pass sees each row once."""
+        return [self.retain[row] for row in self.trainer.pairing.retain(step)]
+
+    def without_adapter(self) -> AbstractContextManager:
+        """Meanwhile the model is the reference."""
+        return reference_weights(self.model)
+
+    def record(
+        self, *, forget_loss: float = 0.0, retain_loss: float | None = None, norm: float = 0.0, rate: float = 0.0
+    ) -> StepRecord:
+        """One step that the procedure itself has taken."""
+        self.done += 1
+        made = StepRecord(
+            step=self.done,
+            epoch=self.done * self.batch / len(self.forget),
+            loss=forget_loss + (retain_loss or 0.0),
+            forget_loss=forget_loss,
+            retain_loss=retain_loss,
+            grad_norm=norm,
+            learning_rate=rate,
+            tokens=self.tokens,
+            computed=self.tokens,
+            seconds=time.perf_counter() - self.began,
+        )
+        self.tokens, self.began = 0, time.perf_counter()
+        return made
+
+
+@dataclass
+class Recorded:
+    """What went into a linear layer and came out of it in one pass: [N, in] and [N, out]."""
+
+    inputs: Tensor
+    outputs: Tensor  # its `.grad` holds the output gradients after a backward pass
+
+
+@contextmanager
+def recorded(modules: Mapping[str, torch.nn.Module]) -> Iterator[dict[str, Recorded]]:
+    """Meanwhile a pass leaves inputs and outputs of `modules` in the yielded dict."""
+    made: dict[str, Recorded] = {}
+
+    def reader(name: str) -> Callable[..., None]:
+        def hook(module: Any, inputs: Any, output: Tensor) -> None:
+            if output.requires_grad:
+                output.retain_grad()
+            made[name] = Recorded(inputs[0], output)
+
+        return hook
+
+    handles = [module.register_forward_hook(reader(name)) for name, module in modules.items()]
+    try:
+        yield made
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@dataclass
+class ProcedureTrainer:
+    """A procedure in the place of a Trainer. It keeps no checkpoints: its stages are not functions of a step alone."""
+
+    bench: Workbench
+    function: Callable[[Workbench], Iterator[StepRecord]]
+    steps: int
+    resumable: bool = False
+    state: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def pairing(self) -> Pairing:
+        """Which rows a step of the base method sees."""
+        return self.bench.trainer.pairing
+
+    @property
+    def rows(self) -> Any:
+        """What training draws from."""
+        return self.bench.trainer.rows
+
+    @property
+    def optimizer(self) -> torch.optim.Optimizer:
+        """That of the base method."""
+        return self.bench.trainer.optimizer
+
+    def train(self, start: int = 0) -> Iterator[StepRecord]:
+        """Run the procedure from its beginning."""
+        yield from self.function(self.bench)

@@ -164,7 +164,8 @@ class Method(Term):
 class Procedure(Declared):
     """A method that is no loss: (workbench, parameters) -> iterator of step records. See `training/workbench.py`.
 
-    With a parameter `base` the user chooses the method it is built on, and that one's settings are the defaults.
+    With a parameter `base` the user chooses the method it is built on, and that one's settings but for the epochs are the
+    defaults.
     """
 
     defaults: Defaults = field(default_factory=Defaults)

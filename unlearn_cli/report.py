@@ -118,6 +118,8 @@ class TrainingReport(Part):
     activation_checkpointing: bool
     resumed_from_step: int | None = None
     stopped_by: str | None = None
+    layers: list[int] = Field([], description="blocks (1 is the first) whose hidden states the method reads")
+    retain_layers: list[int] = Field([], description="those that the retain term reads")
     trajectory: list[Trajectory] = []
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.cli.running import MODEL, QUICK, data_arguments, losses, read_report, unlearn, write_rows
-from unlearn_cli.contract import METHODS, RETAIN_TERMS
+from unlearn_cli.contract import METHODS, RETAIN_TERMS, ROBUST
 from unlearn_cli.demo.facts import splits
 from unlearn_cli.report import RunReport, file_sha256
 
@@ -85,15 +85,107 @@ def test_json_prints_one_object_and_nothing_else(data, tmp_path):
     assert json.loads(result.stdout) == read_report(tmp_path / "run")
 
 
+PROCEDURES = {
+    "undo": ["-p", "epochs=0.2"],
+    "layered": ["-p", "folds=2"],
+    "repselect": ["-p", "rounds=2"],
+    "cir": ["-p", "epochs=1"],
+    "tar": ["-p", "rounds=1,inner=2"],
+}
+
+
 @pytest.mark.parametrize("method", METHODS.names())
-def test_every_method_runs_with_every_retain_term(method, data, tmp_path):
-    for term in RETAIN_TERMS.names():
-        run = tmp_path / term
-        result = unlearn("forget", *data, *QUICK, "--max-steps", 2, "--method", method, "--retain-term", term, "-o", run)
-        assert result.exit_code in (0, 4), result.stderr
-        report = read_report(run)
-        assert report["training"]["steps"] == 2
-        assert (report["training"]["retain_loss"] is None) == (term == "none")
+def test_every_method_runs(method, data, tmp_path):
+    """Whatever a method writes reads back as the model that was measured."""
+    steps, others = QUICK[:2], QUICK[2:]
+    few = ["--epochs", 0.2, *PROCEDURES[method]] if method in PROCEDURES else steps
+    result = unlearn("forget", *data, *others, *few, "--method", method, "-o", tmp_path / "run")
+    assert result.exit_code in (0, 4), result.stderr
+    report = read_report(tmp_path / "run")
+    assert report["config"]["method"] == method
+    assert report["training"]["steps"] >= 2
+    again = unlearn("evaluate", tmp_path / "run", "--generate-limit", 1, "--json")  # other settings: nothing is cached
+    assert again.exit_code == 0, again.stderr
+    scores = json.loads(again.stdout)["scores"]["forget"]["probability"]["after"]["value"]
+    assert scores == pytest.approx(report["scores"]["forget"]["probability"]["after"]["value"], abs=1e-4)
+
+
+@pytest.mark.parametrize("term", RETAIN_TERMS.names())
+def test_every_retain_term_runs(term, data, tmp_path):
+    result = unlearn("forget", *data, *QUICK, "--max-steps", 2, "--retain-term", term, "-o", tmp_path / "run")
+    assert result.exit_code in (0, 4), result.stderr
+    report = read_report(tmp_path / "run")
+    assert report["training"]["steps"] == 2
+    assert (report["training"]["retain_loss"] is None) == (term == "none")
+
+
+@pytest.mark.parametrize("rule", ROBUST.names())
+def test_every_robust_rule_runs(rule, data, tmp_path):
+    result = unlearn("forget", *data, *QUICK, "--max-steps", 2, "--robust", rule, "-o", tmp_path / "run")
+    assert result.exit_code in (0, 4), result.stderr
+    assert read_report(tmp_path / "run")["config"]["robust"] == rule
+
+
+@pytest.mark.parametrize("start", ["fila", "pissa"])
+def test_an_adapter_that_starts_inside_the_weights_reads_back(start, data, tmp_path):
+    """From the untouched base, in a fresh load: nothing doubles, nothing is lost."""
+    run = tmp_path / "run"
+    flags = ["--method", "ihl", "--lora-init", start, "--max-steps", 4]
+    assert unlearn("forget", *data, *QUICK, *flags, "-o", run).exit_code in (0, 4)
+    report = read_report(run)
+    again = unlearn("evaluate", run, "--generate-limit", 1, "--json")
+    value = json.loads(again.stdout)["scores"]["forget"]["probability"]["after"]["value"]
+    assert value == pytest.approx(report["scores"]["forget"]["probability"]["after"]["value"], abs=1e-4)
+    assert value != pytest.approx(report["scores"]["forget"]["probability"]["before"]["value"], abs=1e-4)
+    assert json.loads((run / "adapter_config.json").read_text())["r"] == 2 * report["config"]["lora_r"]
+
+
+def test_sophia_runs(data, tmp_path):
+    result = unlearn("forget", *data, *QUICK, "--max-steps", 2, "--optim", "sophia", "-o", tmp_path / "run")
+    assert result.exit_code in (0, 4), result.stderr
+
+
+def test_a_method_of_ones_own(data, tmp_path):
+    """A file with one decorated function is a method; the report names the file, so that it can be run again."""
+    file = tmp_path / "halved.py"
+    file.write_text(
+        '"""Half an ascent.\n\n    L = M / 2\n"""\n'
+        "from unlearn_cli.contract import Defaults, method\n"
+        "@method(paper='2401.06121', defaults=Defaults(retain_term='none'))\n"
+        "def halved(policy, *, share: float = 0.5):\n"
+        "    return share * policy.mean_logps\n"
+    )
+    flags = ["--method", file, "-p", "share=0.25", "--max-steps", 2]
+    result = unlearn("forget", *data, *QUICK, *flags, "-o", tmp_path / "run")
+    assert result.exit_code in (0, 4), result.stderr
+    config = read_report(tmp_path / "run")["config"]
+    assert (config["method"], config["parameters"]) == (str(file), {"share": 0.25})
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("x = 1\n", "declares 0 functions"), ("raise RuntimeError('no')\n", "RuntimeError: no"), (None, "not found")],
+)
+def test_a_file_that_is_no_method(text, told, data, tmp_path):
+    file = tmp_path / "mine.py"
+    if text:
+        file.write_text(text)
+    result = unlearn("forget", *data, "--method", file)
+    assert result.exit_code == 2
+    assert told in result.stderr
+
+
+def test_calibrate_keeps_its_constraint(data, tmp_path):
+    constraint = "retain.probability >= 0.9*before"
+    flags = ["--method", "grad-ascent", "--max-steps", 8, "--learning-rate", 0.01, "--calibrate", constraint]
+    result = unlearn("forget", *data, *QUICK, *flags, "-o", tmp_path / "run")
+    assert result.exit_code in (0, 4), result.stderr
+    report = read_report(tmp_path / "run")
+    retain = report["scores"]["retain"]["probability"]
+    assert retain["after"]["value"] >= 0.9 * retain["before"]["value"]
+    tried = dict(map(tuple, report["calibration"]["tried"]))
+    assert tried[1.0] is False
+    assert tried[report["calibration"]["scale"]] is True
 
 
 def test_a_report_is_a_recipe(finished, tmp_path):

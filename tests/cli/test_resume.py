@@ -25,9 +25,9 @@ def whole(data, tmp_path_factory):
     return run
 
 
-def stopped(data, run, number):
+def stopped(data, run, number, *flags):
     """Start a run, send it a signal once it has a checkpoint; returns its exit code and stderr."""
-    process = started("forget", *data, *LONG, "-o", run)
+    process = started("forget", *data, *LONG, *flags, "-o", run)
     deadline = time.monotonic() + 120
     while not list(run.glob("checkpoints/step-*.pt")) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -51,6 +51,31 @@ def test_resumed_equals_uninterrupted(data, whole, tmp_path, number, code):
     assert losses(run) == losses(whole)
     scores = [json.loads((folder / "report.json").read_text())["scores"] for folder in (run, whole)]
     assert scores[0] == scores[1]
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [("--method", "pdu"), ("--robust", "gru"), ("--method", "ihl", "--lora-init", "fila"), ("--method", "rr")],
+    ids=lambda flags: " ".join(flags),
+)
+def test_what_is_carried_from_step_to_step_goes_on(data, tmp_path, flags):
+    """A dual variable, a rule's averages, factors taken out of the base, a weight that follows the steps."""
+    whole, run = tmp_path / "whole", tmp_path / "run"
+    assert unlearn("forget", *data, *LONG, *flags, "-o", whole).exit_code in (0, 4)
+    returned, stderr = stopped(data, run, signal.SIGINT, *flags)
+    assert returned == 130, stderr
+    done = unlearn("forget", *data, *LONG, *flags, "-o", run, "--resume")
+    assert done.exit_code in (0, 4), done.stderr
+    assert "resuming after step" in done.stderr
+    assert (run / ADAPTER).read_bytes() == (whole / ADAPTER).read_bytes()
+    assert losses(run) == losses(whole)
+
+
+def test_a_procedure_starts_anew(data, tmp_path):
+    few = [*LONG[2:], "--epochs", 0.2, "--method", "layered", "-p", "folds=2", "-o", tmp_path / "run"]
+    assert unlearn("forget", *data, *few).exit_code in (0, 4)
+    again = unlearn("forget", *data, *few, "--resume")
+    assert again.exit_code in (0, 4) and "keeps no checkpoints" in again.stderr
 
 
 def test_a_changed_setting_is_named(data, whole):

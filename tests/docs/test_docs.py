@@ -1,5 +1,6 @@
 """What the README and the docs say is so."""
 
+import json
 import re
 import runpy
 from pathlib import Path
@@ -34,8 +35,43 @@ def test_flags_in_the_docs_exist(page):
 
     from unlearn_cli.cli.app import build
 
-    known = {"--extra-index-url", "--check", "--repo-type"}
+    known = {"--extra-index-url", "--check", "--repo-type", "--methods"}
     for command in get_command(build()).commands.values():
         known |= {flag for parameter in command.params for flag in getattr(parameter, "opts", [])} | {"--help"}
     for flag in set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", page.read_text(encoding="utf-8"))):
         assert flag in known, f"{page.name}: {flag}"
+
+
+def test_every_method_has_its_advice_and_its_measured_row():
+    from unlearn_cli.contract import METHODS
+
+    guide = (ROOT / "docs" / "guides" / "methods.md").read_text(encoding="utf-8")
+    table = json.loads((ROOT / "docs" / "reference" / "methods.json").read_text(encoding="utf-8"))["rows"]
+    for name in METHODS.names():
+        assert f"`{name}`" in guide, f"docs/guides/methods.md says nothing of {name}"
+        assert name in table, f"{name}: python tests/benchmarks/method_table.py --methods {name}"
+
+
+def test_the_table_is_made_from_its_data():
+    script = runpy.run_path(str(ROOT / "tests" / "benchmarks" / "method_table.py"))
+    table = json.loads((ROOT / "docs" / "reference" / "methods.json").read_text(encoding="utf-8"))
+    page = (ROOT / "docs" / "reference" / "methods.md").read_text(encoding="utf-8")
+    assert page == script["render"](table), "run tests/benchmarks/method_table.py --render"
+
+
+def test_the_method_shown_to_contributors_works(tmp_path):
+    """The diff in docs/contributing.md, taken out and run: the file declares a method, its test passes."""
+    from unlearn_cli.contract import METHODS
+
+    text = (ROOT / "docs" / "contributing.md").read_text(encoding="utf-8")
+    (diff,) = re.findall(r"```diff\n(.*?)```", text, re.S)
+    source, test = ("\n".join(line[1:] for line in part.splitlines() if line.startswith("+") and line[1:3] != "++")
+                    for part in diff.split("--- /dev/null")[1:])  # fmt: skip
+    file = tmp_path / "log_odds.py"
+    file.write_text(source)
+    method = METHODS.get(str(file))
+    assert method.name == "log-odds"
+    space: dict = {}
+    exec(test.replace('METHODS.get("log-odds")', "log_odds"), {"log_odds": method}, space)  # noqa: S102 - our own page
+    space["test_worked_example"].__globals__.update(space)
+    space["test_worked_example"]()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -99,7 +100,22 @@ def detached_policy(policy: Outputs) -> Tensor:
     return policy.mean_logps.detach()
 
 
+def deaf_to_the_hidden_states(policy: Outputs) -> Tensor:
+    return policy.mean_logps
+
+
+def states_over_padding(policy: Outputs) -> Tensor:
+    return policy.hidden[0].square().sum(-1).mean(-1)
+
+
+def row_sums_over_a_column_of_lengths(policy: Outputs) -> Tensor:
+    """[B] over [B, 1] is a matrix: every row is divided by everybody's length, as in one published RMU."""
+    sums = (policy.hidden[0].square().mean(-1) * policy.mask).sum(-1)
+    return (sums / policy.lengths[:, None]).mean(0)
+
+
 BOTH = ("policy", "reference")
+STATES = {"hidden": frozenset({"policy"}), "parameters": {"layer": SimpleNamespace(default=0.5, phrase=False)}}
 PLANTED = [
     Planted("shape_and_range", a_column),
     Planted("shape_and_range", spread_of_a_single_token),
@@ -114,6 +130,9 @@ PLANTED = [
     Planted("declared", undeclared_logits),
     Planted("declared", needless_logits, logits=frozenset({"policy"})),
     Planted("declared", detached_policy),
+    Planted("declared", deaf_to_the_hidden_states, **STATES),
+    Planted("padding", states_over_padding, logps=False, **STATES),
+    Planted("split_batch", row_sums_over_a_column_of_lengths, logps=False, **STATES),
 ]
 
 

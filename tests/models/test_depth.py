@@ -446,6 +446,21 @@ def test_down_projection_writes_to_the_stream(name: str) -> None:
     assert after[1].equal(before[1]) and not after[2].equal(before[2])
 
 
+def test_the_projection_of_the_attention_is_not_the_mlp_s() -> None:
+    """GPT-2 calls both c_proj; the order in which a block names its parts does not matter."""
+
+    def block() -> torch.nn.Module:
+        parts = {name: torch.nn.ModuleDict({"c_proj": torch.nn.Linear(2, 2)}) for name in ("mlp", "attn")}
+        made = torch.nn.Module()
+        for name, part in parts.items():
+            made.add_module(name, part)
+        return made
+
+    backbone = torch.nn.Module()
+    backbone.h = torch.nn.ModuleList([block(), block()])
+    assert down_projection(_named(SimpleNamespace(base_model=backbone)), 2) == "model.h.1.mlp.c_proj"
+
+
 def test_no_down_projection() -> None:
     with pytest.raises(UnlearnError, match="no output projection") as caught:
         down_projection(_named(of_tuples()), 1)

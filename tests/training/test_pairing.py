@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from unlearn_cli.training.pairing import Pairing
+from unlearn_cli.training.pairing import Pairing, Subset
 
 
 def pairing(seed: int = 0, *, forget: int = 7, retain: int = 11, batch: int = 3, retain_batch: int = 4) -> Pairing:
@@ -52,3 +52,12 @@ def test_no_retain_rows() -> None:
 )
 def test_steps(epochs: float, forget: int, batch: int, steps: int) -> None:
     assert pairing(forget=forget, batch=batch).steps(epochs) == steps
+
+
+def test_a_subset_draws_its_own_rows_and_no_others() -> None:
+    """Rows 2, 5 and 7 to forget, 0, 1 and 9 to keep: each pass sees each of them once."""
+    inner = Pairing(seed=0, forget_rows=3, retain_rows=3, batch=1, retain_batch=1)
+    subset = Subset(inner, (2, 5, 7), (0, 1, 9))
+    assert sorted(row for step in range(3) for _, row in subset.forget(step)) == [2, 5, 7]
+    assert sorted(row for step in range(3) for row in subset.retain(step)) == [0, 1, 9]
+    assert (subset.forget_rows, subset.batch) == (3, 1)

@@ -20,7 +20,7 @@ from unlearn_cli.outputs import Outputs
 
 @method(
     paper="2408.06223",
-    defaults=Defaults(retain_term="hidden-mse", retain_weight=100.0, retain_ratio=2, epochs=5),
+    defaults=Defaults(retain_term="hidden-mse", retain_weight=150.0, retain_ratio=2, epochs=5),
     hidden=("policy", "reference"),
     logps=False,
 )

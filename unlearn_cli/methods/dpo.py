@@ -20,7 +20,7 @@ from unlearn_cli.outputs import Outputs
 
 @method(
     paper="2305.18290",
-    defaults=Defaults(retain_weight=5.0, retain_ratio=2, epochs=5),
+    defaults=Defaults(retain_weight=1.0, retain_ratio=2, epochs=5),
 )
 def dpo(
     policy: Outputs,

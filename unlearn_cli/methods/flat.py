@@ -31,7 +31,7 @@ DIVERGENCES = {
 }
 
 
-@method(paper="2410.11143", defaults=Defaults(forget_weight=4.0, retain_weight=1.0, retain_ratio=2, epochs=5))
+@method(paper="2410.11143", defaults=Defaults(forget_weight=4.0, retain_weight=2.0, retain_ratio=2, epochs=6))
 def flat(
     policy: Outputs,
     alternative: Outputs,

@@ -17,7 +17,7 @@ from unlearn_cli.outputs import Outputs
 
 @method(
     paper="2401.06121",
-    defaults=Defaults(retain_term="kl", forget_weight=0.05, retain_weight=5.0, retain_ratio=2, epochs=5),
+    defaults=Defaults(retain_term="kl", forget_weight=0.2, retain_weight=2.0, retain_ratio=2, epochs=6),
 )
 def ga_kl(policy: Outputs, *, average: Average = "answers") -> Tensor:
     return policy.averaged(policy.token_logps, average)

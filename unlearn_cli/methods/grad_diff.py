@@ -15,7 +15,7 @@ from unlearn_cli.contract import Average, Defaults, method
 from unlearn_cli.outputs import Outputs
 
 
-@method(paper="2203.12817", defaults=Defaults(retain_weight=5.0, retain_ratio=2, epochs=5))
+@method(paper="2203.12817", defaults=Defaults(forget_weight=0.2, retain_weight=2.0, retain_ratio=2, epochs=6))
 def grad_diff(
     policy: Outputs,
     *,

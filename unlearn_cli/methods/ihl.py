@@ -17,7 +17,7 @@ from unlearn_cli.contract import Average, Defaults, method
 from unlearn_cli.outputs import Outputs
 
 
-@method(paper="2408.06621", defaults=Defaults(retain_weight=1.0, retain_ratio=2, epochs=5), logits=("policy",))
+@method(paper="2408.06621", defaults=Defaults(retain_weight=2.0, retain_ratio=2, epochs=6), logits=("policy",))
 def ihl(policy: Outputs, *, average: Average = "answers") -> Tensor:
     probabilities, own = policy.logits.softmax(-1), policy.targets[..., None]
     competitor = probabilities.scatter(-1, own, -1.0).amax(-1)

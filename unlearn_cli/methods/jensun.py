@@ -22,7 +22,7 @@ from unlearn_cli.outputs import Outputs
 
 @method(
     paper="2509.02820",
-    defaults=Defaults(retain_term="jensen-shannon", retain_ratio=2, epochs=5),
+    defaults=Defaults(retain_term="jensen-shannon", forget_weight=2.0, retain_ratio=2, epochs=6),
     logits=("policy",),
 )
 def jensun(

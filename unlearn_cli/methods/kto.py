@@ -22,7 +22,7 @@ from unlearn_cli.outputs import Outputs
 
 @method(
     paper="2402.01306",
-    defaults=Defaults(forget_weight=10.0, retain_weight=5.0, retain_ratio=2, epochs=5),
+    defaults=Defaults(forget_weight=5.0, retain_weight=2.0, retain_ratio=2, epochs=6),
     alternatives="mismatched",
     coupled=True,
 )

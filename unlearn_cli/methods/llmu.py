@@ -20,7 +20,7 @@ from unlearn_cli.outputs import Outputs
 
 @method(
     paper="2310.10683",
-    defaults=Defaults(retain_term="kl", forget_weight=0.1, retain_weight=5.0, retain_ratio=2, epochs=5),
+    defaults=Defaults(retain_term="kl", forget_weight=0.2, retain_weight=2.0, retain_ratio=2, epochs=6),
     alternatives="mismatched",
 )
 def llmu(

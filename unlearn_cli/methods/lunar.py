@@ -23,7 +23,7 @@ from unlearn_cli.outputs import Outputs
 
 @method(
     paper="2502.07218",
-    defaults=Defaults(retain_term="hidden-mse", retain_weight=1.0, retain_ratio=2, epochs=10),
+    defaults=Defaults(retain_term="hidden-mse", retain_weight=3.0, retain_ratio=2, epochs=6),
     hidden=("policy", "reference"),
     logps=False,
     trains="down_projection",

@@ -18,7 +18,7 @@ from unlearn_cli.retain_terms.uniform import uniform
 
 @method(
     paper="2410.08109",
-    defaults=Defaults(forget_weight=0.1, retain_weight=1.0, retain_ratio=2, epochs=5),
+    defaults=Defaults(forget_weight=0.1, retain_weight=2.0, retain_ratio=2, epochs=6),
     logits=("policy",),
 )
 def me_gd(policy: Outputs, *, positions: Positions = "answer", average: Average = "answers") -> Tensor:

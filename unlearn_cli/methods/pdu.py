@@ -28,7 +28,7 @@ def dual_ascent(weight: float, retain_loss: float, progress: float, parameters: 
 
 @method(
     paper="2506.05314",
-    defaults=Defaults(forget_weight=0.1, retain_weight=5.0, retain_ratio=2, epochs=5),
+    defaults=Defaults(forget_weight=0.1, retain_weight=12.0, retain_ratio=2, epochs=6),
     logits=("policy",),
     next_retain_weight=dual_ascent,
 )
@@ -36,7 +36,7 @@ def pdu(
     policy: Outputs,
     *,
     eta: Annotated[float, parameter("step of the dual variable", ge=0)] = 1.0,
-    epsilon: Annotated[float, parameter("bound on the retain loss", ge=0)] = 0.1,
+    epsilon: Annotated[float, parameter("bound on the retain loss", ge=0)] = 0.03,
     average: Average = "answers",
 ) -> Tensor:
     height = policy.logits.amax(-1) - policy.logits.mean(-1)

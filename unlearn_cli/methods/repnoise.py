@@ -1,6 +1,6 @@
 """RepNoise: hidden states on the forget rows become noise.
 
-    L = beta MMD(h, noise) - alpha log(1 + M),   M = -(1/n) sum_t log p(y_t | x, y_<t), noise from a standard Gaussian
+    L = beta MMD^2(h, noise) - alpha log(1 + M),   M = -(1/n) sum_t log p(y_t | x, y_<t), noise from a standard Gaussian
 
 Rosati et al., "Representation Noising: A Defence Mechanism Against Harmful Finetuning" (2024). MMD^2 compares a row's
 states with as many draws, by Gaussian kernels of five widths; it is 0 where they cannot be told apart. The logarithm
@@ -43,7 +43,7 @@ def discrepancy(states: Tensor, others: Tensor, mask: Tensor) -> Tensor:
 
 @method(
     paper="2405.14577",
-    defaults=Defaults(retain_weight=1.0, retain_ratio=2, epochs=5),
+    defaults=Defaults(retain_weight=4.0, retain_ratio=2, epochs=5),
     hidden=("policy",),
 )
 def repnoise(

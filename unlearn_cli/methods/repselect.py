@@ -54,7 +54,7 @@ def repselect(
     *,
     components: Annotated[int, parameter("largest components that are collapsed", ge=1)] = 512,
     rate: Annotated[float, parameter("length of a step, as a share of the weights' length", gt=0)] = 0.002,
-    budget: Annotated[float, parameter("rise of the retain loss, in nats a token, at which it ends", gt=0)] = 0.02,
+    budget: Annotated[float, parameter("rise of the retain loss, in nats a token, at which it ends", gt=0)] = 0.03,
     rounds: Annotated[int, parameter("steps at most", ge=1)] = 100,
 ) -> Iterator[Any]:
     yield from bench.unlearn()

@@ -18,7 +18,7 @@ from unlearn_cli.contract import Average, Defaults, method, parameter
 from unlearn_cli.outputs import Outputs
 
 
-@method(paper="2505.11953", defaults=Defaults(forget_weight=10.0, retain_weight=1.0, retain_ratio=2, epochs=5))
+@method(paper="2505.11953", defaults=Defaults(forget_weight=40.0, retain_weight=2.0, retain_ratio=2, epochs=6))
 def satimp(
     policy: Outputs,
     *,

@@ -39,7 +39,7 @@ def steps(bench: Any, *, rounds: int, **others: Any) -> int:
     return bench.unlearn_steps() + rounds
 
 
-@procedure(paper="2408.00761", defaults=Defaults(), artefact="adapter", steps=steps)
+@procedure(paper="2408.00761", defaults=Defaults(epochs=6), artefact="adapter", steps=steps)
 def tar(
     bench: Any,
     *,

@@ -17,11 +17,11 @@ from unlearn_cli.contract import Average, Defaults, method, parameter
 from unlearn_cli.outputs import Outputs
 
 
-@method(paper="2212.04089", defaults=Defaults(retain_term="none", epochs=5), applied="negated_adapter")
+@method(paper="2212.04089", defaults=Defaults(retain_term="none", epochs=3), applied="negated_adapter")
 def task_vector(
     policy: Outputs,
     *,
-    alpha: Annotated[float, parameter("how far the other way", ge=0)] = 1.0,
+    alpha: Annotated[float, parameter("how far the other way", ge=0)] = 3.0,
     average: Average = "answers",
 ) -> Tensor:
     return -policy.averaged(policy.token_logps, average)

@@ -23,7 +23,7 @@ def weights(policy: Outputs, reference: Outputs, beta: float, epsilon: float) ->
     return (2 * raised / (raised + (beta * reference.token_logps).exp() + epsilon)).nan_to_num(0.0)
 
 
-@method(paper="2502.19301", defaults=Defaults(retain_weight=1.0, retain_ratio=2, epochs=5))
+@method(paper="2502.19301", defaults=Defaults(forget_weight=4.0, retain_weight=2.0, retain_ratio=2, epochs=6))
 def tnpo(
     policy: Outputs,
     reference: Outputs,

@@ -2,21 +2,25 @@
 
     training of the assistant   L = M_forget + w U_perturbed, with the retain term uniform
     M = -(1/n) sum_t log p(y_t | x, y_<t),   U = (1/n) sum_t KL(u || p(.|x, a_<t)), u uniform
-    use   log p_base - alpha log p_assistant on tokens with p_base >= filter * best or among the best filter * V
+    use   log p_base - alpha (log p_assistant - rest) on tokens with p_base >= filter * best or among the best filter * V
 
-Ji et al., "Reversing the Forget-Retain Objectives: An Efficient LLM Unlearning Framework from Logit Difference" (2024).
-The assistant is the first part of the same layers with an adapter of its own, then the model's norm and head. It learns
-the forget answers, end included, and is to know nothing of the retain rows and of wrong answers to the forget
-questions. A uniform assistant or alpha = 0 leaves the base as it is. Deviations: the published rule differs between
-scoring and generation, chooses a wrong token if all kept scores are negative, is not invariant to a shift of the
-assistant's logits, drops the end token from the assistant's targets and switches itself off for small vocabularies;
-here one rule serves both, on normalised logits. The published results have not been reproduced from the release (issue
-2 there). The artefact is no plain adapter: it works through `unlearn evaluate` and `unlearn_cli.load`.
+Ji et al., "Reversing the Forget-Retain Objectives: An Efficient LLM Unlearning Framework from Logit Difference" (2024). The
+assistant is the first part of the same layers with an adapter of its own, then the model's norm and head. It learns the
+forget answers, end included, and is to know nothing of the retain rows and of wrong answers to the forget questions. An
+assistant at rest or alpha = 0 leaves the base as it is.
+
+The published results have not been reproduced from the release (issue 2 there). Behind a final norm of fixed length no head
+gives every token the same logit, so an assistant cannot become uniform: what it says at rest is a fixed pattern, and
+subtracting that harms the retain rows. `rest=measured` subtracts it as well (its mean over retain answers), which leaves
+them unharmed; `rest=uniform` is the published rule. Further deviations: the published rule differs between scoring and
+generation, chooses a wrong token if all kept scores are negative, is not invariant to a shift of the assistant's logits,
+drops the end token from the assistant's targets and switches itself off for small vocabularies; here one rule serves both,
+on normalised logits. The artefact is no plain adapter: it works through `unlearn evaluate` and `unlearn_cli.load`.
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from torch import Tensor
 
@@ -29,7 +33,7 @@ Depth = Annotated[float, parameter("share of the blocks that the assistant has",
 
 @method(
     paper="2406.08607",
-    defaults=Defaults(retain_term="uniform", retain_weight=5.0, retain_ratio=2, epochs=10),
+    defaults=Defaults(retain_term="uniform", retain_weight=2.0, retain_ratio=2, epochs=8),
     logits=("alternative",),
     alternatives="perturbed",
     trains="assistant",
@@ -39,10 +43,13 @@ def uld(
     policy: Outputs,
     alternative: Outputs,
     *,
-    alpha: Annotated[float, parameter("how much of the assistant is subtracted", ge=0)] = 0.8,
+    alpha: Annotated[float, parameter("how much of the assistant is subtracted", ge=0)] = 1.0,
     filter: Annotated[float, parameter("share below which a token is left out", ge=0, lt=1)] = 0.01,  # noqa: A002
-    depth: Depth = 0.5,
-    perturbed: Annotated[float, parameter("w: weight of the wrong answers", ge=0)] = 1.0,
+    rest: Annotated[
+        Literal["measured", "uniform"], parameter("what the assistant says where it knows nothing")
+    ] = "measured",
+    depth: Depth = 1.0,
+    perturbed: Annotated[float, parameter("w: weight of the wrong answers", ge=0)] = 0.02,
     average: Average = "answers",
 ) -> Tensor:
     remembered = -policy.averaged(policy.token_logps, average)

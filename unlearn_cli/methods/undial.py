@@ -20,7 +20,7 @@ from unlearn_cli.outputs import Outputs
 
 @method(
     paper="2402.10052",
-    defaults=Defaults(retain_weight=1.0, retain_ratio=2, epochs=5),
+    defaults=Defaults(retain_weight=2.0, retain_ratio=2, epochs=6),
     logits=("policy", "reference"),
 )
 def undial(

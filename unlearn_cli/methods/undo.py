@@ -36,7 +36,7 @@ def shrunk(weight: torch.Tensor, alpha: float, beta: float, generator: torch.Gen
     return (1 - alpha) * weight + alpha * beta * noise.to(weight)
 
 
-@procedure(paper="2506.06278", defaults=Defaults(), artefact="model", steps=steps)
+@procedure(paper="2506.06278", defaults=Defaults(epochs=6), artefact="model", steps=steps)
 def undo(
     bench: Any,
     *,

@@ -21,7 +21,7 @@ from unlearn_cli.outputs import Outputs
 
 @method(
     paper="2310.02238",
-    defaults=Defaults(retain_term="none", epochs=5),
+    defaults=Defaults(retain_term="none", epochs=3),
     applied="reinforced_difference",
 )
 def whp(

@@ -17,7 +17,7 @@ from unlearn_cli.methods.tnpo import weights
 from unlearn_cli.outputs import Outputs
 
 
-@method(paper="2502.19301", defaults=Defaults(retain_weight=1.0, retain_ratio=2, epochs=5))
+@method(paper="2502.19301", defaults=Defaults(forget_weight=6.0, retain_weight=2.0, retain_ratio=2, epochs=6))
 def wtnpo(
     policy: Outputs,
     reference: Outputs,

@@ -99,8 +99,13 @@ def trainable_parameters(model: Any) -> list[tuple[str, torch.nn.Parameter]]:
 
 @contextmanager
 def scaled(model: Any, factor: float) -> Iterator[None]:
-    """Meanwhile the adapter adds `factor` times what it does; the weights are not touched."""
-    layers = [m for m in model.modules() if ADAPTER in (getattr(m, "scaling", None) or {})]
+    """Meanwhile the adapter adds `factor` times what it does; the weights are not touched.
+
+    Raises:
+        UnlearnError: the model arrived with an adapter.
+    """
+    _check_scalable(model)
+    layers = [m for m in model.modules() if isinstance(getattr(m, "scaling", None), dict) and ADAPTER in m.scaling]
     known = [layer.scaling[ADAPTER] for layer in layers]
     for layer, scale in zip(layers, known, strict=True):
         layer.scaling[ADAPTER] = scale * factor
@@ -111,8 +116,19 @@ def scaled(model: Any, factor: float) -> Iterator[None]:
             layer.scaling[ADAPTER] = scale
 
 
+def _check_scalable(model: Any) -> None:
+    if REFERENCE_ADAPTER in getattr(model, "peft_config", {}):
+        # The adapter then holds what the model arrived with as well, and scaling would take that away too.
+        raise UnlearnError("scaling what was learnt needs a model without an adapter", "start from the base, or merge first")
+
+
 def scale_adapter(model: Any, factor: float) -> None:
-    """Multiply what the trained adapter adds to the weights by `factor`, in place."""
+    """Multiply what the trained adapter adds to the weights by `factor`, in place.
+
+    Raises:
+        UnlearnError: the model arrived with an adapter.
+    """
+    _check_scalable(model)
     with torch.no_grad():
         for name, parameter in trainable_parameters(model):
             if ".lora_B." in name:

@@ -6,9 +6,9 @@ adapter off. So there is one set of weights, two key-value caches, and one rule 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -17,12 +17,17 @@ from transformers import DynamicCache
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from unlearn_cli.contract import Applied
+from unlearn_cli.data.batch import pack, packs
+from unlearn_cli.data.tokenize import Row
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.depth import causal_lm, shallow
+from unlearn_cli.models.forward import logit_chunks
 
 COMPOSED: tuple[Applied, ...] = ("logit_difference", "logit_offset", "reinforced_difference")
 # Nats by which a token outside the filter is lowered: never chosen, and still a finite log-probability.
 LOWERED = 30.0
+TOKENS, CHUNK = 2048, 256  # of one pass, and positions whose logits are held at once
+REST = "rest.safetensors"  # beside the assistant's adapter
 
 
 def kept_tokens(logps: Tensor, share: float) -> Tensor:
@@ -35,13 +40,21 @@ def kept_tokens(logps: Tensor, share: float) -> Tensor:
     return logps >= torch.minimum(last, best + torch.log(torch.tensor(share, dtype=logps.dtype, device=logps.device)))
 
 
-def logit_difference(base: Tensor, assistant: Tensor, alpha: float, share: float) -> Tensor:
-    """log p_base - alpha log p_assistant on the tokens that matter to the base; the others stay far below.
+def logit_difference(base: Tensor, assistant: Tensor, alpha: float, share: float, rest: Tensor | None = None) -> Tensor:
+    """log p_base - alpha (log p_assistant - rest) on the tokens that matter to the base; the others stay far below.
 
     Ji et al. (2024, arXiv 2406.08607). Both are normalised, so that a constant added to either's logits changes nothing.
+
+    Args:
+        base: logits [..., V].
+        assistant: logits [..., V].
+        alpha: how much is subtracted.
+        share: of the filter.
+        rest: [V] log-probabilities the assistant gives where it knows nothing; None: the same for all tokens.
     """
     own = base.log_softmax(-1)
-    combined = own - alpha * assistant.log_softmax(-1)
+    known = assistant.log_softmax(-1)
+    combined = own - alpha * (known if rest is None else known - rest)
     kept = kept_tokens(own, share)
     floor = combined.masked_fill(~kept, torch.inf).amin(-1, keepdim=True)
     return torch.where(kept, combined, floor - LOWERED + own - own.amax(-1, keepdim=True))
@@ -64,6 +77,7 @@ class Composition:
     applied: Applied
     parameters: Mapping[str, Any]  # of the method; those of the rule are read
     blocks: int | None  # of the assistant; None: all
+    rest: Tensor | None = field(default=None, compare=False)  # [V] what it says where it knows nothing
 
     @classmethod
     def of(cls, applied: Applied, parameters: Mapping[str, Any], count: int) -> Composition | None:
@@ -171,7 +185,9 @@ class Composed(torch.nn.Module):
         rule = self.composition.parameters
         base, new = base.float(), new.float()
         if self.composition.applied == "logit_difference":
-            return logit_difference(base, new, rule["alpha"], rule["filter"])
+            rest = self.composition.rest
+            rest = None if rest is None else rest.to(new.device)
+            return logit_difference(base, new, rule["alpha"], rule["filter"], rest)
         if self.composition.applied == "reinforced_difference":
             return reinforced_difference(base, new, rule["alpha"])
         with torch.no_grad(), self.model.disable_adapter():
@@ -187,11 +203,39 @@ class Composed(torch.nn.Module):
         if arguments.get("num_beams", 1) > 1:
             raise UnlearnError("a composed model generates without beams", "num_beams=1")
         causal = causal_lm(self.model)
+        own = vars(causal).get("forward")  # a hook of the loader's, if there is one
         causal.forward = self.forward
         try:
             return causal.generate(*inputs, **arguments)
         finally:
-            del causal.forward
+            if own is None:
+                del causal.forward
+            else:
+                causal.forward = own
+
+
+@torch.no_grad()
+def with_rest(loaded: Any, composition: Composition, rows: Sequence[Row]) -> Composition:
+    """The composition with the assistant's mean log-probabilities [V] on rows that it is to know nothing of.
+
+    Behind a final norm of fixed length the head cannot give every token the same logit: what an assistant says at rest is a
+    pattern, nearly the same everywhere, and not uniform. Subtracting it as well leaves those rows alone.
+
+    Args:
+        loaded: the model with the trained adapter.
+        composition: how it is applied.
+        rows: rows to keep.
+    """
+    total = torch.zeros(loaded.config.vocab_size, dtype=torch.float64, device=loaded.device)
+    count = 0
+    with shallow(loaded.model, composition.blocks) if composition.blocks else nullcontext():
+        loaded.model.eval()
+        for members in packs(rows, TOKENS):
+            batch = pack({"rows": [rows[i] for i in members]}).to(loaded.device)
+            for logits in logit_chunks(loaded.model, batch, loaded.layout, CHUNK):
+                total += logits.log_softmax(-1).double().sum(0)
+                count += len(logits)
+    return replace(composition, rest=(total / count).float().cpu())
 
 
 def compose(loaded: Any, composition: Composition) -> None:

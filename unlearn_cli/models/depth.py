@@ -32,7 +32,9 @@ def _place(model: Any) -> tuple[torch.nn.Module, str]:
         raise UnlearnError(
             f"{type(causal_lm(model)).__name__} has no list of blocks", "methods that look at a layer cannot be used with it"
         )
-    _, parent, name = max(found, key=lambda item: item[0])
+    # Mixtures of experts and vision towers hold longer lists than the decoder's.
+    count = causal_lm(model).config.get_text_config().num_hidden_layers
+    _, parent, name = max(found, key=lambda item: (item[0] == count, item[0]))
     return parent, name
 
 

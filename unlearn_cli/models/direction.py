@@ -10,6 +10,7 @@ from torch import Tensor
 
 from unlearn_cli.data.batch import pack, packs
 from unlearn_cli.data.tokenize import Row
+from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.forward import forward
 from unlearn_cli.models.load import LoadedModel
 
@@ -22,6 +23,9 @@ def refusal_direction(
     """Mean hidden state [H] float32 after block `layer` at the last token of `towards`, less that of `forget`.
 
     Shen et al. (2025, arXiv 2502.07218) take prompts the model refuses for `towards`.
+
+    Raises:
+        UnlearnError: one side has no prompts.
     """
     difference = _mean_state(loaded, towards, layer) - _mean_state(loaded, forget, layer)
     return difference.float()
@@ -30,6 +34,8 @@ def refusal_direction(
 @torch.no_grad()
 def _mean_state(loaded: LoadedModel, prompts: Sequence[np.ndarray], layer: int) -> Tensor:
     # The state that predicts the token behind the prompt is the one at its last token; that token is any.
+    if not prompts:
+        raise UnlearnError("a direction needs prompts on both sides", "raw documents have none; use rmu for them")
     rows = [Row(str(n), np.append(p, 0), len(p), len(p), "", ends=False) for n, p in enumerate(prompts) if len(p)]
     total = torch.zeros(loaded.config.hidden_size, dtype=torch.float64, device=loaded.device)
     for members in packs(rows, TOKENS):

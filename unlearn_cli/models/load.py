@@ -10,13 +10,14 @@ from typing import Any
 
 import torch
 from peft import PeftModel
+from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, GenerationConfig
 from transformers.utils.logging import disable_progress_bar
 
 from unlearn_cli.config import ModelOptions
 from unlearn_cli.data.hub_errors import hub_error
 from unlearn_cli.errors import EXIT_FAILED, UnlearnError
-from unlearn_cli.models.compose import Composition, compose
+from unlearn_cli.models.compose import REST, Composition, compose
 from unlearn_cli.models.depth import causal_lm
 from unlearn_cli.models.forward import Layout
 from unlearn_cli.models.layout import choose_layout
@@ -234,7 +235,9 @@ def load_model(options: ModelOptions, *, trainable: bool = False) -> LoadedModel
                 f"{options.model} is a {source.composition['applied'].replace('_', ' ')}, not a model that can be trained",
                 "start from its base model",
             )
-        compose(loaded, Composition(**source.composition))
+        path = Path(source.adapter.location) / REST
+        rest = load_file(path)["rest"] if path.is_file() else None
+        compose(loaded, Composition(**source.composition, rest=rest))
     return loaded
 
 

@@ -5,11 +5,11 @@ The adapter starts as the largest part B0 A0 of each matrix, and the base keeps 
     rho_i = sqrt(sum_j I_ij),  I = F_forget / (F_retain + 1e-5), F the squared gradient of the answers' loss
     U S V = SVD(diag(rho) W),  A0 = sqrt(S/s) V^T,  B0 = diag(1/(rho + 1e-5)) U sqrt(S/s),  W <- W - s B0 A0
 
-fila: Cha et al., "Towards Robust and Parameter-Efficient Knowledge Unlearning for LLMs" (2024, arXiv 2408.06621). pissa is
-the same with rho = 1 (Meng et al., 2024, arXiv 2404.02948). The published code saves an adapter that doubles the low-rank part
-on any base but its own residual. Here the artefact is written as a plain adapter of twice the rank, [B, -B0] [A; A0], on the
-untouched base. F depends on the batch size, because it squares a batch's mean gradient, as published; where F_retain is far
-below 1e-5 the retain rows have no say.
+fila: Cha et al., "Towards Robust and Parameter-Efficient Knowledge Unlearning for LLMs" (2024, arXiv 2408.06621).
+pissa is the same with rho = 1 (Meng et al., 2024, arXiv 2404.02948). The published code saves an adapter that doubles
+the low-rank part on any base but its own residual. Here the artefact is written as a plain adapter of twice the rank,
+[B, -B0] [A; A0], on the untouched base. F depends on the batch size, because it squares a batch's mean gradient, as
+published; where F_retain is far below 1e-5 the retain rows have no say.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+import torch.nn.functional as F
 from peft import PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -43,10 +44,14 @@ def factors(weight: Tensor, rho: Tensor, rank: int, scale: float) -> tuple[Tenso
         u, s, vh = torch.linalg.svd(weighted, full_matrices=False)
         v = vh.T
     else:
-        torch.manual_seed(0)
-        u, s, v = torch.svd_lowrank(weighted, q=min(rank + SPARE, *weight.shape), niter=4)
+        # The seed is fixed for this alone: the run's own stream of random numbers goes on as if nothing had been drawn.
+        with torch.random.fork_rng([weight.device] if weight.is_cuda else []):
+            torch.manual_seed(0)
+            u, s, v = torch.svd_lowrank(weighted, q=min(rank + SPARE, *weight.shape), niter=4)
     root = (s[:rank] / scale).sqrt()
-    return (v[:, :rank] * root).T, (u[:, :rank] * root) / (rho + EPSILON)[:, None]
+    a, b = (v[:, :rank] * root).T, (u[:, :rank] * root) / (rho + EPSILON)[:, None]
+    missing = rank - len(a)  # a rank above the matrix's own: the rest is zero
+    return F.pad(a, (0, 0, 0, missing)), F.pad(b, (0, missing))
 
 
 def fisher(loaded: LoadedModel, layers: dict[str, Any], rows: Sequence[Row], batch: int) -> dict[str, Tensor]:
@@ -60,11 +65,14 @@ def fisher(loaded: LoadedModel, layers: dict[str, Any], rows: Sequence[Row], bat
         packed = pack({"rows": rows[start : start + batch]}).to(loaded.device)
         outputs = forward(loaded.model, packed, loaded.layout)["rows"]
         count = int(outputs.mask.sum())
-        (-outputs.token_logps.sum() / count).backward()
         tokens += count
-        for name, weight in weights.items():
-            total[name].addcmul_(weight.grad, weight.grad, value=count)
-            weight.grad = None
+        # Not `backward`: that would leave a gradient in the adapter, which the first step would take for its own.
+        # An expert that no token went through has none.
+        loss = -outputs.token_logps.sum() / count
+        gradients = torch.autograd.grad(loss, list(weights.values()), allow_unused=True)
+        for name, gradient in zip(weights, gradients, strict=True):
+            if gradient is not None:
+                total[name].addcmul_(gradient, gradient, value=count)
     for weight in weights.values():
         weight.requires_grad_(False)
     return {name: value / tokens for name, value in total.items()}
@@ -79,7 +87,12 @@ def _adapted(model: PeftModel) -> dict[str, Any]:
     return {name: module for name, module in model.named_modules() if ADAPTER in getattr(module, "lora_A", {})}
 
 
-def _check(loaded: LoadedModel, kind: str, *, arrived: bool) -> None:
+def check(loaded: LoadedModel, kind: str, *, arrived: bool) -> None:
+    """Refuse models whose base cannot be changed and put back.
+
+    Raises:
+        UnlearnError: a quantized or half-precision base, or a model that arrived with an adapter.
+    """
     if arrived:
         raise UnlearnError(f"--lora-init {kind} needs a model without an adapter", "start from the base, or merge first")
     if loaded.quantization or loaded.dtype != torch.float32:
@@ -111,11 +124,18 @@ def initialise(
         arrived: the model came with an adapter of its own.
 
     Raises:
-        UnlearnError: a quantized or half-precision base, or a model that arrived with an adapter.
+        UnlearnError: as `check`; an adapter with dropout or on the embeddings.
     """
-    _check(loaded, kind, arrived=arrived)
+    check(loaded, kind, arrived=arrived)
     model, modules = loaded.model, _adapted(loaded.model)
     config = model.peft_config[ADAPTER]
+    if config.lora_dropout:
+        raise UnlearnError(
+            f"--lora-init {kind} puts the largest part of the weights into the adapter, and dropout would drop it",
+            "--lora-dropout 0",
+        )
+    if any(ADAPTER in getattr(module, "lora_embedding_A", {}) for module in model.modules()):
+        raise UnlearnError(f"--lora-init {kind} is for linear layers", "leave the embeddings out of --lora-target-modules")
     made = load_file(path) if path.is_file() else _factors(loaded, kind, modules, forget, retain, batch)
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -146,7 +166,9 @@ def _factors(
         rho = torch.ones(len(weight), device=weight.device)
         if kind == "fila":
             ratio = wanted[name] / (held[name] + EPSILON)
-            rho = (ratio if ratio.shape == weight.shape else ratio.T).sum(1).sqrt()
+            rho = (ratio.T if type(layers[name]).__name__ == "Conv1D" else ratio).sum(1).sqrt()
+            if not rho.any():  # no forget token went through: an adapter of zeros would never learn
+                rho = torch.ones_like(rho)
         a, b = factors(weight, rho, module.r[ADAPTER], module.scaling[ADAPTER])
         made[f"{name}.A"], made[f"{name}.B"] = a.cpu(), b.cpu()
     return made

@@ -6,9 +6,11 @@ import json
 from dataclasses import replace
 
 import numpy as np
+from safetensors.torch import save_file
 
 from unlearn_cli.errors import EXIT_FAILED, UnlearnError
 from unlearn_cli.models import adapter
+from unlearn_cli.models.compose import REST
 from unlearn_cli.models.identity import identity
 from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.models.score import teacher_forced
@@ -37,6 +39,8 @@ def save_artifact(run: Run, loaded: LoadedModel, forget: Input) -> ArtifactRepor
             read = teacher_forced(loaded, sample, config.token_budget).token_logps
         difference = max(float(np.abs(a - b).max()) for a, b in zip(trained, read, strict=True))
         counts = "{}/{}".format(*adapter.lora_b_nonzero(folder))
+    if composition and composition.rest is not None:
+        save_file({"rest": composition.rest}, folder / REST)
     kind = "model" if run.writes_model else "adapter"
     about = {"kind": composition.applied if composition else kind, "base_model": loaded.source.location}
     about |= {"revision": loaded.source.revision, "quantization": loaded.quantization}

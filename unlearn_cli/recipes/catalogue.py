@@ -54,7 +54,9 @@ def describe(entry: Declared) -> str:
         parts.append(f"needs: {', '.join(needs)}")
     for parameter in entry.parameters.values():
         parts.append(f"-p {parameter.name}={parameter.default}: {parameter.help}")
-    if isinstance(entry, (Method, Procedure)):
+    if "base" in entry.parameters:
+        parts.append(f"defaults: those of the base method, {entry.defaults.epochs:g} epochs")
+    elif isinstance(entry, (Method, Procedure)):
         parts.append(_defaults(entry.defaults))
     if isinstance(entry, Method):
         if "alternative" in entry.needs:

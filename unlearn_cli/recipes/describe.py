@@ -17,6 +17,8 @@ from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.models.source import ModelSource
 from unlearn_cli.report import ModelReport, TrainingReport, Trajectory
 from unlearn_cli.training.loop import Trainer
+from unlearn_cli.training.objective import Objective
+from unlearn_cli.training.workbench import ProcedureTrainer
 
 
 def model_report(loaded: LoadedModel, encoder: Encoder) -> ModelReport:
@@ -42,7 +44,8 @@ def model_report(loaded: LoadedModel, encoder: Encoder) -> ModelReport:
 
 
 def training_report(
-    trainer: Trainer,
+    trainer: Trainer | ProcedureTrainer,
+    objective: Objective,
     steps: Sequence[dict[str, Any]],
     trajectory: list[Trajectory],
     *,
@@ -72,6 +75,8 @@ def training_report(
         activation_checkpointing=checkpointing,
         resumed_from_step=resumed_from,
         stopped_by=stopped_by,
+        layers=list(objective.layers),
+        retain_layers=list(objective.retain_layers),
         trajectory=trajectory,
     )
 

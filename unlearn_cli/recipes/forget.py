@@ -17,9 +17,10 @@ from unlearn_cli.data.overlap import check_overlap
 from unlearn_cli.data.tokenize import Encoder
 from unlearn_cli.errors import EXIT_DIVERGED, UnlearnError
 from unlearn_cli.evaluation.gates import Expression, Missing, lookup_in, parse
+from unlearn_cli.evaluation.measure import spread
 from unlearn_cli.measured import Measured
 from unlearn_cli.models import adapter, lora_init, memory
-from unlearn_cli.models.compose import compose, used
+from unlearn_cli.models.compose import Composition, compose, used, with_rest
 from unlearn_cli.models.identity import identity
 from unlearn_cli.models.load import LoadedModel, load_model
 from unlearn_cli.recipes import inputs as splits
@@ -51,6 +52,7 @@ from unlearn_cli.training.checkpoint import load_checkpoint, newest, save_checkp
 from unlearn_cli.training.gradients import Diverged
 from unlearn_cli.training.loop import StepRecord, Trainer
 
+REST_ROWS = 128  # of the retain rows, to see what an assistant says where it knows nothing
 Moments = dict[str, dict[str, Measured]]
 
 
@@ -105,6 +107,7 @@ def run(
         with run.phase("calibrate"):
             _calibrate(run, loaded, inputs, moments, constraint)
     with run.phase("save"):
+        run.composition = _at_rest(run, loaded, inputs)
         artifact = save_artifact(run, loaded, inputs["forget"])
         if run.composition:
             compose(loaded, run.composition)
@@ -260,10 +263,18 @@ def _scores_now(
     names = tuple(n for n in METRICS.names() if generate or not METRICS.get(n).generates)
     folder = run.folder.measured / "on-the-way"
     quiet = Reporter(quiet=True)  # one line for the scores is enough
-    with used(loaded, run.composition):
+    with used(loaded, _at_rest(run, loaded, inputs)):
         loaded.model.eval()
         now = measure_inputs(loaded, inputs, label, config, folder, label.replace(" ", "-"), quiet)
     return compared({"before": moments["before"], "after": now}, config, names)
+
+
+def _at_rest(run: Run, loaded: LoadedModel, inputs: Mapping[str, Input]) -> Composition | None:
+    """The composition, with what the assistant says of rows to keep if the method wants that measured."""
+    if run.composition is None or run.config.parameters.get("rest") != "measured" or "retain" not in inputs:
+        return run.composition
+    rows = inputs["retain"].rows
+    return with_rest(loaded, run.composition, [rows[i] for i in spread(len(rows), REST_ROWS)])
 
 
 def _calibrate(run: Run, loaded: LoadedModel, inputs: Mapping[str, Input], moments: Moments, constraint: Expression) -> None:
@@ -332,6 +343,7 @@ def _report(
         data={name: data.report() for name, data in inputs.items()},
         training=training_report(
             trainer,
+            run.settled.objective,
             run.steps,
             run.trajectory,
             reference_seconds=run.seconds.get("reference", 0.0),

@@ -56,7 +56,7 @@ def settle_method(config: ForgetConfig, sources: dict[str, str]) -> Settled:
         if not isinstance(method, Method):
             raise UnlearnError(f"{chosen.name} cannot be built on {method.name}", "-p base=npo")
         if "base" in parameters:
-            defaults, owner = method.defaults, method.name
+            defaults, owner = replace(method.defaults, epochs=chosen.defaults.epochs), method.name
     settled = Settled(config, dict(sources), None, procedure)  # type: ignore[arg-type] - set at the end
     for name in BY_METHOD:
         if getattr(config, name) is None and not (name == "epochs" and config.max_steps):
@@ -96,6 +96,8 @@ def _check_splits(settled: Settled) -> None:
         raise UnlearnError("no model", "--model FOLDER_OR_HUB_ID")
     if config.load_in_4bit and config.load_in_8bit:
         raise UnlearnError("--load-in-4bit and --load-in-8bit exclude each other")
+    if settled.procedure and config.max_steps:
+        raise UnlearnError(f"{settled.procedure.name} goes through stages and takes no --max-steps", "--epochs, or -p")
     quantized = config.load_in_4bit or config.load_in_8bit
     if config.lora_init != "default" and (settled.procedure or objective.method.applied != "adapter"):
         raise UnlearnError(f"--lora-init {config.lora_init} is for methods whose artefact is an adapter", "leave it out")

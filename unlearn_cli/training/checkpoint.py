@@ -80,8 +80,18 @@ def load_checkpoint(
             tensor.copy_(state["weights"][name])
     optimizer.load_state_dict(state["optimizer"])
     carried.clear()
-    carried.update(state["carried"])
+    device = parameters[0][1].device if parameters else torch.device("cpu")
+    carried.update({name: _placed(value, device) for name, value in state["carried"].items()})
     torch.set_rng_state(state["rng"])
     if state["rng_cuda"] and len(state["rng_cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all(state["rng_cuda"])
     return int(state["step"])
+
+
+def _placed(value: Any, device: torch.device) -> Any:
+    """Tensors of a nested value on `device`."""
+    if isinstance(value, torch.Tensor):
+        return value.to(device)
+    if isinstance(value, dict):
+        return {name: _placed(inner, device) for name, inner in value.items()}
+    return [_placed(inner, device) for inner in value] if isinstance(value, list) else value

@@ -57,6 +57,7 @@ class StepRecord:
     tokens: int  # tokens run with gradient
     computed: int  # those and padding
     seconds: float
+    retain_weight: float | None = None  # where it changes from step to step
 
 
 @dataclass
@@ -133,6 +134,7 @@ class Trainer:
             tokens=gradients.tokens,
             computed=gradients.computed,
             seconds=time.perf_counter() - began,
+            retain_weight=weight if objective.method.next_retain_weight else None,
         )
 
     def _weighted(

@@ -1,0 +1,93 @@
+"""What a procedure works with."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.training.test_loop import FORGET, RETAIN, adapted, trainer_of
+from unlearn_cli.training.workbench import Workbench, recorded
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Workbench:
+    loaded = adapted()
+    return Workbench(loaded, trainer_of(loaded, tmp_path), epochs=1.0, warmup_ratio=0.1)
+
+
+def test_unlearning_some_rows_touches_those_alone(bench: Workbench) -> None:
+    """Rows kept meanwhile are drawn among the retain rows."""
+    bench.trainer = replace(bench.trainer, pairing=replace(bench.trainer.pairing, batch=2, retain_batch=2))
+    seen: list[list] = []
+    chosen = type(bench.trainer)._chosen
+
+    def watched(self, drawn, kept):
+        made = chosen(self, drawn, kept)
+        seen.append(made[0])
+        return made
+
+    type(bench.trainer)._chosen = watched
+    try:
+        records = list(bench.unlearn(forget=[1, 4, 6], kept=[0, 2]))
+    finally:
+        type(bench.trainer)._chosen = chosen
+    assert [record.step for record in records] == [1, 2]
+    assert bench.unlearn_steps(3) == len(records)
+    forgotten = {id(row) for rows in seen for row in rows["forget"]}
+    assert forgotten <= {id(FORGET[i]) for i in (1, 4, 6)}
+    allowed = {id(row) for row in RETAIN} | {id(FORGET[i]) for i in (0, 2)}
+    assert {id(row) for rows in seen for row in rows["retain"]} <= allowed
+
+
+def test_records_count_on(bench: Workbench) -> None:
+    before = len(list(bench.unlearn()))
+    bench.outputs(FORGET[:2])
+    record = bench.record(forget_loss=1.0, retain_loss=0.5)
+    assert (record.step, record.loss, record.tokens) == (before + 1, 1.5, sum(len(r.input_ids) for r in FORGET[:2]))
+
+
+def test_without_its_adapter_the_model_is_the_base_and_merged_it_is_what_was_learnt(bench: Workbench) -> None:
+    ids = torch.from_numpy(FORGET[0].input_ids)[None]
+    with torch.no_grad():
+        learnt = bench.model(input_ids=ids).logits
+        with bench.without_adapter():
+            base = bench.model(input_ids=ids).logits
+        assert not torch.allclose(learnt, base)
+        bench.drop_adapter(merge=True)
+        torch.testing.assert_close(bench.model(input_ids=ids).logits, learnt)
+
+
+def test_weights_of_the_mlps_are_whole_matrices(bench: Workbench) -> None:
+    bench.drop_adapter(merge=False)
+    weights = bench.weights("mlp")
+    assert weights
+    assert all("mlp" in name and w.dim() == 2 and w.requires_grad for name, w in weights.items())
+    others = [p for name, p in bench.model.named_parameters() if name not in weights]
+    assert not any(p.requires_grad for p in others)
+
+
+def test_what_is_recorded_makes_the_gradient(bench: Workbench) -> None:
+    """Output gradients times inputs, summed over positions, are the weight's gradient."""
+    bench.drop_adapter(merge=False)
+    linears = bench.linears(1, 2)
+    name, linear = next(iter(linears.items()))
+    linear.weight.requires_grad_(True)
+    with recorded(linears) as record:
+        loss = -bench.outputs(FORGET[:3]).mean_logps.sum()
+    loss.backward()
+    made = record[name].outputs.grad[0].T @ record[name].inputs[0].detach()
+    torch.testing.assert_close(made, linear.weight.grad)
+
+
+def test_a_copy_is_frozen_and_stays(bench: Workbench) -> None:
+    bench.drop_adapter(merge=False)
+    other, weights = bench.copy(), bench.weights()
+    with torch.no_grad():
+        for tensor in weights.values():
+            tensor.mul_(0.5)
+    ours, theirs = (bench.outputs(FORGET[:1], model=model).sequence_logps.item() for model in (None, other))
+    assert ours != pytest.approx(theirs)
+    assert not any(p.requires_grad for p in other.parameters())

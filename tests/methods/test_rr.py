@@ -12,7 +12,7 @@ rr = METHODS.get("rr")
 
 def test_fixture() -> None:
     """Over the 5 + 3 attended positions the token mean is 0.15863036."""
-    losses = rr(*states(ATTENDED), 0.0, average="tokens")
+    losses = rr(*states(ATTENDED), 0.0, kick=0.0, average="tokens")
     assert losses.mean().item() == pytest.approx(0.15863036361393545, abs=1e-6)
 
 
@@ -20,10 +20,21 @@ def test_fixture() -> None:
 def test_the_weight_falls_to_half(progress: float, weight: float) -> None:
     """With --forget-weight 10: 10 at the start, 7.5 halfway, 5 at the end, as in the published schedule."""
     policy, _ = states()
-    assert 10 * rr(policy, policy, progress).mean().item() == pytest.approx(weight, abs=1e-9)
+    assert 10 * rr(policy, policy, progress, kick=0.0).mean().item() == pytest.approx(weight, abs=1e-9)
 
 
 def test_states_that_point_elsewhere_cost_nothing() -> None:
     policy, reference = states()
     object.__setattr__(reference, "hidden", (-policy.hidden[0],))
-    assert rr(policy, reference, 0.0).tolist() == [0.0, 0.0]
+    assert rr(policy, reference, 0.0, kick=0.0).tolist() == [0.0, 0.0]
+
+
+def test_at_the_reference_only_the_kick_has_a_gradient() -> None:
+    """The cosine is at its largest there: the published loss stays where it is but for rounding."""
+    for kick, moves in ((0.0, False), (0.01, True)):
+        policy, _ = states()
+        hidden = policy.hidden[0].clone().requires_grad_()
+        object.__setattr__(policy, "hidden", (hidden,))
+        reference, _ = states()
+        rr(policy, reference, 0.0, kick=kick).sum().backward()
+        assert (hidden.grad.abs().max().item() > 1e-4) == moves

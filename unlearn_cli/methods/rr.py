@@ -1,10 +1,11 @@
 """Representation rerouting (circuit breakers): hidden states on the forget rows turn away from the reference's.
 
-    L = (1 - progress / 2) (1/n) sum_t relu(cos(h_t, h_ref,t)), mean over the layers
+    L = (1 - progress / 2) (1/n) sum_t relu(cos(h_t + kick |h_ref,t| u, h_ref,t)), mean over the layers, u a fixed direction
 
-Zou et al., "Improving Alignment and Robustness with Circuit Breakers" (2024), with the retain term rerouting, whose
-weight grows as this one falls. Both end at half: the published schedule divides by twice the steps that are run. L is 1
-at the reference and 0 once no state points the old way; from there on nothing pulls.
+Zou et al., "Improving Alignment and Robustness with Circuit Breakers" (2024), with the retain term rerouting, whose weight
+grows as this one falls. Both end at half: the published schedule divides by twice the steps that are run. L is 1 at the
+reference and 0 once no state points the old way; from there on nothing pulls. At the reference the cosine is at its largest
+and has no gradient: published runs leave that point by rounding errors, here `kick` does it; kick = 0 is the published loss.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unlearn_cli.contract import Average, Defaults, Depths, Positions, method, parameter
+from unlearn_cli.methods.rmu import Seed, random_direction
 from unlearn_cli.outputs import Outputs
 
 
@@ -30,9 +32,14 @@ def rr(
     progress: float,
     *,
     layers: Annotated[Depths, parameter("relative depths of the blocks")] = (0.3, 0.6),
+    kick: Annotated[float, parameter("length of the push off the reference, in lengths of a hidden state", ge=0)] = 0.01,
+    seed: Seed = 0,
     positions: Positions = "all",
     average: Average = "answers",
 ) -> Tensor:
     pairs = zip(policy.hidden, reference.hidden, strict=True)
-    cosines = [F.cosine_similarity(h, r, dim=-1).relu() for h, r in pairs]
+    cosines = []
+    for states, known in pairs:
+        push = kick * known.norm(dim=-1, keepdim=True) * random_direction(states.shape[-1], seed).to(states)
+        cosines.append(F.cosine_similarity(states + push, known, dim=-1).relu())
     return (1 - progress / 2) * policy.averaged(sum(cosines) / len(cosines), average)

@@ -248,4 +248,8 @@ def _with_adapter(model: Any, adapter: ModelSource, *, trainable: bool) -> PeftM
         if trainable:
             made.load_adapter(adapter.location, REFERENCE_ADAPTER, is_trainable=False, **arguments)
             made.set_adapter(ADAPTER)
+            for module in made.modules():
+                dropout = getattr(module, "lora_dropout", None)
+                if dropout is not None and REFERENCE_ADAPTER in dropout:
+                    dropout[REFERENCE_ADAPTER] = torch.nn.Identity()  # the reference is what it is, in training too
     return made

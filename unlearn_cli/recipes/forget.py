@@ -85,6 +85,7 @@ def run(
         reporter.say(f"loading {config.model}")
         loaded = load_model(settled.config, trainable=True)
         settle_model(settled, loaded.config)
+        _check_arrived(settled.config, loaded)
         encoder = make_encoder(settled.config, loaded.tokenizer, loaded.stop_ids, settled.config.max_length)
         inputs = {name: splits.tokenized(split, encoder, settled.config.eval_limit) for name, split in texts.items()}
         _notes(settled.config, loaded, encoder, inputs, reporter)
@@ -131,6 +132,19 @@ def _seed(config: ForgetConfig) -> None:
     if config.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
+
+
+def _check_arrived(config: ForgetConfig, loaded: LoadedModel) -> None:
+    """Refuse what a model cannot be used for before any time is spent on it.
+
+    Raises:
+        UnlearnError: --calibrate or --lora-init on a model that arrived with an adapter, or on a rounded base.
+    """
+    arrived = hasattr(loaded.model, "peft_config")
+    if config.calibrate and arrived:
+        raise UnlearnError("--calibrate needs a model without an adapter", "start from the base, or merge first")
+    if config.lora_init != "default":
+        lora_init.check(loaded, config.lora_init, arrived=arrived)
 
 
 def _notes(
@@ -279,8 +293,6 @@ def _at_rest(run: Run, loaded: LoadedModel, inputs: Mapping[str, Input]) -> Comp
 
 def _calibrate(run: Run, loaded: LoadedModel, inputs: Mapping[str, Input], moments: Moments, constraint: Expression) -> None:
     """Scale the adapter to the strongest unlearning that keeps the constraint."""
-    if run.writes_model or run.composition:
-        raise UnlearnError("--calibrate scales an adapter, and this run writes none that is simply added")
     generate = any(METRICS.get(metric).generates for _, metric, _ in constraint.names())
 
     def keeps(scale: float) -> bool:

@@ -99,6 +99,12 @@ def _check_splits(settled: Settled) -> None:
     if settled.procedure and config.max_steps:
         raise UnlearnError(f"{settled.procedure.name} goes through stages and takes no --max-steps", "--epochs, or -p")
     quantized = config.load_in_4bit or config.load_in_8bit
+    if config.full and config.lora_init != "default":
+        raise UnlearnError("--lora-init starts an adapter, and --full trains none", "leave one of them out")
+    composed = settled.procedure is None and objective.method.applied not in ("adapter", "negated_adapter")
+    whole = config.full or (settled.procedure is not None and settled.procedure.artefact == "model")
+    if config.calibrate and (whole or composed):
+        raise UnlearnError("--calibrate scales an adapter, and this run writes none that is simply added", "leave it out")
     if config.lora_init != "default" and (settled.procedure or objective.method.applied != "adapter"):
         raise UnlearnError(f"--lora-init {config.lora_init} is for methods whose artefact is an adapter", "leave it out")
     if (procedure := settled.procedure) and (config.full or (quantized and procedure.artefact == "model")):

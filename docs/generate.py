@@ -9,7 +9,9 @@ TITLES = {"methods": "Methods", "retain-terms": "Retain terms", "robust-rules": 
 
 def catalogue() -> str:
     """The page as Markdown."""
-    parts = ["# Methods, retain terms, robust rules and metrics\n\nGenerated from the docstrings by `python docs/generate.py`.\n"]
+    parts = [
+        "# Methods, retain terms, robust rules and metrics\n\nGenerated from the docstrings by `python docs/generate.py`.\n"
+    ]
     for kind, registry in KINDS.items():
         parts.append(f"## {TITLES[kind]}\n")
         for name in registry.names():

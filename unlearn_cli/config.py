@@ -97,6 +97,9 @@ class DataOptions(Options):
         metavar="SPEC",
     )
     retain: str | None = option(None, "rows to keep", "Data", short="-r", metavar="SPEC")
+    holdout: str | None = option(
+        None, "rows like the forget rows that no model has seen, for membership inference", "Data", metavar="SPEC"
+    )
     columns: Columns = option((), "your column names: prompt=q,answer=a", "Data", metavar="NAMES")
     limit: int | None = option(None, "the first N rows of each split only", "Data", ge=1, metavar="N")
     chat_template: str = option("auto", "auto (the tokenizer's), none, or a Jinja file", "Data")
@@ -222,6 +225,10 @@ class EvaluateConfig(OutputOptions, MeasuringOptions, DataOptions, ModelOptions)
     """Settings of `unlearn evaluate`."""
 
     run: Path | None = option(None, "run folder of `unlearn forget`", "Model", metavar="RUN")
+    benchmark: str | None = option(
+        None, "a preset of splits: tofu:forget01, tofu:forget05 or tofu:forget10", "Data", metavar="NAME"
+    )
+    benchmark_dir: Path | None = option(None, "the benchmark's files, instead of the Hub", "Data", metavar="DIR")
     metrics: Names = option((), "metrics to score; default: all", "Measuring", metavar="NAMES")
     baseline: str | None = option(None, "a model that never saw the forget rows: folder or Hub id", "Model", metavar="MODEL")
     fail_if: Expressions = option((), "exit 3 if this holds: 'forget.rouge_l > 0.3'; repeatable", "Output", metavar="EXPR")

@@ -26,7 +26,7 @@ OUTPUT_ROLES = ("policy", "reference", "alternative", "alternative_reference")
 # mean hidden state where refusals are about to be given less that where forget answers are (`layer` says at which depth).
 ROLES = (*OUTPUT_ROLES, "progress", "direction")
 RETAIN_ROLES = ("policy", "reference", "alternative", "progress")
-SPLITS = ("split", "forget", "retain", "holdout", "baseline")
+SPLITS = ("split", "forget", "retain", "holdout", "real_authors", "world_facts", "baseline")
 
 METHODS = Registry("method", "unlearn_cli.methods")
 RETAIN_TERMS = Registry("retain term", "unlearn_cli.retain_terms")
@@ -186,11 +186,18 @@ class RetainTerm(Term):
 
 @dataclass(frozen=True)
 class Metric(Declared):
-    """A pure function of measurements: (Measured by split, parameters) -> values [R], or one number."""
+    """A pure function of measurements: (Measured by split, parameters) -> values [R], or one number.
+
+    A metric of one split says `split`. One that compares splits names them, and stands in the report under `group`: with
+    `aggregate="auc"` it returns one score a row for each of two splits, and its value is the probability that a row of the
+    second has the larger one. `baseline` is a mapping from split to the retain-only model's measurements.
+    """
 
     targets: Mapping[str, Target] = field(default_factory=dict)
     range: tuple[float, float] = (0.0, 1.0)
     generates: bool = False  # needs generated answers, not only teacher-forced ones
+    aggregate: Literal["mean", "auc"] = "mean"
+    group: str | None = None  # where a metric of several splits stands in the report
 
 
 def _signature(function: Callable[..., Any], allowed: tuple[str, ...]) -> tuple[tuple[str, ...], dict[str, Parameter]]:
@@ -268,7 +275,10 @@ def metric(
     targets: Mapping[str, Target],
     range: tuple[float, float],  # noqa: A002 - the word every reader expects
     paper: str | None = None,
-    generates: bool = False,
+    **declared: Any,
 ) -> Callable[[Callable], Metric]:
-    """Declare a metric. `targets` says for each split whether smaller, larger or equal to the baseline is better."""
-    return _declare(Metric, SPLITS, paper, targets=MappingProxyType(dict(targets)), range=range, generates=generates)
+    """Declare a metric. `targets` says for each split or group whether smaller, larger or equal to the baseline is better.
+
+    `declared`: further fields of `Metric`.
+    """
+    return _declare(Metric, SPLITS, paper, targets=MappingProxyType(dict(targets)), range=range, **declared)

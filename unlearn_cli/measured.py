@@ -27,6 +27,10 @@ class Measured:
     offsets: np.ndarray  # [R + 1] int64
     ends: np.ndarray  # [R] bool, the last token ends the answer (False where it was cut off, or for raw text)
     rows_in_split: int  # rows before --eval-limit
+    # Other answers to the same questions: mean log-probability of a token of each, the ending one included; NaN where
+    # a row has none. None: not measured.
+    paraphrased_logps: np.ndarray | None = None  # [R]
+    perturbed_logps: np.ndarray | None = None  # [R, K] wrong answers
 
     @property
     def rows(self) -> int:

@@ -40,6 +40,7 @@ class Score(Part):
         (0.0, None), description="smallest and largest possible value; null: unbounded"
     )
     reason: str | None = None
+    details: dict[str, float] = Field({}, description="further numbers of the same comparison")
 
     def __init__(self, **data: Any) -> None:
         low, high = data.get("range", (0.0, None))

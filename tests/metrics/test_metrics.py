@@ -159,19 +159,42 @@ def test_rouge_has_no_value(gold: str, said: str | None) -> None:
     assert np.isnan(run("rouge_l", rows)[0])
 
 
-@pytest.mark.parametrize("name", METRICS.names())
+OF_ONE_SPLIT = [name for name in METRICS.names() if METRICS.get(name).needs == ("split",)]
+
+
+@pytest.mark.parametrize("name", OF_ONE_SPLIT)
 def test_every_metric_keeps_to_its_range(name: str) -> None:
     """Random rows: one value for each, or one number, within the declared bounds."""
     metric = METRICS.get(name)
-    if metric.needs != ("split",):
-        pytest.fail(f"{name} needs {metric.needs}: give it a test of its own and leave it out here")
     noise = np.random.default_rng(0)
     lengths = [1, 2, 5, 9]
     rows = [(-noise.exponential(3, n)).tolist() for n in lengths]
     hits = [(noise.random(n) < 0.5).tolist() for n in lengths]
-    said = ["a b", "b", "c d e", ""]
+    said = ["a b c d e", "b", "c d e c d e c d", ""]
     values = metric.function(measured(rows, hits=hits, golds=["a b"] * 4, generations=said))
     assert isinstance(values, float) or values.shape == (4,)
     low, high = metric.range
     known = np.atleast_1d(values)[~np.isnan(np.atleast_1d(values))]
     assert len(known) and (known >= low).all() and (known <= high).all()
+
+
+@pytest.mark.parametrize(("said", "expected"), [("a b c d e", 0.0), ("a b c d a b c d", 0.2), ("no no no no no", 0.5)])
+def test_repetition(said: str, expected: float) -> None:
+    """Runs of four words: 2 of 2 distinct; 4 of 5; 1 of 2."""
+    assert run("repetition", measured([[-1.0]], generations=[said]))[0] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("said", [None, "", "one two three"])
+def test_too_few_words_to_repeat(said: str | None) -> None:
+    assert np.isnan(run("repetition", measured([[-1.0]], generations=[said]))[0])
+
+
+def test_entropy_of_the_published_toy() -> None:
+    """H_2 = 2.918296 and H_3 = 2.913977: a third of one and two of the other, 2.915417."""
+    said = "the cat sat on the mat and the cat sat on the rug"
+    assert run("ngram_entropy", measured([[-1.0]], generations=[said]))[0] == pytest.approx(2.915417, abs=1e-6)
+
+
+def test_empty_answers_are_counted() -> None:
+    values = run("empty_answers", measured([[-1.0]] * 3, generations=["", " \n", "word"]))
+    assert values.tolist() == [1.0, 1.0, 0.0]

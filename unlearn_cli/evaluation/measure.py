@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -31,6 +32,7 @@ def measure(
     max_new_tokens: int,
     token_budget: int,
     advance: Callable[[int], None] = lambda n: None,
+    others: Sequence[tuple[Row | None, Sequence[Row]]] = (),
 ) -> Measured:
     """Teacher-forced scores of `rows`, and greedy answers to `generate` of them (0: to all).
 
@@ -43,11 +45,13 @@ def measure(
         generate: rows that are answered by greedy generation, evenly spread; -1: none.
         max_new_tokens: longest generated answer.
         token_budget: tokens of one teacher-forced pass.
-        advance: told how many rows are done, R + the generated ones in all.
+        advance: told how many rows are done, R + the other answers + the generated ones in all.
+        others: for each row its question with the paraphrased answer, if there is one, and with wrong answers.
     """
     training = loaded.model.training
     loaded.model.eval()
     scores = teacher_forced(loaded, rows, token_budget, advance)
+    alternative = _others(loaded, others, token_budget, advance) if others else {}
     answered = [] if generate < 0 else spread(len(rows), generate)
     starts = [rows[i].input_ids[: rows[i].prompt_end] for i in answered]
     texts = greedy(loaded, starts, max_new_tokens, advance) if answered else []
@@ -55,7 +59,22 @@ def measure(
     generations: list[str | None] = [None] * len(rows)
     for i, ids in zip(answered, texts, strict=True):
         generations[i] = loaded.tokenizer.decode(ids, skip_special_tokens=True).strip()
-    return _assemble(split, rows, prompts, generations, scores, rows_in_split)
+    return replace(_assemble(split, rows, prompts, generations, scores, rows_in_split), **alternative)
+
+
+def _others(
+    loaded: LoadedModel,
+    others: Sequence[tuple[Row | None, Sequence[Row]]],
+    token_budget: int,
+    advance: Callable[[int], None],
+) -> dict[str, np.ndarray]:
+    """Mean log-probabilities of paraphrased [R] and wrong answers [R, K]."""
+    places = [(r, k) for r, (own, wrong) in enumerate(others) for k in range(-1, len(wrong)) if k >= 0 or own is not None]
+    flat = [others[r][0] if k < 0 else others[r][1][k] for r, k in places]
+    made = np.full((len(others), 1 + max((len(wrong) for _, wrong in others), default=0)), np.nan)
+    for (r, k), logps in zip(places, teacher_forced(loaded, flat, token_budget, advance).token_logps, strict=True):
+        made[r, k + 1] = logps.astype(np.float64).mean()
+    return {"paraphrased_logps": made[:, 0], "perturbed_logps": made[:, 1:]}
 
 
 def _assemble(

@@ -14,6 +14,7 @@ from unlearn_cli.errors import UnlearnError
 from unlearn_cli.measured import Measured
 
 ARRAYS = ("token_logps", "hits", "mu", "sigma", "offsets", "ends")
+OPTIONAL = ("paraphrased_logps", "perturbed_logps")
 
 
 def save_measured(measured: Measured, folder: Path, name: str, key: str) -> None:
@@ -25,7 +26,8 @@ def save_measured(measured: Measured, folder: Path, name: str, key: str) -> None
         json.dumps(dict(zip(("id", "prompt", "gold", "generation"), t, strict=True)), ensure_ascii=False) for t in texts
     ]
     _replace(folder / f"{name}.jsonl", lambda path: path.write_text("\n".join(lines) + "\n", encoding="utf-8"))
-    arrays = {array: np.ascontiguousarray(getattr(measured, array)) for array in ARRAYS}
+    held = [*ARRAYS, *(array for array in OPTIONAL if getattr(measured, array) is not None)]
+    arrays = {array: np.ascontiguousarray(getattr(measured, array)) for array in held}
     # The numbers come last and hold the key: a folder cut off in between is not taken for a whole one.
     _replace(folder / f"{name}.safetensors", lambda path: save_file(arrays, path, metadata=about))
 
@@ -43,7 +45,7 @@ def load_measured(folder: Path, name: str, key: str | None = None) -> Measured |
         about = file.metadata()
         if key is not None and about["key"] != key:
             return None
-        arrays = {array: file.get_tensor(array) for array in ARRAYS}
+        arrays = {array: file.get_tensor(array) for array in [*ARRAYS, *OPTIONAL] if array in file.keys()}  # noqa: SIM118
     rows = [json.loads(line) for line in texts.read_text(encoding="utf-8").split("\n") if line]
     if len(rows) != len(arrays["ends"]):
         raise UnlearnError(f"{texts} does not belong to {numbers.name}", "delete both and measure again")

@@ -13,7 +13,11 @@ from unlearn_cli.contract import metric
 from unlearn_cli.measured import Measured
 
 
-@metric(paper="2205.10770", targets={"forget": "min", "retain": "max"}, range=(0.0, 1.0))
+@metric(
+    paper="2205.10770",
+    targets={"forget": "min", "retain": "max", "real_authors": "max", "world_facts": "max"},
+    range=(0.0, 1.0),
+)
 def exact_memorization(split: Measured) -> np.ndarray:
     hits = [split.hits[split.body(row)] for row in range(split.rows)]
     return np.array([h.mean() if len(h) else np.nan for h in hits])

@@ -3,9 +3,9 @@
     ES = 1 - k/n',   k the smallest prefix of the answer after which every remaining token is the most probable one
 
 Carlini et al., "Extracting Training Data from Large Language Models" (2021), in the form of Wang et al., "Towards
-Effective Evaluations and Comparisons for LLM Unlearning Methods" (2025). 1: the question alone is enough; 0: not even the
-last token follows. Exact for greedy decoding. open-unlearning's code never tries the empty remainder and so scores 1/n'
-where this is 0. The token that ends the answer is left out; a row without any other has no value.
+Effective Evaluations and Comparisons for LLM Unlearning Methods" (2025). 1: the question alone is enough; 0: not even
+the last token follows. Exact for greedy decoding. open-unlearning's code never tries the empty remainder and so scores
+1/n' where this is 0. The token that ends the answer is left out; a row without any other has no value.
 """
 
 from __future__ import annotations
@@ -16,7 +16,11 @@ from unlearn_cli.contract import metric
 from unlearn_cli.measured import Measured
 
 
-@metric(paper="2406.09179", targets={"forget": "min", "retain": "max"}, range=(0.0, 1.0))
+@metric(
+    paper="2406.09179",
+    targets={"forget": "min", "retain": "max", "real_authors": "max", "world_facts": "max"},
+    range=(0.0, 1.0),
+)
 def extraction_strength(split: Measured) -> np.ndarray:
     return np.array([_strength(split.hits[split.body(row)]) for row in range(split.rows)])
 

@@ -14,6 +14,10 @@ from unlearn_cli.contract import metric
 from unlearn_cli.measured import Measured
 
 
-@metric(paper="2401.06121", targets={"forget": "min", "retain": "max"}, range=(0.0, 1.0))
+@metric(
+    paper="2401.06121",
+    targets={"forget": "min", "retain": "max", "real_authors": "max", "world_facts": "max"},
+    range=(0.0, 1.0),
+)
 def probability(split: Measured) -> np.ndarray:
     return np.exp(split.mean_logps)

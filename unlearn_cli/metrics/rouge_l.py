@@ -17,7 +17,12 @@ from unlearn_cli.contract import metric
 from unlearn_cli.measured import Measured
 
 
-@metric(paper="2401.06121", targets={"forget": "min", "retain": "max"}, range=(0.0, 1.0), generates=True)
+@metric(
+    paper="2401.06121",
+    targets={"forget": "min", "retain": "max", "real_authors": "max", "world_facts": "max"},
+    range=(0.0, 1.0),
+    generates=True,
+)
 def rouge_l(split: Measured) -> np.ndarray:
     scorer = RougeScorer(["rougeL"], use_stemmer=True)
     return np.array([_recall(scorer, g, t) for g, t in zip(split.golds, split.generations, strict=True)])

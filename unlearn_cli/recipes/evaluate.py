@@ -25,11 +25,12 @@ from unlearn_cli.recipes.environment import environment
 from unlearn_cli.recipes.inputs import Input
 from unlearn_cli.recipes.measuring import compared, measure_inputs, stored
 from unlearn_cli.recipes.settle import make_encoder
+from unlearn_cli.recipes.verdict import over_forgotten
 from unlearn_cli.rendering.tables import scores_table
 from unlearn_cli.report import GateReport, RunReport, read_report, write_report
 
 FROM_RUN = (
-    "forget", "retain", "columns", "limit", "chat_template", "max_length", "stride",
+    "forget", "retain", "holdout", "columns", "limit", "chat_template", "max_length", "stride",
     "eval_limit", "generate_limit", "max_new_tokens", "bootstrap_samples",
     "load_in_4bit", "load_in_8bit", "dtype", "attn_implementation", "trust_remote_code", "allow_pickle",
 )  # fmt: skip
@@ -64,6 +65,8 @@ def run(
     if run_report is not None:
         moments |= _before(run_report, inputs, config.run)
     scores = compared(moments, config, metrics)
+    for told in over_forgotten(scores):
+        reporter.note(told)
     report = RunReport(
         command="evaluate",
         status="completed",
@@ -128,7 +131,7 @@ def _measure(
     tokenizer, stops = load_tokenizer(source, config)
     limit = getattr(model_config.get_text_config(), "max_position_embeddings", None)
     encoder = make_encoder(config, tokenizer, stops, limit)
-    inputs = {name: splits.tokenized(split, encoder, config.eval_limit) for name, split in texts.items()}
+    inputs = {name: splits.tokenized(split, encoder, config.eval_limit, others=True) for name, split in texts.items()}
     found = stored(inputs, key, config, folder, moment)
     if len(found) == len(inputs) and moment == "after" and config.run is not None:
         reporter.say("cached: measured before with the same weights, data and settings")

@@ -342,6 +342,8 @@ def _report(
     """Everything that was found, in the report's form."""
     with run.phase("score"):
         scores = compared(moments, run.config)
+    for told in verdict.over_forgotten(scores):
+        run.reporter.note(told)
     return RunReport(
         command="forget",
         status=status,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from unlearn_cli.config import DataOptions
+from unlearn_cli.data.benchmarks import benchmark
 from unlearn_cli.data.example import Example, Split
 from unlearn_cli.data.load import load_split, parse_columns
 from unlearn_cli.data.tokenize import Encoder, Row
@@ -22,6 +23,8 @@ class Input:
     split: Split
     rows: tuple[Row, ...]
     measured: tuple[int, ...]  # indices of the rows that are measured
+    # For each measured row its question with the paraphrased answer and with wrong answers; empty: not to be measured.
+    others: tuple[tuple[Row | None, tuple[Row, ...]], ...] = ()
 
     @property
     def name(self) -> str:
@@ -41,7 +44,8 @@ class Input:
     def key(self, *settings: object) -> str:
         """Fingerprint of the measured rows and of `settings`."""
         tokens = [(row.id, row.input_ids.tolist(), row.answer_start, row.prompt_end) for row in self.measured_rows]
-        return fingerprint(self.name, tokens, *settings)
+        others = [[row.input_ids.tolist() for row in (own, *wrong) if row is not None] for own, wrong in self.others]
+        return fingerprint(self.name, tokens, *([others] if others else []), *settings)
 
     def report(self) -> DataReport:
         """The split as the report describes it, without its text."""
@@ -66,12 +70,20 @@ class Input:
 def load_splits(options: DataOptions) -> dict[str, Split]:
     """The splits that were named, by name."""
     columns = parse_columns(",".join(options.columns)) if options.columns else None
-    named = {"forget": options.forget, "retain": options.retain}
+    named = {"forget": options.forget, "retain": options.retain, "holdout": options.holdout}
+    if preset := getattr(options, "benchmark", None):
+        named = {**benchmark(preset, options.benchmark_dir), **{name: spec for name, spec in named.items() if spec}}
     return {name: load_split(name, spec, columns=columns, limit=options.limit) for name, spec in named.items() if spec}
 
 
-def tokenized(split: Split, encoder: Encoder, eval_limit: int) -> Input:
+def tokenized(split: Split, encoder: Encoder, eval_limit: int, *, others: bool = False) -> Input:
     """Encode a split and choose the rows to measure.
+
+    Args:
+        split: the examples.
+        encoder: how they become tokens.
+        eval_limit: rows to measure, evenly spread; 0: all.
+        others: paraphrased and wrong answers are measured as well, where the data has wrong ones.
 
     Raises:
         UnlearnError: a prompt leaves no room for its answer.
@@ -79,7 +91,19 @@ def tokenized(split: Split, encoder: Encoder, eval_limit: int) -> Input:
     rows = tuple(encoder.encode(split.examples))
     if not rows:
         raise UnlearnError(f"{split.name} data holds no row with an answer")
-    return Input(split, rows, tuple(spread(len(rows), eval_limit)))
+    chosen = tuple(spread(len(rows), eval_limit))
+    if not others or not any(example.perturbed for example in split.examples):
+        return Input(split, rows, chosen)
+    by_id = {example.id: example for example in split.examples}
+    return Input(split, rows, chosen, tuple(_other_answers(by_id[rows[i].id], encoder) for i in chosen))
+
+
+def _other_answers(example: Example, encoder: Encoder) -> tuple[Row | None, tuple[Row, ...]]:
+    own = example.paraphrased_answer
+    return (
+        encoder.encode_answer(example, own) if own else None,
+        tuple(encoder.encode_answer(example, text) for text in example.perturbed),
+    )
 
 
 def alternatives(examples: Sequence[Example], encoder: Encoder) -> list[list[Row]]:

@@ -60,7 +60,8 @@ def measure_inputs(
         if name in made:
             continue
         rows = data.measured_rows
-        total = len(rows) + len(spread(len(rows), options.generate_limit))
+        answers = sum((own is not None) + len(wrong) for own, wrong in data.others)
+        total = len(rows) + answers + len(spread(len(rows), options.generate_limit))
         with reporter.progress(f"measuring {name} {moment}", total) as bar:
             made[name] = measure(
                 loaded,
@@ -72,6 +73,7 @@ def measure_inputs(
                 max_new_tokens=options.max_new_tokens,
                 token_budget=options.token_budget,
                 advance=bar.advance,
+                others=data.others,
             )
         save_measured(made[name], folder, f"{moment}-{name}", measuring_key(data, identity, options))
     return made
@@ -83,7 +85,13 @@ def compared(
     """Scores of all moments side by side: split -> metric -> before, after, baseline."""
     names = [METRICS.canonical(name) for name in metrics] or METRICS.names()
     scored = {
-        moment: score(names, measured, samples=options.bootstrap_samples, seed=BOOTSTRAP_SEED)
+        moment: score(
+            names,
+            measured,
+            samples=options.bootstrap_samples,
+            seed=BOOTSTRAP_SEED,
+            baseline=moments.get("baseline") if moment != "baseline" else None,
+        )
         for moment, measured in moments.items()
     }
     return merge(scored)

@@ -31,3 +31,23 @@ def judge(
             f"{kept.after.value or 0.0:.3f}; try npo or simnpo, a larger --retain-weight or a smaller --learning-rate"
         )
     return status, message
+
+
+def over_forgotten(scores: Scores) -> list[str]:
+    """In words, where forget rows are less likely than rows that were never seen: no success, but a trace."""
+    told = []
+    known = scores.get("forget", {}).get("probability")
+    if known and known.after and known.baseline and known.baseline.ci and known.after.value is not None:
+        low = known.baseline.ci[0]
+        if known.after.value < low:
+            told.append(
+                f"over-forgotten: forget.probability {known.after.value:.4f} is below the baseline's interval "
+                f"(from {low:.4f}), which marks these rows as removed"
+            )
+    recognised = scores.get("privacy", {}).get("loss_auc")
+    if recognised and recognised.after and recognised.after.ci and recognised.after.ci[1] < 0.5:
+        told.append(
+            f"over-forgotten: privacy.loss_auc {recognised.after.value:.3f} is below 0.5: forget rows stand out as less "
+            "likely than rows nobody has seen"
+        )
+    return told

@@ -1,0 +1,19 @@
+"""What the membership metrics share: scores that are larger for rows the model has not seen."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from unlearn_cli.measured import Measured
+
+K = 0.4  # share of an answer's tokens, as in MUSE and open-unlearning
+
+
+def lowest(values: np.ndarray, split: Measured, share: float) -> np.ndarray:
+    """[R] minus the mean of each row's lowest share of `values` [n], at least one; NaN for a row without tokens."""
+    made = np.full(split.rows, np.nan)
+    for row in range(split.rows):
+        own = np.sort(values[split.body(row)].astype(np.float64))
+        if len(own):
+            made[row] = -own[: max(1, int(share * len(own)))].mean()
+    return made

@@ -1,0 +1,31 @@
+"""Forget quality: can the model's truth ratios be told from those of a model that never saw the rows?
+
+    p-value of the two-sided Kolmogorov-Smirnov test between {R_i} and {R_i} of the baseline, exact
+
+Maini et al., "TOFU: A Task of Fictitious Unlearning for LLMs" (2024). 1: no difference found. Compare values only for
+the same rows: the smallest possible p falls with their number (2 / C(2n, n)), and among values above 0.85 differences
+mean nothing. The details hold D, log10 p and the sign of the difference of medians: -1 too little was forgotten, +1 too
+much.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from scipy.stats import ks_2samp
+
+from unlearn_cli.contract import metric
+from unlearn_cli.measured import Measured
+from unlearn_cli.metrics._truth import log_ratio
+
+
+@metric(paper="2401.06121", targets={"forget": "max"}, range=(0.0, 1.0), group="forget")
+def forget_quality(forget: Measured, baseline: Mapping[str, Measured]) -> tuple[float, dict[str, float]]:
+    ours, theirs = (values[~np.isnan(values)] for values in map(log_ratio, (forget, baseline["forget"])))
+    if not len(ours) or not len(theirs):
+        return float("nan"), {}
+    found = ks_2samp(ours, theirs)
+    sign = float(np.sign(np.median(ours) - np.median(theirs)))
+    with np.errstate(divide="ignore"):
+        return float(found.pvalue), {"D": float(found.statistic), "log10_p": float(np.log10(found.pvalue)), "sign": sign}

@@ -1,0 +1,24 @@
+"""PrivLeak: membership against that of a model which never saw the forget rows.
+
+    100 (A - A_baseline) / A_baseline,   A = 1 - AUC of Min-40%
+
+Shi et al., "MUSE: Machine Unlearning Six-Way Evaluation for Language Models" (2024), whose AUC is the complement of
+ours. 0 is best; below 0 forget rows are still recognised, above 0 they are over-forgotten. From -100 to 100 (1 /
+A_baseline - 1): not symmetric.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from unlearn_cli.contract import metric
+from unlearn_cli.measured import Measured
+from unlearn_cli.metrics._ranking import auc
+from unlearn_cli.metrics.min_k_auc import min_k_auc
+
+
+@metric(paper="2407.06460", targets={}, range=(-100.0, float("inf")), group="privacy")
+def privleak(forget: Measured, holdout: Measured, baseline: Mapping[str, Measured]) -> float:
+    own = 1 - auc(*min_k_auc(forget, holdout))
+    other = 1 - auc(*min_k_auc(baseline["forget"], baseline["holdout"]))
+    return 100 * (own - other) / other if other else float("nan")

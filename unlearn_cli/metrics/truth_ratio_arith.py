@@ -1,0 +1,25 @@
+"""Truth ratio with wrong answers averaged arithmetically, as the TOFU paper defines it.
+
+    R = mean_j P(wrong_j) / P(right),   row score min(R, 1/R) on forget rows, max(0, 1 - R) on others
+
+Maini et al., "TOFU: A Task of Fictitious Unlearning for LLMs" (2024). The paper prints this form and its scripts
+compute that of `truth_ratio`; the two are not a monotone map of each other, so that forget quality differs as well. Say
+which one you report.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from unlearn_cli.contract import metric
+from unlearn_cli.measured import Measured
+from unlearn_cli.metrics._truth import aggregated, log_ratio
+
+
+@metric(
+    paper="2401.06121",
+    targets={"forget": "baseline", "retain": "max", "real_authors": "max", "world_facts": "max"},
+    range=(0.0, 1.0),
+)
+def truth_ratio_arith(split: Measured) -> np.ndarray:
+    return aggregated(log_ratio(split, arithmetic=True), split.split)

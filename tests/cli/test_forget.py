@@ -188,6 +188,36 @@ def test_calibrate_keeps_its_constraint(data, tmp_path):
     assert tried[report["calibration"]["scale"]] is True
 
 
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (["--method", "undo", "--stop-when", "forget.probability < 0.1"], "goes through stages"),
+        (["--method", "undo", "--max-steps", 3], "--max-steps"),
+        (["--method", "cir", "--dtype", "bfloat16"], "--dtype float32"),
+        (["--method", "uld", "--full"], "trains an adapter"),
+        (["--method", "undo", "--load-in-4bit"], "whole matrices"),
+        (["--full", "--lora-init", "fila"], "--full trains none"),
+        (["--method", "uld", "--lora-init", "pissa"], "whose artefact is an adapter"),
+        (["--method", "undo", "--calibrate", "retain.probability > 0.5"], "scales an adapter"),
+        (["--method", "undo", "-p", "base=cir"], "cannot be built on"),
+        (["--method", "rmu", "-p", "layer=3"], "relative depth"),
+    ],
+)
+def test_what_does_not_go_together_is_said_at_once(flags, told, data, tmp_path):
+    result = unlearn("forget", *data, *flags, "-o", tmp_path / "run")
+    assert result.exit_code == 2, result.stderr
+    assert told in " ".join(result.stderr.split())
+    assert not list(tmp_path.glob("run/measured/*"))
+
+
+def test_a_procedure_refuses_a_model_with_an_adapter(finished, data, tmp_path):
+    """Dropping that adapter would bring back what it had made the model forget."""
+    flags = ["--model", finished[0], *data[2:], "--method", "cir"]
+    result = unlearn("forget", *flags, "-o", tmp_path / "run")
+    assert result.exit_code == 2
+    assert "without an adapter" in result.stderr
+
+
 def test_a_report_is_a_recipe(finished, tmp_path):
     folder, _ = finished
     result = unlearn("forget", "--config", folder / "report.json", "-o", tmp_path / "again")
@@ -267,9 +297,9 @@ def test_divergence_stops_at_once_and_keeps_the_last_good_weights(data, tmp_path
 
     healthy, calls = Objective.forget_losses, []
 
-    def third_is_nan(self, policy, reference):
+    def third_is_nan(self, policy, reference, progress):
         calls.append(1)
-        return healthy(self, policy, reference) * (float("nan") if len(calls) == 3 else 1.0)
+        return healthy(self, policy, reference, progress) * (float("nan") if len(calls) == 3 else 1.0)
 
     monkeypatch.setattr(Objective, "forget_losses", third_is_nan)
     result = unlearn("forget", *data, *QUICK, "-o", tmp_path / "run")

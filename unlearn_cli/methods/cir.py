@@ -7,8 +7,9 @@
 
 Sondej and Yang, "Collapse of Irrelevant Representations (CIR) Ensures Robust and Non-Disruptive LLM Unlearning" (2025).
 What the first directions span is shared by many rows, and changing it would be noticed elsewhere and easily undone. The
-directions are those of the pass before, so that the first pass only looks. Layers are relative depths here (published:
-blocks 6 to 11 of 16 and 12). All MLP matrices of those blocks change: the artefact is a whole model.
+directions are those of the pass before, so that the first pass only looks. Each row's first and last token are left
+out. Layers are relative depths here (published: blocks 6 to 11 of 16 and 12). All MLP matrices of those blocks change:
+the artefact is a whole model.
 """
 
 from __future__ import annotations
@@ -47,6 +48,14 @@ def drift(states: Tensor, before: Tensor) -> Tensor:
     return (states - before).norm(dim=-1).mean() / before.norm(dim=-1).mean()
 
 
+def inner_tokens(rows: list[Any]) -> Tensor:
+    """[N] bool over packed rows: tokens that are neither the first nor the last of their row."""
+    parts = [torch.ones(len(row.input_ids), dtype=torch.bool) for row in rows]
+    for part in parts:
+        part[[0, -1]] = False
+    return torch.cat(parts)
+
+
 def steps(bench: Any, *, epochs: int, **others: Any) -> int:
     return (epochs + 1) * bench.passes(1)
 
@@ -75,12 +84,13 @@ def cir(
             bench.outputs(rows, model=original, hidden=(last,), head=False)
         with bench.recorded(mlps | linears) as record:
             bench.outputs(rows, hidden=(last,), head=False)
-        losses = [confusion(record[name].outputs[0], before[name].outputs[0]) for name in mlps]
+        inner = inner_tokens(rows)
+        losses = [confusion(record[name].outputs[0][inner], before[name].outputs[0][inner]) for name in mlps]
         loss = sum(losses) / len(losses)
         loss.backward()
-        pairs = {name: (record[name].inputs[0].detach(), record[name].outputs.grad[0]) for name in linears}
+        pairs = {n: (record[n].inputs[0].detach()[inner], record[n].outputs.grad[0][inner]) for n in linears}
         for name, (a, d) in pairs.items():
-            seen[name].append((a[::4], d[::4]))
+            seen[name].append((a[::4], d[::4]))  # a quarter is enough for a few dozen directions
         for weight in weights:
             weight.grad = None
         norm = torch.zeros(())

@@ -8,8 +8,8 @@
 Sondej, Yang and Mahdi, "RepSelect" (2026), the simple variant. The largest components of G are those that many rows
 have in common; equal singular values leave G as it is. No retain row is trained on. Deviations: the step is a share of
 the weights' length rather than a rate on the raw gradient, the relearning adapter is trained by AdamW, and the stop
-that the authors take from a utility budget is the rise of the loss on retain rows. All MLP matrices change: the
-artefact is a whole model.
+that the authors take from a utility budget is the rise of the loss on retain rows. No more than an eighth of a matrix's
+components collapse, as in the authors' models (512 of 4096). All MLP matrices change: the artefact is a whole model.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def steps(bench: Any, *, components: int, rate: float, budget: float, rounds: in
 
 @procedure(
     paper="2606.17168",
-    defaults=Defaults(retain_term="nll", epochs=1, retain_ratio=2),
+    defaults=Defaults(retain_term="none", epochs=1, retain_ratio=2),
     artefact="model",
     base="task-vector",
     steps=steps,
@@ -54,7 +54,7 @@ def repselect(
     *,
     components: Annotated[int, parameter("largest components that are collapsed", ge=1)] = 512,
     rate: Annotated[float, parameter("length of a step, as a share of the weights' length", gt=0)] = 0.002,
-    budget: Annotated[float, parameter("rise of the retain loss, in nats a token, at which it ends", gt=0)] = 0.03,
+    budget: Annotated[float, parameter("rise of the retain loss, in nats a token, at which it ends", gt=0)] = 0.05,
     rounds: Annotated[int, parameter("steps at most", ge=1)] = 100,
 ) -> Iterator[Any]:
     yield from bench.unlearn()
@@ -64,7 +64,9 @@ def repselect(
     for start in range(0, len(bench.forget), bench.batch):
         rows = bench.forget[start : start + bench.batch]
         (bench.outputs(rows).mean_logps.sum() / len(bench.forget)).backward()
-    ascent = {name.replace(".base_layer", ""): collapsed(w.grad, components) for name, w in weights.items()}
+    ascent = {
+        name.replace(".base_layer", ""): collapsed(w.grad, min(components, min(w.shape) // 8)) for name, w in weights.items()
+    }
     length = torch.stack([g.norm() for g in ascent.values()]).norm()
     bench.drop_adapter(merge=False)
     weights = bench.weights("mlp")

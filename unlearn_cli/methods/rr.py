@@ -2,10 +2,11 @@
 
     L = (1 - progress / 2) (1/n) sum_t relu(cos(h_t + kick |h_ref,t| u, h_ref,t)), mean over the layers, u a fixed direction
 
-Zou et al., "Improving Alignment and Robustness with Circuit Breakers" (2024), with the retain term rerouting, whose weight
-grows as this one falls. Both end at half: the published schedule divides by twice the steps that are run. L is 1 at the
-reference and 0 once no state points the old way; from there on nothing pulls. At the reference the cosine is at its largest
-and has no gradient: published runs leave that point by rounding errors, here `kick` does it; kick = 0 is the published loss.
+Zou et al., "Improving Alignment and Robustness with Circuit Breakers" (2024), with the retain term rerouting, whose
+weight grows as this one falls. Both end at half: the published schedule divides by twice the steps that are run. L is 1
+at the reference and 0 once no state points the old way; from there on nothing pulls. At the reference the cosine is at
+its largest and has no gradient: published runs leave that point by rounding errors, here `kick` does it; kick = 0 is
+the published loss.
 """
 
 from __future__ import annotations

@@ -7,7 +7,9 @@
 Tamirisa et al., "Tamper-Resistant Safeguards for Open-Weight LLMs" (2024), on the adapter of the base method's result,
 where the authors start from randomly mapped representations. w_k = 4 exp(0.0625 (4k - 64)) for every fourth of their 64
 steps; here every one of K steps counts, with the same weights spread over them. L_tamper is bounded by -log V, where
-nothing can be guessed. Costs K passes more for each step. Retain loss: that of --retain-term.
+nothing can be guessed. Costs K passes more for each step. The w_k are divided by their sum. L_retain is the mean
+negative log-likelihood of the retain answers; the authors' second part, the distance of hidden states from the base, is
+left out.
 """
 
 from __future__ import annotations

@@ -5,10 +5,10 @@
     3. L = (1/n) sum_t KL(p_teacher(.|y_<t) || p_student(.|y_<t)) on the retain rows, question included
 
 Lee et al., "Distillation Robustifies Unlearning" (2025). What the teacher only hides is damaged in the student and
-never distilled back. alpha = 0 distils the teacher into itself; a larger alpha is more robust and costs more training.
-All weights are trained: the artefact is a whole model, and the teacher is a second set of weights in memory. The
-authors distil on far more text than the rows to keep of an ordinary data set: what stands in none of the rows is
-damaged and not repaired.
+never distilled back. Vectors (norms, biases) are left as they are. alpha = 0 distils the teacher into itself; a larger
+alpha is more robust and costs more training. All weights are trained: the artefact is a whole model, and the teacher is
+a second set of weights in memory. The authors distil on far more text than the rows to keep of an ordinary data set:
+what stands in none of the rows is damaged and not repaired.
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ def undo(
             tensor.copy_(shrunk(tensor, alpha, beta, generator))
     optimizer = torch.optim.AdamW(weights.values(), lr=rate, weight_decay=0.0, fused=True)
     total = bench.passes(epochs)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=total + 1, pct_start=0.1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, rate, total_steps=total + 1, pct_start=0.1, cycle_momentum=False
+    )
     for step in range(total):
         rows = [row.whole for row in bench.retain_batch(step)]
         with torch.no_grad():

@@ -85,7 +85,7 @@ def run(
         reporter.say(f"loading {config.model}")
         loaded = load_model(settled.config, trainable=True)
         settle_model(settled, loaded.config)
-        _check_arrived(settled.config, loaded)
+        _check_arrived(run, loaded)
         encoder = make_encoder(settled.config, loaded.tokenizer, loaded.stop_ids, settled.config.max_length)
         inputs = {name: splits.tokenized(split, encoder, settled.config.eval_limit) for name, split in texts.items()}
         _notes(settled.config, loaded, encoder, inputs, reporter)
@@ -134,17 +134,24 @@ def _seed(config: ForgetConfig) -> None:
         torch.use_deterministic_algorithms(True)
 
 
-def _check_arrived(config: ForgetConfig, loaded: LoadedModel) -> None:
+def _check_arrived(run: Run, loaded: LoadedModel) -> None:
     """Refuse what a model cannot be used for before any time is spent on it.
 
     Raises:
-        UnlearnError: --calibrate or --lora-init on a model that arrived with an adapter, or on a rounded base.
+        UnlearnError: --calibrate, --lora-init or an edit of whole matrices on a model that arrived with an adapter or
+            whose weights are rounded.
     """
-    arrived = hasattr(loaded.model, "peft_config")
+    config, arrived = run.config, hasattr(loaded.model, "peft_config")
     if config.calibrate and arrived:
         raise UnlearnError("--calibrate needs a model without an adapter", "start from the base, or merge first")
     if config.lora_init != "default":
         lora_init.check(loaded, config.lora_init, arrived=arrived)
+    if run.settled.procedure and run.writes_model:
+        name = run.settled.procedure.name
+        if arrived:
+            raise UnlearnError(f"{name} needs a model without an adapter", "start from the base, or merge first")
+        if loaded.quantization or loaded.dtype != torch.float32:
+            raise UnlearnError(f"{name} edits matrices in steps too small for {loaded.dtype}", "--dtype float32")
 
 
 def _notes(

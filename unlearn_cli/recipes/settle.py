@@ -96,13 +96,18 @@ def _check_splits(settled: Settled) -> None:
         raise UnlearnError("no model", "--model FOLDER_OR_HUB_ID")
     if config.load_in_4bit and config.load_in_8bit:
         raise UnlearnError("--load-in-4bit and --load-in-8bit exclude each other")
+    composed = settled.procedure is None and objective.method.applied not in ("adapter", "negated_adapter")
+    whole = config.full or (settled.procedure is not None and settled.procedure.artefact == "model")
+    if whole and settled.procedure and (config.stop_when or config.forget_loss_floor is not None):
+        raise UnlearnError(
+            f"{settled.procedure.name} goes through stages, and its first one is not what it writes",
+            "leave --stop-when and --forget-loss-floor out",
+        )
     if settled.procedure and config.max_steps:
         raise UnlearnError(f"{settled.procedure.name} goes through stages and takes no --max-steps", "--epochs, or -p")
     quantized = config.load_in_4bit or config.load_in_8bit
     if config.full and config.lora_init != "default":
         raise UnlearnError("--lora-init starts an adapter, and --full trains none", "leave one of them out")
-    composed = settled.procedure is None and objective.method.applied not in ("adapter", "negated_adapter")
-    whole = config.full or (settled.procedure is not None and settled.procedure.artefact == "model")
     if config.calibrate and (whole or composed):
         raise UnlearnError("--calibrate scales an adapter, and this run writes none that is simply added", "leave it out")
     if config.lora_init != "default" and (settled.procedure or objective.method.applied != "adapter"):

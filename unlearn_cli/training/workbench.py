@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -14,11 +15,13 @@ from torch import Tensor
 
 from unlearn_cli.data.batch import pack
 from unlearn_cli.data.tokenize import Row
+from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.adapter import reference_weights
 from unlearn_cli.models.depth import blocks, causal_lm, depth_index, down_projection
 from unlearn_cli.models.forward import forward
 from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.outputs import Outputs
+from unlearn_cli.training.gradients import Diverged
 from unlearn_cli.training.loop import StepRecord, Trainer
 from unlearn_cli.training.optimizer import rate_at
 from unlearn_cli.training.pairing import Pairing, Subset
@@ -135,13 +138,21 @@ class Workbench:
         return {name: causal.get_submodule(name) for name in names}
 
     def linears(self, first: int, last: int) -> dict[str, torch.nn.Module]:
-        """The linear layers of those MLPs, by name."""
-        return {
-            f"{name}.{inner}": module
-            for name, mlp in self.mlps(first, last).items()
-            for inner, module in mlp.named_modules()
-            if isinstance(module, torch.nn.Linear)
-        }
+        """The linear layers of those MLPs, by name.
+
+        Raises:
+            UnlearnError: an MLP is no module of its own, or not made of linear layers.
+        """
+        made, members = {}, {id(block) for block in blocks(self.model)}
+        for name, mlp in self.mlps(first, last).items():
+            inside = {f"{name}.{n}": m for n, m in mlp.named_modules() if isinstance(m, torch.nn.Linear)}
+            if id(mlp) in members or not inside:
+                raise UnlearnError(
+                    f"the MLPs of {type(causal_lm(self.model)).__name__} are no modules of linear layers",
+                    "undo and layered work with every architecture",
+                )
+            made |= inside
+        return made
 
     def recorded(self, modules: Mapping[str, torch.nn.Module]) -> AbstractContextManager:
         """Meanwhile a pass leaves what goes into `modules` and comes out of them."""
@@ -181,8 +192,14 @@ class Workbench:
     def record(
         self, *, forget_loss: float = 0.0, retain_loss: float | None = None, norm: float = 0.0, rate: float = 0.0
     ) -> StepRecord:
-        """One step that the procedure itself has taken."""
+        """One step that the procedure itself has taken.
+
+        Raises:
+            Diverged: its losses are not finite.
+        """
         self.done += 1
+        if not math.isfinite(forget_loss + (retain_loss or 0.0) + norm):
+            raise Diverged(self.done, "loss")
         made = StepRecord(
             step=self.done,
             epoch=self.done * self.batch / len(self.forget),

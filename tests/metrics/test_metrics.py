@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -171,7 +172,10 @@ def test_every_metric_keeps_to_its_range(name: str) -> None:
     rows = [(-noise.exponential(3, n)).tolist() for n in lengths]
     hits = [(noise.random(n) < 0.5).tolist() for n in lengths]
     said = ["a b c d e", "b", "c d e c d e c d", ""]
-    values = metric.function(measured(rows, hits=hits, golds=["a b"] * 4, generations=said))
+    split = measured(rows, hits=hits, golds=["a b"] * 4, generations=said)
+    wrong = np.where(noise.random((4, 3)) < 0.2, np.nan, -noise.exponential(3, (4, 3)))
+    split = replace(split, paraphrased_logps=-noise.exponential(3, 4), perturbed_logps=wrong)
+    values = metric.function(split)
     assert isinstance(values, float) or values.shape == (4,)
     low, high = metric.range
     known = np.atleast_1d(values)[~np.isnan(np.atleast_1d(values))]

@@ -21,10 +21,8 @@ def log_ratio(split: Measured, *, arithmetic: bool = False) -> np.ndarray:
     wrong = split.perturbed_logps
     counts = (~np.isnan(wrong)).sum(1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        if arithmetic:
-            mean = np.log(np.nansum(np.exp(wrong), axis=1) / counts)
-        else:
-            mean = np.nansum(wrong, axis=1) / counts
+        summed = np.log(np.nansum(np.exp(wrong), axis=1)) - np.log(counts)
+        mean = summed if arithmetic else np.nansum(wrong, axis=1) / counts
     return np.where(counts > 0, mean - right, np.nan)
 
 

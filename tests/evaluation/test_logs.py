@@ -1,0 +1,144 @@
+"""Scores of TOFU's own logs of Llama-2-7B models, against the published analysis; and of a few rows made here."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from unlearn_cli.errors import UnlearnError
+from unlearn_cli.evaluation.logs import METRICS, read_log
+from unlearn_cli.evaluation.score import score
+
+GOLDEN = Path(__file__).parents[3] / "shared" / "golden"
+needs_golden = pytest.mark.skipif(not GOLDEN.is_dir(), reason="../shared/golden is not there")
+
+
+def scores(name: str, baseline: str | None = None):
+    other = read_log(GOLDEN / f"tofu-llama2-7b-{baseline}.json") if baseline else None
+    return score(METRICS, read_log(GOLDEN / f"tofu-llama2-7b-{name}.json"), samples=2, seed=0, baseline=other)
+
+
+# Rows of weight decay 0.01, and of 0 where the log says so: which one it is shows in the first number.
+UTILITY = {
+    "full": {
+        0.989498: (0.988889, 0.472735, 0.460303, 0.915500, 0.599579, 0.422244, 0.910256, 0.548730, 0.626780),
+        0.989527: (0.985655, 0.474699, 0.455482, 0.933000, 0.596229, 0.418562, 0.882479, 0.539033, 0.622677),
+    },
+    "retain90": {
+        0.989162: (0.980401, 0.467019, 0.445926, 0.943000, 0.585254, 0.418657, 0.897436, 0.548497, 0.620268),
+        0.988897: (0.975811, 0.470977, 0.434087, 0.923000, 0.570681, 0.414326, 0.897436, 0.544198, 0.613745),
+    },
+    "retain95": {
+        0.988158: (0.975974, 0.463869, 0.419236, 0.955000, 0.548537, 0.400234, 0.899573, 0.525473, 0.601562),
+        0.988267: (0.979889, 0.462922, 0.416730, 0.953000, 0.544175, 0.402494, 0.886752, 0.527928, 0.600577),
+    },
+    "retain99": {
+        0.990745: (0.989977, 0.469488, 0.452206, 0.928000, 0.595669, 0.410844, 0.884615, 0.540450, 0.619325),
+        0.990596: (0.988945, 0.464641, 0.459313, 0.928000, 0.603727, 0.412170, 0.882479, 0.538977, 0.620744),
+    },
+}
+# P, ROUGE-L recall, truth ratio, its arithmetic form, 1 / (1 + R) on the forget rows.
+FORGET = {
+    0.990805: (0.985436, 0.517147, 0.531157, 0.661426),
+    0.990939: (0.985450, 0.515985, 0.530370, 0.661136),
+    0.149304: (0.402208, 0.673356, 0.679594, 0.555240),
+    0.147563: (0.408244, 0.674019, 0.679652, 0.554261),
+    0.152370: (0.395807, 0.670271, 0.679647, 0.555578),
+    0.154716: (0.398000, 0.674147, 0.682764, 0.555966),
+    0.178486: (0.392881, 0.687658, 0.698203, 0.550355),
+    0.179521: (0.397237, 0.684941, 0.696952, 0.551036),
+}
+
+
+def nearest(table: dict[float, tuple], value: float) -> tuple:
+    key = min(table, key=lambda known: abs(known - value))
+    assert key == pytest.approx(value, abs=1e-6)
+    return table[key]
+
+
+@needs_golden
+@pytest.mark.parametrize("name", UTILITY)
+def test_model_utility_and_its_nine_parts(name: str) -> None:
+    found = scores(name)["utility"]["model_utility"]
+    first, *others = found.details.values()
+    *expected, utility = nearest(UTILITY[name], first)
+    assert others == pytest.approx(expected, abs=1e-6)
+    assert found.value == pytest.approx(utility, abs=1e-6)
+
+
+@needs_golden
+@pytest.mark.parametrize("name", UTILITY)
+def test_forget_rows(name: str) -> None:
+    found = scores(name)["forget"]
+    expected = nearest(FORGET, found["probability"].value)
+    names = ("rouge_l", "truth_ratio", "truth_ratio_arith", "truth_ratio_prob")
+    assert [found[m].value for m in names] == pytest.approx(expected, abs=1e-6)
+
+
+@needs_golden
+def test_forget_quality() -> None:
+    """Full against retain90: D 0.38 and p 1.096624e-19, or 0.396667 and 1.834066e-21; too little is forgotten."""
+    found = scores("full", "retain90")["forget"]["forget_quality"]
+    published = {0.380000: 1.096624e-19, 0.396667: 1.834066e-21}
+    distance = min(published, key=lambda known: abs(known - found.details["D"]))
+    assert found.details["D"] == pytest.approx(distance, abs=1e-6)
+    assert found.value == pytest.approx(published[distance], rel=1e-5)
+    assert found.details["log10_p"] == pytest.approx(math.log10(found.value))
+    assert found.details["sign"] == -1.0
+
+
+@needs_golden
+def test_a_model_against_itself() -> None:
+    assert scores("retain90", "retain90")["forget"]["forget_quality"].value == 1.0
+
+
+def row(right: float, wrong: list[float], own: float | None = None) -> dict:
+    made = {"avg_gt_loss": right, "average_perturb_loss": wrong, "generated_text": ["q", "said", "said"]}
+    return made if own is None else {**made, "avg_paraphrased_loss": own}
+
+
+def write(path: Path, *, listed: bool = False) -> Path:
+    """Two rows in each split: the paraphrase at loss 1 and wrong answers at 2 and 3, or the other way round."""
+    log = {}
+    for name in (
+        "eval_log_forget.json",
+        "eval_log.json",
+        "eval_real_author_wo_options.json",
+        "eval_real_world_wo_options.json",
+    ):
+        rows = [row(0.5, [2.0, 3.0], 1.0), row(0.5, [1.0, 1.0], 2.0)]
+        columns = {key: [r[key] for r in rows] for key in rows[0]}
+        log[name] = columns if listed else {key: {str(i): v for i, v in enumerate(c)} for key, c in columns.items()}
+    path.write_text(json.dumps(log))
+    return path
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_rows_made_here(tmp_path: Path, *, listed: bool) -> None:
+    """log R = 1 - 2.5 = -1.5 and 2 - 1 = 1 on forget and retain rows: e^-1.5 and e^-1; 1 - e^-1.5 and 0.
+
+    On real authors the right answer is the true one, loss 0.5: log R = -2 and -0.5.
+    """
+    made = score(METRICS, read_log(write(tmp_path / "log.json", listed=listed)), samples=2, seed=0)
+    assert made["forget"]["truth_ratio"].value == pytest.approx((math.exp(-1.5) + math.exp(-1)) / 2)
+    assert made["retain"]["truth_ratio"].value == pytest.approx((1 - math.exp(-1.5)) / 2)
+    assert made["real_authors"]["truth_ratio"].value == pytest.approx(1 - (math.exp(-2) + math.exp(-0.5)) / 2)
+    prob = (1 / (1 + math.exp(-1.5)) + 1 / (1 + math.e)) / 2
+    assert made["forget"]["truth_ratio_prob"].value == pytest.approx(prob)
+    normalised = (1 / (1 + math.exp(-1.5) + math.exp(-2.5)) + 1 / (1 + 2 * math.exp(-0.5))) / 2
+    assert made["world_facts"]["normalized_probability"].value == pytest.approx(normalised)
+    parts = made["utility"]["model_utility"]
+    assert len(parts.details) == 9
+    assert parts.value == pytest.approx(9 / sum(1 / v for v in parts.details.values()))
+    alone = made["forget"]["forget_quality"]
+    assert alone.value is None and "--baseline" in alone.reason
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "no json", '{"eval_log.json": {"avg_gt_loss": [1]}}'])
+def test_what_is_no_log(tmp_path: Path, text: str) -> None:
+    (tmp_path / "x.json").write_text(text)
+    with pytest.raises(UnlearnError):
+        read_log(tmp_path / "x.json")

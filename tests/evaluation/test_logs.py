@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.evaluation.logs import METRICS, read_log
+from unlearn_cli.evaluation.logs import METRICS, SPLITS, read_log
 from unlearn_cli.evaluation.score import score
 
 GOLDEN = Path(__file__).parents[3] / "shared" / "golden"
@@ -103,13 +103,9 @@ def row(right: float, wrong: list[float], own: float | None = None) -> dict:
 def write(path: Path, *, listed: bool = False) -> Path:
     """Two rows in each split: the paraphrase at loss 1 and wrong answers at 2 and 3, or the other way round."""
     log = {}
-    for name in (
-        "eval_log_forget.json",
-        "eval_log.json",
-        "eval_real_author_wo_options.json",
-        "eval_real_world_wo_options.json",
-    ):
-        rows = [row(0.5, [2.0, 3.0], 1.0), row(0.5, [1.0, 1.0], 2.0)]
+    for name in SPLITS:
+        own = (1.0, 2.0) if name in ("eval_log_forget.json", "eval_log.json") else (None, None)
+        rows = [row(0.5, [2.0, 3.0], own[0]), row(0.5, [1.0, 1.0], own[1])]
         columns = {key: [r[key] for r in rows] for key in rows[0]}
         log[name] = columns if listed else {key: {str(i): v for i, v in enumerate(c)} for key, c in columns.items()}
     path.write_text(json.dumps(log))

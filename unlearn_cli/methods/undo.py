@@ -2,13 +2,14 @@
 
     1. teacher = the base method's result
     2. student = (1 - alpha) teacher + alpha beta noise,   noise of each matrix uniform with Xavier's bound
-    3. L = (1/n) sum_t KL(p_teacher(.|y_<t) || p_student(.|y_<t)) on the retain rows, question included
+    3. L = (1/n) sum_t KL(p_teacher(.|y_<t) || p_student(.|y_<t)) on retain and forget rows, question included
 
 Lee et al., "Distillation Robustifies Unlearning" (2025). What the teacher only hides is damaged in the student and
 never distilled back. Vectors (norms, biases) are left as they are. alpha = 0 distils the teacher into itself; a larger
 alpha is more robust and costs more training. All weights are trained: the artefact is a whole model, and the teacher is
-a second set of weights in memory. The authors distil on far more text than the rows to keep of an ordinary data set:
-what stands in none of the rows is damaged and not repaired.
+a second set of weights in memory. With retain rows alone (`both=false`)
+the student drifts back to what the noise has not reached. The authors distil on far more text than an ordinary data set
+holds: what stands in none of the rows is damaged and not repaired.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from unlearn_cli.methods.layered import Base
 from unlearn_cli.retain_terms.kl import kl
 
 
-def steps(bench: Any, *, base: str, alpha: float, beta: float, epochs: float, rate: float) -> int:
+def steps(bench: Any, *, epochs: float, **others: Any) -> int:
     return bench.unlearn_steps() + bench.passes(epochs)
 
 
@@ -43,7 +44,8 @@ def undo(
     base: Base = "npo",
     alpha: Annotated[float, parameter("how much of the teacher's weights is lost", ge=0, le=1)] = 0.25,
     beta: Annotated[float, parameter("length of the noise", ge=0)] = 0.1,
-    epochs: Annotated[float, parameter("of distillation, in passes over the forget rows", gt=0)] = 10.0,
+    epochs: Annotated[float, parameter("of distillation, in passes over the forget rows", gt=0)] = 6.0,
+    both: Annotated[bool, parameter("distil what the teacher says of the forget rows as well")] = True,
     rate: Annotated[float, parameter("peak learning rate of the distillation", gt=0)] = 1e-3,
 ) -> Iterator[Any]:
     yield from bench.unlearn()
@@ -59,7 +61,7 @@ def undo(
         optimizer, rate, total_steps=total + 1, pct_start=0.1, cycle_momentum=False
     )
     for step in range(total):
-        rows = [row.whole for row in bench.retain_batch(step)]
+        rows = [row.whole for row in (*bench.retain_batch(step), *(bench.forget_batch(step) if both else ()))]
         with torch.no_grad():
             target = bench.outputs(rows, model=teacher, logits=True)
         loss = kl(bench.outputs(rows, logits=True), target).mean()

@@ -225,12 +225,18 @@ class EvaluateConfig(OutputOptions, MeasuringOptions, DataOptions, ModelOptions)
     """Settings of `unlearn evaluate`."""
 
     run: Path | None = option(None, "run folder of `unlearn forget`", "Model", metavar="RUN")
+    measured: Path | None = option(
+        None, "score what was measured before, without a model: a run folder, or TOFU's eval_log_aggregated.json", "Data"
+    )
     benchmark: str | None = option(
         None, "a preset of splits: tofu:forget01, tofu:forget05 or tofu:forget10", "Data", metavar="NAME"
     )
     benchmark_dir: Path | None = option(None, "the benchmark's files, instead of the Hub", "Data", metavar="DIR")
     metrics: Names = option((), "metrics to score; default: all", "Measuring", metavar="NAMES")
-    baseline: str | None = option(None, "a model that never saw the forget rows: folder or Hub id", "Model", metavar="MODEL")
+    baseline: str | None = option(
+        None, "a model that never saw the forget rows: folder or Hub id; with --measured its measurements", "Model",
+        metavar="MODEL",
+    )  # fmt: skip
     fail_if: Expressions = option((), "exit 3 if this holds: 'forget.rouge_l > 0.3'; repeatable", "Output", metavar="EXPR")
 
 

@@ -161,8 +161,8 @@ class RunReport(Part):
     config: dict[str, Any]
     config_sources: dict[str, str]
     environment: dict[str, Any]
-    model: ModelReport
-    data: dict[str, DataReport]
+    model: ModelReport | None = Field(None, description="null where scores were made from measurements alone")
+    data: dict[str, DataReport] = {}
     training: TrainingReport | None = None
     scores: Scores = {}
     gates: list[GateReport] = []

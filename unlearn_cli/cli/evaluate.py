@@ -22,6 +22,10 @@ Data, template and precision come from the run's report unless given. Exit code 
 
   unlearn evaluate runs/npo --fail-if 'forget.probability > 0.1' --fail-if 'retain.rouge_l < 0.9'
 
+  unlearn evaluate --measured eval_log_aggregated.json --baseline retain90.json -o scores
+
+  unlearn evaluate --model ./model --baseline ./retain-only --benchmark tofu:forget10 -o scores
+
   unlearn evaluate --model ./model --forget forget.jsonl --retain retain.jsonl --json | jq .scores.forget
 """
 
@@ -36,9 +40,12 @@ def add(app: typer.Typer) -> None:
 
 def _run(config: EvaluateConfig, sources: dict[str, str], argv: list[str], reporter: Reporter) -> int:
     from unlearn_cli.errors import EXIT_GATE  # noqa: PLC0415
-    from unlearn_cli.recipes import evaluate  # noqa: PLC0415 - the lazy boundary
     from unlearn_cli.report import dumps  # noqa: PLC0415
 
-    report, path = evaluate.run(config, sources, argv, reporter)
+    if config.measured:
+        from unlearn_cli.recipes import rescore as recipe  # noqa: PLC0415 - imports no torch
+    else:
+        from unlearn_cli.recipes import evaluate as recipe  # noqa: PLC0415 - the lazy boundary
+    report, path = recipe.run(config, sources, argv, reporter)
     reporter.data(dumps(report) if config.json_output else str(path))
     return EXIT_GATE if any(gate.failed for gate in report.gates) else 0

@@ -12,22 +12,23 @@ from unlearn_cli.config import EvaluateConfig, ModelOptions
 from unlearn_cli.console import Reporter
 from unlearn_cli.contract import METRICS
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.evaluation.gates import Expression, Missing, lookup_in, parse
 from unlearn_cli.evaluation.store import load_measured
 from unlearn_cli.measured import Measured
 from unlearn_cli.models import memory
 from unlearn_cli.models.identity import identity
 from unlearn_cli.models.load import LoadedModel, load_config, load_model, load_tokenizer, resolve_device, resolve_dtype
 from unlearn_cli.models.source import resolve_source
+from unlearn_cli.recipes import gates
 from unlearn_cli.recipes import inputs as splits
 from unlearn_cli.recipes.describe import model_report
 from unlearn_cli.recipes.environment import environment
 from unlearn_cli.recipes.inputs import Input
-from unlearn_cli.recipes.measuring import compared, measure_inputs, stored
+from unlearn_cli.recipes.measuring import measure_inputs, stored
+from unlearn_cli.recipes.scores import compared
 from unlearn_cli.recipes.settle import make_encoder
 from unlearn_cli.recipes.verdict import over_forgotten
 from unlearn_cli.rendering.tables import scores_table
-from unlearn_cli.report import GateReport, RunReport, read_report, write_report
+from unlearn_cli.report import RunReport, read_report, write_report
 
 FROM_RUN = (
     "forget", "retain", "holdout", "columns", "limit", "chat_template", "max_length", "stride",
@@ -46,7 +47,7 @@ def run(
     """
     began, started = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
     metrics = tuple(METRICS.canonical(name) for name in config.metrics or METRICS.names())
-    gates = [parse(text, metrics=[name.replace("-", "_") for name in METRICS.names()]) for text in config.fail_if]
+    expressions = gates.parsed(config.fail_if)
     run_report = read_report(config.run) if config.run else None
     config, sources = _with_run(config, sources, run_report)
     folder = config.output_dir or config.run
@@ -78,16 +79,14 @@ def run(
         model=loaded or run_report.model,
         data={name: data.report() for name, data in inputs.items()},
         scores=scores,
-        gates=[_judge(gate, scores) for gate in gates],
+        gates=gates.judged(expressions, scores),
         seconds={"total": round(time.perf_counter() - began, 3)},
         peak_memory=memory.peak(resolve_device(config.device)),
         notes=reporter.notes,
     )
     path = write_report(report, folder / "evaluation" if config.run and folder == config.run else folder)
     reporter.show(scores_table(report))
-    for gate in report.gates:
-        verdict = "FAILED" if gate.failed else "passed"
-        reporter.say(f"gate {verdict}: {gate.expression}" + (f" ({gate.reason})" if gate.reason else ""))
+    gates.tell(report.gates, reporter)
     return report, path
 
 
@@ -131,7 +130,7 @@ def _measure(
     tokenizer, stops = load_tokenizer(source, config)
     limit = getattr(model_config.get_text_config(), "max_position_embeddings", None)
     encoder = make_encoder(config, tokenizer, stops, limit)
-    inputs = {name: splits.tokenized(split, encoder, config.eval_limit, others=True) for name, split in texts.items()}
+    inputs = {name: splits.tokenized(split, encoder, config.eval_limit) for name, split in texts.items()}
     found = stored(inputs, key, config, folder, moment)
     if len(found) == len(inputs) and moment == "after" and config.run is not None:
         reporter.say("cached: measured before with the same weights, data and settings")
@@ -171,10 +170,3 @@ def _before(report: RunReport, inputs: Mapping[str, Input], run: Path) -> dict[s
         if measured is not None and measured.ids == tuple(row.id for row in data.measured_rows):
             made[name] = measured
     return {"before": made} if made else {}
-
-
-def _judge(gate: Expression, scores: Any) -> GateReport:
-    try:
-        return GateReport(expression=gate.text, failed=gate.holds(lookup_in(scores)))
-    except Missing as error:
-        return GateReport(expression=gate.text, failed=True, reason=str(error))

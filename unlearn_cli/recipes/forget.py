@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -31,9 +32,10 @@ from unlearn_cli.recipes.describe import model_report, training_report
 from unlearn_cli.recipes.environment import environment
 from unlearn_cli.recipes.inputs import Input
 from unlearn_cli.recipes.interrupt import Interrupted, deferred
-from unlearn_cli.recipes.measuring import compared, measure_inputs
+from unlearn_cli.recipes.measuring import measure_inputs
 from unlearn_cli.recipes.progress import Run
 from unlearn_cli.recipes.run_folder import RunFolder
+from unlearn_cli.recipes.scores import compared
 from unlearn_cli.recipes.settle import default_output, make_encoder, settle_method, settle_model
 from unlearn_cli.recipes.setup import make_trainer
 from unlearn_cli.rendering.model_card import model_card
@@ -282,6 +284,8 @@ def _scores_now(
     update = {"bootstrap_samples": 1} | ({} if generate else {"generate_limit": -1})
     config = run.config.model_copy(update=update)
     names = tuple(n for n in METRICS.names() if generate or not METRICS.get(n).generates)
+    if not any("truth" in text or "perturbed" in text for text in (config.stop_when or "", config.calibrate or "")):
+        inputs = {name: replace(data, others=()) for name, data in inputs.items()}
     folder = run.folder.measured / "on-the-way"
     quiet = Reporter(quiet=True)  # one line for the scores is enough
     with used(loaded, _at_rest(run, loaded, inputs)):

@@ -76,14 +76,13 @@ def load_splits(options: DataOptions) -> dict[str, Split]:
     return {name: load_split(name, spec, columns=columns, limit=options.limit) for name, spec in named.items() if spec}
 
 
-def tokenized(split: Split, encoder: Encoder, eval_limit: int, *, others: bool = False) -> Input:
-    """Encode a split and choose the rows to measure.
+def tokenized(split: Split, encoder: Encoder, eval_limit: int) -> Input:
+    """Encode a split and choose the rows to measure; where the data has wrong answers, those too.
 
     Args:
         split: the examples.
         encoder: how they become tokens.
         eval_limit: rows to measure, evenly spread; 0: all.
-        others: paraphrased and wrong answers are measured as well, where the data has wrong ones.
 
     Raises:
         UnlearnError: a prompt leaves no room for its answer.
@@ -92,7 +91,7 @@ def tokenized(split: Split, encoder: Encoder, eval_limit: int, *, others: bool =
     if not rows:
         raise UnlearnError(f"{split.name} data holds no row with an answer")
     chosen = tuple(spread(len(rows), eval_limit))
-    if not others or not any(example.perturbed for example in split.examples):
+    if not any(example.perturbed for example in split.examples):
         return Input(split, rows, chosen)
     by_id = {example.id: example for example in split.examples}
     return Input(split, rows, chosen, tuple(_other_answers(by_id[rows[i].id], encoder) for i in chosen))

@@ -1,4 +1,4 @@
-"""Measure inputs under a model, keep the measurements, and turn them into the report's scores."""
+"""Measure inputs under a model, and keep the measurements."""
 
 from __future__ import annotations
 
@@ -7,16 +7,11 @@ from pathlib import Path
 
 from unlearn_cli.config import MeasuringOptions
 from unlearn_cli.console import Reporter
-from unlearn_cli.contract import METRICS
 from unlearn_cli.evaluation.measure import measure, spread
-from unlearn_cli.evaluation.score import score
 from unlearn_cli.evaluation.store import load_measured, save_measured
 from unlearn_cli.measured import Measured
 from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.recipes.inputs import Input
-from unlearn_cli.report import Compared, Score, Scores
-
-BOOTSTRAP_SEED = 0  # one for all commands: equal measurements have equal intervals
 
 
 def measuring_key(data: Input, identity: str, options: MeasuringOptions) -> str:
@@ -77,31 +72,3 @@ def measure_inputs(
             )
         save_measured(made[name], folder, f"{moment}-{name}", measuring_key(data, identity, options))
     return made
-
-
-def compared(
-    moments: Mapping[str, Mapping[str, Measured]], options: MeasuringOptions, metrics: tuple[str, ...] = ()
-) -> Scores:
-    """Scores of all moments side by side: split -> metric -> before, after, baseline."""
-    names = [METRICS.canonical(name) for name in metrics] or METRICS.names()
-    scored = {
-        moment: score(
-            names,
-            measured,
-            samples=options.bootstrap_samples,
-            seed=BOOTSTRAP_SEED,
-            baseline=moments.get("baseline") if moment != "baseline" else None,
-        )
-        for moment, measured in moments.items()
-    }
-    return merge(scored)
-
-
-def merge(scored: Mapping[str, Mapping[str, Mapping[str, Score]]]) -> Scores:
-    """moment -> split -> metric -> Score to split -> metric -> Compared."""
-    made: dict[str, dict[str, dict[str, Score]]] = {}
-    for moment, splits in scored.items():
-        for split, metrics in splits.items():
-            for metric, value in metrics.items():
-                made.setdefault(split, {}).setdefault(metric, {})[moment] = value
-    return {split: {m: Compared(**moments) for m, moments in metrics.items()} for split, metrics in made.items()}

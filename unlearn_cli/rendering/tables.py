@@ -49,6 +49,8 @@ def scores_table(report: RunReport) -> Table:
         counts = [both.after.n for both in metrics.values() if both.after]
         table.add_row(f"[bold]{split}[/] [dim]n = {max(counts, default=0)}[/]")
         for metric, both in metrics.items():
+            if not any(score and score.value is not None for score in (both.before, both.after, both.baseline)):
+                continue  # the report says why
             style = {True: "green", False: "red", None: ""}[improved(both)]
             cells: list[Text] = []
             for moment in shown:

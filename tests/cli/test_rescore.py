@@ -1,0 +1,80 @@
+"""`unlearn evaluate --measured`: scores without a model, and without torch."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.cli.running import BASELINE, QUICK, data_arguments, unlearn
+from tests.evaluation.test_logs import GOLDEN, needs_golden, write
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("rescore")
+    data = data_arguments(folder)
+    assert unlearn("forget", *data, *QUICK, "-o", folder / "run").exit_code in (0, 4)
+    assert unlearn("evaluate", folder / "run", "--baseline", BASELINE, "--json").exit_code == 0
+    return folder / "run"
+
+
+def test_a_run_has_the_scores_it_was_given(run, tmp_path):
+    result = unlearn("evaluate", "--measured", run, "--bootstrap-samples", 50, "-o", tmp_path / "out", "--json")
+    assert result.exit_code == 0, result.stderr
+    ours = json.loads(result.stdout)["scores"]
+    theirs = json.loads((run / "report.json").read_text())["scores"]
+    for split in ("forget", "retain"):
+        for metric, moments in theirs[split].items():
+            if metric == "forget_quality":  # the run itself had no baseline
+                continue
+            for moment in ("before", "after"):
+                assert ours[split][metric][moment] == moments[moment], (split, metric, moment)
+    assert ours["forget"]["probability"]["baseline"]["value"] is not None
+
+
+def test_no_torch_is_imported(run, tmp_path):
+    code = (
+        "import sys\nfrom unlearn_cli.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as done:\n    assert not done.code, done.code\n"
+        "heavy = {'torch', 'transformers', 'peft', 'datasets'} & set(sys.modules)\nassert not heavy, heavy"
+    )
+    flags = ["evaluate", "--measured", str(run), "-o", str(tmp_path / "out"), "--quiet"]
+    done = subprocess.run([sys.executable, "-c", code, *flags], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_log_and_its_gates(tmp_path):
+    log = write(tmp_path / "log.json")
+    flags = ["--measured", log, "--baseline", log, "-o", tmp_path / "out", "--json"]
+    result = unlearn("evaluate", *flags, "--fail-if", "forget.forget_quality < 0.05")
+    assert result.exit_code == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert report["scores"]["forget"]["forget_quality"]["after"]["value"] == 1.0
+    assert report["model"] is None
+    failed = unlearn("evaluate", *flags, "--fail-if", "utility.model_utility > 0.1")
+    assert failed.exit_code == 3
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [(["--metrics", "extraction_strength"], "does not allow"), (["--metrics", "truth_ratoi"], "did you mean")],
+)
+def test_what_a_log_does_not_hold(flags, told, tmp_path):
+    result = unlearn("evaluate", "--measured", write(tmp_path / "log.json"), "-o", tmp_path / "out", *flags)
+    assert result.exit_code == 2
+    assert told in " ".join(result.stderr.split())
+
+
+def test_a_folder_without_measurements(tmp_path):
+    result = unlearn("evaluate", "--measured", tmp_path, "-o", tmp_path / "out")
+    assert result.exit_code == 2 and "holds no measurements" in result.stderr
+
+
+@needs_golden
+def test_a_model_that_was_not_unlearned_is_seen_through(tmp_path):
+    logs = ["--measured", GOLDEN / "tofu-llama2-7b-full.json", "--baseline", GOLDEN / "tofu-llama2-7b-retain90.json"]
+    result = unlearn("evaluate", *logs, "-o", tmp_path / "out", "--fail-if", "forget.forget_quality < 0.05")
+    assert result.exit_code == 3, result.stderr

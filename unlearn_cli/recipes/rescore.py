@@ -1,0 +1,87 @@
+"""`unlearn evaluate --measured`: scores of what was measured before. No model, no torch."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from unlearn_cli.config import EvaluateConfig
+from unlearn_cli.console import Reporter
+from unlearn_cli.contract import METRICS
+from unlearn_cli.errors import UnlearnError
+from unlearn_cli.evaluation import logs
+from unlearn_cli.evaluation.store import load_measured
+from unlearn_cli.measured import Measured
+from unlearn_cli.recipes import gates
+from unlearn_cli.recipes.scores import compared
+from unlearn_cli.recipes.verdict import over_forgotten
+from unlearn_cli.rendering.tables import scores_table
+from unlearn_cli.report import RunReport, write_report
+
+Splits = dict[str, Measured]
+
+
+def run(
+    config: EvaluateConfig, sources: dict[str, str], command_line: list[str], reporter: Reporter
+) -> tuple[RunReport, Path]:
+    """Score and judge. Returns the report and its path; failed gates are in it.
+
+    Raises:
+        UnlearnError: nothing was measured there, or another number of rows for the baseline.
+    """
+    began, started = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
+    expressions = gates.parsed(config.fail_if)
+    if config.output_dir is None:
+        raise UnlearnError("nowhere to write to", "--output-dir DIR keeps the report")
+    moments, allowed = _measured(config.measured)
+    if config.baseline:
+        theirs, also = _measured(Path(config.baseline))
+        moments["baseline"] = theirs["after"]
+        allowed = [name for name in allowed if name in also]
+        _same_rows(moments["after"], moments["baseline"])
+    wanted = [METRICS.canonical(name) for name in config.metrics] or METRICS.names()
+    names = tuple(name for name in wanted if name in allowed)
+    if left := [name for name in config.metrics if METRICS.canonical(name) not in allowed]:
+        raise UnlearnError(f"{config.measured} does not allow {', '.join(left)}", "measure with a model: --model")
+    scores = compared(moments, config, names)
+    for told in over_forgotten(scores):
+        reporter.note(told)
+    report = RunReport(
+        command="evaluate",
+        status="completed",
+        command_line=command_line,
+        started=started,
+        config=config.model_dump(mode="json"),
+        config_sources=sources,
+        environment={},
+        scores=scores,
+        gates=gates.judged(expressions, scores),
+        seconds={"total": round(time.perf_counter() - began, 3)},
+        notes=reporter.notes,
+    )
+    path = write_report(report, config.output_dir)
+    reporter.show(scores_table(report))
+    gates.tell(report.gates, reporter)
+    return report, path
+
+
+def _measured(path: Path) -> tuple[dict[str, Splits], list[str]]:
+    """Measurements by moment and split, and the metrics that they allow."""
+    if not path.is_dir():
+        return {"after": logs.read_log(path)}, [METRICS.canonical(name) for name in logs.METRICS]
+    moments: dict[str, Splits] = {}
+    for file in sorted((path / "measured").glob("*.safetensors")):
+        moment, _, split = file.stem.partition("-")
+        found = load_measured(file.parent, file.stem)
+        if found is not None:
+            moments.setdefault(moment, {})[split] = found
+    if "after" not in moments:
+        raise UnlearnError(f"{path} holds no measurements", "a run folder of `unlearn forget` or `unlearn evaluate` does")
+    return moments, METRICS.names()
+
+
+def _same_rows(ours: Splits, theirs: Splits) -> None:
+    for name in ours.keys() & theirs.keys():
+        if ours[name].golds != theirs[name].golds:
+            raise UnlearnError(f"--baseline was measured on other {name} rows", "both need the same data and limits")

@@ -31,7 +31,7 @@ def random_direction(size: int, seed: int) -> Tensor:
 
 @method(
     paper="2403.03218",
-    defaults=Defaults(retain_term="hidden-mse", retain_weight=2.0, retain_ratio=2, epochs=5),
+    defaults=Defaults(retain_term="hidden-mse", retain_weight=8.0, retain_ratio=2, epochs=5),
     hidden=("policy",),
     logps=False,
 )

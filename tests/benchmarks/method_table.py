@@ -40,7 +40,16 @@ VARIANTS = {  # name in the table -> flags
     "grad-ascent --calibrate": ["--method", "grad-ascent", "--calibrate", "retain.probability >= 0.95*before"],
 }
 # Why a row looks as it does, where the numbers alone would mislead.
-NOTES: dict[str, str] = {}
+NOTES: dict[str, str] = {
+    "grad-ascent": "unbounded, and nothing holds the retain rows",
+    "idk": "teaches a refusal; the true answer's probability is not touched",
+    "idk-ap": "teaches a refusal; the true answer's probability is not touched",
+    "task-vector": "nothing holds the retain rows: alpha 2 gave 0.73 / 0.94, alpha 5 gave 0.25 / 0.58",
+    "whp": "rows known by heart rise no further when they are reinforced: there is little to take away",
+    "lunar": "this model has never learnt to decline: there is no such place to move to (c 2, retain weights 1 and 3)",
+    "repselect": "trains on no retain row; stops at its budget of retain loss",
+    "uld": "two passes; the base's weights are untouched",
+}
 COLUMNS = {"forget": ("probability", "rouge_l"), "retain": ("probability", "rouge_l")}
 
 

@@ -201,6 +201,8 @@ def test_calibrate_keeps_its_constraint(data, tmp_path):
         (["--method", "undo", "--calibrate", "retain.probability > 0.5"], "scales an adapter"),
         (["--method", "undo", "-p", "base=cir"], "cannot be built on"),
         (["--method", "rmu", "-p", "layer=3"], "relative depth"),
+        (["--method", "offset", "--retain-term", "hidden-mse"], "three passes"),
+        (["--method", "offset", "--robust", "lat"], "three passes"),
     ],
 )
 def test_what_does_not_go_together_is_said_at_once(flags, told, data, tmp_path):

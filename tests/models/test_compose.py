@@ -8,10 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from transformers import GenerationConfig
 
 from tests.models.tiny import load, rows_of
 from unlearn_cli.config import LoraOptions
 from unlearn_cli.data.batch import pack
+from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.adapter import attach, trainable_parameters
 from unlearn_cli.models.compose import (
     Composed,
@@ -179,3 +181,25 @@ def test_depth_becomes_blocks(depth: float, blocks: int) -> None:
     assert Composition(**made.described()) == made
     assert Composition.of("adapter", {}, 6) is None
     assert math.isclose(made.parameters["alpha"], 1.0)
+
+
+@pytest.mark.parametrize("flags", [{"num_beams": 2}, {"prompt_lookup_num_tokens": 2}, {"cache_implementation": "static"}])
+def test_what_the_assistants_cache_does_not_follow_is_refused(flags: dict) -> None:
+    """Given outright, or in a generation config."""
+    loaded, composition = composed("logit_difference")
+    compose(loaded, composition)
+    ids = torch.from_numpy(ROWS[0].input_ids)[None]
+    config = GenerationConfig(**flags)
+    for arguments in (flags, {"generation_config": config}):
+        with pytest.raises(UnlearnError, match=next(iter(flags))):
+            loaded.model.generate(ids, max_new_tokens=2, **arguments)
+
+
+def test_a_model_in_use_stays_frozen() -> None:
+    loaded, composition = composed("logit_offset")
+    loaded.model.requires_grad_(False)
+    compose(loaded, composition)
+    ids = torch.from_numpy(ROWS[0].input_ids)[None]
+    logits = loaded.model(ids, torch.ones_like(ids)).logits
+    assert not logits.requires_grad
+    assert not any(p.requires_grad for p in loaded.model.parameters())

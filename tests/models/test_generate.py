@@ -10,22 +10,13 @@ from tests.models.test_compose import RULES, composed
 from tests.models.tiny import load, rows_of
 from unlearn_cli.models.compose import compose
 from unlearn_cli.models.generate import greedy, sample
-from unlearn_cli.models.load import LoadedModel
 
 PROMPTS = [row.input_ids for row in rows_of((6, 3, 8), seed=1)]
 LIMIT = 6
 
 
-def flattened() -> LoadedModel:
-    """A model whose distribution is wide enough that draws differ."""
-    loaded = load("llama-gqa")
-    with torch.no_grad():
-        loaded.model.get_output_embeddings().weight.mul_(0.05)
-    return loaded
-
-
 def test_equal_seeds_give_equal_answers() -> None:
-    loaded = flattened()
+    loaded = load("llama-gqa")
     first, again, other = (sample(loaded, PROMPTS, LIMIT, temperature=1.0, count=2, seed=seed) for seed in (0, 0, 1))
     assert first == again
     assert first != other
@@ -42,7 +33,7 @@ def test_answers_come_in_the_order_of_the_prompts() -> None:
 
 def test_draws_follow_the_distribution() -> None:
     """2000 draws of a first token: their shares are within 5 standard errors of softmax(logits / temperature)."""
-    loaded, prompt, temperature, count = flattened(), PROMPTS[0], 0.7, 2000
+    loaded, prompt, temperature, count = load("llama-gqa"), PROMPTS[0], 0.5, 2000
     with torch.no_grad():
         logits = loaded.model(input_ids=torch.from_numpy(prompt)[None]).logits[0, -1]
     expected = (logits.double() / temperature).softmax(-1).numpy()

@@ -18,7 +18,7 @@ from unlearn_cli.contract import Average, Defaults, method, parameter
 from unlearn_cli.outputs import Outputs
 
 
-@method(paper="2503.01224", defaults=Defaults(retain_weight=12.0, retain_ratio=2, epochs=6), logits=("policy",))
+@method(paper="2503.01224", defaults=Defaults(retain_weight=8.0, retain_ratio=2, epochs=6), logits=("policy",))
 def ceu(
     policy: Outputs,
     *,

@@ -28,7 +28,7 @@ def dual_ascent(weight: float, retain_loss: float, progress: float, parameters: 
 
 @method(
     paper="2506.05314",
-    defaults=Defaults(forget_weight=0.1, retain_weight=12.0, retain_ratio=2, epochs=6),
+    defaults=Defaults(forget_weight=0.1, retain_weight=8.0, retain_ratio=2, epochs=6),
     logits=("policy",),
     next_retain_weight=dual_ascent,
 )

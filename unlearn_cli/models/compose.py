@@ -117,6 +117,7 @@ class Composed(torch.nn.Module):
         self.composition = composition
         self._original = type(causal_lm(model)).forward
         self._base_only = False
+        self._frozen = not any(p.requires_grad for p in model.parameters())
 
     @property
     def config(self) -> Any:
@@ -157,7 +158,15 @@ class Composed(torch.nn.Module):
     def _pass(self, arguments: Mapping[str, Any], cache: Any) -> Any:
         return self._original(causal_lm(self.model), **{**arguments, "past_key_values": cache})
 
-    def forward(self, input_ids: Tensor, past_key_values: Any = None, labels: Tensor | None = None, **arguments: Any) -> Any:
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        *,
+        past_key_values: Any = None,
+        labels: Tensor | None = None,
+        **arguments: Any,
+    ) -> Any:
         """Combined logits, as a transformers output.
 
         Raises:
@@ -165,7 +174,7 @@ class Composed(torch.nn.Module):
         """
         if labels is not None:
             raise UnlearnError("a composed model gives logits and no loss", "leave labels out")
-        arguments = {"input_ids": input_ids, **arguments}
+        arguments = {"input_ids": input_ids, "attention_mask": attention_mask, **arguments}
         arguments.pop("return_dict", None)
         if arguments.get("use_cache") and past_key_values is None:
             past_key_values = self.new_cache()
@@ -174,6 +183,8 @@ class Composed(torch.nn.Module):
             past_key_values.assistant, past_key_values.old = carried.assistant, carried.old
         with torch.no_grad(), self.model.disable_adapter():
             base = self._pass(arguments, past_key_values).logits
+        if self._frozen:
+            self.model.requires_grad_(False)  # PEFT makes an adapter trainable when it is switched on again
         if self._base_only:
             return CausalLMOutputWithPast(logits=base, past_key_values=past_key_values)
         with self.assistant():
@@ -192,17 +203,26 @@ class Composed(torch.nn.Module):
             return reinforced_difference(base, new, rule["alpha"])
         with torch.no_grad(), self.model.disable_adapter():
             old = self._pass(arguments, cache).logits.float()
+        if self._frozen:
+            self.model.requires_grad_(False)
         return logit_offset(base, new, old, rule["weight"])
 
     def generate(self, *inputs: Any, **arguments: Any) -> Any:
         """As transformers' `generate`, greedy or sampled.
 
         Raises:
-            UnlearnError: beams, whose reordering the assistant's cache does not follow.
+            UnlearnError: beams, lookups and caches of another kind, which the assistant's cache does not follow.
         """
-        if arguments.get("num_beams", 1) > 1:
-            raise UnlearnError("a composed model generates without beams", "num_beams=1")
         causal = causal_lm(self.model)
+        settings = arguments.get("generation_config") or causal.generation_config
+        for name, plain in (("num_beams", 1), ("prompt_lookup_num_tokens", None), ("cache_implementation", None)):
+            given = arguments.get(name, getattr(settings, name, None))
+            if given not in (None, plain):
+                raise UnlearnError(
+                    f"a composed model generates greedily or by sampling, not with {name}={given}", "leave it out"
+                )
+        if arguments.get("assistant_model") is not None:
+            raise UnlearnError("a composed model generates by itself", "leave assistant_model out")
         own = vars(causal).get("forward")  # a hook of the loader's, if there is one
         causal.forward = self.forward
         try:
@@ -226,16 +246,16 @@ def with_rest(loaded: Any, composition: Composition, rows: Sequence[Row]) -> Com
         composition: how it is applied.
         rows: rows to keep.
     """
-    total = torch.zeros(loaded.config.vocab_size, dtype=torch.float64, device=loaded.device)
+    total = torch.zeros(loaded.config.vocab_size, dtype=torch.float64)
     count = 0
     with shallow(loaded.model, composition.blocks) if composition.blocks else nullcontext():
         loaded.model.eval()
         for members in packs(rows, TOKENS):
             batch = pack({"rows": [rows[i] for i in members]}).to(loaded.device)
             for logits in logit_chunks(loaded.model, batch, loaded.layout, CHUNK):
-                total += logits.log_softmax(-1).double().sum(0)
+                total += logits.log_softmax(-1).sum(0).cpu().double()  # not every device has float64
                 count += len(logits)
-    return replace(composition, rest=(total / count).float().cpu())
+    return replace(composition, rest=(total / count).float())
 
 
 def compose(loaded: Any, composition: Composition) -> None:

@@ -33,7 +33,8 @@ def _place(model: Any) -> tuple[torch.nn.Module, str]:
             f"{type(causal_lm(model)).__name__} has no list of blocks", "methods that look at a layer cannot be used with it"
         )
     # Mixtures of experts and vision towers hold longer lists than the decoder's.
-    count = causal_lm(model).config.get_text_config().num_hidden_layers
+    config = getattr(causal_lm(model), "config", None)
+    count = config.get_text_config().num_hidden_layers if config is not None else None
     _, parent, name = max(found, key=lambda item: (item[0] == count, item[0]))
     return parent, name
 

@@ -98,6 +98,11 @@ def _check_splits(settled: Settled) -> None:
         raise UnlearnError("--load-in-4bit and --load-in-8bit exclude each other")
     composed = settled.procedure is None and objective.method.applied not in ("adapter", "negated_adapter")
     whole = config.full or (settled.procedure is not None and settled.procedure.artefact == "model")
+    if objective.method.applied == "logit_offset" and (objective.retain_term.hidden or config.robust == "lat"):
+        raise UnlearnError(
+            f"{objective.method.name} runs three passes, and hidden states are read or pushed in one",
+            "a retain term on log-probabilities (nll, kl), and --robust sam, gru or none",
+        )
     if whole and settled.procedure and (config.stop_when or config.forget_loss_floor is not None):
         raise UnlearnError(
             f"{settled.procedure.name} goes through stages, and its first one is not what it writes",

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from contextlib import nullcontext
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -17,22 +15,21 @@ from unlearn_cli.contract import METRICS
 from unlearn_cli.data.overlap import check_overlap
 from unlearn_cli.data.tokenize import Encoder
 from unlearn_cli.errors import EXIT_DIVERGED, UnlearnError
-from unlearn_cli.evaluation.gates import Expression, Missing, lookup_in, parse
-from unlearn_cli.evaluation.measure import spread
-from unlearn_cli.measured import Measured
+from unlearn_cli.evaluation.gates import parse
 from unlearn_cli.models import adapter, lora_init, memory
-from unlearn_cli.models.compose import Composition, compose, used, with_rest
+from unlearn_cli.models.compose import compose
 from unlearn_cli.models.identity import identity
 from unlearn_cli.models.load import LoadedModel, load_model
 from unlearn_cli.recipes import inputs as splits
 from unlearn_cli.recipes import plan, verdict
 from unlearn_cli.recipes.artifact import identity_after, save_artifact
-from unlearn_cli.recipes.calibrate import calibrate
+from unlearn_cli.recipes.checks import check_loaded, tell
 from unlearn_cli.recipes.describe import model_report, training_report
 from unlearn_cli.recipes.environment import environment
 from unlearn_cli.recipes.inputs import Input
 from unlearn_cli.recipes.interrupt import Interrupted, deferred
 from unlearn_cli.recipes.measuring import measure_inputs
+from unlearn_cli.recipes.midway import Moments, at_rest, calibrated, measure_on_the_way
 from unlearn_cli.recipes.progress import Run
 from unlearn_cli.recipes.run_folder import RunFolder
 from unlearn_cli.recipes.scores import compared
@@ -43,7 +40,6 @@ from unlearn_cli.rendering.tables import scores_table
 from unlearn_cli.report import (
     ArtifactReport,
     RunReport,
-    Scores,
     Status,
     Trajectory,
     fingerprint,
@@ -53,9 +49,6 @@ from unlearn_cli.report import (
 from unlearn_cli.training.checkpoint import load_checkpoint, newest, save_checkpoint
 from unlearn_cli.training.gradients import Diverged
 from unlearn_cli.training.loop import StepRecord, Trainer
-
-REST_ROWS = 128  # of the retain rows, to see what an assistant says where it knows nothing
-Moments = dict[str, dict[str, Measured]]
 
 
 def run(
@@ -87,10 +80,10 @@ def run(
         reporter.say(f"loading {config.model}")
         loaded = load_model(settled.config, trainable=True)
         settle_model(settled, loaded.config)
-        _check_arrived(run, loaded)
+        check_loaded(run, loaded)
         encoder = make_encoder(settled.config, loaded.tokenizer, loaded.stop_ids, settled.config.max_length)
         inputs = {name: splits.tokenized(split, encoder, settled.config.eval_limit) for name, split in texts.items()}
-        _notes(settled.config, loaded, encoder, inputs, reporter)
+        tell(settled.config, loaded, encoder, inputs, reporter)
         before_key = identity(loaded.source, settled.config, str(loaded.dtype), loaded.device.type)
         run.folder.open(clear=config.overwrite and not config.resume)
         settings_key = _check_resumed(run, before_key, inputs)
@@ -108,9 +101,9 @@ def run(
         adapter.scale_adapter(loaded.model, -run.negated)
     if constraint is not None and status in ("completed", "stopped"):
         with run.phase("calibrate"):
-            _calibrate(run, loaded, inputs, moments, constraint)
+            calibrated(run, loaded, inputs, moments, constraint)
     with run.phase("save"):
-        run.composition = _at_rest(run, loaded, inputs)
+        run.composition = at_rest(run, loaded, inputs)
         artifact = save_artifact(run, loaded, inputs["forget"])
         if run.composition:
             compose(loaded, run.composition)
@@ -134,43 +127,6 @@ def _seed(config: ForgetConfig) -> None:
     if config.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
-
-
-def _check_arrived(run: Run, loaded: LoadedModel) -> None:
-    """Refuse what a model cannot be used for before any time is spent on it.
-
-    Raises:
-        UnlearnError: --calibrate, --lora-init or an edit of whole matrices on a model that arrived with an adapter or
-            whose weights are rounded.
-    """
-    config, arrived = run.config, hasattr(loaded.model, "peft_config")
-    if config.calibrate and arrived:
-        raise UnlearnError("--calibrate needs a model without an adapter", "start from the base, or merge first")
-    if config.lora_init != "default":
-        lora_init.check(loaded, config.lora_init, arrived=arrived)
-    if run.settled.procedure and run.writes_model:
-        name = run.settled.procedure.name
-        if arrived:
-            raise UnlearnError(f"{name} needs a model without an adapter", "start from the base, or merge first")
-        if loaded.quantization or loaded.dtype != torch.float32:
-            raise UnlearnError(f"{name} edits matrices in steps too small for {loaded.dtype}", "--dtype float32")
-
-
-def _notes(
-    config: ForgetConfig, loaded: LoadedModel, encoder: Encoder, inputs: Mapping[str, Input], reporter: Reporter
-) -> None:
-    """Tell what a careful user would want to know before waiting."""
-    if loaded.quantization == "nf4" and loaded.device.type == "cpu" and config.device == "auto":
-        reporter.note("4-bit on a CPU saves memory, not time (--device cpu silences this)")
-    if loaded.layout.note:
-        reporter.note(loaded.layout.note)
-    if encoder.chat_template is None and any(x.split.examples[0].style != "text" for x in inputs.values()):
-        reporter.note("the tokenizer has no chat template: prompts are written plainly (--chat-template FILE changes that)")
-    for name, data in inputs.items():
-        cut = sum(row.truncated > 0 for row in data.rows)
-        if cut:
-            tokens = sum(row.truncated for row in data.rows)
-            reporter.note(f"{cut} {name} rows are cut at --max-length {encoder.max_length} ({tokens} tokens lost)")
 
 
 def _check_resumed(run: Run, identity_before: str, inputs: Mapping[str, Input]) -> str:
@@ -235,7 +191,7 @@ def _train(
                 if config.forget_loss_floor is not None and record.forget_loss < config.forget_loss_floor:
                     run.stopped_by = f"forget loss {record.forget_loss:.3f} below --forget-loss-floor"
                 if eval_every and record.step % eval_every == 0 and record.step < trainer.steps:
-                    _measure_on_the_way(run, loaded, inputs, moments, record.step, stop_when)
+                    measure_on_the_way(run, loaded, inputs, moments, record.step, stop_when)
                 if record.step % save_every == 0 and record.step < trainer.steps:
                     save(record.step)
                 if asked.exit_code is not None:
@@ -275,68 +231,6 @@ def _detail(record: StepRecord, loaded: LoadedModel) -> str:
     held = used.get("device", used["rss"]) / 2**30
     speed = record.tokens / record.seconds
     return f"forget {record.forget_loss:.3f}{retain} grad {record.grad_norm:.2f} {speed:,.0f} tok/s {held:.1f} GiB"
-
-
-def _scores_now(
-    run: Run, loaded: LoadedModel, inputs: Mapping[str, Input], moments: Moments, label: str, *, generate: bool = False
-) -> Scores:
-    """Scores of the model as it stands, beside those before; without generated answers unless they are asked for."""
-    update = {"bootstrap_samples": 1} | ({} if generate else {"generate_limit": -1})
-    config = run.config.model_copy(update=update)
-    names = tuple(n for n in METRICS.names() if generate or not METRICS.get(n).generates)
-    if not any("truth" in text or "perturbed" in text for text in (config.stop_when or "", config.calibrate or "")):
-        inputs = {name: replace(data, others=()) for name, data in inputs.items()}
-    folder = run.folder.measured / "on-the-way"
-    quiet = Reporter(quiet=True)  # one line for the scores is enough
-    with used(loaded, _at_rest(run, loaded, inputs)):
-        loaded.model.eval()
-        now = measure_inputs(loaded, inputs, label, config, folder, label.replace(" ", "-"), quiet)
-    return compared({"before": moments["before"], "after": now}, config, names)
-
-
-def _at_rest(run: Run, loaded: LoadedModel, inputs: Mapping[str, Input]) -> Composition | None:
-    """The composition, with what the assistant says of rows to keep if the method wants that measured."""
-    if run.composition is None or run.config.parameters.get("rest") != "measured" or "retain" not in inputs:
-        return run.composition
-    rows = inputs["retain"].rows
-    return with_rest(loaded, run.composition, [rows[i] for i in spread(len(rows), REST_ROWS)])
-
-
-def _calibrate(run: Run, loaded: LoadedModel, inputs: Mapping[str, Input], moments: Moments, constraint: Expression) -> None:
-    """Scale the adapter to the strongest unlearning that keeps the constraint."""
-    generate = any(METRICS.get(metric).generates for _, metric, _ in constraint.names())
-
-    def keeps(scale: float) -> bool:
-        with adapter.scaled(loaded.model, scale):
-            scores = _scores_now(run, loaded, inputs, moments, f"scale {scale:g}", generate=generate)
-        try:
-            held = constraint.holds(lookup_in(scores))
-        except Missing as error:
-            raise UnlearnError(f"--calibrate '{constraint.text}': {error}") from None
-        run.reporter.say(f"scale {scale:.4g}: '{constraint.text}' {'holds' if held else 'does not hold'}")
-        return held
-
-    run.calibration = calibrate(constraint.text, keeps)
-    adapter.scale_adapter(loaded.model, run.calibration.scale)
-
-
-def _measure_on_the_way(
-    run: Run, loaded: LoadedModel, inputs: Mapping[str, Input], moments: Moments, step: int, stop_when: Any
-) -> None:
-    """Measure without generating, note the scores, and see whether `--stop-when` holds."""
-    with adapter.scaled(loaded.model, -run.negated) if run.negated else nullcontext():
-        scores = _scores_now(run, loaded, inputs, moments, f"step {step}")
-    plain = {split: {name: both.after.value for name, both in named.items()} for split, named in scores.items()}
-    run.trajectory.append(Trajectory(step=step, scores=plain))
-    run.folder.append({"step": step, "trajectory": run.trajectory[-1].model_dump()})
-    shown = ", ".join(f"{split}.probability {named['probability']:.3f}" for split, named in plain.items())
-    run.reporter.say(f"step {step}: {shown}")
-    if stop_when is not None:
-        try:
-            if stop_when.holds(lookup_in(scores)):
-                run.stopped_by = f"--stop-when '{stop_when.text}' held at step {step}"
-        except Missing as error:
-            raise UnlearnError(f"--stop-when '{stop_when.text}': {error}") from None
 
 
 def _report(

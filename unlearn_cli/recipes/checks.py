@@ -1,0 +1,53 @@
+"""What a loaded model cannot be used for, and what a careful user would want to know before waiting."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+
+from unlearn_cli.config import ForgetConfig
+from unlearn_cli.console import Reporter
+from unlearn_cli.data.tokenize import Encoder
+from unlearn_cli.errors import UnlearnError
+from unlearn_cli.models import lora_init
+from unlearn_cli.models.load import LoadedModel
+from unlearn_cli.recipes.inputs import Input
+from unlearn_cli.recipes.progress import Run
+
+
+def check_loaded(run: Run, loaded: LoadedModel) -> None:
+    """Refuse what a model cannot be used for before any time is spent on it.
+
+    Raises:
+        UnlearnError: --calibrate, --lora-init or an edit of whole matrices on a model that arrived with an adapter or
+            whose weights are rounded.
+    """
+    config, arrived = run.config, hasattr(loaded.model, "peft_config")
+    if config.calibrate and arrived:
+        raise UnlearnError("--calibrate needs a model without an adapter", "start from the base, or merge first")
+    if config.lora_init != "default":
+        lora_init.check(loaded, config.lora_init, arrived=arrived)
+    if run.settled.procedure and run.writes_model:
+        name = run.settled.procedure.name
+        if arrived:
+            raise UnlearnError(f"{name} needs a model without an adapter", "start from the base, or merge first")
+        if loaded.quantization or loaded.dtype != torch.float32:
+            raise UnlearnError(f"{name} edits matrices in steps too small for {loaded.dtype}", "--dtype float32")
+
+
+def tell(
+    config: ForgetConfig, loaded: LoadedModel, encoder: Encoder, inputs: Mapping[str, Input], reporter: Reporter
+) -> None:
+    """Tell what a careful user would want to know before waiting."""
+    if loaded.quantization == "nf4" and loaded.device.type == "cpu" and config.device == "auto":
+        reporter.note("4-bit on a CPU saves memory, not time (--device cpu silences this)")
+    if loaded.layout.note:
+        reporter.note(loaded.layout.note)
+    if encoder.chat_template is None and any(x.split.examples[0].style != "text" for x in inputs.values()):
+        reporter.note("the tokenizer has no chat template: prompts are written plainly (--chat-template FILE changes that)")
+    for name, data in inputs.items():
+        cut = sum(row.truncated > 0 for row in data.rows)
+        if cut:
+            tokens = sum(row.truncated for row in data.rows)
+            reporter.note(f"{cut} {name} rows are cut at --max-length {encoder.max_length} ({tokens} tokens lost)")

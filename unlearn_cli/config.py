@@ -237,6 +237,8 @@ class EvaluateConfig(OutputOptions, MeasuringOptions, DataOptions, ModelOptions)
         None, "a model that never saw the forget rows: folder or Hub id; with --measured its measurements", "Model",
         metavar="MODEL",
     )  # fmt: skip
+    show: int = option(0, "print N forget questions with the answers before and after", "Output", ge=0, metavar="N")
+    junit: Path | None = option(None, "the gates as a JUnit XML file, for CI dashboards", "Output", metavar="FILE")
     fail_if: Expressions = option((), "exit 3 if this holds: 'forget.rouge_l > 0.3'; repeatable", "Output", metavar="EXPR")
 
 

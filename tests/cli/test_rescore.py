@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from xml.etree import ElementTree
 
 import pytest
 
@@ -78,3 +79,23 @@ def test_a_model_that_was_not_unlearned_is_seen_through(tmp_path):
     logs = ["--measured", GOLDEN / "tofu-llama2-7b-full.json", "--baseline", GOLDEN / "tofu-llama2-7b-retain90.json"]
     result = unlearn("evaluate", *logs, "-o", tmp_path / "out", "--fail-if", "forget.forget_quality < 0.05")
     assert result.exit_code == 3, result.stderr
+
+
+def test_gates_for_a_dashboard_and_answers_to_look_at(run, tmp_path):
+    """JUnit XML with a failure where a gate failed, and the scores as properties; answers before and after."""
+    flags = ["--measured", run, "-o", tmp_path / "out", "--junit", tmp_path / "ci" / "gates.xml", "--show", 1]
+    gates = ["--fail-if", "forget.probability >= 0", "--fail-if", "forget.probability < 0"]
+    result = unlearn("evaluate", *flags, *gates)
+    assert result.exit_code == 3
+    assert "forget answers" in result.stderr and "truth" in result.stderr
+    suite = ElementTree.parse(tmp_path / "ci" / "gates.xml").getroot()
+    assert (suite.get("tests"), suite.get("failures")) == ("2", "1")
+    failed = [case.get("name") for case in suite.iter("testcase") if case.find("failure") is not None]
+    assert failed == ["forget.probability >= 0"]
+    assert "forget.probability" in {item.get("name") for item in suite.iter("property")}
+
+
+def test_no_gates_are_one_skipped_case(run, tmp_path):
+    unlearn("evaluate", "--measured", run, "-o", tmp_path / "out", "--junit", tmp_path / "gates.xml")
+    (case,) = ElementTree.parse(tmp_path / "gates.xml").getroot().iter("testcase")
+    assert case.find("skipped") is not None

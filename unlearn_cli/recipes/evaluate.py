@@ -27,7 +27,7 @@ from unlearn_cli.recipes.measuring import measure_inputs, stored
 from unlearn_cli.recipes.scores import compared
 from unlearn_cli.recipes.settle import make_encoder
 from unlearn_cli.recipes.verdict import over_forgotten
-from unlearn_cli.rendering.tables import scores_table
+from unlearn_cli.rendering.tables import answers_table, scores_table
 from unlearn_cli.report import RunReport, read_report, write_report
 
 FROM_RUN = (
@@ -86,7 +86,11 @@ def run(
     )
     path = write_report(report, folder / "evaluation" if config.run and folder == config.run else folder)
     reporter.show(scores_table(report))
+    if config.show:
+        reporter.show(answers_table(moments, config.show))
     gates.tell(report.gates, reporter)
+    if config.junit:
+        gates.write_junit(report.gates, report.scores, config.junit)
     return report, path
 
 

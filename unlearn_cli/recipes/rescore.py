@@ -16,7 +16,7 @@ from unlearn_cli.measured import Measured
 from unlearn_cli.recipes import gates
 from unlearn_cli.recipes.scores import compared
 from unlearn_cli.recipes.verdict import over_forgotten
-from unlearn_cli.rendering.tables import scores_table
+from unlearn_cli.rendering.tables import answers_table, scores_table
 from unlearn_cli.report import RunReport, write_report
 
 Splits = dict[str, Measured]
@@ -62,7 +62,11 @@ def run(
     )
     path = write_report(report, config.output_dir)
     reporter.show(scores_table(report))
+    if config.show:
+        reporter.show(answers_table(moments, config.show))
     gates.tell(report.gates, reporter)
+    if config.junit:
+        gates.write_junit(report.gates, report.scores, config.junit)
     return report, path
 
 

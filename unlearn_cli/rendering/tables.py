@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from rich.table import Table
 from rich.text import Text
 
+from unlearn_cli.measured import Measured
 from unlearn_cli.report import Compared, RunReport, Score
 
 ARROWS = {"min": "lower", "max": "higher", "baseline": "as baseline"}
@@ -60,4 +63,22 @@ def scores_table(report: RunReport) -> Table:
                     cells.append(Text(interval(score)))
             target = (both.after or both.before or both.baseline).target
             table.add_row(f"  {metric}", *cells, ARROWS.get(target or "", ""))
+    return table
+
+
+def answers_table(moments: Mapping[str, Mapping[str, Measured]], count: int) -> Table:
+    """Forget questions with the true answer and what was generated at each moment, evenly spread over those answered."""
+    table = Table(box=None, pad_edge=False, show_header=False, title="\nforget answers", title_justify="left")
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    shown = [moment for moment in MOMENTS if "forget" in moments.get(moment, {})]
+    after = moments["after"].get("forget")
+    answered = [] if after is None else [i for i, said in enumerate(after.generations) if said is not None]
+    for row in answered[:: max(1, len(answered) // count)][:count]:
+        table.add_row("question", Text(after.prompts[row], style="bold"))
+        table.add_row("truth", Text(after.golds[row]))
+        for moment in shown:
+            said = dict(zip(moments[moment]["forget"].ids, moments[moment]["forget"].generations, strict=True))
+            table.add_row(moment, Text(said.get(after.ids[row]) or "-"))
+        table.add_row("", "")
     return table

@@ -41,13 +41,18 @@ VARIANTS = {  # name in the table -> flags
 }
 # Why a row looks as it does, where the numbers alone would mislead.
 NOTES: dict[str, str] = {
-    "grad-ascent": "unbounded, and nothing holds the retain rows",
+    "npo": "all 400 and 1,200 rows measured, 200 answered",
+    "simnpo": "all 400 and 1,200 rows measured, 200 answered",
+    "grad-ascent": "unbounded, and nothing holds the retain rows (all rows measured)",
     "idk": "teaches a refusal; the true answer's probability is not touched",
-    "idk-ap": "teaches a refusal; the true answer's probability is not touched",
+    "idk-ap": "teaches a refusal; its retain term holds an answer above a refusal, not its probability",
     "task-vector": "nothing holds the retain rows: alpha 2 gave 0.73 / 0.94, alpha 5 gave 0.25 / 0.58",
     "whp": "rows known by heart rise no further when they are reinforced: there is little to take away",
     "lunar": "this model has never learnt to decline: there is no such place to move to (c 2, retain weights 1 and 3)",
     "repselect": "trains on no retain row; stops at its budget of retain loss",
+    "dpo": "a likelier refusal wins the preference as well as a less likely answer (retain weight 20: 0.96 / 0.98)",
+    "cir": "rate 0.2 with retain rate 3e-4: 0.69 / 0.73; 0.1 with 0.3: no effect; made for topics in large models",
+    "rr": "without its kick it never leaves the reference; retain weights 10 and 0.1 tried",
     "uld": "two passes; the base's weights are untouched",
 }
 COLUMNS = {"forget": ("probability", "rouge_l"), "retain": ("probability", "rouge_l")}

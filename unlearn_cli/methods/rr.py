@@ -23,7 +23,7 @@ from unlearn_cli.outputs import Outputs
 
 @method(
     paper="2406.04313",
-    defaults=Defaults(retain_term="rerouting", forget_weight=10.0, retain_weight=0.1, retain_ratio=2, epochs=5),
+    defaults=Defaults(retain_term="rerouting", forget_weight=10.0, retain_weight=0.02, retain_ratio=2, epochs=5),
     hidden=("policy", "reference"),
     logps=False,
 )

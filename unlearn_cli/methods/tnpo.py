@@ -9,8 +9,10 @@ outweighs p_ref^beta once p_ref is below 0.05, so that tokens the reference find
 
 from __future__ import annotations
 
+import math
 from typing import Annotated
 
+import torch
 from torch import Tensor
 
 from unlearn_cli.contract import Average, Defaults, method, parameter
@@ -18,9 +20,12 @@ from unlearn_cli.outputs import Outputs
 
 
 def weights(policy: Outputs, reference: Outputs, beta: float, epsilon: float) -> Tensor:
-    """[B, T] weights without gradient; 0 where both probabilities round to 0 and epsilon is 0."""
-    raised = (beta * policy.token_logps.detach()).exp()
-    return (2 * raised / (raised + (beta * reference.token_logps).exp() + epsilon)).nan_to_num(0.0)
+    """[B, T] weights without gradient, in log space: also where both powers round to 0."""
+    raised, known = beta * policy.token_logps.detach(), beta * reference.token_logps
+    below = torch.logaddexp(raised, known)
+    if epsilon > 0:
+        below = torch.logaddexp(below, below.new_tensor(math.log(epsilon)))
+    return 2 * (raised - below).exp()
 
 
 @method(paper="2502.19301", defaults=Defaults(forget_weight=4.0, retain_weight=2.0, retain_ratio=2, epochs=6))

@@ -52,7 +52,7 @@ NOTES: dict[str, str] = {
     "repselect": "trains on no retain row; stops at its budget of retain loss",
     "dpo": "a likelier refusal wins the preference as well as a less likely answer (retain weight 20: 0.96 / 0.98)",
     "cir": "rate 0.2 with retain rate 3e-4: 0.69 / 0.73; 0.1 with 0.3: no effect; made for topics in large models",
-    "rr": "without its kick it never leaves the reference; retain weights 10 and 0.1 tried",
+    "rr": "on a knife's edge here: retain weight 0.1 changes nothing, 0.02 and less wreck the model",
     "uld": "two passes; the base's weights are untouched",
 }
 COLUMNS = {"forget": ("probability", "rouge_l"), "retain": ("probability", "rouge_l")}

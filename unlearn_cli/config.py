@@ -195,6 +195,21 @@ class MeasuringOptions(Options):
     eval_limit: int = option(1000, "rows of each split that are measured, evenly spread; 0: all", "Measuring", ge=0)
     generate_limit: int = option(200, "of those, rows answered by greedy generation; 0: all", "Measuring", ge=0)
     max_new_tokens: int = option(200, "longest generated answer", "Measuring", ge=1)
+    samples: int = option(
+        0, "sampled answers to each answered question, for bounds on what leaks; 32 is quick, 128 usual", "Measuring", ge=0
+    )
+    sample_temperature: float = option(1.0, "of the sampled answers", "Measuring", gt=0)
+    sample_top_p: float = option(0.9, "they are drawn from the likeliest tokens of this mass", "Measuring", gt=0, le=1)
+    grad_norms: bool = option(
+        False, "measure each row's gradient as well, for membership inference: one backward pass a row", "Measuring"
+    )
+    metric_parameters: Pairs = option(
+        {},
+        "a parameter of a metric, repeatable: --metric-parameter rouge_l.stem=false",
+        "Measuring",
+        flag="--metric-parameter",
+        metavar="METRIC.NAME=VALUE",
+    )
     bootstrap_samples: int = option(1000, "resamples behind the confidence intervals", "Measuring", ge=1)
     token_budget: int = option(2048, "tokens of one measuring pass", "Measuring", ge=1, runtime=True)
 
@@ -226,11 +241,24 @@ class EvaluateConfig(OutputOptions, MeasuringOptions, DataOptions, ModelOptions)
 
     run: Path | None = option(None, "run folder of `unlearn forget`", "Model", metavar="RUN")
     measured: Path | None = option(
-        None, "score what was measured before, without a model: a run folder, or TOFU's eval_log_aggregated.json", "Data"
+        None,
+        "score what was measured before, without a model: a run folder, TOFU's eval_log_aggregated.json, or TOFU_EVAL.json",
+        "Data",
     )
     benchmark: str | None = option(
-        None, "a preset of splits: tofu:forget01, tofu:forget05 or tofu:forget10", "Data", metavar="NAME"
+        None, "a preset of splits: tofu:forget01|05|10, muse:news|books, wmdp:bio|chem|cyber", "Data", metavar="NAME"
     )
+    choices: str | None = option(
+        None, "multiple choice for general ability: rows of question, choices, answer", "Data", metavar="SPEC"
+    )
+    probes: Names = option((), "ask the forget questions otherwise as well: paraphrase, jailbreak", "Data", metavar="NAMES")
+    lm_eval: Names = option(
+        (),
+        "tasks of the evaluation harness to run on the model: mmlu, ... (pip install unlearn-cli[lm-eval])",
+        "Measuring",
+        metavar="TASKS",
+    )
+    lm_eval_limit: int | None = option(None, "documents of each task; default: all", "Measuring", ge=1, metavar="N")
     benchmark_dir: Path | None = option(None, "the benchmark's files, instead of the Hub", "Data", metavar="DIR")
     metrics: Names = option((), "metrics to score; default: all", "Measuring", metavar="NAMES")
     baseline: str | None = option(
@@ -238,6 +266,7 @@ class EvaluateConfig(OutputOptions, MeasuringOptions, DataOptions, ModelOptions)
         metavar="MODEL",
     )  # fmt: skip
     show: int = option(0, "print N forget questions with the answers before and after", "Output", ge=0, metavar="N")
+    full_table: bool = option(False, "show every metric; the report has them in any case", "Output", runtime=True)
     junit: Path | None = option(None, "the gates as a JUnit XML file, for CI dashboards", "Output", metavar="FILE")
     fail_if: Expressions = option((), "exit 3 if this holds: 'forget.rouge_l > 0.3'; repeatable", "Output", metavar="EXPR")
 

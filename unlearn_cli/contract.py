@@ -26,7 +26,7 @@ OUTPUT_ROLES = ("policy", "reference", "alternative", "alternative_reference")
 # mean hidden state where refusals are about to be given less that where forget answers are (`layer` says at which depth).
 ROLES = (*OUTPUT_ROLES, "progress", "direction")
 RETAIN_ROLES = ("policy", "reference", "alternative", "progress")
-SPLITS = ("split", "forget", "retain", "holdout", "real_authors", "world_facts", "baseline")
+SPLITS = ("split", "forget", "retain", "holdout", "real_authors", "world_facts", "before", "baseline")
 
 METHODS = Registry("method", "unlearn_cli.methods")
 RETAIN_TERMS = Registry("retain term", "unlearn_cli.retain_terms")
@@ -190,7 +190,8 @@ class Metric(Declared):
 
     A metric of one split says `split`. One that compares splits names them, and stands in the report under `group`: with
     `aggregate="auc"` it returns one score a row for each of two splits, and its value is the probability that a row of the
-    second has the larger one. `baseline` is a mapping from split to the retain-only model's measurements.
+    second has the larger one. `baseline` is a mapping from split to the retain-only model's measurements, `before` one to
+    those of the untouched model. With further numbers to tell a metric returns (values, details).
     """
 
     targets: Mapping[str, Target] = field(default_factory=dict)
@@ -198,6 +199,14 @@ class Metric(Declared):
     generates: bool = False  # needs generated answers, not only teacher-forced ones
     aggregate: Literal["mean", "auc"] = "mean"
     group: str | None = None  # where a metric of several splits stands in the report
+    splits: tuple[str, ...] = ()  # a metric of one split: those it is made for; empty: all
+    undefined: str = ""  # why a row may have no value, for the report
+    fluency: bool = False  # about the language of the answers, whatever they say
+    shown: bool = True  # in the table of a terminal; the report has every metric
+
+    def target(self, split: str) -> Target | None:
+        """Which way is better on a split; `forget_jailbreak` goes by `forget`."""
+        return self.targets.get(split, self.targets.get(split.partition("_")[0]))
 
 
 def _signature(function: Callable[..., Any], allowed: tuple[str, ...]) -> tuple[tuple[str, ...], dict[str, Parameter]]:

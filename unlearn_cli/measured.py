@@ -31,6 +31,14 @@ class Measured:
     # a row has none. None: not measured.
     paraphrased_logps: np.ndarray | None = None  # [R]
     perturbed_logps: np.ndarray | None = None  # [R, K] wrong answers
+    paraphrases: tuple[str | None, ...] | None = None  # R paraphrased answers
+    samples: tuple[tuple[str, ...], ...] | None = None  # R times sampled answers; empty where none was asked for
+    grad_norms: np.ndarray | None = None  # [R] mean over parameter tensors of the 2-norm of the loss's gradient
+    # What measuring cost: tokens that went through the model for scoring, those that had to (each question once, each
+    # answer once), and tokens written.
+    tokens_run: int = 0
+    tokens_needed: int = 0
+    tokens_generated: int = 0
 
     @property
     def rows(self) -> int:

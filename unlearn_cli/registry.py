@@ -89,16 +89,19 @@ class Registry:
         stems = (m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_"))
         return sorted({stem.replace("_", "-") for stem in stems} | set(_installed(self.package)))
 
+    def has(self, name: str) -> bool:
+        """Whether somebody is called that."""
+        return name.strip().lower().replace("_", "-") in self.names()
+
     def canonical(self, name: str) -> str:
         """`name` in the command line's spelling.
 
         Raises:
             UnlearnError: nobody is called that; the hint has the nearest name.
         """
-        spelled = name.strip().lower().replace("_", "-")
-        if spelled not in self.names():
+        if not self.has(name):
             raise unknown(self.kind, name, self.names())
-        return spelled
+        return name.strip().lower().replace("_", "-")
 
     def get(self, name: str) -> Callable:
         """Import one entry's file and return its function. A path ending in `.py` is loaded as it stands.

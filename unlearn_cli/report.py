@@ -35,6 +35,7 @@ class Score(Part):
     value: float | None = Field(description="null where `reason` says why")
     ci: tuple[float, float] | None = Field(None, description="95 % percentile bootstrap interval over rows")
     n: int = Field(description="rows with a value")
+    dropped: int = Field(0, description="rows without a value, left out")
     target: Literal["min", "max", "baseline"] | None = Field(None, description="which way is better on this split")
     range: tuple[float, float | None] = Field(
         (0.0, None), description="smallest and largest possible value; null: unbounded"
@@ -91,6 +92,14 @@ class ModelReport(Part):
     layout: str = Field(description="packed (no padding token is computed) or padded")
     chat_template_sha256: str | None
     weights_sha256: str | None = Field(description="of a local model's weight files")
+
+
+class PassReport(Part):
+    """What measuring one split under one model cost."""
+
+    tokens_run: int = Field(description="tokens that went through the model to score answers")
+    tokens_needed: int = Field(description="each question once and each of its answers once")
+    tokens_generated: int = Field(description="tokens written as answers")
 
 
 class Trajectory(Part):
@@ -165,6 +174,8 @@ class RunReport(Part):
     data: dict[str, DataReport] = {}
     training: TrainingReport | None = None
     scores: Scores = {}
+    harness: dict[str, dict[str, float]] = Field({}, description="--lm-eval: task -> metric -> value")
+    passes: dict[str, dict[str, PassReport]] = Field({}, description="split -> before, after, baseline")
     gates: list[GateReport] = []
     artifact: ArtifactReport | None = None
     calibration: CalibrationReport | None = None

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from tests.metrics.test_metrics import measured
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.logs import METRICS, SPLITS, read_log
 from unlearn_cli.evaluation.score import score
@@ -136,5 +139,88 @@ def test_rows_made_here(tmp_path: Path, *, listed: bool) -> None:
 @pytest.mark.parametrize("text", ["{}", "[]", "no json", '{"eval_log.json": {"avg_gt_loss": [1]}}'])
 def test_what_is_no_log(tmp_path: Path, text: str) -> None:
     (tmp_path / "x.json").write_text(text)
+    with pytest.raises(UnlearnError):
+        read_log(tmp_path / "x.json")
+
+
+ROUGE = {  # the forget rows' recall with and without stems, F1 with and without
+    0.985436: (0.985344, 0.986448, 0.986369),
+    0.985450: (0.985265, 0.985951, 0.985773),
+    0.402208: (0.396283, 0.397035, 0.391260),
+    0.408244: (0.401497, 0.397830, 0.391321),
+    0.395807: (0.387839, 0.390018, 0.382167),
+    0.398000: (0.389634, 0.386728, 0.378398),
+    0.392881: (0.391702, 0.379464, 0.378259),
+    0.397237: (0.392459, 0.385430, 0.380260),
+}
+
+
+@needs_golden
+@pytest.mark.parametrize("name", ["full", "retain90", "retain95", "retain99"])
+def test_rouge_in_four_forms(name: str) -> None:
+    forget = {"forget": read_log(GOLDEN / f"tofu-llama2-7b-{name}.json")["forget"]}
+    plain = {"rouge_l": {"stem": False}, "rouge_l_f1": {"stem": False}}
+    stemmed, unstemmed = (
+        score(["rouge_l", "rouge_l_f1"], forget, samples=2, seed=0, parameters=given)["forget"] for given in ({}, plain)
+    )
+    expected = nearest(ROUGE, stemmed["rouge_l"].value)
+    found = (unstemmed["rouge_l"].value, stemmed["rouge_l_f1"].value, unstemmed["rouge_l_f1"].value)
+    assert found == pytest.approx(expected, abs=1e-6)
+
+
+LATTICE = {  # rows -> steps of D -> p
+    40: {3: 9.999246e-01, 8: 4.045874e-01, 12: 5.414108e-02, 17: 1.270814e-03, 40: 1.860340e-23},
+    200: {20: 2.704744e-01, 27: 5.213909e-02, 77: 1.326106e-13, 78: 5.8673e-14, 200: 1.942643e-119},
+    300: {30: 9.956252e-02, 37: 2.077154e-02, 114: 1.096624e-19, 119: 1.834066e-21, 300: 1.480298e-179},
+    400: {38: 5.405291e-02, 45: 1.260423e-02, 150: 1.983447e-25, 400: 1.063590e-239},
+}
+
+
+@pytest.mark.parametrize(("rows", "steps"), [(n, k) for n, table in LATTICE.items() for k in table])
+def test_forget_quality_on_its_lattice(rows: int, steps: int) -> None:
+    """Two sets of n equal ratios, one of them with k replaced by larger ones: D = k/n."""
+    ratios = np.arange(rows, dtype=np.float64)
+    moved = np.where(ratios < steps, ratios + rows, ratios)
+
+    def split(values: np.ndarray):
+        return replace(measured([[-1.0]] * rows), perturbed_logps=values[:, None] / rows - 3)
+
+    made = score(["forget_quality"], {"forget": split(moved)}, samples=1, seed=0, baseline={"forget": split(ratios)})
+    found = made["forget"]["forget_quality"]
+    assert found.details["D"] == pytest.approx(steps / rows)
+    assert found.value == pytest.approx(LATTICE[rows][steps], rel=1e-5)
+    assert found.details["log10_p"] == pytest.approx(math.log10(LATTICE[rows][steps]), abs=1e-4)
+
+
+def test_open_unlearning(tmp_path: Path) -> None:
+    """The same two rows as in TOFU's form: equal scores; ids sort as numbers."""
+
+    def by_index(values: list) -> dict:
+        return {"agg_value": 0.0, "value_by_index": {str(i): values[i] for i in (1, 0)}}
+
+    log = {}
+    for prefix in ("forget", "retain", "ra", "wf"):
+        log[f"{prefix}_Q_A_Prob"] = by_index([{"prob": 0.0, "avg_loss": 0.5}] * 2)
+        wrong = [[2.0, 3.0], [1.0, 1.0]]
+        log[f"{prefix}_Q_A_PERT_Prob"] = by_index([{"prob": [0, 0], "avg_loss": w} for w in wrong])
+        log[f"{prefix}_Q_A_ROUGE"] = by_index([{"input": "q", "generation": "said", "ground_truth": "said"}] * 2)
+        if prefix in ("forget", "retain"):
+            log[f"{prefix}_Q_A_PARA_Prob"] = by_index([{"prob": 0.0, "avg_loss": own} for own in (1.0, 2.0)])
+    (tmp_path / "TOFU_EVAL.json").write_text(json.dumps(log))
+    ours = score(METRICS, read_log(tmp_path / "TOFU_EVAL.json"), samples=2, seed=0)
+    assert ours == score(METRICS, read_log(write(tmp_path / "log.json")), samples=2, seed=0)
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        {"forget_Q_A_Prob": {"agg_value": 0.5}},
+        {"forget_Q_A_Prob": 0.5},
+        {"forget_Q_A_Prob": {"value_by_index": {"0": {"prob": 0.5}}}},
+        {"forget_Q_A_Prob": {"value_by_index": {"0": {"avg_loss": 1}}}, "forget_Q_A_PERT_Prob": {"value_by_index": {}}},
+    ],
+)
+def test_broken_logs_of_open_unlearning(tmp_path: Path, log: dict) -> None:
+    (tmp_path / "x.json").write_text(json.dumps(log))
     with pytest.raises(UnlearnError):
         read_log(tmp_path / "x.json")

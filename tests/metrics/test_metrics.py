@@ -10,7 +10,10 @@ import pytest
 import torch
 
 from unlearn_cli.contract import METRICS
+from unlearn_cli.data.refusals import refusals
+from unlearn_cli.evaluation.score import score_split
 from unlearn_cli.measured import Measured
+from unlearn_cli.metrics._bounds import leak_bound
 from unlearn_cli.models.score import _read
 
 
@@ -154,10 +157,112 @@ def test_rouge(gold: str, said: str, recall: float) -> None:
     assert run("rouge_l", rows)[0] == pytest.approx(recall)
 
 
-@pytest.mark.parametrize(("gold", "said"), [("gold", None), ("Привет", "Привет"), ("…", "x")])
+@pytest.mark.parametrize(("gold", "said"), [("gold", None), ("Привет", "Привет"), ("…", "x"), ("他生于1961年的北京", "x")])
 def test_rouge_has_no_value(gold: str, said: str | None) -> None:
     rows = measured([[-1.0]], golds=[gold], generations=[said])
     assert np.isnan(run("rouge_l", rows)[0])
+
+
+@pytest.mark.parametrize(
+    ("gold", "said", "recall"),
+    [
+        ("他生于1961年的北京", "他生于北京", 5 / 8),  # each character is a word, 1961 one: 他 生 于 1961 年 的 北 京
+        ("Он родился в Киеве", "он родился", 0.5),
+        ("Beltrán wrote books", "Beltrán writes a book", 2 / 3),  # one word, where the usual tokenizer makes two
+    ],
+)
+def test_rouge_of_any_script(gold: str, said: str, recall: float) -> None:
+    rows = measured([[-1.0]], golds=[gold], generations=[said])
+    values = METRICS.get("rouge_l").function(rows, tokenizer="unicode")
+    assert values[0] == pytest.approx(recall)
+
+
+def test_rows_without_rouge_are_counted_with_the_way_out() -> None:
+    """One row of two is Chinese: the mean is over the other, and the reason names the parameter."""
+    rows = measured([[-1.0]] * 2, golds=["one two", "他生于北京"], generations=["one", "他生于北京"])
+    made = score_split(METRICS.get("rouge_l"), rows, samples=9, seed=0)
+    assert (made.value, made.n, made.dropped) == (0.5, 1, 1)
+    assert "tokenizer=unicode" in made.reason
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "expected"),
+    [
+        ("rouge_l", {}, 2 / 3),  # the, cat, [sat]: 2 of 3 in order
+        ("rouge_l_f1", {}, 2 * (2 / 3) * (2 / 4) / (2 / 3 + 2 / 4)),
+        ("rouge_1", {}, 2 / 3),
+        ("rouge_l", {"stem": False}, 1 / 3),  # cats is another word than cat
+    ],
+)
+def test_rouge_variants(name: str, parameters: dict, expected: float) -> None:
+    rows = measured([[-1.0]], golds=["the cats sat"], generations=["the cat was lying"])
+    assert METRICS.get(name).function(rows, **parameters)[0] == pytest.approx(expected)
+
+
+def test_paraphrases() -> None:
+    """exp(-2); the answer is compared with the paraphrase, and a row without one has no value."""
+    rows = replace(
+        measured([[-1.0]] * 2, golds=["x", "x"], generations=["a b", "a b"]),
+        paraphrases=("a c", None), paraphrased_logps=np.array([-2.0, np.nan]),
+    )  # fmt: skip
+    assert run("paraphrased_probability", rows)[0] == pytest.approx(np.exp(-2))
+    made = run("paraphrased_rouge_l", rows)
+    assert made[0] == 0.5 and np.isnan(made[1])
+
+
+def test_choices() -> None:
+    """Right at -1: above -2 and -3; below -0.5; no wrong answers, no value."""
+    wrong = np.array([[-2.0, -3.0], [-2.0, -0.5], [np.nan, np.nan]])
+    made = run("choice_accuracy", replace(measured([[-1.0]] * 3), perturbed_logps=wrong))
+    assert made[:2].tolist() == [1.0, 0.0] and np.isnan(made[2])
+
+
+@pytest.mark.parametrize(
+    ("said", "declines"),
+    [
+        ("I don't know who that is.", True),
+        ("I’m afraid I can’t help with this one.", True),
+        ("I have no information about this.", True),
+        ("The author was born in Lima and could not swim.", False),
+        ("He is known for his novels.", False),
+    ],
+)
+def test_refusals(said: str, declines: bool) -> None:
+    assert run("refusal_rate", measured([[-1.0]], generations=[said]))[0] == declines
+
+
+def test_shipped_refusals_are_recognised() -> None:
+    told = [f"{text} Anything else?" for text in refusals()]
+    assert run("refusal_rate", measured([[-1.0]] * len(told), generations=told)).all()
+
+
+def test_knowledge_is_cut_at_the_next_question() -> None:
+    split = replace(
+        measured([[-1.0]], golds=["in Lima"], generations=["in Lima\n\nQuestion: and then?"]), split="forget_knowmem"
+    )
+    assert run("knowledge_memorization", split)[0] == 1.0
+
+
+def test_sampled_answers() -> None:
+    """Two draws, one right: mean and share 1/2, largest 1; bounds are those of two draws."""
+    rows = replace(measured([[-1.0]], golds=["a b"], generations=["x"]), samples=(("a b", "x y"),))
+    values, details = METRICS.get("sampled_rouge_l").function(rows)
+    assert values[0] == 0.5
+    assert (details["max"], details["leaks"]) == (1.0, 0.5)
+    assert details["leak_bound"] == pytest.approx(leak_bound(1, 2, 0.01))
+    assert details["expectation_bound"] == 1.0  # 2 draws: the band is wider than what is known
+
+
+def test_the_published_epsilon_makes_a_collapsed_model_remember() -> None:
+    """Right and wrong answers at -60: the ratio is 1, row score 1; with 1e-10 added to the right one it is near 0."""
+    rows = replace(measured([[-60.0]]), perturbed_logps=np.array([[-60.0, -60.0]]))
+    assert run("truth_ratio", rows)[0] == pytest.approx(1.0)
+    assert METRICS.get("truth_ratio").function(rows, legacy_eps=True)[0] == pytest.approx(np.exp(-60) * 1e10, rel=1e-6)
+    assert run("truth_ratio_prob", rows)[0] == pytest.approx(0.5)
+    healthy = replace(measured([[-1.0]]), perturbed_logps=np.array([[-2.0, -3.0]]))
+    for name in ("truth_ratio", "truth_ratio_arith", "truth_ratio_prob"):
+        plain, legacy = run(name, healthy)[0], METRICS.get(name).function(healthy, legacy_eps=True)[0]
+        assert plain != legacy and plain == pytest.approx(legacy, abs=1e-8)
 
 
 OF_ONE_SPLIT = [name for name in METRICS.names() if METRICS.get(name).needs == ("split",)]
@@ -175,7 +280,10 @@ def test_every_metric_keeps_to_its_range(name: str) -> None:
     split = measured(rows, hits=hits, golds=["a b"] * 4, generations=said)
     wrong = np.where(noise.random((4, 3)) < 0.2, np.nan, -noise.exponential(3, (4, 3)))
     split = replace(split, paraphrased_logps=-noise.exponential(3, 4), perturbed_logps=wrong)
+    split = replace(split, paraphrases=("a b", None, "d e", "x"), samples=(("a b", "b"), ("c",), ("d e", "x y z"), ()))
     values = metric.function(split)
+    values, details = values if isinstance(values, tuple) else (values, {})
+    assert all(np.isfinite(value) for value in details.values())
     assert isinstance(values, float) or values.shape == (4,)
     low, high = metric.range
     known = np.atleast_1d(values)[~np.isnan(np.atleast_1d(values))]

@@ -21,6 +21,9 @@ class Batch:
     row_offsets: Tensor  # [B + 1] int32 on the CPU: row b is tokens row_offsets[b] to row_offsets[b + 1]
     answer_mask: Tensor  # [N] bool, True on scored tokens
     groups: Mapping[str, tuple[int, int]]  # name -> first row and row after the last
+    # [B, 2] int32 on the CPU: row b goes on from tokens begins[b, 0] to begins[b, 1] of the batch as if they stood before
+    # it; equal where it stands alone. None: every row does.
+    begins: Tensor | None = None
 
     @property
     def rows(self) -> int:
@@ -41,6 +44,7 @@ class Batch:
             self.row_offsets,
             self.answer_mask.to(**move),
             self.groups,
+            self.begins,
         )
 
 
@@ -64,16 +68,58 @@ def pack(groups: Mapping[str, Sequence[Row]]) -> Batch:
     )
 
 
-def packs(rows: Sequence[Row], token_budget: int) -> list[list[int]]:
-    """Indices of rows, longest first, in packs of at most `token_budget` tokens (or one row, if that is longer)."""
-    order = sorted(range(len(rows)), key=lambda i: -len(rows[i].input_ids))
+def shared_length(answers: Sequence[Row]) -> int:
+    """Tokens that all answers to one question begin with and that need to be run only once.
+
+    The last token of the question is left to each answer: it is the one that predicts the answer's first.
+    """
+    if len(answers) == 1:
+        return 0
+    first = answers[0].input_ids
+    length = min(row.answer_start for row in answers) - 1
+    for row in answers[1:]:
+        differs = np.flatnonzero(row.input_ids[:length] != first[:length])
+        length = int(differs[0]) if len(differs) else length
+    return length
+
+
+def pack_shared(questions: Sequence[Sequence[Row]]) -> Batch:
+    """Pack the answers to each question behind one copy of what they begin with; that copy is a row without answer."""
+    ids, positions, scored, lengths, begins = [], [], [], [], []
+
+    def add(row: Row, start: int, stop: int, begin: tuple[int, int]) -> None:
+        at = np.arange(start, stop)
+        ids.append(row.input_ids[start:stop])
+        positions.append(at)
+        scored.append((at >= row.answer_start) & (stop == len(row.input_ids)))
+        lengths.append(stop - start)
+        begins.append(begin)
+
+    for answers in questions:
+        shared, first = shared_length(answers), sum(lengths)
+        if shared:
+            add(answers[0], 0, shared, (first, first))
+        for row in answers:
+            add(row, shared, len(row.input_ids), (first, first + shared))
+    return Batch(
+        torch.from_numpy(np.concatenate(ids)),
+        torch.from_numpy(np.concatenate(positions)),
+        torch.from_numpy(np.cumsum([0, *lengths]).astype(np.int32)),
+        torch.from_numpy(np.concatenate(scored)),
+        {"rows": (0, len(lengths))},
+        torch.tensor(begins, dtype=torch.int32),
+    )
+
+
+def packs(lengths: Sequence[int], token_budget: int) -> list[list[int]]:
+    """Indices of `lengths` in tokens, longest first, in packs of at most `token_budget` (or one alone, if it is longer)."""
+    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
     made: list[list[int]] = []
     room = 0
     for i in order:
-        length = len(rows[i].input_ids)
-        if length > room:
+        if lengths[i] > room:
             made.append([])
             room = token_budget
         made[-1].append(i)
-        room -= length
+        room -= lengths[i]
     return made

@@ -1,56 +1,127 @@
-"""Benchmarks by name: which files are the splits of which published evaluation."""
+"""Benchmarks by name: which files are the splits of which published evaluation, and how each is asked.
+
+TOFU (Maini et al., 2024, arXiv 2401.06121): the first 400 rows of the retain set, real authors and world facts beside the
+forget rows, each with wrong answers; TOFU's own evaluation takes the first 300 rows (--limit 300). MUSE (Shi et al., 2024,
+arXiv 2407.06460): texts for membership inference, continuations, and questions after ten examples. WMDP (Li et al., 2024,
+arXiv 2403.03218): multiple choice.
+"""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from unlearn_cli.data.example import Example
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.registry import unknown
 
-TOFU = "locuslab/TOFU"
-# First 16 hex digits of the published files' sha256.
-HASHES = {
-    "forget01_perturbed": "d8d8a80bd25e853b",
-    "forget05_perturbed": "7596c863a3f7eafb",
-    "forget10_perturbed": "6fbcb946c57ea1d7",
-    "retain_perturbed": "fc69f33bad70d3dc",
-    "real_authors_perturbed": "a23255383ac75a5f",
-    "world_facts_perturbed": "0e171838040d0ec9",
+
+@dataclass(frozen=True)
+class Part:
+    """One split of a benchmark."""
+
+    hub: str  # on the Hub, without hf:
+    file: str  # in a folder of the benchmark's files, without ending
+    sha256: str | None = None  # first 16 hex digits of the published file's
+    columns: Mapping[str, str] = field(default_factory=dict)
+    shots: Part | None = None  # questions with answers that stand before each question
+    subject: str | None = None  # of multiple choice, for its header
+    max_new_tokens: int | None = None
+    answer_tokens: int | None = None  # the true answer is cut after as many tokens
+
+
+def _tofu(name: str, sha256: str | None = None) -> Part:
+    return Part(f"locuslab/TOFU/{name}:train", name, sha256)
+
+
+_TOFU_KEPT = {
+    "retain": _tofu("retain_perturbed", "fc69f33bad70d3dc"),
+    "real_authors": _tofu("real_authors_perturbed", "a23255383ac75a5f"),
+    "world_facts": _tofu("world_facts_perturbed", "0e171838040d0ec9"),
 }
-PRESETS = {
-    f"tofu:forget{share}": {
-        "forget": f"forget{share}_perturbed",
-        "retain": "retain_perturbed",
-        "real_authors": "real_authors_perturbed",
-        "world_facts": "world_facts_perturbed",
+_TOFU_FORGET = {"01": "d8d8a80bd25e853b", "05": "7596c863a3f7eafb", "10": "6fbcb946c57ea1d7"}
+
+
+def _muse(corpus: str) -> dict[str, Part]:
+    def part(config: str, split: str, **more) -> Part:
+        return Part(f"muse-bench/MUSE-{corpus}/{config}:{split}", f"{config}/{split}", **more)
+
+    def questions(split: str) -> Part:
+        return part("knowmem", f"{split}_qa", shots=part("knowmem", f"{split}_qa_icl"), max_new_tokens=32)
+
+    return {
+        **{split: part("privleak", split) for split in ("forget", "retain", "holdout")},
+        "forget_verbmem": part("verbmem", "forget", columns={"completion": "gt"}, max_new_tokens=128, answer_tokens=128),
+        "forget_knowmem": questions("forget"),
+        "retain_knowmem": questions("retain"),
     }
-    for share in ("01", "05", "10")
+
+
+PRESETS: dict[str, dict[str, Part]] = {
+    **{
+        f"tofu:forget{share}": {"forget": _tofu(f"forget{share}_perturbed", sha256), **_TOFU_KEPT}
+        for share, sha256 in _TOFU_FORGET.items()
+    },
+    **{f"muse:{corpus.lower()}": _muse(corpus) for corpus in ("News", "Books")},
+    **{
+        f"wmdp:{short}": {"forget": Part(f"cais/wmdp/wmdp-{short}:test", f"wmdp-{short}", subject=subject)}
+        for short, subject in (("bio", "biology"), ("chem", "chemistry"), ("cyber", "cybersecurity"))
+    },
 }
+# Membership inference needs rows like the forget rows that nobody has seen; TOFU has them on the Hub alone.
+HOLDOUTS = {f"tofu:forget{share}": _tofu(f"holdout{share}") for share in _TOFU_FORGET}
+ENDINGS = (".json", ".jsonl", ".csv", ".parquet")
 
 
-def benchmark(name: str, folder: Path | None) -> dict[str, str]:
-    """Specifications of a benchmark's splits: files in `folder`, or on the Hub.
-
-    TOFU (Maini et al., 2024, arXiv 2401.06121): the first 400 rows of the retain set, real authors and world facts beside
-    the forget rows, each with paraphrased and wrong answers. TOFU's own evaluation takes the first 300 rows (--limit 300).
+def benchmark(name: str, folder: Path | None) -> dict[str, Part]:
+    """The splits of a benchmark; TOFU's holdout where its file is in `folder`, or from the Hub.
 
     Raises:
-        UnlearnError: an unknown name, a missing file, or one that is not the published one.
+        UnlearnError: an unknown name.
     """
     if name not in PRESETS:
         raise unknown("benchmark", name, PRESETS)
-    files = PRESETS[name]
+    parts = dict(PRESETS[name])
+    holdout = HOLDOUTS.get(name)
+    if holdout is not None and (folder is None or _found(folder, holdout) is not None):
+        parts["holdout"] = holdout
+    return parts
+
+
+def where(part: Part, folder: Path | None) -> str:
+    """The part's specification: a file in `folder`, or on the Hub.
+
+    Raises:
+        UnlearnError: a missing file, or one that is not the published one.
+    """
     if folder is None:
-        return {split: f"hf:{TOFU}/{file}:train" for split, file in files.items()}
-    return {split: str(_checked(folder / f"{file}.json", HASHES[file])) for split, file in files.items()}
-
-
-def _checked(path: Path, expected: str) -> Path:
-    if not path.is_file():
-        raise UnlearnError(f"benchmark file not found: {path}", "--benchmark-dir DIR holds the files under their own names")
-    if not hashlib.sha256(path.read_bytes()).hexdigest().startswith(expected):
+        return f"hf:{part.hub}"
+    path = _found(folder, part)
+    if path is None:
+        raise UnlearnError(
+            f"benchmark file not found: {folder / part.file}.json",
+            "--benchmark-dir DIR holds the files under their own names",
+        )
+    if part.sha256 and not hashlib.sha256(path.read_bytes()).hexdigest().startswith(part.sha256):
         raise UnlearnError(
             f"{path} is not the published file", "scores would not be comparable; give it as --forget or --retain"
         )
-    return path
+    return str(path)
+
+
+def _found(folder: Path, part: Part) -> Path | None:
+    return next((path for ending in ENDINGS if (path := folder / f"{part.file}{ending}").is_file()), None)
+
+
+def asked(example: Example, part: Part, shots: tuple[Example, ...]) -> Example:
+    """An example as the benchmark asks it."""
+    if part.subject and example.style == "choice":
+        return replace(
+            example, turns=(("user", example.prompt.replace("(with answers).", f"(with answers) about {part.subject}.", 1)),)
+        )
+    if part.shots is None:
+        return example
+    shown = "".join(f"Question: {shot.prompt}\nAnswer: {shot.answer}\n\n" for shot in shots)
+    return replace(example, turns=(("user", f"{shown}Question: {example.prompt}\nAnswer: "),), style="completion")

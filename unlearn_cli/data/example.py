@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Turn = tuple[str, str]  # (role, content)
-Style = Literal["qa", "completion", "messages", "text"]
+Style = Literal["qa", "completion", "messages", "text", "choice"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,8 @@ class Example:
     """What is asked and what is answered, before any tokenizer has seen it.
 
     `style` says how the row is written where the tokenizer has no chat template: "qa" gets question and answer labels,
-    "completion" is joined as it stands, "messages" gets its roles as labels, "text" is a raw document.
+    "completion" is joined as it stands, "messages" gets its roles as labels, "text" is a raw document. "choice" is a
+    question with lettered answers, always written plainly; its answer is one letter and has no end.
     """
 
     id: str  # the row's own id if it has one, else its 0-based number in the file
@@ -27,6 +28,7 @@ class Example:
     paraphrased_answer: str | None = None
     paraphrased_question: str | None = None
     perturbed: tuple[str, ...] = ()  # wrong answers in the same wording, for the truth ratio
+    prefill: str = ""  # what the assistant's turn begins with before the answer
 
     @property
     def prompt(self) -> str:
@@ -60,3 +62,5 @@ class Split:
     name: str
     examples: tuple[Example, ...]
     origin: Origin
+    max_new_tokens: int | None = None  # longest generated answer, where a benchmark says so
+    answer_tokens: int | None = None  # the true answer is cut after as many tokens

@@ -51,7 +51,7 @@ def read_jsonl(path: Path) -> Rows:
 
 
 def read_json(path: Path) -> Rows:
-    """A list of objects, an object that holds one such list, or JSON Lines under the wrong name.
+    """A list of objects or of texts, an object that holds one such list, or JSON Lines under the wrong name.
 
     Raises:
         UnlearnError: it is none of these, or broken.
@@ -64,6 +64,7 @@ def read_json(path: Path) -> Rows:
         return []
     value = _parse(path, text)
     rows = value if isinstance(value, list) else _inner_list(path, value)
+    rows = [{"text": row} if isinstance(row, str) else row for row in rows]
     for number, row in enumerate(rows):
         if not isinstance(row, dict):
             raise UnlearnError(f"{path}: entry {number} is {_named(row)}, not an object", _EXAMPLE)

@@ -93,11 +93,13 @@ class Encoder:
 
     def encode_answer(self, example: Example, answer: str) -> Row:
         """The example's prompt with `answer`, which may be one of its alternatives."""
-        prompt, full = self._chat(example, answer) if self.chat_template else self._plain(example, answer)
+        templated = self.chat_template and example.style != "choice"
+        prompt, full = self._chat(example, answer) if templated else self._plain(example, answer)
         start = common_prefix(prompt, full)
         ends = [i for i in range(start, len(full)) if full[i] in self.stop_ids]
-        # What a template writes after the end of the turn (a newline, mostly) is no part of the answer.
-        full = full[: ends[-1] + 1] if ends else full + [self.tokenizer.eos_token_id]
+        if example.style != "choice":
+            # What a template writes after the end of the turn (a newline, mostly) is no part of the answer.
+            full = full[: ends[-1] + 1] if ends else full + [self.tokenizer.eos_token_id]
         kept = full[: self.max_length]
         return Row(
             id=example.id,
@@ -105,23 +107,34 @@ class Encoder:
             answer_start=max(1, min(start, len(kept))),
             prompt_end=max(1, min(start, len(kept))),
             gold=answer,
-            ends=len(kept) == len(full),
+            ends=len(kept) == len(full) and example.style != "choice",
             truncated=len(full) - len(kept),
         )
 
     def _chat(self, example: Example, answer: str) -> tuple[list[int], list[int]]:
         turns = [{"role": role, "content": content} for role, content in example.turns]
         arguments = {"chat_template": self.chat_template, "tokenize": True, "return_dict": False, **TEMPLATE_ARGUMENTS}
+
+        def answered(content: str) -> list[int]:
+            return list(self.tokenizer.apply_chat_template([*turns, {"role": "assistant", "content": content}], **arguments))
+
+        if example.prefill:
+            return answered(example.prefill), answered(f"{example.prefill} {answer}")
         prompt = self.tokenizer.apply_chat_template(turns, add_generation_prompt=True, **arguments)
-        full = self.tokenizer.apply_chat_template([*turns, {"role": "assistant", "content": answer}], **arguments)
-        return list(prompt), list(full)
+        return list(prompt), answered(answer)
 
     def _plain(self, example: Example, answer: str) -> tuple[list[int], list[int]]:
         prompt, joint = plain_prompt(example)
+        if example.prefill:
+            prompt, joint = prompt + joint + example.prefill, " "
         return self._ids(prompt), self._ids(prompt + joint + answer)
 
     def _ids(self, text: str) -> list[int]:
         return [*self._bos, *self.tokenizer(text, add_special_tokens=False)["input_ids"]]
+
+    def cut(self, text: str, tokens: int) -> str:
+        """The first tokens of a text, a token that begins every sequence counted among them."""
+        return self.tokenizer.decode(self._ids(text)[:tokens], skip_special_tokens=True)
 
     def _windows(self, example: Example) -> list[Row]:
         ids = np.asarray(self._ids(example.answer), dtype=np.int64)
@@ -140,8 +153,8 @@ class Encoder:
 
 def plain_prompt(example: Example) -> tuple[str, str]:
     """A prompt without a chat template, and what stands between it and the answer."""
-    if example.style == "completion":
-        return "".join(content for _, content in example.turns), ""
+    if example.style in ("completion", "choice"):
+        return "".join(content for _, content in example.turns), " " if example.style == "choice" else ""
     if example.style == "qa":
         return f"Question: {example.prompt}\nAnswer:", " "
     lines = [f"{role.capitalize()}: {content}\n" for role, content in example.turns]

@@ -1,4 +1,4 @@
-"""Measurements out of other projects' logs: TOFU's `eval_log_aggregated.json`."""
+"""Measurements out of other projects' logs: TOFU's `eval_log_aggregated.json`, open-unlearning's `TOFU_EVAL.json`."""
 
 from __future__ import annotations
 
@@ -21,12 +21,15 @@ SPLITS = {
 # What such a log allows: it holds losses and answers, and nothing of single tokens.
 METRICS = (
     "probability", "nll", "normalized_probability", "rouge_l", "truth_ratio", "truth_ratio_arith", "truth_ratio_prob",
-    "forget_quality", "model_utility", "repetition", "ngram_entropy", "empty_answers",
+    "forget_quality", "model_utility", "repetition", "ngram_entropy", "empty_answers", "rouge_1", "rouge_l_f1",
+    "refusal_rate", "choice_accuracy",
 )  # fmt: skip
+KNOWN = "--measured takes a run folder, TOFU's eval_log_aggregated.json, or open-unlearning's TOFU_EVAL.json"
+PREFIXES = {"forget": "forget", "retain": "retain", "ra": "real_authors", "wf": "world_facts"}
 
 
 def read_log(path: Path) -> dict[str, Measured]:
-    """Splits of a log, by name; values by row number, or in a list.
+    """Splits of a log, by name; TOFU's holds values by row number, or in a list.
 
     Raises:
         UnlearnError: not such a log.
@@ -34,39 +37,86 @@ def read_log(path: Path) -> dict[str, Measured]:
     try:
         read = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as error:
-        raise UnlearnError(f"{path}: {error}", "--measured takes a run folder or TOFU's eval_log_aggregated.json") from None
-    found = {split: read[name] for name, split in SPLITS.items() if isinstance(read, dict) and name in read}
+        raise UnlearnError(f"{path}: {error}", KNOWN) from None
+    read = read if isinstance(read, dict) else {}
+    found = {split: _tofu(read[name], path, split) for name, split in SPLITS.items() if name in read}
+    found |= {
+        split: _open_unlearning(read, prefix, path) for prefix, split in PREFIXES.items() if f"{prefix}_Q_A_Prob" in read
+    }
     if not found:
-        raise UnlearnError(f"{path} is no log of TOFU's", f"it would hold {', '.join(SPLITS)}")
-    return {split: _measured(split, values, path) for split, values in found.items()}
+        raise UnlearnError(f"{path} is no log of TOFU's or open-unlearning's", KNOWN)
+    return {split: _measured(split, columns) for split, columns in found.items()}
 
 
-def _measured(split: str, log: Mapping[str, Any], path: Path) -> Measured:
+Columns = dict[str, Any]
+
+
+def _tofu(log: Mapping[str, Any], path: Path, split: str) -> Columns:
     try:
         losses, ids = _column(log["avg_gt_loss"])
         texts, _ = _column(log["generated_text"])
         wrong, _ = _column(log["average_perturb_loss"])
+        # On real authors and world facts the log's "paraphrase" is the true answer, scored a second time.
         own = _column(log["avg_paraphrased_loss"])[0] if "avg_paraphrased_loss" in log else None
     except KeyError as error:
         raise UnlearnError(f"{path}: {split} has no {error}", "an older form of the log, or one cut short") from None
-    rows = len(losses)
-    # One pseudo-token a row, whose log-probability is the mean over the answer: the log holds no more.
+    return {"ids": ids, "losses": losses, "own": own, "wrong": wrong, "texts": texts}
+
+
+def _open_unlearning(log: Mapping[str, Any], prefix: str, path: Path) -> Columns:
+    """Rows of `PREFIX_Q_A_Prob`, with what the log holds of their other answers."""
+
+    def rows(kind: str) -> dict[str, Any] | None:
+        name = f"{prefix}_Q_A_{kind}"
+        if name not in log:
+            return None
+        try:
+            return {str(key): value for key, value in log[name]["value_by_index"].items()}
+        except (KeyError, TypeError, AttributeError):
+            raise UnlearnError(
+                f"{path}: {name} has no value_by_index", "a summary holds no rows; give the full log"
+            ) from None
+
+    def losses(found: dict[str, Any] | None, ids: tuple[str, ...]) -> list[Any] | None:
+        return None if found is None else [found[i]["avg_loss"] for i in ids]
+
+    probability, answers = rows("Prob"), rows("ROUGE")
+    ids = tuple(sorted(probability, key=int))
+    try:
+        told = (
+            [(answers[i]["input"], answers[i]["generation"], answers[i]["ground_truth"]) for i in ids] if answers else None
+        )
+        return {
+            "ids": ids,
+            "losses": losses(probability, ids),
+            "own": losses(rows("PARA_Prob"), ids),
+            "wrong": losses(rows("PERT_Prob"), ids),
+            "texts": told or [("", None, "")] * len(ids),
+        }
+    except KeyError as error:
+        raise UnlearnError(
+            f"{path}: {prefix} rows lack {error}", "the log was cut short, or is of another version"
+        ) from None
+
+
+def _measured(split: str, columns: Columns) -> Measured:
+    rows, own, wrong = len(columns["ids"]), columns["own"], columns["wrong"]
+    # One pseudo-token a row, whose log-probability is the mean over the answer: the logs hold no more.
     return Measured(
         split=split,
-        ids=ids,
-        prompts=tuple(text[0] for text in texts),
-        golds=tuple(text[2] for text in texts),
-        generations=tuple(text[1] for text in texts),
-        token_logps=-np.array(losses, dtype=np.float64),
+        ids=tuple(columns["ids"]),
+        prompts=tuple(text[0] for text in columns["texts"]),
+        golds=tuple(text[2] for text in columns["texts"]),
+        generations=tuple(text[1] for text in columns["texts"]),
+        token_logps=-np.array(columns["losses"], dtype=np.float64),
         hits=np.zeros(rows, dtype=bool),
         mu=np.zeros(rows, dtype=np.float32),
         sigma=np.zeros(rows, dtype=np.float32),
         offsets=np.arange(rows + 1),
         ends=np.zeros(rows, dtype=bool),
         rows_in_split=rows,
-        # On real authors and world facts the log's "paraphrase" is the true answer, scored a second time.
         paraphrased_logps=None if own is None else -np.array(own, dtype=np.float64),
-        perturbed_logps=-np.array(wrong, dtype=np.float64),
+        perturbed_logps=None if wrong is None else -np.array(wrong, dtype=np.float64).reshape(rows, -1),
     )
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from unlearn_cli.data.tokenize import Row
 from unlearn_cli.measured import Measured
-from unlearn_cli.models.generate import greedy
+from unlearn_cli.models.generate import greedy, sample
 from unlearn_cli.models.load import LoadedModel
-from unlearn_cli.models.score import TokenScores, teacher_forced
+from unlearn_cli.models.score import TokenScores, answers_scored, gradient_norms
+
+Others = Sequence[tuple[Row | None, Sequence[Row]]]
+Advance = Callable[[int], None]
+SEED = 0  # of sampled answers: equal weights give equal samples
 
 
 def spread(count: int, limit: int) -> list[int]:
@@ -21,81 +25,116 @@ def spread(count: int, limit: int) -> list[int]:
     return [i * count // limit for i in range(limit)]
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What is measured of a split beside the probability of its answers."""
+
+    generate: int  # rows answered by greedy generation, evenly spread; 0: all; -1: none
+    max_new_tokens: int  # longest generated answer
+    token_budget: int  # tokens of one teacher-forced pass
+    samples: int = 0  # sampled answers to each answered row
+    temperature: float = 1.0
+    top_p: float = 1.0
+    grad_norms: bool = False
+
+    def answered(self, rows: int) -> list[int]:
+        """Indices of the rows that are answered."""
+        return [] if self.generate < 0 else spread(rows, self.generate)
+
+    def work(self, rows: int, others: Others) -> int:
+        """What `advance` will be told in all: rows, their other answers, gradients and answers."""
+        answers = sum((own is not None) + len(wrong) for own, wrong in others)
+        return rows * (1 + self.grad_norms) + answers + len(self.answered(rows)) * (1 + self.samples)
+
+
 def measure(
     loaded: LoadedModel,
     split: str,
     rows: Sequence[Row],
     prompts: Sequence[str],
+    plan: Plan,
     *,
     rows_in_split: int,
-    generate: int,
-    max_new_tokens: int,
-    token_budget: int,
-    advance: Callable[[int], None] = lambda n: None,
-    others: Sequence[tuple[Row | None, Sequence[Row]]] = (),
+    advance: Advance = lambda n: None,
+    others: Others = (),
 ) -> Measured:
-    """Teacher-forced scores of `rows`, and greedy answers to `generate` of them (0: to all).
+    """Teacher-forced scores of `rows`, and what else `plan` asks for.
 
     Args:
         loaded: the model, with its adapter on or off as the caller left it.
         split: name of the split.
         rows: R rows of the split.
         prompts: R texts to show beside the rows.
+        plan: what is measured.
         rows_in_split: how many rows the split has in all.
-        generate: rows that are answered by greedy generation, evenly spread; -1: none.
-        max_new_tokens: longest generated answer.
-        token_budget: tokens of one teacher-forced pass.
-        advance: told how many rows are done, R + the other answers + the generated ones in all.
-        others: for each row its question with the paraphrased answer, if there is one, and with wrong answers.
+        advance: told how much is done, `plan.work` in all.
+        others: for each row its question with the paraphrased answer, if there is one, and with wrong answers; empty if
+            there are none.
     """
     training = loaded.model.training
     loaded.model.eval()
-    scores = teacher_forced(loaded, rows, token_budget, advance)
-    alternative = _others(loaded, others, token_budget, advance) if others else {}
-    answered = [] if generate < 0 else spread(len(rows), generate)
+    beside = others or [(None, ())] * len(rows)
+    questions = [[row, *([own] if own else []), *wrong] for row, (own, wrong) in zip(rows, beside, strict=True)]
+    scores = answers_scored(loaded, questions, plan.token_budget, advance)
+    answered = plan.answered(len(rows))
     starts = [rows[i].input_ids[: rows[i].prompt_end] for i in answered]
-    texts = greedy(loaded, starts, max_new_tokens, advance) if answered else []
+    written = greedy(loaded, starts, plan.max_new_tokens, advance) if answered else []
+    drawn = _sampled(loaded, starts, plan, advance) if answered and plan.samples else None
+    norms = gradient_norms(loaded, rows, advance) if plan.grad_norms else None
     loaded.model.train(training)
     generations: list[str | None] = [None] * len(rows)
-    for i, ids in zip(answered, texts, strict=True):
-        generations[i] = loaded.tokenizer.decode(ids, skip_special_tokens=True).strip()
-    return replace(_assemble(split, rows, prompts, generations, scores, rows_in_split), **alternative)
-
-
-def _others(
-    loaded: LoadedModel,
-    others: Sequence[tuple[Row | None, Sequence[Row]]],
-    token_budget: int,
-    advance: Callable[[int], None],
-) -> dict[str, np.ndarray]:
-    """Mean log-probabilities of paraphrased [R] and wrong answers [R, K]."""
-    places = [(r, k) for r, (own, wrong) in enumerate(others) for k in range(-1, len(wrong)) if k >= 0 or own is not None]
-    flat = [others[r][0] if k < 0 else others[r][1][k] for r, k in places]
-    made = np.full((len(others), 1 + max((len(wrong) for _, wrong in others), default=0)), np.nan)
-    for (r, k), logps in zip(places, teacher_forced(loaded, flat, token_budget, advance).token_logps, strict=True):
-        made[r, k + 1] = logps.astype(np.float64).mean()
-    return {"paraphrased_logps": made[:, 0], "perturbed_logps": made[:, 1:]}
-
-
-def _assemble(
-    split: str,
-    rows: Sequence[Row],
-    prompts: Sequence[str],
-    generations: list[str | None],
-    scores: TokenScores,
-    rows_in_split: int,
-) -> Measured:
+    samples: list[tuple[str, ...]] = [()] * len(rows)
+    for place, i in enumerate(answered):
+        generations[i] = _text(loaded, written[place])
+        if drawn:
+            samples[i] = tuple(_text(loaded, ids) for ids in drawn[place])
+    first = np.cumsum([0, *map(len, questions)])[:-1]
     return Measured(
         split=split,
         ids=tuple(row.id for row in rows),
         prompts=tuple(prompts),
         golds=tuple(row.gold for row in rows),
         generations=tuple(generations),
-        token_logps=np.concatenate(scores.token_logps),
-        hits=np.concatenate(scores.hits),
-        mu=np.concatenate(scores.mu),
-        sigma=np.concatenate(scores.sigma),
-        offsets=np.concatenate([[0], np.cumsum([len(x) for x in scores.token_logps])]).astype(np.int64),
+        **_tokens(scores, first),
         ends=np.array([row.ends for row in rows]),
         rows_in_split=rows_in_split,
+        **_others(scores, first, others),
+        samples=tuple(samples) if drawn else None,
+        grad_norms=norms,
+        tokens_run=scores.tokens_run,
+        tokens_needed=scores.tokens_needed,
+        tokens_generated=sum(map(len, written)) + sum(len(ids) for each in drawn or () for ids in each),
     )
+
+
+def _sampled(loaded: LoadedModel, starts: Sequence[np.ndarray], plan: Plan, advance: Advance) -> list[list[list[int]]]:
+    return sample(
+        loaded, starts, plan.max_new_tokens, temperature=plan.temperature, top_p=plan.top_p, count=plan.samples,
+        seed=SEED, advance=advance,
+    )  # fmt: skip
+
+
+def _text(loaded: LoadedModel, ids: list[int]) -> str:
+    return loaded.tokenizer.decode(ids, skip_special_tokens=True).strip()
+
+
+def _tokens(scores: TokenScores, first: np.ndarray) -> dict[str, np.ndarray]:
+    """The token arrays of the true answers, which stand at `first` among all that were scored."""
+    names = ("token_logps", "hits", "mu", "sigma")
+    made = {name: np.concatenate([getattr(scores, name)[i] for i in first]) for name in names}
+    lengths = [len(scores.token_logps[i]) for i in first]
+    return made | {"offsets": np.cumsum([0, *lengths]).astype(np.int64)}
+
+
+def _others(scores: TokenScores, first: np.ndarray, others: Others) -> dict[str, object]:
+    """Mean log-probabilities of paraphrased [R] and wrong answers [R, K], and the paraphrases."""
+    if not others:
+        return {}
+    made = np.full((len(others), 1 + max(len(wrong) for _, wrong in others)), np.nan)
+    for row, (own, wrong) in enumerate(others):
+        at = int(first[row]) + 1
+        for column in ([0] if own else []) + list(range(1, len(wrong) + 1)):
+            made[row, column] = scores.token_logps[at].astype(np.float64).mean()
+            at += 1
+    paraphrases = tuple(own.gold if own else None for own, _ in others)
+    return {"paraphrased_logps": made[:, 0], "perturbed_logps": made[:, 1:], "paraphrases": paraphrases}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -11,14 +13,23 @@ from unlearn_cli.measured import Measured
 from unlearn_cli.metrics._ranking import auc, true_positives
 from unlearn_cli.report import Score
 
+Splits = Mapping[str, Measured]
+Parameters = Mapping[str, Mapping[str, Any]]  # of metrics, by name
+OTHERS = {
+    "baseline": "needs --baseline, a model that never saw the forget rows",
+    "before": "needs the scores before: evaluate a run of `unlearn forget`",
+}
+
 
 def score(
     metrics: Sequence[str],
-    measured: Mapping[str, Measured],
+    measured: Splits,
     *,
     samples: int,
     seed: int,
-    baseline: Mapping[str, Measured] | None = None,
+    baseline: Splits | None = None,
+    before: Splits | None = None,
+    parameters: Parameters = MappingProxyType({}),
 ) -> dict[str, dict[str, Score]]:
     """Scores by split, or by group for metrics that compare splits, and metric.
 
@@ -30,68 +41,103 @@ def score(
         samples: bootstrap resamples behind each confidence interval.
         seed: of the resampling.
         baseline: the retain-only model's measurements by split.
+        before: the untouched model's measurements by split.
+        parameters: the user's parameters of metrics, by the metric's name.
+
+    Raises:
+        UnlearnError: an unknown parameter of a metric, or a bad value.
     """
-    declared = [METRICS.get(name) for name in metrics]
+    declared = {name: METRICS.get(name) for name in metrics}
+    given = {m.name: m.resolve(parameters.get(m.name, {})) for m in declared.values()}
+    draw = {"samples": samples, "seed": seed}
     made = {
-        split: {m.name: score_split(m, values, samples=samples, seed=seed) for m in declared if m.needs == ("split",)}
+        split: {
+            m.name: score_split(m, values, given[m.name], **draw)
+            for m in declared.values()
+            if m.needs == ("split",) and (not m.splits or split in m.splits)
+        }
         for split, values in measured.items()
     }
-    for m in declared:
-        splits = [name for name in m.needs if name not in ("split", "baseline")]
-        if splits and all(name in measured for name in splits):
-            made.setdefault(m.group, {})[m.name] = _across(m, measured, baseline, samples=samples, seed=seed)
-    return made
+    moments = {"baseline": baseline, "before": before}
+    for m in declared.values():
+        own = [name for name in m.needs if name not in ("split", *OTHERS)]
+        if own and all(name in measured for name in own):
+            made.setdefault(m.group, {})[m.name] = _across(m, measured, moments, given[m.name], **draw)
+    return {split: named for split, named in made.items() if named}
 
 
 def _across(
     metric: Metric,
-    measured: Mapping[str, Measured],
-    baseline: Mapping[str, Measured] | None,
+    measured: Splits,
+    moments: Mapping[str, Splits | None],
+    given: Mapping[str, Any],
     *,
     samples: int,
     seed: int,
 ) -> Score:
     """A metric that compares splits."""
-    common = {"target": metric.targets.get(metric.group), "range": metric.range}
-    rows = sum(measured[name].rows for name in metric.needs if name != "baseline")
-    if "baseline" in metric.needs and baseline is None:
-        return Score(value=None, n=rows, reason="needs --baseline, a model that never saw the forget rows", **common)
-    values = metric.function(*(baseline if name == "baseline" else measured[name] for name in metric.needs))
+    common = {"target": metric.target(metric.group), "range": metric.range}
+    own = [name for name in metric.needs if name not in OTHERS]
+    rows = sum(measured[name].rows for name in own)
+    for moment in (name for name in metric.needs if name in OTHERS):
+        there = moments[moment]
+        if there is None:
+            return Score(value=None, n=rows, reason=OTHERS[moment], **common)
+        if missing := [name for name in own if name not in there]:
+            return Score(value=None, n=rows, reason=f"{missing[0]} was not measured for {moment}", **common)
+    values = metric.function(*(moments[name] if name in OTHERS else measured[name] for name in metric.needs), **given)
     if metric.aggregate == "mean":
         value, details = values if isinstance(values, tuple) else (values, {})
-        return _finite(float(value), None, rows, details=details, **common)
+        return _one(metric, float(value), rows, details=details, **common)
     first, second = (np.asarray(v, dtype=np.float64) for v in values)
-    first, second = first[~np.isnan(first)], second[~np.isnan(second)]
+    kept = first[~np.isnan(first)], second[~np.isnan(second)]
+    dropped = len(first) + len(second) - len(kept[0]) - len(kept[1])
+    first, second = kept
     if not len(first) or not len(second):
-        return Score(value=None, n=0, reason="no row has a value on one side", **common)
+        return Score(value=None, n=0, dropped=dropped, reason=metric.undefined or "no row has a value on one side", **common)
     draw = np.random.default_rng(seed)
     drawn = [auc(draw.choice(first, len(first)), draw.choice(second, len(second))) for _ in range(samples)]
     low, high = np.percentile(drawn, [2.5, 97.5])
     details = {f"tpr_at_{round(100 * rate)}_percent_fpr": true_positives(first, second, rate) for rate in (0.01, 0.05)}
     return Score(
-        value=auc(first, second), ci=(float(low), float(high)), n=len(first) + len(second), details=details, **common
-    )
+        value=auc(first, second), ci=(float(low), float(high)), n=len(first) + len(second), dropped=dropped,
+        reason=_left_out(metric, dropped), details=details, **common,
+    )  # fmt: skip
 
 
-def score_split(metric: Metric, measured: Measured, *, samples: int, seed: int) -> Score:
+def score_split(
+    metric: Metric, measured: Measured, given: Mapping[str, Any] = MappingProxyType({}), *, samples: int, seed: int
+) -> Score:
     """One metric on one split, with a percentile bootstrap interval over its rows where it has a value for each."""
-    target = metric.targets.get(measured.split)
-    common = {"target": target, "range": metric.range}
-    values = metric.function(measured)
+    common = {"target": metric.target(measured.split), "range": metric.range}
+    if metric.generates and all(text is None for text in measured.generations) and measured.samples is None:
+        return Score(value=None, n=0, reason="no answer was generated", **common)
+    made = metric.function(measured, **given)
+    values, details = made if isinstance(made, tuple) else (made, {})
     if isinstance(values, float):
-        return _finite(values, None, measured.rows, **common)
+        return _one(metric, values, measured.rows, details=details, **common)
+    asked = measured.rows
+    if metric.generates:
+        asked = sum(text is not None for text in measured.generations)
     values = values[~np.isnan(values)]
+    dropped = max(0, asked - len(values))
     if len(values) == 0:
-        why = "no answer was generated" if metric.generates else "no row has a value"
-        return Score(value=None, n=0, reason=why, **common)
+        return Score(value=None, n=0, dropped=dropped, reason=metric.undefined or "no row has a value", **common)
     interval = bootstrap(values, samples, seed) if np.isfinite(values).all() else None
-    return _finite(float(values.mean()), interval, len(values), **common)
+    common |= {"dropped": dropped, "details": details, "reason": _left_out(metric, dropped)}
+    return _one(metric, float(values.mean()), len(values), interval, **common)
 
 
-def _finite(value: float, interval: tuple[float, float] | None, n: int, **common) -> Score:
+def _left_out(metric: Metric, dropped: int) -> str | None:
+    return f"{dropped} rows left out: {metric.undefined or 'they have no value'}" if dropped else None
+
+
+def _one(metric: Metric, value: float, n: int, interval: tuple[float, float] | None = None, **fields: Any) -> Score:
+    """A score, if its value is a finite number; infinity among rows makes the mean infinite."""
     if not np.isfinite(value):
-        return Score(value=None, n=n, reason=f"not a finite number: {value}", **common)
-    return Score(value=value, ci=interval, n=n, **common)
+        why = metric.undefined if np.isnan(value) and metric.undefined else f"not a finite number: {value}"
+        return Score(**{**fields, "value": None, "n": n, "reason": why})
+    return Score(value=value, ci=interval, n=n, **fields)
 
 
 def bootstrap(values: np.ndarray, samples: int, seed: int) -> tuple[float, float]:
@@ -103,5 +149,6 @@ def bootstrap(values: np.ndarray, samples: int, seed: int) -> tuple[float, float
 
 def row_values(metric: str, measured: Measured) -> np.ndarray | None:
     """A metric's value of each row [R], NaN where undefined; None for a metric of the whole split."""
-    values = METRICS.get(metric).function(measured)
+    made = METRICS.get(metric).function(measured)
+    values = made[0] if isinstance(made, tuple) else made
     return None if isinstance(values, float) else values

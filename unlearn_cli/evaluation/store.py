@@ -14,17 +14,23 @@ from unlearn_cli.errors import UnlearnError
 from unlearn_cli.measured import Measured
 
 ARRAYS = ("token_logps", "hits", "mu", "sigma", "offsets", "ends")
-OPTIONAL = ("paraphrased_logps", "perturbed_logps")
+OPTIONAL = ("paraphrased_logps", "perturbed_logps", "grad_norms")
+COUNTS = ("rows_in_split", "tokens_run", "tokens_needed", "tokens_generated")
+TEXTS = {"ids": "id", "prompts": "prompt", "golds": "gold", "generations": "generation"}
+OPTIONAL_TEXTS = {"paraphrases": "paraphrase", "samples": "samples"}
 
 
 def save_measured(measured: Measured, folder: Path, name: str, key: str) -> None:
     """Write one split's measurements under `name`, with the fingerprint `key` of what was measured."""
     folder.mkdir(parents=True, exist_ok=True)
-    about = {"split": measured.split, "rows_in_split": str(measured.rows_in_split), "key": key}
-    texts = zip(measured.ids, measured.prompts, measured.golds, measured.generations, strict=True)
-    lines = [
-        json.dumps(dict(zip(("id", "prompt", "gold", "generation"), t, strict=True)), ensure_ascii=False) for t in texts
-    ]
+    about = {"split": measured.split, "key": key} | {name: str(getattr(measured, name)) for name in COUNTS}
+    columns = {
+        field: getattr(measured, column)
+        for column, field in {**TEXTS, **OPTIONAL_TEXTS}.items()
+        if getattr(measured, column) is not None
+    }
+    texts = (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
+    lines = [json.dumps(row, ensure_ascii=False) for row in texts]
     _replace(folder / f"{name}.jsonl", lambda path: path.write_text("\n".join(lines) + "\n", encoding="utf-8"))
     held = [*ARRAYS, *(array for array in OPTIONAL if getattr(measured, array) is not None)]
     arrays = {array: np.ascontiguousarray(getattr(measured, array)) for array in held}
@@ -49,11 +55,13 @@ def load_measured(folder: Path, name: str, key: str | None = None) -> Measured |
     rows = [json.loads(line) for line in texts.read_text(encoding="utf-8").split("\n") if line]
     if len(rows) != len(arrays["ends"]):
         raise UnlearnError(f"{texts} does not belong to {numbers.name}", "delete both and measure again")
-    columns = {column: tuple(row[field] for row in rows) for column, field in _COLUMNS.items()}
-    return Measured(split=about["split"], rows_in_split=int(about["rows_in_split"]), **columns, **arrays)
-
-
-_COLUMNS = {"ids": "id", "prompts": "prompt", "golds": "gold", "generations": "generation"}
+    columns = {column: tuple(row[field] for row in rows) for column, field in TEXTS.items()}
+    for column, field in OPTIONAL_TEXTS.items():
+        if rows and field in rows[0]:
+            held = (row[field] for row in rows)
+            columns[column] = tuple(tuple(value) if isinstance(value, list) else value for value in held)
+    counts = {name: int(about.get(name, 0)) for name in COUNTS}
+    return Measured(split=about["split"], **counts, **columns, **arrays)
 
 
 def _replace(path: Path, write) -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 
+from unlearn_cli.contract import parameter
 from unlearn_cli.measured import Measured
 
-K = 0.4  # share of an answer's tokens, as in MUSE and open-unlearning
+Share = Annotated[
+    float, parameter("share of an answer's tokens: 0.4 in MUSE and open-unlearning, 0.2 in the paper", gt=0, le=1)
+]
 
 
 def lowest(values: np.ndarray, split: Measured, share: float) -> np.ndarray:

@@ -13,6 +13,6 @@ from unlearn_cli.contract import metric
 from unlearn_cli.measured import Measured
 
 
-@metric(targets={"forget": "min", "retain": "min"}, range=(0.0, 1.0), generates=True)
+@metric(targets={"forget": "min", "retain": "min"}, range=(0.0, 1.0), generates=True, fluency=True)
 def empty_answers(split: Measured) -> np.ndarray:
     return np.array([np.nan if text is None else float(not text.strip()) for text in split.generations])

@@ -17,12 +17,15 @@ from scipy.stats import ks_2samp
 
 from unlearn_cli.contract import metric
 from unlearn_cli.measured import Measured
-from unlearn_cli.metrics._truth import log_ratio
+from unlearn_cli.metrics._truth import LegacyEps, log_ratio
 
 
 @metric(paper="2401.06121", targets={"forget": "max"}, range=(0.0, 1.0), group="forget")
-def forget_quality(forget: Measured, baseline: Mapping[str, Measured]) -> tuple[float, dict[str, float]]:
-    ours, theirs = (values[~np.isnan(values)] for values in map(log_ratio, (forget, baseline["forget"])))
+def forget_quality(
+    forget: Measured, baseline: Mapping[str, Measured], *, legacy_eps: LegacyEps = False
+) -> tuple[float, dict[str, float]]:
+    both = (log_ratio(split, legacy_eps=legacy_eps) for split in (forget, baseline["forget"]))
+    ours, theirs = (values[~np.isnan(values)] for values in both)
     if not len(ours) or not len(theirs):
         return float("nan"), {}
     found = ks_2samp(ours, theirs)

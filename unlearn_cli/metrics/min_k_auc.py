@@ -12,9 +12,9 @@ import numpy as np
 
 from unlearn_cli.contract import metric
 from unlearn_cli.measured import Measured
-from unlearn_cli.metrics._membership import K, lowest
+from unlearn_cli.metrics._membership import Share, lowest
 
 
 @metric(paper="2310.16789", targets={"privacy": "baseline"}, range=(0.0, 1.0), aggregate="auc", group="privacy")
-def min_k_auc(forget: Measured, holdout: Measured) -> tuple[np.ndarray, np.ndarray]:
-    return lowest(forget.token_logps, forget, K), lowest(holdout.token_logps, holdout, K)
+def min_k_auc(forget: Measured, holdout: Measured, *, k: Share = 0.4) -> tuple[np.ndarray, np.ndarray]:
+    return lowest(forget.token_logps, forget, k), lowest(holdout.token_logps, holdout, k)

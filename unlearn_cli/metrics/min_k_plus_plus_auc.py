@@ -13,12 +13,12 @@ import numpy as np
 
 from unlearn_cli.contract import metric
 from unlearn_cli.measured import Measured
-from unlearn_cli.metrics._membership import K, lowest
+from unlearn_cli.metrics._membership import Share, lowest
 
 
 @metric(paper="2404.02936", targets={"privacy": "baseline"}, range=(0.0, 1.0), aggregate="auc", group="privacy")
-def min_k_plus_plus_auc(forget: Measured, holdout: Measured) -> tuple[np.ndarray, np.ndarray]:
-    return lowest(_standardised(forget), forget, K), lowest(_standardised(holdout), holdout, K)
+def min_k_plus_plus_auc(forget: Measured, holdout: Measured, *, k: Share = 0.4) -> tuple[np.ndarray, np.ndarray]:
+    return lowest(_standardised(forget), forget, k), lowest(_standardised(holdout), holdout, k)
 
 
 def _standardised(split: Measured) -> np.ndarray:

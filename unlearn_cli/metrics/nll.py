@@ -13,6 +13,10 @@ from unlearn_cli.contract import metric
 from unlearn_cli.measured import Measured
 
 
-@metric(targets={"forget": "max", "retain": "min", "real_authors": "min", "world_facts": "min"}, range=(0.0, float("inf")))
+@metric(
+    targets={"forget": "max", "retain": "min", "real_authors": "min", "world_facts": "min"},
+    range=(0.0, float("inf")),
+    shown=False,
+)
 def nll(split: Measured) -> np.ndarray:
     return -split.mean_logps

@@ -13,7 +13,11 @@ from unlearn_cli.contract import metric
 from unlearn_cli.measured import Measured
 
 
-@metric(targets={"forget": "max", "retain": "min", "real_authors": "min", "world_facts": "min"}, range=(1.0, float("inf")))
+@metric(
+    targets={"forget": "max", "retain": "min", "real_authors": "min", "world_facts": "min"},
+    range=(1.0, float("inf")),
+    shown=False,
+)
 def perplexity(split: Measured) -> float:
     with np.errstate(over="ignore"):
         return float(np.exp(-split.token_logps.astype(np.float64).mean()))

@@ -13,7 +13,7 @@ from unlearn_cli.contract import metric
 from unlearn_cli.measured import Measured
 
 
-@metric(targets={"forget": "min", "retain": "min"}, range=(0.0, 1.0), generates=True)
+@metric(targets={"forget": "min", "retain": "min"}, range=(0.0, 1.0), generates=True, fluency=True)
 def repetition(split: Measured) -> np.ndarray:
     return np.array([_repeated(text) for text in split.generations])
 

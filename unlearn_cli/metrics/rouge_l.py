@@ -2,19 +2,18 @@
 
     R = LCS(gold, generated) / |gold|,   over Porter-stemmed lower-case words
 
-Lin, "ROUGE" (2004); stemming and recall as in TOFU (Maini et al., 2024). Recall does not punish rambling. The tokenizer
-keeps only a-z and 0-9, so text in other scripts scores 0 and has no value here.
+Lin, "ROUGE" (2004); stemming and recall as in TOFU (Maini et al., 2024). Recall does not punish rambling: see
+`rouge_l_f1` as well. The usual tokenizer keeps only a-z and 0-9, so that text in other scripts would score 0: such rows
+are left out and counted, or read with `tokenizer=unicode`.
 """
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
-from rouge_score.rouge_scorer import RougeScorer
 
 from unlearn_cli.contract import metric
 from unlearn_cli.measured import Measured
+from unlearn_cli.metrics._rouge import UNDEFINED, Stem, Tokenizer, rouge
 
 
 @metric(
@@ -22,13 +21,7 @@ from unlearn_cli.measured import Measured
     targets={"forget": "min", "retain": "max", "real_authors": "max", "world_facts": "max"},
     range=(0.0, 1.0),
     generates=True,
+    undefined=UNDEFINED,
 )
-def rouge_l(split: Measured) -> np.ndarray:
-    scorer = RougeScorer(["rougeL"], use_stemmer=True)
-    return np.array([_recall(scorer, g, t) for g, t in zip(split.golds, split.generations, strict=True)])
-
-
-def _recall(scorer: RougeScorer, gold: str, generated: str | None) -> float:
-    if generated is None or not re.search("[a-z0-9]", gold.lower()):
-        return np.nan
-    return scorer.score(gold, generated)["rougeL"].recall
+def rouge_l(split: Measured, *, stem: Stem = True, tokenizer: Tokenizer = "latin") -> np.ndarray:
+    return rouge(split.golds, split.generations, kind="rougeL", part="recall", stem=stem, tokenizer=tokenizer)

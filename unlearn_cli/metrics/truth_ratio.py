@@ -15,7 +15,7 @@ import numpy as np
 
 from unlearn_cli.contract import metric
 from unlearn_cli.measured import Measured
-from unlearn_cli.metrics._truth import aggregated, log_ratio
+from unlearn_cli.metrics._truth import LegacyEps, aggregated, log_ratio
 
 
 @metric(
@@ -23,5 +23,5 @@ from unlearn_cli.metrics._truth import aggregated, log_ratio
     targets={"forget": "baseline", "retain": "max", "real_authors": "max", "world_facts": "max"},
     range=(0.0, 1.0),
 )
-def truth_ratio(split: Measured) -> np.ndarray:
-    return aggregated(log_ratio(split), split.split)
+def truth_ratio(split: Measured, *, legacy_eps: LegacyEps = False) -> np.ndarray:
+    return aggregated(log_ratio(split, legacy_eps=legacy_eps), split.split, legacy_eps=legacy_eps)

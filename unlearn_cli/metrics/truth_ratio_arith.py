@@ -13,13 +13,15 @@ import numpy as np
 
 from unlearn_cli.contract import metric
 from unlearn_cli.measured import Measured
-from unlearn_cli.metrics._truth import aggregated, log_ratio
+from unlearn_cli.metrics._truth import LegacyEps, aggregated, log_ratio
 
 
 @metric(
     paper="2401.06121",
     targets={"forget": "baseline", "retain": "max", "real_authors": "max", "world_facts": "max"},
     range=(0.0, 1.0),
+    shown=False,
 )
-def truth_ratio_arith(split: Measured) -> np.ndarray:
-    return aggregated(log_ratio(split, arithmetic=True), split.split)
+def truth_ratio_arith(split: Measured, *, legacy_eps: LegacyEps = False) -> np.ndarray:
+    ratio = log_ratio(split, arithmetic=True, legacy_eps=legacy_eps)
+    return aggregated(ratio, split.split, legacy_eps=legacy_eps)

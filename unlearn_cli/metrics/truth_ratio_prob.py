@@ -12,14 +12,16 @@ import numpy as np
 
 from unlearn_cli.contract import metric
 from unlearn_cli.measured import Measured
-from unlearn_cli.metrics._truth import log_ratio
+from unlearn_cli.metrics._truth import EPS, LegacyEps, log_ratio, right_logps
 
 
 @metric(
     paper="2506.12618",
     targets={"forget": "min", "retain": "max", "real_authors": "max", "world_facts": "max"},
     range=(0.0, 1.0),
+    shown=False,
 )
-def truth_ratio_prob(split: Measured) -> np.ndarray:
+def truth_ratio_prob(split: Measured, *, legacy_eps: LegacyEps = False) -> np.ndarray:
     with np.errstate(over="ignore"):
-        return 1 / (1 + np.exp(log_ratio(split)))
+        added = EPS * np.exp(-right_logps(split)) if legacy_eps else 0.0
+        return 1 / (1 + np.exp(log_ratio(split)) + added)

@@ -250,7 +250,7 @@ def with_rest(loaded: Any, composition: Composition, rows: Sequence[Row]) -> Com
     count = 0
     with shallow(loaded.model, composition.blocks) if composition.blocks else nullcontext():
         loaded.model.eval()
-        for members in packs(rows, TOKENS):
+        for members in packs([len(row.input_ids) for row in rows], TOKENS):
             batch = pack({"rows": [rows[i] for i in members]}).to(loaded.device)
             for logits in logit_chunks(loaded.model, batch, loaded.layout, CHUNK):
                 total += logits.log_softmax(-1).sum(0).cpu().double()  # not every device has float64

@@ -38,7 +38,7 @@ def _mean_state(loaded: LoadedModel, prompts: Sequence[np.ndarray], layer: int) 
         raise UnlearnError("a direction needs prompts on both sides", "raw documents have none; use rmu for them")
     rows = [Row(str(n), np.append(p, 0), len(p), len(p), "", ends=False) for n, p in enumerate(prompts) if len(p)]
     total = torch.zeros(loaded.config.hidden_size, dtype=torch.float64, device=loaded.device)
-    for members in packs(rows, TOKENS):
+    for members in packs([len(row.input_ids) for row in rows], TOKENS):
         batch = pack({"rows": [rows[i] for i in members]}).to(loaded.device)
         made = forward(loaded.model, batch, loaded.layout, hidden={"rows": (layer,)}, head=False)["rows"]
         total += made.hidden[0][:, 0].double().sum(0)

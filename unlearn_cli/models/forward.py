@@ -35,6 +35,7 @@ class Layout:
     attention: str  # name of the attention function
     own_head: bool  # the head applied to the backbone's output equals the model's own logits
     note: str | None = None  # why something slower was chosen
+    shares: bool = False  # answers to one question may go on from one copy of it
 
 
 def project(model: Any, hidden: Tensor) -> Tensor:
@@ -61,7 +62,7 @@ def _run(module: Any, batch: Batch, layout: Layout, **arguments: Any) -> Any:
     if not layout.packed:
         return module(**_padded_inputs(batch), use_cache=False, **arguments)
     inputs = {"input_ids": batch.input_ids[None], "position_ids": batch.position_ids[None]}
-    return module(**inputs, attention_mask=as_mask(batch.row_offsets), use_cache=False, **arguments)
+    return module(**inputs, attention_mask=as_mask(batch.row_offsets, batch.begins), use_cache=False, **arguments)
 
 
 def _picker(batch: Batch, layout: Layout) -> Callable[[Tensor, Tensor], Tensor]:

@@ -45,6 +45,7 @@ def sample(
     temperature: float,
     count: int,
     seed: int,
+    top_p: float = 1.0,
     advance: Callable[[int], None] = lambda n: None,
 ) -> list[list[list[int]]]:
     """`count` sampled continuations of each prompt; equal seeds give equal answers on the same device.
@@ -56,17 +57,27 @@ def sample(
         temperature: logits are divided by it.
         count: answers to each prompt.
         seed: of the draws.
+        top_p: draws come from the likeliest tokens that together have this probability.
         advance: told how many answers are done after each batch.
     """
     generator = torch.Generator(loaded.device).manual_seed(seed)
 
     def draw(logits: torch.Tensor) -> torch.Tensor:
         weights = (logits.float() / temperature).softmax(-1)
+        if top_p < 1:
+            weights = _nucleus(weights, top_p)
         return torch.multinomial(weights, 1, generator=generator).squeeze(-1)
 
     repeated = [prompt for prompt in prompts for _ in range(count)]
     made = _answers(loaded, repeated, max_new_tokens, draw, advance)
     return [made[start : start + count] for start in range(0, len(made), count)]
+
+
+def _nucleus(weights: torch.Tensor, mass: float) -> torch.Tensor:
+    """Probabilities [B, V] with 0 outside the smallest set of likeliest tokens that reaches `mass`."""
+    ordered, order = weights.sort(-1, descending=True)
+    ordered = ordered.masked_fill(ordered.cumsum(-1) - ordered >= mass, 0.0)
+    return torch.zeros_like(weights).scatter(-1, order, ordered)
 
 
 def _answers(

@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from unlearn_cli.data.batch import Batch, pack
+from unlearn_cli.data.batch import Batch, pack, pack_shared
 from unlearn_cli.data.tokenize import Row
 from unlearn_cli.errors import EXIT_FAILED, UnlearnError
 from unlearn_cli.models.depth import causal_lm
@@ -79,8 +80,24 @@ def choose_layout(model: Any, *, pack: bool = True) -> Layout:
             EXIT_FAILED,
         )
     own_head = _head_is_exact(causal, batch, chosen, expected, tolerance)
+    shares = chosen.packed and _sharing_is_exact(causal, config.vocab_size, chosen, tolerance)
     causal.train(training)
-    return Layout(chosen.packed, chosen.attention, own_head, chosen.note)
+    return Layout(chosen.packed, chosen.attention, own_head, chosen.note, shares)
+
+
+def _sharing_is_exact(causal: Any, vocabulary: int, layout: Layout, tolerance: float) -> bool:
+    """Whether answers behind one copy of their question have the logits that they have behind a copy of their own."""
+    generator = torch.Generator().manual_seed(1)
+    ids = torch.randint(vocabulary, (20,), generator=generator).numpy()
+    answers = [Row(str(n), np.concatenate([ids[:8], ids[8 : 8 + n]]), 8, 8, "", ends=False) for n in (3, 5)]
+    answers[1].input_ids[8:] = ids[13:18]
+    try:
+        together = answer_logits(causal, pack_shared([answers, answers[:1]]).to(causal.device), layout)
+        alone = answer_logits(causal, pack({"rows": [*answers, answers[0]]}).to(causal.device), layout)
+        return _relative(together, alone) < tolerance
+    except Exception as error:  # noqa: BLE001 - each answer then gets a copy of its question
+        log.debug("sharing refused: %s", error)
+        return False
 
 
 def _exact(causal: Any, batch: Batch, layout: Layout, expected: Tensor, tolerance: float) -> bool:

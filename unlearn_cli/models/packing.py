@@ -23,9 +23,19 @@ ROWS = "unlearn_packed_rows"  # per-row SDPA: any device, any dtype
 VARLEN = "unlearn_packed_varlen"  # one variable-length kernel launch
 
 
-def as_mask(row_offsets: Tensor) -> Tensor:
-    """Row offsets [B + 1] in the form that carries them through the model: int32 [1, 1, 1, B + 1]."""
-    return row_offsets.to(torch.int32)[None, None, None, :]
+def as_mask(row_offsets: Tensor, begins: Tensor | None = None) -> Tensor:
+    """Row offsets [B + 1] in the form that carries them through the model: int32 [1, 1, 1, B + 1].
+
+    With `begins` [B, 2], the tokens that each row goes on from: int32 [1, 1, 3, B + 1].
+    """
+    offsets = row_offsets.to(torch.int32)[None]
+    if begins is not None:
+        offsets = torch.cat([offsets, F.pad(begins.to(torch.int32).T, (0, 1))])
+    return offsets[None, None]
+
+
+def _goes_on(attention_mask: Tensor) -> bool:
+    return attention_mask.shape[2] == 3
 
 
 def _is_packed(attention_mask: Tensor | None) -> bool:
@@ -48,11 +58,11 @@ def _causal(queries: int, keys: int, window: int | None, device: torch.device) -
 
 
 def _one_row(query: Tensor, key: Tensor, value: Tensor, scale: float, window: int | None, softcap: float | None) -> Tensor:
-    """Causal attention of one row: [1, H, L, D] -> [1, H, L, D]."""
-    length, grouped = query.shape[2], key.shape[1] != query.shape[1]
-    if softcap is None and (window is None or length <= window):
+    """Causal attention of one row, [1, H, L, D] -> [1, H, L, D]; keys and values may hold tokens before it as well."""
+    length, keys, grouped = query.shape[2], key.shape[2], key.shape[1] != query.shape[1]
+    if softcap is None and length == keys and (window is None or length <= window):
         return F.scaled_dot_product_attention(query, key, value, is_causal=True, scale=scale, enable_gqa=grouped)
-    seen = _causal(length, length, window, query.device)
+    seen = _causal(length, keys, window, query.device)
     if softcap is None:
         return F.scaled_dot_product_attention(query, key, value, attn_mask=seen, scale=scale, enable_gqa=grouped)
     return _softcapped(query, key, value, seen, scale, softcap)
@@ -86,15 +96,25 @@ def packed_rows(module, query, key, value, attention_mask, dropout=0.0, scaling=
     if not _is_packed(attention_mask):
         return _not_packed(module, query, key, value, attention_mask, dropout, scaling, kwargs)
     scale, window, softcap = _settings(module, query, kwargs, dropout, scaling)
-    lengths = attention_mask.flatten().diff().tolist()
-    rows = zip(query.split(lengths, 2), key.split(lengths, 2), value.split(lengths, 2), strict=True)
+    lengths = attention_mask[0, 0, 0].diff().tolist()
+    parts = query.split(lengths, 2), key.split(lengths, 2), value.split(lengths, 2)
+    if _goes_on(attention_mask):
+        begins = attention_mask[0, 0, 1:, :-1].T.tolist()
+        parts = parts[0], _behind(key, parts[1], begins), _behind(value, parts[2], begins)
+    rows = zip(*parts, strict=True)
     out = torch.cat([_one_row(q, k, v, scale, window, softcap) for q, k, v in rows], dim=2)
     return out.transpose(1, 2).contiguous(), None
 
 
+def _behind(whole: Tensor, rows: tuple[Tensor, ...], begins: list[list[int]]) -> list[Tensor]:
+    """Each row with the tokens that it goes on from before it."""
+    pairs = zip(rows, begins, strict=True)
+    return [row if start == stop else torch.cat([whole[:, :, start:stop], row], 2) for row, (start, stop) in pairs]
+
+
 def packed_varlen(module, query, key, value, attention_mask, dropout=0.0, scaling=None, **kwargs):
-    """The same through torch's variable-length kernel, where softcap does not stand against it."""
-    if not _is_packed(attention_mask) or kwargs.get("softcap") is not None:
+    """The same through torch's variable-length kernel, where no softcap and no shared beginnings stand against it."""
+    if not _is_packed(attention_mask) or _goes_on(attention_mask) or kwargs.get("softcap") is not None:
         return packed_rows(module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs)
     scale, window, _ = _settings(module, query, kwargs, dropout, scaling)
     offsets = attention_mask.flatten()

@@ -1,4 +1,4 @@
-"""One pass over rows for everything that is read off teacher-forced answers."""
+"""One pass over answers for everything that is read off them teacher-forced; and the gradient of each row's loss."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from unlearn_cli.data.batch import pack, packs
+from unlearn_cli.data.batch import Batch, pack, pack_shared, packs, shared_length
 from unlearn_cli.data.tokenize import Row
-from unlearn_cli.models.forward import logit_chunks
+from unlearn_cli.errors import UnlearnError
+from unlearn_cli.models.depth import causal_lm
+from unlearn_cli.models.forward import forward, logit_chunks
 from unlearn_cli.models.load import LoadedModel
 
 CHUNK = 256  # positions whose full distribution is held at once
+Advance = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -24,35 +27,102 @@ class TokenScores:
     hits: list[np.ndarray]
     mu: list[np.ndarray]
     sigma: list[np.ndarray]
+    tokens_run: int  # tokens that went through the model
+    tokens_needed: int  # each question once and each answer once
+
+
+def teacher_forced(
+    loaded: LoadedModel, rows: Sequence[Row], token_budget: int, advance: Advance = lambda n: None
+) -> TokenScores:
+    """Score every answer token of `rows`, each with a question of its own. Arguments as for `answers_scored`."""
+    return answers_scored(loaded, [[row] for row in rows], token_budget, advance)
 
 
 @torch.inference_mode()
-def teacher_forced(
-    loaded: LoadedModel, rows: Sequence[Row], token_budget: int, advance: Callable[[int], None] = lambda n: None
+def answers_scored(
+    loaded: LoadedModel, questions: Sequence[Sequence[Row]], token_budget: int, advance: Advance = lambda n: None
 ) -> TokenScores:
-    """Score every answer token of `rows` in packs of at most `token_budget` tokens.
+    """Score every token of the answers to each question, in packs of at most `token_budget` tokens.
+
+    Answers to one question are run behind one copy of it where the model's layout allows that.
 
     Args:
         loaded: the model, with its adapter on or off as the caller left it.
-        rows: what to score.
+        questions: for each question its rows, which begin alike; all together in order they are the R rows scored.
         token_budget: tokens of one pass.
         advance: told how many rows are done after each pass.
     """
-    made: list[tuple | None] = [None] * len(rows)
-    for members in packs(rows, token_budget):
-        chosen = [rows[i] for i in members]
-        batch = pack({"rows": chosen}).to(loaded.device)
-        targets = batch.input_ids[batch.answer_mask]
-        parts, first = [], 0
-        for logits in logit_chunks(loaded.model, batch, loaded.layout, CHUNK):
-            parts.append(_read(logits, targets[first : first + len(logits)]))
-            first += len(logits)
-        columns = [torch.cat(column).cpu().numpy() for column in zip(*parts, strict=True)]
-        bounds = np.cumsum([row.answer_length for row in chosen])[:-1]
-        for i, *values in zip(members, *(np.split(column, bounds) for column in columns), strict=True):
-            made[i] = tuple(values)
-        advance(len(members))
-    return TokenScores(*(list(column) for column in zip(*made, strict=True)))
+    shares = loaded.layout.shares
+    first = np.cumsum([0, *map(len, questions)])
+    flat = [row for answers in questions for row in answers]
+    costs = [_cost(answers) for answers in questions] if shares else [len(row.input_ids) for row in flat]
+    made: list[tuple | None] = [None] * len(flat)
+    run = 0
+    for members in packs(costs, token_budget):
+        if shares:
+            at = [i for q in members for i in range(first[q], first[q + 1])]
+            batch = pack_shared([questions[q] for q in members])
+        else:
+            at = members
+            batch = pack({"rows": [flat[i] for i in members]})
+        run += batch.tokens if loaded.layout.packed else batch.rows * int(batch.row_offsets.diff().max())
+        lengths = [flat[i].answer_length for i in at]
+        for i, values in zip(at, _scored(loaded, batch, lengths), strict=True):
+            made[i] = values
+        advance(len(at))
+    columns = [list(column) for column in zip(*made, strict=True)] if made else [[], [], [], []]
+    needed = sum(_cost(answers, again=0) for answers in questions)
+    return TokenScores(*columns, tokens_run=run, tokens_needed=needed)
+
+
+def _cost(answers: Sequence[Row], again: int = 1) -> int:
+    """Tokens of one question with its answers; `again`: tokens of the question that each answer runs once more."""
+    shared = shared_length(answers)
+    repeated = shared + (1 - again if shared else 0)
+    return sum(len(row.input_ids) for row in answers) - (len(answers) - 1) * repeated
+
+
+def _scored(loaded: LoadedModel, batch: Batch, lengths: list[int]) -> list[tuple]:
+    """For each answer of a batch its columns of `TokenScores`."""
+    batch = batch.to(loaded.device)
+    targets = batch.input_ids[batch.answer_mask]
+    parts, first = [], 0
+    for logits in logit_chunks(loaded.model, batch, loaded.layout, CHUNK):
+        parts.append(_read(logits, targets[first : first + len(logits)]))
+        first += len(logits)
+    columns = [torch.cat(column).cpu().numpy() for column in zip(*parts, strict=True)]
+    bounds = np.cumsum(lengths)[:-1]
+    return list(zip(*(np.split(column, bounds) for column in columns), strict=True))
+
+
+def gradient_norms(loaded: LoadedModel, rows: Sequence[Row], advance: Advance = lambda n: None) -> np.ndarray:
+    """[R] mean over the base model's parameter tensors of the 2-norm of the gradient of a row's mean loss.
+
+    Args:
+        loaded: the model, with its adapter on or off as the caller left it.
+        rows: R rows, one backward pass each.
+        advance: told that a row is done.
+
+    Raises:
+        UnlearnError: the weights are quantized and have no gradient.
+    """
+    if loaded.quantization:
+        raise UnlearnError("--grad-norms needs weights that are not quantized", "leave out --load-in-4bit or --load-in-8bit")
+    weights = [p for name, p in causal_lm(loaded.model).named_parameters() if "lora_" not in name]
+    trained = [p.requires_grad for p in weights]
+    made = np.zeros(len(rows))
+    try:
+        for p in weights:
+            p.requires_grad_(True)
+        for i, row in enumerate(rows):
+            scored = forward(loaded.model, pack({"rows": [row]}).to(loaded.device), loaded.layout)["rows"]
+            gradients = torch.autograd.grad(-scored.mean_logps.sum(), weights, allow_unused=True)
+            made[i] = np.mean([float(g.float().norm()) for g in gradients if g is not None])
+            advance(1)
+    finally:
+        for p, was in zip(weights, trained, strict=True):
+            p.requires_grad_(was)
+    return made
 
 
 def _read(logits: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, ...]:

@@ -14,7 +14,7 @@ from unlearn_cli.contract import METRICS
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.store import load_measured
 from unlearn_cli.measured import Measured
-from unlearn_cli.models import memory
+from unlearn_cli.models import harness, memory
 from unlearn_cli.models.identity import identity
 from unlearn_cli.models.load import LoadedModel, load_config, load_model, load_tokenizer, resolve_device, resolve_dtype
 from unlearn_cli.models.source import resolve_source
@@ -24,10 +24,10 @@ from unlearn_cli.recipes.describe import model_report
 from unlearn_cli.recipes.environment import environment
 from unlearn_cli.recipes.inputs import Input
 from unlearn_cli.recipes.measuring import measure_inputs, stored
-from unlearn_cli.recipes.scores import compared
+from unlearn_cli.recipes.scores import compared, passes
 from unlearn_cli.recipes.settle import make_encoder
 from unlearn_cli.recipes.verdict import over_forgotten
-from unlearn_cli.rendering.tables import answers_table, scores_table
+from unlearn_cli.rendering.tables import answers_table, harness_table, scores_table
 from unlearn_cli.report import RunReport, read_report, write_report
 
 FROM_RUN = (
@@ -48,6 +48,8 @@ def run(
     began, started = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
     metrics = tuple(METRICS.canonical(name) for name in config.metrics or METRICS.names())
     expressions = gates.parsed(config.fail_if)
+    if config.lm_eval:
+        harness.check_installed()
     run_report = read_report(config.run) if config.run else None
     config, sources = _with_run(config, sources, run_report)
     folder = config.output_dir or config.run
@@ -59,7 +61,7 @@ def run(
         raise UnlearnError("no rows to measure", "--forget forget.jsonl --retain retain.jsonl")
     _same_data(run_report, texts, reporter)
     measured_folder = folder / "measured"
-    inputs, after, loaded = _measure(config, texts, measured_folder, "after", reporter)
+    inputs, after, loaded, harnessed = _measure(config, texts, measured_folder, "after", reporter)
     moments = {"after": after}
     if config.baseline:
         moments["baseline"] = _baseline(config, texts, measured_folder, moments["after"], reporter)
@@ -79,13 +81,17 @@ def run(
         model=loaded or run_report.model,
         data={name: data.report() for name, data in inputs.items()},
         scores=scores,
+        passes=passes(moments),
+        harness=harnessed,
         gates=gates.judged(expressions, scores),
         seconds={"total": round(time.perf_counter() - began, 3)},
         peak_memory=memory.peak(resolve_device(config.device)),
         notes=reporter.notes,
     )
     path = write_report(report, folder / "evaluation" if config.run and folder == config.run else folder)
-    reporter.show(scores_table(report))
+    reporter.show(scores_table(report, everything=config.full_table or bool(config.metrics)))
+    if report.harness:
+        reporter.show(harness_table(report))
     if config.show:
         reporter.show(answers_table(moments, config.show))
     gates.tell(report.gates, reporter)
@@ -125,10 +131,13 @@ def _identity(options: ModelOptions) -> tuple[Any, str]:
     return config, identity(source, options, str(resolve_dtype(options.dtype, config, device)), device.type)
 
 
+HARNESS_BATCH = 8
+
+
 def _measure(
     config: EvaluateConfig, texts: Mapping[str, Any], folder: Path, moment: str, reporter: Reporter
-) -> tuple[dict[str, Input], dict[str, Measured], Any]:
-    """Inputs, measurements, and the model's part of the report if it had to be loaded."""
+) -> tuple[dict[str, Input], dict[str, Measured], Any, dict[str, dict[str, float]]]:
+    """Inputs, measurements, the model's part of the report if it had to be loaded, and the harness's results."""
     model_config, key = _identity(config)
     source = resolve_source(config.model, config.revision)
     tokenizer, stops = load_tokenizer(source, config)
@@ -136,15 +145,20 @@ def _measure(
     encoder = make_encoder(config, tokenizer, stops, limit)
     inputs = {name: splits.tokenized(split, encoder, config.eval_limit) for name, split in texts.items()}
     found = stored(inputs, key, config, folder, moment)
-    if len(found) == len(inputs) and moment == "after" and config.run is not None:
+    wanted = config.lm_eval if moment == "after" else ()
+    if len(found) == len(inputs) and moment == "after" and config.run is not None and not wanted:
         reporter.say("cached: measured before with the same weights, data and settings")
-        return inputs, found, None
+        return inputs, found, None, {}
     reporter.say(f"loading {config.model}")
     loaded: LoadedModel = load_model(config)
     if loaded.layout.note:
         reporter.note(loaded.layout.note)
     made = measure_inputs(loaded, inputs, key, config, folder, moment, reporter)
-    return inputs, made, model_report(loaded, encoder)
+    results = {}
+    if wanted:
+        reporter.say(f"running the evaluation harness: {', '.join(wanted)}")
+        results = harness.run_harness(loaded, wanted, config.lm_eval_limit, HARNESS_BATCH)
+    return inputs, made, model_report(loaded, encoder), results
 
 
 def _baseline(

@@ -32,7 +32,7 @@ from unlearn_cli.recipes.measuring import measure_inputs
 from unlearn_cli.recipes.midway import Moments, at_rest, calibrated, measure_on_the_way
 from unlearn_cli.recipes.progress import Run
 from unlearn_cli.recipes.run_folder import RunFolder
-from unlearn_cli.recipes.scores import compared
+from unlearn_cli.recipes.scores import compared, passes
 from unlearn_cli.recipes.settle import default_output, make_encoder, settle_method, settle_model
 from unlearn_cli.recipes.setup import make_trainer
 from unlearn_cli.rendering.model_card import model_card
@@ -271,6 +271,7 @@ def _report(
             stopped_by=run.stopped_by,
         ),
         scores=scores,
+        passes=passes(moments),
         artifact=artifact,
         calibration=run.calibration,
         seconds={name: round(value, 3) for name, value in run.seconds.items()},

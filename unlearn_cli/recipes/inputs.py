@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
-from unlearn_cli.config import DataOptions
-from unlearn_cli.data.benchmarks import benchmark
+from unlearn_cli.config import DataOptions, EvaluateConfig
+from unlearn_cli.data.benchmarks import asked, benchmark, where
 from unlearn_cli.data.example import Example, Split
 from unlearn_cli.data.load import load_split, parse_columns
+from unlearn_cli.data.probes import probe
 from unlearn_cli.data.tokenize import Encoder, Row
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.measure import spread
 from unlearn_cli.report import DataReport, fingerprint
+
+LETTER_TOKENS = 4  # generated where the answer is one letter
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,13 @@ class Input:
     measured: tuple[int, ...]  # indices of the rows that are measured
     # For each measured row its question with the paraphrased answer and with wrong answers; empty: not to be measured.
     others: tuple[tuple[Row | None, tuple[Row, ...]], ...] = ()
+
+    @property
+    def max_new_tokens(self) -> int | None:
+        """Longest generated answer, where the split has one of its own."""
+        if self.split.examples[0].style == "choice":
+            return LETTER_TOKENS
+        return self.split.max_new_tokens
 
     @property
     def name(self) -> str:
@@ -70,10 +80,27 @@ class Input:
 def load_splits(options: DataOptions) -> dict[str, Split]:
     """The splits that were named, by name."""
     columns = parse_columns(",".join(options.columns)) if options.columns else None
-    named = {"forget": options.forget, "retain": options.retain, "holdout": options.holdout}
-    if preset := getattr(options, "benchmark", None):
-        named = {**benchmark(preset, options.benchmark_dir), **{name: spec for name, spec in named.items() if spec}}
-    return {name: load_split(name, spec, columns=columns, limit=options.limit) for name, spec in named.items() if spec}
+    named = {name: getattr(options, name, None) for name in ("forget", "retain", "holdout", "choices")}
+    splits = _benchmark(options) if getattr(options, "benchmark", None) else {}
+    splits |= {name: load_split(name, spec, columns=columns, limit=options.limit) for name, spec in named.items() if spec}
+    for name in getattr(options, "probes", ()):
+        if "forget" not in splits:
+            raise UnlearnError(f"--probes {name} needs forget rows", "--forget forget.jsonl")
+        made = probe(name, splits["forget"])
+        splits[made.name] = made
+    return splits
+
+
+def _benchmark(options: EvaluateConfig) -> dict[str, Split]:
+    """The splits of a benchmark, asked as it asks them."""
+    made, folder = {}, options.benchmark_dir
+    for name, part in benchmark(options.benchmark, folder).items():
+        split = load_split(name, where(part, folder), columns=part.columns or None, limit=options.limit)
+        shots = load_split(name, where(part.shots, folder)).examples if part.shots else ()
+        examples = tuple(asked(example, part, shots) for example in split.examples)
+        limits = {"max_new_tokens": part.max_new_tokens, "answer_tokens": part.answer_tokens}
+        made[name] = replace(split, examples=examples, **limits)
+    return made
 
 
 def tokenized(split: Split, encoder: Encoder, eval_limit: int) -> Input:
@@ -87,6 +114,9 @@ def tokenized(split: Split, encoder: Encoder, eval_limit: int) -> Input:
     Raises:
         UnlearnError: a prompt leaves no room for its answer.
     """
+    if split.answer_tokens:
+        cut = (replace(example, answer=encoder.cut(example.answer, split.answer_tokens)) for example in split.examples)
+        split = replace(split, examples=tuple(cut))
     rows = tuple(encoder.encode(split.examples))
     if not rows:
         raise UnlearnError(f"{split.name} data holds no row with an answer")

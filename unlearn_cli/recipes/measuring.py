@@ -7,7 +7,7 @@ from pathlib import Path
 
 from unlearn_cli.config import MeasuringOptions
 from unlearn_cli.console import Reporter
-from unlearn_cli.evaluation.measure import measure, spread
+from unlearn_cli.evaluation.measure import Plan, measure
 from unlearn_cli.evaluation.store import load_measured, save_measured
 from unlearn_cli.measured import Measured
 from unlearn_cli.models.load import LoadedModel
@@ -16,7 +16,22 @@ from unlearn_cli.recipes.inputs import Input
 
 def measuring_key(data: Input, identity: str, options: MeasuringOptions) -> str:
     """Fingerprint of weights, rows and settings: equal keys mean equal measurements."""
-    return data.key(identity, options.generate_limit, options.max_new_tokens)
+    drawn = (options.samples, options.sample_temperature, options.sample_top_p) if options.samples else ()
+    return data.key(
+        identity, options.generate_limit, data.max_new_tokens or options.max_new_tokens, drawn, options.grad_norms
+    )
+
+
+def _plan(data: Input, options: MeasuringOptions) -> Plan:
+    return Plan(
+        generate=options.generate_limit,
+        max_new_tokens=data.max_new_tokens or options.max_new_tokens,
+        token_budget=options.token_budget,
+        samples=options.samples,
+        temperature=options.sample_temperature,
+        top_p=options.sample_top_p,
+        grad_norms=options.grad_norms,
+    )
 
 
 def stored(
@@ -54,19 +69,15 @@ def measure_inputs(
     for name, data in inputs.items():
         if name in made:
             continue
-        rows = data.measured_rows
-        answers = sum((own is not None) + len(wrong) for own, wrong in data.others)
-        total = len(rows) + answers + len(spread(len(rows), options.generate_limit))
-        with reporter.progress(f"measuring {name} {moment}", total) as bar:
+        rows, plan = data.measured_rows, _plan(data, options)
+        with reporter.progress(f"measuring {name} {moment}", plan.work(len(rows), data.others)) as bar:
             made[name] = measure(
                 loaded,
                 name,
                 rows,
                 data.prompts(),
+                plan,
                 rows_in_split=len(data.rows),
-                generate=options.generate_limit,
-                max_new_tokens=options.max_new_tokens,
-                token_budget=options.token_budget,
                 advance=bar.advance,
                 others=data.others,
             )

@@ -14,7 +14,7 @@ from unlearn_cli.evaluation import logs
 from unlearn_cli.evaluation.store import load_measured
 from unlearn_cli.measured import Measured
 from unlearn_cli.recipes import gates
-from unlearn_cli.recipes.scores import compared
+from unlearn_cli.recipes.scores import compared, passes
 from unlearn_cli.recipes.verdict import over_forgotten
 from unlearn_cli.rendering.tables import answers_table, scores_table
 from unlearn_cli.report import RunReport, write_report
@@ -56,12 +56,13 @@ def run(
         config_sources=sources,
         environment={},
         scores=scores,
+        passes=passes(moments),
         gates=gates.judged(expressions, scores),
         seconds={"total": round(time.perf_counter() - began, 3)},
         notes=reporter.notes,
     )
     path = write_report(report, config.output_dir)
-    reporter.show(scores_table(report))
+    reporter.show(scores_table(report, everything=config.full_table or bool(config.metrics)))
     if config.show:
         reporter.show(answers_table(moments, config.show))
     gates.tell(report.gates, reporter)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from unlearn_cli.config import MeasuringOptions
 from unlearn_cli.contract import METRICS
+from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.score import score
 from unlearn_cli.measured import Measured
-from unlearn_cli.report import Compared, Score, Scores
+from unlearn_cli.report import Compared, PassReport, Score, Scores
 
 BOOTSTRAP_SEED = 0  # one for all commands: equal measurements have equal intervals
 
@@ -25,10 +27,37 @@ def compared(
             samples=options.bootstrap_samples,
             seed=BOOTSTRAP_SEED,
             baseline=moments.get("baseline") if moment != "baseline" else None,
+            before=moments.get("before"),
+            parameters=_by_metric(options.metric_parameters),
         )
         for moment, measured in moments.items()
     }
     return merge(scored)
+
+
+def _by_metric(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """`rouge_l.stem=false` as {"rouge_l": {"stem": false}}.
+
+    Raises:
+        UnlearnError: no metric of that name, or no parameter named.
+    """
+    made: dict[str, dict[str, Any]] = {}
+    for key, value in given.items():
+        name, dot, parameter = key.partition(".")
+        if not dot:
+            raise UnlearnError(f"--metric-parameter {key}: which metric's?", "for example rouge_l.stem=false")
+        made.setdefault(METRICS.canonical(name).replace("-", "_"), {})[parameter] = value
+    return made
+
+
+def passes(moments: Mapping[str, Mapping[str, Measured]]) -> dict[str, dict[str, PassReport]]:
+    """What measuring cost: split -> moment."""
+    made: dict[str, dict[str, PassReport]] = {}
+    for moment, splits in moments.items():
+        for split, m in splits.items():
+            counted = {field: getattr(m, field) for field in PassReport.model_fields}
+            made.setdefault(split, {})[moment] = PassReport(**counted)
+    return made
 
 
 def merge(scored: Mapping[str, Mapping[str, Mapping[str, Score]]]) -> Scores:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from rich.table import Table
 from rich.text import Text
 
+from unlearn_cli.contract import METRICS
 from unlearn_cli.measured import Measured
 from unlearn_cli.report import Compared, RunReport, Score
 
-ARROWS = {"min": "lower", "max": "higher", "baseline": "as baseline"}
+ARROWS = {"min": "↓ lower", "max": "↑ higher", "baseline": "≈ base"}
 MOMENTS = ("before", "after", "baseline")
 
 
 def _digits(value: float) -> str:
+    if 0 < abs(value) < 0.0005:
+        return f"{value:.0e}"  # a p-value, mostly: 0.000 would hide it
     return f"{value:.3f}" if abs(value) < 1000 else f"{value:.3g}"
 
 
@@ -33,13 +36,49 @@ def interval(score: Score | None) -> str:
 def improved(compared: Compared) -> bool | None:
     """Whether the change goes the way the target asks; None without a target or both values."""
     before, after = compared.before, compared.after
-    if before is None or after is None or before.value is None or after.value is None or after.target not in ("min", "max"):
+    if before is None or after is None or before.value is None or after.value is None or after.target is None:
         return None
+    if after.target == "baseline":
+        aim = compared.baseline.value if compared.baseline else None
+        return None if aim is None else abs(after.value - aim) <= abs(before.value - aim)
     return after.value < before.value if after.target == "min" else after.value >= before.value - 0.02
 
 
-def scores_table(report: RunReport) -> Table:
-    """Metrics by split, at each moment, with the interval of what counts and the direction that is better."""
+def _style(compared: Compared) -> str:
+    """Green where the change goes the way the target asks, red where it does not, yellow beyond the baseline."""
+    good = improved(compared)
+    known = compared.baseline
+    if good and compared.after.target == "min" and known and known.ci and compared.after.value < known.ci[0]:
+        return "yellow"
+    return {True: "green", False: "red", None: ""}[good]
+
+
+def _lines(report: RunReport, *, everything: bool) -> Iterator[tuple[str, list[tuple[str, Compared]]]]:
+    """Headings with their metrics: each split, then fluency; metrics without any value are left to the report."""
+    fluency: list[tuple[str, Compared]] = []
+    for split, metrics in report.scores.items():
+        own = []
+        for name, both in metrics.items():
+            declared = METRICS.get(name) if METRICS.has(name) else None
+            if not any(score and score.value is not None for score in (both.before, both.after, both.baseline)):
+                continue
+            if declared is not None and not (everything or declared.shown):
+                continue
+            if declared is not None and declared.fluency:
+                fluency.append((f"{split}.{name}", both))
+            else:
+                own.append((name, both))
+        yield split, own
+    yield "fluency", fluency
+
+
+def scores_table(report: RunReport, *, everything: bool = False) -> Table:
+    """Metrics by split, at each moment, with the interval of what counts and the direction that is better.
+
+    Args:
+        report: what is shown.
+        everything: also the metrics that say nearly the same as another.
+    """
     shown = [m for m in MOMENTS if any(getattr(c, m) for metrics in report.scores.values() for c in metrics.values())]
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("", no_wrap=True)
@@ -48,21 +87,31 @@ def scores_table(report: RunReport) -> Table:
         if moment == "after":
             table.add_column("95 % interval", style="dim", no_wrap=True)
     table.add_column("better", style="dim")
-    for split, metrics in report.scores.items():
-        counts = [both.after.n for both in metrics.values() if both.after]
-        table.add_row(f"[bold]{split}[/] [dim]n = {max(counts, default=0)}[/]")
-        for metric, both in metrics.items():
-            if not any(score and score.value is not None for score in (both.before, both.after, both.baseline)):
-                continue  # the report says why
-            style = {True: "green", False: "red", None: ""}[improved(both)]
+    for heading, metrics in _lines(report, everything=everything):
+        if not metrics:
+            continue
+        counts = [both.after.n for _, both in metrics if both.after]
+        table.add_row(f"[bold]{heading}[/] [dim]n = {max(counts, default=0)}[/]")
+        for name, both in metrics:
             cells: list[Text] = []
             for moment in shown:
                 score = getattr(both, moment)
-                cells.append(Text(number(score), style=style if moment == "after" else ""))
+                cells.append(Text(number(score), style=_style(both) if moment == "after" else ""))
                 if moment == "after":
                     cells.append(Text(interval(score)))
             target = (both.after or both.before or both.baseline).target
-            table.add_row(f"  {metric}", *cells, ARROWS.get(target or "", ""))
+            table.add_row(f"  {name}", *cells, ARROWS.get(target or "", ""))
+    return table
+
+
+def harness_table(report: RunReport) -> Table:
+    """Results of the evaluation harness: a line for each task and metric."""
+    table = Table(box=None, pad_edge=False, header_style="bold", title="\nevaluation harness", title_justify="left")
+    for name in ("task", "metric", "value"):
+        table.add_column(name, justify="right" if name == "value" else "left")
+    for task, values in report.harness.items():
+        for metric, value in values.items():
+            table.add_row(Text(task), Text(metric), _digits(value))
     return table
 
 

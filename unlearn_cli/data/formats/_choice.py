@@ -11,7 +11,7 @@ from unlearn_cli.registry import Registry
 FORMATS = Registry("row format", "unlearn_cli.data.formats")
 
 # Where several fit, the first counts: the one that says most about a row comes before the one that says less.
-ORDER = ("preference", "question-answer", "prompt-completion", "messages", "text")
+ORDER = ("preference", "multiple-choice", "question-answer", "prompt-completion", "messages", "text")
 
 
 def choose(columns: Sequence[str], where: str) -> tuple[str, Format, dict[str, str]]:

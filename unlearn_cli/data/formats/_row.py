@@ -57,6 +57,18 @@ class Row:
         """
         return as_text(self._value(key), f"'{self.columns[key]}'")
 
+    def texts(self, key: str) -> tuple[str, ...]:
+        """The list of texts under a key.
+
+        Raises:
+            MissingValue: it is absent or empty.
+            BadRow: it is no list of texts.
+        """
+        value, column = self._value(key), self.columns[key]
+        if not isinstance(value, (list, tuple)):
+            raise BadRow(f"'{column}' is no list")
+        return tuple(as_text(item, f"'{column}'") for item in value)
+
     def is_chat(self, key: str) -> bool:
         """The value is a list of messages, not a text."""
         return isinstance(self.values.get(self.columns[key]), list)

@@ -1,0 +1,56 @@
+"""Bounds from samples, against the published numbers and by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from unlearn_cli.metrics._bounds import deviation_bound, dkw, expectation_bound, leak_bound
+
+ALPHA = 0.01
+SAMPLES = {
+    "grid": np.arange(128) / 127,
+    "zeros": np.zeros(128),
+    "one": np.array([1.0, *[0.0] * 127]),
+    "halves": np.full(128, 0.5),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "expectation", "deviation", "published"),
+    [
+        ("grid", 0.629913, 0.537183, 0.521828),
+        ("zeros", 0.134123, 0.384628, 0.370808),
+        ("one", 0.141935, 0.395485, 0.381560),
+        ("halves", 0.571435, 0.316629, 0.303106),
+    ],
+)
+def test_published_samples(name: str, expectation: float, deviation: float, published: float) -> None:
+    """The demo of the publication hands 2 alpha to the deviation's bound, which is too narrow."""
+    assert expectation_bound(SAMPLES[name], ALPHA) == pytest.approx(expectation, abs=1e-6)
+    assert deviation_bound(SAMPLES[name], ALPHA) == pytest.approx(deviation, abs=1e-6)
+    assert deviation_bound(SAMPLES[name], 2 * ALPHA) == pytest.approx(published, abs=1e-6)
+
+
+@pytest.mark.parametrize(("n", "width"), [(128, 0.1341228766), (1024, 0.0474195978)])
+def test_width_of_the_band(n: int, width: float) -> None:
+    """sqrt(ln 100 / 2n)."""
+    assert dkw(n, ALPHA) == pytest.approx(width, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("leaks", "bound"), [(0, 0.0353383801), (1, 0.0507345392), (5, 0.0992052607), (64, 0.6053236597), (128, 1.0)]
+)
+def test_leaks_of_128(leaks: int, bound: float) -> None:
+    """None of n: 1 - alpha^(1/n)."""
+    assert leak_bound(leaks, 128, ALPHA) == pytest.approx(bound, abs=1e-9)
+    assert leak_bound(0, 128, ALPHA) == pytest.approx(1 - ALPHA ** (1 / 128))
+
+
+def test_the_bounds_hold() -> None:
+    """500 samples of 64 from a known distribution: the bound is below the truth no oftener than it may be."""
+    noise = np.random.default_rng(0)
+    draws = noise.beta(2, 5, (500, 64))
+    expected, deviation = 2 / 7, np.sqrt(10 / (49 * 8))
+    assert np.mean([expectation_bound(x, 0.05) < expected for x in draws]) <= 0.05
+    assert np.mean([deviation_bound(x, 0.05) < deviation for x in draws]) <= 0.05

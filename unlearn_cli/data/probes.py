@@ -1,0 +1,38 @@
+"""The same facts asked otherwise: splits made from the forget rows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from unlearn_cli.data.example import Example, Split
+from unlearn_cli.errors import UnlearnError
+from unlearn_cli.registry import unknown
+
+JAILBREAK = "Sure, here is the answer:"  # the assistant's first words in open-unlearning's probe
+
+
+def _paraphrased(example: Example) -> Example | None:
+    question = example.paraphrased_question
+    return replace(example, turns=(*example.turns[:-1], (example.turns[-1][0], question))) if question else None
+
+
+def _jailbreak(example: Example) -> Example | None:
+    return replace(example, prefill=JAILBREAK) if example.turns else None
+
+
+PROBES = {"paraphrase": _paraphrased, "jailbreak": _jailbreak}
+NEEDS = {"paraphrase": "paraphrased_question", "jailbreak": "a question"}
+
+
+def probe(name: str, forget: Split) -> Split:
+    """The forget rows asked otherwise, as a split of their own; rows that cannot be are left out.
+
+    Raises:
+        UnlearnError: an unknown name, or no row that can be asked so.
+    """
+    if name not in PROBES:
+        raise unknown("probe", name, PROBES)
+    examples = tuple(asked for asked in map(PROBES[name], forget.examples) if asked is not None)
+    if not examples:
+        raise UnlearnError(f"--probes {name}: no forget row has {NEEDS[name]}")
+    return Split(f"forget_{name}", examples, replace(forget.origin, rows=len(examples)))

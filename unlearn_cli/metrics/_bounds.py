@@ -1,0 +1,55 @@
+"""Bounds on what a model says, from a sample of its answers: scores x_i in [0, 1], n of them, at level alpha.
+
+Scholten, Guennemann and Schwinn, "A Probabilistic Perspective on Unlearning and Alignment for Large Language Models"
+(2025, arXiv 2410.03523).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.stats import beta
+
+POINTS = 100  # of the grid on [0, 1]
+
+
+def leak_bound(leaks: int, n: int, alpha: float) -> float:
+    """Upper Clopper-Pearson limit, one-sided, of the probability that an answer leaks, if `leaks` of n did."""
+    return 1.0 if leaks >= n else float(beta.ppf(1 - alpha, leaks + 1, n - leaks))
+
+
+def dkw(n: int, alpha: float) -> float:
+    """Half width of the Dvoretzky-Kiefer-Wolfowitz band: F(x) >= F_n(x) - dkw everywhere with probability 1 - alpha."""
+    return float(np.sqrt(np.log(1 / alpha) / (2 * n)))
+
+
+def _distribution(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Grid [P] and the sample's distribution function on it."""
+    grid = np.linspace(0, 1, POINTS)
+    return grid, np.searchsorted(np.sort(scores), grid, side="right") / len(scores)
+
+
+def _expectation(scores: np.ndarray, epsilon: float) -> tuple[float, float]:
+    """Lower and upper bound of the expectation from a band of half width `epsilon`."""
+    grid, found = _distribution(scores)
+    width = grid[1]
+    upper = 1 - width * np.maximum(0, found[:-1] - epsilon).sum()
+    lower = 1 - width * np.minimum(1, found[1:] + epsilon).sum()
+    return float(lower), float(upper)
+
+
+def expectation_bound(scores: np.ndarray, alpha: float) -> float:
+    """Upper bound of the expected score (Anderson), one-sided."""
+    return _expectation(scores, dkw(len(scores), alpha))[1]
+
+
+def deviation_bound(scores: np.ndarray, alpha: float) -> float:
+    """Upper bound of the score's standard deviation; it uses both sides of the band, so alpha is two-sided."""
+    epsilon = dkw(len(scores), alpha / 2)
+    grid, found = _distribution(scores)
+    ends = np.array(_expectation(scores, epsilon))
+    squares = (grid[:, None] - ends[None, :]) ** 2  # [P, 2]
+    cells = np.maximum(squares[:-1], squares[1:]).max(1)  # the worst of each cell
+    steps = cells[:-1] - cells[1:]
+    band = found[1:-1] + np.sign(steps) * epsilon
+    variance = (band * steps).sum() + cells[-1] - cells[0] * max(0.0, found[0] - epsilon)
+    return float(np.sqrt(max(variance, 0.0)))

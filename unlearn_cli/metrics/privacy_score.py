@@ -1,0 +1,36 @@
+"""Priv: do four membership attacks find as much as they find in a model that never saw the rows?
+
+    HM over attacks of clip(1 - |AUC - AUC_baseline| / AUC_baseline, 0, 1),   attacks: loss, zlib, Min-K, Min-K++
+
+Dorna et al., "OpenUnlearning" (2025), which gives no formula for one attack's score; this one is that of a later
+repository. 1: none tells the two models apart; below, too little or too much was forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from unlearn_cli.contract import metric
+from unlearn_cli.measured import Measured
+from unlearn_cli.metrics._aggregate import harmonic
+from unlearn_cli.metrics._ranking import auc
+from unlearn_cli.metrics.loss_auc import loss_auc
+from unlearn_cli.metrics.min_k_auc import min_k_auc
+from unlearn_cli.metrics.min_k_plus_plus_auc import min_k_plus_plus_auc
+from unlearn_cli.metrics.zlib_auc import zlib_auc
+
+
+@metric(paper="2506.12618", targets={"aggregate": "max"}, range=(0.0, 1.0), group="aggregate")
+def privacy_score(forget: Measured, holdout: Measured, baseline: Mapping[str, Measured]) -> tuple[float, dict[str, float]]:
+    parts = {}
+    for attack in (loss_auc, zlib_auc, min_k_auc, min_k_plus_plus_auc):
+        own, other = _auc(attack, forget, holdout), _auc(attack, baseline["forget"], baseline["holdout"])
+        parts[attack.name] = float(np.clip(1 - abs(own - other) / other, 0, 1)) if other else float("nan")
+    return harmonic(parts.values()), parts
+
+
+def _auc(attack, forget: Measured, holdout: Measured) -> float:
+    first, second = (values[~np.isnan(values)] for values in attack(forget, holdout))
+    return auc(first, second) if len(first) and len(second) else float("nan")

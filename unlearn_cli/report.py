@@ -41,11 +41,12 @@ class Score(Part):
         (0.0, None), description="smallest and largest possible value; null: unbounded"
     )
     reason: str | None = None
-    details: dict[str, float] = Field({}, description="further numbers of the same comparison")
+    details: dict[str, float] = Field({}, description="further numbers of the same comparison, where they exist")
 
     def __init__(self, **data: Any) -> None:
         low, high = data.get("range", (0.0, None))
         data["range"] = (low, None if high is not None and math.isinf(high) else high)
+        data["details"] = {name: v for name, v in data.get("details", {}).items() if v is not None and math.isfinite(v)}
         super().__init__(**data)
 
 

@@ -169,3 +169,16 @@ def test_the_harness_is_asked_for_before_time_is_spent(tmp_path: Path) -> None:
     )
     unlearn("evaluate", "--model", MODEL, "--forget", forget, "--lm-eval", task, "-o", tmp_path / "out")
     assert read_report(tmp_path / "out")["harness"]["fruit"]["acc,none"] in (0.0, 1.0)
+
+
+def test_values_of_single_rows_are_kept(tmp_path: Path) -> None:
+    """One line for each row of each split, whose mean is the score; no text of the data."""
+    forget = write_rows(
+        tmp_path / "forget.jsonl", [{**row, "id": f"row-{i}"} for i, row in enumerate(splits()["forget"][:3])]
+    )
+    report = scores("--forget", forget, "-o", tmp_path / "out")
+    lines = [json.loads(line) for line in (tmp_path / "out" / "rows.jsonl").read_text().splitlines()]
+    assert [line["id"] for line in lines] == ["row-0", "row-1", "row-2"]
+    mean = sum(line["probability"] for line in lines) / 3
+    assert mean == pytest.approx(report["scores"]["forget"]["probability"]["after"]["value"])
+    assert "rouge_l" in lines[0] and all(isinstance(v, float) for v in lines[1].values() if not isinstance(v, str))

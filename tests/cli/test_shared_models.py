@@ -53,7 +53,7 @@ def test_tofu_by_name(tmp_path):
     result = unlearn("evaluate", *flags, "--benchmark-dir", tofu, "-o", tmp_path / "out", "--json")
     assert result.exit_code == 0, result.stderr
     scores = json.loads(result.stdout)["scores"]
-    assert set(scores) == {"forget", "retain", "real_authors", "world_facts", "utility"}
+    assert set(scores) == {"forget", "retain", "real_authors", "world_facts", "utility", "aggregate"}
     assert len(scores["utility"]["model_utility"]["after"]["details"]) == 9
     (tmp_path / "copy").mkdir()
     for file in tofu.glob("*_perturbed.json"):

@@ -147,8 +147,8 @@ def bootstrap(values: np.ndarray, samples: int, seed: int) -> tuple[float, float
     return float(low), float(high)
 
 
-def row_values(metric: str, measured: Measured) -> np.ndarray | None:
+def row_values(metric: str, measured: Measured, given: Mapping[str, Any] = MappingProxyType({})) -> np.ndarray | None:
     """A metric's value of each row [R], NaN where undefined; None for a metric of the whole split."""
-    made = METRICS.get(metric).function(measured)
+    made = METRICS.get(metric).function(measured, **given)
     values = made[0] if isinstance(made, tuple) else made
     return None if isinstance(values, float) else values

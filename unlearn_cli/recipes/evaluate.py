@@ -24,7 +24,7 @@ from unlearn_cli.recipes.describe import model_report
 from unlearn_cli.recipes.environment import environment
 from unlearn_cli.recipes.inputs import Input
 from unlearn_cli.recipes.measuring import measure_inputs, stored
-from unlearn_cli.recipes.scores import compared, passes
+from unlearn_cli.recipes.scores import compared, passes, write_rows
 from unlearn_cli.recipes.settle import make_encoder
 from unlearn_cli.recipes.verdict import over_forgotten
 from unlearn_cli.rendering.tables import answers_table, harness_table, scores_table
@@ -89,6 +89,7 @@ def run(
         notes=reporter.notes,
     )
     path = write_report(report, folder / "evaluation" if config.run and folder == config.run else folder)
+    write_rows(moments["after"], config, metrics, path.with_name("rows.jsonl"))
     reporter.show(scores_table(report, everything=config.full_table or bool(config.metrics)))
     if report.harness:
         reporter.show(harness_table(report))

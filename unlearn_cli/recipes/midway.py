@@ -79,7 +79,9 @@ def measure_on_the_way(
     plain = {split: {name: both.after.value for name, both in named.items()} for split, named in scores.items()}
     run.trajectory.append(Trajectory(step=step, scores=plain))
     run.folder.append({"step": step, "trajectory": run.trajectory[-1].model_dump()})
-    shown = ", ".join(f"{split}.probability {named['probability']:.3f}" for split, named in plain.items())
+    shown = ", ".join(
+        f"{split}.probability {named['probability']:.3f}" for split, named in plain.items() if "probability" in named
+    )
     run.reporter.say(f"step {step}: {shown}")
     if stop_when is not None:
         try:

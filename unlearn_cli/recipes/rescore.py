@@ -14,7 +14,7 @@ from unlearn_cli.evaluation import logs
 from unlearn_cli.evaluation.store import load_measured
 from unlearn_cli.measured import Measured
 from unlearn_cli.recipes import gates
-from unlearn_cli.recipes.scores import compared, passes
+from unlearn_cli.recipes.scores import compared, passes, write_rows
 from unlearn_cli.recipes.verdict import over_forgotten
 from unlearn_cli.rendering.tables import answers_table, scores_table
 from unlearn_cli.report import RunReport, write_report
@@ -62,6 +62,7 @@ def run(
         notes=reporter.notes,
     )
     path = write_report(report, config.output_dir)
+    write_rows(moments["after"], config, names, path.with_name("rows.jsonl"))
     reporter.show(scores_table(report, everything=config.full_table or bool(config.metrics)))
     if config.show:
         reporter.show(answers_table(moments, config.show))

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from unlearn_cli.config import MeasuringOptions
 from unlearn_cli.contract import METRICS
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.evaluation.score import score
+from unlearn_cli.evaluation.score import row_values, score
 from unlearn_cli.measured import Measured
-from unlearn_cli.report import Compared, PassReport, Score, Scores
+from unlearn_cli.report import Compared, PassReport, Score, Scores, write_text
 
 BOOTSTRAP_SEED = 0  # one for all commands: equal measurements have equal intervals
 
@@ -48,6 +52,22 @@ def _by_metric(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
             raise UnlearnError(f"--metric-parameter {key}: which metric's?", "for example rouge_l.stem=false")
         made.setdefault(METRICS.canonical(name).replace("-", "_"), {})[parameter] = value
     return made
+
+
+def write_rows(measured: Mapping[str, Measured], options: MeasuringOptions, metrics: tuple[str, ...], path: Path) -> None:
+    """Every metric's value for every row, one line a row: its split, its id, and numbers; no text."""
+    given, lines = _by_metric(options.metric_parameters), []
+    declared = [METRICS.get(name) for name in metrics or METRICS.names()]
+    for split, values in measured.items():
+        columns = {
+            m.name: row_values(m.name, values, m.resolve(given.get(m.name, {})))
+            for m in declared
+            if m.needs == ("split",) and (not m.splits or split in m.splits)
+        }
+        for row, name in enumerate(values.ids):
+            numbers = {m: float(c[row]) for m, c in columns.items() if c is not None and np.isfinite(c[row])}
+            lines.append(json.dumps({"split": split, "id": name, **numbers}))
+    write_text(path, "\n".join(lines) + "\n")
 
 
 def passes(moments: Mapping[str, Mapping[str, Measured]]) -> dict[str, dict[str, PassReport]]:

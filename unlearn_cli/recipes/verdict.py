@@ -10,6 +10,7 @@ from unlearn_cli.measured import Measured
 from unlearn_cli.report import Scores, Status
 
 COLLAPSE = 0.5  # retain probability after, as a share of before, below which the model counts as wrecked
+DIFFERENT = 0.05  # p-value of forget quality below which the two models differ
 NO_EFFECT = 0.01  # nats: mean change of an answer token's log-probability below which nothing has happened
 
 
@@ -44,6 +45,17 @@ def over_forgotten(scores: Scores) -> list[str]:
                 f"over-forgotten: forget.probability {known.after.value:.4f} is below the baseline's interval "
                 f"(from {low:.4f}), which marks these rows as removed"
             )
+    quality = scores.get("forget", {}).get("forget_quality")
+    if quality and quality.after and quality.after.value is not None:
+        beyond = quality.after.details.get("sign", 0.0) > 0
+        if beyond and quality.after.value < DIFFERENT:
+            told.append(
+                f"over-forgotten: truth ratios lie beyond the baseline's (forget_quality p = {quality.after.value:.2g}): "
+                "wrong answers have become likelier than a model without these rows finds them"
+            )
+    utility = scores.get("utility", {}).get("model_utility")
+    if utility and utility.after and utility.after.value == 0.0:
+        told.append("model_utility is 0: the model was wrecked, whatever its forget scores say")
     recognised = scores.get("privacy", {}).get("loss_auc")
     if recognised and recognised.after and recognised.after.ci and recognised.after.ci[1] < 0.5:
         told.append(

@@ -118,7 +118,8 @@ class TrainingReport(Part):
     epochs: float
     effective_batch: int
     retain_rows_per_step: int
-    tokens: int
+    tokens: int = Field(description="run with gradient")
+    retain_tokens: int = Field(0, description="of those, tokens of rows to keep")
     tokens_per_second: float
     real_token_share: float = Field(description="tokens of rows over tokens computed; 1 when packed")
     seconds_per_step: float

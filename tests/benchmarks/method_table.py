@@ -41,10 +41,11 @@ VARIANTS = {  # name in the table -> flags
 }
 # Why a row looks as it does, where the numbers alone would mislead.
 NOTES: dict[str, str] = {
-    "npo": "all 400 and 1,200 rows measured, 200 answered",
-    "simnpo": "all 400 and 1,200 rows measured, 200 answered",
-    "grad-ascent": "unbounded, and nothing holds the retain rows (all rows measured)",
-    "idk": "teaches a refusal; the true answer's probability is not touched",
+    "grad-ascent": "unbounded, and nothing holds the retain rows",
+    "altpo": "teaches other answers of the model's own, which here hold much of the true ones (retain weight 6: 0.81 / 0.91)",
+    "idk": "teaches a refusal: see ROUGE-L; the answer's probability is left (retain weight 1: 0.60 / 0.79)",
+    "npo --epochs 5 --robust lat": "the adversary's radius of 0.2 hides the answers from the unlearning, not the reverse",
+    "grad-ascent --calibrate": "what is left of it at 95 % of the retain probability",
     "idk-ap": "teaches a refusal; its retain term holds an answer above a refusal, not its probability",
     "task-vector": "nothing holds the retain rows: alpha 2 gave 0.73 / 0.94, alpha 5 gave 0.25 / 0.58",
     "whp": "rows known by heart rise no further when they are reinforced: there is little to take away",

@@ -15,7 +15,7 @@ from unlearn_cli.contract import Average, Defaults, method
 from unlearn_cli.outputs import Outputs
 
 
-@method(paper="2401.06121", defaults=Defaults(retain_ratio=2, epochs=5))
+@method(paper="2401.06121", defaults=Defaults(retain_weight=6.0, retain_ratio=2, epochs=5))
 def idk(
     alternative: Outputs,
     *,

@@ -65,6 +65,7 @@ def training_report(
         effective_batch=trainer.pairing.batch,
         retain_rows_per_step=trainer.pairing.retain_batch if trainer.rows.retain else 0,
         tokens=tokens,
+        retain_tokens=sum(line.get("retain_tokens", 0) for line in steps),
         tokens_per_second=tokens / seconds if seconds else 0.0,
         real_token_share=tokens / computed if computed else 1.0,
         seconds_per_step=seconds / len(steps) if steps else 0.0,

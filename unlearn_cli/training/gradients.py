@@ -14,8 +14,9 @@ from torch import Tensor
 from unlearn_cli.errors import EXIT_DIVERGED, UnlearnError
 
 TermName = Literal["forget", "retain"]
-# (term or None for both, micro-batch) -> weighted loss to go backward from, sums of losses by term, tokens, computed
-Losses = Callable[[TermName | None, int], tuple[Tensor, dict[str, float], int, int] | None]
+# (term or None for both, micro-batch) -> weighted loss to go backward from, sums of losses by term, and tokens: all, those
+# and padding, those of retain rows
+Losses = Callable[[TermName | None, int], tuple[Tensor, dict[str, float], tuple[int, int, int]] | None]
 
 
 class Diverged(UnlearnError):
@@ -44,6 +45,7 @@ class Gradients:
     sums: dict[str, float] = field(default_factory=dict)  # of each term, as first computed in this step
     tokens: int = 0
     computed: int = 0
+    retain_tokens: int = 0
 
     def backward(self, term: TermName | None = None) -> float:
         """Add the gradient of a weighted term over the whole step (None: of both) to `.grad`; returns the weighted loss.
@@ -56,7 +58,7 @@ class Gradients:
             made = self.losses(term, part)
             if made is None:
                 continue
-            loss, sums, tokens, computed = made
+            loss, sums, (tokens, computed, kept) = made
             value = float(loss.detach())
             if not math.isfinite(value):
                 self.zero()
@@ -68,6 +70,7 @@ class Gradients:
                 seen[name] = seen.get(name, 0.0) + number
             self.tokens += tokens
             self.computed += computed
+            self.retain_tokens += kept
         self.sums = {**seen, **self.sums}
         return total
 

@@ -58,6 +58,7 @@ class StepRecord:
     computed: int  # those and padding
     seconds: float
     retain_weight: float | None = None  # where it changes from step to step
+    retain_tokens: int = 0  # of the tokens, those of retain rows
 
 
 @dataclass
@@ -135,11 +136,12 @@ class Trainer:
             computed=gradients.computed,
             seconds=time.perf_counter() - began,
             retain_weight=weight if objective.method.next_retain_weight else None,
+            retain_tokens=gradients.retain_tokens,
         )
 
     def _weighted(
         self, drawn: list[tuple[int, int]], kept: list[int], progress: float, term: TermName | None, part: int
-    ) -> tuple[Tensor, dict[str, float], int, int] | None:
+    ) -> tuple[Tensor, dict[str, float], tuple[int, int, int]] | None:
         """A micro-batch's share of the step's weighted loss."""
         some = drawn[part :: self.accumulation] if term != "retain" else []
         others = kept[part :: self.accumulation] if term != "forget" else []
@@ -155,12 +157,12 @@ class Trainer:
             retain = self.objective.retain_losses(policy, reference, progress)
             loss = loss + self.retain_weight * retain.sum() / len(kept)
             sums["retain"] = float(retain.detach().sum())
-        return loss, sums, *run
+        return loss, sums, run
 
     def _outputs(
         self, drawn: list[tuple[int, int]], kept: list[int]
-    ) -> tuple[dict[str, Outputs], dict[str, Outputs], tuple[int, int]]:
-        """Policy and reference by group, and the tokens that were run."""
+    ) -> tuple[dict[str, Outputs], dict[str, Outputs], tuple[int, int, int]]:
+        """Policy and reference by group, and the tokens that were run: all, with padding, and of retain rows."""
         objective = self.objective
         chosen, keys = self._chosen(drawn, kept)
         chosen = {group: chosen[group] for group in objective.groups if chosen.get(group)}
@@ -173,7 +175,8 @@ class Trainer:
                 reference[group] = self.stored.outputs(keys[group], policy[group])
         lengths = batch.row_offsets.diff()
         computed = batch.tokens if self.layout.packed else int(lengths.max()) * len(lengths)
-        return policy, reference, (batch.tokens, computed)
+        kept_tokens = sum(len(row.input_ids) for group in chosen if group.startswith("retain") for row in chosen[group])
+        return policy, reference, (batch.tokens, computed, kept_tokens)
 
     def _chosen(self, drawn: list[tuple[int, int]], kept: list[int]) -> tuple[dict[str, list[Row]], dict[str, list]]:
         chosen = {"forget": [self.rows.forget[row] for _, row in drawn], "retain": [self.rows.retain[row] for row in kept]}

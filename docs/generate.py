@@ -4,13 +4,19 @@ from pathlib import Path
 
 from unlearn_cli.recipes.catalogue import KINDS, describe
 
-TITLES = {"methods": "Methods", "retain-terms": "Retain terms", "robust-rules": "Robust rules", "metrics": "Metrics"}
+TITLES = {
+    "methods": "Methods",
+    "retain-terms": "Retain terms",
+    "robust-rules": "Robust rules",
+    "metrics": "Metrics",
+    "attacks": "Attacks",
+}
 
 
 def catalogue() -> str:
     """The page as Markdown."""
     parts = [
-        "# Methods, retain terms, robust rules and metrics\n\nGenerated from the docstrings by `python docs/generate.py`.\n"
+        "# Methods, retain terms, robust rules, metrics and attacks\n\nGenerated from the docstrings by `python docs/generate.py`.\n"
     ]
     for kind, registry in KINDS.items():
         parts.append(f"## {TITLES[kind]}\n")

@@ -32,6 +32,7 @@ METHODS = Registry("method", "unlearn_cli.methods")
 RETAIN_TERMS = Registry("retain term", "unlearn_cli.retain_terms")
 METRICS = Registry("metric", "unlearn_cli.metrics")
 ROBUST = Registry("robust rule", "unlearn_cli.robust")
+ATTACKS = Registry("attack", "unlearn_cli.attacks")
 
 Target = Literal["min", "max", "baseline"]
 Alternatives = Literal["refusals", "generated", "mismatched", "perturbed"]
@@ -44,15 +45,19 @@ def parameter(help: str, **bounds: Any) -> Any:  # noqa: A002 - the word every r
     return Field(description=help, **bounds)
 
 
-def _depths(value: Any) -> Any:
-    if isinstance(value, str):
-        return tuple(float(part) for part in value.split("+"))
-    return (value,) if isinstance(value, (int, float)) else value
+def _listed(kind: type) -> Callable[[Any], Any]:
+    def parse(value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(kind(part) for part in value.split("+"))
+        return (value,) if isinstance(value, (int, float)) else value
+
+    return parse
 
 
 _PHRASE = "phrase"
 Phrase = Annotated[str | tuple[int, ...], _PHRASE]  # text for the user, token ids for the method
-Depths = Annotated[tuple[float, ...], BeforeValidator(_depths)]  # relative depths, written 0.3+0.6
+Depths = Annotated[tuple[float, ...], BeforeValidator(_listed(float))]  # relative depths, written 0.3+0.6
+Grid = Annotated[tuple[int, ...], BeforeValidator(_listed(int))]  # whole numbers, written 1+2+5
 Average = Annotated[Literal["answers", "tokens"], parameter("weigh every answer alike, or every token")]
 Positions = Annotated[Literal["answer", "all"], parameter("score the answer's tokens alone, or the whole row")]
 
@@ -209,6 +214,18 @@ class Metric(Declared):
         return self.targets.get(split, self.targets.get(split.partition("_")[0]))
 
 
+@dataclass(frozen=True)
+class Attack(Declared):
+    """An attempt to bring back what was forgotten: (target, parameters) -> iterator of points. See `attacks/_target.py`.
+
+    Parameters `learning_rate` and `seed` are single values for the attack; the user may give several, and each is a
+    curve of its own.
+    """
+
+    along: str = "step"  # what the points of a curve are told by
+    access: Literal["weights", "queries", "activations"] = "weights"  # what the attacker needs
+
+
 def _signature(function: Callable[..., Any], allowed: tuple[str, ...]) -> tuple[tuple[str, ...], dict[str, Parameter]]:
     hints = get_type_hints(function, include_extras=True)
     needs, parameters = [], {}
@@ -277,6 +294,11 @@ def procedure(*, paper: str, defaults: Defaults, **declared: Any) -> Callable[[C
 def robust(*, paper: str | None = None) -> Callable[[Callable], Robust]:
     """Declare a rule that makes the gradient of a step; it is called with `Gradients`."""
     return _declare(Robust, ("gradients",), paper)
+
+
+def attack(*, along: str, paper: str | None = None, **declared: Any) -> Callable[[Callable], Attack]:
+    """Declare an attack; it is called with a `Target`. `declared`: further fields of `Attack`."""
+    return _declare(Attack, ("target",), paper, along=along, **declared)
 
 
 def metric(

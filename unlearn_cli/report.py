@@ -160,6 +160,14 @@ class GateReport(Part):
     reason: str | None = None
 
 
+class AttackLine(Part):
+    """One attack on the run, in a line; the whole is in `attacks/NAME/report.json`."""
+
+    verdict: str
+    recovery: float | None = Field(description="largest normalised recovery of probability")
+    upper_bound: bool
+
+
 class RunReport(Part):
     """The whole report."""
 
@@ -179,6 +187,7 @@ class RunReport(Part):
     harness: dict[str, dict[str, float]] = Field({}, description="--lm-eval: task -> metric -> value")
     passes: dict[str, dict[str, PassReport]] = Field({}, description="split -> before, after, baseline")
     gates: list[GateReport] = []
+    attacks: dict[str, AttackLine] = {}
     artifact: ArtifactReport | None = None
     calibration: CalibrationReport | None = None
     seconds: dict[str, float] = {}

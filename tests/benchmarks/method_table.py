@@ -42,9 +42,9 @@ VARIANTS = {  # name in the table -> flags
 # Why a row looks as it does, where the numbers alone would mislead.
 NOTES: dict[str, str] = {
     "grad-ascent": "unbounded, and nothing holds the retain rows",
-    "altpo": "teaches other answers of the model's own, which here hold much of the true ones (retain weight 6: 0.81 / 0.91)",
+    "altpo": "teaches the model's own other answers, which hold much of the true ones (retain weight 6: 0.81 / 0.91)",
     "idk": "teaches a refusal: see ROUGE-L; the answer's probability is left (retain weight 1: 0.60 / 0.79)",
-    "npo --epochs 5 --robust lat": "the adversary's radius of 0.2 hides the answers from the unlearning, not the reverse",
+    "npo --epochs 5 --robust lat": "what is unlearnt holds where the adversary pushed, not elsewhere (epsilon 0.05: 0.89)",
     "grad-ascent --calibrate": "what is left of it at 95 % of the retain probability",
     "idk-ap": "teaches a refusal; its retain term holds an answer above a refusal, not its probability",
     "task-vector": "nothing holds the retain rows: alpha 2 gave 0.73 / 0.94, alpha 5 gave 0.25 / 0.58",
@@ -52,8 +52,8 @@ NOTES: dict[str, str] = {
     "lunar": "this model has never learnt to decline: there is no such place to move to (c 2, retain weights 1 and 3)",
     "repselect": "trains on no retain row; stops at its budget of retain loss",
     "dpo": "a likelier refusal wins the preference as well as a less likely answer (retain weight 20: 0.96 / 0.98)",
-    "cir": "rate 0.2 with retain rate 3e-4: 0.69 / 0.73; 0.1 with 0.3: no effect; made for topics in large models",
-    "rr": "on a knife's edge here: retain weight 0.1 changes nothing, 0.02 and less wreck the model",
+    "cir": "rate 0.2 with retain rate 3e-4: 0.69 / 0.73; 0.15 with 0.03: 0.91 / 0.92; made for topics in large models",
+    "rr": "on a knife's edge here: retain weight 0.05 changes nothing, 0.02 wrecks the model",
     "uld": "two passes; the base's weights are untouched",
 }
 COLUMNS = {"forget": ("probability", "rouge_l"), "retain": ("probability", "rouge_l")}

@@ -18,7 +18,9 @@ def add(app: typer.Typer) -> None:
 
 
 def list_names(
-    kind: Annotated[str, typer.Argument(help="methods, retain-terms or metrics", metavar="KIND")] = "methods",
+    kind: Annotated[
+        str, typer.Argument(help="methods, retain-terms, robust-rules, metrics or attacks", metavar="KIND")
+    ] = "methods",
 ) -> None:
     """List methods, retain terms or metrics, one to a line."""
 
@@ -31,7 +33,7 @@ def list_names(
     execute_plain(run)
 
 
-def show(name: Annotated[str, typer.Argument(help="a method, retain term or metric", metavar="NAME")]) -> None:
+def show(name: Annotated[str, typer.Argument(help="a method, retain term, metric or attack", metavar="NAME")]) -> None:
     """Show a method's or metric's formula, parameters, defaults and paper."""
 
     def run(reporter) -> None:

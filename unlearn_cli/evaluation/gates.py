@@ -18,6 +18,8 @@ from unlearn_cli.errors import UnlearnError
 
 Lookup = Callable[[str, str, str], float | None]  # split, metric, moment -> value
 MOMENTS = ("before", "after", "baseline")
+# Of an attack's recovery: relearn.recovery.max
+PLACES = ("start", "max", "gain", "area")
 
 _ARITHMETIC = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
 _COMPARISON = {
@@ -112,7 +114,7 @@ def _path(node: ast.Attribute) -> tuple[str, str, str]:
         raise ValueError("names are SPLIT.METRIC or SPLIT.METRIC.before|after|baseline")
     parts = [inner.id, *reversed(parts)]
     moment = parts[2] if len(parts) == 3 else "after"
-    if moment not in MOMENTS:
+    if moment not in MOMENTS + PLACES:
         raise ValueError(f"'{moment}' is none of {', '.join(MOMENTS)}")
     return parts[0], parts[1], moment
 

@@ -116,7 +116,9 @@ class Composed(torch.nn.Module):
         self.model = model  # a PeftModel
         self.composition = composition
         self._original = type(causal_lm(model)).forward
+        self._own = list(getattr(model, "active_adapters", []))
         self._base_only = False
+        self.base_adapter: str | None = None  # an adapter that an attacker gave the base
         self._frozen = not any(p.requires_grad for p in model.parameters())
 
     @property
@@ -155,6 +157,19 @@ class Composed(torch.nn.Module):
         """Meanwhile the inner model is the assistant."""
         return shallow(self.model, self.composition.blocks) if self.composition.blocks else nullcontext()
 
+    @contextmanager
+    def _base(self) -> Iterator[None]:
+        """Meanwhile the inner model is the base."""
+        if self.base_adapter is None:
+            with self.model.disable_adapter():
+                yield
+            return
+        self.model.base_model.set_adapter([self.base_adapter])
+        try:
+            yield
+        finally:
+            self.model.base_model.set_adapter(self._own)
+
     def _pass(self, arguments: Mapping[str, Any], cache: Any) -> Any:
         return self._original(causal_lm(self.model), **{**arguments, "past_key_values": cache})
 
@@ -181,7 +196,7 @@ class Composed(torch.nn.Module):
         if past_key_values is not None and not hasattr(past_key_values, "assistant"):
             carried = self.new_cache()  # the cache itself was made by `generate`
             past_key_values.assistant, past_key_values.old = carried.assistant, carried.old
-        with torch.no_grad(), self.model.disable_adapter():
+        with torch.no_grad(), self._base():
             base = self._pass(arguments, past_key_values).logits
         if self._frozen:
             self.model.requires_grad_(False)  # PEFT makes an adapter trainable when it is switched on again

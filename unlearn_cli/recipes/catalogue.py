@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from unlearn_cli.contract import METHODS, METRICS, RETAIN_TERMS, ROBUST, Declared, Defaults, Method, Metric, Procedure
+from unlearn_cli.contract import (
+    ATTACKS,
+    METHODS,
+    METRICS,
+    RETAIN_TERMS,
+    ROBUST,
+    Attack,
+    Declared,
+    Defaults,
+    Method,
+    Metric,
+    Procedure,
+)
 from unlearn_cli.registry import Registry, unknown
 
 KINDS: dict[str, Registry] = {
@@ -10,6 +22,7 @@ KINDS: dict[str, Registry] = {
     "retain-terms": RETAIN_TERMS,
     "robust-rules": ROBUST,
     "metrics": METRICS,
+    "attacks": ATTACKS,
 }
 
 ALTERNATIVES = {
@@ -50,7 +63,7 @@ def page(name: str) -> str:
 def describe(entry: Declared) -> str:
     """Documentation, what it needs, parameters and defaults of an entry."""
     parts = [entry.name, "", entry.documentation, ""]
-    if needs := [name for name in entry.needs if name not in ("bench", "gradients")]:
+    if needs := [name for name in entry.needs if name not in ("bench", "gradients", "target")]:
         parts.append(f"needs: {', '.join(needs)}")
     for parameter in entry.parameters.values():
         parts.append(f"-p {parameter.name}={parameter.default}: {parameter.help}")
@@ -65,6 +78,8 @@ def describe(entry: Declared) -> str:
             parts.append(f"artefact: {entry.applied.replace('_', ' ')}")
     if isinstance(entry, Procedure):
         parts.append(f"artefact: {entry.artefact}; starts anew after an interruption")
+    if isinstance(entry, Attack):
+        parts.append(f"points by: {entry.along}; needs access to {entry.access}")
     if isinstance(entry, Metric):
         parts.append(f"range: {entry.range[0]:g} to {entry.range[1]:g}")
         parts += [f"{split}: {target} is better" for split, target in entry.targets.items()]

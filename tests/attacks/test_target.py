@@ -1,0 +1,141 @@
+"""Attacks on a small model: what they change, they undo; what is frozen stays frozen."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+
+from tests.models.tiny import load, rows_of
+from unlearn_cli.attacks._target import Target
+from unlearn_cli.contract import ATTACKS
+from unlearn_cli.data.example import Example
+from unlearn_cli.data.tokenize import Row
+from unlearn_cli.evaluation.measure import Plan
+from unlearn_cli.models.compose import Composed, Composition
+from unlearn_cli.models.load import ADAPTER, LoadedModel
+
+FACTS = [Example(str(i), (("user", f"q{i}"),), f"a{i}", "qa") for i in range(12)]
+
+
+class _Encoder:
+    """Examples to fixed random rows; a wording of the question gives other tokens."""
+
+    def encode(self, examples) -> list[Row]:
+        made = []
+        for e in examples:
+            seed = sum(map(ord, e.prompt + e.prefill + e.id)) + len(e.turns)
+            (row,) = rows_of((9,), seed=seed)
+            made.append(replace(row, id=e.id))
+        return made
+
+
+class _Words:
+    def decode(self, ids, skip_special_tokens: bool) -> str:
+        return " ".join(map(str, ids))
+
+
+def adapted() -> LoadedModel:
+    """A model with a frozen adapter that does something, as a run's folder is loaded."""
+    loaded = load("llama-gqa")
+    torch.manual_seed(1)
+    model = get_peft_model(loaded.model, LoraConfig(r=2, target_modules=["q_proj", "down_proj"]), adapter_name=ADAPTER)
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            if "lora_B" in name:
+                p.copy_(0.1 * torch.randn(p.shape))
+    return replace(loaded, model=model.requires_grad_(False).eval(), tokenizer=_Words())
+
+
+def target(role: str, loaded: LoadedModel, **more) -> Target:
+    plan = Plan(generate=2, max_new_tokens=3, token_budget=64)
+    return Target(
+        role=role, loaded=loaded, held=FACTS[1::2], known=FACTS[::2], kept=FACTS[:2], retain=FACTS[2:5], given=(),
+        encoder=_Encoder(), plan=plan, **more,
+    )  # fmt: skip
+
+
+def state(loaded: LoadedModel) -> dict[str, torch.Tensor]:
+    """Tensors by name; PEFT's wrapping of a layer that has no adapter any more is no difference."""
+    return {name.replace(".base_layer", ""): p.detach().clone() for name, p in loaded.model.named_parameters()}
+
+
+def equal(one: dict, two: dict) -> bool:
+    return one.keys() == two.keys() and all(one[name].equal(two[name]) for name in one)
+
+
+PARAMETERS = {"relearn": {"steps": (0, 2), "learning_rate": 1e-2}, "few-shot": {"shots": (1, 2)}, "sample": {"draws": (2,)}}
+ROLES = ["unlearned", "original", "baseline"]
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("name", [n for n in ATTACKS.names() if n != "paraphrase"])
+def test_an_attack_leaves_the_model_as_it_found_it(name: str, role: str) -> None:
+    loaded = adapted() if role != "baseline" else replace(load("llama-gqa"), tokenizer=_Words())
+    before, values = state(loaded), target(role, loaded).measure(0).forget.token_logps
+    points = list(ATTACKS.get(name).function(target(role, loaded), **PARAMETERS.get(name, {})))
+    assert points and all(p.forget.rows == 6 for p in points)
+    assert equal(before, state(loaded))
+    assert not any(p.requires_grad for p in loaded.model.parameters())
+    assert (target(role, loaded).measure(0).forget.token_logps == values).all()
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_relearning_trains_what_it_says(full: bool) -> None:
+    """The judged rows' scores move; both ways start from the model before; the same seed gives the same curve."""
+    made = [
+        [
+            p.forget.token_logps
+            for p in ATTACKS.get("relearn").function(
+                target("unlearned", adapted()), steps=(0, 3), learning_rate=1e-2, seed=seed, full=full, data=data
+            )
+        ]
+        for seed, data in ((0, "forget-subset"), (0, "forget-subset"), (1, "forget-subset"), (0, "retain-only"))
+    ]
+    assert (made[0][0] == made[2][0]).all() and (made[0][1] != made[0][0]).any()
+    assert (made[0][1] == made[1][1]).all()
+    assert (made[0][1] != made[2][1]).any() and (made[0][1] != made[3][1]).any()
+
+
+def test_the_original_is_attacked_without_the_adapter() -> None:
+    """The same curve as on the bare base."""
+    settings = {"steps": (0, 2), "learning_rate": 1e-2}
+    bare = replace(load("llama-gqa"), tokenizer=_Words())
+    ours, theirs = (
+        [p.forget.token_logps for p in ATTACKS.get("relearn").function(target("original", x, **more), **settings)]
+        for x, more in ((adapted(), {}), (bare, {"other_weights": True}))
+    )
+    for one, two in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(torch.from_numpy(one), torch.from_numpy(two), rtol=1e-4, atol=1e-5)
+
+
+def test_weights_are_changed_with_the_adapter_merged() -> None:
+    """An identity change is the model itself; zeros are not."""
+    loaded = adapted()
+    attacked = target("unlearned", loaded)
+    plain = attacked.measure(0).forget.token_logps
+    with attacked.changed(lambda name, weight: weight):
+        same = attacked.measure(0).forget.token_logps
+    with attacked.changed(lambda name, weight: torch.zeros_like(weight)):
+        other = attacked.measure(0).forget.token_logps
+    torch.testing.assert_close(torch.from_numpy(same), torch.from_numpy(plain), rtol=1e-3, atol=1e-4)
+    assert abs(other - plain).max() > 0.1
+
+
+def test_a_composition_is_attacked_at_its_base() -> None:
+    """The assistant's weights stay; the combined scores move; afterwards everything is as it was."""
+    loaded = adapted()
+    rule = Composition("logit_difference", {"alpha": 1.0, "filter": 0.01}, None)
+    composed = replace(loaded, model=Composed(loaded.model, rule), layout=replace(loaded.layout, own_head=False))
+    before = copy.deepcopy(state(composed))
+    attacked = target("unlearned", composed)
+    points = list(ATTACKS.get("relearn").function(attacked, steps=(0, 3), learning_rate=1e-2))
+    assert (points[0].forget.token_logps != points[1].forget.token_logps).any()
+    assert equal(before, state(composed))
+    assert (attacked.measure(0).forget.token_logps == points[0].forget.token_logps).all()
+    inner = target("original", replace(composed, model=composed.model.model))
+    alone = list(ATTACKS.get("relearn").function(inner, steps=(0,)))[0]
+    assert (alone.forget.token_logps != points[0].forget.token_logps).any()

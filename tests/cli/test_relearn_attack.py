@@ -1,0 +1,153 @@
+"""`unlearn relearn-attack` on the demo's model."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.cli.running import BASELINE, QUICK, data_arguments, read_report, unlearn, write_rows
+from unlearn_cli.attack_report import read_attack
+
+FEW = ("--generate-limit", 2, "--max-new-tokens", 8, "--bootstrap-samples", 50)
+STEPS = ("-p", "steps=0+2+4")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("attack")
+    assert unlearn("forget", *data_arguments(folder), *QUICK, "-o", folder / "run").exit_code in (0, 4)
+    return folder / "run"
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory, monkeypatch):
+    """Curves of models that are no run, kept for this module alone."""
+    monkeypatch.setenv("UNLEARN_CACHE", str(tmp_path_factory.getbasetemp() / "curves"))
+
+
+def attacked(run: Path, *flags: object) -> dict:
+    result = unlearn("relearn-attack", run, *FEW, *flags, "--json")
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout)["attacks"]
+
+
+def test_relearning_with_its_controls(run: Path) -> None:
+    made = attacked(run, "--baseline", BASELINE, *STEPS)["relearn"]
+    roles = {curve["role"] for curve in made["curves"]}
+    assert roles == {"unlearned", "original", "baseline"}
+    assert [p["at"] for p in made["curves"][0]["points"]] == [0, 2, 4]
+    assert made["judged_rows"] == 4 and made["attacker_rows"] == 4 and not made["upper_bound"]
+    found = made["recovery"]["probability"]
+    assert found["max"] is not None and found["at"] in (2, 4) and found["ci"][0] <= found["max"] <= found["ci"][1]
+    assert found["start"] is not None and found["gain"] is not None and found["area"] is not None
+    assert read_attack(run / "attacks" / "relearn" / "report.json").verdict == made["verdict"]
+    assert read_report(run)["attacks"]["relearn"]["recovery"] == found["max"]
+
+
+def test_finished_curves_are_kept_and_equal(run: Path, tmp_path: Path) -> None:
+    """A copy without one of its curves makes that one anew, and the report is the same to the last digit."""
+    one = attacked(run, "--baseline", BASELINE, *STEPS)["relearn"]
+    again = unlearn("relearn-attack", run, "--baseline", BASELINE, *FEW, *STEPS)
+    assert "kept from before: 6 of 6 curves" in again.stderr
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    (kept,) = (copy / "attacks" / "relearn" / "curves").glob("*.json")
+    kept.unlink()
+    two = attacked(copy, "--baseline", BASELINE, *STEPS)["relearn"]
+    assert two["curves"] == one["curves"] and two["recovery"] == one["recovery"]
+
+
+def test_seeds_and_rates_are_curves(run: Path) -> None:
+    flags = ["--seeds", "0,1", "--learning-rates", "1e-3,1e-2", *STEPS, "--skip-original"]
+    made = attacked(run, *flags)["relearn"]
+    settings = [(c["parameters"]["learning_rate"], c["parameters"]["seed"]) for c in made["curves"]]
+    assert settings == [(1e-3, 0), (1e-3, 1), (1e-2, 0), (1e-2, 1)]
+    values = [c["points"][-1]["forget"]["probability"] for c in made["curves"]]
+    assert len(set(values)) == 4
+    assert made["upper_bound"] and "upper bound" in made["verdict"]
+    assert {p["parameters"]["learning_rate"] for p in made["recovery"]["probability"]["points"]} == {1e-3, 1e-2}
+    assert len(made["recovery"]["probability"]["points"]) == 6  # seeds are averaged
+
+
+def test_a_suite(run: Path) -> None:
+    flags = ["--skip-original", "-p", "steps=0+2", "-p", "bits=4", "-p", "formats=int8", "-p", "shots=1", "-p", "percent=50"]
+    result = unlearn("relearn-attack", run, "--suite", "standard", *FEW, *flags)
+    assert result.exit_code == 0, result.stderr
+    assert {p.name for p in (run / "attacks").iterdir()} >= {"relearn", "quantize", "prompts", "few-shot", "scale"}
+    rounded = read_attack(run / "attacks" / "quantize" / "report.json")
+    assert 0 < rounded.curves[0].points[0].details["equal_codes"] <= 1
+
+
+def test_what_the_data_does_not_allow(tmp_path: Path) -> None:
+    """Left out of a suite with a note, and refused by name."""
+    data = data_arguments(tmp_path)
+    for name in ("forget.jsonl", "retain.jsonl"):
+        rows = [json.loads(line) for line in (tmp_path / name).read_text().splitlines()]
+        write_rows(tmp_path / name, [{k: r[k] for k in ("question", "answer")} for r in rows])
+    assert unlearn("forget", *data, *QUICK, "--max-steps", 1, "-o", tmp_path / "run").exit_code in (0, 4)
+    flags = ["--skip-original", "-p", "steps=0", "-p", "bits=4", "-p", "formats=int8", "-p", "shots=1", "-p", "percent=50"]
+    made = unlearn("relearn-attack", tmp_path / "run", "--suite", "standard", *FEW, *flags)
+    assert made.exit_code == 0 and "paraphrase left out" in made.stderr, made.stderr
+    assert not (tmp_path / "run" / "attacks" / "paraphrase" / "report.json").exists()
+    refused = unlearn("relearn-attack", tmp_path / "run", "--attack", "paraphrase", *FEW)
+    assert refused.exit_code == 2 and "paraphrased_question" in refused.stderr
+
+
+def test_gates(run: Path) -> None:
+    held = unlearn("relearn-attack", run, *FEW, *STEPS, "--skip-original", "--fail-if", "relearn.recovery.max >= 0")
+    assert held.exit_code == 3 and "gate FAILED" in held.stderr
+    passed = unlearn("relearn-attack", run, *FEW, *STEPS, "--skip-original", "--fail-if", "relearn.recovery.max > 9")
+    assert passed.exit_code == 0
+    unknown = unlearn("relearn-attack", run, *FEW, *STEPS, "--skip-original", "--fail-if", "quantize.recovery.max > 9")
+    assert unknown.exit_code == 3  # not attacked: a missing number fails the gate
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--attack", "relern"], "did you mean 'relearn'"),
+        (["-p", "stepz=1"], "did you mean 'steps'"),
+        (["--seeds", "a"], "not numbers"),
+        (["-p", "data=given"], "--attack-data"),
+        (["--fail-if", "relearn.recovery"], "a comparison is expected"),
+    ],
+)
+def test_what_cannot_be_asked(run: Path, flags: list[str], said: str) -> None:
+    result = unlearn("relearn-attack", run, *FEW, "--skip-original", *flags)
+    assert result.exit_code == 2 and said in result.stderr, result.stderr
+
+
+def test_the_baseline_may_not_be_the_run_itself(run: Path) -> None:
+    result = unlearn("relearn-attack", run, "--baseline", run, *FEW)
+    assert result.exit_code == 2 and "itself" in result.stderr
+
+
+def test_other_rows_than_were_forgotten_are_refused(run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    report = json.loads((copy / "report.json").read_text())
+    report["data"]["forget"]["sha256"] = "0" * 64
+    (copy / "report.json").write_text(json.dumps(report))
+    result = unlearn("relearn-attack", copy, *FEW)
+    assert result.exit_code == 2 and "not those of the run" in result.stderr
+
+
+def test_curves_as_a_picture(run: Path, tmp_path: Path) -> None:
+    result = unlearn("relearn-attack", run, *FEW, *STEPS, "--skip-original", "--plot", tmp_path / "curves.svg")
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        assert result.exit_code == 2 and "unlearn-cli[plot]" in result.stderr
+        return
+    assert result.exit_code == 0, result.stderr
+    assert "<svg" in (tmp_path / "curves.svg").read_text()
+
+
+def test_attacks_are_listed_and_shown() -> None:
+    listed = unlearn("list", "attacks")
+    assert listed.exit_code == 0 and "relearn" in listed.stdout and "logit-lens" in listed.stdout
+    shown = unlearn("show", "quantize")
+    assert shown.exit_code == 0 and "-p bits=" in shown.stdout and "2410.16454" in shown.stdout

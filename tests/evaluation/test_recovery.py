@@ -1,0 +1,60 @@
+"""Normalised recovery, by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from unlearn_cli.evaluation.recovery import area, first_at, mean_over, recovery
+
+DRAW = {"samples": 200, "seed": 0}
+
+
+def rows(*values: float) -> np.ndarray:
+    return np.array(values)
+
+
+def test_recovery_by_hand() -> None:
+    """U 0.5 after, T 0.9, O 0.1 after and 0.1 before: (0.5 - 0.1) / (0.9 - 0.1) = 0.5; the never-trained gain nothing."""
+    made = recovery(rows(0.4, 0.6), rows(0.9, 0.9), rows(0.1, 0.1), rows(0.1, 0.1), **DRAW)
+    assert made.value == pytest.approx(0.5)
+    assert made.gain == 0.0
+    assert made.ci[0] == pytest.approx(0.375) and made.ci[1] == pytest.approx(0.625)
+
+
+def test_what_the_never_trained_gain_is_taken_off() -> None:
+    """O gains 0.2 by the attack: (0.5 - 0.3) / (0.9 - 0.1) = 0.25, and its gain is 0.2 / 0.8."""
+    made = recovery(rows(0.5), rows(0.9), rows(0.3), rows(0.1), **DRAW)
+    assert (made.value, made.gain) == (pytest.approx(0.25), pytest.approx(0.25))
+
+
+def test_below_the_never_trained_is_nothing() -> None:
+    assert recovery(rows(0.05), rows(0.9), rows(0.1), rows(0.1), **DRAW).value == 0.0
+
+
+def test_rows_without_a_value_are_left_out_everywhere() -> None:
+    made = recovery(rows(0.5, np.nan, 0.9), rows(0.9, 0.9, np.nan), rows(0.1, 0.1, 0.1), rows(0.1, 0.1, 0.1), **DRAW)
+    assert made.value == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("untouched", [rows(0.1), rows(np.nan)])
+def test_nothing_was_known_in_the_first_place(untouched: np.ndarray) -> None:
+    """T equals O: there is nothing to recover, and no number."""
+    made = recovery(rows(0.5), untouched, rows(0.1), rows(0.1), **DRAW)
+    assert made.value is None and made.ci is None
+
+
+def test_area_of_a_curve() -> None:
+    """0 to 1 over the first ten steps, then level for ten: (5 + 10) / 20; in any order of the places."""
+    assert area([0, 10, 20], [0.0, 1.0, 1.0]) == pytest.approx(0.75)
+    assert area([20, 0, 10], [1.0, 0.0, 1.0]) == pytest.approx(0.75)
+    assert area(["role", "prefix"], [0.1, 0.2]) is None and area([5], [1.0]) is None
+
+
+def test_steps_to_half() -> None:
+    assert first_at([0, 5, 15], [0.1, 0.5, 0.9], 0.5) == 5
+    assert first_at([0, 5], [0.1, 0.2], 0.5) is None
+
+
+def test_seeds_are_averaged_by_row() -> None:
+    assert mean_over([{"p": rows(0.0, 1.0)}, {"p": rows(1.0, 1.0)}], "p").tolist() == [0.5, 1.0]

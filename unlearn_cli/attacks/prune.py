@@ -1,0 +1,38 @@
+"""Pruning: the smallest weights set to zero, in case what hides the answer is small.
+
+    w <- 0 where |w| is among the smallest share of its matrix
+
+Lucki et al., "An Adversarial Perspective on Machine Unlearning for AI Safety" (2024) prune what matters to the forget rows
+alone; here by size, which needs no data. Embeddings and head stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import torch
+from torch import Tensor
+
+from unlearn_cli.attacks._target import Point, Target
+from unlearn_cli.contract import Grid, attack, parameter
+
+
+def pruned(weight: Tensor, percent: int) -> Tensor:
+    """The matrix without its smallest weights."""
+    count = int(weight.numel() * percent / 100)
+    if count == 0:
+        return weight
+    smallest = weight.abs().flatten().topk(count, largest=False).indices
+    made = weight.flatten().clone()
+    made[smallest] = 0
+    return made.view_as(weight)
+
+
+@attack(along="percent", paper="2409.18025")
+def prune(
+    target: Target, *, percent: Annotated[Grid, parameter("share of each matrix, written 10+30")] = (5, 10, 20, 30, 40)
+) -> Iterator[Point]:
+    for share in percent:
+        with torch.no_grad(), target.changed(lambda name, weight, share=share: pruned(weight, share)):
+            yield target.measure(share)

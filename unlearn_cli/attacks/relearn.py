@@ -1,0 +1,54 @@
+"""Relearning: a few steps of fine-tuning, and the answers that were not in them come back.
+
+    theta <- AdamW on the mean negative log-likelihood of the attacker's rows, constant rate; judged by other rows
+
+Hu et al., "Unlearning or Obfuscating? Jogging the Memory of Unlearned LLMs via Benign Relearning" (2024). The attacker's
+rows: half of the forget rows (the other half judges), all of them (`same-data`, an upper bound, for it is judged by what
+it trains on), rows to keep, unrelated text, or --attack-data. A fresh LoRA adapter, or with `full` every weight. What the
+never-trained model gains by the same training is teaching, not recovery.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Literal
+
+from unlearn_cli.attacks._target import Point, Target
+from unlearn_cli.contract import Grid, attack, parameter
+from unlearn_cli.data.example import Example
+from unlearn_cli.data.unrelated import unrelated
+from unlearn_cli.errors import UnlearnError
+
+Data = Literal["forget-subset", "same-data", "retain-only", "unrelated", "given"]
+
+
+@attack(along="step", paper="2406.13356")
+def relearn(
+    target: Target,
+    *,
+    data: Annotated[Data, parameter("the attacker's rows; given: those of --attack-data")] = "forget-subset",
+    steps: Annotated[Grid, parameter("measured after as many steps, written 0+5+15")] = (0, 1, 2, 5, 10, 15, 30, 60),
+    learning_rate: Annotated[float, parameter("constant", gt=0)] = 1e-3,
+    seed: Annotated[int, parameter("of the rows' order and the adapter", ge=0)] = 0,
+    batch_size: Annotated[int, parameter("rows of a step", ge=1)] = 8,
+    rank: Annotated[int, parameter("of the fresh adapter", ge=1)] = 16,
+    full: Annotated[bool, parameter("train every weight instead of an adapter")] = False,
+) -> Iterator[Point]:
+    rows = target.encoder.encode(_rows(target, data))
+    yield from target.trained(
+        rows, steps, learning_rate=learning_rate, seed=seed, batch_size=batch_size, rank=rank, full=full
+    )
+
+
+def _rows(target: Target, data: Data) -> Sequence[Example]:
+    rows = {
+        "forget-subset": target.known,
+        "same-data": [*target.known, *target.held],
+        "retain-only": target.retain,
+        "unrelated": unrelated(),
+        "given": target.given,
+    }[data]
+    if not rows:
+        needs = {"given": "--attack-data FILE", "retain-only": "a run with retain rows"}.get(data, "more forget rows")
+        raise UnlearnError(f"relearning on {data} has no rows", f"it needs {needs}")
+    return rows

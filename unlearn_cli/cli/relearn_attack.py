@@ -1,0 +1,48 @@
+"""`unlearn relearn-attack`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from unlearn_cli.config import AttackConfig
+    from unlearn_cli.console import Reporter
+
+
+NAMES = ("relearn-attack",)
+HELP = """Attack a run: does what was forgotten come back?
+
+The forget rows are those of the run's report: half go to the attacker, the others judge. The same attack on a model that
+never saw the rows (--baseline) tells recovery from teaching; without one the number is an upper bound. Finished curves are
+kept, so the same command again goes on where it was stopped. Exit code 3 if a --fail-if expression holds.
+
+[bold]Examples[/]
+
+  unlearn relearn-attack runs/npo
+
+  unlearn relearn-attack runs/npo --baseline ./retain-only --fail-if 'relearn.recovery.max > 0.3'
+
+  unlearn relearn-attack runs/npo --suite quick --plot curves.svg
+
+  unlearn relearn-attack runs/npo --attack quantize,prompts --json | jq .attacks.quantize.recovery
+"""
+
+
+def add(app: typer.Typer) -> None:
+    """Add the command, with an option for each of its settings."""
+    from unlearn_cli.cli.options import command  # noqa: PLC0415 - pydantic, which the overview of commands does not need
+    from unlearn_cli.config import AttackConfig  # noqa: PLC0415
+
+    command(app, "relearn-attack", AttackConfig, _run, help=HELP, positional=("run",))
+
+
+def _run(config: AttackConfig, sources: dict[str, str], argv: list[str], reporter: Reporter) -> int:
+    from unlearn_cli.attack_report import dumps  # noqa: PLC0415
+    from unlearn_cli.errors import EXIT_GATE  # noqa: PLC0415
+    from unlearn_cli.recipes import relearn_attack as recipe  # noqa: PLC0415 - the lazy boundary
+
+    reports, paths = recipe.run(config, sources, reporter)
+    reporter.data(dumps(reports) if config.json_output else "\n".join(map(str, paths)))
+    return EXIT_GATE if any(gate.failed for report in reports for gate in report.gates) else 0

@@ -1,0 +1,71 @@
+"""How much of what was forgotten an attack brings back, from each row's score under three models. numpy only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+Scores = np.ndarray  # [R] one score a row, NaN where undefined
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """Normalised recovery at one place of an attack: 0 as if never learnt, 1 as before unlearning."""
+
+    value: float | None
+    ci: tuple[float, float] | None  # 95 % percentile bootstrap interval over rows
+    gain: float | None  # what the model that never saw the rows gains at the same place, in the same units
+
+
+def recovery(
+    attacked: Scores, untouched: Scores, floor: Scores, floor_before: Scores, *, samples: int, seed: int
+) -> Recovered:
+    """(m_U - m_O) / (m_T - m_O before), clipped below 0, over rows that all four have a value for.
+
+    Args:
+        attacked: the unlearned model after the attack.
+        untouched: the model before unlearning, not attacked.
+        floor: the model that never saw the rows after the same attack; without one, the unlearned model before it.
+        floor_before: the same, not attacked.
+        samples: bootstrap resamples.
+        seed: of the resampling.
+    """
+    columns = np.stack([attacked, untouched, floor, floor_before])
+    columns = columns[:, ~np.isnan(columns).any(0)]
+    if columns.shape[1] == 0:
+        return Recovered(None, None, None)
+
+    def ratio(means: np.ndarray) -> np.ndarray:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.maximum(0.0, (means[0] - means[2]) / (means[1] - means[3]))
+
+    value = float(ratio(columns.mean(1)))
+    if not np.isfinite(value):
+        return Recovered(None, None, None)
+    draws = np.random.default_rng(seed).integers(columns.shape[1], size=(samples, columns.shape[1]))
+    drawn = ratio(columns[:, draws].mean(-1))
+    drawn = drawn[np.isfinite(drawn)]
+    interval = tuple(float(x) for x in np.percentile(drawn, [2.5, 97.5])) if len(drawn) else None
+    gain = float((columns[2].mean() - columns[3].mean()) / (columns[1].mean() - columns[3].mean()))
+    return Recovered(value, interval, gain)
+
+
+def area(at: Sequence[float], values: Sequence[float]) -> float | None:
+    """Mean recovery along a curve, by trapezoids; None where the places are no numbers."""
+    if len(at) < 2 or not all(isinstance(x, (int, float)) for x in at):
+        return None
+    order = np.argsort(at)
+    x, y = np.array(at, dtype=float)[order], np.array(values, dtype=float)[order]
+    return float(np.trapezoid(y, x) / (x[-1] - x[0])) if x[-1] > x[0] else None
+
+
+def first_at(at: Sequence[float | str], values: Sequence[float], level: float) -> float | str | None:
+    """The first place at which a curve reaches `level`; None if it never does."""
+    return next((x for x, value in zip(at, values, strict=True) if value >= level), None)
+
+
+def mean_over(rows: Sequence[Mapping[str, np.ndarray]], metric: str) -> Scores:
+    """[R] each row's score, averaged over seeds."""
+    return np.mean([each[metric] for each in rows], axis=0)

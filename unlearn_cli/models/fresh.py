@@ -1,0 +1,178 @@
+"""What an attacker adds to a finished model: a fresh adapter, other weights; and the way back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from torch import Tensor
+
+from unlearn_cli.errors import UnlearnError
+from unlearn_cli.models.compose import Composed
+from unlearn_cli.models.depth import causal_lm
+from unlearn_cli.models.load import ADAPTER, LoadedModel
+
+FRESH = "attack"
+
+
+def _inner(loaded: LoadedModel) -> Any:
+    return loaded.model.model if isinstance(loaded.model, Composed) else loaded.model
+
+
+def linear_names(model: Any) -> list[str]:
+    """Last names of the modules that get an adapter: every linear layer but the head."""
+    causal = causal_lm(model)
+    head = causal.get_output_embeddings()
+    found = set()
+    for name, module in causal.named_modules():
+        own = getattr(module, "base_layer", module)
+        linear = isinstance(own, torch.nn.Linear) or type(own).__name__ in ("Conv1D", "Linear4bit", "Linear8bitLt")
+        parts = name.split(".")
+        if linear and own is not head and "base_layer" not in parts and not any(p.startswith("lora_") for p in parts):
+            found.add(parts[-1])
+    return sorted(found)
+
+
+@contextmanager
+def without_adapter(loaded: LoadedModel) -> Iterator[None]:
+    """Meanwhile the model is its base: what it was before unlearning."""
+    try:
+        with loaded.model.disable_adapter():
+            yield
+    finally:
+        loaded.model.requires_grad_(False)  # PEFT makes an adapter trainable when it is switched on again
+
+
+@contextmanager
+def fresh_adapter(loaded: LoadedModel, *, rank: int, seed: int, unlearned: bool) -> Iterator[tuple[Any, list[Tensor]]]:
+    """Meanwhile the model has one more adapter, which alone can be trained; gives what is trained through, and its tensors.
+
+    Args:
+        loaded: as it was loaded: a model, a model with an adapter, or a composition, whose base is then attacked.
+        rank: of the new adapter; it is scaled by 2.
+        seed: of the new adapter's random half.
+        unlearned: a run's adapter stays on, frozen; otherwise it is off.
+    """
+    inner = _inner(loaded)
+    torch.manual_seed(seed)
+    config = LoraConfig(
+        task_type="CAUSAL_LM", r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules=linear_names(inner)
+    )
+    composed = isinstance(loaded.model, Composed)
+    own = isinstance(inner, PeftModel)
+    if own:
+        inner.add_adapter(FRESH, config)
+        inner.base_model.set_adapter([ADAPTER, FRESH] if unlearned and not composed else [FRESH])
+    else:
+        inner = loaded.model = get_peft_model(inner, config, adapter_name=FRESH)
+    for name, parameter in inner.named_parameters():
+        parameter.requires_grad_(f".{FRESH}." in name)
+    if composed:
+        loaded.model.base_adapter = FRESH
+    try:
+        yield inner, [p for p in inner.parameters() if p.requires_grad]
+    finally:
+        if own:
+            if composed:
+                loaded.model.base_adapter = None
+            inner.base_model.set_adapter([ADAPTER])
+            inner.delete_adapter(FRESH)
+            inner.requires_grad_(False)
+        else:
+            loaded.model = inner.unload().requires_grad_(False)
+
+
+def set_for_training(loaded: LoadedModel) -> None:
+    """Let gradients reach the base of a composition through the fresh adapter, after it was measured."""
+    if isinstance(loaded.model, Composed):
+        inner = loaded.model.model
+        inner.base_model.set_adapter([FRESH])
+        for name, parameter in inner.named_parameters():
+            parameter.requires_grad_(f".{FRESH}." in name)
+
+
+def set_for_use(loaded: LoadedModel) -> None:
+    """The way back from `set_for_training`."""
+    if isinstance(loaded.model, Composed):
+        loaded.model.model.base_model.set_adapter([ADAPTER])
+
+
+Change = Callable[[str, Tensor], Tensor]
+
+
+def _linears(loaded: LoadedModel) -> list[tuple[str, Any]]:
+    names = set(linear_names(_inner(loaded)))
+    return [
+        (name, module)
+        for name, module in causal_lm(loaded.model).named_modules()
+        if name.split(".")[-1] in names and hasattr(getattr(module, "base_layer", module), "weight")
+    ]
+
+
+def effective_weight(module: Any, *, unlearned: bool) -> Tensor:
+    """The matrix that a linear layer applies: its own, and what the run's adapter adds to it."""
+    weight = getattr(module, "base_layer", module).weight.data
+    if unlearned and ADAPTER in getattr(module, "lora_A", {}):
+        weight = weight + module.get_delta_weight(ADAPTER).to(weight)
+    return weight
+
+
+def compare_weights(loaded: LoadedModel, measure: Callable[[Tensor, Tensor], float]) -> float | None:
+    """Mean of `measure(with adapter, without)` over the linear layers that a run's adapter changes, weighted by size."""
+    layers = [module for _, module in _linears(loaded) if ADAPTER in getattr(module, "lora_A", {})]
+    if not layers or isinstance(loaded.model, Composed) or loaded.quantization:
+        return None
+    sizes = [module.base_layer.weight.numel() for module in layers]
+    values = [measure(effective_weight(module, unlearned=True), module.base_layer.weight.data) for module in layers]
+    return sum(size * value for size, value in zip(sizes, values, strict=True)) / sum(sizes)
+
+
+@contextmanager
+def changed_weights(loaded: LoadedModel, change: Change, *, unlearned: bool) -> Iterator[None]:
+    """Meanwhile every linear layer applies `change(name, weight)`; a run's adapter is merged before, if it is on.
+
+    Raises:
+        UnlearnError: quantized weights, or a composition, which has no one matrix.
+    """
+    if loaded.quantization:
+        raise UnlearnError("this attack changes weights, which are quantized here", "leave out --load-in-4bit")
+    if isinstance(loaded.model, Composed):
+        raise UnlearnError("this attack changes weights, and a composed model has no one matrix to change")
+    layers = _linears(loaded)
+    kept = [(module, getattr(module, "base_layer", module).weight.data.clone()) for _, module in layers]
+    made = [change(name, effective_weight(module, unlearned=unlearned)) for name, module in layers]
+    peft = loaded.model if isinstance(loaded.model, PeftModel) else None
+    try:
+        for (_, module), weight in zip(layers, made, strict=True):
+            getattr(module, "base_layer", module).weight.data.copy_(weight)
+        if peft is None:
+            yield
+        else:
+            with peft.disable_adapter():
+                yield
+    finally:
+        loaded.model.requires_grad_(False)
+        for module, weight in kept:
+            getattr(module, "base_layer", module).weight.data.copy_(weight)
+
+
+@contextmanager
+def every_weight(loaded: LoadedModel, *, unlearned: bool) -> Iterator[tuple[Any, list[Tensor]]]:
+    """Meanwhile all weights can be trained, a run's adapter merged into them; afterwards they are what they were."""
+    kept = {name: p.data.clone() for name, p in causal_lm(loaded.model).named_parameters() if "lora_" not in name}
+    with changed_weights(loaded, lambda name, weight: weight, unlearned=unlearned):
+        trained = [p for name, p in causal_lm(loaded.model).named_parameters() if "lora_" not in name]
+        for parameter in loaded.model.parameters():
+            parameter.requires_grad_(False)
+        for parameter in trained:
+            parameter.requires_grad_(True)
+        try:
+            yield loaded.model, trained
+        finally:
+            for name, parameter in causal_lm(loaded.model).named_parameters():
+                parameter.requires_grad_(False)
+                if name in kept:
+                    parameter.data.copy_(kept[name])

@@ -1,0 +1,252 @@
+"""`unlearn relearn-attack`: try to bring back what a run forgot, and say how much comes."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from unlearn_cli.attack_report import AttackReport, write_attack
+from unlearn_cli.attacks._target import Role
+from unlearn_cli.config import AttackConfig
+from unlearn_cli.console import Reporter
+from unlearn_cli.contract import ATTACKS, METRICS, Attack
+from unlearn_cli.errors import UnlearnError
+from unlearn_cli.evaluation.gates import Missing, parse
+from unlearn_cli.models.load import load_config
+from unlearn_cli.models.source import resolve_source
+from unlearn_cli.recipes.curves import VERSION, CurvePoint, cache_folder, read_curve, scored, write_curve
+from unlearn_cli.recipes.environment import environment
+from unlearn_cli.recipes.subjects import Subjects, overlap, read_facts
+from unlearn_cli.recipes.summary import ROLES, Curves, summarised, verdict
+from unlearn_cli.registry import unknown
+from unlearn_cli.rendering.attacks import attack_table
+from unlearn_cli.report import AttackLine, GateReport, RunReport, fingerprint, read_report, write_report
+from unlearn_cli.training.optimizer import scaling_rule
+
+RATES = (0.1, 0.4, 1.0)  # of the LoRA scaling rule
+USUAL_RATE = 0.4
+QUICK_STEPS = (0, 5, 15)
+SUITES: dict[str, tuple[str, ...]] = {
+    "quick": ("relearn", "quantize", "prompts"),
+    "standard": ("relearn", "quantize", "prompts", "paraphrase", "few-shot", "scale"),
+    "full": (
+        "relearn", "quantize", "prompts", "paraphrase", "few-shot", "scale", "sample", "prune", "logit-lens",
+    ),
+}  # fmt: skip
+QUICK = {"relearn": {"steps": QUICK_STEPS}, "quantize": {"bits": (8, 4), "formats": ("nf4",)}}
+Setting = dict[str, Any]
+
+
+def run(config: AttackConfig, sources: dict[str, str], reporter: Reporter) -> tuple[list[AttackReport], list[Path]]:
+    """Attack, normalise and judge. Returns a report for each attack and their paths; failed gates are in them.
+
+    Raises:
+        UnlearnError: anything the user can mend.
+    """
+    began = time.perf_counter()
+    report = read_report(config.run)
+    if report.command != "forget":
+        raise UnlearnError(f"{config.run} is no run of `unlearn forget`", "an attack needs to know what was forgotten")
+    attacks = _attacks(config)
+    gates = [parse(text, metrics=["recovery", *(n.replace("-", "_") for n in METRICS.names())]) for text in config.fail_if]
+    facts = read_facts(config, report)
+    subjects = Subjects(config, report, facts, reporter)
+    if config.baseline:
+        subjects.identity("baseline")  # refuses the run itself before any time is spent
+    else:
+        reporter.note("no --baseline: what a model gains by the attack alone is not known, so recovery is an upper bound")
+    settings = {attack.name: _settings(attack, config, report) for attack in attacks}
+    curves, left_out = _curves(config, subjects, attacks, settings, reporter)
+    made, paths = [], []
+    for attack in attacks:
+        if attack.name in left_out:
+            continue
+        recovered = summarised(curves, attack, settings[attack.name], config)
+        attacker = _attacker_rows(attack, settings[attack.name], facts)
+        one = AttackReport(
+            attack=attack.name,
+            along=attack.along,
+            run=str(config.run),
+            verdict=verdict(attack, recovered["probability"], upper_bound=not config.baseline),
+            upper_bound=not config.baseline,
+            config=config.model_dump(mode="json"),
+            environment=environment(),
+            forget_sha256=facts.sha256,
+            judged_rows=len(facts.held),
+            attacker_rows=len(attacker),
+            overlap=overlap(facts.held, attacker),
+            curves=curves.reports(attack.name, settings[attack.name]),
+            recovery=recovered,
+            seconds=round(time.perf_counter() - began, 1),
+            notes=reporter.notes,
+        )
+        made.append(one)
+    _judge(gates, made, reporter)
+    for one in made:
+        paths.append(write_attack(one, config.run / "attacks" / one.attack))
+        reporter.show(attack_table(one))
+        reporter.say(one.verdict)
+        if one.overlap and one.attacker_rows:
+            reporter.say(
+                f"{one.overlap} of {one.judged_rows} judged answers share eight words in a row with the attacker's rows"
+            )
+        for gate in one.gates:
+            reporter.say(f"gate {'FAILED' if gate.failed else 'passed'}: {gate.expression}")
+    _note_in_run(config.run, report, made)
+    if config.plot:
+        from unlearn_cli.rendering.plots import plot_attacks  # noqa: PLC0415 - matplotlib is an extra
+
+        plot_attacks(made, config.plot)
+        reporter.say(f"curves drawn: {config.plot}")
+    return made, paths
+
+
+def _attacks(config: AttackConfig) -> list[Attack]:
+    names = config.attack or (SUITES[config.suite] if config.suite else ("relearn",))
+    attacks = [ATTACKS.get(name) for name in names]
+    known = {parameter for attack in attacks for parameter in attack.parameters}
+    for name in config.parameters:
+        if name not in known:
+            raise unknown("parameter of these attacks:", name, known)
+    return attacks
+
+
+def _settings(attack: Attack, config: AttackConfig, run: RunReport) -> list[Setting]:
+    """The attack's parameters, one mapping for each curve: every learning rate with every seed."""
+    given = {name: value for name, value in config.parameters.items() if name in attack.parameters}
+    if config.suite == "quick":
+        given = {**QUICK.get(attack.name, {}), **given}
+    resolved = attack.resolve(given)
+    rates = [resolved.get("learning_rate")]
+    if "learning_rate" in attack.parameters and "learning_rate" not in given:
+        rates = _numbers(config.learning_rates, float) or _usual_rates(config, run)
+    seeds = [resolved.get("seed")]
+    if "seed" in attack.parameters and "seed" not in given:
+        seeds = _numbers(config.seeds, int) or ([0, 1, 2] if config.suite == "full" else [0])
+    made = []
+    for rate in rates:
+        for seed in seeds:
+            varied = {"learning_rate": rate, "seed": seed}
+            made.append({**resolved, **{name: value for name, value in varied.items() if value is not None}})
+    return made
+
+
+def _numbers(texts: tuple[str, ...], kind: type) -> list[Any]:
+    try:
+        return [kind(text) for text in texts]
+    except ValueError:
+        raise UnlearnError(f"'{','.join(texts)}' are not numbers", "for example --seeds 0,1,2") from None
+
+
+def _usual_rates(config: AttackConfig, run: RunReport) -> list[float]:
+    source = resolve_source(run.config["model"], run.config.get("revision"))
+    text = load_config(source, _loading(run)).get_text_config()
+    rule = scaling_rule(text.model_type, text.hidden_size)
+    shares = RATES if config.suite == "full" else (USUAL_RATE,)
+    return [float(f"{share * rule:.2g}") for share in shares]
+
+
+def _loading(run: RunReport) -> Any:
+    from unlearn_cli.config import ModelOptions  # noqa: PLC0415
+
+    fields = {name: run.config[name] for name in ModelOptions.model_fields if name in run.config}
+    return ModelOptions.model_validate(fields)
+
+
+def _curves(
+    config: AttackConfig, subjects: Subjects, attacks: list[Attack], settings: dict[str, list[Setting]], reporter: Reporter
+) -> tuple[Curves, set[str]]:
+    """Every model's curve under every setting, made or read; and the attacks of a suite that cannot be made here."""
+    curves, left_out = Curves(), set()
+    wanted = [(role, attack, setting) for role in subjects.roles for attack in attacks for setting in settings[attack.name]]
+    roles = sorted({*subjects.roles, "original"}, key=ROLES.index)
+    missing = []
+    for role in roles:
+        for _, attack, setting in [(role, None, {}), *(w for w in wanted if w[0] == role)]:
+            found = read_curve(*_place(config, subjects, role, attack, setting))
+            if found is None:
+                missing.append((role, attack, setting))
+            else:
+                curves.add(role, attack, setting, found)
+    total = len(wanted) + len(roles)
+    if len(missing) < total:
+        reporter.say(f"kept from before: {total - len(missing)} of {total} curves")
+    if not missing:
+        return curves, left_out
+    with reporter.progress("attacking", len(missing)) as bar:
+        for role, attack, setting in missing:
+            if attack is not None and attack.name in left_out:
+                continue
+            target = subjects.target(role, lambda what, a=attack: bar.advance(0, f"{a.name if a else 'start'}: {what}"))
+            try:
+                points = _points(target, attack, setting)
+            except UnlearnError as error:
+                if config.attack or config.suite is None:
+                    raise
+                reporter.note(f"{attack.name} left out: {error.message}")
+                left_out.add(attack.name)
+                continue
+            write_curve(*_place(config, subjects, role, attack, setting), points)
+            curves.add(role, attack, setting, points)
+            bar.advance(1)
+    return curves, left_out
+
+
+def _points(target: Any, attack: Attack | None, setting: Setting) -> list[CurvePoint]:
+    if attack is None:
+        with target.standing():
+            return scored([target.measure(0)])
+    return scored(attack.function(target, **setting))
+
+
+def _place(
+    config: AttackConfig, subjects: Subjects, role: Role, attack: Attack | None, setting: Setting
+) -> tuple[Path, str]:
+    """Folder and key of a curve; those of models that are no run are kept for all runs."""
+    name = attack.name if attack else "start"
+    key = fingerprint(VERSION, subjects.identity(role), name, setting, subjects.facts.key, asdict(subjects.plan))
+    own = role == "unlearned"
+    folder = config.run / "attacks" / name / "curves" if own else cache_folder()
+    return folder, key
+
+
+def _attacker_rows(attack: Attack, settings: list[Setting], facts: Any) -> tuple:
+    """The rows that an attack trains on or shows."""
+    if attack.name == "relearn":
+        by_data = {
+            "forget-subset": facts.known, "same-data": (*facts.known, *facts.held), "retain-only": facts.retain,
+            "given": facts.given,
+        }  # fmt: skip
+        return by_data.get(settings[0]["data"], ())
+    if attack.name == "few-shot":
+        return facts.known if settings[0]["source"] == "forget" else facts.retain
+    return ()
+
+
+def _judge(gates: list[Any], reports: list[AttackReport], reporter: Reporter) -> None:
+    """The verdict of each gate, in the report of the first attack it names."""
+    by_name = {report.attack.replace("-", "_"): report for report in reports}
+
+    def find(attack: str, metric: str, place: str) -> float | None:
+        report = by_name.get(attack)
+        found = report.recovery.get("probability" if metric == "recovery" else metric) if report else None
+        return getattr(found, place, None)
+
+    for gate in gates:
+        named = [attack for attack, _, _ in gate.names()]
+        owner = next((by_name[name] for name in named if name in by_name), reports[0])
+        try:
+            owner.gates.append(GateReport(expression=gate.text, failed=gate.holds(find)))
+        except Missing as error:
+            owner.gates.append(GateReport(expression=gate.text, failed=True, reason=str(error)))
+
+
+def _note_in_run(folder: Path, report: RunReport, reports: list[AttackReport]) -> None:
+    """A line for each attack in the run's own report."""
+    lines = {
+        one.attack: AttackLine(verdict=one.verdict, recovery=one.recovery["probability"].max, upper_bound=one.upper_bound)
+        for one in reports
+    }
+    write_report(report.model_copy(update={"attacks": {**report.attacks, **lines}}), folder)

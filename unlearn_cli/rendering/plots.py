@@ -1,0 +1,70 @@
+"""Curves as pictures; matplotlib is an optional extra."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from unlearn_cli.attack_report import AttackReport
+from unlearn_cli.errors import UnlearnError
+from unlearn_cli.rendering.attacks import ROLES, shown_metric
+
+# Okabe and Ito's palette: told apart by readers with any kind of colour vision; line styles differ as well.
+LOOK = {"unlearned": ("#D55E00", "-"), "original": ("#0072B2", "--"), "baseline": ("#009E73", ":")}
+
+
+def _pyplot() -> Any:
+    try:
+        import matplotlib  # noqa: PLC0415 - an optional extra
+    except ImportError:
+        raise UnlearnError("--plot needs matplotlib", "pip install 'unlearn-cli[plot]'") from None
+    matplotlib.use("Agg")
+    from matplotlib import pyplot  # noqa: PLC0415
+
+    return pyplot
+
+
+def plot_attacks(reports: list[AttackReport], path: Path) -> None:
+    """One panel for each attack: forget rows under each model along the attack's worst setting.
+
+    Raises:
+        UnlearnError: matplotlib is not installed, or the file's ending is no picture's.
+    """
+    pyplot = _pyplot()
+    if path.suffix.lower() not in (".png", ".svg", ".pdf"):
+        raise UnlearnError(f"--plot {path}: a file ending in .png, .svg or .pdf is expected")
+    figure, axes = pyplot.subplots(
+        1, len(reports), figsize=(4.2 * len(reports) + 0.8, 3.4), squeeze=False, layout="constrained", sharey=True
+    )
+    for axis, report in zip(axes[0], reports, strict=True):
+        _panel(axis, report)
+    axes[0][0].set_ylabel("forget " + shown_metric(reports[0]).replace("_l", "-L"))
+    axes[0][0].legend(frameon=False, fontsize=8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150)
+    pyplot.close(figure)
+
+
+def _panel(axis: Any, report: AttackReport) -> None:
+    metric = shown_metric(report)
+    wanted = report.recovery[metric].parameters
+    for role in ROLES:
+        held: dict[Any, list[float]] = {}
+        for curve in report.curves:
+            if curve.role == role and {k: v for k, v in curve.parameters.items() if k != "seed"} == wanted:
+                for point in curve.points:
+                    if point.forget.get(metric) is not None:
+                        held.setdefault(point.at, []).append(point.forget[metric])
+        if not held:
+            continue
+        colour, line = LOOK[role]
+        places = list(held)
+        means = [sum(values) / len(values) for values in held.values()]
+        numeric = all(isinstance(place, (int, float)) for place in places)
+        axis.plot(places if numeric else range(len(places)), means, line, color=colour, marker="o", markersize=3, label=role)
+        if not numeric:
+            axis.set_xticks(range(len(places)), places, rotation=30, ha="right", fontsize=7)
+    axis.set_title(report.attack, fontsize=10)
+    axis.set_xlabel(report.along)
+    axis.set_ylim(-0.02, 1.02)
+    axis.grid(alpha=0.25)

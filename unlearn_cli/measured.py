@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from functools import cached_property
 
 import numpy as np
@@ -58,3 +59,21 @@ class Measured:
     def body(self, row: int) -> slice:
         """The tokens of a row without the one that ends the answer."""
         return slice(int(self.offsets[row]), int(self.offsets[row + 1]) - int(self.ends[row]))
+
+
+def joined(parts: Sequence[Measured]) -> Measured:
+    """Rows of several measurements of one split, in order; fields that some part lacks are left out."""
+    made = {}
+    for field in fields(Measured):
+        values = [getattr(part, field.name) for part in parts]
+        if field.name == "offsets":
+            made["offsets"] = np.concatenate([[0], np.cumsum(np.concatenate([part.lengths for part in parts]))])
+        elif any(value is None for value in values):
+            made[field.name] = None
+        elif isinstance(values[0], tuple):
+            made[field.name] = tuple(item for value in values for item in value)
+        elif isinstance(values[0], np.ndarray):
+            made[field.name] = np.concatenate(values)
+        else:
+            made[field.name] = sum(values) if isinstance(values[0], int) else values[0]
+    return Measured(**made)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
+from unlearn_cli.attacks.multiple_choice import as_choice
 from unlearn_cli.attacks.prompts import WORDINGS, asked
 from unlearn_cli.attacks.prune import pruned
 from unlearn_cli.attacks.quantize import GROUP, codes, equal_codes, rounded
+from unlearn_cli.attacks.reverse import reversed_
 from unlearn_cli.contract import ATTACKS
 from unlearn_cli.data.example import Example
 from unlearn_cli.data.unrelated import unrelated
@@ -69,6 +71,23 @@ def test_every_wording_still_asks_the_question(name: str) -> None:
     made = WORDINGS[name](FACT, OTHER)
     assert FACT.prompt in made.prompt
     assert made.prompt != FACT.prompt or made.prefill
+
+
+def test_multiple_choice() -> None:
+    """The right letter is where the right answer stands, whatever the order; equal rows have equal orders."""
+    facts = [Example(str(i), (("user", f"q{i}"),), "right", "qa", perturbed=("w1", "w2", "w3")) for i in range(12)]
+    made = [as_choice(fact) for fact in facts]
+    for example in made:
+        lines = example.prompt.splitlines()
+        assert f"{example.answer}. right" in lines and len(lines) == 6 and example.style == "choice"
+    assert len({example.answer for example in made}) > 1
+    assert as_choice(facts[0]) == made[0]
+    assert as_choice(FACT) is FACT
+
+
+def test_reverse() -> None:
+    made = reversed_(FACT)
+    assert made.answer == FACT.prompt and FACT.answer in made.prompt
 
 
 def test_asking_otherwise_keeps_earlier_turns() -> None:

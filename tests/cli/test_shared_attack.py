@@ -24,9 +24,7 @@ def attacked(tmp_path_factory):
     full, other = SHARED / "models" / "tofu-mini-full", SHARED / "models" / "tofu-mini-retain90"
     flags = ["--method", "idk", "--retain-weight", 1, "--max-steps", 40, "-o", folder / "run", "--offline"]
     assert unlearn("forget", "--model", full, *rows, *few, *flags).exit_code == 0
-    result = unlearn(
-        "relearn-attack", folder / "run", "--baseline", other, *few, "-p", "steps=0+30", "--json"
-    )
+    result = unlearn("relearn-attack", folder / "run", "--baseline", other, *few, "-p", "steps=0+30", "--json")
     assert result.exit_code == 0, result.stderr
     return json.loads(result.stdout)["attacks"]["relearn"]
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from unlearn_cli.evaluation.recovery import area, first_at, mean_over, recovery
+from tests.metrics.test_metrics import measured
+from unlearn_cli.evaluation.recovery import area, first_at, recovery
+from unlearn_cli.measured import joined
 
 DRAW = {"samples": 200, "seed": 0}
 
@@ -56,5 +58,9 @@ def test_steps_to_half() -> None:
     assert first_at([0, 5], [0.1, 0.2], 0.5) is None
 
 
-def test_seeds_are_averaged_by_row() -> None:
-    assert mean_over([{"p": rows(0.0, 1.0)}, {"p": rows(1.0, 1.0)}], "p").tolist() == [0.5, 1.0]
+def test_joined_measurements() -> None:
+    one, two = measured([[-1.0, -2.0], [-3.0]]), measured([[-4.0, -5.0, -6.0]])
+    made = joined([one, two])
+    assert made.lengths.tolist() == [2, 1, 3] and made.rows == 3 and made.rows_in_split == 3
+    assert made.mean_logps.tolist() == [-1.5, -3.0, -5.0]
+    assert made.perturbed_logps is None

@@ -122,6 +122,7 @@ class Target:
         batch_size: int,
         rank: int,
         full: bool,
+        held: Sequence[Example] | None = None,
     ) -> Iterator[Point]:
         """Fine-tune on `rows` at a constant rate and measure after each number of steps in `grid`; then undo it.
 
@@ -133,10 +134,11 @@ class Target:
             batch_size: rows of a step.
             rank: of the fresh adapter.
             full: all weights instead of a fresh adapter.
+            held: the rows that judge; None: the usual ones.
         """
         if 0 in grid:
             with self.standing():
-                yield self.measure(0)
+                yield self.measure(0, held)
         later = [steps for steps in grid if steps > 0]
         if not later:
             return
@@ -161,7 +163,7 @@ class Target:
                 self.advance(f"{self.role} step {record.step}")
                 if record.step in later:
                     set_for_use(self.loaded)
-                    yield self.measure(record.step)
+                    yield self.measure(record.step, held)
                     set_for_training(self.loaded)
             set_for_use(self.loaded)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,8 +64,3 @@ def area(at: Sequence[float], values: Sequence[float]) -> float | None:
 def first_at(at: Sequence[float | str], values: Sequence[float], level: float) -> float | str | None:
     """The first place at which a curve reaches `level`; None if it never does."""
     return next((x for x, value in zip(at, values, strict=True) if value >= level), None)
-
-
-def mean_over(rows: Sequence[Mapping[str, np.ndarray]], metric: str) -> Scores:
-    """[R] each row's score, averaged over seeds."""
-    return np.mean([each[metric] for each in rows], axis=0)

@@ -32,7 +32,8 @@ SUITES: dict[str, tuple[str, ...]] = {
     "quick": ("relearn", "quantize", "prompts"),
     "standard": ("relearn", "quantize", "prompts", "paraphrase", "few-shot", "scale"),
     "full": (
-        "relearn", "quantize", "prompts", "paraphrase", "few-shot", "scale", "sample", "prune", "logit-lens",
+        "relearn", "rtt", "quantize", "prune", "scale", "prompts", "paraphrase", "few-shot", "multiple-choice", "reverse",
+        "sample", "logit-lens", "ablate",
     ),
 }  # fmt: skip
 QUICK = {"relearn": {"steps": QUICK_STEPS}, "quantize": {"bits": (8, 4), "formats": ("nf4",)}}
@@ -220,6 +221,8 @@ def _attacker_rows(attack: Attack, settings: list[Setting], facts: Any) -> tuple
             "given": facts.given,
         }  # fmt: skip
         return by_data.get(settings[0]["data"], ())
+    if attack.name == "rtt":
+        return facts.known
     if attack.name == "few-shot":
         return facts.known if settings[0]["source"] == "forget" else facts.retain
     return ()

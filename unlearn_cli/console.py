@@ -26,6 +26,11 @@ class Reporter:
         self._err = Console(stderr=True, highlight=False)
         self._live = self._err.is_terminal and not os.environ.get("CI")
 
+    @property
+    def width(self) -> int:
+        """Characters of a line of what is shown."""
+        return self._err.width
+
     def data(self, text: str) -> None:
         """A line for whoever reads stdout."""
         sys.stdout.write(text + "\n")

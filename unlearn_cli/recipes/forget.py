@@ -32,7 +32,7 @@ from unlearn_cli.recipes.measuring import measure_inputs
 from unlearn_cli.recipes.midway import Moments, at_rest, calibrated, measure_on_the_way
 from unlearn_cli.recipes.progress import Run
 from unlearn_cli.recipes.run_folder import RunFolder
-from unlearn_cli.recipes.scores import compared, passes
+from unlearn_cli.recipes.scores import compared, passes, write_rows
 from unlearn_cli.recipes.settle import default_output, make_encoder, settle_method, settle_model
 from unlearn_cli.recipes.setup import make_trainer
 from unlearn_cli.rendering.model_card import model_card
@@ -114,6 +114,7 @@ def run(
     if status in ("completed", "stopped"):
         report.status, report.message = verdict.judge(moments, report.scores, status, run.stopped_by)
     path = write_report(report, run.folder.path)
+    write_rows(moments["after"], run.config, (), run.folder.rows)
     write_text(run.folder.path / "README.md", model_card(report))
     if show:
         reporter.show(scores_table(report))

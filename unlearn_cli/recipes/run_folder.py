@@ -24,6 +24,8 @@ OURS = {
     "checkpoints",
     "attacks",
     "alternatives.json",
+    "rows.jsonl",
+    "evaluation",
 }
 
 
@@ -57,6 +59,11 @@ class RunFolder:
     def plan(self) -> Path:
         """The resolved configuration of an unfinished run, for --resume to compare with."""
         return self.path / "plan.json"
+
+    @property
+    def rows(self) -> Path:
+        """Every metric's value for every row, after."""
+        return self.path / "rows.jsonl"
 
     @property
     def metrics(self) -> Path:

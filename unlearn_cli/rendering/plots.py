@@ -31,8 +31,7 @@ def plot_attacks(reports: list[AttackReport], path: Path) -> None:
         UnlearnError: matplotlib is not installed, or the file's ending is no picture's.
     """
     pyplot = _pyplot()
-    if path.suffix.lower() not in (".png", ".svg", ".pdf"):
-        raise UnlearnError(f"--plot {path}: a file ending in .png, .svg or .pdf is expected")
+    _check_ending(path)
     figure, axes = pyplot.subplots(
         1, len(reports), figsize=(4.2 * len(reports) + 0.8, 3.4), squeeze=False, layout="constrained", sharey=True
     )
@@ -68,3 +67,32 @@ def _panel(axis: Any, report: AttackReport) -> None:
     axis.set_xlabel(report.along)
     axis.set_ylim(-0.02, 1.02)
     axis.grid(alpha=0.25)
+
+
+def plot_front(
+    points: list[tuple[str, float | None, float | None]], front: set[str], names: tuple[str, ...], path: Path
+) -> None:
+    """Runs by forgetting and utility; those that no other beats are ringed.
+
+    Raises:
+        UnlearnError: matplotlib is not installed, or the file's ending is no picture's.
+    """
+    pyplot = _pyplot()
+    _check_ending(path)
+    figure, axis = pyplot.subplots(figsize=(5.6, 4), layout="constrained")
+    for name, x, y in points:
+        if x is None or y is None:
+            continue
+        axis.scatter([x], [y], s=36, color="#0072B2", edgecolors="#D55E00" if name in front else "none", linewidths=2)
+        axis.annotate(name, (x, y), textcoords="offset points", xytext=(6, 4), fontsize=8)
+    axis.set_xlabel(names[0])
+    axis.set_ylabel(names[1])
+    axis.grid(alpha=0.25)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150)
+    pyplot.close(figure)
+
+
+def _check_ending(path: Path) -> None:
+    if path.suffix.lower() not in (".png", ".svg", ".pdf"):
+        raise UnlearnError(f"--plot {path}: a file ending in .png, .svg or .pdf is expected")

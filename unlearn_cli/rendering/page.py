@@ -1,0 +1,16 @@
+"""A comparison as one HTML page that needs nothing else: no script, no link, no network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+
+def page(**content: Any) -> str:
+    """The page; `content` is what `templates/compare.html.jinja` names."""
+    templates = Environment(
+        loader=PackageLoader("unlearn_cli.rendering"), undefined=StrictUndefined, autoescape=True, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    return templates.get_template("compare.html.jinja").render(**content)

@@ -317,6 +317,43 @@ class AttackConfig(Options):
     offline: bool = option(False, "never ask the Hub (HF_HUB_OFFLINE=1)", "Output", runtime=True)
 
 
+class MergeConfig(Options):
+    """Settings of `unlearn merge`."""
+
+    run: Path = option(Path(), "run folder of `unlearn forget`", "Model", metavar="RUN")
+    output_dir: Path | None = option(None, "where the merged model goes", "Output", short="-o", metavar="DIR")
+    base: Literal["auto", "dequantized", "original"] = option(
+        "auto", "of a 4-bit run: its rounded weights, which the adapter was trained on (auto), or the original ones", "Model"
+    )
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = option("auto", "auto: the checkpoint's", "Model")
+    device: str = option("auto", "auto (cuda, mps, cpu), or one device such as cuda:1", "Model")
+    tolerance: float = option(
+        0.05, "nats by which the mean log-probability of an answer may change, on average; beyond it nothing is written",
+        "Measuring", gt=0,
+    )  # fmt: skip
+    rows: int = option(32, "rows of each split by which that is seen", "Measuring", ge=1)
+    overwrite: bool = option(False, "replace what is in the output folder", "Output", runtime=True)
+    quiet: bool = option(False, "only errors and the path", "Output", short="-q", runtime=True)
+    json_output: bool = option(False, "what was found, as one JSON object", "Output", flag="--json", runtime=True)
+    offline: bool = option(False, "never ask the Hub (HF_HUB_OFFLINE=1)", "Output", runtime=True)
+
+
+class ChatConfig(Options):
+    """Settings of `unlearn chat`."""
+
+    run: Path = option(Path(), "run folder of `unlearn forget`", "Model", metavar="RUN")
+    prompt: Expressions = option((), "ask this and stop; repeatable", "Data", metavar="TEXT")
+    system: str | None = option(None, "a system prompt", "Data", metavar="TEXT")
+    history: bool = option(False, "keep earlier turns, each model its own", "Data")
+    max_new_tokens: int = option(200, "longest answer", "Measuring", ge=1)
+    temperature: float = option(0.0, "0: greedy", "Measuring", ge=0)
+    seed: int = option(0, "of sampled answers", "Measuring", ge=0)
+    device: str = option("auto", "auto (cuda, mps, cpu), or one device such as cuda:1", "Model")
+    quiet: bool = option(False, "only answers", "Output", short="-q", runtime=True)
+    json_output: bool = option(False, "one JSON object a question", "Output", flag="--json", runtime=True)
+    offline: bool = option(False, "never ask the Hub (HF_HUB_OFFLINE=1)", "Output", runtime=True)
+
+
 class CompareConfig(Options):
     """Settings of `unlearn compare`."""
 

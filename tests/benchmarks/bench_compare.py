@@ -1,6 +1,7 @@
 """How long `unlearn compare` takes on many runs: `python tests/benchmarks/bench_compare.py RUN [--runs 20] [--rows 400]`.
 
-Copies of one finished run folder with as many rows each, compared by the command line, start-up included; beside it the floor:
+Copies of one finished run folder with as many rows each, compared by the command line, start-up included; beside it
+the floor:
 `python -c "import numpy, pydantic, rich, typer"`. Wall seconds, the fastest of three.
 """
 

@@ -115,6 +115,16 @@ def harness_table(report: RunReport) -> Table:
     return table
 
 
+def said_table(answers: Mapping[str, str]) -> Table:
+    """What each model said, by name."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, said in answers.items():
+        table.add_row(name, Text(said or "(nothing)"))
+    return table
+
+
 def answers_table(moments: Mapping[str, Mapping[str, Measured]], count: int) -> Table:
     """Forget questions with the true answer and what was generated at each moment, evenly spread over those answered."""
     table = Table(box=None, pad_edge=False, show_header=False, title="\nforget answers", title_justify="left")

@@ -1,0 +1,43 @@
+"""`unlearn merge`."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from unlearn_cli.config import MergeConfig
+    from unlearn_cli.console import Reporter
+
+
+NAMES = ("merge",)
+HELP = """Merge a run's adapter into its base: a plain model folder.
+
+The merged model is read back and compared with the run on its own rows; if it differs by more than --tolerance, nothing is
+left behind. A 4-bit run is merged into its rounded weights, which the adapter was trained on. Compositions (uld, offset,
+whp) are two passes and cannot be merged.
+
+[bold]Examples[/]
+
+  unlearn merge runs/npo -o models/npo
+
+  unlearn merge runs/npo-4bit -o models/npo --base original --tolerance 0.2
+"""
+
+
+def add(app: typer.Typer) -> None:
+    """Add the command, with an option for each of its settings."""
+    from unlearn_cli.cli.options import command  # noqa: PLC0415 - pydantic, which the overview of commands does not need
+    from unlearn_cli.config import MergeConfig  # noqa: PLC0415
+
+    command(app, "merge", MergeConfig, _run, help=HELP, positional=("run",))
+
+
+def _run(config: MergeConfig, sources: dict[str, str], argv: list[str], reporter: Reporter) -> int:
+    from unlearn_cli.recipes import merge as recipe  # noqa: PLC0415 - the lazy boundary
+
+    found, path = recipe.run(config, sources, reporter)
+    reporter.data(json.dumps(found) if config.json_output else str(path))
+    return 0

@@ -1,0 +1,107 @@
+"""`unlearn chat`: the same question to the model before and after, side by side; one base in memory."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+from unlearn_cli.config import ChatConfig, DataOptions, ModelOptions
+from unlearn_cli.console import Reporter
+from unlearn_cli.data.example import Example, Turn
+from unlearn_cli.data.tokenize import Encoder
+from unlearn_cli.errors import UnlearnError
+from unlearn_cli.models.generate import greedy, sample
+from unlearn_cli.models.load import LoadedModel, load_model
+from unlearn_cli.recipes.settle import make_encoder
+from unlearn_cli.rendering.tables import said_table
+from unlearn_cli.report import RunReport, read_report
+
+QUIT = ("/quit", "/exit", "/q")
+HELP = "a question; /quit ends"
+
+
+@dataclass
+class Speaker:
+    """One of the two models."""
+
+    name: str
+    loaded: LoadedModel
+    encoder: Encoder
+    standing: Callable[[], AbstractContextManager]
+    turns: list[Turn] = field(default_factory=list)
+
+    def answer(self, question: str, config: ChatConfig) -> str:
+        """What it says, with its own earlier turns before it if they are kept."""
+        asked = (*([("system", config.system)] if config.system else ()), *self.turns, ("user", question))
+        style = "qa" if len(asked) == 1 else "messages"
+        row = self.encoder.encode_answer(Example("0", asked, "-", style), "-")
+        prompt = row.input_ids[: row.prompt_end]
+        with self.standing():
+            if config.temperature:
+                ids = sample(
+                    self.loaded, [prompt], config.max_new_tokens, temperature=config.temperature, count=1, seed=config.seed
+                )[0][0]
+            else:
+                ids = greedy(self.loaded, [prompt], config.max_new_tokens)[0]
+        said = self.loaded.tokenizer.decode(ids, skip_special_tokens=True).strip()
+        if config.history:
+            self.turns += [("user", question), ("assistant", said)]
+        return said
+
+
+def run(config: ChatConfig, sources: dict[str, str], reporter: Reporter) -> None:
+    """Ask until there is nothing more to ask.
+
+    Raises:
+        UnlearnError: no run, or its model cannot be loaded.
+    """
+    report = read_report(config.run)
+    if report.command != "forget":
+        raise UnlearnError(f"{config.run} is no run of `unlearn forget`", "unlearn chat RUN")
+    reporter.say(f"loading {config.run}")
+    speakers = _speakers(config, report)
+    for question in _questions(config, reporter):
+        answers = {speaker.name: speaker.answer(question, config) for speaker in speakers}
+        if config.json_output:
+            reporter.data(json.dumps({"question": question, **answers}, ensure_ascii=False))
+        elif config.quiet or not sys.stdout.isatty():
+            reporter.data("\n".join([f"question: {question}", *(f"{name}: {said}" for name, said in answers.items())]))
+        else:
+            reporter.show(said_table(answers))
+
+
+def _speakers(config: ChatConfig, report: RunReport) -> list[Speaker]:
+    def load(model: str, **update: Any) -> LoadedModel:
+        values = {name: report.config[name] for name in ModelOptions.model_fields if name in report.config}
+        options = ModelOptions.model_validate({**values, "model": model, "device": config.device, **update})
+        return load_model(options)
+
+    after = load(str(config.run), revision=None)
+    whole = report.artifact is not None and report.artifact.kind == "model"
+    before = load(report.config["model"]) if whole else after
+    data = DataOptions.model_validate({n: report.config[n] for n in DataOptions.model_fields if n in report.config})
+    encoder = make_encoder(data, after.tokenizer, after.stop_ids, getattr(after.config, "max_position_embeddings", None))
+    off = nullcontext if whole else after.model.disable_adapter
+    return [Speaker("before", before, encoder, off), Speaker("after", after, encoder, nullcontext)]
+
+
+def _questions(config: ChatConfig, reporter: Reporter) -> Iterator[str]:
+    if config.prompt:
+        yield from config.prompt
+        return
+    live = sys.stdin.isatty()
+    if live:
+        reporter.say(HELP)
+    while True:
+        try:
+            text = input("> " if live else "").strip()
+        except EOFError:
+            return
+        if text in QUIT:
+            return
+        if text:
+            yield text

@@ -1,0 +1,112 @@
+"""`unlearn merge`: the run's adapter into its base, checked against the run before anything is left behind."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unlearn_cli.config import DataOptions, MergeConfig, ModelOptions
+from unlearn_cli.console import Reporter
+from unlearn_cli.data.tokenize import Row
+from unlearn_cli.errors import EXIT_FAILED, UnlearnError
+from unlearn_cli.evaluation.measure import spread
+from unlearn_cli.models.compose import COMPOSED
+from unlearn_cli.models.load import LoadedModel, load_model
+from unlearn_cli.models.merge import merged, save_merged
+from unlearn_cli.models.score import teacher_forced
+from unlearn_cli.recipes.inputs import load_splits
+from unlearn_cli.recipes.settle import make_encoder
+from unlearn_cli.report import RunReport, read_report, write_text
+
+TOKENS = 2048
+ABOUT = "merge.json"
+
+
+def run(config: MergeConfig, sources: dict[str, str], reporter: Reporter) -> tuple[dict[str, Any], Path]:
+    """Merge, reload and compare. Returns what was found and the folder.
+
+    Raises:
+        UnlearnError: anything the user can mend; nothing is left in the output folder then.
+    """
+    report = read_report(config.run)
+    _check(config, report)
+    options = _options(config, report, str(config.run))
+    quantized = options.load_in_4bit or options.load_in_8bit
+    base = config.base if config.base != "auto" else "dequantized" if options.load_in_4bit else "original"
+    if base == "dequantized" and not options.load_in_4bit:
+        raise UnlearnError("--base dequantized is for runs on a 4-bit base", "leave --base out")
+    reporter.say(f"loading {config.run}")
+    ours = load_model(options)
+    rows = _rows(config, report, ours)
+    expected = _means(ours, rows)
+    source = ours.source
+    del ours
+    plain = options.model_copy(update={"load_in_4bit": False, "load_in_8bit": False, "dtype": config.dtype})
+    config.output_dir.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=".merge-", dir=config.output_dir.parent))
+    try:
+        reporter.say(f"merging into the {base} base")
+        save_merged(merged(source, plain, dequantized=base == "dequantized"), source, plain, part)
+        reporter.say("reading it back")
+        drift = float(np.abs(_means(load_model(plain.model_copy(update={"model": str(part)})), rows) - expected).mean())
+        found = {"run": str(config.run), "base": base, "quantized_run": quantized, "rows": len(rows), "drift": drift}
+        if drift > config.tolerance:
+            raise UnlearnError(
+                f"the merged model is not the run's: answers differ by {drift:.3g} nats a token on average, more than "
+                f"--tolerance {config.tolerance:g}",
+                "--base dequantized" if base == "original" and quantized else "a wider --dtype, or use the adapter as it is",
+                EXIT_FAILED,
+            )
+        write_text(part / ABOUT, json.dumps(found, indent=2) + "\n")
+        if config.output_dir.exists():
+            shutil.rmtree(config.output_dir)
+        part.rename(config.output_dir)
+        config.output_dir.chmod(0o755)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    reporter.say(f"answers of {len(rows)} rows differ by {drift:.2g} nats a token on average")
+    return found, config.output_dir
+
+
+def _check(config: MergeConfig, report: RunReport) -> None:
+    if report.command != "forget" or report.artifact is None:
+        raise UnlearnError(f"{config.run} holds no adapter", "a finished run of `unlearn forget` is expected")
+    kind = report.artifact.kind
+    if kind in COMPOSED:
+        raise UnlearnError(
+            f"a {kind.replace('_', ' ')} is two passes over the base, and no one set of weights does the same",
+            "use it from Python: unlearn_cli.load(RUN), which has generate and forward",
+        )
+    if kind == "model":
+        raise UnlearnError(f"{config.run} is a whole model already", "load or copy the folder as it is")
+    if config.output_dir is None:
+        raise UnlearnError("nowhere to write to", "-o DIR")
+    if config.output_dir.exists() and any(config.output_dir.iterdir()) and not config.overwrite:
+        raise UnlearnError(f"{config.output_dir} is not empty", "--overwrite replaces it")
+
+
+def _options(config: MergeConfig, report: RunReport, model: str) -> ModelOptions:
+    values = {name: report.config[name] for name in ModelOptions.model_fields if name in report.config}
+    return ModelOptions.model_validate({**values, "model": model, "revision": None, "device": config.device})
+
+
+def _rows(config: MergeConfig, report: RunReport, loaded: LoadedModel) -> list[Row]:
+    fields = {name: report.config[name] for name in DataOptions.model_fields if name in report.config}
+    options = DataOptions.model_validate(fields)
+    encoder = make_encoder(
+        options, loaded.tokenizer, loaded.stop_ids, getattr(loaded.config, "max_position_embeddings", None)
+    )
+    made: list[Row] = []
+    for split in load_splits(options).values():
+        rows = encoder.encode(split.examples)
+        made += [rows[i] for i in spread(len(rows), config.rows)]
+    return made
+
+
+def _means(loaded: LoadedModel, rows: list[Row]) -> np.ndarray:
+    return np.array([logps.astype(np.float64).mean() for logps in teacher_forced(loaded, rows, TOKENS).token_logps])

@@ -58,6 +58,26 @@ def _pairs(value: Any) -> Any:
     return made
 
 
+def _grids(value: Any) -> Any:
+    """`a=1,2`, or a list of such, to {"a": (1, 2)}; a dict passes."""
+    if isinstance(value, Mapping) or value is None:
+        return value
+    made: dict[str, list[Any]] = {}
+    key = None
+    for part in _listed(value):
+        name, equals, text = part.partition("=")
+        if equals:
+            key = name.strip().replace("-", "_")
+            made[key] = []
+        elif key is None:
+            raise ValueError(f"'{part}' is not name=values")
+        else:
+            text = part
+        made[key].append(yaml.safe_load(text) if text else "")
+    return {name: tuple(values) for name, values in made.items()}
+
+
+Grids = Annotated[dict[str, tuple[Any, ...]], BeforeValidator(_grids)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 Expressions = Annotated[tuple[str, ...], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
 Columns = Annotated[tuple[str, ...], BeforeValidator(_as_lines)]
@@ -234,6 +254,29 @@ class ForgetConfig(OutputOptions, MeasuringOptions, TrainingOptions, MethodOptio
     allow_overlap: bool = option(False, "accept rows that are in both splits", "Data")
     resume: bool = option(False, "go on from the newest checkpoint in the output folder", "Output", runtime=True)
     dry_run: bool = option(False, "read everything but the weights, print the plan, and stop", "Output", runtime=True)
+
+
+class SweepConfig(ForgetConfig):
+    """Settings of `unlearn sweep`: those of forget, and what varies."""
+
+    methods: Names = option((), "methods to run; default: --method", "Method", metavar="NAMES")
+    parameters: Grids = option(
+        {},
+        "values of a parameter, of all methods or of one: -p npo.beta=0.05,0.1",
+        "Method",
+        short="-p",
+        flag="--parameter",
+        metavar="[METHOD.]NAME=VALUES",
+    )
+    grid: Grids = option(
+        {}, "values of an option, repeatable: --grid learning_rate=1e-4,3e-4", "Method", metavar="NAME=VALUES"
+    )
+    seeds: Names = option((), "each setting once for each; default: --seed", "Training", metavar="NUMBERS")
+    score: str = option(
+        "retain.probability - forget.probability", "by which runs are ranked, larger is better", "Output", metavar="EXPR"
+    )
+    halving: bool = option(False, "all settings at a quarter of the epochs, the better half at half, and so on", "Training")
+    budget_minutes: float | None = option(None, "start no run after so many minutes", "Training", gt=0)
 
 
 class EvaluateConfig(OutputOptions, MeasuringOptions, DataOptions, ModelOptions):

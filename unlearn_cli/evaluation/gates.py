@@ -72,6 +72,16 @@ def parse(text: str, *, metrics: list[str]) -> Expression:
     return Expression(text, tree)
 
 
+def arithmetic(text: str, *, metrics: list[str]) -> Callable[[Lookup], float]:
+    """A number made of scores: `retain.probability - forget.probability`.
+
+    Raises:
+        UnlearnError: with what is wrong and an example.
+    """
+    expression = parse(f"({text}) > 0", metrics=metrics)
+    return lambda lookup: float(_value(expression.tree.left, lookup))
+
+
 class _BareMoments(ast.NodeTransformer):
     """Write `before` out in full where a comparison leaves no doubt which metric is meant."""
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import shutil
+from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -52,9 +54,28 @@ from unlearn_cli.training.loop import StepRecord, Trainer
 
 
 def run(
-    config: ForgetConfig, sources: dict[str, str], command_line: list[str], reporter: Reporter, *, show: bool = True
+    config: ForgetConfig,
+    sources: dict[str, str],
+    command_line: list[str],
+    reporter: Reporter,
+    *,
+    show: bool = True,
+    load: Callable[..., LoadedModel] = load_model,
+    measured: Path | None = None,
 ) -> RunReport | None:
-    """Forget, and write the run folder. Returns the report, or None after a dry run; `show`: print the scores.
+    """Forget, and write the run folder.
+
+    Args:
+        config: what is asked for.
+        sources: where each setting came from.
+        command_line: for the report.
+        reporter: what is told on the way.
+        show: print the scores.
+        load: gives the model; `sweep` hands the same one to every run.
+        measured: measurements of the model before that may be used, if they are of the same weights, rows and settings.
+
+    Returns:
+        the report, or None after a dry run.
 
     Raises:
         UnlearnError: something the user can mend, or a run that diverged, collapsed or changed nothing (exit code 4,
@@ -78,7 +99,7 @@ def run(
 
     with run.phase("load"):
         reporter.say(f"loading {config.model}")
-        loaded = load_model(settled.config, trainable=True)
+        loaded = load(settled.config, trainable=True)
         settle_model(settled, loaded.config)
         check_loaded(run, loaded)
         encoder = make_encoder(settled.config, loaded.tokenizer, loaded.stop_ids, settled.config.max_length)
@@ -87,6 +108,9 @@ def run(
         before_key = identity(loaded.source, settled.config, str(loaded.dtype), loaded.device.type)
         run.folder.open(clear=config.overwrite and not config.resume)
         settings_key = _check_resumed(run, before_key, inputs)
+        for path in measured.glob("before-*") if measured else ():
+            run.folder.measured.mkdir(exist_ok=True)
+            shutil.copy2(path, run.folder.measured)
     measure = partial(measure_inputs, loaded, inputs, options=settled.config, reporter=reporter)
     with run.phase("measure before"):
         moments: Moments = {"before": measure(before_key, folder=run.folder.measured, moment="before")}

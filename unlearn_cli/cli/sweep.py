@@ -1,0 +1,44 @@
+"""`unlearn sweep`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from unlearn_cli.config import SweepConfig
+    from unlearn_cli.console import Reporter
+
+
+NAMES = ("sweep",)
+HELP = """Run many settings of forget on one base in memory, and compare them.
+
+Every setting is a run folder of its own inside --output-dir. Finished ones are skipped, so the same command goes on where it
+was stopped. All options of forget hold for every run.
+
+[bold]Examples[/]
+
+  unlearn sweep --model M --forget F --retain R --methods npo,simnpo,rmu -o sweep
+
+  unlearn sweep --model M --forget F --retain R --methods npo --grid learning_rate=1e-4,3e-4 -p npo.beta=0.05,0.1 -o sweep
+
+  unlearn sweep ... --methods npo,simnpo,ceu,me-gd --halving --budget-minutes 60 -o sweep
+"""
+
+
+def add(app: typer.Typer) -> None:
+    """Add the command, with an option for each of its settings."""
+    from unlearn_cli.cli.options import command  # noqa: PLC0415 - pydantic, which the overview of commands does not need
+    from unlearn_cli.config import SweepConfig  # noqa: PLC0415
+
+    command(app, "sweep", SweepConfig, _run, help=HELP)
+
+
+def _run(config: SweepConfig, sources: dict[str, str], argv: list[str], reporter: Reporter) -> int:
+    from unlearn_cli.recipes import compare, sweep  # noqa: PLC0415 - the lazy boundary
+
+    told, finished = sweep.run(config, sources, argv, reporter)
+    folders = "\n".join(str(config.output_dir / setting.name) for setting in finished)
+    reporter.data(compare.dumps(told) if config.json_output else folders)
+    return 0

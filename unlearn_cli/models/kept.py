@@ -1,0 +1,56 @@
+"""One base in memory for many runs: given out again without what a run has put on it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from peft import PeftModel
+
+from unlearn_cli.config import ModelOptions
+from unlearn_cli.models.depth import causal_lm
+from unlearn_cli.models.load import LoadedModel, load_model
+
+
+class KeptModel:
+    """Loads a model once. A run that has changed the base's weights makes the next one load it anew."""
+
+    def __init__(self) -> None:
+        self._given: LoadedModel | None = None
+        self._plain: Any = None  # the base as it was given out
+        self._options: dict[str, Any] = {}
+        self._sums: list[float] = []
+        self.loads = 0
+
+    def load(self, options: ModelOptions, *, trainable: bool = False) -> LoadedModel:
+        """As `load_model`, from memory where that is the same model."""
+        asked = {name: getattr(options, name) for name in ModelOptions.model_fields}
+        if self._given is not None and asked == self._options:
+            model = _stripped(self._given.model)
+            if model is self._plain and _sums(model) == self._sums:
+                self._given = replace(self._given, model=model)
+                return self._given
+        self._given = self._plain = None
+        self.loads += 1
+        loaded = load_model(options, trainable=trainable)
+        if not isinstance(loaded.model, PeftModel):  # a model that arrives with an adapter is loaded for each run
+            self._given, self._plain, self._options = loaded, loaded.model, asked
+            self._sums = _sums(loaded.model)
+        return replace(loaded)
+
+
+def _stripped(model: Any) -> Any:
+    """The transformers model without adapters, as it is before a run."""
+    model = getattr(model, "model", model) if type(model).__name__ == "Composed" else model
+    if isinstance(model, PeftModel):
+        model = model.unload()
+    causal = causal_lm(model)
+    if getattr(causal, "is_gradient_checkpointing", False):
+        causal.gradient_checkpointing_disable()
+    return causal.requires_grad_(False).eval()
+
+
+@torch.no_grad()
+def _sums(model: Any) -> list[float]:
+    return [float(p.double().abs().sum()) if p.is_floating_point() else float(p.long().sum()) for p in model.parameters()]

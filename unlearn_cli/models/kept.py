@@ -37,7 +37,7 @@ class KeptModel:
         if not isinstance(loaded.model, PeftModel):  # a model that arrives with an adapter is loaded for each run
             self._given, self._plain, self._options = loaded, loaded.model, asked
             self._sums = _sums(loaded.model)
-        return replace(loaded)
+        return loaded
 
 
 def _stripped(model: Any) -> Any:

@@ -14,6 +14,7 @@ from unlearn_cli.console import Reporter
 from unlearn_cli.contract import ATTACKS, METRICS, Attack
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.gates import Missing, parse
+from unlearn_cli.models.compose import COMPOSED
 from unlearn_cli.models.load import load_config
 from unlearn_cli.models.source import resolve_source
 from unlearn_cli.recipes.curves import VERSION, CurvePoint, cache_folder, read_curve, scored, write_curve
@@ -58,6 +59,11 @@ def run(config: AttackConfig, sources: dict[str, str], reporter: Reporter) -> tu
         subjects.identity("baseline")  # refuses the run itself before any time is spent
     else:
         reporter.note("no --baseline: what a model gains by the attack alone is not known, so recovery is an upper bound")
+    if report.artifact is not None and report.artifact.kind in COMPOSED:
+        reporter.note(
+            "this run is a base and an assistant: the base is attacked and the assistant stays. Whoever holds the weights "
+            "can leave the assistant out, and then nothing is forgotten"
+        )
     settings = {attack.name: _settings(attack, config, report) for attack in attacks}
     curves, left_out = _curves(config, subjects, attacks, settings, reporter)
     made, paths = [], []

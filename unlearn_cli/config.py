@@ -507,13 +507,16 @@ def resolve(model: type[Settings], flags: Mapping[str, Any], config_file: Path |
 
     Args:
         model: the settings of the command.
-        flags: what was given on the command line; None is "not given".
+        flags: what was given on the command line, or from Python; None is "not given".
         config_file: what `--config` named.
 
     Raises:
         UnlearnError: an unknown key (with the nearest one), or a value of the wrong kind.
     """
     file = read_config_file(config_file, model) if config_file else {}
+    for name in flags:
+        if name not in model.model_fields:
+            raise unknown("setting", name, model.model_fields)
     values: dict[str, Any] = {}
     sources = dict.fromkeys(model.model_fields, "default")
     layers = ((str(config_file), file), ("environment", _environment(model)), ("flag", flags))

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from unlearn_cli.config import CompareConfig
+from unlearn_cli.config import CompareConfig, resolve
 from unlearn_cli.console import Reporter
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.gates import Missing, parse
@@ -166,6 +166,12 @@ def _write(config: CompareConfig, reporter: Reporter, csv: str, markdown: str) -
         elif path is not None:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             write_text(Path(path), text)
+
+
+def from_python(runs: tuple[str | Path, ...], *, quiet: bool, **settings: Any) -> dict[str, Any]:
+    """See `unlearn_cli.compare`."""
+    config, sources = resolve(CompareConfig, settings | {"runs": [Path(path) for path in runs]}, None)
+    return run(config, sources, Reporter(quiet=quiet))[0]
 
 
 def dumps(told: dict[str, Any]) -> str:

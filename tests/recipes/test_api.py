@@ -1,0 +1,51 @@
+"""The commands from Python, as docs/guides/python.md shows them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import unlearn_cli
+from tests.cli.running import BASELINE, MODEL, write_rows
+from unlearn_cli.demo.facts import splits
+from unlearn_cli.errors import UnlearnError
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory):
+    folder, made = tmp_path_factory.mktemp("api"), splits()
+    return write_rows(folder / "f.jsonl", made["forget"][:8]), write_rows(folder / "r.jsonl", made["retain"][:16])
+
+
+def test_the_whole_story(rows, tmp_path, monkeypatch):
+    monkeypatch.setenv("UNLEARN_CACHE", str(tmp_path / "cache"))
+    few = {"generate_limit": 2, "max_new_tokens": 8, "bootstrap_samples": 20}
+    report = unlearn_cli.forget(
+        model=MODEL, forget=str(rows[0]), retain=str(rows[1]), method="npo", parameters={"beta": 0.1}, max_steps=8,
+        batch_size=4, output_dir=tmp_path / "run", **few,
+    )  # fmt: skip
+    assert report.training.steps == 8 and report.config["parameters"]["beta"] == 0.1
+    again = unlearn_cli.evaluate(tmp_path / "run", baseline=BASELINE)
+    assert again.scores["forget"]["probability"].after == report.scores["forget"]["probability"].after
+    attacks = unlearn_cli.relearn_attack(tmp_path / "run", parameters={"steps": "0+2"}, skip_original=True, **few)
+    assert attacks["relearn"].recovery["probability"].max is not None
+    told = unlearn_cli.compare(tmp_path / "run")
+    assert told["runs"][0]["values"]["relearn.recovery"]["value"] is not None
+    assert unlearn_cli.load(str(tmp_path / "run")).generate is not None
+
+
+def test_errors_are_those_of_the_command(tmp_path):
+    with pytest.raises(UnlearnError, match="unknown"):
+        unlearn_cli.forget(model=MODEL, forget="x.jsonl", method="nop", output_dir=tmp_path)
+    with pytest.raises(UnlearnError):
+        unlearn_cli.forget(modell=MODEL)
+
+
+def test_importing_it_is_light():
+    code = (
+        "import sys, unlearn_cli\nfrom unlearn_cli import forget, evaluate, compare, load, relearn_attack\n"
+        "assert not {'torch', 'pydantic', 'numpy'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -15,6 +15,7 @@ Every repository has one commit, `hub.commit(repo)`, known as main and under the
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
@@ -40,6 +41,8 @@ class FakeHub:
         self.tags: dict[str, set[str]] = {}
         self.moved: dict[str, str] = {}  # old id -> new id
         self.requests: list[str] = []
+        self.uploads: Path | None = None  # where new repositories are made; None: nobody may
+        self.private: dict[str, bool] = {}
         handler = type("Handler", (_Handler,), {"hub": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
@@ -104,17 +107,46 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
-        self.form = parse_qs(self.rfile.read(length).decode()) if length else {}
+        self.body = self.rfile.read(length) if length else b""
+        self.form = {} if self.body[:1] in (b"{", b"") else parse_qs(self.body.decode())
         url = urlsplit(self.path)
         self.query = parse_qs(url.query)
         self.hub.requests.append(f"{self.command} {self.path}")
-        if asked := _API.fullmatch(url.path):
+        if url.path == "/api/repos/create":
+            self._create()
+        elif url.path == "/api/validate-yaml":
+            self._json({"errors": [], "warnings": []})
+        elif asked := _API.fullmatch(url.path):
             self._api(asked["kind"], asked["rest"])
         elif asked := _FILE.fullmatch(url.path):
             kind = "dataset" if asked["kind"] else "model"
             self._file(kind, asked["repo"], unquote(asked["revision"]), unquote(asked["path"]))
         else:
             self._refuse(404, "")
+
+    def _create(self) -> None:
+        """A new repository of uploads, in `hub.uploads`; its privacy is in `hub.private`."""
+        asked = json.loads(self.body)
+        repo = f"{asked['organization']}/{asked['name']}"
+        if repo in self.hub.repos.get("model", {}):
+            return self._refuse(409, "")
+        if not self.hub.uploads:
+            return self._refuse(403, "")
+        folder = self.hub.uploads / repo.replace("/", "--")
+        folder.mkdir(parents=True)
+        self.hub.repos.setdefault("model", {})[repo] = folder
+        self.hub.private[repo] = bool(asked.get("private")) or asked.get("visibility") == "private"
+        return self._json({"url": f"{self.hub.url}/{repo}"})
+
+    def _commit(self, repo: str, folder: Path) -> None:
+        for line in self.body.splitlines():
+            part = json.loads(line)
+            if part["key"] == "file":
+                path = folder / part["value"]["path"]
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(base64.b64decode(part["value"]["content"]))
+        oid = self.hub.commit(repo)
+        return self._json({"success": True, "commitOid": oid, "commitUrl": f"{self.hub.url}/{repo}/commit/{oid}"})
 
     def _api(self, kind: str, rest: str) -> None:
         known = self.hub.repos.get(kind, {})
@@ -133,6 +165,13 @@ class _Handler(BaseHTTPRequestHandler):
             return self._json({"id": repo, "sha": self.hub.commit(repo), "siblings": siblings, "tags": [], "private": False})
         if action == "tree":
             return self._tree(folder, unquote(path))
+        if action == "preupload":
+            asked = json.loads(self.body)["files"]
+            return self._json(
+                {"files": [{"path": f["path"], "uploadMode": "regular", "shouldIgnore": False} for f in asked]}
+            )
+        if action == "commit":
+            return self._commit(repo, folder)
         if action == "paths-info":
             wanted = [path.strip("/") for path in self.form.get("paths", [])]
             return self._json([_entry(folder, path) for path in wanted if (folder / path).exists()])

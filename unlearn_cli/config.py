@@ -252,6 +252,13 @@ class ForgetConfig(OutputOptions, MeasuringOptions, TrainingOptions, MethodOptio
     """Settings of `unlearn forget`."""
 
     allow_overlap: bool = option(False, "accept rows that are in both splits", "Data")
+    push_to_hub: str | None = option(
+        None,
+        "when it is done, upload the run as `unlearn push` does: private, without rows",
+        "Output",
+        metavar="REPO",
+        runtime=True,
+    )
     resume: bool = option(False, "go on from the newest checkpoint in the output folder", "Output", runtime=True)
     dry_run: bool = option(False, "read everything but the weights, print the plan, and stop", "Output", runtime=True)
 
@@ -395,6 +402,19 @@ class ChatConfig(Options):
     quiet: bool = option(False, "only answers", "Output", short="-q", runtime=True)
     json_output: bool = option(False, "one JSON object a question", "Output", flag="--json", runtime=True)
     offline: bool = option(False, "never ask the Hub (HF_HUB_OFFLINE=1)", "Output", runtime=True)
+
+
+class PushConfig(Options):
+    """Settings of `unlearn push`."""
+
+    run: Path = option(Path(), "run folder of `unlearn forget`", "Model", metavar="RUN")
+    repo: str = option("", "repository on the Hub, org/name; made if it is not there", "Model", metavar="REPO")
+    public: bool = option(False, "visible to everybody; otherwise private", "Output")
+    include_samples: bool = option(
+        False, "upload measured/ too: forget questions, true answers and what the model said", "Output"
+    )
+    dry_run: bool = option(False, "list what would be uploaded, and stop", "Output", runtime=True)
+    quiet: bool = option(False, "only errors and the address", "Output", short="-q", runtime=True)
 
 
 class CompareConfig(Options):

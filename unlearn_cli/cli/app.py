@@ -10,12 +10,12 @@ from typing import Annotated, Any
 import typer
 
 from unlearn_cli import __version__
-from unlearn_cli.cli import chat, compare, demo, env, evaluate, forget, listing, merge, relearn_attack, report, sweep
+from unlearn_cli.cli import chat, compare, demo, env, evaluate, forget, listing, merge, push, relearn_attack, report, sweep
 
 COMMANDS: tuple[ModuleType, ...] = (
-    forget, evaluate, compare, relearn_attack, chat, sweep, merge, demo, listing, report, env,
+    forget, evaluate, compare, relearn_attack, chat, sweep, merge, push, demo, listing, report, env,
 )  # fmt: skip
-WITH_SETTINGS = (forget, evaluate, compare, relearn_attack, chat, sweep, merge, demo)
+WITH_SETTINGS = (forget, evaluate, compare, relearn_attack, chat, sweep, merge, push, demo)
 
 
 def _version(wanted: bool) -> None:

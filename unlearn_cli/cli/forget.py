@@ -42,5 +42,11 @@ def _run(config: ForgetConfig, sources: dict[str, str], argv: list[str], reporte
     from unlearn_cli.report import FILE, dumps  # noqa: PLC0415
 
     report = forget.run(config, sources, argv, reporter)
+    if report is not None and config.push_to_hub:
+        from unlearn_cli.config import PushConfig  # noqa: PLC0415
+        from unlearn_cli.recipes import push  # noqa: PLC0415
+
+        target = PushConfig(run=report.config["output_dir"], repo=config.push_to_hub)
+        reporter.say(f"uploaded: {push.run(target, {}, reporter)}")
     if report is not None:
         reporter.data(dumps(report) if config.json_output else f"{report.config['output_dir']}/{FILE}")

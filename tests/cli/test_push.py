@@ -1,0 +1,101 @@
+"""`unlearn push` against a Hub on this machine."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.cli.running import QUICK, data_arguments, unlearn
+from tests.hub_server import FakeHub
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("push")
+    assert unlearn("forget", *data_arguments(folder), *QUICK, "-o", folder / "run").exit_code in (0, 4)
+    few = ["--generate-limit", 2, "--max-new-tokens", 4, "--bootstrap-samples", 20, "--skip-original", "-p", "steps=0+1"]
+    assert unlearn("relearn-attack", folder / "run", *few).exit_code == 0
+    return folder / "run"
+
+
+@pytest.fixture
+def hub(tmp_path):
+    with FakeHub({"model": {}}) as made:
+        made.uploads = tmp_path / "hub"
+        yield made
+
+
+def pushed(hub: FakeHub, home: Path, *arguments: object) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "unlearn_cli", "push", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=hub.environment(home, HF_TOKEN="hf_test"))
+
+
+def secrets(run: Path) -> list[str]:
+    """Questions and answers that were to be forgotten, and what the model said to them."""
+    rows = [json.loads(line) for line in (run / "measured" / "before-forget.jsonl").read_text().splitlines()]
+    return [text for row in rows for text in (row["prompt"], row["gold"])]
+
+
+def test_a_run_goes_up_private_and_without_its_rows(run, hub, tmp_path):
+    done = pushed(hub, tmp_path / "home", run, "org/gone")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == f"{hub.url}/org/gone" and hub.private["org/gone"]
+    folder = hub.repos["model"]["org/gone"]
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert {
+        "adapter_model.safetensors",
+        "adapter_config.json",
+        "report.json",
+        "README.md",
+        "attacks/relearn/report.json",
+    } <= names
+    assert not any(name.startswith(("measured", "reference", "checkpoints")) or "curves" in name for name in names)
+    told = b"".join((folder / name).read_bytes() for name in names if not name.endswith((".safetensors", "tokenizer.json")))
+    assert not [text for text in secrets(run) if text.encode() in told]
+    assert (folder / "adapter_model.safetensors").read_bytes() == (run / "adapter_model.safetensors").read_bytes()
+
+
+def test_the_card_has_results_that_the_hub_reads(run):
+    card = (run / "README.md").read_text().split("---\n")[1]
+    metadata = yaml.safe_load(card)
+    results = metadata["model-index"][0]["results"]
+    values = {m["type"]: m["value"] for m in results[0]["metrics"]}
+    report = json.loads((run / "report.json").read_text())
+    assert values["probability"] == report["scores"]["forget"]["probability"]["after"]["value"]
+    assert results[0]["task"]["type"] == "text-generation"
+
+
+def test_samples_go_along_only_when_asked(run, hub, tmp_path):
+    done = pushed(hub, tmp_path / "home", run, "org/with", "--include-samples", "--public")
+    assert done.returncode == 0 and "holds the rows" in done.stderr
+    folder = hub.repos["model"]["org/with"]
+    assert (folder / "measured" / "after-forget.jsonl").is_file() and not hub.private["org/with"]
+
+
+def test_a_dry_run_uploads_nothing(run, hub, tmp_path):
+    done = pushed(hub, tmp_path / "home", run, "org/dry", "--dry-run")
+    assert done.returncode == 0 and "adapter_model.safetensors" in done.stdout.splitlines()
+    assert "measured/after-forget.jsonl" not in done.stdout and not hub.requests
+
+
+def test_what_is_refused(run, hub, tmp_path):
+    hub.uploads = None
+    denied = pushed(hub, tmp_path / "home", run, "org/denied")
+    assert denied.returncode != 0 and "error:" in denied.stderr and "Traceback" not in denied.stderr
+    for arguments, word in (((run, "name"), "org/name"), ((tmp_path, "org/x"), "no run folder")):
+        result = unlearn("push", *arguments)
+        assert result.exit_code == 2 and word in result.stderr
+
+
+def test_forget_uploads_when_it_is_done(hub, tmp_path):
+    command = [sys.executable, "-m", "unlearn_cli", "forget", *data_arguments(tmp_path), *QUICK, "--max-steps", "6"]
+    command += ["--learning-rate", "5e-3", "-o", str(tmp_path / "run"), "--push-to-hub", "org/made"]
+    environment = hub.environment(tmp_path / "home", HF_TOKEN="hf_test")
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert (hub.repos["model"]["org/made"] / "report.json").is_file()

@@ -252,6 +252,9 @@ class ForgetConfig(OutputOptions, MeasuringOptions, TrainingOptions, MethodOptio
     """Settings of `unlearn forget`."""
 
     allow_overlap: bool = option(False, "accept rows that are in both splits", "Data")
+    report_to: Literal["none", "tensorboard", "wandb", "trackio"] = option(
+        "none", "a tracker that sees every step as well; metrics.jsonl is always written", "Output", runtime=True
+    )
     push_to_hub: str | None = option(
         None,
         "when it is done, upload the run as `unlearn push` does: private, without rows",

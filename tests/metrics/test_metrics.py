@@ -79,6 +79,21 @@ def test_synthetic_min_k_plus_plus() -> None:
     assert -normalised.mean() == pytest.approx(1.101198, abs=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("name", "k", "expected"),
+    [
+        ("min_k_auc", 0.2, 6.610626), ("min_k_auc", 0.4, 5.030380), ("min_k_auc", 0.6, 3.815776),
+        ("min_k_auc", 1.0, 2.623215),
+        ("min_k_plus_plus_auc", 0.2, 7.176125), ("min_k_plus_plus_auc", 0.4, 4.750061),
+        ("min_k_plus_plus_auc", 0.6, 2.644564), ("min_k_plus_plus_auc", 1.0, 1.101198),
+    ],
+)  # fmt: skip
+def test_synthetic_membership_scores(name: str, k: float, expected: float) -> None:
+    row = synthetic(IDS)
+    made, _ = METRICS.get(name).function(row, row, k=k)
+    assert made[0] == pytest.approx(expected, abs=2e-5 if "plus" in name else 1e-6)
+
+
 def test_synthetic_metrics() -> None:
     row = synthetic(IDS)
     assert run("nll", row)[0] == pytest.approx(2.446982, abs=1e-6)

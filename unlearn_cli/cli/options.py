@@ -39,7 +39,7 @@ def _help(field: FieldInfo) -> str:
     """The description and the default, with brackets that are not markup."""
     value = default_of(field)
     shown = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-    known = "" if value in (None, "", (), {}) or isinstance(value, bool) else f" (default: {shown})"
+    known = "" if value in (None, "", (), {}, Path()) or isinstance(value, bool) else f" (default: {shown})"
     return escape(f"{field.description}{known}")
 
 

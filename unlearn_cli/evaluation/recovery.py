@@ -48,7 +48,8 @@ def recovery(
     drawn = ratio(columns[:, draws].mean(-1))
     drawn = drawn[np.isfinite(drawn)]
     interval = tuple(float(x) for x in np.percentile(drawn, [2.5, 97.5])) if len(drawn) else None
-    gain = float((columns[2].mean() - columns[3].mean()) / (columns[1].mean() - columns[3].mean()))
+    means = columns.mean(1)
+    gain = float((means[2] - means[3]) / (means[1] - means[3]))
     return Recovered(value, interval, gain)
 
 

@@ -37,6 +37,7 @@ from unlearn_cli.recipes.run_folder import RunFolder
 from unlearn_cli.recipes.scores import compared, passes, write_rows
 from unlearn_cli.recipes.settle import default_output, make_encoder, settle_method, settle_model
 from unlearn_cli.recipes.setup import make_trainer
+from unlearn_cli.recipes.tracking import check_tracker, tracked
 from unlearn_cli.rendering.model_card import model_card
 from unlearn_cli.rendering.tables import scores_table
 from unlearn_cli.report import (
@@ -82,6 +83,7 @@ def run(
             with the report written).
         Interrupted: stopped by a signal, with a checkpoint written.
     """
+    check_tracker(config.report_to)
     settled = settle_method(config, sources)
     metrics = [name.replace("-", "_") for name in METRICS.names()]
     stop_when = parse(config.stop_when, metrics=metrics) if config.stop_when else None
@@ -206,12 +208,15 @@ def _train(
     tokens = sum(line["tokens"] for line in run.steps)
     _announce(run, loaded, trainer, names)
     record: StepRecord | None = None
-    with run.phase("train"), deferred() as asked, run.reporter.progress("forgetting", trainer.steps, start) as bar:
+    tracking = tracked(config.report_to, run.folder.path, config.model_dump(mode="json"))
+    bars = run.reporter.progress("forgetting", trainer.steps, start)
+    with run.phase("train"), tracking as log, deferred() as asked, bars as bar:
         try:
             for record in trainer.train(start):
                 tokens += record.tokens
                 line = run.folder.append(record)
                 run.steps.append(line)
+                log(line)
                 bar.advance(1, _detail(record, loaded))
                 if config.forget_loss_floor is not None and record.forget_loss < config.forget_loss_floor:
                     run.stopped_by = f"forget loss {record.forget_loss:.3f} below --forget-loss-floor"

@@ -14,7 +14,7 @@ from unlearn_cli.report import read_report
 
 # What a run folder holds beside its artefact: only what has no text of the rows goes.
 SHARED = {"report.json", "README.md", "unlearn.json", "metrics.jsonl", "rows.jsonl"}
-HELD_BACK = {"plan.json", "alternatives.json", "measured", "reference", "checkpoints", "attacks", "evaluation"}
+HELD_BACK = {"plan.json", "alternatives.json", "measured", "reference", "checkpoints", "attacks", "evaluation", "tracking"}
 ARTEFACT = (".safetensors", ".json", ".jinja", ".model", ".txt")
 SAMPLES = "measured"
 

@@ -19,7 +19,7 @@ from unlearn_cli.models.load import load_config
 from unlearn_cli.models.source import resolve_source
 from unlearn_cli.recipes.curves import VERSION, CurvePoint, cache_folder, read_curve, scored, write_curve
 from unlearn_cli.recipes.environment import environment
-from unlearn_cli.recipes.subjects import Subjects, overlap, read_facts
+from unlearn_cli.recipes.subjects import Subjects, check_no_answers, overlap, read_facts
 from unlearn_cli.recipes.summary import ROLES, Curves, summarised, verdict
 from unlearn_cli.registry import unknown
 from unlearn_cli.rendering.attacks import attack_table
@@ -65,6 +65,10 @@ def run(config: AttackConfig, sources: dict[str, str], reporter: Reporter) -> tu
             "can leave the assistant out, and then nothing is forgotten"
         )
     settings = {attack.name: _settings(attack, config, report) for attack in attacks}
+    for attack in attacks:
+        for setting in settings[attack.name]:
+            if setting.get("data") != "same-data":
+                check_no_answers(facts.held, _attacker_rows(attack, [setting], facts))
     curves, left_out = _curves(config, subjects, attacks, settings, reporter)
     made, paths = [], []
     for attack in attacks:

@@ -26,6 +26,7 @@ OURS = {
     "alternatives.json",
     "rows.jsonl",
     "evaluation",
+    "tracking",
 }
 
 

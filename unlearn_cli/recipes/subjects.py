@@ -98,6 +98,21 @@ def overlap(judged: Sequence[Example], attacker: Sequence[Example]) -> int:
     return sum(bool(windows(example.answer) & known) for example in judged)
 
 
+def check_no_answers(judged: Sequence[Example], attacker: Sequence[Example]) -> None:
+    """Refuse an attack whose rows hold judged answers word for word: it would measure teaching.
+
+    Raises:
+        UnlearnError: there are some; answers of fewer than `WINDOW` words do not count.
+    """
+    known = "\n".join(" ".join(f"{e.prompt} {e.answer}".lower().split()) for e in attacker)
+    held = [e.id for e in judged if len(e.answer.split()) >= WINDOW and " ".join(e.answer.lower().split()) in known]
+    if held:
+        raise UnlearnError(
+            f"the attacker's rows hold {len(held)} of the judged answers word for word (forget row {held[0]})",
+            "take them out, or -p data=same-data, whose number is an upper bound",
+        )
+
+
 class Subjects:
     """The three models; one is in memory at a time, and an adapter run's original is its base."""
 

@@ -1,0 +1,56 @@
+"""`--report-to`: the lines of metrics.jsonl to a tracker as well, through Accelerate's trackers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from unlearn_cli.errors import UnlearnError
+
+PACKAGES = {"tensorboard": "tensorboard", "wandb": "wandb", "trackio": "trackio"}
+Log = Any  # (line of metrics.jsonl) -> None
+
+
+def check_tracker(name: str) -> None:
+    """Refuse before time is spent.
+
+    Raises:
+        UnlearnError: its package is not installed.
+    """
+    if name != "none" and find_spec(PACKAGES[name]) is None:
+        raise UnlearnError(f"--report-to {name} needs the package {PACKAGES[name]}", f"pip install {PACKAGES[name]}")
+
+
+@contextmanager
+def tracked(name: str, folder: Path, config: Mapping[str, Any]) -> Iterator[Log]:
+    """Gives what logs a step: its numbers, under its number. Rows and answers are never sent.
+
+    Args:
+        name: none, tensorboard, wandb or trackio.
+        folder: of the run; its name is the run's, and TensorBoard's files go into it.
+        config: settings to show with the run.
+    """
+    if name == "none":
+        yield lambda line: None
+        return
+    from accelerate import PartialState  # noqa: PLC0415 - slow to import, and mostly not needed
+    from accelerate.tracking import LOGGER_TYPE_TO_CLASS  # noqa: PLC0415
+
+    PartialState()
+    kind = LOGGER_TYPE_TO_CLASS[name]
+    made = kind("tracking", folder) if kind.requires_logging_directory else kind("unlearn")
+    made.start()
+    plain = {key: value if isinstance(value, (int, float, str, bool)) else str(value) for key, value in config.items()}
+    made.store_init_configuration(plain)
+
+    def log(line: Mapping[str, Any]) -> None:
+        numbers = {key: value for key, value in line.items() if isinstance(value, (int, float)) and key != "step"}
+        made.log(numbers, step=line["step"])
+
+    try:
+        yield log
+    finally:
+        made.finish()

@@ -41,7 +41,7 @@ def shrunk(weight: torch.Tensor, alpha: float, beta: float, generator: torch.Gen
 def undo(
     bench: Any,
     *,
-    base: Base = "npo",
+    base: Base = "simnpo",
     alpha: Annotated[float, parameter("how much of the teacher's weights is lost", ge=0, le=1)] = 0.25,
     beta: Annotated[float, parameter("length of the noise", ge=0)] = 0.1,
     epochs: Annotated[float, parameter("of distillation, in passes over the forget rows", gt=0)] = 6.0,

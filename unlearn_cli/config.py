@@ -25,10 +25,11 @@ Settings = TypeVar("Settings", bound="Options")
 def option(default: Any, help: str, panel: str, **extra: Any) -> Any:  # noqa: A002 - the word every reader expects
     """One option: its default, help text and the panel of `--help` it stands in.
 
-    `short` is a one-letter flag, `metavar` what its value is called, `runtime=True` marks options that do not change
-    the result and are left out when configurations are compared. Everything else goes to pydantic (bounds).
+    `short` is a one-letter flag, `metavar` what its value is called, `required=True` marks an argument that must be given,
+    `runtime=True` options that do not change the result and are left out when configurations are compared. Everything else
+    goes to pydantic (bounds).
     """
-    cli = {key: extra.pop(key) for key in ("short", "metavar", "runtime", "flag") if key in extra}
+    cli = {key: extra.pop(key) for key in ("short", "metavar", "runtime", "flag", "required") if key in extra}
     return Field(default, description=help, json_schema_extra={"panel": panel, **cli}, **extra)
 
 
@@ -327,7 +328,7 @@ class EvaluateConfig(OutputOptions, MeasuringOptions, DataOptions, ModelOptions)
 class AttackConfig(Options):
     """Settings of `unlearn relearn-attack`."""
 
-    run: Path = option(Path(), "run folder of `unlearn forget`", "Model", metavar="RUN")
+    run: Path = option(Path(), "run folder of `unlearn forget`", "Model", metavar="RUN", required=True)
     baseline: str | None = option(
         None, "a model that never saw the forget rows, attacked alike: what it gains is teaching, not recovery", "Model",
         metavar="MODEL",
@@ -373,7 +374,7 @@ class AttackConfig(Options):
 class MergeConfig(Options):
     """Settings of `unlearn merge`."""
 
-    run: Path = option(Path(), "run folder of `unlearn forget`", "Model", metavar="RUN")
+    run: Path = option(Path(), "run folder of `unlearn forget`", "Model", metavar="RUN", required=True)
     output_dir: Path | None = option(None, "where the merged model goes", "Output", short="-o", metavar="DIR")
     base: Literal["auto", "dequantized", "original"] = option(
         "auto", "of a 4-bit run: its rounded weights, which the adapter was trained on (auto), or the original ones", "Model"
@@ -394,7 +395,7 @@ class MergeConfig(Options):
 class ChatConfig(Options):
     """Settings of `unlearn chat`."""
 
-    run: Path = option(Path(), "run folder of `unlearn forget`", "Model", metavar="RUN")
+    run: Path = option(Path(), "run folder of `unlearn forget`", "Model", metavar="RUN", required=True)
     prompt: Expressions = option((), "ask this and stop; repeatable", "Data", metavar="TEXT")
     system: str | None = option(None, "a system prompt", "Data", metavar="TEXT")
     history: bool = option(False, "keep earlier turns, each model its own", "Data")
@@ -410,8 +411,10 @@ class ChatConfig(Options):
 class PushConfig(Options):
     """Settings of `unlearn push`."""
 
-    run: Path = option(Path(), "run folder of `unlearn forget`", "Model", metavar="RUN")
-    repo: str = option("", "repository on the Hub, org/name; made if it is not there", "Model", metavar="REPO")
+    run: Path = option(Path(), "run folder of `unlearn forget`", "Model", metavar="RUN", required=True)
+    repo: str = option(
+        "", "repository on the Hub, org/name; made if it is not there", "Model", metavar="REPO", required=True
+    )
     public: bool = option(False, "visible to everybody; otherwise private", "Output")
     include_samples: bool = option(
         False, "upload measured/ too: forget questions, true answers and what the model said", "Output"

@@ -10,6 +10,7 @@ import pytest
 
 from tests.cli.running import BASELINE, QUICK, data_arguments, read_report, unlearn, write_rows
 from unlearn_cli.attack_report import read_attack
+from unlearn_cli.recipes import relearn_attack as recipe
 
 FEW = ("--generate-limit", 2, "--max-new-tokens", 8, "--bootstrap-samples", 50)
 STEPS = ("-p", "steps=0+2+4")
@@ -133,6 +134,31 @@ def test_other_rows_than_were_forgotten_are_refused(run: Path, tmp_path: Path) -
     (copy / "report.json").write_text(json.dumps(report))
     result = unlearn("relearn-attack", copy, *FEW)
     assert result.exit_code == 2 and "not those of the run" in result.stderr
+
+
+def test_ctrl_c_keeps_what_is_finished(run: Path, monkeypatch) -> None:
+    """Stopped at the second curve; the same command then has the first one already."""
+    flags = ["relearn-attack", run, *FEW, "-p", "steps=0+3", "--learning-rates", "2e-3"]
+    honest, calls = recipe._points, []
+
+    def stopped(*arguments):
+        calls.append(1)
+        if len(calls) > 1:
+            raise KeyboardInterrupt
+        return honest(*arguments)
+
+    monkeypatch.setattr(recipe, "_points", stopped)
+    first = unlearn(*flags, "--generate-limit", 1)
+    assert first.exit_code == 130 and "the same command goes on" in first.stderr
+    monkeypatch.setattr(recipe, "_points", honest)
+    second = unlearn(*flags, "--generate-limit", 1)
+    assert second.exit_code == 0 and "kept from before: 1 of" in second.stderr
+
+
+def test_the_run_must_be_named() -> None:
+    for command in ("relearn-attack", "merge", "chat", "push"):
+        missing = unlearn(command)
+        assert missing.exit_code == 2 and "RUN" in missing.stderr
 
 
 def test_curves_as_a_picture(run: Path, tmp_path: Path) -> None:

@@ -60,7 +60,10 @@ def _parameter(name: str, field: FieldInfo, positional: tuple[str, ...]) -> insp
             show_default=False,
             rich_help_panel=extra.get("panel"),
         )
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[annotation, declared])
+    default = inspect.Parameter.empty if extra.get("required") else None
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[annotation, declared]
+    )
 
 
 def command(

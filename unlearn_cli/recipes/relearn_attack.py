@@ -12,13 +12,14 @@ from unlearn_cli.attacks._target import Role
 from unlearn_cli.config import AttackConfig
 from unlearn_cli.console import Reporter
 from unlearn_cli.contract import ATTACKS, METRICS, Attack
-from unlearn_cli.errors import UnlearnError
+from unlearn_cli.errors import EXIT_INTERRUPTED, UnlearnError
 from unlearn_cli.evaluation.gates import Missing, parse
 from unlearn_cli.models.compose import COMPOSED
 from unlearn_cli.models.load import load_config
 from unlearn_cli.models.source import resolve_source
 from unlearn_cli.recipes.curves import VERSION, CurvePoint, cache_folder, read_curve, scored, write_curve
 from unlearn_cli.recipes.environment import environment
+from unlearn_cli.recipes.interrupt import Interrupted
 from unlearn_cli.recipes.subjects import Subjects, check_no_answers, overlap, read_facts
 from unlearn_cli.recipes.summary import ROLES, Curves, summarised, verdict
 from unlearn_cli.registry import unknown
@@ -69,7 +70,10 @@ def run(config: AttackConfig, sources: dict[str, str], reporter: Reporter) -> tu
         for setting in settings[attack.name]:
             if setting.get("data") != "same-data":
                 check_no_answers(facts.held, _attacker_rows(attack, [setting], facts))
-    curves, left_out = _curves(config, subjects, attacks, settings, reporter)
+    try:
+        curves, left_out = _curves(config, subjects, attacks, settings, reporter)
+    except KeyboardInterrupt:
+        raise Interrupted(EXIT_INTERRUPTED, "interrupted; finished curves are kept: the same command goes on") from None
     made, paths = [], []
     for attack in attacks:
         if attack.name in left_out:

@@ -58,6 +58,12 @@ def test_demo_forgets_two_people_keeps_the_others_and_prints_the_next_commands(t
     assert forget.baseline.value < 0.15
     assert f"--model {tmp_path}/kept/model --forget {tmp_path}/kept/forget.jsonl" in result.stderr
     assert "never told" in result.stderr
+    told = result.stderr[result.stderr.index("next:") :].splitlines()[1:]
+    commands = [line.split()[1:] for line in told if line.startswith("  unlearn")]
+    assert [words[0] for words in commands] == ["relearn-attack", "chat", "forget", "compare"]
+    quick = [*commands[0][:-2], "-p", "steps=0+1", "--generate-limit", "1", "--skip-original"]
+    attacked = CliRunner().invoke(build(), quick, env={"UNLEARN_CACHE": str(tmp_path / "cache")})
+    assert attacked.exit_code == 0, attacked.stderr
     for name in ("model", "model-retain-only", "run"):
         assert (tmp_path / "kept" / name).is_dir()
 

@@ -91,8 +91,10 @@ def _next_commands(folder: Path, reporter: Reporter) -> None:
     quoted = shlex.quote(str(folder))
     reporter.say(
         f"\nrun folder: {folder / 'run'}\n"
-        "next, on the same data with another method:\n"
+        "next: does it come back? ask both models; another method on the same data, and the two side by side:\n"
+        f"  unlearn relearn-attack {quoted}/run --baseline {quoted}/model-retain-only --suite quick\n"
+        f"  unlearn chat {quoted}/run\n"
         f"  unlearn forget --model {quoted}/model --forget {quoted}/forget.jsonl --retain {quoted}/retain.jsonl "
         f"--method simnpo --output-dir {quoted}/simnpo\n"
-        f"  unlearn evaluate {quoted}/simnpo --baseline {quoted}/model-retain-only"
+        f"  unlearn compare {quoted}/run {quoted}/simnpo --html compare.html"
     )

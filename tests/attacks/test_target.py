@@ -117,6 +117,17 @@ def test_the_original_is_attacked_without_the_adapter() -> None:
         torch.testing.assert_close(torch.from_numpy(one), torch.from_numpy(two), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize(("role", "more"), [("baseline", {}), ("original", {"other_weights": True})])
+def test_a_control_with_an_adapter_of_its_own_keeps_it(role: str, more: dict, full: bool) -> None:
+    """At the first step of training nothing has changed but the fresh adapter, which starts as nothing: no jump."""
+    attacked = target(role, adapted(), **more)
+    before, after = (
+        p.forget.token_logps for p in ATTACKS.get("relearn").function(attacked, steps=(0, 1), learning_rate=1e-9, full=full)
+    )
+    torch.testing.assert_close(torch.from_numpy(after), torch.from_numpy(before), rtol=1e-3, atol=1e-4)
+
+
 def test_weights_are_changed_with_the_adapter_merged() -> None:
     """An identity change is the model itself; zeros are not."""
     loaded = adapted()

@@ -54,7 +54,7 @@ def test_a_run_goes_up_private_and_without_its_rows(run, hub, tmp_path):
         "README.md",
         "attacks/relearn/report.json",
     } <= names
-    assert not any(name.startswith(("measured", "reference", "checkpoints")) or "curves" in name for name in names)
+    assert not any(name.startswith(("measured", "reference", "checkpoints", "rows")) or "curves" in name for name in names)
     told = b"".join((folder / name).read_bytes() for name in names if not name.endswith((".safetensors", "tokenizer.json")))
     assert not [text for text in secrets(run) if text.encode() in told]
     assert (folder / "adapter_model.safetensors").read_bytes() == (run / "adapter_model.safetensors").read_bytes()

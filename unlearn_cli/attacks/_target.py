@@ -83,13 +83,17 @@ class Target:
 
     @property
     def unlearned(self) -> bool:
-        """A run's adapter is part of the model."""
+        """It is the run itself."""
         return self.role == "unlearned"
+
+    @property
+    def whole(self) -> bool:
+        """What was loaded is this model, its adapter included; otherwise the adapter is the run's, and is to be off."""
+        return self.role != "original" or self.other_weights
 
     def standing(self) -> AbstractContextManager:
         """Meanwhile the loaded weights are this model."""
-        switched_off = self.role == "original" and not self.other_weights
-        return without_adapter(self.loaded) if switched_off else nullcontext()
+        return nullcontext() if self.whole else without_adapter(self.loaded)
 
     def measure(
         self, at: float | str, held: Sequence[Example] | None = None, *, keep: bool = True, plan: Plan | None = None
@@ -143,9 +147,9 @@ class Target:
         if not later:
             return
         added = (
-            every_weight(self.loaded, unlearned=self.unlearned)
+            every_weight(self.loaded, whole=self.whole)
             if full
-            else fresh_adapter(self.loaded, rank=rank, seed=seed, unlearned=self.unlearned)
+            else fresh_adapter(self.loaded, rank=rank, seed=seed, whole=self.whole)
         )
         with added as (model, parameters):
             set_for_training(self.loaded)
@@ -173,4 +177,4 @@ class Target:
 
     def changed(self, change: Change) -> AbstractContextManager:
         """Meanwhile every linear layer applies other weights. See `models/fresh.py`."""
-        return changed_weights(self.loaded, change, unlearned=self.unlearned)
+        return changed_weights(self.loaded, change, whole=self.whole)

@@ -47,14 +47,14 @@ def without_adapter(loaded: LoadedModel) -> Iterator[None]:
 
 
 @contextmanager
-def fresh_adapter(loaded: LoadedModel, *, rank: int, seed: int, unlearned: bool) -> Iterator[tuple[Any, list[Tensor]]]:
+def fresh_adapter(loaded: LoadedModel, *, rank: int, seed: int, whole: bool) -> Iterator[tuple[Any, list[Tensor]]]:
     """Meanwhile the model has one more adapter, which alone can be trained; gives what is trained through, and its tensors.
 
     Args:
         loaded: as it was loaded: a model, a model with an adapter, or a composition, whose base is then attacked.
         rank: of the new adapter; it is scaled by 2.
         seed: of the new adapter's random half.
-        unlearned: a run's adapter stays on, frozen; otherwise it is off.
+        whole: the adapter that the model was loaded with stays on, frozen; otherwise it is off.
     """
     inner = _inner(loaded)
     torch.manual_seed(seed)
@@ -65,7 +65,7 @@ def fresh_adapter(loaded: LoadedModel, *, rank: int, seed: int, unlearned: bool)
     own = isinstance(inner, PeftModel)
     if own:
         inner.add_adapter(FRESH, config)
-        inner.base_model.set_adapter([ADAPTER, FRESH] if unlearned and not composed else [FRESH])
+        inner.base_model.set_adapter([ADAPTER, FRESH] if whole and not composed else [FRESH])
     else:
         inner = loaded.model = get_peft_model(inner, config, adapter_name=FRESH)
     for name, parameter in inner.named_parameters():
@@ -112,10 +112,10 @@ def _linears(loaded: LoadedModel) -> list[tuple[str, Any]]:
     ]
 
 
-def effective_weight(module: Any, *, unlearned: bool) -> Tensor:
-    """The matrix that a linear layer applies: its own, and what the run's adapter adds to it."""
+def effective_weight(module: Any, *, whole: bool) -> Tensor:
+    """The matrix that a linear layer applies: its own, and what an adapter adds to it."""
     weight = getattr(module, "base_layer", module).weight.data
-    if unlearned and ADAPTER in getattr(module, "lora_A", {}):
+    if whole and ADAPTER in getattr(module, "lora_A", {}):
         weight = weight + module.get_delta_weight(ADAPTER).to(weight)
     return weight
 
@@ -126,13 +126,13 @@ def compare_weights(loaded: LoadedModel, measure: Callable[[Tensor, Tensor], flo
     if not layers or isinstance(loaded.model, Composed) or loaded.quantization:
         return None
     sizes = [module.base_layer.weight.numel() for module in layers]
-    values = [measure(effective_weight(module, unlearned=True), module.base_layer.weight.data) for module in layers]
+    values = [measure(effective_weight(module, whole=True), module.base_layer.weight.data) for module in layers]
     return sum(size * value for size, value in zip(sizes, values, strict=True)) / sum(sizes)
 
 
 @contextmanager
-def changed_weights(loaded: LoadedModel, change: Change, *, unlearned: bool) -> Iterator[None]:
-    """Meanwhile every linear layer applies `change(name, weight)`; a run's adapter is merged before, if it is on.
+def changed_weights(loaded: LoadedModel, change: Change, *, whole: bool) -> Iterator[None]:
+    """Meanwhile every linear layer applies `change(name, weight)`; the adapter is merged before, if it is on.
 
     Raises:
         UnlearnError: quantized weights, or a composition, which has no one matrix.
@@ -143,7 +143,7 @@ def changed_weights(loaded: LoadedModel, change: Change, *, unlearned: bool) -> 
         raise UnlearnError("this attack changes weights, and a composed model has no one matrix to change")
     layers = _linears(loaded)
     kept = [(module, getattr(module, "base_layer", module).weight.data.clone()) for _, module in layers]
-    made = [change(name, effective_weight(module, unlearned=unlearned)) for name, module in layers]
+    made = [change(name, effective_weight(module, whole=whole)) for name, module in layers]
     peft = loaded.model if isinstance(loaded.model, PeftModel) else None
     try:
         for (_, module), weight in zip(layers, made, strict=True):
@@ -160,10 +160,10 @@ def changed_weights(loaded: LoadedModel, change: Change, *, unlearned: bool) -> 
 
 
 @contextmanager
-def every_weight(loaded: LoadedModel, *, unlearned: bool) -> Iterator[tuple[Any, list[Tensor]]]:
+def every_weight(loaded: LoadedModel, *, whole: bool) -> Iterator[tuple[Any, list[Tensor]]]:
     """Meanwhile all weights can be trained, a run's adapter merged into them; afterwards they are what they were."""
     kept = {name: p.data.clone() for name, p in causal_lm(loaded.model).named_parameters() if "lora_" not in name}
-    with changed_weights(loaded, lambda name, weight: weight, unlearned=unlearned):
+    with changed_weights(loaded, lambda name, weight: weight, whole=whole):
         trained = [p for name, p in causal_lm(loaded.model).named_parameters() if "lora_" not in name]
         for parameter in loaded.model.parameters():
             parameter.requires_grad_(False)

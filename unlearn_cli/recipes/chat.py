@@ -81,7 +81,8 @@ def _speakers(config: ChatConfig, report: RunReport) -> list[Speaker]:
         return load_model(options)
 
     after = load(str(config.run), revision=None)
-    whole = report.artifact is not None and report.artifact.kind == "model"
+    # A run that wrote a model, or started from an adapter, is not its base with an adapter on top.
+    whole = (report.artifact and report.artifact.kind == "model") or (report.model and report.model.adapter)
     before = load(report.config["model"]) if whole else after
     data = DataOptions.model_validate({n: report.config[n] for n in DataOptions.model_fields if n in report.config})
     encoder = make_encoder(data, after.tokenizer, after.stop_ids, getattr(after.config, "max_position_embeddings", None))

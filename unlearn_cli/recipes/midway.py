@@ -23,6 +23,8 @@ from unlearn_cli.recipes.progress import Run
 from unlearn_cli.recipes.scores import compared
 from unlearn_cli.report import Scores, Trajectory
 
+# In the names of metrics that look at paraphrased and wrong answers, which are otherwise not measured on the way.
+OTHER_ANSWERS = ("truth", "perturbed", "paraphrased", "choice", "normalized", "quality", "utility", "memorization")
 REST_ROWS = 128  # of the retain rows, to see what an assistant says where it knows nothing
 Moments = dict[str, dict[str, Measured]]
 
@@ -42,7 +44,8 @@ def _scores_now(
     update = {"bootstrap_samples": 1} | ({} if generate else {"generate_limit": -1})
     config = run.config.model_copy(update=update)
     names = tuple(n for n in METRICS.names() if generate or not METRICS.get(n).generates)
-    if not any("truth" in text or "perturbed" in text for text in (config.stop_when or "", config.calibrate or "")):
+    asked = f"{config.stop_when or ''} {config.calibrate or ''}"
+    if not any(word in asked for word in OTHER_ANSWERS):
         inputs = {name: replace(data, others=()) for name, data in inputs.items()}
     folder = run.folder.measured / "on-the-way"
     quiet = Reporter(quiet=True)  # one line for the scores is enough

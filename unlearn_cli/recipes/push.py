@@ -13,10 +13,10 @@ from unlearn_cli.errors import UnlearnError
 from unlearn_cli.report import read_report
 
 # What a run folder holds beside its artefact: only what has no text of the rows goes.
-SHARED = {"report.json", "README.md", "unlearn.json", "metrics.jsonl", "rows.jsonl"}
+SHARED = {"report.json", "README.md", "unlearn.json", "metrics.jsonl"}
 HELD_BACK = {"plan.json", "alternatives.json", "measured", "reference", "checkpoints", "attacks", "evaluation", "tracking"}
 ARTEFACT = (".safetensors", ".json", ".jinja", ".model", ".txt")
-SAMPLES = "measured"
+SAMPLES = {"measured", "rows.jsonl"}  # texts, and the ids of rows, which may be names
 
 
 def files(run: Path, *, samples: bool) -> list[str]:
@@ -28,8 +28,8 @@ def files(run: Path, *, samples: bool) -> list[str]:
             continue
         first = name.parts[0]
         report = first == "attacks" and path.name == "report.json"
-        artefact = first not in HELD_BACK and (first in SHARED or (path.suffix in ARTEFACT and path.name != "rows.jsonl"))
-        if artefact or report or (samples and first == SAMPLES):
+        artefact = first in SHARED or (first not in HELD_BACK and path.suffix in ARTEFACT)
+        if artefact or report or (samples and first in SAMPLES):
             chosen.append(name.as_posix())
     return chosen
 

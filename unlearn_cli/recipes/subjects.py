@@ -131,8 +131,9 @@ class Subjects:
 
     @property
     def adapter(self) -> bool:
-        """The run's artefact lies on top of the original's weights."""
-        return self.run.artifact is None or self.run.artifact.kind != "model"
+        """The original is what the run's artefact lies on: the same weights without it."""
+        arrived = self.run.model is not None and self.run.model.adapter is not None
+        return not arrived and (self.run.artifact is None or self.run.artifact.kind != "model")
 
     def options(self, role: Role) -> ModelOptions:
         """Which model, loaded as the run loaded its own."""

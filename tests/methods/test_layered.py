@@ -30,6 +30,6 @@ def test_the_seed_shuffles() -> None:
     assert stages(20, 2, seed=0) != stages(20, 2, seed=1)
 
 
-@pytest.mark.parametrize("name", ["layered", "undo", "tar"])
-def test_procedures_that_are_built_on_a_method_say_so(name: str) -> None:
-    assert METHODS.get(name).parameters["base"].default == "npo"
+@pytest.mark.parametrize(("name", "base"), [("layered", "npo"), ("undo", "simnpo"), ("tar", "npo")])
+def test_procedures_that_are_built_on_a_method_say_so(name: str, base: str) -> None:
+    assert METHODS.get(name).parameters["base"].default == base

@@ -129,7 +129,7 @@ class _Handler(BaseHTTPRequestHandler):
         asked = json.loads(self.body)
         repo = f"{asked['organization']}/{asked['name']}"
         if repo in self.hub.repos.get("model", {}):
-            return self._refuse(409, "")
+            return self._body(json.dumps({"url": f"{self.hub.url}/{repo}"}).encode(), {}, status=409)
         if not self.hub.uploads:
             return self._refuse(403, "")
         folder = self.hub.uploads / repo.replace("/", "--")
@@ -162,7 +162,8 @@ class _Handler(BaseHTTPRequestHandler):
         folder = known[repo]
         if action in ("", "revision"):
             siblings = [{"rfilename": file} for file in _files(folder)]
-            return self._json({"id": repo, "sha": self.hub.commit(repo), "siblings": siblings, "tags": [], "private": False})
+            told = {"id": repo, "sha": self.hub.commit(repo), "siblings": siblings, "tags": []}
+            return self._json({**told, "private": self.hub.private.get(repo, False)})
         if action == "tree":
             return self._tree(folder, unquote(path))
         if action == "preupload":
@@ -202,11 +203,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _known(self, repo: str, revision: str) -> bool:
         return revision in {"main", self.hub.commit(repo), *self.hub.tags.get(repo, ())}
 
-    def _body(self, data: bytes, headers: Mapping[str, str], *, broken: bool = False) -> None:
+    def _body(self, data: bytes, headers: Mapping[str, str], *, broken: bool = False, status: int = 200) -> None:
         start = 0
         if asked := re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", "")):
             start = int(asked[1])
-        self.send_response(206 if start else 200)
+        self.send_response(206 if start else status)
         if start:
             self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
         for name, value in headers.items():

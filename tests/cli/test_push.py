@@ -77,6 +77,18 @@ def test_samples_go_along_only_when_asked(run, hub, tmp_path):
     assert (folder / "measured" / "after-forget.jsonl").is_file() and not hub.private["org/with"]
 
 
+def test_a_public_repository_is_not_taken_for_a_private_one(run, hub, tmp_path):
+    """`create_repo(private=True, exist_ok=True)` leaves one that is there as it is."""
+    (tmp_path / "released").mkdir()
+    hub.repos["model"]["org/released"] = tmp_path / "released"
+    done = pushed(hub, tmp_path / "home", run, "org/released")
+    assert done.returncode == 2 and "public" in done.stderr and "--public" in done.stderr
+    assert not list((tmp_path / "released").iterdir())
+    done = pushed(hub, tmp_path / "home", run, "org/released", "--public", "--json")
+    told = json.loads(done.stdout)
+    assert told["private"] is False and "report.json" in told["files"] and told["address"] == f"{hub.url}/org/released"
+
+
 def test_a_dry_run_uploads_nothing(run, hub, tmp_path):
     done = pushed(hub, tmp_path / "home", run, "org/dry", "--dry-run")
     assert done.returncode == 0 and "adapter_model.safetensors" in done.stdout.splitlines()

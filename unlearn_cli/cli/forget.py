@@ -47,6 +47,6 @@ def _run(config: ForgetConfig, sources: dict[str, str], argv: list[str], reporte
         from unlearn_cli.recipes import push  # noqa: PLC0415
 
         target = PushConfig(run=report.config["output_dir"], repo=config.push_to_hub)
-        reporter.say(f"uploaded: {push.run(target, {}, reporter)}")
+        reporter.say(f"uploaded: {push.run(target, {}, reporter)['address']}")
     if report is not None:
         reporter.data(dumps(report) if config.json_output else f"{report.config['output_dir']}/{FILE}")

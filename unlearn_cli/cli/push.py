@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import typer
@@ -36,5 +37,6 @@ def add(app: typer.Typer) -> None:
 def _run(config: PushConfig, sources: dict[str, str], argv: list[str], reporter: Reporter) -> int:
     from unlearn_cli.recipes import push as recipe  # noqa: PLC0415 - the lazy boundary
 
-    reporter.data(recipe.run(config, sources, reporter))
+    told = recipe.run(config, sources, reporter)
+    reporter.data(json.dumps(told) if config.json_output else told["address"] or "\n".join(told["files"]))
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import HfApi
 
@@ -34,11 +35,11 @@ def files(run: Path, *, samples: bool) -> list[str]:
     return chosen
 
 
-def run(config: PushConfig, sources: dict[str, str], reporter: Reporter) -> str:
-    """Upload, and return the repository's address; after a dry run the names of the files.
+def run(config: PushConfig, sources: dict[str, str], reporter: Reporter) -> dict[str, Any]:
+    """Upload; returns the repository's address (None after a dry run) and the names of the files.
 
     Raises:
-        UnlearnError: no run, no repository, or the Hub refuses.
+        UnlearnError: no run, no repository, a public one that is not meant to be, or the Hub refuses.
     """
     report = read_report(config.run)
     if report.command != "forget" or report.artifact is None:
@@ -54,11 +55,14 @@ def run(config: PushConfig, sources: dict[str, str], reporter: Reporter) -> str:
         reporter.note("measured/ goes along: it holds the rows that were to be forgotten")
     if config.dry_run:
         reporter.say(f"{len(chosen)} files would go to {config.repo} ({'public' if config.public else 'private'})")
-        return "\n".join(chosen)
+        return {"repo": config.repo, "address": None, "private": not config.public, "files": chosen}
     with hub_error(config.repo, "model"):
         api = HfApi()
         address = api.create_repo(config.repo, private=not config.public, exist_ok=True)
+        private = bool(api.model_info(config.repo).private)
+        if not private and not config.public:
+            raise UnlearnError(f"{config.repo} is there already, and public", "--public if that is meant")
         reporter.say(f"uploading {len(chosen)} files to {config.repo}")
         message = f"{report.config['method']}: {report.data['forget'].rows} rows forgotten ({report.status})"
         api.upload_folder(repo_id=config.repo, folder_path=config.run, allow_patterns=chosen, commit_message=message)
-    return str(address)
+    return {"repo": config.repo, "address": str(address), "private": private, "files": chosen}

@@ -1,0 +1,57 @@
+"""Settings of `unlearn compare`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from unlearn_cli.config.groups import ShownOptions
+from unlearn_cli.config.option import Expressions, Names, option
+
+
+class CompareConfig(ShownOptions):
+    """Settings of `unlearn compare`."""
+
+    runs: tuple[Path, ...] = option((), "run folders, or their report.json", "Model", metavar="RUN...")
+    baseline: Path | None = option(
+        None,
+        "an evaluation of a model that never saw the forget rows: a folder of `unlearn evaluate`",
+        "Model",
+        metavar="RUN",
+    )
+    metrics: Names = option((), "columns, as SPLIT.METRIC; default: those that every run has", "Measuring", metavar="NAMES")
+    sort: str | None = option(None, "best first by this SPLIT.METRIC", "Output", metavar="NAME")
+    group_by: Names = option(
+        (), "runs that differ in these settings alone become one row with its spread: seed", "Output", metavar="NAMES"
+    )
+    front: Names = option(
+        ("forget.probability", "retain.probability"),
+        "forgetting against utility, for the Pareto front",
+        "Output",
+        metavar="X,Y",
+    )
+    allow_different: bool = option(
+        False, "compare runs that were measured on different rows, with different templates or limits, and mark them", "Data"
+    )
+    bootstrap_samples: int = option(2000, "resamples of the rows behind each difference", "Measuring", ge=1)
+    include_samples: int = option(
+        0,
+        "in --html: N forget questions with what each run answers; the forget rows are sensitive",
+        "Output",
+        ge=0,
+        metavar="N",
+    )
+    csv: Path | None = option(None, "the table as CSV; - for stdout", "Output", metavar="FILE", runtime=True)
+    markdown: Path | None = option(
+        None, "the table for a pull-request comment; - for stdout", "Output", metavar="FILE", runtime=True
+    )
+    html: Path | None = option(None, "a page of its own, without scripts or links", "Output", metavar="FILE", runtime=True)
+    plot: Path | None = option(
+        None,
+        "forgetting against utility as PNG or SVG (pip install unlearn-cli[plot])",
+        "Output",
+        metavar="FILE",
+        runtime=True,
+    )
+    fail_if: Expressions = option(
+        (), "exit 3 if this holds for any run: 'retain.probability < 0.9'; repeatable", "Output", metavar="EXPR"
+    )

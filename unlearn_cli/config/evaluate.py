@@ -1,0 +1,43 @@
+"""Settings of `unlearn evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from unlearn_cli.config.groups import DataOptions, MeasuringOptions, ModelOptions, OutputOptions
+from unlearn_cli.config.option import Expressions, Names, option
+
+
+class EvaluateConfig(OutputOptions, MeasuringOptions, DataOptions, ModelOptions):
+    """Settings of `unlearn evaluate`."""
+
+    run: Path | None = option(None, "run folder of `unlearn forget`", "Model", metavar="RUN")
+    measured: Path | None = option(
+        None,
+        "score what was measured before, without a model: a run folder, TOFU's eval_log_aggregated.json, or TOFU_EVAL.json",
+        "Data",
+    )
+    benchmark: str | None = option(
+        None, "a preset of splits: tofu:forget01|05|10, muse:news|books, wmdp:bio|chem|cyber", "Data", metavar="NAME"
+    )
+    choices: str | None = option(
+        None, "multiple choice for general ability: rows of question, choices, answer", "Data", metavar="SPEC"
+    )
+    probes: Names = option((), "ask the forget questions otherwise as well: paraphrase, jailbreak", "Data", metavar="NAMES")
+    lm_eval: Names = option(
+        (),
+        "tasks of the evaluation harness to run on the model: mmlu, ... (pip install unlearn-cli[lm-eval])",
+        "Measuring",
+        metavar="TASKS",
+    )
+    lm_eval_limit: int | None = option(None, "documents of each task; default: all", "Measuring", ge=1, metavar="N")
+    benchmark_dir: Path | None = option(None, "the benchmark's files, instead of the Hub", "Data", metavar="DIR")
+    metrics: Names = option((), "metrics to score; default: all", "Measuring", metavar="NAMES")
+    baseline: str | None = option(
+        None, "a model that never saw the forget rows: folder or Hub id; with --measured its measurements", "Model",
+        metavar="MODEL",
+    )  # fmt: skip
+    show: int = option(0, "print N forget questions with the answers before and after", "Output", ge=0, metavar="N")
+    full_table: bool = option(False, "show every metric; the report has them in any case", "Output", runtime=True)
+    junit: Path | None = option(None, "the gates as a JUnit XML file, for CI dashboards", "Output", metavar="FILE")
+    fail_if: Expressions = option((), "exit 3 if this holds: 'forget.rouge_l > 0.3'; repeatable", "Output", metavar="EXPR")

@@ -1,0 +1,34 @@
+"""Settings of `unlearn forget`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from unlearn_cli.config.groups import (
+    DataOptions,
+    LoraOptions,
+    MeasuringOptions,
+    MethodOptions,
+    ModelOptions,
+    OutputOptions,
+    TrainingOptions,
+)
+from unlearn_cli.config.option import option
+
+
+class ForgetConfig(OutputOptions, MeasuringOptions, TrainingOptions, MethodOptions, LoraOptions, DataOptions, ModelOptions):
+    """Settings of `unlearn forget`."""
+
+    allow_overlap: bool = option(False, "accept rows that are in both splits", "Data")
+    report_to: Literal["none", "tensorboard", "wandb", "trackio"] = option(
+        "none", "a tracker that sees every step as well; metrics.jsonl is always written", "Output", runtime=True
+    )
+    push_to_hub: str | None = option(
+        None,
+        "when it is done, upload the run as `unlearn push` does: private, without rows",
+        "Output",
+        metavar="REPO",
+        runtime=True,
+    )
+    resume: bool = option(False, "go on from the newest checkpoint in the output folder", "Output", runtime=True)
+    dry_run: bool = option(False, "read everything but the weights, print the plan, and stop", "Output", runtime=True)

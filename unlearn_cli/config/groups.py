@@ -1,0 +1,187 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from unlearn_cli.config.option import Columns, Names, Options, Pairs, option
+
+
+class DeviceOptions(Options):
+    """Where a model runs."""
+
+    device: str = option("auto", "auto (cuda, mps, cpu), or one device such as cuda:1", "Model")
+
+
+class RunOptions(Options):
+    """A finished run."""
+
+    run: Path = option(Path(), "run folder of `unlearn forget`", "Model", metavar="RUN", required=True)
+
+
+class ModelOptions(DeviceOptions):
+    """Which model, and how it is loaded."""
+
+    model: str = option("", "folder, Hub id, or adapter folder on its base", "Model", short="-m", metavar="MODEL")
+    revision: str | None = option(None, "branch, tag or commit of a Hub id", "Model")
+    load_in_4bit: bool = option(False, "NF4 with double quantization", "Model")
+    load_in_8bit: bool = option(False, "LLM.int8()", "Model")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = option(
+        "auto", "auto: the checkpoint's, if the device can", "Model"
+    )
+    attn_implementation: str = option("sdpa", "anything but sdpa pads rows instead of packing them", "Model")
+    trust_remote_code: bool = option(False, "run code that the model brings along", "Model")
+    allow_pickle: bool = option(False, "load .bin checkpoints, which can run code when loaded", "Model")
+
+
+class DataOptions(Options):
+    """Which rows, and how they become tokens."""
+
+    forget: str | None = option(
+        None,
+        "rows to forget: a file, a folder, or hf:org/name[/config][@revision]:split",
+        "Data",
+        short="-f",
+        metavar="SPEC",
+    )
+    retain: str | None = option(None, "rows to keep", "Data", short="-r", metavar="SPEC")
+    holdout: str | None = option(
+        None, "rows like the forget rows that no model has seen, for membership inference", "Data", metavar="SPEC"
+    )
+    columns: Columns = option((), "your column names: prompt=q,answer=a", "Data", metavar="NAMES")
+    limit: int | None = option(None, "the first N rows of each split only", "Data", ge=1, metavar="N")
+    chat_template: str = option("auto", "auto (the tokenizer's), none, or a Jinja file", "Data")
+    max_length: int = option(2048, "tokens of a row; capped at what the model can take", "Data", ge=8)
+    stride: int = option(0, "raw documents: tokens a window repeats from the one before, as context", "Data", ge=0)
+
+
+class LoraOptions(Options):
+    """What is trained."""
+
+    lora_r: int = option(16, "rank of the adapter", "LoRA", ge=1)
+    lora_alpha: int = option(32, "scale of the adapter is alpha / r", "LoRA", ge=1)
+    lora_dropout: float = option(0.0, "costs time and memory", "LoRA", ge=0, lt=1)
+    lora_target_modules: Names = option(("all-linear",), "module names, or all-linear", "LoRA", metavar="NAMES")
+    lora_init: Literal["default", "fila", "pissa"] | None = option(
+        None, "how the adapter starts; fila: where the forget rows matter most; default: the method's", "LoRA"
+    )
+    full: bool = option(False, "train every weight and write a model instead of an adapter", "LoRA")
+
+
+class MethodOptions(Options):
+    """The objective."""
+
+    method: str = option("npo", "see `unlearn list methods`, or a file of your own", "Method", metavar="NAME")
+    retain_term: str | None = option(
+        None, "see `unlearn list retain-terms`; default: the method's", "Method", metavar="NAME"
+    )
+    forget_weight: float | None = option(None, "weight of the forget term; default: the method's", "Method", ge=0)
+    retain_weight: float | None = option(None, "weight of the retain term; default: the method's", "Method", ge=0)
+    parameters: Pairs = option(
+        {},
+        "a parameter of the method, repeatable: -p beta=0.1",
+        "Method",
+        short="-p",
+        flag="--parameter",
+        metavar="NAME=VALUE",
+    )
+    retain_parameters: Pairs = option(
+        {}, "a parameter of the retain term, repeatable", "Method", flag="--retain-parameter", metavar="NAME=VALUE"
+    )
+    robust: str | None = option(
+        None, "against relearning: sam, gru, lat or none; default: the method's", "Method", metavar="NAME"
+    )
+    robust_parameters: Pairs = option(
+        {}, "a parameter of the robust rule, repeatable", "Method", flag="--robust-parameter", metavar="NAME=VALUE"
+    )
+    calibrate: str | None = option(
+        None,
+        "after training, the strongest unlearning that keeps this: 'retain.probability >= 0.95*before'",
+        "Method",
+        metavar="EXPR",
+    )
+
+
+class TrainingOptions(Options):
+    """The training loop."""
+
+    epochs: float | None = option(None, "passes over the forget rows; default: the method's", "Training", gt=0)
+    max_steps: int | None = option(None, "optimiser steps, instead of epochs", "Training", ge=1)
+    learning_rate: float | Literal["auto"] = option(
+        "auto", "auto: LoRA scaling rule times the method's multiplier", "Training"
+    )
+    batch_size: int | None = option(None, "forget rows in one pass; default: the method's", "Training", ge=1)
+    gradient_accumulation_steps: int = option(1, "passes for each optimiser step", "Training", ge=1)
+    retain_ratio: int | None = option(None, "retain rows for each forget row; default: the method's", "Training", ge=1)
+    lr_scheduler_type: Literal["cosine", "linear", "constant"] = option("cosine", "shape after warm-up", "Training")
+    warmup_ratio: float = option(0.1, "share of the steps spent warming up", "Training", ge=0, lt=1)
+    weight_decay: float = option(0.0, "decoupled weight decay", "Training", ge=0)
+    max_grad_norm: float = option(1.0, "gradient clipping", "Training", gt=0)
+    optim: Literal["auto", "adamw", "paged_adamw_8bit", "sophia"] | None = option(
+        None, "auto: AdamW; 8-bit paged for --full on CUDA; default: the method's, mostly auto", "Training"
+    )
+    activation_checkpointing: Literal["auto", "on", "off"] = option(
+        "auto", "auto: on if the memory estimate asks for it", "Training"
+    )
+    seed: int = option(42, "of everything that is drawn", "Training", ge=0)
+    deterministic: bool = option(False, "deterministic kernels, slower on CUDA", "Training")
+    forget_loss_floor: float | None = option(None, "stop when the forget loss falls below this", "Training")
+    eval_every: int | None = option(
+        None, "measure every N steps; with --stop-when once an epoch", "Training", ge=1, metavar="N"
+    )
+    stop_when: str | None = option(
+        None, "stop at the first measurement where this holds: 'forget.probability < 0.05'", "Training", metavar="EXPR"
+    )
+    save_every: int | None = option(
+        None, "checkpoint every N steps; default: once an epoch", "Training", ge=1, metavar="N", runtime=True
+    )
+
+
+class MeasuringOptions(Options):
+    """What is measured before and after."""
+
+    eval_limit: int = option(1000, "rows of each split that are measured, evenly spread; 0: all", "Measuring", ge=0)
+    generate_limit: int = option(200, "of those, rows answered by greedy generation; 0: all", "Measuring", ge=0)
+    max_new_tokens: int = option(200, "longest generated answer", "Measuring", ge=1)
+    samples: int = option(
+        0, "sampled answers to each answered question, for bounds on what leaks; 32 is quick, 128 usual", "Measuring", ge=0
+    )
+    sample_temperature: float = option(1.0, "of the sampled answers", "Measuring", gt=0)
+    sample_top_p: float = option(0.9, "they are drawn from the likeliest tokens of this mass", "Measuring", gt=0, le=1)
+    grad_norms: bool = option(
+        False, "measure each row's gradient as well, for membership inference: one backward pass a row", "Measuring"
+    )
+    metric_parameters: Pairs = option(
+        {},
+        "a parameter of a metric, repeatable: --metric-parameter rouge_l.stem=false",
+        "Measuring",
+        flag="--metric-parameter",
+        metavar="METRIC.NAME=VALUE",
+    )
+    bootstrap_samples: int = option(1000, "resamples behind the confidence intervals", "Measuring", ge=1)
+    token_budget: int = option(2048, "tokens of one measuring pass", "Measuring", ge=1, runtime=True)
+
+
+class ShownOptions(Options):
+    """What is said."""
+
+    quiet: bool = option(False, "only errors and the result", "Output", short="-q", runtime=True)
+    json_output: bool = option(
+        False, "the whole result on stdout, as one JSON object", "Output", flag="--json", runtime=True
+    )
+
+
+class OfflineOptions(ShownOptions):
+    """What is said, by commands that may ask the Hub."""
+
+    offline: bool = option(False, "never ask the Hub (HF_HUB_OFFLINE=1)", "Output", runtime=True)
+
+
+class OutputOptions(OfflineOptions):
+    """Where things go."""
+
+    output_dir: Path | None = option(
+        None, "run folder; default: runs/MODEL-METHOD", "Output", short="-o", metavar="DIR", runtime=True
+    )
+    overwrite: bool = option(False, "replace what is in the output folder", "Output", runtime=True)

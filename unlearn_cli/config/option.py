@@ -1,0 +1,90 @@
+"""What an option is, and the kinds of values that texts on a command line become."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticUndefined
+
+
+def option(default: Any, help: str, panel: str, **extra: Any) -> Any:  # noqa: A002 - the word every reader expects
+    """One option: its default, help text and the panel of `--help` it stands in.
+
+    `short` is a one-letter flag, `metavar` what its value is called, `required=True` marks an argument that must be given,
+    `runtime=True` options that do not change the result and are left out when configurations are compared. Everything else
+    goes to pydantic (bounds).
+    """
+    cli = {key: extra.pop(key) for key in ("short", "metavar", "runtime", "flag", "required") if key in extra}
+    return Field(default, description=help, json_schema_extra={"panel": panel, **cli}, **extra)
+
+
+def _listed(value: Any) -> Any:
+    if isinstance(value, str):
+        value = [value]
+    if isinstance(value, (list, tuple)):
+        return [part.strip() for item in value for part in (item.split(",") if isinstance(item, str) else [item])]
+    return value
+
+
+def _as_lines(value: Any) -> Any:
+    """A mapping, as config files may hold, to `name=value` texts; texts are split at commas."""
+    return [f"{key}={text}" for key, text in value.items()] if isinstance(value, Mapping) else _listed(value)
+
+
+def _pairs(value: Any) -> Any:
+    """`a=1,b=2`, or a list of such, to a dict; a dict passes."""
+    if isinstance(value, Mapping) or value is None:
+        return value
+    made = {}
+    for part in _listed(value):
+        key, equals, text = part.partition("=")
+        if not equals or not key:
+            raise ValueError(f"'{part}' is not name=value")
+        made[key.strip().replace("-", "_")] = yaml.safe_load(text) if text else ""
+    return made
+
+
+def _grids(value: Any) -> Any:
+    """`a=1,2`, or a list of such, to {"a": (1, 2)}; a dict passes."""
+    if isinstance(value, Mapping) or value is None:
+        return value
+    made: dict[str, list[Any]] = {}
+    key = None
+    for part in _listed(value):
+        name, equals, text = part.partition("=")
+        if equals:
+            key = name.strip().replace("-", "_")
+            made[key] = []
+        elif key is None:
+            raise ValueError(f"'{part}' is not name=values")
+        else:
+            text = part
+        made[key].append(yaml.safe_load(text) if text else "")
+    return {name: tuple(values) for name, values in made.items()}
+
+
+Grids = Annotated[dict[str, tuple[Any, ...]], BeforeValidator(_grids)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+Expressions = Annotated[tuple[str, ...], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
+Columns = Annotated[tuple[str, ...], BeforeValidator(_as_lines)]
+Pairs = Annotated[dict[str, Any], BeforeValidator(_pairs)]
+
+
+class Options(BaseModel):
+    """A group of options: immutable, and no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=False)
+
+
+def runtime_fields(model: type[Options]) -> set[str]:
+    """Fields that do not change a result."""
+    return {name for name, field in model.model_fields.items() if (field.json_schema_extra or {}).get("runtime")}
+
+
+def default_of(field: Any) -> Any:
+    """A field's default value, whether given outright or by a factory."""
+    value = field.get_default(call_default_factory=True)
+    return None if value is PydanticUndefined else value

@@ -1,0 +1,81 @@
+"""Settings from a config file, the environment and flags, and which of them a value came from."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import ValidationError
+
+from unlearn_cli.config.option import Options, runtime_fields
+from unlearn_cli.errors import UnlearnError
+from unlearn_cli.registry import unknown
+
+Settings = TypeVar("Settings", bound=Options)
+
+
+def read_config_file(path: Path, model: type[Options]) -> dict[str, Any]:
+    """The settings in a YAML or JSON file, or those of a report of ours, by field name.
+
+    Raises:
+        UnlearnError: missing, broken, not a mapping, or with a key that is no setting of `model`.
+    """
+    if not path.is_file():
+        raise UnlearnError(f"config file not found: {path}", "--config takes YAML, JSON, or a report.json of an earlier run")
+    text = path.read_text(encoding="utf-8")
+    try:
+        read = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except (json.JSONDecodeError, yaml.YAMLError) as error:
+        raise UnlearnError(f"{path}: {str(error).splitlines()[0]}", "the file is not valid YAML or JSON") from None
+    if not isinstance(read, dict):
+        raise UnlearnError(f"{path} holds no settings: expected names and values")
+    if "schema_version" in read and isinstance(read.get("config"), dict):
+        # A report is a recipe: its settings apply again, but not where it was written to or how loud it was.
+        wanted = set(model.model_fields) - runtime_fields(model)
+        return {key: value for key, value in read["config"].items() if key in wanted and value is not None}
+    settings = {str(key).replace("-", "_"): value for key, value in read.items()}
+    for key in settings:
+        if key not in model.model_fields:
+            raise unknown(f"setting in {path}:", key, model.model_fields)
+    return settings
+
+
+def _environment(model: type[Options]) -> dict[str, str]:
+    names = {f"UNLEARN_{name.upper()}": name for name in model.model_fields}
+    return {names[key]: value for key, value in os.environ.items() if key in names and value}
+
+
+def resolve(model: type[Settings], flags: Mapping[str, Any], config_file: Path | None) -> tuple[Settings, dict[str, str]]:
+    """Settings from all sources, and for each field where its value came from.
+
+    Args:
+        model: the settings of the command.
+        flags: what was given on the command line, or from Python; None is "not given".
+        config_file: what `--config` named.
+
+    Raises:
+        UnlearnError: an unknown key (with the nearest one), or a value of the wrong kind.
+    """
+    file = read_config_file(config_file, model) if config_file else {}
+    for name in flags:
+        if name not in model.model_fields:
+            raise unknown("setting", name, model.model_fields)
+    values: dict[str, Any] = {}
+    sources = dict.fromkeys(model.model_fields, "default")
+    layers = ((str(config_file), file), ("environment", _environment(model)), ("flag", flags))
+    for source, layer in layers:
+        for key, value in layer.items():
+            if value is not None and value != []:
+                values[key], sources[key] = value, source
+    try:
+        return model(**values), sources
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        flag = "--" + name.replace("_", "-")
+        message = first["msg"].removeprefix("Value error, ")
+        raise UnlearnError(f"{flag} {first['input']!r}: {message}", model.model_fields[name].description) from None

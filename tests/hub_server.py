@@ -145,6 +145,8 @@ class _Handler(BaseHTTPRequestHandler):
                 path = folder / part["value"]["path"]
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(base64.b64decode(part["value"]["content"]))
+            elif part["key"] == "deletedFile":
+                (folder / part["value"]["path"]).unlink()
         oid = self.hub.commit(repo)
         return self._json({"success": True, "commitOid": oid, "commitUrl": f"{self.hub.url}/{repo}/commit/{oid}"})
 

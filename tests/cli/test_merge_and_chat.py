@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from tests.cli.running import QUICK, data_arguments, started, unlearn
+from tests.cli.running import MODEL, QUICK, data_arguments, started, unlearn
 from unlearn_cli.recipes import merge as recipe
 
 needs_4bit = pytest.mark.skipif(importlib.util.find_spec("bitsandbytes") is None, reason="bitsandbytes is not installed")
@@ -72,8 +72,24 @@ def test_a_full_folder_is_not_overwritten_unasked(runs, tmp_path):
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "notes.txt").write_text("mine")
     refused = unlearn("merge", runs["npo"], "-o", tmp_path / "model")
-    assert refused.exit_code == 2 and "--overwrite" in refused.stderr
+    assert refused.exit_code == 2 and "something else" in refused.stderr
     assert unlearn("merge", runs["npo"]).exit_code == 2
+
+
+@pytest.mark.parametrize("where", ["run", "base", "file", "parent"])
+def test_merging_never_deletes_what_is_no_merged_model(runs, tmp_path, where):
+    file = tmp_path / "file"
+    file.write_text("mine")
+    folders = {"run": runs["npo"], "base": MODEL, "file": file, "parent": runs["npo"].parent}
+    result = unlearn("merge", runs["npo"], "-o", folders[where], "--overwrite")
+    assert result.exit_code == 2 and "Error" not in result.stderr
+    assert (runs["npo"] / "report.json").is_file() and file.read_text() == "mine"
+
+
+def test_a_merged_model_is_replaced_when_asked(runs, tmp_path):
+    assert unlearn("merge", runs["npo"], "-o", tmp_path / "model", "--rows", 1).exit_code == 0
+    assert "--overwrite" in unlearn("merge", runs["npo"], "-o", tmp_path / "model").stderr
+    assert unlearn("merge", runs["npo"], "-o", tmp_path / "model", "--rows", 1, "--overwrite").exit_code == 0
 
 
 @needs_4bit

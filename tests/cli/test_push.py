@@ -89,6 +89,32 @@ def test_a_public_repository_is_not_taken_for_a_private_one(run, hub, tmp_path):
     assert told["private"] is False and "report.json" in told["files"] and told["address"] == f"{hub.url}/org/released"
 
 
+def test_what_somebody_else_put_there_stays(run, hub, tmp_path):
+    (run / "forget.json").write_text("{}")
+    (run / "notes").mkdir()
+    (run / "notes" / "adapter_config.json").write_text("{}")
+    listed = unlearn("push", run, "org/x", "--dry-run").stdout.splitlines()
+    assert "adapter_config.json" in listed and not [name for name in listed if "forget" in name or "notes" in name]
+
+
+def test_rows_of_an_earlier_upload_are_taken_out(run, hub, tmp_path):
+    assert pushed(hub, tmp_path / "home", run, "org/twice", "--include-samples").returncode == 0
+    folder = hub.repos["model"]["org/twice"]
+    assert (folder / "measured" / "after-forget.jsonl").is_file()
+    again = pushed(hub, tmp_path / "home", run, "org/twice")
+    assert again.returncode == 0 and "history" in again.stderr
+    assert not list(folder.glob("measured/*")) and not (folder / "rows.jsonl").exists()
+    assert (folder / "adapter_model.safetensors").is_file()
+
+
+def test_no_token_is_said_before_training(hub, tmp_path):
+    command = [sys.executable, "-m", "unlearn_cli", "forget", *data_arguments(tmp_path), "-o", str(tmp_path / "run")]
+    done = subprocess.run(
+        [*command, "--push-to-hub", "org/made"], capture_output=True, text=True, env=hub.environment(tmp_path / "home")
+    )
+    assert done.returncode == 2 and "hf auth login" in done.stderr and not (tmp_path / "run").exists()
+
+
 def test_a_dry_run_uploads_nothing(run, hub, tmp_path):
     done = pushed(hub, tmp_path / "home", run, "org/dry", "--dry-run")
     assert done.returncode == 0 and "adapter_model.safetensors" in done.stdout.splitlines()
@@ -99,7 +125,12 @@ def test_what_is_refused(run, hub, tmp_path):
     hub.uploads = None
     denied = pushed(hub, tmp_path / "home", run, "org/denied")
     assert denied.returncode != 0 and "error:" in denied.stderr and "Traceback" not in denied.stderr
-    for arguments, word in (((run, "name"), "org/name"), ((tmp_path, "org/x"), "no run folder")):
+    for arguments, word in (
+        ((run, "name"), "org/name"),
+        ((run, "/x"), "org/name"),
+        ((run, "a/b--c"), "org/name"),
+        ((tmp_path, "org/x"), "no run folder"),
+    ):
         result = unlearn("push", *arguments)
         assert result.exit_code == 2 and word in result.stderr
 

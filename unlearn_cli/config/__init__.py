@@ -12,7 +12,7 @@ from unlearn_cli.config.evaluate import EvaluateConfig
 from unlearn_cli.config.forget import ForgetConfig
 from unlearn_cli.config.groups import DataOptions, LoraOptions, MeasuringOptions, ModelOptions
 from unlearn_cli.config.merge import MergeConfig
-from unlearn_cli.config.option import Options, default_of, runtime_fields
+from unlearn_cli.config.option import Options, default_of, restored, runtime_fields
 from unlearn_cli.config.push import PushConfig
 from unlearn_cli.config.relearn_attack import AttackConfig
 from unlearn_cli.config.resolve import resolve
@@ -35,5 +35,6 @@ __all__ = [
     "SweepConfig",
     "default_of",
     "resolve",
+    "restored",
     "runtime_fields",
 ]

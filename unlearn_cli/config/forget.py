@@ -13,7 +13,7 @@ from unlearn_cli.config.groups import (
     OutputOptions,
     TrainingOptions,
 )
-from unlearn_cli.config.option import option
+from unlearn_cli.config.option import Repository, option
 
 
 class ForgetConfig(OutputOptions, MeasuringOptions, TrainingOptions, MethodOptions, LoraOptions, DataOptions, ModelOptions):
@@ -23,7 +23,7 @@ class ForgetConfig(OutputOptions, MeasuringOptions, TrainingOptions, MethodOptio
     report_to: Literal["none", "tensorboard", "wandb", "trackio"] = option(
         "none", "a tracker that sees every step as well; metrics.jsonl is always written", "Output", runtime=True
     )
-    push_to_hub: str | None = option(
+    push_to_hub: Repository | None = option(
         None,
         "when it is done, upload the run as `unlearn push` does: private, without rows",
         "Output",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticUndefined
+
+_REPOSITORY = re.compile(r"(?!.*(--|\.\.))[A-Za-z0-9][\w.-]*/[A-Za-z0-9_](|[\w.-]{0,94}\w)")
 
 
 def option(default: Any, help: str, panel: str, **extra: Any) -> Any:  # noqa: A002 - the word every reader expects
@@ -66,11 +69,19 @@ def _grids(value: Any) -> Any:
     return {name: tuple(values) for name, values in made.items()}
 
 
+def _repository(value: Any) -> Any:
+    """The Hub's rule for names of repositories, with an owner."""
+    if isinstance(value, str) and not _REPOSITORY.fullmatch(value):
+        raise ValueError("not the name of a repository: org/name expected")
+    return value
+
+
 Grids = Annotated[dict[str, tuple[Any, ...]], BeforeValidator(_grids)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 Expressions = Annotated[tuple[str, ...], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
 Columns = Annotated[tuple[str, ...], BeforeValidator(_as_lines)]
 Pairs = Annotated[dict[str, Any], BeforeValidator(_pairs)]
+Repository = Annotated[str, BeforeValidator(_repository)]
 
 
 class Options(BaseModel):
@@ -79,9 +90,17 @@ class Options(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=False)
 
 
+Settings = TypeVar("Settings", bound=Options)
+
+
 def runtime_fields(model: type[Options]) -> set[str]:
     """Fields that do not change a result."""
     return {name for name, field in model.model_fields.items() if (field.json_schema_extra or {}).get("runtime")}
+
+
+def restored(model: type[Settings], config: Mapping[str, Any], /, **update: Any) -> Settings:
+    """The settings of `model` as the `config` of a report holds them, with changes; what it does not hold is default."""
+    return model.model_validate({name: config[name] for name in model.model_fields if name in config} | update)
 
 
 def default_of(field: Any) -> Any:

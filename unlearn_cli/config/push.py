@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from unlearn_cli.config.groups import RunOptions, ShownOptions
-from unlearn_cli.config.option import option
+from unlearn_cli.config.option import Repository, option
 
 
 class PushConfig(ShownOptions, RunOptions):
     """Settings of `unlearn push`."""
 
-    repo: str = option(
+    repo: Repository = option(
         "", "repository on the Hub, org/name; made if it is not there", "Model", metavar="REPO", required=True
     )
     public: bool = option(False, "visible to everybody; otherwise private", "Output")

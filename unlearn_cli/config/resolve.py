@@ -6,16 +6,14 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
-from unlearn_cli.config.option import Options, runtime_fields
+from unlearn_cli.config.option import Options, Settings, runtime_fields
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.registry import unknown
-
-Settings = TypeVar("Settings", bound=Options)
 
 
 def read_config_file(path: Path, model: type[Options]) -> dict[str, Any]:

@@ -48,9 +48,18 @@ def _stripped(model: Any) -> Any:
     causal = causal_lm(model)
     if getattr(causal, "is_gradient_checkpointing", False):
         causal.gradient_checkpointing_disable()
+    if getattr(causal, "_require_grads_hooks", None):
+        causal.disable_input_require_grads()
     return causal.requires_grad_(False).eval()
 
 
 @torch.no_grad()
 def _sums(model: Any) -> list[float]:
-    return [float(p.double().abs().sum()) if p.is_floating_point() else float(p.long().sum()) for p in model.parameters()]
+    return [_sum(parameter) for parameter in model.parameters()]
+
+
+def _sum(parameter: torch.Tensor) -> float:
+    if not parameter.is_floating_point():  # packed 4-bit weights
+        return float(parameter.sum(dtype=torch.int64))
+    wide = torch.float32 if parameter.device.type == "mps" else torch.float64
+    return float(torch.linalg.vector_norm(parameter, ord=1, dtype=wide))

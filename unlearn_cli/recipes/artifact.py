@@ -19,6 +19,8 @@ from unlearn_cli.recipes.inputs import Input
 from unlearn_cli.recipes.progress import Run
 from unlearn_cli.report import ArtifactReport, file_sha256, write_text
 
+WRITTEN = (".safetensors", ".json", ".jinja", ".model")
+VOCABULARIES = ("vocab.txt", "merges.txt")
 RELOAD_ROWS = 4
 RELOAD_TOLERANCE = 1e-3  # nats of a token's log-probability
 
@@ -47,7 +49,7 @@ def save_artifact(run: Run, loaded: LoadedModel, forget: Input) -> ArtifactRepor
     if composition:
         about["composition"] = composition.described()
     write_text(run.folder.path / ABOUT, json.dumps(about, indent=2) + "\n")
-    files = [path for path in sorted(folder.iterdir()) if path.suffix in (".safetensors", ".json", ".jinja")]
+    files = [path for path in sorted(folder.iterdir()) if path.suffix in WRITTEN or path.name in VOCABULARIES]
     skip = {"plan.json", "report.json", "alternatives.json"}
     hashes = {path.name: file_sha256(path) for path in files if path.name not in skip}
     artifact = ArtifactReport(kind=about["kind"], files=hashes, reload_max_diff=difference, lora_b_nonzero=counts)

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
-from unlearn_cli.config import ChatConfig, DataOptions, ModelOptions
+from unlearn_cli.config import ChatConfig, DataOptions, ModelOptions, restored
 from unlearn_cli.console import Reporter
 from unlearn_cli.data.example import Example, Turn
 from unlearn_cli.data.tokenize import Encoder
@@ -76,15 +76,13 @@ def run(config: ChatConfig, sources: dict[str, str], reporter: Reporter) -> None
 
 def _speakers(config: ChatConfig, report: RunReport) -> list[Speaker]:
     def load(model: str, **update: Any) -> LoadedModel:
-        values = {name: report.config[name] for name in ModelOptions.model_fields if name in report.config}
-        options = ModelOptions.model_validate({**values, "model": model, "device": config.device, **update})
-        return load_model(options)
+        return load_model(restored(ModelOptions, report.config, model=model, device=config.device, **update))
 
     after = load(str(config.run), revision=None)
     # A run that wrote a model, or started from an adapter, is not its base with an adapter on top.
     whole = (report.artifact and report.artifact.kind == "model") or (report.model and report.model.adapter)
     before = load(report.config["model"]) if whole else after
-    data = DataOptions.model_validate({n: report.config[n] for n in DataOptions.model_fields if n in report.config})
+    data = restored(DataOptions, report.config)
     encoder = make_encoder(data, after.tokenizer, after.stop_ids, getattr(after.config, "max_position_embeddings", None))
     off = nullcontext if whole else after.model.disable_adapter
     return [Speaker("before", before, encoder, off), Speaker("after", after, encoder, nullcontext)]

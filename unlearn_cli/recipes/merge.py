@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from unlearn_cli.config import DataOptions, MergeConfig, ModelOptions
+from unlearn_cli.config import DataOptions, MergeConfig, ModelOptions, restored
 from unlearn_cli.console import Reporter
 from unlearn_cli.data.tokenize import Row
 from unlearn_cli.errors import EXIT_FAILED, UnlearnError
@@ -35,7 +35,7 @@ def run(config: MergeConfig, sources: dict[str, str], reporter: Reporter) -> tup
     """
     report = read_report(config.run)
     _check(config, report)
-    options = _options(config, report, str(config.run))
+    options = restored(ModelOptions, report.config, model=str(config.run), revision=None, device=config.device)
     quantized = options.load_in_4bit or options.load_in_8bit
     base = config.base if config.base != "auto" else "dequantized" if options.load_in_4bit else "original"
     if base == "dequantized" and not options.load_in_4bit:
@@ -86,18 +86,23 @@ def _check(config: MergeConfig, report: RunReport) -> None:
         raise UnlearnError(f"{config.run} is a whole model already", "load or copy the folder as it is")
     if config.output_dir is None:
         raise UnlearnError("nowhere to write to", "-o DIR")
-    if config.output_dir.exists() and any(config.output_dir.iterdir()) and not config.overwrite:
-        raise UnlearnError(f"{config.output_dir} is not empty", "--overwrite replaces it")
+    _check_folder(config.output_dir, overwrite=config.overwrite)
 
 
-def _options(config: MergeConfig, report: RunReport, model: str) -> ModelOptions:
-    values = {name: report.config[name] for name in ModelOptions.model_fields if name in report.config}
-    return ModelOptions.model_validate({**values, "model": model, "revision": None, "device": config.device})
+def _check_folder(folder: Path, *, overwrite: bool) -> None:
+    """Only a merged model of ours is replaced: anything else, the run itself for one, may be all that somebody has."""
+    if folder.exists() and not folder.is_dir():
+        raise UnlearnError(f"{folder} is a file", "-o names a folder")
+    if not folder.exists() or not any(folder.iterdir()):
+        return
+    if not (folder / ABOUT).is_file():
+        raise UnlearnError(f"{folder} holds something else than a merged model", "choose another folder")
+    if not overwrite:
+        raise UnlearnError(f"{folder} is not empty", "--overwrite replaces it")
 
 
 def _rows(config: MergeConfig, report: RunReport, loaded: LoadedModel) -> list[Row]:
-    fields = {name: report.config[name] for name in DataOptions.model_fields if name in report.config}
-    options = DataOptions.model_validate(fields)
+    options = restored(DataOptions, report.config)
     encoder = make_encoder(
         options, loaded.tokenizer, loaded.stop_ids, getattr(loaded.config, "max_position_embeddings", None)
     )

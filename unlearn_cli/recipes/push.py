@@ -2,37 +2,41 @@
 
 from __future__ import annotations
 
+from glob import escape
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import HfApi
+from huggingface_hub import HfApi, get_token
 
 from unlearn_cli.config import PushConfig
 from unlearn_cli.console import Reporter
 from unlearn_cli.data.hub_errors import hub_error
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.report import read_report
+from unlearn_cli.models.source import ASSISTANT
+from unlearn_cli.report import FILE, RunReport, read_report
 
-# What a run folder holds beside its artefact: only what has no text of the rows goes.
+# Beside the artefact's own files, as the report names them, only what has no text of the rows goes.
 SHARED = {"report.json", "README.md", "unlearn.json", "metrics.jsonl"}
-HELD_BACK = {"plan.json", "alternatives.json", "measured", "reference", "checkpoints", "attacks", "evaluation", "tracking"}
-ARTEFACT = (".safetensors", ".json", ".jinja", ".model", ".txt")
 SAMPLES = {"measured", "rows.jsonl"}  # texts, and the ids of rows, which may be names
 
 
-def files(run: Path, *, samples: bool) -> list[str]:
-    """Names of what is uploaded, relative to the run folder."""
+def files(run: Path, report: RunReport, *, samples: bool) -> list[str]:
+    """Names of what is uploaded, relative to the run folder; files that somebody else has put there are not."""
     chosen = []
     for path in sorted(run.rglob("*")):
         name = path.relative_to(run)
-        if not path.is_file() or path.name.startswith("."):
-            continue
-        first = name.parts[0]
-        report = first == "attacks" and path.name == "report.json"
-        artefact = first in SHARED or (first not in HELD_BACK and path.suffix in ARTEFACT)
-        if artefact or report or (samples and first in SAMPLES):
+        first, inner = name.parts[0], name.parts[1:] if name.parts[0] == ASSISTANT else name.parts
+        artefact = len(inner) == 1 and inner[0] in report.artifact.files
+        attack = first == "attacks" and path.name == FILE
+        if path.is_file() and (artefact or attack or name.as_posix() in SHARED or (samples and first in SAMPLES)):
             chosen.append(name.as_posix())
     return chosen
+
+
+def check_token() -> None:
+    """Raises UnlearnError without a token, so that nobody finds out after hours of training."""
+    if get_token() is None:
+        raise UnlearnError("no token for the Hub", "`hf auth login`, or HF_TOKEN")
 
 
 def run(config: PushConfig, sources: dict[str, str], reporter: Reporter) -> dict[str, Any]:
@@ -44,9 +48,7 @@ def run(config: PushConfig, sources: dict[str, str], reporter: Reporter) -> dict
     report = read_report(config.run)
     if report.command != "forget" or report.artifact is None:
         raise UnlearnError(f"{config.run} holds no artefact", "a finished run of `unlearn forget` is expected")
-    if config.repo.count("/") != 1:
-        raise UnlearnError(f"'{config.repo}' is no repository", "unlearn push RUN org/name")
-    chosen = files(config.run, samples=config.include_samples)
+    chosen = files(config.run, report, samples=config.include_samples)
     if Path(report.config["model"]).is_dir() and report.artifact.kind != "model":
         reporter.note(
             "the base is a folder on this machine: others need its path in adapter_config.json changed to load this"
@@ -59,10 +61,21 @@ def run(config: PushConfig, sources: dict[str, str], reporter: Reporter) -> dict
     with hub_error(config.repo, "model"):
         api = HfApi()
         address = api.create_repo(config.repo, private=not config.public, exist_ok=True)
-        private = bool(api.model_info(config.repo).private)
+        about = api.model_info(config.repo)
+        private = bool(about.private)
         if not private and not config.public:
             raise UnlearnError(f"{config.repo} is there already, and public", "--public if that is meant")
+        there = {sibling.rfilename for sibling in about.siblings or ()}
+        stale = [name for name in there - set(chosen) if name.split("/")[0] in SAMPLES]
+        if stale:
+            reporter.note(f"{len(stale)} files with rows of an earlier upload are taken out; the history there keeps them")
         reporter.say(f"uploading {len(chosen)} files to {config.repo}")
         message = f"{report.config['method']}: {report.data['forget'].rows} rows forgotten ({report.status})"
-        api.upload_folder(repo_id=config.repo, folder_path=config.run, allow_patterns=chosen, commit_message=message)
+        api.upload_folder(
+            repo_id=config.repo,
+            folder_path=config.run,
+            allow_patterns=[escape(name) for name in chosen],
+            delete_patterns=stale or None,
+            commit_message=message,
+        )
     return {"repo": config.repo, "address": str(address), "private": private, "files": chosen}

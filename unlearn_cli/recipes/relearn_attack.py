@@ -9,7 +9,7 @@ from typing import Any
 
 from unlearn_cli.attack_report import AttackReport, write_attack
 from unlearn_cli.attacks._target import Role
-from unlearn_cli.config import AttackConfig
+from unlearn_cli.config import AttackConfig, ModelOptions, restored
 from unlearn_cli.console import Reporter
 from unlearn_cli.contract import ATTACKS, METRICS, Attack
 from unlearn_cli.errors import EXIT_INTERRUPTED, UnlearnError
@@ -157,17 +157,10 @@ def _numbers(texts: tuple[str, ...], kind: type) -> list[Any]:
 
 def _usual_rates(config: AttackConfig, run: RunReport) -> list[float]:
     source = resolve_source(run.config["model"], run.config.get("revision"))
-    text = load_config(source, _loading(run)).get_text_config()
+    text = load_config(source, restored(ModelOptions, run.config)).get_text_config()
     rule = scaling_rule(text.model_type, text.hidden_size)
     shares = RATES if config.suite == "full" else (USUAL_RATE,)
     return [float(f"{share * rule:.2g}") for share in shares]
-
-
-def _loading(run: RunReport) -> Any:
-    from unlearn_cli.config import ModelOptions  # noqa: PLC0415
-
-    fields = {name: run.config[name] for name in ModelOptions.model_fields if name in run.config}
-    return ModelOptions.model_validate(fields)
 
 
 def _curves(

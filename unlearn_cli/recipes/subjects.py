@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from unlearn_cli.attacks._target import Role, Target
-from unlearn_cli.config import AttackConfig, DataOptions, ModelOptions
+from unlearn_cli.config import AttackConfig, DataOptions, ModelOptions, restored
 from unlearn_cli.console import Reporter
 from unlearn_cli.data.example import Example, Split
 from unlearn_cli.data.load import load_split, parse_columns
@@ -49,8 +49,7 @@ def read_facts(config: AttackConfig, run: RunReport) -> Facts:
     Raises:
         UnlearnError: they are gone, or are not what the run forgot any more.
     """
-    fields = {name: run.config[name] for name in DataOptions.model_fields if name in run.config}
-    options = DataOptions.model_validate(fields | {"holdout": None})
+    options = restored(DataOptions, run.config, holdout=None)
     splits = load_splits(options)
     if "forget" not in splits or "forget" not in run.data:
         raise UnlearnError(f"{config.run} names no forget rows", "a run of `unlearn forget` is expected")
@@ -186,6 +185,5 @@ class Subjects:
         return Plan(config.generate_limit, config.max_new_tokens, int(self.run.config.get("token_budget", 2048)))
 
     def _encoder(self, loaded: LoadedModel) -> Encoder:
-        fields = {name: self.run.config[name] for name in DataOptions.model_fields if name in self.run.config}
         limit = getattr(loaded.config, "max_position_embeddings", None)
-        return make_encoder(DataOptions.model_validate(fields), loaded.tokenizer, loaded.stop_ids, limit)
+        return make_encoder(restored(DataOptions, self.run.config), loaded.tokenizer, loaded.stop_ids, limit)

@@ -25,3 +25,16 @@ class UnlearnError(Exception):
         self.message = message
         self.hint = hint
         self.exit_code = exit_code
+
+
+def out_of_memory(error: BaseException) -> UnlearnError | None:
+    """The error to show where a device or the machine has no memory left, or None."""
+    if type(error).__name__ not in ("OutOfMemoryError", "MemoryError") and "not enough memory" not in str(error):
+        return None
+    said = str(error).splitlines()[0] if str(error) else ""
+    return UnlearnError(
+        f"out of memory: {said}".rstrip(": "),
+        "cheapest first: --batch-size 1 --gradient-accumulation-steps 8, a shorter --max-length, --load-in-4bit; "
+        "--dry-run shows an estimate",
+        EXIT_FAILED,
+    )

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.cli.running import QUICK, data_arguments, unlearn
+from tests.cli.running import QUICK, data_arguments, started, unlearn
 from unlearn_cli.models import kept as kept_module
+from unlearn_cli.recipes import parallel
 
 
 @pytest.fixture(scope="module")
@@ -20,6 +25,13 @@ def swept(data: list[str], folder: Path, *flags: object) -> dict:
     result = unlearn("sweep", *data, *QUICK, "-o", folder, *flags, "--json")
     assert result.exit_code == 0, result.stderr
     return json.loads(result.stdout)
+
+
+def wait_for(path: Path, seconds: float = 120) -> None:
+    until = time.monotonic() + seconds
+    while not path.is_file() or not path.read_text():
+        assert time.monotonic() < until, f"{path} did not come"
+        time.sleep(0.02)
 
 
 def probability(folder: Path, split: str = "forget") -> float:
@@ -50,8 +62,109 @@ def test_finished_runs_are_skipped_and_changed_ones_made_anew(data, tmp_path):
     again = unlearn("sweep", *data, *QUICK, "-o", folder, "--methods", "npo", "--seeds", "0,1")
     assert again.stderr.count("finished before") == 2
     assert {path: path.stat().st_mtime_ns for path in written} == written
-    swept(data, folder, "--methods", "npo", "--seeds", "0,1", "--retain-weight", 3)
+    other = ["--methods", "npo", "--seeds", "0,1", "--retain-weight", 3]
+    refused = unlearn("sweep", *data, *QUICK, "-o", folder, *other)
+    assert refused.exit_code == 2 and "retain_weight: 20.0 -> 3.0" in refused.stderr and "--overwrite" in refused.stderr
+    assert {path: path.stat().st_mtime_ns for path in written} == written
+    swept(data, folder, *other, "--overwrite")
     assert all(path.stat().st_mtime_ns > before for path, before in written.items())
+
+
+@pytest.mark.parametrize("change", ["forget rows", "an option that is no longer given"])
+def test_a_run_of_something_else_is_not_taken_for_finished(tmp_path, change):
+    """The same names and flags, but other rows in the file; and fewer flags than the first time."""
+    data, flags = data_arguments(tmp_path), list(QUICK)
+    assert unlearn("sweep", *data, *flags, "--retain-ratio", 5, "-o", tmp_path / "s").exit_code in (0, 4)
+    if change == "forget rows":
+        file = Path(data[3])
+        file.write_text("".join(file.read_text().splitlines(keepends=True)[:4]))
+        flags += ["--retain-ratio", 5]
+    again = unlearn("sweep", *data, *flags, "-o", tmp_path / "s")
+    assert again.exit_code == 2 and ("forget data" if change == "forget rows" else "retain_ratio") in again.stderr
+
+
+def test_an_interrupted_run_goes_on(data, tmp_path):
+    """Ctrl-C in the second run: the same command resumes it, and a folder with nothing but its beginning is no obstacle."""
+    command = ["sweep", *data, *QUICK, "--max-steps", 60, "--save-every", 1, "--seeds", "0,1", "-o", tmp_path / "s"]
+    process = started(*command)
+    wait_for(tmp_path / "s" / "npo-seed=1" / "metrics.jsonl")
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=120)
+    assert process.returncode == 130 and "the same command goes on" in told, told
+    assert (tmp_path / "s" / "npo-seed=0" / "report.json").is_file()
+    again = unlearn(*command)
+    assert again.exit_code in (0, 4), again.stderr
+    assert "npo-seed=0, finished before" in again.stderr and "npo-seed=1, goes on" in again.stderr
+    report = json.loads((tmp_path / "s" / "npo-seed=1" / "report.json").read_text())
+    assert report["training"]["resumed_from_step"] and report["training"]["steps"] == 60
+
+
+def test_side_by_side(data, tmp_path, monkeypatch):
+    """Two processes, each with a base of its own, come to the numbers of one after the other."""
+    flags = ["--methods", "npo,grad-diff", "--seeds", "0,1"]
+    alone = swept(data, tmp_path / "alone", *flags)
+    monkeypatch.setattr(parallel, "devices", lambda choice, jobs: ["cpu"] * jobs)
+    together = swept(data, tmp_path / "together", *flags, "--jobs", 2)
+    assert together["sweep"]["loads"] == 2 and together["sweep"]["made"] == 4
+    for run in alone["runs"]:
+        (same,) = [other for other in together["runs"] if other["name"] == run["name"]]
+        assert same["score"] == pytest.approx(run["score"], abs=1e-6)
+
+
+def test_side_by_side_is_interrupted_once(data, tmp_path):
+    """Each process writes its checkpoint, nothing goes on in the background, and the same command ends the runs."""
+    patched = "from unlearn_cli.recipes import parallel; parallel.devices = lambda choice, jobs: ['cpu'] * jobs\n"
+    code = f"{patched}import sys\nfrom unlearn_cli.cli import main\nsys.argv[0] = 'unlearn'\nmain()"
+    flags = [*QUICK, "--max-steps", 200, "--seeds", "0,1", "--jobs", 2, "-o", tmp_path / "s"]
+    command = [sys.executable, "-c", code, *map(str, ["sweep", *data, *flags])]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    for seed in (0, 1):
+        wait_for(tmp_path / "s" / f"npo-seed={seed}" / "metrics.jsonl")
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=120)
+    assert process.returncode == 130 and "the same command goes on" in told, told
+    lines = [len((tmp_path / "s" / f"npo-seed={seed}" / "metrics.jsonl").read_text().splitlines()) for seed in (0, 1)]
+    for seed, steps in enumerate(lines):
+        assert steps < 200 and list((tmp_path / "s" / f"npo-seed={seed}" / "checkpoints").glob(f"*{steps}*")), told
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode in (0, 4) and done.stderr.count("goes on") == 2, done.stderr
+    report = json.loads((tmp_path / "s" / "npo-seed=1" / "report.json").read_text())
+    assert report["training"]["resumed_from_step"] == lines[1]
+
+
+def test_jobs_need_devices(data, tmp_path):
+    result = unlearn("sweep", *data, *QUICK, "--seeds", "0,1", "--jobs", 2, "--device", "cpu", "-o", tmp_path / "s")
+    assert result.exit_code == 2 and "1 device" in result.stderr and "--jobs 0" in result.stderr
+
+
+def test_a_run_without_memory_is_left_out(data, tmp_path, monkeypatch):
+    honest = parallel.forget.run
+
+    def hungry(config, *arguments, **more):
+        if config.seed == 0:
+            raise MemoryError("not enough memory for 9 GiB")
+        return honest(config, *arguments, **more)
+
+    monkeypatch.setattr(parallel.forget, "run", hungry)
+    told = swept(data, tmp_path / "s", "--seeds", "0,1")
+    assert [run["name"] for run in told["runs"]] == ["npo-seed=1"]
+
+
+def test_a_dry_run_lists_and_plans(data, tmp_path):
+    result = unlearn("sweep", *data, *QUICK, "--seeds", "0,1", "--dry-run", "-o", tmp_path / "s")
+    assert result.exit_code == 0, result.stderr
+    assert "npo-seed=1: new" in result.stderr and "memory, estimated" in result.stderr and not (tmp_path / "s").exists()
+
+
+def test_no_run_that_did_anything_is_no_success(data, tmp_path):
+    result = unlearn("sweep", *data, *QUICK, "--grid", "learning_rate=1e-9,2e-9", "-o", tmp_path / "s")
+    assert result.exit_code == 4 and "none of 2 runs" in result.stderr, result.stderr
+
+
+def test_rows_to_forget_alone(data, tmp_path):
+    flags = ["--methods", "grad-ascent", "--retain-term", "none", "--seeds", "0,1", "--score", "-forget.probability"]
+    result = unlearn("sweep", *data[:4], *QUICK, *flags, "-o", tmp_path / "s", "--json")
+    assert len(json.loads(result.stdout)["runs"]) == 2, result.stderr
 
 
 def test_a_run_that_changes_the_base_is_not_left_in_it(data, tmp_path):
@@ -87,6 +200,14 @@ def test_a_budget_starts_no_more_runs(data, tmp_path):
     assert len(list((tmp_path / "s").glob("*/report.json"))) == 1
 
 
+def test_a_budget_that_ends_a_round_leaves_what_was_made(data, tmp_path):
+    flags = ["--seeds", "0,1,2", "--halving", "--budget-minutes", "0.0001"]
+    told = json.loads(unlearn("sweep", *data, *QUICK, "-o", tmp_path / "s", *flags, "--json").stdout)
+    assert [run["name"] for run in told["runs"]] == ["npo-seed=0-at-0.25"]
+    report = json.loads((tmp_path / "s" / "npo-seed=0-at-0.25" / "report.json").read_text())
+    assert report["training"]["steps"] == 1  # of 4: steps are shortened where steps were asked for
+
+
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
@@ -96,6 +217,13 @@ def test_a_budget_starts_no_more_runs(data, tmp_path):
         (["-p", "dpo.beta=1"], "unknown method in -p"),
         (["-p", "gammma=1"], "unknown parameter"),
         (["--score", "retain.probabilty"], "unknown metric"),
+        (["--seeds", "0,x"], "--seeds"),
+        (["--seeds", "0,0"], "asked for twice"),
+        (["--grid", "max_new_tokens=4,6"], "measured alike"),
+        (["--grid", "seed=1,2"], "--seeds"),
+        (["--grid", "forget=a,b"], "same rows"),
+        (["--forget", "nofile.jsonl"], "not found"),
+        (["--grid", "full=true", "--calibrate", "retain.probability >= 0.9*before"], "npo-full=True: --calibrate"),
     ],
 )
 def test_what_cannot_be_asked(data, tmp_path, flags, said):

@@ -16,7 +16,7 @@ from rich.markup import escape
 
 from unlearn_cli.config import Options, default_of, resolve
 from unlearn_cli.console import Reporter
-from unlearn_cli.errors import EXIT_FAILED, EXIT_INTERRUPTED, UnlearnError
+from unlearn_cli.errors import EXIT_FAILED, EXIT_INTERRUPTED, UnlearnError, out_of_memory
 
 Settings = TypeVar("Settings", bound=Options)
 Recipe = Callable[[Any, dict[str, str], list[str], Reporter], int | None]
@@ -130,7 +130,7 @@ def execute(settings: Callable[[], tuple[Settings, dict[str, str]]], run: Recipe
             raise
         code = getattr(error, "exit_code", None)  # an interruption that a recipe has dealt with
         if code is None:
-            known = _out_of_memory(error) or UnlearnError(
+            known = out_of_memory(error) or UnlearnError(
                 f"{type(error).__name__}: {error}", "this is a bug: --debug shows where; please report it with `unlearn env`"
             )
             reporter.error(known)
@@ -138,13 +138,3 @@ def execute(settings: Callable[[], tuple[Settings, dict[str, str]]], run: Recipe
         reporter.error(UnlearnError(str(error)))
         raise typer.Exit(code) from None
     raise typer.Exit(code or 0)
-
-
-def _out_of_memory(error: Exception) -> UnlearnError | None:
-    if type(error).__name__ not in ("OutOfMemoryError", "MemoryError") and "not enough memory" not in str(error):
-        return None
-    return UnlearnError(
-        f"out of memory: {str(error).splitlines()[0] if str(error) else ''}".rstrip(": "),
-        "cheapest first: --batch-size 1 --gradient-accumulation-steps 8, a shorter --max-length, --load-in-4bit; "
-        "--dry-run shows an estimate",
-    )

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 NAMES = ("sweep",)
 HELP = """Run many settings of forget on one base in memory, and compare them.
 
-Every setting is a run folder of its own inside --output-dir. Finished ones are skipped, so the same command goes on where it
-was stopped. All options of forget hold for every run.
+Every setting is a run folder of its own inside --output-dir; their paths go to stdout, best first. Finished ones are
+skipped, so the same command goes on where it was stopped. All options of forget hold for every run. Exit code 4 if no run
+ended well.
 
 [bold]Examples[/]
 
@@ -24,6 +25,8 @@ was stopped. All options of forget hold for every run.
   unlearn sweep --model M --forget F --retain R --methods npo --grid learning_rate=1e-4,3e-4 -p npo.beta=0.05,0.1 -o sweep
 
   unlearn sweep ... --methods npo,simnpo,ceu,me-gd --halving --budget-minutes 60 -o sweep
+
+  unlearn sweep ... --methods npo,simnpo --seeds 0,1,2 --jobs 4 -o sweep
 """
 
 
@@ -38,7 +41,7 @@ def add(app: typer.Typer) -> None:
 def _run(config: SweepConfig, sources: dict[str, str], argv: list[str], reporter: Reporter) -> int:
     from unlearn_cli.recipes import compare, sweep  # noqa: PLC0415 - the lazy boundary
 
-    told, finished = sweep.run(config, sources, argv, reporter)
-    folders = "\n".join(str(config.output_dir / setting.name) for setting in finished)
-    reporter.data(compare.dumps(told) if config.json_output else folders)
-    return 0
+    told, best = sweep.run(config, sources, argv, reporter)
+    if not config.dry_run:
+        reporter.data(compare.dumps(told) if config.json_output else "\n".join(str(one.folder) for one in best))
+    return sweep.exit_code(told)

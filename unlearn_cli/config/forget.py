@@ -16,13 +16,21 @@ from unlearn_cli.config.groups import (
 from unlearn_cli.config.option import Repository, option
 
 
-class ForgetConfig(OutputOptions, MeasuringOptions, TrainingOptions, MethodOptions, LoraOptions, DataOptions, ModelOptions):
-    """Settings of `unlearn forget`."""
+class ForgettingOptions(
+    OutputOptions, MeasuringOptions, TrainingOptions, MethodOptions, LoraOptions, DataOptions, ModelOptions
+):
+    """What a run of `unlearn forget` and the runs of a sweep have in common."""
 
     allow_overlap: bool = option(False, "accept rows that are in both splits", "Data")
     report_to: Literal["none", "tensorboard", "wandb", "trackio"] = option(
         "none", "a tracker that sees every step as well; metrics.jsonl is always written", "Output", runtime=True
     )
+    dry_run: bool = option(False, "read everything but the weights, print the plan, and stop", "Output", runtime=True)
+
+
+class ForgetConfig(ForgettingOptions):
+    """Settings of `unlearn forget`."""
+
     push_to_hub: Repository | None = option(
         None,
         "when it is done, upload the run as `unlearn push` does: private, without rows",
@@ -31,4 +39,3 @@ class ForgetConfig(OutputOptions, MeasuringOptions, TrainingOptions, MethodOptio
         runtime=True,
     )
     resume: bool = option(False, "go on from the newest checkpoint in the output folder", "Output", runtime=True)
-    dry_run: bool = option(False, "read everything but the weights, print the plan, and stop", "Output", runtime=True)

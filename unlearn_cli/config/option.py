@@ -78,6 +78,7 @@ def _repository(value: Any) -> Any:
 
 Grids = Annotated[dict[str, tuple[Any, ...]], BeforeValidator(_grids)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+Numbers = Annotated[tuple[int, ...], BeforeValidator(_listed)]
 Expressions = Annotated[tuple[str, ...], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
 Columns = Annotated[tuple[str, ...], BeforeValidator(_as_lines)]
 Pairs = Annotated[dict[str, Any], BeforeValidator(_pairs)]

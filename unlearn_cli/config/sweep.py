@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from unlearn_cli.config.forget import ForgetConfig
-from unlearn_cli.config.option import Grids, Names, option
+from pathlib import Path
+
+from unlearn_cli.config.forget import ForgettingOptions
+from unlearn_cli.config.option import Grids, Names, Numbers, option
 
 
-class SweepConfig(ForgetConfig):
+class SweepConfig(ForgettingOptions):
     """Settings of `unlearn sweep`: those of forget, and what varies."""
 
+    output_dir: Path | None = option(None, "holds a run folder for each setting", "Output", short="-o", metavar="DIR")
+    overwrite: bool = option(False, "run settings anew whose folder holds something else", "Output", runtime=True)
     methods: Names = option((), "methods to run; default: --method", "Method", metavar="NAMES")
     parameters: Grids = option(
         {},
@@ -21,9 +25,12 @@ class SweepConfig(ForgetConfig):
     grid: Grids = option(
         {}, "values of an option, repeatable: --grid learning_rate=1e-4,3e-4", "Method", metavar="NAME=VALUES"
     )
-    seeds: Names = option((), "each setting once for each; default: --seed", "Training", metavar="NUMBERS")
+    seeds: Numbers = option((), "each setting once for each; default: --seed", "Training", metavar="NUMBERS")
     score: str = option(
         "retain.probability - forget.probability", "by which runs are ranked, larger is better", "Output", metavar="EXPR"
     )
-    halving: bool = option(False, "all settings at a quarter of the epochs, the better half at half, and so on", "Training")
+    halving: bool = option(
+        False, "all settings at a quarter of the epochs or steps, the better half at half, and so on", "Training"
+    )
     budget_minutes: float | None = option(None, "start no run after so many minutes", "Training", gt=0)
+    jobs: int = option(1, "runs at a time, each on a device of its own; 0: one on every device", "Training", ge=0)

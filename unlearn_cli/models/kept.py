@@ -31,13 +31,17 @@ class KeptModel:
             if model is self._plain and _sums(model) == self._sums:
                 self._given = replace(self._given, model=model)
                 return self._given
-        self._given = self._plain = None
+        self.drop()
         self.loads += 1
         loaded = load_model(options, trainable=trainable)
         if not isinstance(loaded.model, PeftModel):  # a model that arrives with an adapter is loaded for each run
             self._given, self._plain, self._options = loaded, loaded.model, asked
             self._sums = _sums(loaded.model)
         return loaded
+
+    def drop(self) -> None:
+        """Keep nothing."""
+        self._given = self._plain = None
 
 
 def _stripped(model: Any) -> Any:

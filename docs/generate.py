@@ -8,6 +8,7 @@ from typer.main import get_command
 
 from unlearn_cli.attack_report import AttackReport
 from unlearn_cli.cli.app import build
+from unlearn_cli.errors import EXIT_CODES
 from unlearn_cli.models.memory import estimate
 from unlearn_cli.recipes.catalogue import KINDS, describe
 from unlearn_cli.report import RunReport
@@ -38,6 +39,7 @@ def catalogue() -> str:
 def commands() -> str:
     """Every command with its options, as Markdown."""
     app = get_command(build())
+    codes = "\n".join(f"| {code} | {meaning} |" for code, meaning in EXIT_CODES.items())
     parts = [
         "# Commands\n\nGenerated from the settings by `python docs/generate.py`; the same as `unlearn COMMAND --help`.\n"
     ]
@@ -49,6 +51,7 @@ def commands() -> str:
             rows = [line for parameter in one.params if (line := _row(parameter))]
             if rows:
                 parts.append("\n".join(["| option | meaning |", "|---|---|", *rows]) + "\n")
+    parts.append(f"## Exit codes\n\n| exit code | meaning |\n|---|---|\n{codes}\n")
     return "\n".join(parts)
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-EXIT_OK = 0
-EXIT_FAILED = 1  # the run failed for a reason that is not the user's input
-EXIT_USAGE = 2  # usage, configuration or data
-EXIT_GATE = 3  # a --fail-if gate was met
-EXIT_DIVERGED = 4  # diverged, collapsed, or had no effect
-EXIT_INTERRUPTED = 130  # Ctrl-C
-EXIT_TERMINATED = 143  # SIGTERM
+EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_GATE, EXIT_DIVERGED, EXIT_INTERRUPTED, EXIT_TERMINATED = 0, 1, 2, 3, 4, 130, 143
+EXIT_CODES = {
+    EXIT_OK: "done",
+    EXIT_FAILED: "the run failed",
+    EXIT_USAGE: "usage, configuration or data",
+    EXIT_GATE: "a `--fail-if` gate was met",
+    EXIT_DIVERGED: "diverged, wrecked what was to be kept, or changed nothing",
+    EXIT_INTERRUPTED: "Ctrl-C; a checkpoint is kept",
+    EXIT_TERMINATED: "SIGTERM; a checkpoint is kept",
+}
 
 
 class UnlearnError(Exception):

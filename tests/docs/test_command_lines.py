@@ -1,0 +1,152 @@
+"""Every command line and every Python block in the README and the docs is run, in order, beside the files it names.
+
+What is long in real life is short here by `UNLEARN_*` variables alone: the lines are run as they are printed. Those that
+need the Hub are listed, and their command is tested against a Hub on this machine.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+from collections.abc import Iterator
+from contextlib import chdir
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from tests.cli.running import BASELINE, MODEL, unlearn, write_rows
+from tests.docs.test_docs import PAGES, ROOT
+from unlearn_cli.cli.app import build
+from unlearn_cli.demo.facts import splits
+
+SHORT = {
+    "EPOCHS": "0.5", "BATCH_SIZE": "4", "GENERATE_LIMIT": "2", "EVAL_LIMIT": "4", "MAX_NEW_TOKENS": "4",
+    "BOOTSTRAP_SAMPLES": "20", "SAMPLES": "2",
+}  # fmt: skip
+RUNS = ("npo", "simnpo", "undo", "candidate", "released")
+HUB = {("push",): {"--dry-run"}}  # commands that need the Hub, unless one of these flags is given
+GATE, NO_EFFECT = 3, 4
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory) -> Path:
+    """The files that the pages name."""
+    folder = tmp_path_factory.mktemp("docs")
+    made = splits()
+    for name, count in (("forget", 8), ("retain", 16), ("holdout", 8)):
+        write_rows(folder / f"{name}.jsonl", made[name][:count])
+    for name in ("model", "meta-llama/Llama-3.2-1B-Instruct"):
+        shutil.copytree(MODEL, folder / name)
+    shutil.copytree(BASELINE, folder / "retain-only")
+    (folder / "questions.txt").write_text("Who is this?\n")
+    (folder / "forget.yaml").write_text("model: ./model\nforget: forget.jsonl\nretain: retain.jsonl\n")
+    for name in ("eval_log_aggregated.json", "retain90.json"):
+        (folder / name).write_text(json.dumps(tofu_log()))
+    with chdir(folder), pytest.MonkeyPatch.context() as patched:
+        shortened(patched)
+        for name in RUNS:
+            result = unlearn("forget", "--config", "forget.yaml", "--overwrite", "-o", f"runs/{name}")
+            assert result.exit_code in (0, NO_EFFECT), result.stderr
+    return folder
+
+
+def tofu_log() -> dict:
+    """A log as TOFU's own evaluation writes it: three rows of each of its files."""
+    part = {
+        "avg_gt_loss": {str(i): 0.1 * i + 0.1 for i in range(3)},
+        "gt_loss": {str(i): 1.0 for i in range(3)},
+        "num_token_gt": {str(i): 10 for i in range(3)},
+        "average_perturb_loss": {str(i): [1.0, 2.0] for i in range(3)},
+        "avg_paraphrased_loss": {str(i): 0.5 for i in range(3)},
+        "rougeL_recall": {str(i): 0.5 for i in range(3)},
+        "generated_text": [["q", "a", "a"]] * 3,
+    }
+    return {f"eval_{name}.json": part for name in ("log", "log_forget", "real_author_wo_options", "real_world_wo_options")}
+
+
+def shortened(patched: pytest.MonkeyPatch) -> None:
+    for name, value in SHORT.items():
+        patched.setenv(f"UNLEARN_{name}", value)
+
+
+def allowed(words: list[str]) -> set[int]:
+    """Exit codes that are no mistake: a gate may be met, and a run this short may change nothing."""
+    codes = {0}
+    if "--fail-if" in words:
+        codes.add(GATE)
+    if words[0] in ("forget", "sweep"):
+        codes.add(NO_EFFECT)
+    return codes
+
+
+def run(words: list[str]) -> None:
+    """One line, in the folder we are in."""
+    words, _, source = " ".join(shlex.quote(word) for word in words).partition(" '<' ")
+    arguments = shlex.split(words)
+    for flag, folder in zip(arguments, arguments[1:], strict=False):
+        if flag in ("-o", "--output-dir"):
+            shutil.rmtree(folder, ignore_errors=True)  # made for a line that stands on a page of its own
+    text = Path(source).read_text() if source else None
+    result = CliRunner().invoke(build(), arguments, input=text)
+    assert result.exit_code in allowed(arguments), f"unlearn {words}\n{result.stderr}"
+    assert "Traceback" not in result.stderr
+
+
+def command_lines(page: Path) -> Iterator[list[str]]:
+    """Every `unlearn ...` in the page's code blocks, without what a shell does with its output."""
+    for block in re.findall(r"```(?:yaml|bash)?\n(.*?)```", page.read_text(encoding="utf-8"), re.S):
+        for line in block.replace("\\\n", " ").splitlines():
+            line = line.strip().removeprefix("- run: ")
+            if line.startswith("unlearn "):
+                words = shlex.split(line.split(" && ")[0], comments=True)[1:]
+                cut = next((i for i, word in enumerate(words) if word in ("|", ">", ">>")), len(words))
+                yield words[:cut]
+
+
+def of(page: Path) -> list[list[str]]:
+    return [words for words in command_lines(page) if not needs_hub(words)]
+
+
+def needs_hub(words: list[str]) -> bool:
+    return any(tuple(words[: len(start)]) == start and not flags & set(words) for start, flags in HUB.items())
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if of(page)], ids=lambda page: page.name)
+def test_command_lines_run(page, shelf, tmp_path, monkeypatch):
+    folder = tmp_path / "here"
+    shutil.copytree(shelf, folder)
+    monkeypatch.setenv("UNLEARN_CACHE", str(tmp_path / "cache"))
+    shortened(monkeypatch)
+    with chdir(folder):
+        for words in of(page):
+            run(words)
+
+
+def test_python_blocks_run(shelf, tmp_path, monkeypatch):
+    folder = tmp_path / "here"
+    shutil.copytree(shelf, folder)
+    shutil.rmtree(folder / "runs" / "npo")
+    monkeypatch.setenv("UNLEARN_CACHE", str(tmp_path / "cache"))
+    shortened(monkeypatch)
+    with chdir(folder):
+        for page in PAGES:
+            for block in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.S):
+                exec(compile(block, page.name, "exec"), {})  # noqa: S102 - our own pages
+
+
+def test_what_needs_the_hub_is_known_and_tested_there():
+    """The lines left out above are those of `push`, and tests/cli/test_push.py runs that command against a Hub."""
+    left = [words for page in PAGES for words in command_lines(page) if needs_hub(words)]
+    assert left and all(words[0] == "push" for words in left)
+    for words in left:
+        get_command(build()).commands["push"].make_context("push", words[1:])  # names and number of its arguments
+    assert "test_a_run_goes_up_private" in (ROOT / "tests" / "cli" / "test_push.py").read_text()
+
+
+def test_a_planted_line_that_fails_is_seen(shelf, tmp_path):
+    with chdir(shelf), pytest.raises(AssertionError, match="no run folder"):
+        run(["evaluate", "runs/none"])

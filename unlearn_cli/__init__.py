@@ -8,10 +8,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from unlearn_cli.attack_report import AttackReport
+    from unlearn_cli.config import AttackConfig, CompareConfig, EvaluateConfig, ForgetConfig, MergeConfig, SweepConfig
     from unlearn_cli.report import RunReport
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "compare", "evaluate", "forget", "load", "relearn_attack"]
+__all__ = ["__version__", "compare", "evaluate", "forget", "load", "merge", "relearn_attack", "sweep"]
 
 
 def load(run_or_model: str, **options: Any) -> Any:
@@ -32,12 +33,13 @@ def load(run_or_model: str, **options: Any) -> Any:
     return load_now(run_or_model, **options)
 
 
-def forget(*, quiet: bool = True, **settings: Any) -> RunReport:
+def forget(settings: ForgetConfig | None = None, *, quiet: bool = True, **more: Any) -> RunReport:
     """Forget rows and write a run folder, as `unlearn forget` does.
 
     Args:
+        settings: `unlearn_cli.config.ForgetConfig(...)`; or give its fields by name, which win over it.
         quiet: show nothing but errors.
-        settings: the options of the command by name: model, forget, retain, method, output_dir, parameters={"beta": 0.1}
+        more: the options of the command by name: model, forget, retain, method, output_dir, parameters={"beta": 0.1}
 
     Returns:
         the report, which is in the run folder as well.
@@ -46,39 +48,65 @@ def forget(*, quiet: bool = True, **settings: Any) -> RunReport:
         UnlearnError: anything that the command would have said; for a run that diverged, collapsed or changed nothing the
             report is written all the same.
     """
-    from unlearn_cli.recipes.api import forget as now  # noqa: PLC0415 - the package itself imports nothing heavy
+    from unlearn_cli.recipes import api  # noqa: PLC0415 - the package itself imports nothing heavy
 
-    return now(quiet=quiet, **settings)
+    return api.forget(settings, quiet=quiet, **more)
 
 
-def evaluate(run: str | Path | None = None, *, quiet: bool = True, **settings: Any) -> RunReport:
+def evaluate(
+    run: str | Path | None = None, settings: EvaluateConfig | None = None, *, quiet: bool = True, **more: Any
+) -> RunReport:
     """Measure a run, or any `model=`, as `unlearn evaluate` does. Failed gates are in the report.
 
     Raises:
         UnlearnError: anything that the command would have said.
     """
-    from unlearn_cli.recipes.api import evaluate as now  # noqa: PLC0415
+    from unlearn_cli.recipes import api  # noqa: PLC0415
 
-    return now(run, quiet=quiet, **settings)
+    return api.evaluate(run, settings, quiet=quiet, **more)
 
 
-def relearn_attack(run: str | Path, *, quiet: bool = True, **settings: Any) -> dict[str, AttackReport]:
+def relearn_attack(
+    run: str | Path, settings: AttackConfig | None = None, *, quiet: bool = True, **more: Any
+) -> dict[str, AttackReport]:
     """Attack a run, as `unlearn relearn-attack` does; a report for each attack, by name.
 
     Raises:
         UnlearnError: anything that the command would have said.
     """
-    from unlearn_cli.recipes.api import relearn_attack as now  # noqa: PLC0415
+    from unlearn_cli.recipes import api  # noqa: PLC0415
 
-    return now(run, quiet=quiet, **settings)
+    return api.relearn_attack(run, settings, quiet=quiet, **more)
 
 
-def compare(*runs: str | Path, quiet: bool = True, **settings: Any) -> dict[str, Any]:
-    """Compare runs, as `unlearn compare --json` does.
+def compare(*runs: str | Path, settings: CompareConfig | None = None, quiet: bool = True, **more: Any) -> dict[str, Any]:
+    """Compare runs, as `unlearn compare --json` does. Imports no torch.
 
     Raises:
         UnlearnError: anything that the command would have said.
     """
     from unlearn_cli.recipes.compare import from_python  # noqa: PLC0415
 
-    return from_python(runs, quiet=quiet, **settings)
+    return from_python(runs, settings, quiet=quiet, **more)
+
+
+def sweep(settings: SweepConfig | None = None, *, quiet: bool = True, **more: Any) -> dict[str, Any]:
+    """Run many settings on one base and compare them, as `unlearn sweep --json` does.
+
+    Raises:
+        UnlearnError: anything that the command would have said.
+    """
+    from unlearn_cli.recipes import api  # noqa: PLC0415
+
+    return api.sweep(settings, quiet=quiet, **more)
+
+
+def merge(run: str | Path, settings: MergeConfig | None = None, *, quiet: bool = True, **more: Any) -> Path:
+    """Merge a run's adapter into its base, as `unlearn merge` does; the folder of the plain model.
+
+    Raises:
+        UnlearnError: anything that the command would have said.
+    """
+    from unlearn_cli.recipes import api  # noqa: PLC0415
+
+    return api.merge(run, settings, quiet=quiet, **more)

@@ -9,6 +9,7 @@ import pytest
 
 import unlearn_cli
 from tests.cli.running import BASELINE, MODEL, write_rows
+from unlearn_cli.config import CompareConfig, ForgetConfig, SweepConfig
 from unlearn_cli.demo.facts import splits
 from unlearn_cli.errors import UnlearnError
 
@@ -36,6 +37,25 @@ def test_the_whole_story(rows, tmp_path, monkeypatch):
     assert unlearn_cli.load(str(tmp_path / "run")).generate is not None
 
 
+def test_settings_objects(rows, tmp_path):
+    """One object for several runs, and fields by name over it."""
+    settings = ForgetConfig(
+        model=MODEL, forget=str(rows[0]), retain=str(rows[1]), max_steps=4, batch_size=4, generate_limit=2,
+        max_new_tokens=8, bootstrap_samples=20,
+    )  # fmt: skip
+    runs = [unlearn_cli.forget(settings, seed=seed, output_dir=tmp_path / str(seed)) for seed in (0, 1)]
+    assert [run.config["seed"] for run in runs] == [0, 1] and runs[0].config_sources["epochs"] == "default"
+    told = unlearn_cli.compare(settings=CompareConfig(runs=(tmp_path / "0", tmp_path / "1"), bootstrap_samples=10))
+    assert len(told["runs"]) == 2
+    with pytest.raises(UnlearnError, match="CompareConfig"):
+        unlearn_cli.forget(CompareConfig())
+    merged = unlearn_cli.merge(tmp_path / "0", output_dir=tmp_path / "model", rows=2)
+    assert (merged / "config.json").is_file()
+    data = {"model": MODEL, "forget": str(rows[0]), "retain": str(rows[1]), "bootstrap_samples": 10, "generate_limit": 1}
+    swept = unlearn_cli.sweep(SweepConfig(**data, max_steps=2), seeds=(0, 1), output_dir=tmp_path / "sweep")
+    assert swept["sweep"]["made"] == 2
+
+
 def test_errors_are_those_of_the_command(tmp_path):
     with pytest.raises(UnlearnError, match="unknown"):
         unlearn_cli.forget(model=MODEL, forget="x.jsonl", method="nop", output_dir=tmp_path)
@@ -45,7 +65,7 @@ def test_errors_are_those_of_the_command(tmp_path):
 
 def test_importing_it_is_light():
     code = (
-        "import sys, unlearn_cli\nfrom unlearn_cli import forget, evaluate, compare, load, relearn_attack\n"
+        "import sys, unlearn_cli\nfrom unlearn_cli import forget, evaluate, compare, load, merge, relearn_attack, sweep\n"
         "assert not {'torch', 'pydantic', 'numpy'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -15,7 +15,7 @@ from unlearn_cli.config.merge import MergeConfig
 from unlearn_cli.config.option import Options, default_of, restored, runtime_fields
 from unlearn_cli.config.push import PushConfig
 from unlearn_cli.config.relearn_attack import AttackConfig
-from unlearn_cli.config.resolve import resolve
+from unlearn_cli.config.resolve import given, resolve
 from unlearn_cli.config.sweep import SweepConfig
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "PushConfig",
     "SweepConfig",
     "default_of",
+    "given",
     "resolve",
     "restored",
     "runtime_fields",

@@ -28,7 +28,8 @@ def _listed(value: Any) -> Any:
     if isinstance(value, str):
         value = [value]
     if isinstance(value, (list, tuple)):
-        return [part.strip() for item in value for part in (item.split(",") if isinstance(item, str) else [item])]
+        parts = [part for item in value for part in (item.split(",") if isinstance(item, str) else [item])]
+        return [part.strip() if isinstance(part, str) else part for part in parts]
     return value
 
 

@@ -47,6 +47,19 @@ def _environment(model: type[Options]) -> dict[str, str]:
     return {names[key]: value for key, value in os.environ.items() if key in names and value}
 
 
+def given(model: type[Settings], settings: Settings | None, more: Mapping[str, Any]) -> dict[str, Any]:
+    """What was set in a settings object of `model`, from Python, and by name; the latter wins.
+
+    Raises:
+        UnlearnError: the settings of another command.
+    """
+    if settings is None:
+        return dict(more)
+    if not isinstance(settings, model):
+        raise UnlearnError(f"{type(settings).__name__} are not the settings of this command", f"{model.__name__}(...)")
+    return {name: getattr(settings, name) for name in settings.model_fields_set} | dict(more)
+
+
 def resolve(model: type[Settings], flags: Mapping[str, Any], config_file: Path | None) -> tuple[Settings, dict[str, str]]:
     """Settings from all sources, and for each field where its value came from.
 

@@ -6,36 +6,53 @@ from pathlib import Path
 from typing import Any
 
 from unlearn_cli.attack_report import AttackReport
-from unlearn_cli.config import AttackConfig, EvaluateConfig, ForgetConfig, resolve
+from unlearn_cli.config import AttackConfig, EvaluateConfig, ForgetConfig, MergeConfig, Options, SweepConfig, given, resolve
 from unlearn_cli.console import Reporter
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.recipes import evaluate as evaluating
 from unlearn_cli.recipes import forget as forgetting
+from unlearn_cli.recipes import merge as merging
 from unlearn_cli.recipes import relearn_attack as attacking
 from unlearn_cli.recipes import rescore
+from unlearn_cli.recipes import sweep as sweeping
 from unlearn_cli.report import RunReport
 
 PYTHON = ["(from Python)"]
 
 
-def forget(*, quiet: bool, **settings: Any) -> RunReport:
+def forget(settings: ForgetConfig | None, *, quiet: bool, **more: Any) -> RunReport:
     """See `unlearn_cli.forget`."""
-    config, sources = resolve(ForgetConfig, settings, None)
+    config, sources = resolve(ForgetConfig, given(ForgetConfig, settings, more), None)
     report = forgetting.run(config, sources, PYTHON, Reporter(quiet=quiet))
     if report is None:
         raise UnlearnError("a dry run makes no report", "leave dry_run out")
     return report
 
 
-def evaluate(run: str | Path | None, *, quiet: bool, **settings: Any) -> RunReport:
+def evaluate(run: str | Path | None, settings: EvaluateConfig | None, *, quiet: bool, **more: Any) -> RunReport:
     """See `unlearn_cli.evaluate`."""
-    given = settings | ({"run": Path(run)} if run is not None else {})
-    config, sources = resolve(EvaluateConfig, given, None)
+    config, sources = resolve(EvaluateConfig, given(EvaluateConfig, settings, _of(run, more)), None)
     recipe = rescore if config.measured else evaluating
     return recipe.run(config, sources, PYTHON, Reporter(quiet=quiet))[0]
 
 
-def relearn_attack(run: str | Path, *, quiet: bool, **settings: Any) -> dict[str, AttackReport]:
+def relearn_attack(run: str | Path, settings: AttackConfig | None, *, quiet: bool, **more: Any) -> dict[str, AttackReport]:
     """See `unlearn_cli.relearn_attack`."""
-    config, sources = resolve(AttackConfig, settings | {"run": Path(run)}, None)
+    config, sources = resolve(AttackConfig, given(AttackConfig, settings, _of(run, more)), None)
     return {report.attack: report for report in attacking.run(config, sources, Reporter(quiet=quiet))[0]}
+
+
+def sweep(settings: SweepConfig | None, *, quiet: bool, **more: Any) -> dict[str, Any]:
+    """See `unlearn_cli.sweep`."""
+    config, sources = resolve(SweepConfig, given(SweepConfig, settings, more), None)
+    return sweeping.run(config, sources, PYTHON, Reporter(quiet=quiet))[0]
+
+
+def merge(run: str | Path, settings: MergeConfig | None, *, quiet: bool, **more: Any) -> Path:
+    """See `unlearn_cli.merge`."""
+    config, sources = resolve(MergeConfig, given(MergeConfig, settings, _of(run, more)), None)
+    return merging.run(config, sources, Reporter(quiet=quiet))[1]
+
+
+def _of(run: str | Path | Options | None, more: dict[str, Any]) -> dict[str, Any]:
+    return more if run is None else more | {"run": Path(run)}

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from unlearn_cli.config import CompareConfig, resolve
+from unlearn_cli.config import CompareConfig, given, resolve
 from unlearn_cli.console import Reporter
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.gates import Missing, parse
@@ -168,9 +168,12 @@ def _write(config: CompareConfig, reporter: Reporter, csv: str, markdown: str) -
             write_text(Path(path), text)
 
 
-def from_python(runs: tuple[str | Path, ...], *, quiet: bool, **settings: Any) -> dict[str, Any]:
+def from_python(
+    runs: tuple[str | Path, ...], settings: CompareConfig | None, *, quiet: bool, **more: Any
+) -> dict[str, Any]:
     """See `unlearn_cli.compare`."""
-    config, sources = resolve(CompareConfig, settings | {"runs": [Path(path) for path in runs]}, None)
+    named = {"runs": tuple(Path(path) for path in runs)} if runs else {}
+    config, sources = resolve(CompareConfig, given(CompareConfig, settings, more | named), None)
     return run(config, sources, Reporter(quiet=quiet))[0]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from unlearn_cli.errors import UnlearnError
 
-PACKAGES = {"tensorboard": "tensorboard", "wandb": "wandb", "trackio": "trackio"}
+PROJECT = "unlearn"
 Log = Any  # (line of metrics.jsonl) -> None
 
 
@@ -20,8 +20,8 @@ def check_tracker(name: str) -> None:
     Raises:
         UnlearnError: its package is not installed.
     """
-    if name != "none" and find_spec(PACKAGES[name]) is None:
-        raise UnlearnError(f"--report-to {name} needs the package {PACKAGES[name]}", f"pip install {PACKAGES[name]}")
+    if name != "none" and find_spec(name) is None:
+        raise UnlearnError(f"--report-to {name} needs the package {name}", f"pip install {name}")
 
 
 @contextmanager
@@ -30,7 +30,7 @@ def tracked(name: str, folder: Path, config: Mapping[str, Any]) -> Iterator[Log]
 
     Args:
         name: none, tensorboard, wandb or trackio.
-        folder: of the run; its name is the run's, and TensorBoard's files go into it.
+        folder: of the run. Its name is the run's in the project "unlearn"; TensorBoard's files go into it.
         config: settings to show with the run.
     """
     if name == "none":
@@ -41,7 +41,7 @@ def tracked(name: str, folder: Path, config: Mapping[str, Any]) -> Iterator[Log]
 
     PartialState()
     kind = LOGGER_TYPE_TO_CLASS[name]
-    made = kind("tracking", folder) if kind.requires_logging_directory else kind("unlearn")
+    made = kind("tracking", folder) if kind.requires_logging_directory else kind(PROJECT, name=folder.name)
     made.start()
     plain = {key: value if isinstance(value, (int, float, str, bool)) else str(value) for key, value in config.items()}
     made.store_init_configuration(plain)

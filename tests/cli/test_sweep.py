@@ -44,7 +44,7 @@ def test_a_grid_on_one_model(data, tmp_path):
     told = swept(data, tmp_path / "s", *flags)
     names = {run["name"] for run in told["runs"]}
     assert len(names) == 6 and "npo-learning_rate=1e-3-beta=0.5" in names and "grad-diff-learning_rate=4e-3" in names
-    assert told["sweep"]["loads"] == 1 and told["sweep"]["runs"] == 6 and told["sweep"]["beside"] > 0
+    assert told["sweep"]["loads"] == 1 and told["sweep"]["runs"] == 6 and told["sweep"]["other"] > 0
     scores = [run["score"] for run in told["runs"]]
     assert scores == sorted(scores, reverse=True)
     alone = ["--method", "npo", "--learning-rate", "4e-3", "-p", "beta=0.5", "-o", tmp_path / "alone"]

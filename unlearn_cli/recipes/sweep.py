@@ -200,14 +200,20 @@ def _compared(best: Sequence[Planned], reporter: Reporter) -> dict[str, Any]:
 
 def _cost(best: Sequence[Planned], made: Sequence[Outcome], wall: float) -> dict[str, Any]:
     """What this sweep took, and what beyond training."""
-    training = sum(outcome.seconds.get("train", 0.0) for outcome in made)
-    beside = sum(sum(outcome.seconds.values()) for outcome in made) - training
-    loads = sum(outcome.loads for outcome in made)
-    each = beside / len(made) if made else 0.0
+    phases: dict[str, float] = {}
+    for outcome in made:
+        for name, seconds in outcome.seconds.items():
+            phases[name] = phases.get(name, 0.0) + seconds
+    training = phases.get("train", 0.0)
+    measuring = phases.get("measure before", 0.0) + phases.get("measure after", 0.0)
+    # The reference's pass is a part of "prepare".
+    other = sum(phases.values()) - training - measuring - phases.get("reference", 0.0)
+    loads, each = sum(outcome.loads for outcome in made), max(1, len(made))
     words = f"{len(best)} runs compared, {len(made)} of them made now"
     if made:
-        words += f": model loaded {loads} time{'s' * (loads != 1)}; {wall:.0f} s in all, {training:.0f} s of them training, "
-        words += f"{each:.1f} s beside training for each run"
+        words += f": model loaded {loads} time{'s' * (loads != 1)}; {wall:.0f} s in all, for each run "
+        parts = {"training": training, "measuring": measuring, "anything else": other}
+        words += ", ".join(f"{seconds / each:.1f} s of {name}" for name, seconds in parts.items())
     return {
         "runs": len(best),
         "made": len(made),
@@ -215,7 +221,8 @@ def _cost(best: Sequence[Planned], made: Sequence[Outcome], wall: float) -> dict
         "loads": loads,
         "seconds": wall,
         "training": training,
-        "beside": each,
+        "measuring": measuring,
+        "other": other,
         "in_words": words,
     }
 

@@ -8,6 +8,7 @@ EXIT_USAGE = 2  # usage, configuration or data
 EXIT_GATE = 3  # a --fail-if gate was met
 EXIT_DIVERGED = 4  # diverged, collapsed, or had no effect
 EXIT_INTERRUPTED = 130  # Ctrl-C
+EXIT_PIPE = 141  # whoever read stdout has gone, as with `| head`
 EXIT_TERMINATED = 143  # SIGTERM
 
 

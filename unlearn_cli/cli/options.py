@@ -122,6 +122,8 @@ def execute(settings: Callable[[], tuple[Settings, dict[str, str]]], run: Recipe
             raise
         reporter.error(error)
         raise typer.Exit(error.exit_code) from None
+    except BrokenPipeError:
+        raise  # `main` ends quietly: whoever read stdout has gone
     except KeyboardInterrupt:
         reporter.error(UnlearnError("interrupted"))
         raise typer.Exit(EXIT_INTERRUPTED) from None

@@ -157,7 +157,8 @@ class GateReport(Part):
 
     expression: str
     failed: bool
-    reason: str | None = None
+    reason: str | None = Field(None, description="why it cannot be told, or which runs it holds for")
+    told: str | None = Field(None, description="the expression with the values that decided, in words")
 
 
 class AttackLine(Part):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
 
 from unlearn_cli.errors import EXIT_FAILED, UnlearnError
 
@@ -93,6 +94,13 @@ class Reporter:
             bar = _PlainBar(what, total, done, self)
             yield bar
             bar.finish()
+
+
+def page(lines: Callable[[int], Iterable[Text]]) -> None:
+    """A page on stdout, as `lines(width)` gives it; a line that is longer all the same stays whole."""
+    drawn = Console(highlight=False)
+    for line in lines(drawn.width):
+        drawn.print(line, soft_wrap=True)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import typer
 
 from unlearn_cli import __version__
 from unlearn_cli.cli import chat, compare, demo, env, evaluate, forget, listing, merge, push, relearn_attack, report, sweep
+from unlearn_cli.cli.help import App
 from unlearn_cli.errors import EXIT_FAILED, EXIT_PIPE
 
 COMMANDS: tuple[ModuleType, ...] = (
@@ -30,11 +31,10 @@ def build(wanted: str | None = None) -> typer.Typer:
 
     Declaring the hundred options of commands that are not called would triple the time of `unlearn --help`.
     """
-    app = typer.Typer(
+    app = App(
         name="unlearn",
         help="Make a language model forget chosen examples, and prove what happened.",
         no_args_is_help=True,
-        rich_markup_mode="rich",
         context_settings={"help_option_names": ["-h", "--help"]},
         pretty_exceptions_enable=False,
     )

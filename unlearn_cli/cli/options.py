@@ -35,6 +35,19 @@ def _flag_type(field: FieldInfo) -> tuple[Any, bool]:
     return annotation | None, False
 
 
+def _choices(field: FieldInfo) -> tuple[str, ...]:
+    """The words that a setting may be, if it is a Literal or may be one."""
+    options = [field.annotation, *get_args(field.annotation)]
+    return tuple(word for option in options if get_origin(option) is Literal for word in get_args(option))
+
+
+def _metavar(field: FieldInfo) -> str | None:
+    """What `--help` calls a value: the words it may be, or its kind."""
+    kinds = {int: "N", float: "NUMBER", str: "TEXT", Path: "PATH"}
+    kind = next((kinds[a] for a in (field.annotation, *get_args(field.annotation)) if a in kinds), None)
+    return "|".join([*_choices(field), *([kind] if kind else [])]) or None
+
+
 def _help(field: FieldInfo) -> str:
     """The description and the default, with brackets that are not markup."""
     value = default_of(field)
@@ -51,12 +64,11 @@ def _parameter(name: str, field: FieldInfo, positional: tuple[str, ...]) -> insp
         declared = typer.Argument(help=help_text, metavar=extra.get("metavar"), show_default=False)
     else:
         flag = extra.get("flag", "--" + name.replace("_", "-"))
-        choices = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
         declared = typer.Option(
             *([extra["short"]] if "short" in extra else []),
             flag,
             help=help_text,
-            metavar=extra.get("metavar") or ("|".join(choices) or None),
+            metavar=extra.get("metavar") or _metavar(field),
             show_default=False,
             rich_help_panel=extra.get("panel"),
         )
@@ -86,7 +98,13 @@ def command(
         default=None,
         annotation=Annotated[
             Path | None,
-            typer.Option("-c", "--config", help="YAML or JSON, or a report.json to run again", rich_help_panel="Output"),
+            typer.Option(
+                "-c",
+                "--config",
+                help="YAML or JSON, or a report.json to run again",
+                metavar="FILE",
+                rich_help_panel="Output",
+            ),
         ],
     )
     debug = inspect.Parameter(

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from unlearn_cli.cli.help import App
 from unlearn_cli.cli.plain import execute_plain
 
 NAMES = ("report",)
@@ -14,7 +15,7 @@ NAMES = ("report",)
 
 def add(app: typer.Typer) -> None:
     """Add the commands."""
-    group = typer.Typer(help="The report's schema, and reports as tables.", no_args_is_help=True)
+    group = App(help="The report's schema, and reports as tables.", no_args_is_help=True)
     group.command("schema")(schema)
     group.command("show")(show)
     app.add_typer(group, name="report", rich_help_panel="Commands")

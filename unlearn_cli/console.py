@@ -160,4 +160,4 @@ class _PlainBar(ProgressBar):
         self._last = time.monotonic()
         spent = self._last - self._start
         line = f"{self.what} {self.done}/{self.total} {spent:.0f}s"
-        self._reporter.say(f"{line} {self._detail}".rstrip())
+        self._reporter.say(f"{line}: {self._detail}" if self._detail else line)

@@ -184,11 +184,11 @@ def _curves(
         reporter.say(f"kept from before: {total - len(missing)} of {total} curves")
     if not missing:
         return curves, left_out
-    with reporter.progress("attacking", len(missing)) as bar:
+    with reporter.progress("attack curves", len(missing)) as bar:
         for role, attack, setting in missing:
             if attack is not None and attack.name in left_out:
                 continue
-            target = subjects.target(role, lambda what, a=attack: bar.advance(0, f"{a.name if a else 'start'}: {what}"))
+            target = subjects.target(role, lambda at, r=role, a=attack: bar.advance(0, _doing(a, r, at)))
             try:
                 points = _points(target, attack, setting)
             except UnlearnError as error:
@@ -201,6 +201,11 @@ def _curves(
             curves.add(role, attack, setting, points)
             bar.advance(1)
     return curves, left_out
+
+
+def _doing(attack: Attack | None, role: Role, at: int | float | str) -> str:
+    """For the progress line: `relearn on the original model, step 15`."""
+    return f"{attack.name} on the {role} model, {attack.along} {at}" if attack else f"the {role} model before any attack"
 
 
 def _points(target: Any, attack: Attack | None, setting: Setting) -> list[CurvePoint]:

@@ -14,6 +14,7 @@ import typer
 from pydantic.fields import FieldInfo
 from rich.markup import escape
 
+from unlearn_cli.cli import completion
 from unlearn_cli.config import Options, default_of, resolve
 from unlearn_cli.console import Reporter
 from unlearn_cli.errors import EXIT_FAILED, EXIT_INTERRUPTED, UnlearnError
@@ -48,6 +49,13 @@ def _metavar(field: FieldInfo) -> str | None:
     return "|".join([*_choices(field), *([kind] if kind else [])]) or None
 
 
+def _completion(field: FieldInfo, several: bool) -> completion.Complete | None:
+    """What a shell may complete, if that is known."""
+    if "names" in (field.json_schema_extra or {}):
+        return completion.names(field.json_schema_extra["names"], several=several)
+    return completion.words(_choices(field)) if _choices(field) else None
+
+
 def _help(field: FieldInfo) -> str:
     """The description and the default, with brackets that are not markup."""
     value = default_of(field)
@@ -59,7 +67,7 @@ def _help(field: FieldInfo) -> str:
 def _parameter(name: str, field: FieldInfo, positional: tuple[str, ...]) -> inspect.Parameter:
     extra = field.json_schema_extra or {}
     help_text = _help(field)
-    annotation, _ = _flag_type(field)
+    annotation, several = _flag_type(field)
     if name in positional:
         declared = typer.Argument(help=help_text, metavar=extra.get("metavar"), show_default=False)
     else:
@@ -71,6 +79,7 @@ def _parameter(name: str, field: FieldInfo, positional: tuple[str, ...]) -> insp
             metavar=extra.get("metavar") or _metavar(field),
             show_default=False,
             rich_help_panel=extra.get("panel"),
+            autocompletion=_completion(field, several),
         )
     default = inspect.Parameter.empty if extra.get("required") else None
     return inspect.Parameter(

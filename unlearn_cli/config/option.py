@@ -17,10 +17,10 @@ def option(default: Any, help: str, panel: str, **extra: Any) -> Any:  # noqa: A
     """One option: its default, help text and the panel of `--help` it stands in.
 
     `short` is a one-letter flag, `metavar` what its value is called, `required=True` marks an argument that must be given,
-    `runtime=True` options that do not change the result and are left out when configurations are compared. Everything else
-    goes to pydantic (bounds).
+    `runtime=True` options that do not change the result and are left out when configurations are compared, `names` the kind
+    of `unlearn list` whose names its values are ("methods"). Everything else goes to pydantic (bounds).
     """
-    cli = {key: extra.pop(key) for key in ("short", "metavar", "runtime", "flag", "required") if key in extra}
+    cli = {key: extra.pop(key) for key in ("short", "metavar", "runtime", "flag", "required", "names") if key in extra}
     return Field(default, description=help, json_schema_extra={"panel": panel, **cli}, **extra)
 
 

@@ -9,7 +9,7 @@ from unlearn_cli.config.option import Grids, Names, option
 class SweepConfig(ForgetConfig):
     """Settings of `unlearn sweep`: those of forget, and what varies."""
 
-    methods: Names = option((), "methods to run; default: --method", "Method", metavar="NAMES")
+    methods: Names = option((), "methods to run; default: --method", "Method", metavar="NAMES", names="methods")
     parameters: Grids = option(
         {},
         "values of a parameter, of all methods or of one: -p npo.beta=0.05,0.1",

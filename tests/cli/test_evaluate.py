@@ -112,7 +112,7 @@ def test_wrong_inputs(run, tmp_path):
     cases = {
         ("evaluate", tmp_path): "is no run folder",
         ("evaluate",): "nothing to evaluate",
-        ("evaluate", "--model", MODEL): "nowhere to write to",
+        ("evaluate", "--model", MODEL): "missing --output-dir",
         ("evaluate", run, "--metrics", "rouge-x"): "unknown metric 'rouge-x'",
         ("evaluate", run, "--fail-if", "forget.none < 1"): "unknown metric 'none'",
     }

@@ -99,7 +99,13 @@ def command(
     """Add a command whose options are the fields of `model` and whose body is `run(settings, sources, argv, reporter)`."""
 
     def body(config_file: Path | None = None, debug: bool = False, **flags: Any) -> None:
-        execute(lambda: resolve(model, _given(flags), config_file), run, debug=debug)
+        execute(lambda: resolve(model, _given(flags), config_file), checked, debug=debug)
+
+    def checked(config: Settings, sources: dict[str, str], argv: list[str], reporter: Reporter) -> int | None:
+        from unlearn_cli.recipes.precheck import check  # noqa: PLC0415 - the lazy boundary
+
+        check(config)
+        return run(config, sources, argv, reporter)
 
     config = inspect.Parameter(
         "config_file",

@@ -11,6 +11,14 @@ from unlearn_cli.config.option import Expressions, Names, option
 class EvaluateConfig(OutputOptions, MeasuringOptions, DataOptions, ModelOptions):
     """Settings of `unlearn evaluate`."""
 
+    output_dir: Path | None = option(
+        None,
+        "where measurements and report go; default: the run folder, with the report in RUN/evaluation; needed without a run",
+        "Output",
+        short="-o",
+        metavar="DIR",
+        runtime=True,
+    )
     run: Path | None = option(None, "run folder of `unlearn forget`", "Model", metavar="RUN")
     measured: Path | None = option(
         None,

@@ -24,6 +24,14 @@ def option(default: Any, help: str, panel: str, **extra: Any) -> Any:  # noqa: A
     return Field(default, description=help, json_schema_extra={"panel": panel, **cli}, **extra)
 
 
+class Unreadable(ValueError):
+    """A part of a value that is not of the form its option takes."""
+
+    def __init__(self, part: str) -> None:
+        super().__init__(f"'{part}' cannot be read")
+        self.part = part
+
+
 def _listed(value: Any) -> Any:
     if isinstance(value, str):
         value = [value]
@@ -45,7 +53,7 @@ def _pairs(value: Any) -> Any:
     for part in _listed(value):
         key, equals, text = part.partition("=")
         if not equals or not key:
-            raise ValueError(f"'{part}' is not name=value")
+            raise Unreadable(part)
         made[key.strip().replace("-", "_")] = yaml.safe_load(text) if text else ""
     return made
 
@@ -62,7 +70,7 @@ def _grids(value: Any) -> Any:
             key = name.strip().replace("-", "_")
             made[key] = []
         elif key is None:
-            raise ValueError(f"'{part}' is not name=values")
+            raise Unreadable(part)
         else:
             text = part
         made[key].append(yaml.safe_load(text) if text else "")

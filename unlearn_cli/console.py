@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
 
-from unlearn_cli.errors import UnlearnError
+from unlearn_cli.errors import EXIT_FAILED, UnlearnError
 
 LINE_EVERY_SECONDS = 5.0  # plain progress lines, where there is no terminal to draw on
+PIPED_WIDTH = 200  # of a drawing that goes to a file or a pipe, where nobody has said how wide a line is
 
 
 class Reporter:
@@ -32,9 +34,23 @@ class Reporter:
         return self._err.width
 
     def data(self, text: str) -> None:
-        """A line for whoever reads stdout."""
-        sys.stdout.write(text + "\n")
-        sys.stdout.flush()
+        """A line for whoever reads stdout.
+
+        Raises:
+            BrokenPipeError: nobody reads it any more.
+            UnlearnError: it cannot be written, as on a full disk.
+        """
+        with _to_stdout():
+            sys.stdout.write(text + "\n")
+            sys.stdout.flush()
+
+    def product(self, renderable: RenderableType) -> None:
+        """A table that is what the command was called for: on stdout, even if quiet. Raises what `data` does."""
+        drawn = Console(highlight=False)
+        if not drawn.is_terminal and "COLUMNS" not in os.environ:
+            drawn.width = PIPED_WIDTH
+        with _to_stdout():
+            drawn.print(renderable)
 
     def say(self, message: str) -> None:
         """Tell what is going on."""
@@ -80,6 +96,29 @@ class Reporter:
             bar.finish()
 
 
+def page(lines: Callable[[int], Iterable[Text]]) -> None:
+    """A page on stdout, as `lines(width)` gives it; a line that is longer all the same stays whole."""
+    drawn = Console(highlight=False)
+    for line in lines(drawn.width):
+        drawn.print(line, soft_wrap=True)
+
+
+@contextmanager
+def _to_stdout() -> Iterator[None]:
+    """Tell a stdout that takes nothing from errors of the work itself."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise unwritable(error) from error
+
+
+def unwritable(error: OSError) -> UnlearnError:
+    """The error for a stdout that takes nothing."""
+    return UnlearnError(f"cannot write to stdout: {error.strerror or error}", exit_code=EXIT_FAILED)
+
+
 class ProgressBar:
     """Progress of one phase; this one is silent."""
 
@@ -121,4 +160,4 @@ class _PlainBar(ProgressBar):
         self._last = time.monotonic()
         spent = self._last - self._start
         line = f"{self.what} {self.done}/{self.total} {spent:.0f}s"
-        self._reporter.say(f"{line} {self._detail}".rstrip())
+        self._reporter.say(f"{line}: {self._detail}" if self._detail else line)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_GATE, EXIT_DIVERGED, EXIT_INTERRUPTED, EXIT_TERMINATED = 0, 1, 2, 3, 4, 130, 143
+EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_GATE, EXIT_DIVERGED = 0, 1, 2, 3, 4
+EXIT_INTERRUPTED, EXIT_PIPE, EXIT_TERMINATED = 130, 141, 143
 EXIT_CODES = {
     EXIT_OK: "done",
     EXIT_FAILED: "the run failed",
@@ -10,6 +11,7 @@ EXIT_CODES = {
     EXIT_GATE: "a `--fail-if` gate was met",
     EXIT_DIVERGED: "diverged, wrecked what was to be kept, or changed nothing",
     EXIT_INTERRUPTED: "Ctrl-C; a checkpoint is kept",
+    EXIT_PIPE: "whoever read stdout has gone, as with `unlearn list \\| head`",
     EXIT_TERMINATED: "SIGTERM; a checkpoint is kept",
 }
 

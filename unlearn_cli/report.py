@@ -157,7 +157,8 @@ class GateReport(Part):
 
     expression: str
     failed: bool
-    reason: str | None = None
+    reason: str | None = Field(None, description="why it cannot be told, or which runs it holds for")
+    told: str | None = Field(None, description="the expression with the values that decided, in words")
 
 
 class AttackLine(Part):
@@ -206,9 +207,9 @@ def finite(value: Any) -> Any:
     return value
 
 
-def dumps(report: RunReport) -> str:
-    """The report as JSON text."""
-    return json.dumps(finite(report.model_dump(mode="json")), indent=2, ensure_ascii=False, allow_nan=False)
+def dumps(report: RunReport, only: set[str] | None = None) -> str:
+    """The report, or some of its fields, as JSON text."""
+    return json.dumps(finite(report.model_dump(mode="json", include=only)), indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def write_text(path: Path, text: str) -> None:

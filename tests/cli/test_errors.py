@@ -1,6 +1,8 @@
 """Every error a user can mend: its message, its hint, its exit code, and nothing written."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -118,6 +120,68 @@ def test_bad_value(tmp_path, data):
     refused(tmp_path, *data, "--learning-rate", "fast", message="--learning-rate 'fast'")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message", "hint"),
+    [
+        (["-p", "beta"], "-p beta: expected NAME=VALUE", "repeatable: -p beta=0.1"),
+        (["-p", "beta=1", "-p", "=2"], "-p =2: expected NAME=VALUE", "-p beta=0.1"),
+        (["--retain-parameter", "x"], "--retain-parameter x: expected NAME=VALUE", "retain term"),
+        (["--metric-parameter", "x"], "--metric-parameter x: expected METRIC.NAME=VALUE", "rouge_l.stem=false"),
+        (["--max-steps", "0"], "--max-steps 0: ", "optimiser steps"),
+    ],
+)
+def test_a_value_is_refused_by_the_flag_it_was_given_to(tmp_path, data, arguments, message, hint):
+    refused(tmp_path, *data, *arguments, message=f"error: {message}", hint=hint)
+
+
+def test_a_value_is_refused_by_where_it_stands(tmp_path, data, monkeypatch):
+    (tmp_path / "c.yaml").write_text("seed: x\n")
+    refused(tmp_path, *data, "-c", tmp_path / "c.yaml", message="c.yaml: seed 'x': ")
+    result = unlearn("push", tmp_path, "no-slash")
+    assert result.exit_code == 2 and "error: REPO 'no-slash': " in result.stderr
+    monkeypatch.setenv("UNLEARN_SEED", "x")
+    refused(tmp_path, *data, message="error: UNLEARN_SEED 'x': ")
+
+
+HEAVY = {"transformers", "peft", "bitsandbytes", "datasets"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["forget", "DATA", "--method", "nop"], "unknown method 'nop'"),
+        (["forget", "DATA", "-p", "bta=1"], "unknown parameter of npo: 'bta'"),
+        (["forget", "DATA", "--method", "nop.py"], "method file not found"),
+        (["forget", "DATA", "--retain-term", "nl"], "unknown retain term 'nl'"),
+        (["forget", "DATA", "--stop-when", "forget.nl => 1"], "not an expression"),
+        (["forget", "DATA", "-m", "./nope"], "is not a folder and not a Hub id"),
+        (["forget", "DATA", "-r", "nope.jsonl"], "retain data not found"),
+        (["forget", "DATA", "-o", "FULL"], "is not empty"),
+        (["forget"], "no rows to forget"),
+        (["evaluate"], "nothing to evaluate"),
+        (["evaluate", "-m", "x"], "missing --output-dir"),
+        (["evaluate", "FULL"], "is no run folder"),
+        (["relearn-attack", "FULL", "--attack", "relern"], "unknown attack 'relern'"),
+        (["relearn-attack", "FULL", "--fail-if", "recovery > 1"], "'recovery' has no attack"),
+        (["sweep", "DATA", "--methods", "npo,nop"], "unknown method 'nop'"),
+        (["chat", "FULL"], "is no run folder"),
+    ],
+)
+def test_a_mistake_is_answered_before_anything_heavy_is_imported(tmp_path, data, arguments, message):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("mine")
+    given = {"DATA": data, "FULL": [str(tmp_path / "full")]}
+    words = [word for argument in arguments for word in given.get(argument, [argument])]
+    code = (
+        "import sys\nsys.argv[0] = 'unlearn'\nfrom unlearn_cli.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as stop:\n    print('code:', stop.code, *sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
+    loaded = done.stdout.split()
+    assert loaded[:2] == ["code:", "2"] and message in done.stderr, done.stderr
+    assert not HEAVY & set(loaded)
+
+
 def test_two_precisions(tmp_path, data):
     refused(tmp_path, *data, "--load-in-4bit", "--load-in-8bit", message="exclude each other")
 
@@ -138,9 +202,18 @@ def test_nothing_to_forget(tmp_path):
     refused(tmp_path, "-m", MODEL, message="no rows to forget", hint="--forget")
 
 
-@pytest.mark.parametrize("text", ["forget.probability", "__import__('os').system('x')", "forget.none_such < 1", "forget <"])
+@pytest.mark.parametrize("text", ["forget.probability", "__import__('os').system('x')", "forget <"])
 def test_bad_expression(tmp_path, data, text):
     refused(tmp_path, *data, "--stop-when", text, message=text.split("(")[0], hint="an expression looks like")
+
+
+def test_unknown_metric_in_an_expression(tmp_path, data):
+    hint = "did you mean 'probability'? `unlearn list metrics` shows them"
+    refused(tmp_path, *data, "--stop-when", "forget.probabilty < 1", message="unknown metric 'probabilty'", hint=hint)
+
+
+def test_metrics_are_listed_as_expressions_want_them():
+    assert "rouge_l_f1 " in unlearn("list", "metrics").stdout and "grad-diff " in unlearn("list", "methods").stdout
 
 
 def test_no_room_for_an_answer(tmp_path, data):

@@ -68,6 +68,25 @@ def test_gates(run, expression, code):
     assert ("has no value" in (gate["reason"] or "")) == ("baseline" in expression or "holdout" in expression)
 
 
+def test_a_gate_says_the_value_that_decided(run, tmp_path):
+    from xml.etree import ElementTree
+
+    gates = ("forget.rouge-l >= 0", "retain.probability < 0", "privacy.loss_auc > 0.6")
+    arguments = [x for gate in gates for x in ("--fail-if", gate)]
+    result = unlearn("evaluate", run, *arguments, "--junit", tmp_path / "gates.xml")
+    scores = evaluated(run)["scores"]
+    pairs = (("forget", "rouge_l"), ("retain", "probability"))
+    shown = [f"{scores[split][metric]['after']['value']:.3g}" for split, metric in pairs]
+    said = [line for line in result.stderr.splitlines() if line.startswith(("ok:", "FAILED:"))]
+    assert said[:2] == [f"FAILED: forget.rouge_l is {shown[0]} >= 0", f"ok: retain.probability is {shown[1]}, not < 0"]
+    why = "privacy.loss_auc.after has no value: the report has no 'privacy', only forget, retain, aggregate"
+    assert said[2] == f"FAILED: {gates[2]} ({why})"
+    suite = ElementTree.parse(tmp_path / "gates.xml").getroot()
+    assert (suite.get("tests"), suite.get("failures")) == ("3", "2")
+    cases = {case.get("name"): case.find("failure") for case in suite.iter("testcase")}
+    assert cases[gates[0]].get("message") == said[0].removeprefix("FAILED: ") and cases[gates[1]] is None
+
+
 def test_baseline_stands_beside_the_run(run):
     result = unlearn("evaluate", run, "--baseline", BASELINE, "--json")
     assert result.exit_code == 0, result.stderr
@@ -93,7 +112,7 @@ def test_wrong_inputs(run, tmp_path):
     cases = {
         ("evaluate", tmp_path): "is no run folder",
         ("evaluate",): "nothing to evaluate",
-        ("evaluate", "--model", MODEL): "nowhere to write to",
+        ("evaluate", "--model", MODEL): "missing --output-dir",
         ("evaluate", run, "--metrics", "rouge-x"): "unknown metric 'rouge-x'",
         ("evaluate", run, "--fail-if", "forget.none < 1"): "unknown metric 'none'",
     }

@@ -131,9 +131,10 @@ def test_a_pipe_of_questions(runs):
 
     from unlearn_cli.cli.app import build
 
-    lines = "Who are you?\n\n/quit\nnever asked\n"
-    result = CliRunner().invoke(build(), ["chat", str(runs["npo"]), "--max-new-tokens", "4"], input=lines)
-    assert result.exit_code == 0 and result.stdout.count("question:") == 1
+    for quit in ("/quit", "quit", "Exit"):
+        lines = f"Who are you?\n\n{quit}\nnever asked\n"
+        result = CliRunner().invoke(build(), ["chat", str(runs["npo"]), "--max-new-tokens", "4"], input=lines)
+        assert result.exit_code == 0 and result.stdout.count("question:") == 1
 
 
 def test_sampled_answers_follow_their_seed(runs):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -97,12 +98,20 @@ def test_what_the_data_does_not_allow(tmp_path: Path) -> None:
     assert refused.exit_code == 2 and "paraphrased_question" in refused.stderr
 
 
+def test_progress_says_which_model_is_attacked_and_how_far(run: Path, monkeypatch) -> None:
+    monkeypatch.setattr("unlearn_cli.console.LINE_EVERY_SECONDS", 0)
+    made = unlearn("relearn-attack", run, *FEW, "-p", "steps=0+1", "-p", "learning_rate=1e-5", "--skip-original")
+    assert made.exit_code == 0, made.stderr
+    assert re.search(r"attack curves \d/\d \d+s: relearn on the unlearned model, step 1\n", made.stderr), made.stderr
+
+
 def test_gates(run: Path) -> None:
     held = unlearn("relearn-attack", run, *FEW, *STEPS, "--skip-original", "--fail-if", "relearn.recovery.max >= 0")
-    assert held.exit_code == 3 and "gate FAILED" in held.stderr
+    assert held.exit_code == 3 and "FAILED: relearn.recovery.max is" in held.stderr
     passed = unlearn("relearn-attack", run, *FEW, *STEPS, "--skip-original", "--fail-if", "relearn.recovery.max > 9")
-    assert passed.exit_code == 0
+    assert passed.exit_code == 0 and "ok: relearn.recovery.max is" in passed.stderr and ", not > 9" in passed.stderr
     unknown = unlearn("relearn-attack", run, *FEW, *STEPS, "--skip-original", "--fail-if", "quantize.recovery.max > 9")
+    assert "'quantize' was not among the attacks: relearn" in unknown.stderr
     assert unknown.exit_code == 3  # not attacked: a missing number fails the gate
 
 

@@ -43,7 +43,9 @@ def test_flags_in_the_docs_exist(page):
     from unlearn_cli.cli.app import build
 
     known = {"--extra-index-url", "--check", "--repo-type", "--methods"}
-    for command in get_command(build()).commands.values():
+    app = get_command(build())
+    known |= {flag for parameter in app.params for flag in parameter.opts}
+    for command in app.commands.values():
         known |= {flag for parameter in command.params for flag in getattr(parameter, "opts", [])} | {"--help"}
     for flag in set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", page.read_text(encoding="utf-8"))):
         assert flag in known, f"{page.name}: {flag}"

@@ -42,6 +42,40 @@ def test_the_table_fits_and_breaks_no_number(report, width):
         assert number(both.before) in line and number(both.after) in line and interval(both.after) in line
 
 
+@pytest.mark.parametrize("width", [40, 60])
+def test_a_narrow_table_keeps_every_number_and_its_arrow(report, width):
+    out = io.StringIO()
+    Console(file=out, width=width).print(scores_table(report))
+    text = out.getvalue()
+    assert "…" not in text and "interval" not in text and max(map(len, text.splitlines())) <= width
+    for metric, both in report.scores["forget"].items():
+        numbers = f"{number(both.before)}  {number(both.after)}  ↓"
+        assert both.after.value is None or metric not in ("probability", "rouge_l") or numbers in text
+
+
+@pytest.mark.parametrize("width", [50, 60, 80])
+def test_an_attack_on_a_narrow_terminal_keeps_its_numbers_and_roles(width):
+    from unlearn_cli.attack_report import AttackReport, CurveReport, PointReport, RecoveryPoint, RecoveryReport
+    from unlearn_cli.rendering.attacks import ROLES, attack_table
+
+    places = ("mixed-case-after", "mixed-case-before")
+    points = [RecoveryPoint(at=at, parameters={}, value=0.25, ci=(0.125, 0.5), gain=None, retain=0.875) for at in places]
+    measured = [PointReport(at=at, forget={"probability": 0.123}, retain={}, details={}) for at in places]
+    made = AttackReport.model_construct(
+        attack="prompts", along="wording", judged_rows=8,
+        curves=[CurveReport(role=role, parameters={}, points=measured) for role in ROLES],
+        recovery={"probability": RecoveryReport.model_construct(parameters={}, points=points)},
+    )  # fmt: skip
+    out = io.StringIO()
+    Console(file=out, width=width).print(attack_table(made))
+    text = out.getvalue()
+    assert "…" not in text and max(map(len, text.splitlines())) <= width
+    assert all(role in text for role in (*ROLES, "recovery", "retain"))
+    assert text.count("0.123     0.123     0.123      0.25   0.875" if width < 80 else "0.25  0.12 to 0.50    0.875") == 2
+    rows = text.partition("retain")[2].splitlines()[1:]
+    assert "".join(line.split()[0] for line in rows) == "".join(places)  # folded, not cut
+
+
 def test_a_missing_value_is_a_dash_and_no_number():
     missing = Score(value=None, n=0, reason="no answer was generated")
     assert number(missing) == "-" and number(None) == "" and interval(missing) == ""

@@ -74,7 +74,7 @@ class Target:
     encoder: Encoder
     plan: Plan
     other_weights: bool = False  # the loaded weights are those of the original itself, not an adapter's base
-    advance: Callable[[str], None] = field(default=lambda what: None)
+    advance: Callable[[int | float | str], None] = field(default=lambda at: None)  # told where on its curve the attack is
 
     @property
     def composed(self) -> bool:
@@ -108,7 +108,7 @@ class Target:
         """
         forget = self._measured("forget", self.held if held is None else held, plan or self.plan)
         retain = self._measured("retain", self.kept, plan or self.plan) if keep and self.kept else None
-        self.advance(f"{self.role} {at}")
+        self.advance(at)
         return Point(at, forget, retain)
 
     def _measured(self, split: str, examples: Sequence[Example], plan: Plan) -> Measured:
@@ -164,7 +164,7 @@ class Target:
                 rate=lambda step: learning_rate, steps=max(later), parameters=parameters,
             )  # fmt: skip
             for record in trainer.train():
-                self.advance(f"{self.role} step {record.step}")
+                self.advance(record.step)
                 if record.step in later:
                     set_for_use(self.loaded)
                     yield self.measure(record.step, held)

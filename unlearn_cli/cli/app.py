@@ -11,6 +11,8 @@ import typer
 
 from unlearn_cli import __version__
 from unlearn_cli.cli import chat, compare, demo, env, evaluate, forget, listing, merge, push, relearn_attack, report, sweep
+from unlearn_cli.cli.help import App
+from unlearn_cli.errors import EXIT_FAILED, EXIT_PIPE
 
 COMMANDS: tuple[ModuleType, ...] = (
     forget, evaluate, compare, relearn_attack, chat, sweep, merge, push, demo, listing, report, env,
@@ -29,11 +31,10 @@ def build(wanted: str | None = None) -> typer.Typer:
 
     Declaring the hundred options of commands that are not called would triple the time of `unlearn --help`.
     """
-    app = typer.Typer(
+    app = App(
         name="unlearn",
         help="Make a language model forget chosen examples, and prove what happened.",
         no_args_is_help=True,
-        rich_markup_mode="rich",
         context_settings={"help_option_names": ["-h", "--help"]},
         pretty_exceptions_enable=False,
     )
@@ -65,6 +66,24 @@ def __getattr__(name: str) -> Any:
 
 
 def main() -> None:
-    """The console script."""
+    """The console script. A reader that has gone, as with `| head`, is no error; a stdout that takes nothing is one."""
     first = sys.argv[1] if len(sys.argv) > 1 else "--help"
-    build(None if "_UNLEARN_COMPLETE" in os.environ else first)()
+    try:
+        build(None if "_UNLEARN_COMPLETE" in os.environ else first)()
+    except SystemExit as stop:
+        # typer and rich answer a closed pipe with an exit code of 1, which would read as a failure.
+        if not isinstance(stop.__context__, BrokenPipeError):
+            raise
+        _discard_stdout()
+        raise SystemExit(EXIT_PIPE) from None
+    except OSError as error:
+        from unlearn_cli.console import Reporter, unwritable  # noqa: PLC0415 - rich, which a usual end does not need
+
+        _discard_stdout()
+        Reporter().error(unwritable(error))
+        raise SystemExit(EXIT_FAILED) from None
+
+
+def _discard_stdout() -> None:
+    """Let what is still to be written go nowhere: the interpreter would complain about it at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 NAMES = ("chat",)
 HELP = """Ask the model before and after unlearning the same question.
 
-One base is in memory, its adapter switched on and off. Without --prompt it reads questions line by line; piped output is
-plain text, --json one object a question.
+One base is in memory, its adapter switched on and off. Without --prompt it reads questions line by line until `quit`; piped
+output is plain text, --json one object a question.
 
 [bold]Examples[/]
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 NAMES = ("demo",)
 HELP = """Show the whole story on an embedded model: no network, no GPU, under a minute.
 
-A tiny model that has memorised invented people forgets two of them with NPO, and is compared with a model that was
-never told about them.
+A tiny model that has memorised invented people forgets two of them with NPO, and is compared with a baseline: a
+model that never saw them.
 
 [bold]Examples[/]
 

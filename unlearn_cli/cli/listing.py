@@ -17,9 +17,24 @@ def add(app: typer.Typer) -> None:
     app.command("show", rich_help_panel="Commands")(show)
 
 
+def _kinds(incomplete: str) -> list[str]:
+    from unlearn_cli.recipes.catalogue import KINDS  # noqa: PLC0415 - the lazy boundary
+
+    return list(KINDS)
+
+
+def _names(incomplete: str) -> list[str]:
+    from unlearn_cli.cli.completion import every_name  # noqa: PLC0415 - the lazy boundary
+
+    return every_name(incomplete)
+
+
 def list_names(
     kind: Annotated[
-        str, typer.Argument(help="methods, retain-terms, robust-rules, metrics or attacks", metavar="KIND")
+        str,
+        typer.Argument(
+            help="methods, retain-terms, robust-rules, metrics or attacks", metavar="KIND", autocompletion=_kinds
+        ),
     ] = "methods",
 ) -> None:
     """List methods, retain terms or metrics, one to a line."""
@@ -33,7 +48,11 @@ def list_names(
     execute_plain(run)
 
 
-def show(name: Annotated[str, typer.Argument(help="a method, retain term, metric or attack", metavar="NAME")]) -> None:
+def show(
+    name: Annotated[
+        str, typer.Argument(help="a method, retain term, metric or attack", metavar="NAME", autocompletion=_names)
+    ],
+) -> None:
     """Show a method's or metric's formula, parameters, defaults and paper."""
 
     def run(reporter) -> None:

@@ -14,6 +14,7 @@ import typer
 from pydantic.fields import FieldInfo
 from rich.markup import escape
 
+from unlearn_cli.cli import completion
 from unlearn_cli.config import Options, default_of, resolve
 from unlearn_cli.console import Reporter
 from unlearn_cli.errors import EXIT_FAILED, EXIT_INTERRUPTED, UnlearnError, out_of_memory
@@ -35,6 +36,26 @@ def _flag_type(field: FieldInfo) -> tuple[Any, bool]:
     return annotation | None, False
 
 
+def _choices(field: FieldInfo) -> tuple[str, ...]:
+    """The words that a setting may be, if it is a Literal or may be one."""
+    options = [field.annotation, *get_args(field.annotation)]
+    return tuple(word for option in options if get_origin(option) is Literal for word in get_args(option))
+
+
+def _metavar(field: FieldInfo) -> str | None:
+    """What `--help` calls a value: the words it may be, or its kind."""
+    kinds = {int: "N", float: "NUMBER", str: "TEXT", Path: "PATH"}
+    kind = next((kinds[a] for a in (field.annotation, *get_args(field.annotation)) if a in kinds), None)
+    return "|".join([*_choices(field), *([kind] if kind else [])]) or None
+
+
+def _completion(field: FieldInfo, several: bool) -> completion.Complete | None:
+    """What a shell may complete, if that is known."""
+    if "names" in (field.json_schema_extra or {}):
+        return completion.names(field.json_schema_extra["names"], several=several)
+    return completion.words(_choices(field)) if _choices(field) else None
+
+
 def _help(field: FieldInfo) -> str:
     """The description and the default, with brackets that are not markup."""
     value = default_of(field)
@@ -46,19 +67,19 @@ def _help(field: FieldInfo) -> str:
 def _parameter(name: str, field: FieldInfo, positional: tuple[str, ...]) -> inspect.Parameter:
     extra = field.json_schema_extra or {}
     help_text = _help(field)
-    annotation, _ = _flag_type(field)
+    annotation, several = _flag_type(field)
     if name in positional:
         declared = typer.Argument(help=help_text, metavar=extra.get("metavar"), show_default=False)
     else:
         flag = extra.get("flag", "--" + name.replace("_", "-"))
-        choices = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
         declared = typer.Option(
             *([extra["short"]] if "short" in extra else []),
             flag,
             help=help_text,
-            metavar=extra.get("metavar") or ("|".join(choices) or None),
+            metavar=extra.get("metavar") or _metavar(field),
             show_default=False,
             rich_help_panel=extra.get("panel"),
+            autocompletion=_completion(field, several),
         )
     default = inspect.Parameter.empty if extra.get("required") else None
     return inspect.Parameter(
@@ -78,7 +99,13 @@ def command(
     """Add a command whose options are the fields of `model` and whose body is `run(settings, sources, argv, reporter)`."""
 
     def body(config_file: Path | None = None, debug: bool = False, **flags: Any) -> None:
-        execute(lambda: resolve(model, _given(flags), config_file), run, debug=debug)
+        execute(lambda: resolve(model, _given(flags), config_file), checked, debug=debug)
+
+    def checked(config: Settings, sources: dict[str, str], argv: list[str], reporter: Reporter) -> int | None:
+        from unlearn_cli.recipes.precheck import check  # noqa: PLC0415 - the lazy boundary
+
+        check(config)
+        return run(config, sources, argv, reporter)
 
     config = inspect.Parameter(
         "config_file",
@@ -86,7 +113,13 @@ def command(
         default=None,
         annotation=Annotated[
             Path | None,
-            typer.Option("-c", "--config", help="YAML or JSON, or a report.json to run again", rich_help_panel="Output"),
+            typer.Option(
+                "-c",
+                "--config",
+                help="YAML or JSON, or a report.json to run again",
+                metavar="FILE",
+                rich_help_panel="Output",
+            ),
         ],
     )
     debug = inspect.Parameter(
@@ -122,6 +155,8 @@ def execute(settings: Callable[[], tuple[Settings, dict[str, str]]], run: Recipe
             raise
         reporter.error(error)
         raise typer.Exit(error.exit_code) from None
+    except BrokenPipeError:
+        raise  # `main` ends quietly: whoever read stdout has gone
     except KeyboardInterrupt:
         reporter.error(UnlearnError("interrupted"))
         raise typer.Exit(EXIT_INTERRUPTED) from None

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from unlearn_cli.cli.help import App
 from unlearn_cli.cli.plain import execute_plain
 
 NAMES = ("report",)
@@ -14,7 +15,7 @@ NAMES = ("report",)
 
 def add(app: typer.Typer) -> None:
     """Add the commands."""
-    group = typer.Typer(help="The report's schema, and reports as tables.", no_args_is_help=True)
+    group = App(help="The report's schema, and reports as tables.", no_args_is_help=True)
     group.command("schema")(schema)
     group.command("show")(show)
     app.add_typer(group, name="report", rich_help_panel="Commands")
@@ -33,15 +34,22 @@ def schema() -> None:
     execute_plain(run)
 
 
-def show(run_folder: Annotated[Path, typer.Argument(help="run folder or report.json", metavar="RUN")]) -> None:
-    """Print a run's scores as a table."""
+def show(
+    run_folder: Annotated[Path, typer.Argument(help="run folder or report.json", metavar="RUN")],
+    json_output: Annotated[bool, typer.Option("--json", help="the scores as one JSON object")] = False,
+) -> None:
+    """Print a run's scores as a table on stdout."""
 
     def run(reporter) -> None:
-        from unlearn_cli.rendering.tables import scores_table  # noqa: PLC0415 - the lazy boundary
-        from unlearn_cli.report import read_report  # noqa: PLC0415
+        from unlearn_cli.report import dumps, read_report  # noqa: PLC0415 - the lazy boundary
 
         report = read_report(run_folder)
+        if json_output:
+            reporter.data(dumps(report, only={"command", "status", "scores"}))
+            return
+        from unlearn_cli.rendering.tables import scores_table  # noqa: PLC0415
+
         reporter.say(f"{report.command} {report.config.get('method', '')}: {report.status}")
-        reporter.show(scores_table(report))
+        reporter.product(scores_table(report))
 
     execute_plain(run)

@@ -11,6 +11,14 @@ from unlearn_cli.config.option import Expressions, Names, option
 class EvaluateConfig(OutputOptions, MeasuringOptions, DataOptions, ModelOptions):
     """Settings of `unlearn evaluate`."""
 
+    output_dir: Path | None = option(
+        None,
+        "where measurements and report go; default: the run folder, with the report in RUN/evaluation; needed without a run",
+        "Output",
+        short="-o",
+        metavar="DIR",
+        runtime=True,
+    )
     run: Path | None = option(None, "run folder of `unlearn forget`", "Model", metavar="RUN")
     measured: Path | None = option(
         None,
@@ -32,7 +40,7 @@ class EvaluateConfig(OutputOptions, MeasuringOptions, DataOptions, ModelOptions)
     )
     lm_eval_limit: int | None = option(None, "documents of each task; default: all", "Measuring", ge=1, metavar="N")
     benchmark_dir: Path | None = option(None, "the benchmark's files, instead of the Hub", "Data", metavar="DIR")
-    metrics: Names = option((), "metrics to score; default: all", "Measuring", metavar="NAMES")
+    metrics: Names = option((), "metrics to score; default: all", "Measuring", metavar="NAMES", names="metrics")
     baseline: str | None = option(
         None, "a model that never saw the forget rows: folder or Hub id; with --measured its measurements", "Model",
         metavar="MODEL",

@@ -72,9 +72,11 @@ class LoraOptions(Options):
 class MethodOptions(Options):
     """The objective."""
 
-    method: str = option("npo", "see `unlearn list methods`, or a file of your own", "Method", metavar="NAME")
+    method: str = option(
+        "npo", "see `unlearn list methods`, or a file of your own", "Method", metavar="NAME", names="methods"
+    )
     retain_term: str | None = option(
-        None, "see `unlearn list retain-terms`; default: the method's", "Method", metavar="NAME"
+        None, "see `unlearn list retain-terms`; default: the method's", "Method", metavar="NAME", names="retain-terms"
     )
     forget_weight: float | None = option(None, "weight of the forget term; default: the method's", "Method", ge=0)
     retain_weight: float | None = option(None, "weight of the retain term; default: the method's", "Method", ge=0)
@@ -90,7 +92,11 @@ class MethodOptions(Options):
         {}, "a parameter of the retain term, repeatable", "Method", flag="--retain-parameter", metavar="NAME=VALUE"
     )
     robust: str | None = option(
-        None, "against relearning: sam, gru, lat or none; default: the method's", "Method", metavar="NAME"
+        None,
+        "against relearning: sam, gru, lat or none; default: the method's",
+        "Method",
+        metavar="NAME",
+        names="robust-rules",
     )
     robust_parameters: Pairs = option(
         {}, "a parameter of the robust rule, repeatable", "Method", flag="--robust-parameter", metavar="NAME=VALUE"

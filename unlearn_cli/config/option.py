@@ -17,11 +17,19 @@ def option(default: Any, help: str, panel: str, **extra: Any) -> Any:  # noqa: A
     """One option: its default, help text and the panel of `--help` it stands in.
 
     `short` is a one-letter flag, `metavar` what its value is called, `required=True` marks an argument that must be given,
-    `runtime=True` options that do not change the result and are left out when configurations are compared. Everything else
-    goes to pydantic (bounds).
+    `runtime=True` options that do not change the result and are left out when configurations are compared, `names` the kind
+    of `unlearn list` whose names its values are ("methods"). Everything else goes to pydantic (bounds).
     """
-    cli = {key: extra.pop(key) for key in ("short", "metavar", "runtime", "flag", "required") if key in extra}
+    cli = {key: extra.pop(key) for key in ("short", "metavar", "runtime", "flag", "required", "names") if key in extra}
     return Field(default, description=help, json_schema_extra={"panel": panel, **cli}, **extra)
+
+
+class Unreadable(ValueError):
+    """A part of a value that is not of the form its option takes."""
+
+    def __init__(self, part: str) -> None:
+        super().__init__(f"'{part}' cannot be read")
+        self.part = part
 
 
 def _listed(value: Any) -> Any:
@@ -46,7 +54,7 @@ def _pairs(value: Any) -> Any:
     for part in _listed(value):
         key, equals, text = part.partition("=")
         if not equals or not key:
-            raise ValueError(f"'{part}' is not name=value")
+            raise Unreadable(part)
         made[key.strip().replace("-", "_")] = yaml.safe_load(text) if text else ""
     return made
 
@@ -63,7 +71,7 @@ def _grids(value: Any) -> Any:
             key = name.strip().replace("-", "_")
             made[key] = []
         elif key is None:
-            raise ValueError(f"'{part}' is not name=values")
+            raise Unreadable(part)
         else:
             text = part
         made[key].append(yaml.safe_load(text) if text else "")

@@ -17,7 +17,9 @@ class AttackConfig(OfflineOptions, DeviceOptions, RunOptions):
         metavar="MODEL",
     )  # fmt: skip
     skip_original: bool = option(False, "do not attack the model before unlearning as well", "Model")
-    attack: Names = option((), "see `unlearn list attacks`; default: those of the suite", "Method", metavar="NAMES")
+    attack: Names = option(
+        (), "see `unlearn list attacks`; default: those of the suite", "Method", metavar="NAMES", names="attacks"
+    )
     suite: Literal["quick", "standard", "full"] | None = option(
         None, "quick: minutes; standard; full: every attack, three rates, three seeds; default: relearning alone", "Method"
     )

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 from pydantic import ValidationError
+from pydantic.fields import FieldInfo
 
 from unlearn_cli.config.option import Options, Settings, runtime_fields
 from unlearn_cli.errors import UnlearnError
@@ -87,6 +88,24 @@ def resolve(model: type[Settings], flags: Mapping[str, Any], config_file: Path |
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])
-        flag = "--" + name.replace("_", "-")
-        message = first["msg"].removeprefix("Value error, ")
-        raise UnlearnError(f"{flag} {first['input']!r}: {message}", model.model_fields[name].description) from None
+        field = model.model_fields[name]
+        where = _spelled(name, field, sources[name])
+        part = getattr(first.get("ctx", {}).get("error"), "part", None)
+        if part is not None:
+            message = f"{where} {part}: expected {field.json_schema_extra['metavar']}"
+        else:
+            message = f"{where} {first['input']!r}: {first['msg'].removeprefix('Value error, ')}"
+        raise UnlearnError(message, field.description) from None
+
+
+def _spelled(name: str, field: FieldInfo, source: str) -> str:
+    """A setting as it was written: the flag, the variable, or the key of a file."""
+    extra = field.json_schema_extra or {}
+    if source == "environment":
+        return f"UNLEARN_{name.upper()}"
+    if source != "flag":
+        return f"{source}: {name}"
+    if extra.get("required"):
+        return extra["metavar"]
+    # Where a flag is not called like its setting (-p, --parameter) the short one is what people know.
+    return extra.get("short", extra["flag"]) if "flag" in extra else "--" + name.replace("_", "-")

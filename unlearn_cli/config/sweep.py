@@ -13,7 +13,7 @@ class SweepConfig(ForgettingOptions):
 
     output_dir: Path | None = option(None, "holds a run folder for each setting", "Output", short="-o", metavar="DIR")
     overwrite: bool = option(False, "run settings anew whose folder holds something else", "Output", runtime=True)
-    methods: Names = option((), "methods to run; default: --method", "Method", metavar="NAMES")
+    methods: Names = option((), "methods to run; default: --method", "Method", metavar="NAMES", names="methods")
     parameters: Grids = option(
         {},
         "values of a parameter, of all methods or of one: -p npo.beta=0.05,0.1",

@@ -2,8 +2,9 @@
 
     forget.probability.after > 0.05 and retain.rouge_l < 0.9 * retain.rouge_l.before
 
-Names are SPLIT.METRIC or SPLIT.METRIC.before|after|baseline; without the last part it is `after`. `before`, `after` and
-`baseline` alone are those of the one metric that the comparison is about: `retain.probability >= 0.95 * before`.
+Names are SPLIT.METRIC (`rouge-l` is read as `rouge_l`) or SPLIT.METRIC.before|after|baseline; without the last part it is
+`after`. `before`, `after` and `baseline` alone are those of the one metric that the comparison is about:
+`retain.probability >= 0.95 * before`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from unlearn_cli.errors import UnlearnError
+from unlearn_cli.evaluation.spelling import rewritten, underscored, unknown_metric, without_split
 
 Lookup = Callable[[str, str, str], float | None]  # split, metric, moment -> value
 MOMENTS = ("before", "after", "baseline")
@@ -26,10 +28,19 @@ _COMPARISON = {
     ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge,
     ast.Eq: operator.eq, ast.NotEq: operator.ne,
 }  # fmt: skip
+EXAMPLE = "an expression looks like 'forget.probability > 0.05 and retain.rouge_l.after < 0.9 * retain.rouge_l.before'"
 
 
 class Missing(Exception):
-    """A name in an expression has no value; the message says which and why."""
+    """A name in an expression has no value; the message says which. `name` is (split, metric, moment), if it is one."""
+
+    def __init__(self, message: str, name: tuple[str, str, str] | None = None) -> None:
+        super().__init__(message)
+        self.name = name
+
+
+class _Bare(ValueError):
+    """A name without its split; the message is the name."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +62,21 @@ class Expression:
         """(split, metric, moment) of every name in it."""
         return [_path(node) for node in _outermost_attributes(self.tree)]
 
+    def values(self, lookup: Lookup) -> dict[str, float | None]:
+        """The value of every name, by the name as it was written: `before` alone stays that."""
+        nodes = _outermost_attributes(self.tree)
+        return {getattr(node, "written", None) or ast.unparse(node): lookup(*_path(node)) for node in nodes}
+
+    def single(self) -> tuple[str, str] | None:
+        """("forget.probability", "> 0.1") of an expression that compares one name with one number."""
+        tree = self.tree
+        if not isinstance(tree, ast.Compare) or not isinstance(tree.left, ast.Attribute) or len(tree.ops) > 1:
+            return None
+        if not isinstance(tree.comparators[0], ast.Constant):
+            return None
+        name = ast.unparse(tree.left)
+        return name, ast.unparse(tree).removeprefix(name).strip()
+
 
 def parse(text: str, *, metrics: list[str]) -> Expression:
     """Parse an expression; unknown metrics and anything but comparisons, and/or/not and arithmetic are refused.
@@ -58,17 +84,19 @@ def parse(text: str, *, metrics: list[str]) -> Expression:
     Raises:
         UnlearnError: with what is wrong and an example.
     """
-    example = "an expression looks like 'forget.probability > 0.05 and retain.rouge_l.after < 0.9 * retain.rouge_l.before'"
     try:
-        tree = _BareMoments().visit(ast.parse(text.strip(), mode="eval").body)
+        tree = ast.parse(underscored(text.strip(), metrics, MOMENTS), mode="eval").body
+        tree = _BareMoments().visit(tree)
         _check(tree, condition=True)
-        for node in _outermost_attributes(tree):
-            _, metric, _ = _path(node)
-            if metric not in metrics:
-                raise ValueError(f"unknown metric '{metric}' (known: {', '.join(metrics)})")
+    except _Bare as bare:
+        raise without_split(text, str(bare), metrics) from None
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        reason = str(error) if isinstance(error, ValueError) else "not an expression"
-        raise UnlearnError(f"'{text}': {reason}", example) from None
+        understood = isinstance(error, ValueError)
+        reason = str(error) if understood else "not an expression"
+        raise UnlearnError(f"'{text}': {reason}", (None if understood else rewritten(text)) or EXAMPLE) from None
+    for node in _outermost_attributes(tree):
+        if _path(node)[1] not in metrics:
+            raise unknown_metric(text, _path(node)[1], metrics)
     return Expression(text, tree)
 
 
@@ -105,7 +133,9 @@ class _Written(ast.NodeTransformer):
         if node.id not in MOMENTS:
             return node
         owner = ast.Attribute(ast.Name(self.split, ast.Load()), self.metric, ast.Load())
-        return ast.Attribute(owner, node.id, ast.Load())
+        made = ast.Attribute(owner, node.id, ast.Load())
+        made.written = node.id
+        return made
 
 
 def _outermost_attributes(tree: ast.AST) -> list[ast.Attribute]:
@@ -151,8 +181,10 @@ def _check(node: ast.AST, *, condition: bool) -> None:
         return
     elif isinstance(node, ast.Attribute):
         _path(node)
+    elif isinstance(node, ast.Name):
+        raise _Bare(node.id)
     else:
-        raise ValueError("only numbers, names, + - * / and comparisons are allowed")
+        raise ValueError("only numbers, names, + - * /, comparisons, and, or, not are allowed")
 
 
 def _value(node: ast.AST, lookup: Lookup) -> Any:
@@ -179,7 +211,7 @@ def _value(node: ast.AST, lookup: Lookup) -> Any:
             split, metric, moment = _path(node)
             found = lookup(split, metric, moment)
             if found is None:
-                raise Missing(f"{split}.{metric}.{moment} has no value")
+                raise Missing(f"{split}.{metric}.{moment} has no value", (split, metric, moment))
             return found
     raise AssertionError(node)  # `_check` lets nothing else through
 

@@ -45,14 +45,24 @@ def resolve_source(spec: str, revision: str | None = None) -> ModelSource:
     Raises:
         UnlearnError: neither a folder nor a Hub id, or the Hub refuses it.
     """
+    check_spec(spec)
+    folder = Path(spec).expanduser()
+    return _local_source(folder.resolve()) if folder.is_dir() else _hub_source(spec, revision)
+
+
+def check_spec(spec: str) -> None:
+    """Look whether a model may be called that, without asking anybody.
+
+    Raises:
+        UnlearnError: it is no folder, and cannot be a Hub id.
+    """
     folder = Path(spec).expanduser()
     if folder.is_dir():
-        return _local_source(folder.resolve())
+        return
     if folder.exists():
         raise UnlearnError(f"{spec} is a file; a model is a folder or a Hub id", f"try --model {folder.parent}")
     if spec.startswith((".", "/", "~")) or not _HUB_ID.fullmatch(spec):
         raise UnlearnError(f"{spec} is not a folder and not a Hub id", "check the path; a Hub id looks like org/name")
-    return _hub_source(spec, revision)
 
 
 def _local_source(folder: Path) -> ModelSource:

@@ -43,7 +43,8 @@ def lines(kind: str) -> list[str]:
     if spelled not in KINDS:
         raise unknown("kind", kind, KINDS)
     registry = KINDS[spelled]
-    entries = {name: registry.get(name).summary.rstrip(".") for name in registry.names()}
+    # By their own names: a metric's is written with underscores in expressions and reports.
+    entries = {entry.name: entry.summary.rstrip(".") for entry in map(registry.get, registry.names())}
     width = max(map(len, entries))
     return [f"{name:<{width}}  {summary}" for name, summary in entries.items()]
 

@@ -20,8 +20,8 @@ from unlearn_cli.recipes.settle import make_encoder
 from unlearn_cli.rendering.tables import said_table
 from unlearn_cli.report import RunReport, read_report
 
-QUIT = ("/quit", "/exit", "/q")
-HELP = "a question; /quit ends"
+QUIT = ("/quit", "/exit", "/q", "quit", "exit")
+HELP = "a question; quit ends"
 
 
 @dataclass
@@ -100,7 +100,7 @@ def _questions(config: ChatConfig, reporter: Reporter) -> Iterator[str]:
             text = input("> " if live else "").strip()
         except EOFError:
             return
-        if text in QUIT:
+        if text.lower() in QUIT:
             return
         if text:
             yield text

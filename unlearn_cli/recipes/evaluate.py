@@ -24,6 +24,7 @@ from unlearn_cli.recipes.describe import model_report
 from unlearn_cli.recipes.environment import environment
 from unlearn_cli.recipes.inputs import Input
 from unlearn_cli.recipes.measuring import measure_inputs, stored
+from unlearn_cli.recipes.precheck import measurable
 from unlearn_cli.recipes.scores import compared, passes, write_rows
 from unlearn_cli.recipes.settle import make_encoder
 from unlearn_cli.recipes.verdict import over_forgotten
@@ -46,6 +47,7 @@ def run(
         UnlearnError: anything the user can mend.
     """
     began, started = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
+    measurable(config)
     metrics = tuple(METRICS.canonical(name) for name in config.metrics or METRICS.names())
     expressions = gates.parsed(config.fail_if)
     if config.lm_eval:
@@ -53,8 +55,6 @@ def run(
     run_report = read_report(config.run) if config.run else None
     config, sources = _with_run(config, sources, run_report)
     folder = config.output_dir or config.run
-    if folder is None:
-        raise UnlearnError("nowhere to write to", "--output-dir DIR keeps the measurements and the report")
 
     texts = splits.load_splits(config)
     if not texts:
@@ -106,8 +106,6 @@ def _with_run(
 ) -> tuple[EvaluateConfig, dict[str, str]]:
     """Fill in from the run's report what was not given."""
     if report is None:
-        if not config.model:
-            raise UnlearnError("nothing to evaluate", "unlearn evaluate RUN, or --model FOLDER_OR_HUB_ID")
         return config, sources
     values: dict[str, Any] = {}
     for name in FROM_RUN:

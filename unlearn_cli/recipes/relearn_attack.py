@@ -11,12 +11,13 @@ from unlearn_cli.attack_report import AttackReport, write_attack
 from unlearn_cli.attacks._target import Role
 from unlearn_cli.config import AttackConfig, ModelOptions, restored
 from unlearn_cli.console import Reporter
-from unlearn_cli.contract import ATTACKS, METRICS, Attack
+from unlearn_cli.contract import ATTACKS, Attack
 from unlearn_cli.errors import EXIT_INTERRUPTED, UnlearnError
-from unlearn_cli.evaluation.gates import Missing, parse
+from unlearn_cli.evaluation.gates import Expression
 from unlearn_cli.models.compose import COMPOSED
 from unlearn_cli.models.load import load_config
 from unlearn_cli.models.source import resolve_source
+from unlearn_cli.recipes import gates
 from unlearn_cli.recipes.curves import VERSION, CurvePoint, cache_folder, read_curve, scored, write_curve
 from unlearn_cli.recipes.environment import environment
 from unlearn_cli.recipes.interrupt import Interrupted
@@ -24,7 +25,7 @@ from unlearn_cli.recipes.subjects import Subjects, check_no_answers, overlap, re
 from unlearn_cli.recipes.summary import ROLES, Curves, summarised, verdict
 from unlearn_cli.registry import unknown
 from unlearn_cli.rendering.attacks import attack_table
-from unlearn_cli.report import AttackLine, GateReport, RunReport, fingerprint, read_report, write_report
+from unlearn_cli.report import AttackLine, RunReport, fingerprint, read_report, write_report
 from unlearn_cli.training.optimizer import scaling_rule
 
 RATES = (0.1, 0.4, 1.0)  # of the LoRA scaling rule
@@ -53,7 +54,7 @@ def run(config: AttackConfig, sources: dict[str, str], reporter: Reporter) -> tu
     if report.command != "forget":
         raise UnlearnError(f"{config.run} is no run of `unlearn forget`", "an attack needs to know what was forgotten")
     attacks = _attacks(config)
-    gates = [parse(text, metrics=["recovery", *(n.replace("-", "_") for n in METRICS.names())]) for text in config.fail_if]
+    expressions = gates.parsed(config.fail_if, also=("recovery",))
     facts = read_facts(config, report)
     subjects = Subjects(config, report, facts, reporter)
     if config.baseline:
@@ -98,7 +99,7 @@ def run(config: AttackConfig, sources: dict[str, str], reporter: Reporter) -> tu
             notes=reporter.notes,
         )
         made.append(one)
-    _judge(gates, made, reporter)
+    _judge(expressions, made)
     for one in made:
         paths.append(write_attack(one, config.run / "attacks" / one.attack))
         reporter.show(attack_table(one))
@@ -108,7 +109,7 @@ def run(config: AttackConfig, sources: dict[str, str], reporter: Reporter) -> tu
                 f"{one.overlap} of {one.judged_rows} judged answers share eight words in a row with the attacker's rows"
             )
         for gate in one.gates:
-            reporter.say(f"gate {'FAILED' if gate.failed else 'passed'}: {gate.expression}")
+            reporter.say(gates.line(gate))
     _note_in_run(config.run, report, made)
     if config.plot:
         from unlearn_cli.rendering.plots import plot_attacks  # noqa: PLC0415 - matplotlib is an extra
@@ -183,11 +184,11 @@ def _curves(
         reporter.say(f"kept from before: {total - len(missing)} of {total} curves")
     if not missing:
         return curves, left_out
-    with reporter.progress("attacking", len(missing)) as bar:
+    with reporter.progress("attack curves", len(missing)) as bar:
         for role, attack, setting in missing:
             if attack is not None and attack.name in left_out:
                 continue
-            target = subjects.target(role, lambda what, a=attack: bar.advance(0, f"{a.name if a else 'start'}: {what}"))
+            target = subjects.target(role, lambda at, r=role, a=attack: bar.advance(0, _doing(a, r, at)))
             try:
                 points = _points(target, attack, setting)
             except UnlearnError as error:
@@ -200,6 +201,11 @@ def _curves(
             curves.add(role, attack, setting, points)
             bar.advance(1)
     return curves, left_out
+
+
+def _doing(attack: Attack | None, role: Role, at: int | float | str) -> str:
+    """For the progress line: `relearn on the original model, step 15`."""
+    return f"{attack.name} on the {role} model, {attack.along} {at}" if attack else f"the {role} model before any attack"
 
 
 def _points(target: Any, attack: Attack | None, setting: Setting) -> list[CurvePoint]:
@@ -235,7 +241,7 @@ def _attacker_rows(attack: Attack, settings: list[Setting], facts: Any) -> tuple
     return ()
 
 
-def _judge(gates: list[Any], reports: list[AttackReport], reporter: Reporter) -> None:
+def _judge(expressions: list[Expression], reports: list[AttackReport]) -> None:
     """The verdict of each gate, in the report of the first attack it names."""
     by_name = {report.attack.replace("-", "_"): report for report in reports}
 
@@ -244,13 +250,13 @@ def _judge(gates: list[Any], reports: list[AttackReport], reporter: Reporter) ->
         found = report.recovery.get("probability" if metric == "recovery" else metric) if report else None
         return getattr(found, place, None)
 
-    for gate in gates:
+    def why(attack: str, metric: str, place: str) -> str | None:
+        return None if attack in by_name else f"'{attack}' was not among the attacks: {', '.join(by_name)}"
+
+    for gate in expressions:
         named = [attack for attack, _, _ in gate.names()]
         owner = next((by_name[name] for name in named if name in by_name), reports[0])
-        try:
-            owner.gates.append(GateReport(expression=gate.text, failed=gate.holds(find)))
-        except Missing as error:
-            owner.gates.append(GateReport(expression=gate.text, failed=True, reason=str(error)))
+        owner.gates.append(gates.judge(gate, find, why))
 
 
 def _note_in_run(folder: Path, report: RunReport, reports: list[AttackReport]) -> None:

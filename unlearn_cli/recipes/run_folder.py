@@ -6,12 +6,14 @@ import json
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.report import FILE as REPORT
 from unlearn_cli.report import write_text
-from unlearn_cli.training.loop import StepRecord
+
+if TYPE_CHECKING:
+    from unlearn_cli.training.loop import StepRecord  # torch, which looking at a folder does not need
 
 OURS = {
     REPORT,
@@ -115,7 +117,7 @@ class RunFolder:
 
     def append(self, line: StepRecord | dict[str, Any]) -> dict[str, Any]:
         """Add a line to `metrics.jsonl`; returns it as a dict."""
-        entry = asdict(line) if isinstance(line, StepRecord) else line
+        entry = line if isinstance(line, dict) else asdict(line)
         with self.metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
         return entry

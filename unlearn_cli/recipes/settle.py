@@ -13,6 +13,7 @@ from unlearn_cli.data.tokenize import Encoder, resolve_template
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.depth import depth_index
 from unlearn_cli.models.load import LoadedModel
+from unlearn_cli.recipes.precheck import required
 from unlearn_cli.registry import is_file
 from unlearn_cli.training.objective import Objective
 from unlearn_cli.training.optimizer import LORA_OVER_FULL, scaling_rule
@@ -90,12 +91,7 @@ def settle_method(config: ForgetConfig, sources: dict[str, str]) -> Settled:
 
 def _check_splits(settled: Settled) -> None:
     config, objective = settled.config, settled.objective
-    if not config.forget:
-        raise UnlearnError("no rows to forget", "--forget forget.jsonl; `unlearn forget --help` shows the formats")
-    if not config.model:
-        raise UnlearnError("no model", "--model FOLDER_OR_HUB_ID")
-    if config.load_in_4bit and config.load_in_8bit:
-        raise UnlearnError("--load-in-4bit and --load-in-8bit exclude each other")
+    required(config)
     composed = settled.procedure is None and objective.method.applied not in ("adapter", "negated_adapter")
     whole = config.full or (settled.procedure is not None and settled.procedure.artefact == "model")
     if objective.method.applied == "logit_offset" and (objective.retain_term.hidden or config.robust == "lat"):

@@ -161,7 +161,7 @@ class Subjects:
                 )
         return self._identities[role]
 
-    def target(self, role: Role, advance: Callable[[str], None]) -> Target:
+    def target(self, role: Role, advance: Callable[[int | float | str], None]) -> Target:
         """The model, ready to be attacked."""
         options = self.options("unlearned" if role == "original" and self.adapter else role)
         if self._loaded is None or self._loaded[0] != options.model:

@@ -135,8 +135,8 @@ def verdict(attack: Attack, found: RecoveryReport, *, upper_bound: bool) -> str:
     if upper_bound:
         return (
             f"{attack.name}: brings back at most {found.max:.0%}{interval} of what was forgotten {where}{tail}; "
-            "an upper bound, for no model that never saw it was attacked alike"
+            "an upper bound, for no baseline was attacked alike"
         )
     kept = "" if found.start is None else f"; {found.start:.0%} had not been forgotten before"
-    gained = "" if found.gain is None else f"; the model that never saw it gains {max(0.0, found.gain):.0%}"
+    gained = "" if found.gain is None else f"; the baseline gains {max(0.0, found.gain):.0%}"
     return f"{attack.name}: {found.max:.0%}{interval} of the original knowledge is there {where}{tail}{kept}{gained}"

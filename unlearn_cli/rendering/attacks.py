@@ -6,6 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from unlearn_cli.attack_report import AttackReport
+from unlearn_cli.rendering.fitted import Fitted
 
 ROLES = ("unlearned", "original", "baseline")
 METRIC = "probability"
@@ -17,8 +18,15 @@ def shown_metric(report: AttackReport) -> str:
     return SAMPLED if report.attack == "sample" else METRIC
 
 
-def attack_table(report: AttackReport) -> Table:
-    """Forget rows under each model at each place of the attack's worst setting, with recovery and what was kept."""
+def attack_table(report: AttackReport) -> Fitted:
+    """Forget rows under each model at each place of the attack's worst setting, with recovery and what was kept.
+
+    Where the terminal is too narrow, intervals are left out; names of places fold, numbers and roles never do.
+    """
+    return Fitted(lambda: _curve(report, intervals=True), lambda: _curve(report, intervals=False))
+
+
+def _curve(report: AttackReport, *, intervals: bool) -> Table:
     metric = shown_metric(report)
     found = report.recovery[metric]
     wanted = found.parameters
@@ -31,19 +39,19 @@ def attack_table(report: AttackReport) -> Table:
     shown = [role for role in ROLES if by_role[role]]
     title = f"\n{report.attack}: forget {metric}, {report.judged_rows} rows"
     table = Table(box=None, pad_edge=False, header_style="bold", title=title, title_justify="left")
-    table.add_column(report.along)
-    for role in shown:
-        table.add_column(role, justify="right")
-    table.add_column("recovery", justify="right")
-    table.add_column("95 % interval", style="dim", no_wrap=True)
-    table.add_column("retain", justify="right")
+    table.add_column(report.along, overflow="fold")
+    for role in (*shown, "recovery"):
+        table.add_column(role, justify="right", no_wrap=True)
+    if intervals:
+        table.add_column("95 % interval", style="dim", no_wrap=True)
+    table.add_column("retain", justify="right", no_wrap=True)
     for point in rows:
         cells = [_mean(by_role[role].get(point.at, [])) for role in shown]
         style = "" if point.value is None else "red" if point.value > 0.5 else "yellow" if point.value > 0.3 else "green"
         interval = "" if point.ci is None else f"{point.ci[0]:.2f} to {point.ci[1]:.2f}"
         recovered = Text("-" if point.value is None else f"{point.value:.2f}", style=style)
         kept = "" if point.retain is None else f"{point.retain:.3f}"
-        table.add_row(str(point.at), *cells, recovered, interval, kept)
+        table.add_row(str(point.at), *cells, recovered, *([interval] if intervals else []), kept)
     return table
 
 

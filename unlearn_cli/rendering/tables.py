@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from unlearn_cli.contract import METRICS
 from unlearn_cli.measured import Measured
+from unlearn_cli.rendering.fitted import Fitted
 from unlearn_cli.report import Compared, RunReport, Score
 
 ARROWS = {"min": "↓ lower", "max": "↑ higher", "baseline": "≈ base"}
@@ -72,21 +74,27 @@ def _lines(report: RunReport, *, everything: bool) -> Iterator[tuple[str, list[t
     yield "fluency", fluency
 
 
-def scores_table(report: RunReport, *, everything: bool = False) -> Table:
+def scores_table(report: RunReport, *, everything: bool = False) -> Fitted:
     """Metrics by split, at each moment, with the interval of what counts and the direction that is better.
+
+    Where the terminal is too narrow, intervals are left out and the direction is its arrow alone; names fold, numbers never.
 
     Args:
         report: what is shown.
         everything: also the metrics that say nearly the same as another.
     """
+    return Fitted(lambda: _scores(report, everything, intervals=True), lambda: _scores(report, everything, intervals=False))
+
+
+def _scores(report: RunReport, everything: bool, *, intervals: bool) -> Table:
     shown = [m for m in MOMENTS if any(getattr(c, m) for metrics in report.scores.values() for c in metrics.values())]
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("", no_wrap=True)
+    table.add_column("", overflow="fold")
     for moment in shown:
         table.add_column(moment, justify="right", no_wrap=True)
-        if moment == "after":
+        if moment == "after" and intervals:
             table.add_column("95 % interval", style="dim", no_wrap=True)
-    table.add_column("better", style="dim")
+    table.add_column("better" if intervals else "", style="dim", no_wrap=True)
     for heading, metrics in _lines(report, everything=everything):
         if not metrics:
             continue
@@ -97,18 +105,19 @@ def scores_table(report: RunReport, *, everything: bool = False) -> Table:
             for moment in shown:
                 score = getattr(both, moment)
                 cells.append(Text(number(score), style=_style(both) if moment == "after" else ""))
-                if moment == "after":
+                if moment == "after" and intervals:
                     cells.append(Text(interval(score)))
-            target = (both.after or both.before or both.baseline).target
-            table.add_row(f"  {name}", *cells, ARROWS.get(target or "", ""))
+            arrow = ARROWS.get((both.after or both.before or both.baseline).target or "", "")
+            table.add_row(Padding(name, (0, 0, 0, 2)), *cells, arrow if intervals else arrow[:1])
     return table
 
 
 def harness_table(report: RunReport) -> Table:
     """Results of the evaluation harness: a line for each task and metric."""
     table = Table(box=None, pad_edge=False, header_style="bold", title="\nevaluation harness", title_justify="left")
-    for name in ("task", "metric", "value"):
-        table.add_column(name, justify="right" if name == "value" else "left")
+    for name in ("task", "metric"):
+        table.add_column(name, overflow="fold")
+    table.add_column("value", justify="right", no_wrap=True)
     for task, values in report.harness.items():
         for metric, value in values.items():
             table.add_row(Text(task), Text(metric), _digits(value))

@@ -1,0 +1,43 @@
+"""What a shell completes, asked as bash asks it."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from unlearn_cli.contract import METHODS
+
+ASK = "import sys; sys.argv = ['unlearn']; from unlearn_cli.cli import main; main()"
+
+
+def completed(line):
+    asked = {"_UNLEARN_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
+    done = subprocess.run([sys.executable, "-c", ASK], env={**os.environ, **asked}, capture_output=True, text=True)
+    assert done.stderr == ""
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("unlearn fo", ["forget"]),
+        ("unlearn forget --method np", ["npo"]),
+        ("unlearn forget --dtype ", ["auto", "float32", "bfloat16", "float16"]),
+        ("unlearn forget --optim s", ["sophia"]),
+        ("unlearn forget --retain-term kl", ["kl", "kl-reverse"]),
+        ("unlearn forget --robust ", ["gru", "lat", "none", "sam"]),
+        ("unlearn relearn-attack r --suite ", ["quick", "standard", "full"]),
+        ("unlearn relearn-attack r --attack quantize,pro", ["quantize,prompts"]),
+        ("unlearn sweep --methods npo,simn", ["npo,simnpo"]),
+        ("unlearn evaluate r --metrics rouge_l", ["rouge_l", "rouge_l_f1"]),
+        ("unlearn show np", ["npo"]),
+        ("unlearn list me", ["methods", "metrics"]),
+    ],
+)
+def test_names_and_words(line, words):
+    assert completed(line) == words
+
+
+def test_every_method():
+    assert completed("unlearn forget --method ") == METHODS.names()

@@ -1,0 +1,59 @@
+"""`--help` on any terminal: names whole, examples that can be pasted, nothing wider than the screen."""
+
+import re
+import shlex
+
+import pytest
+from typer.main import get_command
+
+from tests.cli.running import unlearn
+from unlearn_cli.cli.app import build
+from unlearn_cli.cli.help import broken
+
+COMMANDS = sorted(get_command(build()).commands)
+
+
+def shown(monkeypatch, width, *command):
+    monkeypatch.setenv("COLUMNS", str(width))
+    result = unlearn(*command, "--help")
+    assert result.exit_code == 0
+    return result.stdout
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_is_named_in_full_on_a_page_that_fits(monkeypatch, name, width):
+    page = shown(monkeypatch, width, name)
+    assert "…" not in page and "<bool>" not in page and "[bold]" not in page
+    assert max(map(len, page.splitlines())) <= width
+    words = set(re.findall(r"--[\w-]+", page))
+    for parameter in get_command(build()).commands[name].params:
+        assert parameter.param_type_name == "argument" or words >= {flag for flag in parameter.opts if flag[:2] == "--"}
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("name", COMMANDS)
+def test_examples_can_be_pasted(monkeypatch, name, width):
+    """With backslashes taken for what a shell takes them for, the lines are those of the source."""
+    page = shown(monkeypatch, width, name)
+    source = (get_command(build()).commands[name].help or "").split("\n")
+    wanted = [shlex.split(line) for line in source if line.startswith("  unlearn")]
+    whole = page.replace("\\\n", " ").splitlines()
+    assert [shlex.split(line) for line in whole if line.startswith("  unlearn")] == wanted
+
+
+def test_paragraphs_fill_the_line(monkeypatch):
+    told = "The forget rows are those of the run's report: half go to the attacker, the others judge. The same attack on"
+    assert told in shown(monkeypatch, 120, "relearn-attack")
+
+
+def test_the_overview_names_every_command(monkeypatch):
+    page = shown(monkeypatch, 60)
+    assert all(f"  {name} " in page for name in COMMANDS) and "--install-completion " in page
+
+
+def test_a_long_line_is_broken_between_options():
+    line = "  unlearn x --first 'a b' c --json | jq .x"
+    assert broken(line, 80) == [line]
+    assert broken(line, 26) == ["  unlearn x \\", "      --first 'a b' c \\", "      --json | jq .x"]
+    assert broken(line, 18)[-2:] == ["      c --json \\", "      | jq .x"]

@@ -1,0 +1,56 @@
+"""stdout for programs: a reader that goes, a disk that is full, and tables that are what a command was called for."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.running import QUICK, data_arguments, read_report, unlearn
+
+COMMANDS = ["list attacks", "list metrics", "show npo", "report schema", "env", "--help", "--version", "forget --help"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pipes")
+    result = unlearn("forget", *data_arguments(folder), *QUICK, "-o", folder / "run")
+    assert (folder / "run" / "report.json").is_file(), result.stderr
+    return folder / "run"
+
+
+def into(stdout, *arguments):
+    """Exit code and stderr of `unlearn ARGUMENTS` with its stdout there."""
+    command = [sys.executable, "-m", "unlearn_cli", *map(str, arguments)]
+    done = subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, text=True)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "report show RUN", "report show RUN --json", "compare RUN --json"])
+def test_a_reader_that_has_gone_is_no_bug(command, run):
+    process = subprocess.Popen(["true"], stdin=subprocess.PIPE)
+    process.wait()  # nobody reads the pipe from here on
+    code, said = into(process.stdin, *command.replace("RUN", str(run)).split())
+    assert code == 141
+    assert "BrokenPipe" not in said and "bug" not in said and "error" not in said
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("command", ["list attacks", "--help", "--version", "report show RUN"])
+def test_a_full_disk_is_told_in_a_line(command, run):
+    with open("/dev/full", "w") as full:
+        code, said = into(full, *command.replace("RUN", str(run)).split())
+    assert code == 1
+    assert said.splitlines()[-1] == "error: cannot write to stdout: No space left on device"
+
+
+def test_the_table_of_a_report_is_on_stdout(run, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    result = unlearn("report", "show", run)
+    assert result.exit_code == 0 and "probability" in result.stdout and "probability" not in result.stderr
+
+
+def test_the_scores_of_a_report_as_json(run):
+    shown = json.loads(unlearn("report", "show", run, "--json").stdout)
+    assert shown["scores"] == read_report(run)["scores"] and shown["command"] == "forget"

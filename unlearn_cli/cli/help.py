@@ -1,0 +1,145 @@
+"""`--help` as plain text that any terminal can show: names are never cut, examples can be pasted.
+
+Typer's own boxes shorten an option's name where a column is narrow, keep the source's line breaks and fold examples
+without a backslash; its drawing is private, so the page is put together here from what commands say about themselves.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.text import Text
+from typer.core import TyperCommand, TyperGroup
+
+from unlearn_cli.console import page
+
+INDENT = 2
+GAP = 2  # between an option and its description
+NARROW = 24  # characters that a description needs; where fewer are left it starts on a line of its own
+
+
+class Command(TyperCommand):
+    """A command with our `--help`."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Print the page; the formatter of the parser stays empty, as with Typer's own drawing."""
+        _print(self, ctx)
+
+
+class Group(TyperGroup):
+    """A group of commands with our `--help`."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """As for a command."""
+        _print(self, ctx)
+
+
+class App(typer.Typer):
+    """A Typer application whose commands have our `--help`."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(cls=Group, **options)
+
+    def command(self, *arguments: Any, **options: Any) -> Any:
+        """See `typer.Typer.command`."""
+        return super().command(*arguments, cls=Command, **options)
+
+
+def _print(command: Any, ctx: Any) -> None:
+    page(lambda width: page_lines(command, ctx, width))
+
+
+def page_lines(command: Any, ctx: Any, width: int) -> Iterator[Text]:
+    """The page, line by line."""
+    usage = " ".join([ctx.command_path, *command.collect_usage_pieces(ctx)])
+    yield from _folded(f"[bold]Usage:[/] {escape(usage)}", width, hang=7)
+    for paragraph in inspect.cleandoc(command.help or "").split("\n\n"):
+        yield Text()
+        if paragraph.startswith("  "):
+            for line in paragraph.splitlines():
+                yield from map(Text, broken(line, width))
+        else:
+            yield from _folded(" ".join(paragraph.split()), width)
+    for title, rows in _sections(command, ctx):
+        yield Text()
+        yield Text(title, style="bold")
+        yield from _table(rows, width)
+
+
+def broken(line: str, width: int) -> list[str]:
+    """A command line as lines of at most `width` characters, each but the last ending in a backslash.
+
+    An option stays with its value, quoted text and what comes after a pipe in one piece, so a part that is longer than a
+    line stays so.
+    """
+    if len(line) <= width:
+        return [line]
+    parts: list[str] = []
+    for word in re.findall(r"(?:'[^']*'|[^\s'])+", line):
+        last = parts[-1] if parts else ""
+        value = last.startswith("-") and " " not in last and word[0] not in "-|"
+        if value or last.startswith("|"):
+            parts[-1] += f" {word}"
+        else:
+            parts.append(word)
+    indent = " " * (len(line) - len(line.lstrip()))
+    lines = [indent + parts[0]]
+    for part in parts[1:]:
+        if len(lines[-1]) + len(part) + 3 > width:
+            lines.append(indent * 3 + part)
+        else:
+            lines[-1] += f" {part}"
+    return [f"{line} \\" for line in lines[:-1]] + lines[-1:]
+
+
+def _sections(command: Any, ctx: Any) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """Arguments and options by the heading they stand under, then the commands of a group."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for parameter in command.get_params(ctx):
+        if not getattr(parameter, "hidden", False):
+            usual = "Arguments" if parameter.param_type_name == "argument" else "Options"
+            heading = getattr(parameter, "rich_help_panel", None) or usual
+            found.setdefault(heading, []).append((_term(parameter), getattr(parameter, "help", None) or ""))
+    for heading in sorted(found, key=lambda name: (name != "Arguments", name == "Options")):  # --help itself comes last
+        yield heading, found[heading]
+    if hasattr(command, "list_commands"):
+        listed = [(name, command.get_command(ctx, name)) for name in command.list_commands(ctx)]
+        yield "Commands", [(name, inspect.cleandoc(one.help or "").split("\n\n")[0]) for name, one in listed]
+
+
+def _term(parameter: Any) -> str:
+    """`-m, --model MODEL`."""
+    metavar = parameter.metavar or (parameter.name or "").upper()
+    if parameter.param_type_name == "argument":
+        return metavar
+    flags = ", ".join(sorted(parameter.opts, key=len))
+    return flags if getattr(parameter, "is_flag", False) else f"{flags} {metavar}"
+
+
+def _table(rows: list[tuple[str, str]], width: int) -> Iterator[Text]:
+    """Terms on the left, what they mean on the right; a long term has a line of its own."""
+    widest = max(NARROW - GAP, width * 2 // 5)
+    column = max((len(term) for term, _ in rows if len(term) <= widest), default=widest) + INDENT + GAP
+    for term, meaning in rows:
+        first = Text(" " * INDENT).append(term, style="bold cyan")
+        told = _folded(" ".join(meaning.split()), max(NARROW, width - column))
+        if told and len(first) + GAP <= column:
+            first.pad_right(column - len(first))
+            first.append_text(told.pop(0))
+        yield first
+        yield from (Text(" " * column).append_text(line) for line in told)
+
+
+def _folded(text: str, width: int, hang: int = 0) -> list[Text]:
+    """Markup as lines of at most `width` characters, those after the first indented by `hang`."""
+    lines = Text.from_markup(text).wrap(Console(), width - hang, overflow="fold")
+    for i, line in enumerate(lines):
+        line.rstrip()
+        line.pad_left(hang if i else 0)
+    return list(lines)

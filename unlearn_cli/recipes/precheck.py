@@ -1,0 +1,104 @@
+"""What can be refused before torch is imported, which takes seconds: names, expressions, files and folders.
+
+The recipes look again where they use these things; every check here is the one they use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from unlearn_cli.config import AttackConfig, EvaluateConfig, ForgetConfig, Options
+from unlearn_cli.contract import METHODS
+from unlearn_cli.data.files import find_files
+from unlearn_cli.data.hub_spec import PREFIX
+from unlearn_cli.errors import UnlearnError
+from unlearn_cli.models.source import check_spec
+from unlearn_cli.recipes import gates
+from unlearn_cli.recipes.catalogue import KINDS
+from unlearn_cli.recipes.run_folder import RunFolder
+from unlearn_cli.registry import is_file
+from unlearn_cli.report import read_report
+
+SPLITS = ("forget", "retain", "holdout", "choices")
+
+
+def check(config: Options) -> None:
+    """Refuse what cannot be right, whatever the command.
+
+    Raises:
+        UnlearnError: as the recipe would.
+    """
+    _names(config)
+    _expressions(config)
+    if type(config) is ForgetConfig:  # a sweep may vary any of it
+        required(config)
+    if isinstance(config, EvaluateConfig):
+        measurable(config)
+    measured = getattr(config, "measured", None)
+    if getattr(config, "run", None) and not measured:
+        read_report(config.run)
+    for spec in (getattr(config, "model", None), None if measured else getattr(config, "baseline", None)):
+        if isinstance(spec, str) and spec:
+            check_spec(spec)
+    for name, spec in _data(config):
+        if not spec.startswith(PREFIX):
+            find_files(name, spec)
+    if type(config) is ForgetConfig:
+        METHODS.get(config.method).resolve(config.parameters)  # imports torch alone
+        if config.output_dir and not config.dry_run:
+            RunFolder(config.output_dir).check(resume=config.resume, overwrite=config.overwrite)
+
+
+def required(config: ForgetConfig) -> None:
+    """What every run of `unlearn forget` needs.
+
+    Raises:
+        UnlearnError: it is missing, or two options exclude each other.
+    """
+    if not config.forget:
+        raise UnlearnError("no rows to forget", "--forget forget.jsonl; `unlearn forget --help` shows the formats")
+    if not config.model:
+        raise UnlearnError("no model", "--model FOLDER_OR_HUB_ID")
+    if config.load_in_4bit and config.load_in_8bit:
+        raise UnlearnError("--load-in-4bit and --load-in-8bit exclude each other")
+
+
+def measurable(config: EvaluateConfig) -> None:
+    """What every `unlearn evaluate` needs.
+
+    Raises:
+        UnlearnError: there is nothing to measure, or nowhere to write to.
+    """
+    if not (config.run or config.model or config.measured):
+        raise UnlearnError("nothing to evaluate", "unlearn evaluate RUN, or --model FOLDER_OR_HUB_ID")
+    if config.output_dir is None and (config.measured or not config.run):
+        raise UnlearnError("missing --output-dir", "-o DIR: where the measurements and the report go, as there is no run")
+
+
+def _names(config: Options) -> None:
+    for name, field in type(config).model_fields.items():
+        kind = (field.json_schema_extra or {}).get("names")
+        for given in _listed(getattr(config, name)) if kind else ():
+            if not is_file(given):
+                KINDS[kind].canonical(given)
+            elif not Path(given.strip()).expanduser().is_file():
+                KINDS[kind].get(given)
+
+
+def _expressions(config: Options) -> None:
+    if isinstance(config, (EvaluateConfig, AttackConfig)):
+        gates.parsed(config.fail_if, also=("recovery",) if isinstance(config, AttackConfig) else ())
+    if isinstance(config, ForgetConfig):
+        gates.parsed(tuple(text for text in (config.stop_when, config.calibrate) if text))
+
+
+def _data(config: Options) -> Iterator[tuple[str, str]]:
+    """The data arguments that were given, by the name of their split."""
+    named = {name: getattr(config, name, None) for name in SPLITS} | {"attack": getattr(config, "attack_data", None)}
+    return ((name, spec) for name, spec in named.items() if spec)
+
+
+def _listed(value: Any) -> tuple[str, ...]:
+    return value if isinstance(value, tuple) else (value,) if value else ()

@@ -36,6 +36,11 @@ class Reporter:
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
 
+    def table_data(self, renderable: RenderableType) -> None:
+        """A table that is what the command is for, on stdout."""
+        if not self.quiet:
+            Console(highlight=False, width=self.width).print(renderable)
+
     def say(self, message: str) -> None:
         """Tell what is going on."""
         if not self.quiet:

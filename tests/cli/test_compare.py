@@ -70,7 +70,7 @@ def test_the_best_and_what_is_noise(runs):
     made = compared(*three(runs))
     values = {run["name"]: run["values"]["forget.probability"] for run in made["runs"]}
     best = min(values, key=lambda name: values[name]["value"])
-    assert made["metrics"]["forget.probability"]["best"] == best and values[best]["best"]
+    assert made["metrics"]["forget.probability"]["best"] == [best] and values[best]["best"]
     for name, value in values.items():
         if name != best:
             found = value["difference"]

@@ -59,7 +59,9 @@ def called_different(seeds: tuple[int, int], *, apart: float = 0.0, trials: int 
     return found / trials
 
 
-@pytest.mark.parametrize(("seeds", "at_most"), [((2, 2), 0.07), ((3, 3), 0.07), ((2, 3), 0.08), ((1, 2), 0.14), ((1, 3), 0.1)])
+@pytest.mark.parametrize(
+    ("seeds", "at_most"), [((2, 2), 0.07), ((3, 3), 0.07), ((2, 3), 0.08), ((1, 2), 0.14), ((1, 3), 0.1)]
+)
 def test_noise_of_seeds_is_not_called_a_difference(seeds, at_most) -> None:
     assert called_different(seeds) <= at_most
 

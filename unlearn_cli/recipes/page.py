@@ -68,23 +68,31 @@ def _summary(rows: Sequence[Row], columns: Sequence[Column], found: Found, pair:
         verdicts = {row.name: found.verdicts.get((column.name, row.name)) for row in rows}
         same = [name for name, verdict in verdicts.items() if verdict and verdict.noise]
         unsure = [name for name, verdict in verdicts.items() if verdict and not verdict.known]
-        text = f"{column.name} is {ways[column.target]} in {', '.join(column.best)}: "
-        text += digits(by_name[column.best[0]].value(column.name))
-        text += f"; no difference was found for {', '.join(same)}" if same else ""
-        yield text + (f"; not known whether it differs: {', '.join(unsure)}" if unsure else "") + "."
+        value = digits(by_name[column.best[0]].value(column.name))
+        if len(column.best) == len(rows):
+            yield f"{column.name} is the same in all: {value}."
+            continue
+        text = f"{column.name} is {ways[column.target]} in {_listed(column.best)}: {value}"
+        text += f"; no difference was found for {_listed(same)}" if same else ""
+        yield text + (f"; not known whether it differs: {_listed(unsure)}" if unsure else "") + "."
     if found.front:
-        names = ", ".join(row.name for row in rows if row.name in found.front)
-        yield f"No other run is at least as good in both {' and '.join(pair)}: {names}."
+        names = [row.name for row in rows if row.name in found.front]
+        yield f"No other run is at least as good in both {' and '.join(pair)}: {_listed(names)}."
     for column in columns:
         if column.name == "forget.probability" and column.baseline is not None:
             held = [(row.name, row.value(column.name)) for row in rows]
             below = [name for name, value in held if value is not None and value < column.baseline]
             if below:
-                yield f"Over-forgotten, below the baseline's {digits(column.baseline)}: {', '.join(below)}."
+                yield f"Over-forgotten, below the baseline's {digits(column.baseline)}: {_listed(below)}."
     if not any(column.baseline is not None for column in columns):
         yield "Not known: how a baseline scores, a model that never saw the forget rows (--baseline)."
     if not any(column.name == RELEARNING for column in columns):
         yield "Not known: whether it comes back (unlearn relearn-attack RUN)."
+
+
+def _listed(names: Sequence[str], most: int = 5) -> str:
+    more = f" and {len(names) - most + 1} more" if len(names) > most else ""
+    return ", ".join(names[: most - 1] if more else names) + more
 
 
 Lines = Sequence[tuple[int, str, Entry]]  # place and name of the row, and one of its runs

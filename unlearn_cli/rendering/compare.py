@@ -169,7 +169,7 @@ def _group(made: Grid, blocks: list[list[int]], names: list[str], under: list[st
             cells = [Text(line[place].whole, style="bold" if line[place].mark == BEST else "") for place in places]
             table.add_row(Text(name), *cells, style="dim" if i >= made.runs else "")
         parts += [table, Text("")]
-    parts += [Text(line, style="dim") for line in under]
+    parts += [Text(line, style="dim") for line in [*under, *([""] if under else [])]]
     parts += [Text(line, style="dim") for line in made.legend]
     return Group(*parts)
 
@@ -195,7 +195,7 @@ def without_common(names: Sequence[str]) -> tuple[list[str], str]:
     if len(names) < 2:
         return list(names), ""
     plain = [name.removesuffix(f" {FRONT}") for name in names]
-    words = [re.split(r"(?<=[/_-])(?<![0-9]e-)", name) for name in plain]
+    words = [re.split(r"(?<=[/-])(?<![0-9]e-)", name) for name in plain]
     least = min(map(len, words)) - 1
     start = next((n for n in range(least) if len({w[n] for w in words}) > 1), least)
     end = next((n for n in range(least - start) if len({w[-1 - n] for w in words}) > 1), least - start)

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.stats import ks_2samp
 
 from unlearn_cli.rendering.compare import without_common
-from unlearn_cli.rendering.svg import Axis, Series, around, between, chart, finite, legend, place
+from unlearn_cli.rendering.svg import REST, Axis, Series, around, between, chart, finite, legend, place
 
 NAMED = 8  # as many as there are colours; further points have no name beside them
 POINTS = 60  # of a training curve
@@ -26,8 +26,11 @@ def front(
     if not held:
         return None
     x, y = around([a for _, a, _ in held], pair[0]), around([b for *_, b in held], pair[1])
+    named = {i for i, *_ in held if i < NAMED or names[i] in on}
     series = [
-        Series(names[i], [(a, b)], i, "point", names[i] in on, _fitting(short[i]) if i < NAMED or names[i] in on else "")
+        Series(
+            names[i], [(a, b)], i if i in named else REST, "point", names[i] in on, _fitting(short[i]) if i in named else ""
+        )
         for i, a, b in held
     ]
     edge = sorted((a, b) for i, a, b in held if names[i] in on)
@@ -35,7 +38,7 @@ def front(
     extra = f'<polyline class="front" points="{at}"/>' if len(edge) > 1 else ""
     said = "; ".join(f"{names[i]} {a:.3f} and {b:.3f}" for i, a, b in held)
     caption = "Rings and the dotted line: runs that no other beats in both." if on else ""
-    if len(held) > sum(bool(one.label) for one in series):
+    if len(held) > len(named):
         caption += " Points without a name: further runs of the table."
     alt = f"{pair[0]} and {pair[1]} of each run: {said}"
     return _figure("Forgetting against utility", chart(series, x, y, alt=alt, extra=extra), "", caption.strip())

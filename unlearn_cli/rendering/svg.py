@@ -12,6 +12,7 @@ WIDTH, HEIGHT = 640, 360
 LEFT, RIGHT, TOP, BOTTOM = 88, 18, 16, 62
 DASHES = ("", "7 4", "2 3", "9 3 2 3", "4 4", "1 4", "12 3", "6 2 1 2")
 BASELINE_DASH = "1 6"
+REST = -1
 ROOM = 20  # height of a name beside a point, and twice the width of a letter
 
 
@@ -21,7 +22,7 @@ class Series:
 
     name: str
     points: Sequence[tuple[float, float]]
-    number: int | None  # of its colour and dash; None: the baseline's own
+    number: int | None  # of its colour and dash; None: the baseline's own; REST: no colour
     kind: Literal["line", "point", "step"] = "line"
     emphasised: bool = False
     label: str = ""  # beside a point
@@ -38,6 +39,8 @@ class Axis:
 
 def look(series: Series) -> tuple[str, str]:
     """Class of its colour, and its dash."""
+    if series.number == REST:
+        return "cr", ""
     if series.number is None:
         return "cb", BASELINE_DASH
     return f"c{series.number % len(DASHES)}", DASHES[series.number % len(DASHES)]
@@ -85,24 +88,27 @@ def _shape(series: Series, x: Axis, y: Axis, taken: list[tuple[float, float, flo
 
 
 def _label(series: Series, a: float, b: float, taken: list[tuple[float, float, float]]) -> str:
-    """The name beside its point, above or below where another name stands; `taken` holds left, right and height of each."""
+    """The name beside its point, or where no other name or point stands; `taken` holds left, right and height of each."""
     if not series.label:
         return ""
-    text = series.label
-    wide = len(text) * ROOM / 2
-    end = a + 12 + wide > WIDTH and a - 12 - wide > 0
-    left = a - 12 - wide if end else a + 12
-    free = (
-        shift
+    wide = len(series.label) * ROOM / 2
+    sides = [(left, anchor) for left, anchor in ((12, "start"), (-12 - wide, "end")) if 0 < a + left < WIDTH - wide]
+    sides = sides or [(-12 - wide if a > WIDTH / 2 else 12, "end" if a > WIDTH / 2 else "start")]
+    tried = [
+        (left, anchor, b + shift)
         for n in range(8)
-        for shift in (n * ROOM, -n * ROOM)
+        for shift in ((0,) if n == 0 else (n * ROOM, -n * ROOM))
+        for left, anchor in sides
         if TOP <= b + shift <= HEIGHT - BOTTOM + 4
-        and all(left > r or left + wide < le or abs(b + shift - at) >= ROOM for le, r, at in taken)
-    )
-    at = b + next(free, 0)
-    taken.append((left, left + wide, at))
-    anchor, dx = ("end", -12) if end else ("start", 12)
-    return f'<text class="name" x="{a + dx:.1f}" y="{at + 4:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+    ]
+
+    def free(left: float, at: float) -> bool:
+        return all(a + left > r or a + left + wide < le or abs(at - other) >= ROOM * 0.8 for le, r, other in taken)
+
+    left, anchor, at = next((t for t in tried if free(t[0], t[2])), (*sides[0], b))
+    taken.append((a + left, a + left + wide, at))
+    start = a + left + (wide if anchor == "end" else 0)
+    return f'<text class="name" x="{start:.1f}" y="{at + 4:.1f}" text-anchor="{anchor}">{escape(series.label)}</text>'
 
 
 def chart(series: Sequence[Series], x: Axis, y: Axis, *, alt: str, extra: str = "") -> str:
@@ -129,7 +135,8 @@ def chart(series: Sequence[Series], x: Axis, y: Axis, *, alt: str, extra: str = 
     parts.append(
         f'<text class="label" x="20" y="{up}" text-anchor="middle" transform="rotate(-90 20 {up})">{escape(y.label)}</text>'
     )
-    taken: list[tuple[float, float, float]] = []
+    dots = [place(*point, x, y) for one in finite(series) if one.kind == "point" for point in one.points]
+    taken = [(a - 8, a + 8, b) for a, b in dots]
     parts += [_shape(one, x, y, taken) for one in finite(series)]
     return "".join([*parts, extra, "</svg>"])
 

@@ -157,8 +157,13 @@ def on_front(rows: Sequence[Row], pair: Sequence[Column]) -> set[str]:
     """Names of the rows that no other beats in both metrics; none where one of them cannot be judged."""
     if len(rows) < 2 or not all(column.comparable for column in pair):
         return set()
-    points = [tuple(column.distance(row.value(column.name)) for column in pair) for row in rows]
+    points = [tuple(_rounded(column.distance(row.value(column.name))) for column in pair) for row in rows]
     return {row.name for row, on in zip(rows, front(points, ("min", "min")), strict=True) if on}
+
+
+def _rounded(value: float | None) -> float | None:
+    """A value to the digits by which runs are equal: the last bits of a mean put none on the front."""
+    return None if value is None else float(f"{value:.6g}")
 
 
 def check_judgeable(flag: str, column: Column) -> None:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import yaml
 
 from tests.cli.comparing import around, both, compared, made, refused
 from tests.cli.running import unlearn
-from unlearn_cli.report import Trajectory
+from unlearn_cli.recipes.page import _samples
+from unlearn_cli.recipes.runs import read_entries
+from unlearn_cli.report import Score, Trajectory
 
 
 @pytest.fixture
@@ -123,3 +129,37 @@ def test_one_row_has_an_axis(tmp_path):
     told = compared(*(made(tmp_path / name, held) for name in ("a", "b")), "--html", tmp_path / "page.html")
     assert told["metrics"]["forget.probability"]["best"] == ["a", "b"]
     assert "nan" not in (tmp_path / "page.html").read_text().partition("<figure>")[2]
+
+
+def test_an_empty_answer_is_an_answer(tmp_path, monkeypatch):
+    measured = SimpleNamespace(ids=("r",), prompts=("why?",), golds=("so",), generations=("",), split="forget")
+    monkeypatch.setattr("unlearn_cli.recipes.page._measured", lambda entry, moment: measured)
+    (entry,) = read_entries([made(tmp_path / "a", {"forget.rouge_l": np.array([0.5])})])
+    monkeypatch.setattr(type(entry), "ids", lambda self, split: {"r"})
+    monkeypatch.setattr(type(entry), "values", lambda self, metric, ids: np.array([0.5]))
+    assert _samples([entry], 1)[0]["said"] == [{"run": "a", "text": "(empty answer)"}]
+    measured.generations = (None,)
+    assert _samples([entry], 1)[0]["said"][0]["text"] == "(not generated)"
+
+
+def test_the_recipe_of_the_guide_works(tmp_path, monkeypatch):
+    """Its comparisons, run: the comment is there whatever the gates say, and these are about the candidate alone."""
+    guide = Path(__file__).parents[2] / "docs" / "guides" / "compare.md"
+    recipe = yaml.safe_load(guide.read_text().partition("```yaml\n")[2].partition("```")[0])
+    steps = recipe["jobs"]["forgetting"]["steps"]
+    comment = next(step for step in steps if "gh pr comment" in step.get("run", ""))
+    assert "GH_TOKEN" in comment["env"] and recipe["permissions"]["pull-requests"] == "write"
+    assert not any("--fail-if" in step.get("run", "") for step in steps[: steps.index(comment)])
+    monkeypatch.chdir(tmp_path)
+    for name, retain, recovery in (("candidate", 0.9, 0.2), ("released", 0.1, 0.9)):
+        path = made(Path("runs") / name, both(0.2, retain))
+        report = json.loads((path / "report.json").read_text())
+        report["scores"]["retain"]["probability"]["before"] = Score(value=0.9, n=50).model_dump(mode="json")
+        report["attacks"] = {"relearn": {"verdict": "", "recovery": recovery, "upper_bound": True}}
+        (path / "report.json").write_text(json.dumps(report))
+    asked = [shlex.split(step["run"])[1:] for step in steps if step.get("run", "").startswith("unlearn compare")]
+    assert [unlearn(*arguments).exit_code for arguments in asked] == [0, 0] and Path("comment.md").is_file()
+    shutil.move("runs/released", "runs/rejected")
+    shutil.move("runs/candidate", "runs/released")
+    shutil.move("runs/rejected", "runs/candidate")
+    assert [unlearn(*arguments).exit_code for arguments in asked] == [0, 3]

@@ -17,7 +17,7 @@ from tests.cli.running import BASELINE, QUICK, data_arguments, unlearn
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory) -> dict[str, Path]:
-    """npo with two seeds, one of them attacked; grad-diff; an evaluation of the never-trained model."""
+    """npo with two seeds, one of them attacked; grad-diff; an evaluation of the baseline."""
     folder = tmp_path_factory.mktemp("compare")
     data = data_arguments(folder)
     made = {}
@@ -89,7 +89,7 @@ def test_seeds_become_one_row(runs):
     assert "seed" not in group["settings"]
 
 
-def test_the_never_trained_model_beside_them(runs):
+def test_the_baseline_beside_them(runs):
     made = compared(*three(runs), "--baseline", runs["never"])
     theirs = json.loads((runs["never"] / "report.json").read_text())["scores"]["forget"]["probability"]["after"]["value"]
     assert made["metrics"]["forget.probability"]["baseline"] == theirs

@@ -14,7 +14,7 @@ from unlearn_cli.evaluation.gates import Missing, parse
 from unlearn_cli.recipes import gates as verdicts
 from unlearn_cli.recipes.alike import Alike, check_alike
 from unlearn_cli.recipes.grouping import Row, grouped, grouping_keys
-from unlearn_cli.recipes.ranking import Column, Found, baselines, check_judgeable, columns, judged, on_front
+from unlearn_cli.recipes.ranking import Column, Comparison, Found, baselines, check_judgeable, columns, judged, on_front
 from unlearn_cli.recipes.runs import RELEARNING, Entry, differing, read_entries
 from unlearn_cli.recipes.targets import check_targets, write
 from unlearn_cli.registry import unknown
@@ -43,50 +43,60 @@ def run(
         UnlearnError: anything the user can mend.
     """
     piped = check_targets(config)
-    entries = read_entries(config.runs)
-    baseline = read_entries([config.baseline])[0] if config.baseline else None
-    alike = check_alike(entries, baseline, allow=config.allow_different)
-    wanted = _wanted(config, entries, alike)
-    keys = differing(entries)
-    by = grouping_keys(entries, config.group_by)
-    rows = grouped(entries, by, keys, alike.marks)
-    splits = {split for entry in entries for report in entry.reports for split in report.data}
-    pair = _front(config, rows, entries)
-    ranked = columns(rows, [*wanted, *pair, *filter(None, [config.sort])], baseline, alike, sorted(splits))
-    made = [ranked[name] for name in wanted]
-    rows = _sorted(rows, config.sort, ranked)
-    if "front" in config.model_fields_set:
-        for name in pair:
-            check_judgeable("--front", ranked[name])
-    found = Found(judged(rows, made, config.bootstrap_samples), on_front(rows, [ranked[n] for n in pair]) if pair else set())
-    if config.plot and not any(pair and all(row.value(name) is not None for name in pair) for row in rows):
-        raise UnlearnError("--plot: no run has both metrics of the front", "--front X,Y names two that the runs have")
-    for note in _notes(entries, rows, made, alike, baseline):
+    made = _compared(config)
+    for note in _notes(made):
         reporter.note(note)
-    shown = [key for key in keys if key not in by]
-    told = {
-        "command": "compare",
-        "runs": [_plain(row, made, found, shown, alike.marks) for row in rows],
-        "metrics": {column.name: column.described() for column in made},
-        "front": {"x": config.front[0], "y": config.front[1], "runs": [r.name for r in rows if r.name in found.front]},
-        "notes": reporter.notes,
-    }
-    gates = _gates(config, entries)
-    told["gates"] = [gate.model_dump() for gate in gates]
-    cells = grid(rows, made, found, shown, alike.marks, config.front)
+    gates = _gates(config, made.entries)
+    told = _told(made, config, gates, reporter.notes)
+    cells = grid(made.rows, made.columns, made.found, made.keys, made.alike.marks, config.front)
     (reporter.table_data if product and not piped else reporter.show)(compare_table(cells, reporter.width))
     verdicts.tell(gates, reporter)
-    write(config.csv, as_csv(rows, made, found, shown, alike.marks), reporter)
+    write(config.csv, as_csv(made.rows, made.columns, made.found, made.keys, made.alike.marks), reporter)
     write(config.markdown, as_markdown(cells), reporter)
     if config.html:
         from unlearn_cli.recipes.page import compare_page  # noqa: PLC0415 - jinja2 is not needed for a table
 
-        write(config.html, compare_page(rows, made, found, cells, pair, alike, baseline, config, told["notes"]), reporter)
+        write(config.html, compare_page(made, cells, config, reporter.notes), reporter)
         reporter.say(f"page: {config.html}")
     if config.plot:
-        plot_front([(r.name, *(r.value(m) for m in pair)) for r in rows], found.front, pair, config.plot)
+        points = [(row.name, *(row.value(metric) for metric in made.pair)) for row in made.rows]
+        plot_front(points, made.found.front, made.pair, config.plot)
         reporter.say(f"drawn: {config.plot}")
     return told, any(gate.failed for gate in gates)
+
+
+def _compared(config: CompareConfig) -> Comparison:
+    """Read, check, group, rank and judge."""
+    entries = read_entries(config.runs)
+    baseline = read_entries([config.baseline])[0] if config.baseline else None
+    alike = check_alike(entries, baseline, allow=config.allow_different)
+    wanted = _wanted(config, entries, alike)
+    keys, by = differing(entries), grouping_keys(entries, config.group_by)
+    rows = grouped(entries, by, keys, alike.marks)
+    pair = _front(config, rows)
+    splits = {split for entry in entries for report in entry.reports for split in report.data}
+    ranked = columns(rows, [*wanted, *pair, *filter(None, [config.sort])], baseline, alike, sorted(splits))
+    if "front" in config.model_fields_set:
+        for name in pair:
+            check_judgeable("--front", ranked[name])
+    if config.plot and not any(pair and all(row.value(name) is not None for name in pair) for row in rows):
+        raise UnlearnError("--plot: no run has both metrics of the front", "--front X,Y names two that the runs have")
+    rows, made = _sorted(rows, config.sort, ranked), [ranked[name] for name in wanted]
+    found = Found(judged(rows, made, config.bootstrap_samples), on_front(rows, [ranked[n] for n in pair]) if pair else set())
+    return Comparison(entries, rows, made, found, [key for key in keys if key not in by], pair, alike, baseline)
+
+
+def _told(made: Comparison, config: CompareConfig, gates: list[GateReport], notes: list[str]) -> dict[str, Any]:
+    """All of it as plain values."""
+    on_it = [row.name for row in made.rows if row.name in made.found.front]
+    return {
+        "command": "compare",
+        "runs": [_plain(row, made) for row in made.rows],
+        "metrics": {column.name: column.described() for column in made.columns},
+        "front": {"x": config.front[0], "y": config.front[1], "runs": on_it},
+        "notes": notes,
+        "gates": [gate.model_dump() for gate in gates],
+    }
 
 
 def _wanted(config: CompareConfig, entries: list[Entry], alike: Alike) -> list[str]:
@@ -107,7 +117,7 @@ def _wanted(config: CompareConfig, entries: list[Entry], alike: Alike) -> list[s
     return list(dict.fromkeys(config.metrics)) or usual
 
 
-def _front(config: CompareConfig, rows: Sequence[Row], entries: Sequence[Entry]) -> tuple[str, ...]:
+def _front(config: CompareConfig, rows: Sequence[Row]) -> tuple[str, ...]:
     """The front's metrics; none where only the default was meant and no run has both."""
     given = "front" in config.model_fields_set
     return config.front if given or any(all(row.value(name) is not None for name in config.front) for row in rows) else ()
@@ -122,7 +132,8 @@ def _sorted(rows: list[Row], name: str | None, ranked: dict[str, Column]) -> lis
     return sorted(rows, key=lambda row: (far[row.name] is None, far[row.name] or 0.0))
 
 
-def _notes(entries: list[Entry], rows: list[Row], made: list[Column], alike: Alike, baseline: Entry | None) -> list[str]:
+def _notes(made: Comparison) -> list[str]:
+    entries, alike = made.entries, made.alike
     notes = []
     if alike.marks:
         splits = ", ".join(sorted(alike.unlike))
@@ -138,9 +149,9 @@ def _notes(entries: list[Entry], rows: list[Row], made: list[Column], alike: Ali
         if entry.unlike
     ]
     if alike.attacks:
-        shown = any(column.name == RELEARNING for column in made)
+        shown = any(column.name == RELEARNING for column in made.columns)
         notes.append(f"{alike.attacks}: {RELEARNING} is {'shown, but not judged' if shown else 'left out'}")
-    if baseline is None and any(len(baselines(rows, column.name)) > 1 for column in made):
+    if made.baseline is None and any(len(baselines(made.rows, column.name)) > 1 for column in made.columns):
         notes.append("the runs were evaluated against different baselines: none is shown (--baseline DIR)")
     without = [entry.name for entry in entries if not entry.has_rows]
     if without:
@@ -149,25 +160,25 @@ def _notes(entries: list[Entry], rows: list[Row], made: list[Column], alike: Ali
     return notes + ([f"not every run ended well: {', '.join(failed)}"] if failed else [])
 
 
-def _plain(row: Row, made: list[Column], found: Found, shown: list[str], marks: dict[str, str]) -> dict[str, Any]:
+def _plain(row: Row, made: Comparison) -> dict[str, Any]:
     training = row.entries[0].report.training
     values = {
         column.name: {
             "value": row.value(column.name),
             "spread": row.spread(column.name),
             "best": row.name in column.best,
-            "difference": found.described(column.name, row.name),
+            "difference": made.found.described(column.name, row.name),
         }
-        for column in made
+        for column in made.columns
     }
     return finite(
         {
             "name": row.name,
             "members": [entry.name for entry in row.entries],
             "status": row.entries[0].report.status,
-            "settings": {key: row.setting(key) for key in shown},
-            "measured": marks.get(row.entries[0].name),
-            "on_front": row.name in found.front,
+            "settings": {key: row.setting(key) for key in made.keys},
+            "measured": made.alike.marks.get(row.entries[0].name),
+            "on_front": row.name in made.found.front,
             "values": values,
             "trajectory": [point.model_dump() for point in training.trajectory] if training else [],
         }

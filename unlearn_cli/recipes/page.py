@@ -13,10 +13,8 @@ from unlearn_cli.config import CompareConfig
 from unlearn_cli.evaluation.store import load_measured
 from unlearn_cli.measured import Measured
 from unlearn_cli.metrics._truth import log_ratio
-from unlearn_cli.recipes.alike import Alike
-from unlearn_cli.recipes.grouping import Row
 from unlearn_cli.recipes.lines import whole_lines
-from unlearn_cli.recipes.ranking import Column, Found
+from unlearn_cli.recipes.ranking import Comparison
 from unlearn_cli.recipes.runs import RELEARNING, Entry, settings
 from unlearn_cli.rendering import figures
 from unlearn_cli.rendering.attacks import worst_curves
@@ -29,21 +27,18 @@ MAX_ROWS = 8  # in pictures of lines: as many as there are colours
 LOSSES = {"forget_loss": "forget loss", "retain_loss": "retain loss"}
 
 
-def compare_page(
-    rows: Sequence[Row], columns: Sequence[Column], found: Found, cells: Grid, pair: Sequence[str], alike: Alike,
-    baseline: Entry | None, config: CompareConfig, notes: Sequence[str],
-) -> str:  # fmt: skip
+def compare_page(made: Comparison, cells: Grid, config: CompareConfig, notes: Sequence[str]) -> str:
     """The whole page."""
-    entries = [entry for row in rows for entry in row.entries]
-    lines = [(place, row.name, entry) for place, row in enumerate(rows[:MAX_ROWS]) for entry in row.entries]
+    entries = [entry for row in made.rows for entry in row.entries]
+    lines = [(place, row.name, entry) for place, row in enumerate(made.rows[:MAX_ROWS]) for entry in row.entries]
     return page(
         title=f"{len(entries)} runs compared" if len(entries) != 1 else f"Run {entries[0].name}",
         subtitle=_subtitle(entries),
-        summary=list(_summary(rows, columns, found, pair)),
+        summary=list(_summary(made)),
         table=cells,
-        baseline=any(column.baseline is not None for column in columns),
-        figures=[figure for figure in _figures(rows, lines, found, pair, alike, baseline, config) if figure],
-        left_out=[row.name for row in rows[MAX_ROWS:]],
+        baseline=any(column.baseline is not None for column in made.columns),
+        figures=[figure for figure in _figures(made, lines, config) if figure],
+        left_out=[row.name for row in made.rows[MAX_ROWS:]],
         samples=_samples(entries, config.include_samples),
         runs=[_described(entry) for entry in entries],
         notes=notes,
@@ -58,8 +53,9 @@ def _subtitle(entries: Sequence[Entry]) -> str:
     return f"{model}; measured: {data}; first run started {report.started[:16].replace('T', ' ')} UTC"
 
 
-def _summary(rows: Sequence[Row], columns: Sequence[Column], found: Found, pair: Sequence[str]) -> Iterator[str]:
+def _summary(made: Comparison) -> Iterator[str]:
     """The comparison in words."""
+    rows, columns, found, pair = made.rows, made.columns, made.found, made.pair
     by_name = {row.name: row for row in rows}
     ways = {"min": "lowest", "max": "highest", "baseline": "closest to the baseline"}
     for column in columns:
@@ -98,15 +94,13 @@ def _listed(names: Sequence[str], most: int = 5) -> str:
 Lines = Sequence[tuple[int, str, Entry]]  # place and name of the row, and one of its runs
 
 
-def _figures(
-    rows: Sequence[Row], lines: Lines, found: Found, pair: Sequence[str], alike: Alike, baseline: Entry | None,
-    config: CompareConfig,
-) -> Iterator[figures.Figure | None]:  # fmt: skip
+def _figures(made: Comparison, lines: Lines, config: CompareConfig) -> Iterator[figures.Figure | None]:
     """All pictures; none that would set side by side what was not measured alike."""
+    alike, baseline = made.alike, made.baseline
     splits = {split for *_, entry in lines for report in entry.reports for split in report.data}
-    if pair and all(alike.comparable(name.partition(".")[0], splits) for name in pair):
-        values = [tuple(row.value(name) for name in pair) for row in rows]
-        yield figures.front([row.name for row in rows], values, found.front, pair)
+    if made.pair and all(alike.comparable(name.partition(".")[0], splits) for name in made.pair):
+        values = [tuple(row.value(name) for name in made.pair) for row in made.rows]
+        yield figures.front([row.name for row in made.rows], values, made.found.front, made.pair)
     held = [(place, name, _steps(entry)) for place, name, entry in lines]
     for key, kind in LOSSES.items():
         points = [

@@ -76,6 +76,20 @@ class Found:
         return None if found is None else found.described()
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """Everything that was compared, and what was found."""
+
+    entries: list[Entry]  # as they were given
+    rows: list[Row]  # as they are shown
+    columns: list[Column]
+    found: Found
+    keys: list[str]  # settings that differ
+    pair: tuple[str, ...]  # the front's metrics; none if there is no front
+    alike: Alike
+    baseline: Entry | None
+
+
 def columns(
     rows: Sequence[Row], names: Sequence[str], baseline: Entry | None, alike: Alike, splits: Sequence[str]
 ) -> dict[str, Column]:

@@ -10,7 +10,6 @@ from typing import Any
 
 from unlearn_cli.errors import UnlearnError
 
-PACKAGES = {"tensorboard": "tensorboard", "wandb": "wandb", "trackio": "trackio"}
 Log = Any  # (line of metrics.jsonl) -> None
 
 
@@ -20,8 +19,8 @@ def check_tracker(name: str) -> None:
     Raises:
         UnlearnError: its package is not installed.
     """
-    if name != "none" and find_spec(PACKAGES[name]) is None:
-        raise UnlearnError(f"--report-to {name} needs the package {PACKAGES[name]}", f"pip install {PACKAGES[name]}")
+    if name != "none" and find_spec(name) is None:
+        raise UnlearnError(f"--report-to {name} needs the package {name}", f"pip install {name}")
 
 
 @contextmanager

@@ -68,6 +68,17 @@ def test_a_later_evaluation_alike_adds_its_metrics(real, tmp_path):
     assert told["metrics"]["forget.probability"]["baseline"] is not None
 
 
+def test_a_later_evaluation_in_another_precision_is_not_mixed_in(tmp_path):
+    a, b = made(tmp_path / "a", both(0.2, 0.9)), made(tmp_path / "b", both(0.3, 0.9, 1), seed=1)
+    later = made(a / "evaluation", both(0.9, 0.1) | {"holdout.probability": around(0.4)}, command="evaluate", samples=8)
+    report = json.loads((later / "report.json").read_text())
+    report["model"]["quantization"] = "nf4"
+    (later / "report.json").write_text(json.dumps(report))
+    told = compared(a, b, "--metrics", "forget.probability,holdout.probability")
+    assert values(told, "forget.probability")["a"] == pytest.approx(0.2)
+    assert values(told, "holdout.probability")["a"] == pytest.approx(0.4)  # a split that the run has not
+
+
 def test_attacks_of_other_strength_are_left_out(real, tmp_path):
     a, b = copied(real, tmp_path)
     assert unlearn("relearn-attack", b, *FEW, "-p", "steps=0+2").exit_code == 0

@@ -85,6 +85,11 @@ def test_no_order_where_neither_way_is_better(tmp_path):
         assert "neither less nor more" in refused(*two, *flags)
 
 
+def test_no_order_by_what_no_run_has(tmp_path):
+    two = runs(tmp_path, "forget.forget_quality", {n: Score(value=None, n=0, reason="no baseline") for n in "ab"})
+    assert "no run has a value of forget.forget_quality" in refused(*two, "--sort", "forget.forget_quality")
+
+
 def test_runs_without_retain_rows_compare(tmp_path):
     two = [made(tmp_path / n, {"forget.probability": around(v)}) for n, v in {"a": 0.1, "b": 0.2}.items()]
     told = compared(*two, "--html", tmp_path / "page.html")

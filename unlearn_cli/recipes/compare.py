@@ -101,12 +101,15 @@ def _told(made: Comparison, config: CompareConfig, gates: list[GateReport], note
 
 def _wanted(config: CompareConfig, entries: list[Entry], alike: Alike) -> list[str]:
     """The columns: those that were asked for, or the usual ones that any run has."""
-    named = [*config.metrics, *(config.front if "front" in config.model_fields_set else ()), *filter(None, [config.sort])]
+    ranked_by = [*(config.front if "front" in config.model_fields_set else ()), *filter(None, [config.sort])]
+    named = [*config.metrics, *ranked_by]
     reports = [report for entry in entries for report in entry.reports]
     known = {RELEARNING} | {f"{s}.{name}" for report in reports for s, metrics in report.scores.items() for name in metrics}
     for name in named:
         if name not in known:
             raise unknown("metric", name, known)
+        if name in ranked_by and not any(entry.score(name) for entry in entries):
+            raise UnlearnError(f"no run has a value of {name}", "choose one that the table shows")
     if len(config.front) != 2:
         raise UnlearnError("--front takes two metrics", "--front forget.probability,retain.probability")
     if RELEARNING in named and alike.attacks and not config.allow_different:

@@ -104,7 +104,7 @@ class Entry:
             return set()
         known, models = self.own.marks, [report.model for report in self.reports]
         if None not in models and len({(model.dtype, model.quantization) for model in models}) > 1:
-            return {*known} & {*self.later.marks}
+            return {key.split()[0] for key in {*known} & {*self.later.marks}}
         return {key.split()[0] for key, mark in self.later.marks.items() if known.get(key, mark) != mark}
 
     def sources(self, split: str) -> list[Source]:

@@ -33,6 +33,12 @@ class Reporter:
         """Characters of a line of what is shown."""
         return self._err.width
 
+    @property
+    def product_width(self) -> int:
+        """Characters of a line of a `product`."""
+        drawn = Console()
+        return drawn.width if drawn.is_terminal or "COLUMNS" in os.environ else PIPED_WIDTH
+
     def data(self, text: str) -> None:
         """A line for whoever reads stdout.
 
@@ -46,11 +52,8 @@ class Reporter:
 
     def product(self, renderable: RenderableType) -> None:
         """A table that is what the command was called for: on stdout, even if quiet. Raises what `data` does."""
-        drawn = Console(highlight=False)
-        if not drawn.is_terminal and "COLUMNS" not in os.environ:
-            drawn.width = PIPED_WIDTH
         with _to_stdout():
-            drawn.print(renderable)
+            Console(highlight=False, width=self.product_width).print(renderable)
 
     def say(self, message: str) -> None:
         """Tell what is going on."""

@@ -49,6 +49,40 @@ def test_intervals_cover_the_truth(wrong: bool) -> None:
     assert held < 40 if wrong else held >= 88
 
 
+def called_different(seeds: tuple[int, int], *, apart: float = 0.0, trials: int = 300) -> float:
+    """Share of trials in which two configurations of 200 rows differ by the interval; seeds move a run by 0.1."""
+    draw, found = np.random.default_rng(2), 0
+    for _ in range(trials):
+        rows = draw.normal(0.5, 0.3, 200)
+        one, other = (rows + draw.normal(0, 0.1, (n, 1)) + draw.normal(0, 0.05, (n, 200)) for n in seeds)
+        found += not difference(one + apart, other, samples=200, seed=0).noise
+    return found / trials
+
+
+@pytest.mark.parametrize(
+    ("seeds", "at_most"), [((2, 2), 0.07), ((3, 3), 0.07), ((2, 3), 0.08), ((1, 2), 0.14), ((1, 3), 0.1)]
+)
+def test_noise_of_seeds_is_not_called_a_difference(seeds, at_most) -> None:
+    assert called_different(seeds) <= at_most
+
+
+def test_a_difference_beyond_the_seeds_is_found() -> None:
+    assert called_different((3, 3), apart=0.6, trials=50) > 0.9
+
+
+def test_one_run_against_one_knows_nothing_of_seeds() -> None:
+    """What the guide warns of: two seeds of one configuration are different runs, and are called different."""
+    assert called_different((1, 1), trials=100) > 0.8
+
+
+def test_seeds_by_hand() -> None:
+    """Rows say 0.1 +- 0, seeds 0 and 0.2 against 0: the t-interval of s^2 / 2 = 0.01 with one degree of freedom."""
+    one = np.array([np.zeros(50), np.full(50, 0.2)])
+    made = difference(one, np.zeros((2, 50)), **DRAW)
+    assert made.value == pytest.approx(0.1) and made.seeds == (2, 2)
+    assert made.ci == pytest.approx((0.1 - 12.7062 * 0.1, 0.1 + 12.7062 * 0.1), rel=1e-3)
+
+
 def test_front() -> None:
     """(forget, retain): less is better, more is better. The third is beaten by the first; the fourth has no value."""
     points = [(0.1, 0.9), (0.2, 0.95), (0.15, 0.9), (None, 1.0), (0.1, 0.9)]

@@ -15,11 +15,14 @@ NAMES = ("compare",)
 HELP = """Compare runs: scores, differing settings, what is noise, and which runs no other beats.
 
 Reads run folders, never a model. Runs that were measured on different rows or otherwise are refused. Differences are judged
-by a paired bootstrap over rows. Exit code 3 if a --fail-if expression holds for any run.
+by a paired bootstrap over rows, and over seeds where --group-by seed has several. The table goes to stdout, unless --json,
+--csv - or --markdown - does. Exit code 3 if a --fail-if expression holds for any run.
 
 [bold]Examples[/]
 
   unlearn compare runs/npo runs/simnpo runs/rmu
+
+  unlearn compare runs/* > table.txt
 
   unlearn compare runs/* --sort retain.probability --html compare.html
 
@@ -41,7 +44,7 @@ def _run(config: CompareConfig, sources: dict[str, str], argv: list[str], report
     from unlearn_cli.errors import EXIT_GATE  # noqa: PLC0415
     from unlearn_cli.recipes import compare as recipe  # noqa: PLC0415 - imports no torch
 
-    told, failed = recipe.run(config, sources, reporter)
+    told, failed = recipe.run(config, sources, reporter, product=True)
     if config.json_output:
         reporter.data(recipe.dumps(told))
     return EXIT_GATE if failed else 0

@@ -14,12 +14,16 @@ class CompareConfig(ShownOptions):
     runs: tuple[Path, ...] = option((), "run folders, or their report.json", "Model", metavar="RUN...")
     baseline: Path | None = option(
         None,
-        "an evaluation of a model that never saw the forget rows: a folder of `unlearn evaluate`",
+        "a folder of `unlearn evaluate` on a model that never saw the forget rows, measured like the runs",
         "Model",
         metavar="RUN",
     )
-    metrics: Names = option((), "columns, as SPLIT.METRIC; default: those that every run has", "Measuring", metavar="NAMES")
-    sort: str | None = option(None, "best first by this SPLIT.METRIC", "Output", metavar="NAME")
+    metrics: Names = option(
+        (), "columns, as SPLIT.METRIC; default: the usual ones that any run has", "Measuring", metavar="NAMES"
+    )
+    sort: str | None = option(
+        None, "best first by this SPLIT.METRIC; for metrics with ≈ nearest to the baseline", "Output", metavar="NAME"
+    )
     group_by: Names = option(
         (), "runs that differ in these settings alone become one row with its spread: seed", "Output", metavar="NAMES"
     )

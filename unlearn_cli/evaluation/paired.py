@@ -1,4 +1,4 @@
-"""Comparing runs by their rows: paired bootstrap, and which runs no other beats. numpy only."""
+"""Comparing runs by their rows: paired bootstrap, seeds, and which runs no other beats. numpy only."""
 
 from __future__ import annotations
 
@@ -8,14 +8,22 @@ from typing import Literal
 
 import numpy as np
 
+# 0.975 quantiles of Student's t, by degrees of freedom; in between they are all but straight in 1 / freedom.
+FREEDOM = np.array([1.0, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10, 15, 20, 30, 60, 1e9])
+T_975 = np.array([
+    12.7062, 8.6488, 6.0167, 4.3027, 3.5747, 3.1824, 2.7764, 2.5706,
+    2.4469, 2.3060, 2.2281, 2.1314, 2.0860, 2.0423, 2.0003, 1.96,
+])  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean of (one - other) over the rows that both have a value for."""
+    """Mean of (one - other) over the rows that both have a value for, and over the seeds of each."""
 
     value: float
-    ci: tuple[float, float]  # 95 % percentile bootstrap interval over rows
+    ci: tuple[float, float]  # 95 %
     rows: int
+    seeds: tuple[int, int] = (1, 1)
 
     @property
     def noise(self) -> bool:
@@ -24,14 +32,54 @@ class Difference:
 
 
 def difference(one: np.ndarray, other: np.ndarray, *, samples: int, seed: int) -> Difference | None:
-    """The difference of two runs on the same rows [R], NaN where a row has no value; None without a common row."""
-    both = one - other
-    both = both[~np.isnan(both)]
-    if not len(both):
+    """The difference of two configurations on the same rows; None without a row that all have a value for.
+
+    One run against one run: a percentile bootstrap over rows, paired. It says whether these two runs differ on rows like
+    these; another seed may turn it round, and it cannot know.
+
+    Several seeds: resampling two or three seeds gives intervals that are far too narrow, so the seeds' part is a t-interval
+    instead. The variance of the row bootstrap (of the means over seeds, rows paired) and the variances s^2 / S of the seeds'
+    means are added, with Welch and Satterthwaite's degrees of freedom. A single run against several has no spread of its
+    own, and is taken to have theirs.
+
+    Args:
+        one: [S, R] or [R] values of S seeds on R rows, NaN where a row has none.
+        other: [S', R] or [R] the same rows of the other configuration.
+        samples: bootstrap resamples.
+        seed: of the resampling.
+    """
+    one, other = np.atleast_2d(one), np.atleast_2d(other)
+    both = one.mean(axis=0) - other.mean(axis=0)
+    kept = ~np.isnan(both)
+    if not kept.any():
         return None
+    both = both[kept]
     draws = np.random.default_rng(seed).integers(len(both), size=(samples, len(both)))
-    low, high = np.percentile(both[draws].mean(axis=1), [2.5, 97.5])
-    return Difference(float(both.mean()), (float(low), float(high)), len(both))
+    means, value = both[draws].mean(axis=1), float(both.mean())
+    made = {"rows": len(both), "seeds": (len(one), len(other))}
+    of_seeds = _seed_variances(one[:, kept].mean(axis=1), other[:, kept].mean(axis=1))
+    if not of_seeds:
+        low, high = np.percentile(means, [2.5, 97.5])
+        return Difference(value, (float(low), float(high)), **made)
+    parts = [(float(means.var()), max(1, len(both) - 1)), *of_seeds]
+    half = _half_width(parts)
+    return Difference(value, (value - half, value + half), **made)
+
+
+def _seed_variances(one: np.ndarray, other: np.ndarray) -> list[tuple[float, int]]:
+    """Variance of a mean over seeds and its degrees of freedom, for each side [S]; empty where neither has several."""
+    known = [values for values in (one, other) if len(values) > 1]
+    if len(known) == 2:
+        return [(float(values.var(ddof=1)) / len(values), len(values) - 1) for values in known]
+    return [(float(values.var(ddof=1)) * (1 + 1 / len(values)), len(values) - 1) for values in known]
+
+
+def _half_width(parts: Sequence[tuple[float, int]]) -> float:
+    total = sum(variance for variance, _ in parts)
+    if total == 0:
+        return 0.0
+    freedom = total**2 / sum(variance**2 / own for variance, own in parts)
+    return float(np.interp(1 / freedom, 1 / FREEDOM[::-1], T_975[::-1])) * total**0.5
 
 
 Way = Literal["min", "max"]

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from unlearn_cli.config import CompareConfig, given, resolve
 from unlearn_cli.console import Reporter
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.evaluation.gates import Missing, parse
-from unlearn_cli.recipes.grouping import Row, grouped
-from unlearn_cli.recipes.ranking import Column, columns, judged
-from unlearn_cli.recipes.runs import RELEARNING, Entry, check_same, differing, read_entries
+from unlearn_cli.evaluation.gates import parse
+from unlearn_cli.recipes import gates as verdicts
+from unlearn_cli.recipes.alike import Alike, check_alike
+from unlearn_cli.recipes.grouping import Row, grouped, grouping_keys
+from unlearn_cli.recipes.ranking import Column, Comparison, Found, baselines, check_judgeable, columns, judged, on_front
+from unlearn_cli.recipes.runs import RELEARNING, Entry, differing, read_entries
+from unlearn_cli.recipes.targets import check_targets, write
 from unlearn_cli.registry import unknown
-from unlearn_cli.rendering.compare import as_csv, as_markdown, compare_table
-from unlearn_cli.report import GateReport, finite, write_text
+from unlearn_cli.rendering.compare import as_csv, as_markdown, compare_table, grid
+from unlearn_cli.rendering.plots import plot_front
+from unlearn_cli.report import GateReport, finite
 
 USUAL = (
     "forget.probability", "forget.rouge_l", "forget.extraction_strength", "forget.forget_quality", "privacy.loss_auc",
@@ -23,149 +28,186 @@ USUAL = (
 )  # fmt: skip
 
 
-def run(config: CompareConfig, sources: dict[str, str], reporter: Reporter) -> tuple[dict[str, Any], bool]:
+def run(
+    config: CompareConfig, sources: dict[str, str], reporter: Reporter, *, product: bool = False
+) -> tuple[dict[str, Any], bool]:
     """Compare. Returns everything that was found, as plain values, and whether a gate failed.
+
+    Args:
+        config: what is asked for.
+        sources: where each setting came from.
+        reporter: who tells it.
+        product: the table is what the caller's command is for, so it goes to stdout unless something else does.
 
     Raises:
         UnlearnError: anything the user can mend.
     """
-    entries = read_entries(config.runs)
-    marks = check_same(entries, allow=config.allow_different)
-    keys = differing(entries)
-    rows = grouped(entries, config.group_by, keys)
-    baseline = read_entries([config.baseline])[0] if config.baseline else None
-    made = columns(rows, _wanted(config, entries), config, baseline)
-    found = judged(rows, made, config)
-    shown = [key for key in keys if key not in config.group_by]
-    rows = _sorted(rows, made, config)
-    for note in _notes(entries, marks):
+    piped = check_targets(config)
+    made = _compared(config)
+    for note in _notes(made):
         reporter.note(note)
-    told = {
-        "command": "compare",
-        "runs": [_plain(row, made, found, shown, marks) for row in rows],
-        "metrics": {column.name: column.described() for column in made},
-        "front": {"x": config.front[0], "y": config.front[1], "runs": [r.name for r in rows if r.name in found.front]},
-        "notes": reporter.notes,
-    }
-    gates = _gates(config, entries)
-    told["gates"] = [gate.model_dump() for gate in gates]
-    reporter.show(compare_table(rows, made, found, shown, marks, reporter.width))
-    for gate in gates:
-        reporter.say(
-            f"gate {'FAILED' if gate.failed else 'passed'}: {gate.expression}" + (f" ({gate.reason})" if gate.reason else "")
-        )
-    _write(config, reporter, as_csv(rows, made, found, shown, marks), as_markdown(rows, made, found, shown, marks))
+    gates = _gates(config, made.entries)
+    told = _told(made, config, gates, reporter.notes)
+    cells = grid(made.rows, made.columns, made.found, made.keys, made.alike.marks, config.front)
+    if not product or piped:
+        reporter.show(compare_table(cells, reporter.width))
+    elif not config.quiet:
+        reporter.product(compare_table(cells, reporter.product_width))
+    verdicts.tell(gates, reporter)
+    write(config.csv, as_csv(made.rows, made.columns, made.found, made.keys, made.alike.marks), reporter)
+    write(config.markdown, as_markdown(cells), reporter)
     if config.html:
         from unlearn_cli.recipes.page import compare_page  # noqa: PLC0415 - jinja2 is not needed for a table
 
-        write_text(config.html, compare_page(entries, rows, made, found, shown, marks, baseline, config, told))
+        write(config.html, compare_page(made, cells, config, reporter.notes), reporter)
         reporter.say(f"page: {config.html}")
     if config.plot:
-        from unlearn_cli.rendering.plots import plot_front  # noqa: PLC0415 - matplotlib is an extra
-
-        plot_front([(r.name, *(r.value(m) for m in config.front)) for r in rows], found.front, config.front, config.plot)
+        points = [(row.name, *(row.value(metric) for metric in made.pair)) for row in made.rows]
+        plot_front(points, made.found.front, made.pair, config.plot)
         reporter.say(f"drawn: {config.plot}")
     return told, any(gate.failed for gate in gates)
 
 
-def _wanted(config: CompareConfig, entries: list[Entry]) -> list[str]:
-    known = {RELEARNING} | {
-        f"{split}.{name}"
-        for entry in entries
-        for report in (entry.report, entry.evaluation)
-        if report
-        for split, metrics in report.scores.items()
-        for name in metrics
+def _compared(config: CompareConfig) -> Comparison:
+    """Read, check, group, rank and judge."""
+    entries = read_entries(config.runs)
+    baseline = read_entries([config.baseline])[0] if config.baseline else None
+    alike = check_alike(entries, baseline, allow=config.allow_different)
+    wanted = _wanted(config, entries, alike)
+    keys, by = differing(entries), grouping_keys(entries, config.group_by)
+    rows = grouped(entries, by, keys, alike.marks)
+    pair = _front(config, rows)
+    splits = {split for entry in entries for report in entry.reports for split in report.data}
+    ranked = columns(rows, [*wanted, *pair, *filter(None, [config.sort])], baseline, alike, sorted(splits))
+    if "front" in config.model_fields_set:
+        for name in pair:
+            check_judgeable("--front", ranked[name])
+    if config.plot and not any(pair and all(row.value(name) is not None for name in pair) for row in rows):
+        raise UnlearnError("--plot: no run has both metrics of the front", "--front X,Y names two that the runs have")
+    rows, made = _sorted(rows, config.sort, ranked), [ranked[name] for name in wanted]
+    found = Found(judged(rows, made, config.bootstrap_samples), on_front(rows, [ranked[n] for n in pair]) if pair else set())
+    return Comparison(entries, rows, made, found, [key for key in keys if key not in by], pair, alike, baseline)
+
+
+def _told(made: Comparison, config: CompareConfig, gates: list[GateReport], notes: list[str]) -> dict[str, Any]:
+    """All of it as plain values."""
+    on_it = [row.name for row in made.rows if row.name in made.found.front]
+    return {
+        "command": "compare",
+        "runs": [_plain(row, made) for row in made.rows],
+        "metrics": {column.name: column.described() for column in made.columns},
+        "front": {"x": config.front[0], "y": config.front[1], "runs": on_it},
+        "notes": notes,
+        "gates": [gate.model_dump() for gate in gates],
     }
-    for name in (*config.metrics, *config.front, *([config.sort] if config.sort else [])):
+
+
+def _wanted(config: CompareConfig, entries: list[Entry], alike: Alike) -> list[str]:
+    """The columns: those that were asked for, or the usual ones that any run has."""
+    ranked_by = [*(config.front if "front" in config.model_fields_set else ()), *filter(None, [config.sort])]
+    named = [*config.metrics, *ranked_by]
+    reports = [report for entry in entries for report in entry.reports]
+    known = {RELEARNING} | {f"{s}.{name}" for report in reports for s, metrics in report.scores.items() for name in metrics}
+    for name in named:
         if name not in known:
             raise unknown("metric", name, known)
+        if name in ranked_by and not any(entry.score(name) for entry in entries):
+            raise UnlearnError(f"no run has a value of {name}", "choose one that the table shows")
     if len(config.front) != 2:
         raise UnlearnError("--front takes two metrics", "--front forget.probability,retain.probability")
-    if config.metrics:
-        return list(config.metrics)
-    return [name for name in USUAL if any(entry.score(name) for entry in entries)]
+    if RELEARNING in named and alike.attacks and not config.allow_different:
+        raise UnlearnError(alike.attacks, "attack all runs with the same settings, or --allow-different, which marks it")
+    usual = [name for name in USUAL if any(entry.score(name) for entry in entries)]
+    if alike.attacks and not config.allow_different:
+        usual = [name for name in usual if name != RELEARNING]
+    return list(dict.fromkeys(config.metrics)) or usual
 
 
-def _sorted(rows: list[Row], made: list[Column], config: CompareConfig) -> list[Row]:
-    if not config.sort:
+def _front(config: CompareConfig, rows: Sequence[Row]) -> tuple[str, ...]:
+    """The front's metrics; none where only the default was meant and no run has both."""
+    given = "front" in config.model_fields_set
+    return config.front if given or any(all(row.value(name) is not None for name in config.front) for row in rows) else ()
+
+
+def _sorted(rows: list[Row], name: str | None, ranked: dict[str, Column]) -> list[Row]:
+    """The best first; rows without a value last."""
+    if name is None:
         return rows
-    way = next((entry.score(config.sort) for row in rows for entry in row.entries if entry.score(config.sort)), None)
-    largest_first = way is not None and way.target == "max"
-    known = [row for row in rows if row.value(config.sort) is not None]
-    unknown_ = [row for row in rows if row.value(config.sort) is None]
-    return sorted(known, key=lambda row: row.value(config.sort), reverse=largest_first) + unknown_
+    check_judgeable("--sort", ranked[name])
+    far = {row.name: ranked[name].distance(row.value(name)) for row in rows}
+    return sorted(rows, key=lambda row: (far[row.name] is None, far[row.name] or 0.0))
 
 
-def _notes(entries: list[Entry], marks: dict[str, str]) -> list[str]:
+def _notes(made: Comparison) -> list[str]:
+    entries, alike = made.entries, made.alike
     notes = []
-    if marks:
-        notes.append("these runs were not measured alike (column 'measured'): values across different marks do not compare")
-    without = [entry.name for entry in entries if not entry.rows]
+    if alike.marks:
+        splits = ", ".join(sorted(alike.unlike))
+        notes.append(f"these runs were not measured alike (column 'measured'): nothing is called best on {splits}")
+    if alike.baseline_unlike:
+        notes.append(
+            f"the baseline was measured otherwise, so it is left out, on {', '.join(sorted(alike.baseline_unlike))}"
+        )
+    notes += [
+        f"{entry.name}: `unlearn evaluate` measured {', '.join(sorted(entry.unlike))} otherwise than the run; the run's own "
+        "scores are shown there"
+        for entry in entries
+        if entry.unlike
+    ]
+    if alike.attacks:
+        shown = any(column.name == RELEARNING for column in made.columns)
+        notes.append(f"{alike.attacks}: {RELEARNING} is {'shown, but not judged' if shown else 'left out'}")
+    if made.baseline is None and any(len(baselines(made.rows, column.name)) > 1 for column in made.columns):
+        notes.append("the runs were evaluated against different baselines: none is shown (--baseline DIR)")
+    without = [entry.name for entry in entries if not entry.has_rows]
     if without:
         notes.append(f"no values of single rows, so no intervals of differences: {', '.join(without)} (evaluate them again)")
     failed = [f"{e.name}: {e.report.status}" for e in entries if e.report.status not in ("completed", "stopped")]
     return notes + ([f"not every run ended well: {', '.join(failed)}"] if failed else [])
 
 
-def _plain(row: Row, made: list[Column], found: Any, shown: list[str], marks: dict[str, str]) -> dict[str, Any]:
+def _plain(row: Row, made: Comparison) -> dict[str, Any]:
+    training = row.entries[0].report.training
+    values = {
+        column.name: {
+            "value": row.value(column.name),
+            "spread": row.spread(column.name),
+            "best": row.name in column.best,
+            "difference": made.found.described(column.name, row.name),
+        }
+        for column in made.columns
+    }
     return finite(
         {
             "name": row.name,
             "members": [entry.name for entry in row.entries],
             "status": row.entries[0].report.status,
-            "settings": {key: row.setting(key) for key in shown},
-            "measured": marks.get(row.entries[0].name),
-            "on_front": row.name in found.front,
-            "values": {
-                column.name: {
-                    "value": row.value(column.name),
-                    "spread": row.spread(column.name),
-                    "best": row.name == column.best,
-                    "difference": found.described(column.name, row.name),
-                }
-                for column in made
-            },
-            "trajectory": [
-                t.model_dump() for t in (row.entries[0].report.training.trajectory if row.entries[0].report.training else [])
-            ],
+            "settings": {key: row.setting(key) for key in made.keys},
+            "measured": made.alike.marks.get(row.entries[0].name),
+            "on_front": row.name in made.found.front,
+            "values": values,
+            "trajectory": [point.model_dump() for point in training.trajectory] if training else [],
         }
     )
 
 
 def _gates(config: CompareConfig, entries: list[Entry]) -> list[GateReport]:
     """A gate fails if it holds for any run, or cannot be told for one."""
-    reports = [report for entry in entries for report in (entry.report, entry.evaluation) if report]
+    reports = [report for entry in entries for report in entry.reports]
     known = {name for report in reports for metrics in report.scores.values() for name in metrics} | {"recovery"}
     gates = []
     for text in config.fail_if:
-        expression = parse(text, metrics=sorted(known))
-        failed, why = [], []
-        for entry in entries:
-            try:
-                held = expression.holds(lambda split, metric, moment, e=entry: _value(e, split, metric, moment))
-            except Missing as error:
-                why.append(f"{entry.name}: {error}")
-                held = True
-            if held:
-                failed.append(entry.name)
-        reason = "; ".join(why) or (", ".join(failed) or None)
-        gates.append(GateReport(expression=text, failed=bool(failed), reason=reason))
+        gate = parse(text, metrics=sorted(known))
+        found = {entry.name: verdicts.judge(gate, lambda *name, e=entry: _value(e, *name)) for entry in entries}
+        failed = {name: one.told for name, one in found.items() if one.failed}
+        told = "; ".join(f"{name}: {words}" for name, words in failed.items()) or f"{text} holds for no run"
+        gates.append(GateReport(expression=text, failed=bool(failed), reason=", ".join(failed) or None, told=told))
     return gates
 
 
 def _value(entry: Entry, split: str, metric: str, moment: str) -> float | None:
     found = entry.score(f"{split}.{metric}", moment)
     return None if found is None else found.value
-
-
-def _write(config: CompareConfig, reporter: Reporter, csv: str, markdown: str) -> None:
-    for path, text in ((config.csv, csv), (config.markdown, markdown)):
-        if path is not None and str(path) == "-":
-            reporter.data(text.rstrip("\n"))
-        elif path is not None:
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
-            write_text(Path(path), text)
 
 
 def from_python(

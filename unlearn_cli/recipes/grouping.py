@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from unlearn_cli.recipes.runs import Entry, settings
+from unlearn_cli.registry import unknown
+from unlearn_cli.report import Score
 
 
 @dataclass(frozen=True)
@@ -20,36 +22,58 @@ class Row:
     name: str
     entries: tuple[Entry, ...]
 
+    def scores(self, metric: str) -> list[Score]:
+        """The scores of the runs that have one."""
+        return [score for entry in self.entries if (score := entry.score(metric)) is not None]
+
     def value(self, metric: str) -> float | None:
         """The score, averaged over the runs that have one."""
-        found = self._found(metric)
+        found = [score.value for score in self.scores(metric)]
         return fmean(found) if found else None
 
     def spread(self, metric: str) -> float | None:
         """Standard deviation over the runs; None for a single one."""
-        found = self._found(metric)
+        found = [score.value for score in self.scores(metric)]
         return stdev(found) if len(found) > 1 else None
 
-    def _found(self, metric: str) -> list[float]:
-        scores = [entry.score(metric) for entry in self.entries]
-        return [score.value for score in scores if score is not None and score.value is not None]
+    def interval(self, metric: str) -> tuple[float, float] | None:
+        """The interval of a single run's score; several runs have none, for theirs leave out the seeds."""
+        found = self.scores(metric)
+        return found[0].ci if len(found) == len(self.entries) == 1 else None
 
     def rows(self, metric: str, ids: Sequence[str]) -> np.ndarray:
-        """[R] values of single rows, averaged over the runs."""
-        return np.mean([entry.values(metric, ids) for entry in self.entries], axis=0)
+        """[S, R] values of single rows in the runs that have the score."""
+        return np.array([entry.values(metric, ids) for entry in self.entries if entry.score(metric) is not None])
 
     def setting(self, key: str) -> Any:
         """A setting that all of its runs share."""
         return settings(self.entries[0]).get(key)
 
 
-def grouped(entries: Sequence[Entry], by: Sequence[str], keys: Sequence[str]) -> list[Row]:
+def grouping_keys(entries: Sequence[Entry], names: Sequence[str]) -> list[str]:
+    """The settings that --group-by names, in the spelling of the reports.
+
+    Raises:
+        UnlearnError: no run has a setting of that name.
+    """
+    known = {key for entry in entries for key in settings(entry)}
+    made = []
+    for name in names:
+        spelled = next((s for s in (name, name.replace("-", "_")) if s in known), None)
+        if spelled is None:
+            raise unknown("setting of --group-by", name, known)
+        made.append(spelled)
+    return made
+
+
+def grouped(entries: Sequence[Entry], by: Sequence[str], keys: Sequence[str], marks: Mapping[str, str]) -> list[Row]:
     """Runs that differ in the settings `by` alone as one row each; without `by` every run is its own.
 
     Args:
         entries: the runs.
         by: settings that do not count.
         keys: settings that differ between some runs.
+        marks: how each run was measured, if not all were measured alike; those are never averaged.
     """
     if not by:
         return [Row(entry.name, (entry,)) for entry in entries]
@@ -57,12 +81,11 @@ def grouped(entries: Sequence[Entry], by: Sequence[str], keys: Sequence[str]) ->
     groups: dict[str, list[Entry]] = {}
     for entry in entries:
         own = settings(entry)
-        groups.setdefault(json.dumps([own.get(key) for key in counted], sort_keys=True), []).append(entry)
+        alike = [marks.get(entry.name), *(own.get(key) for key in counted)]
+        groups.setdefault(json.dumps(alike, sort_keys=True), []).append(entry)
     return [Row(_name(members), tuple(members)) for members in groups.values()]
 
 
 def _name(members: list[Entry]) -> str:
-    if len(members) == 1:
-        return members[0].name
     first = members[0].name
-    return f"{first} + {len(members) - 1}"
+    return first if len(members) == 1 else f"{first} + {len(members) - 1}"

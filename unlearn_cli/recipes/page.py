@@ -1,57 +1,47 @@
-"""What stands on the page of a comparison: words, charts, and examples if they were asked for."""
+"""What stands on the page of a comparison: words, pictures, and examples if they were asked for."""
 
 from __future__ import annotations
 
-import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.stats import ks_2samp
 
 from unlearn_cli import __version__
-from unlearn_cli.attack_report import AttackReport, read_attack
 from unlearn_cli.config import CompareConfig
 from unlearn_cli.evaluation.store import load_measured
 from unlearn_cli.measured import Measured
 from unlearn_cli.metrics._truth import log_ratio
-from unlearn_cli.recipes.grouping import Row
-from unlearn_cli.recipes.ranking import Column, Found
+from unlearn_cli.recipes.lines import whole_lines
+from unlearn_cli.recipes.ranking import Comparison
 from unlearn_cli.recipes.runs import RELEARNING, Entry, settings
-from unlearn_cli.rendering.compare import FRONT, LEGEND, NOISE, digits, heading, mark, setting_text
+from unlearn_cli.rendering import figures
+from unlearn_cli.rendering.attacks import worst_curves
+from unlearn_cli.rendering.compare import Grid, setting_text
 from unlearn_cli.rendering.page import page
-from unlearn_cli.rendering.svg import Axis, Series, around, chart, legend, place
+from unlearn_cli.rendering.svg import Series
+from unlearn_cli.rendering.tables import digits
 
-MAX_LINES = 8  # as many as there are colours
+MAX_ROWS = 8  # in pictures of lines: as many as there are colours
+LOSSES = {"forget_loss": "forget loss", "retain_loss": "retain loss"}
 
 
-def compare_page(
-    entries: Sequence[Entry], rows: Sequence[Row], columns: Sequence[Column], found: Found, keys: Sequence[str],
-    marks: dict[str, str], baseline: Entry | None, config: CompareConfig, told: dict[str, Any],
-) -> str:  # fmt: skip
+def compare_page(made: Comparison, cells: Grid, config: CompareConfig, notes: Sequence[str]) -> str:
     """The whole page."""
-    shown = list(entries)[:MAX_LINES]
-    head = ["run", *(heading(column) for column in columns), *keys, *(["measured"] if marks else [])]
-    made = [
-        _front(rows, found, config),
-        *_training(shown),
-        _trajectories(shown),
-        _relearning(shown),
-        _truth(shown, baseline),
-    ]
+    entries = [entry for row in made.rows for entry in row.entries]
+    lines = [(place, row.name, entry) for place, row in enumerate(made.rows[:MAX_ROWS]) for entry in row.entries]
     return page(
         title=f"{len(entries)} runs compared" if len(entries) != 1 else f"Run {entries[0].name}",
         subtitle=_subtitle(entries),
-        summary=_summary(rows, columns, found, config),
-        head=head,
-        scores=range(1, 1 + len(columns)),
-        body=_body(rows, columns, found, keys, marks),
-        key=LEGEND,
-        figures=[figure for figure in made if figure],
+        summary=list(_summary(made)),
+        table=cells,
+        baseline=any(column.baseline is not None for column in made.columns),
+        figures=[figure for figure in _figures(made, lines, config) if figure],
+        left_out=[row.name for row in made.rows[MAX_ROWS:]],
         samples=_samples(entries, config.include_samples),
         runs=[_described(entry) for entry in entries],
-        notes=told["notes"],
+        notes=notes,
         version=__version__,
     )
 
@@ -63,233 +53,109 @@ def _subtitle(entries: Sequence[Entry]) -> str:
     return f"{model}; measured: {data}; first run started {report.started[:16].replace('T', ' ')} UTC"
 
 
-def _summary(rows: Sequence[Row], columns: Sequence[Column], found: Found, config: CompareConfig) -> list[str]:
+def _summary(made: Comparison) -> Iterator[str]:
     """The comparison in words."""
-    lines = []
+    rows, columns, found, pair = made.rows, made.columns, made.found, made.pair
+    by_name = {row.name: row for row in rows}
+    ways = {"min": "lowest", "max": "highest", "baseline": "closest to the baseline"}
     for column in columns:
-        if column.best is None or column.name not in (*config.front, RELEARNING):
+        if not column.best or column.name not in (*pair, RELEARNING):
             continue
-        best = next(row for row in rows if row.name == column.best)
-        same = [row.name for row in rows if found.noise(column.name, row.name)]
-        way = {"min": "lowest", "max": "highest", "baseline": "closest to the never-trained model"}[column.target or "min"]
-        tail = f"; no difference was found for {', '.join(same)}" if same else ""
-        lines.append(f"{column.name} is {way} in {best.name}: {digits(best.value(column.name))}{tail}.")
-    front = [row.name for row in rows if row.name in found.front]
-    if len(rows) > 1 and front:
-        lines.append(
-            f"No other run is at least as good in both {config.front[0]} and {config.front[1]}: {', '.join(front)}."
-        )
+        verdicts = {row.name: found.verdicts.get((column.name, row.name)) for row in rows}
+        same = [name for name, verdict in verdicts.items() if verdict and verdict.noise]
+        unsure = [name for name, verdict in verdicts.items() if verdict and not verdict.known]
+        value = digits(by_name[column.best[0]].value(column.name))
+        if len(column.best) == len(rows):
+            yield f"{column.name} is the same in all: {value}."
+            continue
+        text = f"{column.name} is {ways[column.target]} in {_listed(column.best)}: {value}"
+        text += f"; no difference was found for {_listed(same)}" if same else ""
+        yield text + (f"; not known whether it differs: {_listed(unsure)}" if unsure else "") + "."
+    if found.front:
+        names = [row.name for row in rows if row.name in found.front]
+        yield f"No other run is at least as good in both {' and '.join(pair)}: {_listed(names)}."
     for column in columns:
-        below = [r.name for r in rows if column.baseline is not None and (r.value(column.name) or 0.0) < column.baseline]
-        if column.name == "forget.probability" and below:
-            lines.append(
-                f"Over-forgotten, below what a model without these rows gives ({digits(column.baseline)}): "
-                + ", ".join(below)
-            )
+        if column.name == "forget.probability" and column.baseline is not None:
+            held = [(row.name, row.value(column.name)) for row in rows]
+            below = [name for name, value in held if value is not None and value < column.baseline]
+            if below:
+                yield f"Over-forgotten, below the baseline's {digits(column.baseline)}: {_listed(below)}."
     if not any(column.baseline is not None for column in columns):
-        lines.append("Not known: how a model that never saw the forget rows scores (--baseline).")
+        yield "Not known: how a baseline scores, a model that never saw the forget rows (--baseline)."
     if not any(column.name == RELEARNING for column in columns):
-        lines.append("Not known: whether it comes back (unlearn relearn-attack RUN).")
-    return lines
+        yield "Not known: whether it comes back (unlearn relearn-attack RUN)."
 
 
-def _body(
-    rows: Sequence[Row], columns: Sequence[Column], found: Found, keys: Sequence[str], marks: dict[str, str]
-) -> list[dict[str, Any]]:
-    def cell(text: str, best: bool = False) -> dict[str, Any]:
-        return {"text": text, "best": best}
+def _listed(names: Sequence[str], most: int = 5) -> str:
+    more = f" and {len(names) - most + 1} more" if len(names) > most else ""
+    return ", ".join(names[: most - 1] if more else names) + more
 
-    body = []
-    for row in rows:
-        name = f"{row.name} {FRONT}" if row.name in found.front else row.name
-        own = [cell(marks.get(row.entries[0].name, ""))] if marks else []
-        values = [
-            cell(
-                f"{digits(row.value(c.name), row.spread(c.name))}{mark(c, row, found).replace(NOISE, ' ' + NOISE)}",
-                row.name == c.best,
-            )
-            for c in columns
+
+Lines = Sequence[tuple[int, str, Entry]]  # place and name of the row, and one of its runs
+
+
+def _figures(made: Comparison, lines: Lines, config: CompareConfig) -> Iterator[figures.Figure | None]:
+    """All pictures; none that would set side by side what was not measured alike."""
+    alike, baseline = made.alike, made.baseline
+    splits = {split for *_, entry in lines for report in entry.reports for split in report.data}
+    if made.pair and all(alike.comparable(name.partition(".")[0], splits) for name in made.pair):
+        values = [tuple(row.value(name) for name in made.pair) for row in made.rows]
+        yield figures.front([row.name for row in made.rows], values, made.found.front, made.pair)
+    held = [(place, name, _steps(entry)) for place, name, entry in lines]
+    for key, kind in LOSSES.items():
+        points = [
+            (place, name, [(s["step"], s[key]) for s in steps if s.get(key) is not None]) for place, name, steps in held
         ]
-        cells = [cell(name), *values, *(cell(setting_text(row.setting(key))) for key in keys), *own]
-        body.append({"cells": cells, "never": False})
-    if any(c.baseline is not None for c in columns):
-        blank = [cell("") for _ in range(len(keys) + bool(marks))]
-        held = [cell(digits(c.baseline) if c.baseline is not None else "") for c in columns]
-        body.append({"cells": [cell("never trained on them"), *held, *blank], "never": True})
-    return body
+        yield figures.losses(kind, [Series(name, p, place) for place, name, p in points])
+    if "forget" not in alike.unlike:
+        yield figures.trajectories([Series(name, _trajectory(entry), place) for place, name, entry in lines])
+    if not alike.attacks or config.allow_different:
+        yield _relearning(lines)
+    if "forget" not in alike.unlike:
+        other = _ratios(baseline, "after") if baseline and "forget" not in alike.baseline_unlike else np.array([])
+        found_own = (values for *_, entry in lines if len(values := _ratios(entry, "baseline")))
+        other = other if baseline else next(found_own, other)
+        yield figures.truth([(name, place, _ratios(entry, "after")) for place, name, entry in lines], other)
 
 
-Figure = dict[str, str] | None
+def _steps(entry: Entry) -> list[dict[str, Any]]:
+    path = entry.folder / "metrics.jsonl"
+    return [line for line in whole_lines(path) if "step" in line] if path.is_file() else []
 
 
-def _front(rows: Sequence[Row], found: Found, config: CompareConfig) -> Figure:
-    points = [(i, row, row.value(config.front[0]), row.value(config.front[1])) for i, row in enumerate(rows)]
-    points = [p for p in points if p[2] is not None and p[3] is not None]
-    if not points:
+def _trajectory(entry: Entry) -> list[tuple[float, float]]:
+    held = entry.report.training.trajectory if entry.report.training else []
+    points = [(float(t.step), t.scores.get("forget", {}).get("probability")) for t in held]
+    return [(step, value) for step, value in points if value is not None]
+
+
+def _relearning(lines: Lines) -> figures.Figure | None:
+    attacked = [
+        (place, name, entry.attack, worst_curves(entry.attack, "probability"))
+        for place, name, entry in lines
+        if entry.attack
+    ]
+    if not attacked:
         return None
-    x, y = around([p[2] for p in points], config.front[0]), around([p[3] for p in points], config.front[1])
-    series = [Series(row.name, [(a, b)], i, "point", row.name in found.front) for i, row, a, b in points]
-    edge = sorted((a, b) for _, row, a, b in points if row.name in found.front)
-    at = " ".join(f"{px:.1f},{py:.1f}" for px, py in (place(a, b, x, y) for a, b in edge))
-    extra = f'<polyline class="front" points="{at}"/>' if len(edge) > 1 else ""
-    said = "; ".join(f"{row.name} {a:.3f} and {b:.3f}" for _, row, a, b in points)
-    return {
-        "title": "Forgetting against utility",
-        "svg": chart(series, x, y, alt=f"{config.front[0]} and {config.front[1]} of each run: {said}", extra=extra),
-        "legend": "",
-        "caption": "Rings and the dotted line: runs that no other beats in both.",
-    }
-
-
-def _training(entries: Sequence[Entry]) -> list[Figure]:
-    lines: dict[str, dict[str, list[tuple[float, float]]]] = {"forget_loss": {}, "retain_loss": {}}
-    for entry in entries:
-        path = entry.folder / "metrics.jsonl"
-        if not path.is_file():
-            continue
-        steps = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        for kind, held in lines.items():
-            held[entry.name] = [(s["step"], s[kind]) for s in steps if s.get(kind) is not None]
-    made: list[Figure] = []
-    for kind, held in lines.items():
-        series = [Series(name, _thinned(points), i) for i, (name, points) in enumerate(held.items()) if points]
-        if not series:
-            continue
-        values = [b for one in series for _, b in one.points]
-        x = Axis("step", 0, max(a for one in series for a, _ in one.points))
-        title = kind.replace("_", " ")
-        made.append(
-            {
-                "title": f"Training: {title}",
-                "svg": chart(
-                    series, x, around(values, title), alt=f"{title} over the steps of training, one line for each run"
-                ),
-                "legend": legend(series),
-                "caption": "Losses of different methods have different units: read each line by its shape.",
-            }
-        )
-    return made
-
-
-def _thinned(points: list[tuple[float, float]], count: int = 60) -> list[tuple[float, float]]:
-    """Means over as many stretches."""
-    if len(points) <= count:
-        return points
-    parts = np.array_split(np.array(points), count)
-    return [(float(part[-1, 0]), float(part[:, 1].mean())) for part in parts]
-
-
-def _trajectories(entries: Sequence[Entry]) -> Figure:
-    series = []
-    for i, entry in enumerate(entries):
-        held = entry.report.training.trajectory if entry.report.training else []
-        points = [(t.step, t.scores.get("forget", {}).get("probability")) for t in held]
-        points = [(float(a), b) for a, b in points if b is not None]
-        if points:
-            series.append(Series(entry.name, points, i))
-    if not series:
-        return None
-    x = Axis("step", 0, max(a for one in series for a, _ in one.points))
-    return {
-        "title": "Forgetting on the way",
-        "svg": chart(series, x, Axis("forget.probability", 0, 1), alt="probability of forget answers during training"),
-        "legend": legend(series),
-        "caption": "Measured during training (--eval-every).",
-    }
-
-
-def _relearning(entries: Sequence[Entry]) -> Figure:
-    reports: list[tuple[int, Entry, AttackReport]] = []
-    for i, entry in enumerate(entries):
-        path = entry.folder / "attacks" / "relearn" / "report.json"
-        if path.is_file():
-            reports.append((i, entry, read_attack(path)))
-    series = [Series(entry.name, _curve(report, "unlearned"), i) for i, entry, report in reports]
-    baseline = next((_curve(report, "baseline") for *_, report in reports if _curve(report, "baseline")), [])
-    if baseline:
-        series.append(Series("never trained", baseline, 6))
-    series = [one for one in series if one.points]
-    if not series:
-        return None
-    x = Axis("steps of the attack", 0, max(a for one in series for a, _ in one.points))
-    said = "; ".join(f"{one.name} from {one.points[0][1]:.3f} to {one.points[-1][1]:.3f}" for one in series)
-    return {
-        "title": "Does it come back?",
-        "svg": chart(series, x, Axis("forget.probability", 0, 1), alt=f"forget probability under relearning: {said}"),
-        "legend": legend(series),
-        "caption": "Fine-tuning on half of the forget rows, judged by the other half, at the attack's worst setting.",
-    }
-
-
-def _curve(report: AttackReport, role: str) -> list[tuple[float, float]]:
-    wanted = report.recovery["probability"].parameters
-    held: dict[float, list[float]] = {}
-    for curve in report.curves:
-        if curve.role == role and {k: v for k, v in curve.parameters.items() if k != "seed"} == wanted:
-            for point in curve.points:
-                value = point.forget.get("probability")
-                if value is not None and isinstance(point.at, (int, float)):
-                    held.setdefault(float(point.at), []).append(value)
-    return [(at, sum(values) / len(values)) for at, values in sorted(held.items())]
+    series = [Series(name, figures.curve(curves["unlearned"]), place) for place, name, _, curves in attacked]
+    control = next((points for *_, curves in attacked if (points := figures.curve(curves["baseline"]))), [])
+    report = attacked[0][2]
+    return figures.relearning(
+        [*series, Series("baseline", control, None)],
+        f"Fine-tuning on {report.attacker_rows} rows, judged by {report.judged_rows} forget rows that were not among them, "
+        "at the attack's worst setting.",
+    )
 
 
 def _measured(entry: Entry, moment: str) -> Measured | None:
-    return load_measured(entry.folder / "measured", f"{moment}-forget")
+    """Measurements of the forget rows, if those on disk are the ones whose scores are shown."""
+    # `unlearn evaluate RUN` measures into the run's own folder.
+    return None if "forget" in entry.unlike else load_measured(entry.folder / "measured", f"{moment}-forget")
 
 
-def _truth(entries: Sequence[Entry], baseline: Entry | None) -> Figure:
-    """Distributions of the log truth ratio: what the test behind forget quality looks at."""
-    held = [(i, entry, _ratios(_measured(entry, "after"))) for i, entry in enumerate(entries)]
-    held = [(i, entry, values) for i, entry, values in held if len(values)]
-    other = _ratios(_measured(baseline, "after")) if baseline else np.array([])
-    if not len(other):
-        found = (_ratios(_measured(entry, "baseline")) for entry in entries)
-        other = next((values for values in found if len(values)), np.array([]))
-    if not held:
-        return None
-    every = np.concatenate([values for *_, values in held] + ([other] if len(other) else []))
-    x = Axis("log truth ratio", float(np.percentile(every, 1)), float(np.percentile(every, 99)))
-    series = [Series(entry.name, _steps(values), i, "step") for i, entry, values in held]
-    extra, caption = "", "To the right wrong answers are likelier than the right one."
-    if len(other):
-        series.append(Series("never trained", _steps(other), 6, "step"))
-        tests = [(entry.name, ks_2samp(values, other)) for _, entry, values in held]
-        caption += (
-            " Largest gap to the never-trained model, D: " + ", ".join(f"{n} {t.statistic:.2f}" for n, t in tests) + "."
-        )
-        extra = _gap(held[0][2], other, tests[0][1].statistic_location, x)
-    return {
-        "title": "Truth ratio of single rows",
-        "svg": chart(
-            series,
-            x,
-            Axis("share of rows below", 0, 1),
-            alt=f"cumulative distributions of log truth ratios. {caption}",
-            extra=extra,
-        ),
-        "legend": legend(series),
-        "caption": caption,
-    }
-
-
-def _ratios(measured: Measured | None) -> np.ndarray:
-    if measured is None:
-        return np.array([])
-    values = log_ratio(measured)
-    return values[~np.isnan(values)]
-
-
-def _steps(values: np.ndarray) -> list[tuple[float, float]]:
-    ordered = np.sort(values)
-    return [(float(v), (i + 1) / len(ordered)) for i, v in enumerate(ordered)]
-
-
-def _gap(ours: np.ndarray, theirs: np.ndarray, where: float, x: Axis) -> str:
-    """A line where the first run lies furthest from the never-trained model."""
-    y = Axis("", 0, 1)
-    shares = [float((values <= where).mean()) for values in (ours, theirs)]
-    (a, b), (c, d) = (place(float(where), share, x, y) for share in shares)
-    return f'<line class="gap" x1="{a:.1f}" y1="{b:.1f}" x2="{c:.1f}" y2="{d:.1f}"/>'
+def _ratios(entry: Entry, moment: str) -> np.ndarray:
+    measured = _measured(entry, moment)
+    return np.array([]) if measured is None else log_ratio(measured)
 
 
 def _samples(entries: Sequence[Entry], count: int) -> list[dict[str, Any]]:
@@ -299,9 +165,10 @@ def _samples(entries: Sequence[Entry], count: int) -> list[dict[str, Any]]:
     held = {entry.name: measured for entry in entries if (measured := _measured(entry, "after")) is not None}
     worst: dict[str, float] = {}
     for entry in entries:
-        for (split, row), values in entry.rows.items():
-            if split == "forget" and "rouge_l" in values:
-                worst[row] = max(worst.get(row, 0.0), values["rouge_l"])
+        ids = sorted(entry.ids("forget"))
+        for row, value in zip(ids, entry.values("forget.rouge_l", ids), strict=True):
+            if not np.isnan(value):
+                worst[row] = max(worst.get(row, 0.0), float(value))
     made = []
     for row in sorted(worst, key=lambda r: -worst[r])[:count]:
         said, question, truth = [], "", ""
@@ -309,8 +176,10 @@ def _samples(entries: Sequence[Entry], count: int) -> list[dict[str, Any]]:
             if row in measured.ids:
                 at = measured.ids.index(row)
                 question, truth = measured.prompts[at], measured.golds[at]
-                said.append({"run": name, "text": measured.generations[at] or "(not generated)"})
-        made.append({"question": question, "truth": truth, "said": said})
+                answer = measured.generations[at]
+                said.append({"run": name, "text": "(not generated)" if answer is None else answer or "(empty answer)"})
+        if said:
+            made.append({"question": question, "truth": truth, "said": said})
     return made
 
 

@@ -1,16 +1,20 @@
-"""Which run is best by each metric, which are within noise of it, and which no other beats."""
+"""Which runs are best by each metric, which are within noise of them, and which no other beats."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import isclose
 from typing import Any
 
-from unlearn_cli.config import CompareConfig
-from unlearn_cli.evaluation.paired import Difference, difference, front
+from unlearn_cli.errors import UnlearnError
+from unlearn_cli.evaluation.paired import difference, front
+from unlearn_cli.recipes.alike import Alike
 from unlearn_cli.recipes.grouping import Row
-from unlearn_cli.recipes.runs import Entry
+from unlearn_cli.recipes.runs import RELEARNING, Entry
 from unlearn_cli.recipes.scores import BOOTSTRAP_SEED
+
+NO_DIFFERENCE, OVERLAP, UNKNOWN = "no difference", "within noise (intervals overlap)", "not known"
 
 
 @dataclass(frozen=True)
@@ -20,86 +24,172 @@ class Column:
     name: str  # SPLIT.METRIC
     target: str | None
     baseline: float | None
-    best: str | None  # name of the row
+    comparable: bool = True  # its runs were measured alike
+    best: tuple[str, ...] = ()  # names of rows; several if they are equal
+
+    def distance(self, value: float | None) -> float | None:
+        """What is better is less; None without a value or a way that is better."""
+        if value is None or self.target is None or (self.target == "baseline" and self.baseline is None):
+            return None
+        return {"min": value, "max": -value}.get(self.target, abs(value - (self.baseline or 0.0)))
 
     def described(self) -> dict[str, Any]:
         """Plain values."""
-        return {"target": self.target, "baseline": self.baseline, "best": self.best}
+        return {"target": self.target, "baseline": self.baseline, "best": list(self.best)}
 
 
-@dataclass
+@dataclass(frozen=True)
+class Verdict:
+    """What is known of a row's difference to the best."""
+
+    value: float
+    words: str
+    ci: tuple[float, float] | None = None
+    rows: int | None = None
+    seeds: tuple[int, int] = (1, 1)
+
+    @property
+    def noise(self) -> bool:
+        """No difference was found."""
+        return self.words in (NO_DIFFERENCE, OVERLAP)
+
+    @property
+    def known(self) -> bool:
+        """Whether it could be judged."""
+        return self.words != UNKNOWN
+
+    def described(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"to_best": self.value, "ci": self.ci, "rows": self.rows, "seeds": self.seeds, "verdict": self.words}
+
+
+@dataclass(frozen=True)
 class Found:
     """What the comparison found."""
 
-    differences: dict[tuple[str, str], Difference | None] = field(default_factory=dict)  # (metric, row) to the best
+    verdicts: dict[tuple[str, str], Verdict] = field(default_factory=dict)  # (metric, row) against the best
     front: set[str] = field(default_factory=set)
-
-    def noise(self, metric: str, row: str) -> bool:
-        """No difference to the best was found."""
-        found = self.differences.get((metric, row))
-        return found is not None and found.noise
 
     def described(self, metric: str, row: str) -> dict[str, Any] | None:
         """A difference to the best in plain values."""
-        found = self.differences.get((metric, row))
-        if found is None:
-            return None
-        verdict = "no difference" if found.noise else "larger" if found.value > 0 else "smaller"
-        return {"to_best": found.value, "ci": found.ci, "rows": found.rows, "verdict": verdict}
+        found = self.verdicts.get((metric, row))
+        return None if found is None else found.described()
 
 
-def columns(rows: Sequence[Row], names: Sequence[str], config: CompareConfig, baseline: Entry | None) -> list[Column]:
-    """The metrics with their direction, the never-trained model's value, and the best row."""
-    made = []
+@dataclass(frozen=True)
+class Comparison:
+    """Everything that was compared, and what was found."""
+
+    entries: list[Entry]  # as they were given
+    rows: list[Row]  # as they are shown
+    columns: list[Column]
+    found: Found
+    keys: list[str]  # settings that differ
+    pair: tuple[str, ...]  # the front's metrics; none if there is no front
+    alike: Alike
+    baseline: Entry | None
+
+
+def columns(
+    rows: Sequence[Row], names: Sequence[str], baseline: Entry | None, alike: Alike, splits: Sequence[str]
+) -> dict[str, Column]:
+    """The metrics with their direction, the baseline's value, and the best rows."""
+    made = {}
     for name in names:
-        scores = [entry.score(name) for row in rows for entry in row.entries]
-        target = next((score.target for score in scores if score is not None), None)
-        held = baseline.score(name) if baseline else None
-        if held is None:
-            held = next((s for row in rows for e in row.entries if (s := e.score(name, "baseline")) is not None), None)
-        known = None if held is None else held.value
-        made.append(Column(name, target, known, _best(rows, name, target, known)))
+        split = name.partition(".")[0]
+        scores = [score for row in rows for score in row.scores(name)]
+        target = next((score.target for score in scores), None)
+        comparable = alike.attacks is None if name == RELEARNING else alike.comparable(split, splits)
+        known = None if not comparable or split in alike.baseline_unlike else _aim(rows, name, baseline)
+        column = Column(name, target, known, comparable)
+        made[name] = Column(name, target, known, comparable, _best(rows, column))
     return made
 
 
-def _best(rows: Sequence[Row], name: str, target: str | None, baseline: float | None) -> str | None:
+def baselines(rows: Sequence[Row], name: str) -> list[float]:
+    """The different values that the runs' own evaluations have for the baseline."""
+    made: list[float] = []
+    for score in (entry.score(name, "baseline") for row in rows for entry in row.entries):
+        if score is not None and not any(_equal(score.value, value) for value in made):
+            made.append(score.value)
+    return made
+
+
+def _aim(rows: Sequence[Row], name: str, baseline: Entry | None) -> float | None:
+    held = baseline.score(name) if baseline else None
+    if held is not None:
+        return held.value
+    own = baselines(rows, name)
+    return own[0] if len(own) == 1 else None
+
+
+def _equal(a: float, b: float) -> bool:
+    """Equal to the digits that a table shows."""
+    return isclose(a, b, rel_tol=1e-5, abs_tol=1e-12)
+
+
+def _best(rows: Sequence[Row], column: Column) -> tuple[str, ...]:
+    held = [(far, row) for row in rows if (far := column.distance(row.value(column.name))) is not None]
+    if len(held) < 2 or not column.comparable:
+        return ()
+    least = min(far for far, _ in held)
     # By name among equals, so that the order of the runs does not matter.
-    held = sorted(((row.value(name), row.name) for row in rows if row.value(name) is not None), key=lambda pair: pair[1])
-    if not held or len(rows) < 2:
-        return None
-    if target == "max":
-        return max(held, key=lambda pair: pair[0])[1]
-    if target == "min":
-        return min(held, key=lambda pair: pair[0])[1]
-    if target == "baseline" and baseline is not None:
-        return min(held, key=lambda pair: abs(pair[0] - baseline))[1]
-    return None
+    return tuple(sorted(row.name for far, row in held if _equal(far, least)))
 
 
-def judged(rows: Sequence[Row], made: Sequence[Column], config: CompareConfig) -> Found:
-    """Differences to the best over common rows, and the front."""
-    found = Found()
-    by_name = {row.name: row for row in rows}
+def judged(rows: Sequence[Row], made: Sequence[Column], samples: int) -> dict[tuple[str, str], Verdict]:
+    """Differences of the rows to the best, by metric and row."""
+    by_name, found = {row.name: row for row in rows}, {}
     for column in made:
-        if column.best is None:
+        if not column.best:
             continue
-        best = by_name[column.best]
+        best = by_name[column.best[0]]
         split = column.name.partition(".")[0]
-        ids = sorted({i for entry in best.entries for s, i in entry.rows if s == split})
-        theirs = best.rows(column.name, ids) if ids else None
+        ids = sorted(set().union(*(entry.ids(split) for entry in best.entries)))
         for row in rows:
-            if row is best or theirs is None:
-                continue
-            found.differences[column.name, row.name] = difference(
-                row.rows(column.name, ids), theirs, samples=config.bootstrap_samples, seed=BOOTSTRAP_SEED
-            )
-    ways = tuple(_way(rows, name) for name in config.front)
-    points = [tuple(row.value(name) for name in config.front) for row in rows]
-    found.front = {row.name for row, on in zip(rows, front(points, ways), strict=True) if on}
+            if row.name not in column.best and row.value(column.name) is not None:
+                found[column.name, row.name] = _verdict(row, best, column.name, ids, samples)
     return found
 
 
-def _way(rows: Sequence[Row], name: str) -> str:
-    scores = (entry.score(name) for row in rows for entry in row.entries)
-    target = next((score.target for score in scores if score is not None), None)
-    return "max" if target == "max" else "min"
+def _verdict(row: Row, best: Row, metric: str, ids: Sequence[str], samples: int) -> Verdict:
+    """By the rows where they have values, else by the scores' own intervals."""
+    value = row.value(metric) - best.value(metric)
+    made = difference(row.rows(metric, ids), best.rows(metric, ids), samples=samples, seed=BOOTSTRAP_SEED) if ids else None
+    way = "larger" if value > 0 else "smaller"
+    if made is not None:
+        way = "larger" if made.value > 0 else "smaller"
+        return Verdict(made.value, NO_DIFFERENCE if made.noise else way, made.ci, made.rows, made.seeds)
+    one, other = row.interval(metric), best.interval(metric)
+    if one is None or other is None:
+        return Verdict(value, UNKNOWN)
+    overlap = one[0] <= other[1] and other[0] <= one[1]
+    return Verdict(value, OVERLAP if overlap else way)
+
+
+def on_front(rows: Sequence[Row], pair: Sequence[Column]) -> set[str]:
+    """Names of the rows that no other beats in both metrics; none where one of them cannot be judged."""
+    if len(rows) < 2 or not all(column.comparable for column in pair):
+        return set()
+    points = [tuple(_rounded(column.distance(row.value(column.name))) for column in pair) for row in rows]
+    return {row.name for row, on in zip(rows, front(points, ("min", "min")), strict=True) if on}
+
+
+def _rounded(value: float | None) -> float | None:
+    """A value to the digits by which runs are equal: the last bits of a mean put none on the front."""
+    return None if value is None else float(f"{value:.6g}")
+
+
+def check_judgeable(flag: str, column: Column) -> None:
+    """See that a metric can be ranked by.
+
+    Raises:
+        UnlearnError: neither way of it is better, or the better way is towards a baseline that is not known.
+    """
+    if column.target is None:
+        raise UnlearnError(f"{flag} {column.name}: neither less nor more of it is better", "choose a metric with an arrow")
+    if column.target == "baseline" and column.baseline is None:
+        raise UnlearnError(
+            f"{flag} {column.name}: better is nearer to the baseline, and its value is not known",
+            "--baseline DIR, an evaluation of a model that never saw the forget rows",
+        )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unlearn_cli.errors import UnlearnError
+from unlearn_cli.recipes.lines import whole_lines
 from unlearn_cli.report import FILE as REPORT
 from unlearn_cli.report import write_text
 
@@ -109,9 +110,7 @@ class RunFolder:
         """Cut `metrics.jsonl` back to the steps a checkpoint knows of; returns those lines."""
         if not self.metrics.is_file():
             return []
-        lines = self.metrics.read_text(encoding="utf-8").splitlines()
-        # The last line may be half written if the process was killed.
-        kept = [line for line in map(_parsed, lines) if line is not None and line["step"] <= upto]
+        kept = [line for line in whole_lines(self.metrics) if line["step"] <= upto]
         write_text(self.metrics, "".join(json.dumps(line) + "\n" for line in kept))
         return kept
 
@@ -121,10 +120,3 @@ class RunFolder:
         with self.metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
         return entry
-
-
-def _parsed(line: str) -> dict[str, Any] | None:
-    try:
-        return json.loads(line)
-    except json.JSONDecodeError:
-        return None

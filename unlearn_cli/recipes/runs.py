@@ -1,87 +1,163 @@
-"""Runs as `compare` reads them: report, values of rows, settings. No model, no torch."""
+"""Runs as `compare` reads them: reports, values of rows, settings. No model, no torch."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from unlearn_cli.config import ForgetConfig, runtime_fields
+from unlearn_cli.attack_report import AttackReport, read_attack
+from unlearn_cli.config import ForgetConfig, MeasuringOptions, runtime_fields
 from unlearn_cli.errors import UnlearnError
+from unlearn_cli.recipes.lines import whole_lines
 from unlearn_cli.report import FILE, RunReport, Score, fingerprint, read_report
 
 EVALUATION = "evaluation"
 ROWS = "rows.jsonl"
-MEASURED_BY = ("eval_limit", "generate_limit", "max_new_tokens", "max_length", "limit")
+MEASURED_BY = ("max_new_tokens", "stride", "metric_parameters")  # and what limits made of the rows
+SAMPLED_BY = ("samples", "sample_temperature", "sample_top_p")
 # Of the settings, those that say what was done; where it lies and how it was measured is no difference between methods.
-IGNORED = runtime_fields(ForgetConfig) | {
-    "device",
-    "bootstrap_samples",
-    "generate_limit",
-    "eval_limit",
-    "eval_every",
-    "deterministic",
-}
+IGNORED = runtime_fields(ForgetConfig) | (set(MeasuringOptions.model_fields) - {"max_new_tokens"}) | {
+    "device", "eval_every", "deterministic",
+}  # fmt: skip
 RELEARNING = "relearn.recovery"
 
 
-@dataclass
-class Entry:
-    """One run."""
+@dataclass(frozen=True)
+class Source:
+    """One report, with the values of its rows beside it."""
 
-    name: str
-    path: Path
-    report: RunReport  # of the run, or of an evaluation that stands alone
-    evaluation: RunReport | None = None  # of `unlearn evaluate RUN`, with more metrics
-    members: list[str] = field(default_factory=list)  # names of the runs behind a row of several
-
-    @property
-    def folder(self) -> Path:
-        """The run folder."""
-        return self.path if self.path.is_dir() else self.path.parent
-
-    def score(self, metric: str, moment: str = "after") -> Score | None:
-        """A score by SPLIT.METRIC; the later evaluation's where it has one."""
-        if metric == RELEARNING:
-            line = self.report.attacks.get("relearn")
-            if line is None or line.recovery is None or moment != "after":
-                return None
-            return Score(value=line.recovery, n=0, target="min", range=(0.0, None))
-        split, _, name = metric.partition(".")
-        for report in (self.evaluation, self.report):
-            both = report.scores.get(split, {}).get(name) if report else None
-            found = getattr(both, moment, None)
-            if found is not None and found.value is not None:
-                return found
-        return None
+    report: RunReport
+    folder: Path
 
     @cached_property
     def rows(self) -> dict[tuple[str, str], dict[str, float]]:
         """(split, row id) -> metric -> value."""
-        made: dict[tuple[str, str], dict[str, float]] = {}
-        for path in (self.folder / ROWS, self.folder / EVALUATION / ROWS):
-            if path.is_file():
-                for line in path.read_text(encoding="utf-8").splitlines():
-                    held = json.loads(line)
-                    made.setdefault((held.pop("split"), held.pop("id")), {}).update(held)
-        return made
+        path = self.folder / ROWS
+        held = whole_lines(path) if path.is_file() else []
+        return {(line.pop("split"), line.pop("id")): line for line in held}
+
+    def how(self, key: str) -> dict[str, Any]:
+        """All that scores of a split depend on besides the model; `SPLIT samples` is about its sampled answers alone."""
+        split, _, samples = key.partition(" ")
+        config, data = self.report.config, self.report.data.get(split)
+        if samples:
+            return {name: config.get(name) for name in SAMPLED_BY}
+        if data is None:
+            # Scores of measurements alone say nothing of data and settings: the rows' names are all that is known.
+            return {"rows (of one only their names are known)": sorted(row for own, row in self.rows if own == split)}
+        # Limits count by what they do, not by what was given: 1000 of 400 rows are all rows.
+        return {
+            "rows": data.sha256,
+            "number of measured rows": data.measured_rows,
+            "max_length": (data.sequences, data.truncated_rows, data.truncated_tokens),
+            "generate_limit": min(config.get("generate_limit") or data.measured_rows, data.measured_rows),
+            "chat templates": self.report.model.chat_template_sha256 if self.report.model else None,
+        } | {name: config.get(name) or None for name in MEASURED_BY}
+
+    @cached_property
+    def marks(self) -> dict[str, str]:
+        """By split a fingerprint of how it was measured; sampled answers have their own."""
+        splits = [*self.report.data, *sorted({split for split, _ in self.rows} - set(self.report.data))]
+        drawn = [f"{split} samples" for split in splits if self.report.config.get("samples") and split in self.report.data]
+        return {key: fingerprint(self.how(key)) for key in [*splits, *drawn]}
+
+    def score(self, split: str, name: str, moment: str = "after") -> Score | None:
+        """A score that has a value."""
+        found = getattr(self.report.scores.get(split, {}).get(name), moment, None)
+        return found if found is not None and found.value is not None else None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One run: its own report, and that of `unlearn evaluate RUN` with more metrics, if there is one."""
+
+    name: str
+    path: Path
+    own: Source  # of the run, or of an evaluation that stands alone
+    later: Source | None = None
+
+    @property
+    def report(self) -> RunReport:
+        """The run's own report."""
+        return self.own.report
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        return self.own.folder
+
+    @property
+    def reports(self) -> list[RunReport]:
+        """All of them."""
+        return [source.report for source in (self.own, self.later) if source]
+
+    @cached_property
+    def unlike(self) -> set[str]:
+        """Splits that the later evaluation measured otherwise than the run itself: there the run's own scores stand."""
+        if self.later is None:
+            return set()
+        known, models = self.own.marks, [report.model for report in self.reports]
+        if None not in models and len({(model.dtype, model.quantization) for model in models}) > 1:
+            return {key.split()[0] for key in {*known} & {*self.later.marks}}
+        return {key.split()[0] for key, mark in self.later.marks.items() if known.get(key, mark) != mark}
+
+    def sources(self, split: str) -> list[Source]:
+        """Where scores of a split are read, first choice first; all of them were measured alike.
+
+        Scores of several splits at once (privacy, utility) count as measured on every split of their report.
+        """
+        if self.later is None or (split in self.unlike if split in self.own.marks | self.later.marks else self.unlike):
+            return [self.own]
+        return [self.later, self.own]
+
+    @cached_property
+    def marks(self) -> dict[str, str]:
+        """How each split was measured whose scores are shown."""
+        later = self.later.marks if self.later else {}
+        return {key: mark for key, mark in later.items() if key.split()[0] not in self.unlike} | self.own.marks
+
+    def score(self, metric: str, moment: str = "after") -> Score | None:
+        """A score by SPLIT.METRIC, if it has a value."""
+        if metric == RELEARNING:
+            return self._recovery() if moment == "after" else None
+        split, _, name = metric.partition(".")
+        found = (source.score(split, name, moment) for source in self.sources(split))
+        return next((score for score in found if score is not None), None)
+
+    def _recovery(self) -> Score | None:
+        line = self.report.attacks.get("relearn")
+        if line is None or line.recovery is None:
+            return None
+        found = self.attack.recovery["probability"] if self.attack else None
+        interval = found.ci if found is not None and found.max == line.recovery else None
+        return Score(value=line.recovery, ci=interval, n=0, target="min", range=(0.0, None))
+
+    @cached_property
+    def attack(self) -> AttackReport | None:
+        """The relearning attack on the run."""
+        path = self.folder / "attacks" / "relearn" / FILE
+        return read_attack(path) if path.is_file() else None
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether there are values of single rows."""
+        return any(source.rows for source in (self.own, self.later) if source)
+
+    def ids(self, split: str) -> set[str]:
+        """Rows of a split with values."""
+        return {row for source in self.sources(split) for own, row in source.rows if own == split}
 
     def values(self, metric: str, ids: Sequence[str]) -> np.ndarray:
-        """[R] the metric on rows of its split, NaN where there is none."""
+        """[R] the metric on rows of its split, from the report that has the score; NaN where there is none."""
         split, _, name = metric.partition(".")
-        return np.array([self.rows.get((split, i), {}).get(name, np.nan) for i in ids])
-
-    def measured_as(self) -> dict[str, str]:
-        """For each split a fingerprint of the rows and of how they were measured."""
-        report = self.report
-        how = {name: report.config.get(name) for name in MEASURED_BY}
-        how["template"] = report.model.chat_template_sha256 if report.model else None
-        return {split: fingerprint(data.sha256, data.measured_rows, how)[:8] for split, data in report.data.items()}
+        held = next((source.rows for source in self.sources(split) if source.score(split, name)), {})
+        return np.array([held.get((split, i), {}).get(name, np.nan) for i in ids])
 
 
 def read_entries(paths: Sequence[Path]) -> list[Entry]:
@@ -97,10 +173,9 @@ def read_entries(paths: Sequence[Path]) -> list[Entry]:
     if twice is not None:
         raise UnlearnError(f"{twice} is given twice")
     made = []
-    for path, name in zip(paths, _names(folders), strict=True):
-        report = read_report(path)
-        later = (path if path.is_dir() else path.parent) / EVALUATION
-        made.append(Entry(name, path, report, read_report(later) if (later / FILE).is_file() else None))
+    for path, folder, name in zip(paths, folders, _names(folders), strict=True):
+        own, below = Source(read_report(path), folder), folder / EVALUATION
+        made.append(Entry(name, path, own, Source(read_report(below), below) if (below / FILE).is_file() else None))
     return made
 
 
@@ -120,43 +195,15 @@ def differing(entries: Sequence[Entry]) -> list[str]:
 
 
 def settings(entry: Entry) -> dict[str, Any]:
-    """What a run was asked to do, by name."""
+    """What a run was asked to do, by name; a parameter that is called like a setting is `parameters.NAME`."""
     made: dict[str, Any] = {}
     for name, value in entry.report.config.items():
         if name in IGNORED:
             continue
-        if isinstance(value, Mapping):
-            made |= {f"{name.removesuffix('parameters') or ''}{key}".lstrip("_"): held for key, held in value.items()}
-        else:
+        if not isinstance(value, Mapping):
             made[name] = value
+            continue
+        for key, held in value.items():
+            short = f"{name.removesuffix('parameters')}{key}"
+            made[f"{name}.{key}" if short in ForgetConfig.model_fields else short] = held
     return made
-
-
-def check_same(entries: Sequence[Entry], *, allow: bool) -> dict[str, str]:
-    """Refuse to mix what was measured differently; else a mark for each run that shows it.
-
-    Raises:
-        UnlearnError: runs that were measured on other rows or otherwise, and that is not allowed.
-    """
-    known = {entry.name: entry.measured_as() for entry in entries}
-    first = entries[0]
-    for entry in entries[1:]:
-        for split, mark in known[entry.name].items():
-            if split in known[first.name] and mark != known[first.name][split] and not allow:
-                why = _why(first, entry, split)
-                raise UnlearnError(
-                    f"{first.name} and {entry.name} were not measured alike: the {split} {why} differ",
-                    "evaluate both with the same data and limits, or --allow-different, which marks them",
-                )
-    marks = {name: fingerprint(sorted(splits.items()))[:6] for name, splits in known.items()}
-    return marks if len(set(marks.values())) > 1 else {}
-
-
-def _why(one: Entry, other: Entry, split: str) -> str:
-    a, b = one.report, other.report
-    if a.data[split].sha256 != b.data[split].sha256:
-        return "rows"
-    if a.data[split].measured_rows != b.data[split].measured_rows:
-        return "rows that were measured"
-    named = [name for name in MEASURED_BY if a.config.get(name) != b.config.get(name)]
-    return f"settings ({', '.join(named)})" if named else "chat templates"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from statistics import fmean
+from typing import Any
+
 from rich.table import Table
 from rich.text import Text
 
@@ -18,6 +21,18 @@ def shown_metric(report: AttackReport) -> str:
     return SAMPLED if report.attack == "sample" else METRIC
 
 
+def worst_curves(report: AttackReport, metric: str) -> dict[str, dict[Any, float | None]]:
+    """By model, the forget rows along the attack's worst setting: place -> mean over seeds, None without a value."""
+    wanted = report.recovery[metric].parameters
+    made: dict[str, dict[Any, list[float]]] = {role: {} for role in ROLES}
+    for curve in report.curves:
+        if {name: value for name, value in curve.parameters.items() if name != "seed"} == wanted:
+            for point in curve.points:
+                value = point.forget.get(metric)
+                made[curve.role].setdefault(point.at, []).extend([] if value is None else [value])
+    return {role: {at: fmean(held) if held else None for at, held in places.items()} for role, places in made.items()}
+
+
 def attack_table(report: AttackReport) -> Fitted:
     """Forget rows under each model at each place of the attack's worst setting, with recovery and what was kept.
 
@@ -29,13 +44,8 @@ def attack_table(report: AttackReport) -> Fitted:
 def _curve(report: AttackReport, *, intervals: bool) -> Table:
     metric = shown_metric(report)
     found = report.recovery[metric]
-    wanted = found.parameters
-    rows = [p for p in report.recovery[metric].points if p.parameters == wanted]
-    by_role = {role: {} for role in ROLES}
-    for curve in report.curves:
-        if {k: v for k, v in curve.parameters.items() if k != "seed"} == wanted:
-            for point in curve.points:
-                by_role[curve.role].setdefault(point.at, []).append(point.forget.get(metric))
+    rows = [p for p in found.points if p.parameters == found.parameters]
+    by_role = worst_curves(report, metric)
     shown = [role for role in ROLES if by_role[role]]
     title = f"\n{report.attack}: forget {metric}, {report.judged_rows} rows"
     table = Table(box=None, pad_edge=False, header_style="bold", title=title, title_justify="left")
@@ -46,7 +56,7 @@ def _curve(report: AttackReport, *, intervals: bool) -> Table:
         table.add_column("95 % interval", style="dim", no_wrap=True)
     table.add_column("retain", justify="right", no_wrap=True)
     for point in rows:
-        cells = [_mean(by_role[role].get(point.at, [])) for role in shown]
+        cells = [_mean(by_role[role].get(point.at)) for role in shown]
         style = "" if point.value is None else "red" if point.value > 0.5 else "yellow" if point.value > 0.3 else "green"
         interval = "" if point.ci is None else f"{point.ci[0]:.2f} to {point.ci[1]:.2f}"
         recovered = Text("-" if point.value is None else f"{point.value:.2f}", style=style)
@@ -55,6 +65,5 @@ def _curve(report: AttackReport, *, intervals: bool) -> Table:
     return table
 
 
-def _mean(values: list[float | None]) -> str:
-    known = [value for value in values if value is not None]
-    return f"{sum(known) / len(known):.3f}" if known else "-"
+def _mean(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from unlearn_cli.attack_report import AttackReport
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.rendering.attacks import ROLES, shown_metric
+from unlearn_cli.rendering.attacks import shown_metric, worst_curves
 
 # Okabe and Ito's palette: told apart by readers with any kind of colour vision; line styles differ as well.
 LOOK = {"unlearned": ("#D55E00", "-"), "original": ("#0072B2", "--"), "baseline": ("#009E73", ":")}
 
 
 def _pyplot() -> Any:
-    try:
-        import matplotlib  # noqa: PLC0415 - an optional extra
-    except ImportError:
-        raise UnlearnError("--plot needs matplotlib", "pip install 'unlearn-cli[plot]'") from None
+    import matplotlib  # noqa: PLC0415 - an optional extra
+
     matplotlib.use("Agg")
     from matplotlib import pyplot  # noqa: PLC0415
 
@@ -30,8 +29,8 @@ def plot_attacks(reports: list[AttackReport], path: Path) -> None:
     Raises:
         UnlearnError: matplotlib is not installed, or the file's ending is no picture's.
     """
+    check_drawable(path)
     pyplot = _pyplot()
-    _check_ending(path)
     figure, axes = pyplot.subplots(
         1, len(reports), figsize=(4.2 * len(reports) + 0.8, 3.4), squeeze=False, layout="constrained", sharey=True
     )
@@ -46,19 +45,13 @@ def plot_attacks(reports: list[AttackReport], path: Path) -> None:
 
 def _panel(axis: Any, report: AttackReport) -> None:
     metric = shown_metric(report)
-    wanted = report.recovery[metric].parameters
-    for role in ROLES:
-        held: dict[Any, list[float]] = {}
-        for curve in report.curves:
-            if curve.role == role and {k: v for k, v in curve.parameters.items() if k != "seed"} == wanted:
-                for point in curve.points:
-                    if point.forget.get(metric) is not None:
-                        held.setdefault(point.at, []).append(point.forget[metric])
+    for role, curve in worst_curves(report, metric).items():
+        held = {place: value for place, value in curve.items() if value is not None}
         if not held:
             continue
         colour, line = LOOK[role]
         places = list(held)
-        means = [sum(values) / len(values) for values in held.values()]
+        means = list(held.values())
         numeric = all(isinstance(place, (int, float)) for place in places)
         axis.plot(places if numeric else range(len(places)), means, line, color=colour, marker="o", markersize=3, label=role)
         if not numeric:
@@ -77,8 +70,8 @@ def plot_front(
     Raises:
         UnlearnError: matplotlib is not installed, or the file's ending is no picture's.
     """
+    check_drawable(path)
     pyplot = _pyplot()
-    _check_ending(path)
     figure, axis = pyplot.subplots(figsize=(5.6, 4), layout="constrained")
     for name, x, y in points:
         if x is None or y is None:
@@ -93,6 +86,13 @@ def plot_front(
     pyplot.close(figure)
 
 
-def _check_ending(path: Path) -> None:
+def check_drawable(path: Path) -> None:
+    """See before any work that a picture can be made.
+
+    Raises:
+        UnlearnError: matplotlib is not installed, or the file's ending is no picture's.
+    """
     if path.suffix.lower() not in (".png", ".svg", ".pdf"):
         raise UnlearnError(f"--plot {path}: a file ending in .png, .svg or .pdf is expected")
+    if find_spec("matplotlib") is None:
+        raise UnlearnError("--plot needs matplotlib", "pip install 'unlearn-cli[plot]'")

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
+from math import ceil, floor, isfinite, log10
 from typing import Literal
 
 WIDTH, HEIGHT = 640, 360
 LEFT, RIGHT, TOP, BOTTOM = 88, 18, 16, 62
 DASHES = ("", "7 4", "2 3", "9 3 2 3", "4 4", "1 4", "12 3", "6 2 1 2")
+BASELINE_DASH = "1 6"
+REST = -1
+ROOM = 20  # height of a name beside a point, and twice the width of a letter
 
 
 @dataclass(frozen=True)
@@ -18,60 +22,93 @@ class Series:
 
     name: str
     points: Sequence[tuple[float, float]]
-    number: int  # of its colour and dash
+    number: int | None  # of its colour and dash; None: the baseline's own; REST: no colour
     kind: Literal["line", "point", "step"] = "line"
     emphasised: bool = False
+    label: str = ""  # beside a point
 
 
 @dataclass(frozen=True)
 class Axis:
-    """A range with what it shows."""
+    """A range with what it shows; see `between` for ends that may be equal."""
 
     label: str
     low: float
     high: float
 
 
+def look(series: Series) -> tuple[str, str]:
+    """Class of its colour, and its dash."""
+    if series.number == REST:
+        return "cr", ""
+    if series.number is None:
+        return "cb", BASELINE_DASH
+    return f"c{series.number % len(DASHES)}", DASHES[series.number % len(DASHES)]
+
+
+def finite(series: Sequence[Series]) -> list[Series]:
+    """What can be drawn: no NaN, no infinity, nothing that is empty then."""
+    kept = (replace(one, points=[p for p in one.points if all(map(isfinite, p))]) for one in series)
+    return [one for one in kept if one.points]
+
+
 def _ticks(axis: Axis) -> list[float]:
+    """Four to eight round numbers."""
     span = axis.high - axis.low
-    step = 10.0 ** len(str(int(span))) if span >= 1 else 1.0
-    while span / step < 4:
-        step /= 2 if span / (step / 2) >= 4 or span / (step / 2) > 2 else 5
-    first = int(axis.low / step) * step
-    values = [first + i * step for i in range(int(span / step) + 2)]
-    return [v for v in values if axis.low - 1e-9 <= v <= axis.high + 1e-9]
+    unit = 10.0 ** floor(log10(span / 4))
+    step = next(unit * by for by in (1, 2, 5, 10) if span / (unit * by) <= 8)
+    first = ceil(axis.low / step - 1e-9)
+    values = [round((first + i) * step, 12) for i in range(9)]
+    return [value + 0.0 for value in values if value <= axis.high + span * 1e-9]
 
 
 def _scaled(value: float, axis: Axis, start: float, end: float) -> float:
-    span = axis.high - axis.low or 1.0
+    span = axis.high - axis.low
     return start + (min(max(value, axis.low), axis.high) - axis.low) / span * (end - start)
 
 
-def _shape(series: Series, x: Axis, y: Axis) -> str:
+def _shape(series: Series, x: Axis, y: Axis, taken: list[tuple[float, float, float]]) -> str:
     places = [(_scaled(a, x, LEFT, WIDTH - RIGHT), _scaled(b, y, HEIGHT - BOTTOM, TOP)) for a, b in series.points]
-    colour = f"c{series.number % 8}"
+    colour, dash = look(series)
     title = f"<title>{escape(series.name)}</title>"
     if series.kind == "point":
-        ring = (
-            "".join(f'<circle class="ring" cx="{a:.1f}" cy="{b:.1f}" r="9"/>' for a, b in places)
-            if series.emphasised
-            else ""
-        )
         dots = "".join(f'<circle cx="{a:.1f}" cy="{b:.1f}" r="5"/>' for a, b in places)
-        a, b = places[0]
-        side = ("end", -12) if a > WIDTH * 0.7 else ("start", 12)
-        text = (
-            f'<text class="name" x="{a + side[1]:.1f}" y="{b + 4:.1f}" text-anchor="{side[0]}">{escape(series.name)}</text>'
-        )
-        return f'<g class="{colour}">{title}{ring}{dots}{text}</g>'
+        if series.emphasised:
+            dots += "".join(f'<circle class="ring" cx="{a:.1f}" cy="{b:.1f}" r="9"/>' for a, b in places)
+        return f'<g class="{colour}">{title}{dots}{_label(series, *places[0], taken)}</g>'
     if series.kind == "step":
         stairs = [places[0]]
         for a, b in places[1:]:
             stairs += [(a, stairs[-1][1]), (a, b)]
         places = stairs
+    if len(places) == 1:
+        return f'<g class="{colour}">{title}<circle cx="{places[0][0]:.1f}" cy="{places[0][1]:.1f}" r="4"/></g>'
     path = " ".join(f"{a:.1f},{b:.1f}" for a, b in places)
-    dash = DASHES[series.number % 8]
     return f'<g class="{colour}">{title}<polyline points="{path}" stroke-dasharray="{dash}"/></g>'
+
+
+def _label(series: Series, a: float, b: float, taken: list[tuple[float, float, float]]) -> str:
+    """The name beside its point, or where no other name or point stands; `taken` holds left, right and height of each."""
+    if not series.label:
+        return ""
+    wide = len(series.label) * ROOM / 2
+    sides = [(left, anchor) for left, anchor in ((12, "start"), (-12 - wide, "end")) if 0 < a + left < WIDTH - wide]
+    sides = sides or [(-12 - wide if a > WIDTH / 2 else 12, "end" if a > WIDTH / 2 else "start")]
+    tried = [
+        (left, anchor, b + shift)
+        for n in range(8)
+        for shift in ((0,) if n == 0 else (n * ROOM, -n * ROOM))
+        for left, anchor in sides
+        if TOP <= b + shift <= HEIGHT - BOTTOM + 4
+    ]
+
+    def free(left: float, at: float) -> bool:
+        return all(a + left > r or a + left + wide < le or abs(at - other) >= ROOM * 0.8 for le, r, other in taken)
+
+    left, anchor, at = next((t for t in tried if free(t[0], t[2])), (*sides[0], b))
+    taken.append((a + left, a + left + wide, at))
+    start = a + left + (wide if anchor == "end" else 0)
+    return f'<text class="name" x="{start:.1f}" y="{at + 4:.1f}" text-anchor="{anchor}">{escape(series.label)}</text>'
 
 
 def chart(series: Sequence[Series], x: Axis, y: Axis, *, alt: str, extra: str = "") -> str:
@@ -98,7 +135,9 @@ def chart(series: Sequence[Series], x: Axis, y: Axis, *, alt: str, extra: str = 
     parts.append(
         f'<text class="label" x="20" y="{up}" text-anchor="middle" transform="rotate(-90 20 {up})">{escape(y.label)}</text>'
     )
-    parts += [_shape(one, x, y) for one in series if one.points]
+    dots = [place(*point, x, y) for one in finite(series) if one.kind == "point" for point in one.points]
+    taken = [(a - 8, a + 8, b) for a, b in dots]
+    parts += [_shape(one, x, y, taken) for one in finite(series)]
     return "".join([*parts, extra, "</svg>"])
 
 
@@ -107,18 +146,24 @@ def place(a: float, b: float, x: Axis, y: Axis) -> tuple[float, float]:
     return _scaled(a, x, LEFT, WIDTH - RIGHT), _scaled(b, y, HEIGHT - BOTTOM, TOP)
 
 
-def around(values: Sequence[float], label: str, *, low: float | None = None, high: float | None = None) -> Axis:
-    """An axis that holds all values, with a little room unless an end is given."""
-    known = list(values) or [0.0, 1.0]
-    room = (max(known) - min(known)) * 0.06 or 0.05
-    return Axis(label, min(known) - room if low is None else low, max(known) + room if high is None else high)
+def around(values: Sequence[float], label: str) -> Axis:
+    """An axis that holds all values, with a little room."""
+    known = [value for value in values if isfinite(value)] or [0.0, 1.0]
+    low, high = min(known), max(known)
+    room = (high - low) * 0.06 or abs(high) * 0.06 or 0.05
+    return between(label, low - room, high + room)
+
+
+def between(label: str, low: float, high: float) -> Axis:
+    """An axis with these ends, or with some room where they are the same."""
+    least = max(abs(low), abs(high), 1e-9) * 1e-6
+    return Axis(label, low, high) if high - low > least else Axis(label, low - max(0.5, least), low + max(0.5, least))
 
 
 def legend(series: Sequence[Series]) -> str:
-    """Names with the look of their lines, as HTML."""
+    """Names with the look of their lines, each once, as HTML."""
     items = []
-    for one in series:
-        dash = DASHES[one.number % 8]
+    for name, (colour, dash) in {one.name: look(one) for one in finite(series)}.items():
         mark = f'<svg viewBox="0 0 28 10" aria-hidden="true"><polyline points="0,5 28,5" stroke-dasharray="{dash}"/></svg>'
-        items.append(f'<li class="c{one.number % 8}">{mark}<span>{escape(one.name)}</span></li>')
+        items.append(f'<li class="{colour}">{mark}<span>{escape(name)}</span></li>')
     return f'<ul class="legend">{"".join(items)}</ul>'

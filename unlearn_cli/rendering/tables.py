@@ -17,22 +17,23 @@ ARROWS = {"min": "↓ lower", "max": "↑ higher", "baseline": "≈ base"}
 MOMENTS = ("before", "after", "baseline")
 
 
-def _digits(value: float) -> str:
+def digits(value: float, more: int = 0) -> str:
+    """A number in a few characters, and as many digits more as are asked for."""
     if 0 < abs(value) < 0.0005:
-        return f"{value:.0e}"  # a p-value, mostly: 0.000 would hide it
-    return f"{value:.3f}" if abs(value) < 1000 else f"{value:.3g}"
+        return f"{value:.{more}e}"  # a p-value, mostly: 0.000 would hide it
+    return f"{value:.{3 + more}f}" if abs(value) < 1000 else f"{value:.{3 + more}g}"
 
 
 def number(score: Score | None) -> str:
     """A score in a few characters; a dash where there is none."""
     if score is None:
         return ""
-    return "-" if score.value is None else _digits(score.value)
+    return "-" if score.value is None else digits(score.value)
 
 
 def interval(score: Score | None) -> str:
     """A score's 95 % interval, if it has one."""
-    return "" if score is None or score.ci is None else f"{_digits(score.ci[0])} to {_digits(score.ci[1])}"
+    return "" if score is None or score.ci is None else f"{digits(score.ci[0])} to {digits(score.ci[1])}"
 
 
 def improved(compared: Compared) -> bool | None:
@@ -120,7 +121,7 @@ def harness_table(report: RunReport) -> Table:
     table.add_column("value", justify="right", no_wrap=True)
     for task, values in report.harness.items():
         for metric, value in values.items():
-            table.add_row(Text(task), Text(metric), _digits(value))
+            table.add_row(Text(task), Text(metric), digits(value))
     return table
 
 

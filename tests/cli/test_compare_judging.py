@@ -1,0 +1,139 @@
+"""What `unlearn compare` calls best, noise and not known, and how it orders runs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.cli.comparing import around, both, compared, made, names, refused, values, verdicts
+from tests.cli.running import unlearn
+from unlearn_cli.report import Score
+
+
+def runs(folder: Path, metric: str, held: dict[str, object], targets: dict | None = None) -> list[Path]:
+    """A run for each name, with this metric and the usual two, which are the same in all."""
+    return [
+        made(folder / name, both(0.2, 0.9, i) | ({} if v is None else {metric: v}), targets=targets, seed=i)
+        for i, (name, v) in enumerate(held.items())
+    ]
+
+
+def scored(value: float, ci: tuple[float, float] | None, target: str = "max") -> Score:
+    return Score(value=value, ci=ci, n=50, target=target)
+
+
+def test_all_of_a_tie_are_best(tmp_path):
+    held = {"a": around(0.3, seed=1), "b": around(0.3, seed=2), "c": around(0.5)}
+    told = compared(*runs(tmp_path, "forget.rouge_l", held))
+    assert told["metrics"]["forget.rouge_l"]["best"] == ["a", "b"]
+    assert verdicts(told, "forget.rouge_l") == {"a": "best", "b": "best", "c": "larger"}
+
+
+def test_a_single_value_is_not_best(tmp_path):
+    told = compared(*runs(tmp_path, "forget.rouge_l", {"a": around(0.3), "b": None}))
+    assert told["metrics"]["forget.rouge_l"]["best"] == []
+
+
+def test_metrics_without_values_of_rows_are_judged_by_their_intervals(tmp_path):
+    held = {
+        "best": scored(0.8, (0.7, 0.9)), "near": scored(0.7, (0.6, 0.75)), "far": scored(0.3, (0.2, 0.4)),
+        "bare": scored(0.79, None),
+    }  # fmt: skip
+    told = compared(*runs(tmp_path, "utility.model_utility", held))
+    assert verdicts(told, "utility.model_utility") == {
+        "best": "best", "near": "within noise (intervals overlap)", "far": "smaller", "bare": "not known",
+    }  # fmt: skip
+    table = unlearn("compare", *(tmp_path / name for name in held)).stdout
+    assert "0.700~" in table and "0.790?" in table and "0.300 " in table and "is not known" in table
+
+
+TRUTH = {"forget.truth_ratio": "baseline"}
+
+
+@pytest.fixture
+def around_the_baseline(tmp_path) -> list[Path]:
+    held = {"below": around(0.2), "near": around(0.55, seed=1), "above": around(0.9, seed=2)}
+    return runs(tmp_path, "forget.truth_ratio", held, TRUTH)
+
+
+def never(folder: Path) -> Path:
+    held = both(0.1, 0.9) | {"forget.truth_ratio": around(0.6)}
+    return made(folder / "never", held, targets=TRUTH, command="evaluate")
+
+
+def test_nearest_to_the_baseline_is_best(around_the_baseline, tmp_path):
+    flags = ["--metrics", "forget.truth_ratio"]
+    assert compared(*around_the_baseline, *flags)["metrics"]["forget.truth_ratio"]["best"] == []
+    told = compared(*around_the_baseline, *flags, "--baseline", never(tmp_path), "--sort", "forget.truth_ratio")
+    assert told["metrics"]["forget.truth_ratio"]["best"] == ["near"] and names(told) == ["near", "above", "below"]
+    front = ["--front", "forget.truth_ratio,retain.probability"]
+    assert compared(*around_the_baseline, *front, "--baseline", tmp_path / "never")["front"]["runs"] == ["near"]
+
+
+@pytest.mark.parametrize("flags", [["--sort", "forget.truth_ratio"], ["--front", "forget.truth_ratio,retain.probability"]])
+def test_no_order_towards_a_baseline_that_is_not_known(around_the_baseline, flags):
+    assert "--baseline DIR" in refused(*around_the_baseline, *flags)
+
+
+def test_no_order_where_neither_way_is_better(tmp_path):
+    two = runs(tmp_path, "holdout.probability", {"a": around(0.1), "b": around(0.2)})
+    for flags in (["--sort", "holdout.probability"], ["--front", "holdout.probability,retain.probability"]):
+        assert "neither less nor more" in refused(*two, *flags)
+
+
+def test_no_order_by_what_no_run_has(tmp_path):
+    two = runs(tmp_path, "forget.forget_quality", {n: Score(value=None, n=0, reason="no baseline") for n in "ab"})
+    assert "no run has a value of forget.forget_quality" in refused(*two, "--sort", "forget.forget_quality")
+
+
+def test_runs_without_retain_rows_compare(tmp_path):
+    two = [made(tmp_path / n, {"forget.probability": around(v)}) for n, v in {"a": 0.1, "b": 0.2}.items()]
+    told = compared(*two, "--html", tmp_path / "page.html")
+    assert told["front"]["runs"] == [] and told["metrics"]["forget.probability"]["best"] == ["a"]
+    assert "unknown metric 'retain.probability'" in refused(*two, "--front", "forget.probability,retain.probability")
+
+
+def test_seeds_that_differ_by_chance_are_no_difference(tmp_path):
+    """Two configurations of two seeds each: by rows alone they would differ, and by seeds they do not."""
+    means = {"x0": (0.20, 0.1), "x1": (0.40, 0.1), "y0": (0.30, 0.2), "y1": (0.55, 0.2)}
+    four = [
+        made(tmp_path / name, both(mean, 0.9, i, 200), seed=i % 2, learning_rate=rate)
+        for i, (name, (mean, rate)) in enumerate(means.items())
+    ]
+    told = compared(*four, "--group-by", "seed")
+    assert verdicts(told, "forget.probability") == {"x0 + 1": "best", "y0 + 1": "no difference"}
+    found = values(told, "forget.probability", "difference")["y0 + 1"]
+    assert found["seeds"] == [2, 2] and found["rows"] == 200
+    alone = compared(four[0], four[2])
+    assert verdicts(alone, "forget.probability")["y0"] == "larger"  # which is what one run of each says
+
+
+def test_a_run_without_the_value_is_not_over_forgotten(tmp_path):
+    a = made(tmp_path / "a", both(0.05, 0.9))
+    b = made(tmp_path / "b", {"retain.probability": around(0.9, seed=1)})
+    base = made(tmp_path / "never", both(0.1, 0.9), command="evaluate")
+    assert unlearn("compare", a, b, "--baseline", base, "--html", tmp_path / "page.html").exit_code == 0
+    text = (tmp_path / "page.html").read_text()
+    assert "below the baseline&#39;s 0.100: a." in text
+
+
+def test_twenty_runs_of_400_rows_need_no_torch(tmp_path):
+    twenty = [str(made(tmp_path / f"r{i}", both(i / 40, 0.9, i, 400), seed=i)) for i in range(20)]
+    code = (
+        "import sys\nfrom unlearn_cli.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as done:\n    assert not done.code, done.code\n"
+        "heavy = {'torch', 'transformers', 'peft', 'datasets', 'matplotlib'} & set(sys.modules)\nassert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", code, "compare", *twenty], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert len([line for line in done.stdout.splitlines() if line.startswith("r")]) >= 20
+
+
+def test_rows_are_paired_by_name(tmp_path):
+    told = compared(made(tmp_path / "a", both(0.2, 0.9, 0)), made(tmp_path / "b", both(0.21, 0.9, 1), seed=1))
+    assert values(told, "forget.probability", "difference")["b"]["to_best"] == pytest.approx(0.01)
+    assert np.isclose(values(told, "forget.probability")["a"], 0.2)

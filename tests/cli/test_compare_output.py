@@ -1,0 +1,165 @@
+"""Where `unlearn compare` writes, how its table fits, and what its page survives."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import yaml
+
+from tests.cli.comparing import around, both, compared, made, refused
+from tests.cli.running import unlearn
+from unlearn_cli.recipes.page import _samples
+from unlearn_cli.recipes.runs import read_entries
+from unlearn_cli.report import Score, Trajectory
+
+
+@pytest.fixture
+def two(tmp_path) -> list[Path]:
+    return [made(tmp_path / "a", both(0.2, 0.9)), made(tmp_path / "b", both(0.3, 0.95, 1), seed=1)]
+
+
+def many(folder: Path, count: int, **more) -> list[Path]:
+    """Runs as a sweep names them."""
+    return [
+        made(folder / f"npo-learning_rate={n}e-4-seed=0", both(0.6 - i / 40, 0.9, i), learning_rate=n * 1e-4, **more)
+        for i, n in enumerate(range(1, count + 1))
+    ]
+
+
+def test_the_table_is_on_stdout(two):
+    result = unlearn("compare", *two, "--fail-if", "retain.probability < 0")
+    assert "0.200*" in result.stdout and "ok: " in result.stderr and "0.200" not in result.stderr
+    assert unlearn("compare", *two, "-q").stdout == ""
+
+
+@pytest.mark.parametrize("flags", [["--json"], ["--csv", "-"], ["--markdown", "-"]])
+def test_stdout_holds_one_document(two, flags):
+    result = unlearn("compare", *two, *flags)
+    assert "0.200*" in result.stderr and "0.200*" not in result.stdout
+    assert flags != ["--json"] or json.loads(result.stdout)
+
+
+@pytest.mark.parametrize("flags", ["--json --csv -", "--json --markdown -", "--csv - --markdown -"])
+def test_two_documents_do_not_share_stdout(two, flags):
+    assert "would both write to stdout" in refused(*two, *flags.split())
+
+
+def test_folders_are_made_and_unwritable_ones_refused_before_the_work(two, tmp_path):
+    page = tmp_path / "new" / "folder" / "page.html"
+    assert unlearn("compare", *two, "--html", page).exit_code == 0 and page.is_file()
+    for flag in ("--html", "--csv", "--markdown"):
+        said = refused("nothing-here", flag, two[0] / "report.json" / "x.html")  # a folder cannot be made in a file
+        assert "cannot be written" in said and "bug" not in said
+    assert "a file is needed" in refused(*two, "--html", tmp_path)
+    assert "a file is needed" in refused(*two, "--html", "-")
+
+
+@pytest.mark.parametrize("count", [2, 6, 12])
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_runs_are_rows_and_no_number_is_cut(tmp_path, monkeypatch, width, count):
+    monkeypatch.setenv("COLUMNS", str(width))
+    runs = many(tmp_path, count)
+    text = unlearn("compare", *runs).stdout
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= width and "…" not in text
+    for i in range(count):
+        shown = f"{0.6 - i / 40:.3f}"
+        assert re.search(rf"(?<![\d.]){re.escape(shown)}(?!\d)", text), text
+        # One line of scores for each run, under its name, what is left of it, or a number that the key explains.
+        name = f"npo-learning_rate={i + 1}e-4-seed=0"
+        starts = (name, f"learning_rate={i + 1}e-4", str(i + 1))
+        line = next(line for line in lines if shown in line)
+        assert line.startswith(starts), line
+        assert name in text or "all names begin with npo- and end with seed=0" in text
+    assert "* best" in lines  # a line of its own
+
+
+def test_a_star_shows_a_difference(tmp_path):
+    a, b = made(tmp_path / "a", both(0.2, 0.98004)), made(tmp_path / "b", both(0.2, 0.98, 1), seed=1)
+    text = unlearn("compare", a, b).stdout
+    assert "0.98004*" in text and "0.98000" in text
+
+
+def test_markdown_says_what_its_marks_mean(two, tmp_path):
+    unlearn("compare", *two, "--markdown", tmp_path / "t.md")
+    text = (tmp_path / "t.md").read_text()
+    assert "0.200\\*" in text and "\\* best" in text and "baseline" not in text
+
+
+def test_the_page_draws_the_first_rows_in_their_order(tmp_path):
+    runs = many(tmp_path, 12, training=trained())
+    assert unlearn("compare", *runs, "--sort", "forget.probability", "--html", tmp_path / "page.html").exit_code == 0
+    text = (tmp_path / "page.html").read_text()
+    drawn = text.partition("Forgetting on the way")[2].partition("</figure>")[0]
+    assert drawn.count("<title>") == 8 and "<title>npo-learning_rate=12e-4-seed=0</title>" in drawn
+    left = text.partition("Left out: ")[2].partition("</p>")[0]
+    assert left.startswith("npo-learning_rate=4e-4-seed=0") and left.count("npo-") == 4
+
+
+def trained() -> dict:
+    points = [Trajectory(step=s, scores={"forget": {"probability": 0.5}}).model_dump() for s in (1, 2)]
+    return {
+        "steps": 2, "steps_planned": 2, "epochs": 1, "effective_batch": 1, "retain_rows_per_step": 1, "tokens": 1,
+        "tokens_per_second": 1, "real_token_share": 1, "seconds_per_step": 1, "forget_loss": None, "retain_loss": None,
+        "grad_norm_max": None, "reference_seconds": 0, "activation_checkpointing": False, "trajectory": points,
+    }  # fmt: skip
+
+
+def test_the_page_survives_what_cannot_be_drawn(two, tmp_path):
+    """NaN, infinity, a line that a killed run left half written, and a single step."""
+    losses = [1.0, float("nan"), float("inf"), 2.0]
+    lines = [json.dumps({"step": i, "forget_loss": v, "retain_loss": 1.0}) for i, v in enumerate(losses)]
+    (two[0] / "metrics.jsonl").write_text("\n".join(lines) + '\n{"step": 4, "forg')
+    (two[1] / "metrics.jsonl").write_text(json.dumps({"step": 0, "forget_loss": 1e300, "retain_loss": None}) + "\n")
+    result = unlearn("compare", *two, "--html", tmp_path / "page.html")
+    assert result.exit_code == 0, result.stderr
+    text = (tmp_path / "page.html").read_text()
+    assert "Training: forget loss" in text and not re.search(r'(?:[xy]|points)="[^"]*(?:nan|inf)', text)
+
+
+def test_one_row_has_an_axis(tmp_path):
+    held = {"forget.probability": np.array([0.5]), "retain.probability": around(0.9)}
+    told = compared(*(made(tmp_path / name, held) for name in ("a", "b")), "--html", tmp_path / "page.html")
+    assert told["metrics"]["forget.probability"]["best"] == ["a", "b"]
+    assert "nan" not in (tmp_path / "page.html").read_text().partition("<figure>")[2]
+
+
+def test_an_empty_answer_is_an_answer(tmp_path, monkeypatch):
+    measured = SimpleNamespace(ids=("r",), prompts=("why?",), golds=("so",), generations=("",), split="forget")
+    monkeypatch.setattr("unlearn_cli.recipes.page._measured", lambda entry, moment: measured)
+    (entry,) = read_entries([made(tmp_path / "a", {"forget.rouge_l": np.array([0.5])})])
+    monkeypatch.setattr(type(entry), "ids", lambda self, split: {"r"})
+    monkeypatch.setattr(type(entry), "values", lambda self, metric, ids: np.array([0.5]))
+    assert _samples([entry], 1)[0]["said"] == [{"run": "a", "text": "(empty answer)"}]
+    measured.generations = (None,)
+    assert _samples([entry], 1)[0]["said"][0]["text"] == "(not generated)"
+
+
+def test_the_recipe_of_the_guide_works(tmp_path, monkeypatch):
+    """Its comparisons, run: the comment is there whatever the gates say, and these are about the candidate alone."""
+    guide = Path(__file__).parents[2] / "docs" / "guides" / "compare.md"
+    recipe = yaml.safe_load(guide.read_text().partition("```yaml\n")[2].partition("```")[0])
+    steps = recipe["jobs"]["forgetting"]["steps"]
+    comment = next(step for step in steps if "gh pr comment" in step.get("run", ""))
+    assert "GH_TOKEN" in comment["env"] and recipe["permissions"]["pull-requests"] == "write"
+    assert not any("--fail-if" in step.get("run", "") for step in steps[: steps.index(comment)])
+    monkeypatch.chdir(tmp_path)
+    for name, retain, recovery in (("candidate", 0.9, 0.2), ("released", 0.1, 0.9)):
+        path = made(Path("runs") / name, both(0.2, retain))
+        report = json.loads((path / "report.json").read_text())
+        report["scores"]["retain"]["probability"]["before"] = Score(value=0.9, n=50).model_dump(mode="json")
+        report["attacks"] = {"relearn": {"verdict": "", "recovery": recovery, "upper_bound": True}}
+        (path / "report.json").write_text(json.dumps(report))
+    asked = [shlex.split(step["run"])[1:] for step in steps if step.get("run", "").startswith("unlearn compare")]
+    assert [unlearn(*arguments).exit_code for arguments in asked] == [0, 0] and Path("comment.md").is_file()
+    shutil.move("runs/released", "runs/rejected")
+    shutil.move("runs/candidate", "runs/released")
+    shutil.move("runs/rejected", "runs/candidate")
+    assert [unlearn(*arguments).exit_code for arguments in asked] == [0, 3]

@@ -1,0 +1,61 @@
+"""Axes, names beside points, and what a chart leaves out."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import numpy as np
+import pytest
+
+from unlearn_cli.rendering.figures import front, losses, truth
+from unlearn_cli.rendering.svg import REST, Axis, Series, _ticks, around, between, chart, finite, legend, look
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (0.981, 0.997), (-3, 250), (0, 1e-7), (1e6, 1e6 + 3), (-1e300, 1e300)])
+def test_ticks_are_few_round_and_inside(low, high):
+    ticks = _ticks(Axis("", low, high))
+    assert 3 <= len(ticks) <= 9 and ticks == sorted(set(ticks))
+    assert low - 1e-9 * abs(low) - 1e-9 <= ticks[0] and ticks[-1] <= high * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, -7.5, 1e300])
+def test_an_axis_is_never_without_width(value):
+    for axis in (between("", value, value), around([value], ""), around([value, math.nan, math.inf], "")):
+        assert axis.high > axis.low and math.isfinite(axis.high - axis.low) and _ticks(axis)
+
+
+def test_what_is_not_finite_is_left_out():
+    made = finite([Series("a", [(0, math.nan), (1, 2.0)], 0), Series("b", [(0, math.inf)], 1)])
+    assert [(one.name, one.points) for one in made] == [("a", [(1, 2.0)])]
+    assert losses("forget loss", [Series("b", [(0, math.inf)], 1)]) is None
+
+
+def test_the_baseline_looks_like_no_run():
+    looks = {look(Series("", [], number)) for number in range(8)}
+    assert len(looks) == 8 and not {look(Series("", [], None)), look(Series("", [], REST))} & looks
+    drawn = truth([(f"r{i}", i, np.arange(5.0)) for i in range(8)], np.arange(5.0))
+    assert drawn["svg"].count('class="c6"') == 1 and drawn["svg"].count('class="cb"') == 1
+
+
+def test_one_value_for_each_run_is_a_figure():
+    made = truth([("a", 0, np.array([0.3]))], np.array([0.3]))
+    assert "nan" not in made["svg"] and truth([("a", 0, np.array([np.nan]))], np.array([])) is None
+
+
+def test_names_do_not_stand_on_each_other():
+    names = [f"run-{i}" for i in range(8)]
+    made = front(names, [(0.5 + i / 1000, 0.5) for i in range(8)], set(), ("x", "y"))
+    places = re.findall(r'class="name" x="([\d.]+)" y="([\d.]+)"', made["svg"])
+    assert len(places) == len(set(places)) == 8
+
+
+def test_points_beyond_the_colours_have_no_name_and_no_colour():
+    made = front([f"r-{i}" for i in range(12)], [(i / 12, i / 12) for i in range(12)], {"r-11"}, ("x", "y"))
+    assert made["svg"].count('class="name"') == 9 and made["svg"].count('class="cr"') == 3
+
+
+def test_seeds_of_one_configuration_share_a_line_of_the_legend():
+    text = legend([Series("npo", [(0, 1)], 0), Series("npo", [(0, 2)], 0), Series("rmu", [(0, 1)], 1)])
+    assert text.count("<li") == 2
+    assert "<svg" in chart([Series("a", [(0, 1)], 0)], Axis("x", 0, 1), Axis("y", 0, 1), alt="one point")

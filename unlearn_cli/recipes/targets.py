@@ -1,0 +1,56 @@
+"""Where a comparison is written to: seen to be possible before any work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from unlearn_cli.config import CompareConfig
+from unlearn_cli.console import Reporter
+from unlearn_cli.errors import UnlearnError
+from unlearn_cli.rendering.plots import check_drawable
+from unlearn_cli.report import write_text
+
+
+def check_targets(config: CompareConfig) -> bool:
+    """See before any work that everything can be written; whether something else than the table goes to stdout.
+
+    Raises:
+        UnlearnError: a file that cannot be written, or two documents for one stdout.
+    """
+    targets = {"--csv": config.csv, "--markdown": config.markdown, "--html": config.html, "--plot": config.plot}
+    piped = ["--json"] * config.json_output + [f"{flag} -" for flag, path in targets.items() if str(path) == "-"]
+    if len(piped) > 1:
+        raise UnlearnError(f"{' and '.join(piped)} would both write to stdout", "give one of them a file")
+    if config.plot:
+        check_drawable(config.plot)
+    for flag, path in targets.items():
+        if path is None or (str(path) == "-" and flag in ("--csv", "--markdown")):
+            continue
+        if str(path) == "-" or path.is_dir():
+            raise UnlearnError(f"{flag} {path}: a file is needed")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # Files are written beside their place and moved there, so this is what must be possible.
+            part = path.with_name(path.name + ".part")
+            part.touch()
+            part.unlink()
+        except OSError as error:
+            raise UnlearnError(f"{flag} {path} cannot be written: {error.strerror}") from None
+    return bool(piped)
+
+
+def write(path: Path | None, text: str, reporter: Reporter) -> None:
+    """Write one document, to stdout for `-`.
+
+    Raises:
+        UnlearnError: the file cannot be written.
+    """
+    if path is None:
+        return
+    if str(path) == "-":
+        reporter.data(text.rstrip("\n"))
+        return
+    try:
+        write_text(path, text)
+    except OSError as error:
+        raise UnlearnError(f"{path} cannot be written: {error.strerror}") from None

@@ -1,0 +1,141 @@
+"""The pictures on the page of a comparison: each from plain values to a chart with legend and caption."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy.stats import ks_2samp
+
+from unlearn_cli.rendering.compare import without_common
+from unlearn_cli.rendering.svg import REST, Axis, Series, around, between, chart, finite, legend, place
+
+NAMED = 8  # as many as there are colours; further points have no name beside them
+POINTS = 60  # of a training curve
+Figure = dict[str, str]
+Points = Sequence[tuple[float, float]]
+
+
+def front(
+    names: Sequence[str], values: Sequence[tuple[float | None, ...]], on: set[str], pair: Sequence[str]
+) -> Figure | None:
+    """Forgetting against utility; runs that no other beats are ringed and joined."""
+    short, _ = without_common(names)
+    held = [(i, *v) for i, v in enumerate(values) if None not in v]
+    if not held:
+        return None
+    x, y = around([a for _, a, _ in held], pair[0]), around([b for *_, b in held], pair[1])
+    named = {i for i, *_ in held if i < NAMED or names[i] in on}
+    series = [
+        Series(
+            names[i], [(a, b)], i if i in named else REST, "point", names[i] in on, _fitting(short[i]) if i in named else ""
+        )
+        for i, a, b in held
+    ]
+    edge = sorted((a, b) for i, a, b in held if names[i] in on)
+    at = " ".join(f"{px:.1f},{py:.1f}" for px, py in (place(a, b, x, y) for a, b in edge))
+    extra = f'<polyline class="front" points="{at}"/>' if len(edge) > 1 else ""
+    said = "; ".join(f"{names[i]} {a:.3f} and {b:.3f}" for i, a, b in held)
+    caption = "Rings and the dotted line: runs that no other beats in both." if on else ""
+    if len(held) > len(named):
+        caption += " Points without a name: further runs of the table."
+    alt = f"{pair[0]} and {pair[1]} of each run: {said}"
+    return _figure("Forgetting against utility", chart(series, x, y, alt=alt, extra=extra), "", caption.strip())
+
+
+def _fitting(name: str, most: int = 22) -> str:
+    return name if len(name) <= most else f"{name[: most - 7]}…{name[-6:]}"
+
+
+def _figure(title: str, svg: str, names: str, caption: str) -> Figure:
+    return {"title": title, "svg": svg, "legend": names, "caption": caption}
+
+
+def losses(kind: str, series: Sequence[Series]) -> Figure | None:
+    """A loss over the steps of training."""
+    drawn = finite(series)
+    if not drawn:
+        return None
+    drawn = [Series(one.name, _thinned(one.points), one.number) for one in drawn]
+    x = between("step", 0, max(a for one in drawn for a, _ in one.points))
+    y = around([b for one in drawn for _, b in one.points], kind)
+    svg = chart(drawn, x, y, alt=f"{kind} over the steps of training, one line for each run")
+    caption = "Losses of different methods have different units: read each line by its shape."
+    return _figure(f"Training: {kind}", svg, legend(drawn), caption)
+
+
+def _thinned(points: Points) -> Points:
+    """Means over stretches."""
+    if len(points) <= POINTS:
+        return points
+    return [(float(part[-1, 0]), float(part[:, 1].mean())) for part in np.array_split(np.array(points), POINTS)]
+
+
+def trajectories(series: Sequence[Series]) -> Figure | None:
+    """The forget rows at each measurement during training."""
+    drawn = finite(series)
+    if not drawn:
+        return None
+    x = between("step", 0, max(a for one in drawn for a, _ in one.points))
+    svg = chart(drawn, x, Axis("forget.probability", 0, 1), alt="probability of forget answers during training")
+    return _figure("Forgetting on the way", svg, legend(drawn), "Measured during training (--eval-every).")
+
+
+def relearning(series: Sequence[Series], caption: str) -> Figure | None:
+    """The forget rows under relearning; the baseline is attacked alike."""
+    drawn = finite(series)
+    if not drawn:
+        return None
+    x = between("steps of the attack", 0, max(a for one in drawn for a, _ in one.points))
+    said = "; ".join(f"{one.name} from {one.points[0][1]:.3f} to {one.points[-1][1]:.3f}" for one in drawn)
+    svg = chart(drawn, x, Axis("forget.probability", 0, 1), alt=f"forget probability under relearning: {said}")
+    return _figure("Does it come back?", svg, legend(drawn), caption)
+
+
+def truth(held: Sequence[tuple[str, int, np.ndarray]], baseline: np.ndarray) -> Figure | None:
+    """Distributions of the log truth ratio: what the test behind forget quality looks at.
+
+    Args:
+        held: name, number and values of single rows of each run.
+        baseline: values of the baseline's rows; may be empty.
+    """
+    held = [(name, number, _finite(values)) for name, number, values in held]
+    held, other = [one for one in held if len(one[2])], _finite(baseline)
+    if not held:
+        return None
+    every = np.concatenate([*(values for *_, values in held), other])
+    x = between("log truth ratio", *(float(end) for end in np.percentile(every, [1, 99])))
+    series = [Series(name, _steps(values), number, "step") for name, number, values in held]
+    extra, caption = "", "To the right wrong answers are likelier than the right one."
+    if len(other):
+        series.append(Series("baseline", _steps(other), None, "step"))
+        tests = [(name, ks_2samp(values, other)) for name, _, values in held]
+        caption += " Largest gap to the baseline, D: " + ", ".join(f"{n} {t.statistic:.2f}" for n, t in tests) + "."
+        extra = _gap(held[0][2], other, float(tests[0][1].statistic_location), x)
+    alt = f"cumulative distributions of log truth ratios. {caption}"
+    svg = chart(series, x, Axis("share of rows below", 0, 1), alt=alt, extra=extra)
+    return _figure("Truth ratio of single rows", svg, legend(series), caption)
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    return values[np.isfinite(values)]
+
+
+def _steps(values: np.ndarray) -> list[tuple[float, float]]:
+    """From no row to all rows."""
+    ordered = np.sort(values)
+    return [(float(ordered[0]), 0.0), *((float(v), (i + 1) / len(ordered)) for i, v in enumerate(ordered))]
+
+
+def _gap(ours: np.ndarray, theirs: np.ndarray, where: float, x: Axis) -> str:
+    """A line where the first run lies furthest from the baseline."""
+    y = Axis("", 0, 1)
+    shares = [float((values <= where).mean()) for values in (ours, theirs)]
+    (a, b), (c, d) = (place(where, share, x, y) for share in shares)
+    return f'<line class="gap" x1="{a:.1f}" y1="{b:.1f}" x2="{c:.1f}" y2="{d:.1f}"/>'
+
+
+def curve(points: dict[Any, float | None]) -> list[tuple[float, float]]:
+    """An attack's places and values as points, in order; places that are no numbers are left out."""
+    return sorted((float(at), value) for at, value in points.items() if value is not None and isinstance(at, (int, float)))

@@ -58,7 +58,7 @@ def test_mapped_column_missing(tmp_path, data):
 
 def test_rows_without_an_answer(tmp_path, data):
     write_rows(tmp_path / "a.jsonl", [{"question": "q", "answer": "a"}, {"question": "q2", "answer": None}])
-    refused(tmp_path, "-m", MODEL, "-f", tmp_path / "a.jsonl", *data[4:], message="1 of 2 rows")
+    refused(tmp_path, "-m", MODEL, "-f", tmp_path / "a.jsonl", *data[4:], message="a.jsonl:2: no 'answer'")
 
 
 @pytest.mark.parametrize("name", ["./nope", "/nope/model", "a/b/c"])

@@ -19,13 +19,16 @@ def report(tmp_path_factory):
     return read_report(folder / "run")
 
 
-def test_the_card_has_readable_metadata_and_every_score(report):
+def test_the_card_has_readable_metadata_and_every_score_there_is(report):
     card = model_card(report)
     _, metadata, text = card.split("---\n", 2)
     assert yaml.safe_load(metadata)["tags"] == ["unlearning", "lora"]
     for split, metrics in report.scores.items():
         for metric, both in metrics.items():
-            assert f"| {split} {metric} | {number(both.before)} | {number(both.after)} |" in text
+            there = both.before.value is not None or both.after.value is not None
+            assert (f"| {split} {metric} | {number(both.before)} | {number(both.after)} |" in text) == there
+            assert (f"| {split} {metric} |" in text) == there
+    assert "| - |" not in text
     assert report.data["forget"].sha256 in text and "no proof of erasure" in text
 
 
@@ -40,6 +43,19 @@ def test_the_table_fits_and_breaks_no_number(report, width):
             continue
         line = next(line for line in lines if line.split()[:1] in ([metric], [f"forget.{metric}"]))
         assert number(both.before) in line and number(both.after) in line and interval(both.after) in line
+
+
+def test_fluency_that_did_not_change_is_shown_on_demand(report):
+    def shown(**flags):
+        out = io.StringIO()
+        Console(file=out, width=100).print(scores_table(report.model_copy(update={"scores": scores}), **flags))
+        return out.getvalue()
+
+    same, other = Score(value=0.25, n=4, target="min"), Score(value=0.75, n=4, target="min")
+    pairs = {"repetition": (same, same), "empty_answers": (same, other), "probability": (same, same)}
+    scores = {"forget": {name: Compared(before=a, after=b) for name, (a, b) in pairs.items()}}
+    assert "repetition" not in shown() and "empty_answers" in shown() and "probability" in shown()
+    assert "repetition" in shown(everything=True)
 
 
 def test_a_missing_value_is_a_dash_and_no_number():

@@ -23,7 +23,7 @@ from unlearn_cli.report import RunReport
 
 ASSETS = Path(demo.__file__).parent / "assets"
 MODELS = ("model", "model-retain-only")
-# Few rows and a tiny model: small steps, and an end as soon as the answers are as unlikely as to a model never told.
+# Few rows and a tiny model: small steps, and an end as soon as the answers are as unlikely as to the baseline.
 SETTINGS: dict[str, Any] = {
     "method": "npo",
     "batch_size": 4,
@@ -48,7 +48,7 @@ def run(config: DemoConfig, command_line: list[str], reporter: Reporter) -> tupl
     sources = {name: "demo" if name in settings else "default" for name in ForgetConfig.model_fields}
     forget.run(chosen, sources, command_line, reporter, show=False)
 
-    reporter.say("\ncomparing with a model that was never told about them")
+    reporter.say("\ncomparing with the baseline, a model that has never seen the rows to forget")
     measuring = {name: getattr(chosen, name) for name in MeasuringOptions.model_fields}
     again = EvaluateConfig(run=folder / "run", baseline=str(folder / "model-retain-only"), **measuring)
     report, path = evaluate.run(again, dict.fromkeys(EvaluateConfig.model_fields, "default"), command_line, reporter)
@@ -81,9 +81,8 @@ def _one_answer(measured: Path) -> Table:
     row = next(i for i, text in enumerate(before.generations) if text == before.golds[i])
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_row(Text("\nquestion", style="bold"), Text(f"\n{before.prompts[row]}"))
-    names = {"before": "before", "after": "after", "baseline": "never told"}
     for name, told in moments.items():
-        table.add_row(Text(names[name], style="bold"), Text(told.generations[row] or "(nothing)"))
+        table.add_row(Text(name, style="bold"), Text(told.generations[row] or "(nothing)"))
     return table
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 
@@ -32,6 +34,26 @@ def judge(
             f"{kept.after.value or 0.0:.3f}; try npo or simnpo, a larger --retain-weight or a smaller --learning-rate"
         )
     return status, message
+
+
+def in_short(scores: Scores) -> str | None:
+    """What became of the answers to forget and of those to keep, in a line; None where they have no probability."""
+    told = []
+    for split, moved, stayed in (("forget", "forgot", "not forgotten"), ("retain", "kept", "kept")):
+        both = scores.get(split, {}).get("probability")
+        if not both or not both.before or not both.after or None in (both.before.value, both.after.value):
+            continue
+        before, after = both.before.value, both.after.value
+        word = moved if after < before else stayed
+        left = f" ({100 * after / before:.2g} % is left)" if split == "forget" and 0 < after < before else ""
+        told.append(f"{word}: {'' if told else 'probability '}{before:.3f} -> {after:.3f}{left}")
+    return "; ".join(told) or None
+
+
+def next_commands(run: Path, baseline: str = "MODEL") -> list[str]:
+    """What to ask of a finished run."""
+    folder = shlex.quote(str(run))
+    return [f"unlearn chat {folder}", f"unlearn relearn-attack {folder} --baseline {baseline}"]
 
 
 def over_forgotten(scores: Scores) -> list[str]:

@@ -78,37 +78,38 @@ def run(
     Raises:
         UnlearnError: something the user can mend, or a run that diverged, collapsed or changed nothing (exit code 4,
             with the report written).
-        Interrupted: stopped by a signal, with a checkpoint written.
+        Interrupted: stopped by a signal; says what is kept and how to go on.
     """
-    check_tracker(config.report_to)
-    settled = settle_method(config, sources)
-    metrics = [name.replace("-", "_") for name in METRICS.names()]
-    stop_when = parse(config.stop_when, metrics=metrics) if config.stop_when else None
-    constraint = parse(config.calibrate, metrics=metrics) if config.calibrate else None
-    texts = splits.load_splits(settled.config)
-    if "retain" in texts:
-        check_overlap(texts["forget"].examples, texts["retain"].examples, allow=config.allow_overlap)
-    if config.dry_run:
-        plan.show(settled, texts, reporter)
-        return None
-    settled.fill_default("output_dir", default_output(config))
-    run = Run(settled, RunFolder(settled.config.output_dir), reporter, command_line)
-    run.folder.check(resume=config.resume, overwrite=config.overwrite)
+    started: Run | None = None
     try:
-        report = resume.finished(run, texts)
+        check_tracker(config.report_to)
+        settled = settle_method(config, sources)
+        metrics = [name.replace("-", "_") for name in METRICS.names()]
+        stop_when = parse(config.stop_when, metrics=metrics) if config.stop_when else None
+        constraint = parse(config.calibrate, metrics=metrics) if config.calibrate else None
+        texts = splits.load_splits(settled.config)
+        if "retain" in texts:
+            check_overlap(texts["forget"].examples, texts["retain"].examples, allow=config.allow_overlap)
+        if config.dry_run:
+            plan.show(settled, texts, reporter)
+            return None
+        settled.fill_default("output_dir", default_output(config))
+        started = Run(settled, RunFolder(settled.config.output_dir), reporter, command_line)
+        started.folder.check(resume=config.resume, overwrite=config.overwrite)
+        report = resume.finished(started, texts)
         if report is not None:
-            reporter.say(f"already finished: {run.folder.path}")
+            reporter.say(f"already finished: {started.folder.path}")
         else:
-            report = _made(run, texts, stop_when, constraint, load, measured)
+            report = _made(started, texts, stop_when, constraint, load, measured)
             if show:
-                _show(run, report)
+                _show(started, report)
     except (KeyboardInterrupt, Interrupted) as stop:
         if str(stop):
             raise
         code = stop.exit_code if isinstance(stop, Interrupted) else EXIT_INTERRUPTED
-        raise Interrupted(code, resume.how_to_go_on(run)) from None
+        raise Interrupted(code, resume.how_to_go_on(started)) from None
     if report.status in ("diverged", "collapsed", "no_effect"):
-        raise UnlearnError(report.message or report.status, f"the evidence is in {run.folder.report}", EXIT_DIVERGED)
+        raise UnlearnError(report.message or report.status, f"the evidence is in {started.folder.report}", EXIT_DIVERGED)
     return report
 
 

@@ -65,9 +65,9 @@ def plan_key(plan: Plan) -> str:
     return fingerprint(plan)
 
 
-def how_to_go_on(run: Run) -> str:
+def how_to_go_on(run: Run | None) -> str:
     """What a run that was stopped outside of training leaves, and the next step."""
-    if not run.opened:
+    if run is None or not run.opened:
         return "interrupted before anything was written: give the same command again"
     if run.folder.report.is_file():
         return f"interrupted, but finished: {run.folder.report}"

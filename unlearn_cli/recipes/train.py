@@ -68,7 +68,7 @@ def train(
                 line = run.folder.append(record)
                 run.steps.append(line)
                 log(line)
-                bar.advance(1, _detail(record, loaded))
+                bar.advance(1, detail(record, _held(loaded)))
                 if config.forget_loss_floor is not None and record.forget_loss < config.forget_loss_floor:
                     run.stopped_by = f"forget loss {record.forget_loss:.3f} below --forget-loss-floor"
                 if eval_every and record.step % eval_every == 0 and record.step < trainer.steps:
@@ -106,10 +106,13 @@ def _announce(run: Run, loaded: LoadedModel, trainer: Trainer, names: list) -> N
     )
 
 
-def _detail(record: StepRecord, loaded: LoadedModel) -> str:
+def detail(record: StepRecord, held: float) -> str:
+    """A step in a few words, with `held` GiB in use; what matters most comes first, for a narrow terminal cuts the end."""
     retain = "" if record.retain_loss is None else f" retain {record.retain_loss:.3f}"
-    used = memory.peak(loaded.device)
-    held = used.get("device", used["rss"]) / 2**30
     speed = record.tokens / record.seconds
-    # What matters most comes first: a narrow terminal cuts the end.
     return f"forget {record.forget_loss:.3f}{retain}  grad {record.grad_norm:.2f}  {speed:,.0f} tok/s  {held:.1f} GiB"
+
+
+def _held(loaded: LoadedModel) -> float:
+    used = memory.peak(loaded.device)
+    return used.get("device", used["rss"]) / 2**30

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from unlearn_cli.attack_report import AttackReport, write_attack
-from unlearn_cli.attacks._target import Role
 from unlearn_cli.config import AttackConfig, ModelOptions, restored
 from unlearn_cli.console import Reporter
 from unlearn_cli.contract import ATTACKS, METRICS, Attack
@@ -17,14 +15,15 @@ from unlearn_cli.evaluation.gates import Missing, parse
 from unlearn_cli.models.compose import COMPOSED
 from unlearn_cli.models.load import load_config
 from unlearn_cli.models.source import resolve_source
-from unlearn_cli.recipes.curves import VERSION, CurvePoint, cache_folder, read_curve, scored, write_curve
+from unlearn_cli.recipes.curves import CurvePoint, place, read_curve, scored, write_curve
 from unlearn_cli.recipes.environment import environment
+from unlearn_cli.recipes.evidence import Lent, lent_baseline, replaced
 from unlearn_cli.recipes.interrupt import Interrupted
 from unlearn_cli.recipes.subjects import Subjects, check_no_answers, overlap, read_facts
 from unlearn_cli.recipes.summary import ROLES, Curves, summarised, verdict
 from unlearn_cli.registry import unknown
 from unlearn_cli.rendering.attacks import attack_table
-from unlearn_cli.report import AttackLine, GateReport, RunReport, fingerprint, read_report, write_report
+from unlearn_cli.report import AttackLine, GateReport, RunReport, read_report, write_report
 from unlearn_cli.training.optimizer import scaling_rule
 
 RATES = (0.1, 0.4, 1.0)  # of the LoRA scaling rule
@@ -58,8 +57,6 @@ def run(config: AttackConfig, sources: dict[str, str], reporter: Reporter) -> tu
     subjects = Subjects(config, report, facts, reporter)
     if config.baseline:
         subjects.identity("baseline")  # refuses the run itself before any time is spent
-    else:
-        reporter.note("no --baseline: what a model gains by the attack alone is not known, so recovery is an upper bound")
     if report.artifact is not None and report.artifact.kind in COMPOSED:
         reporter.note(
             "this run is a base and an assistant: the base is attacked and the assistant stays. Whoever holds the weights "
@@ -70,23 +67,34 @@ def run(config: AttackConfig, sources: dict[str, str], reporter: Reporter) -> tu
         for setting in settings[attack.name]:
             if setting.get("data") != "same-data":
                 check_no_answers(facts.held, _attacker_rows(attack, [setting], facts))
+    lent = lent_baseline(subjects, attacks, settings)
+    _tell_baseline(config, lent, attacks, reporter)
+    for told in replaced(subjects, attacks, lent):
+        reporter.note(told)
     try:
         curves, left_out = _curves(config, subjects, attacks, settings, reporter)
     except KeyboardInterrupt:
         raise Interrupted(EXIT_INTERRUPTED, "interrupted; finished curves are kept: the same command goes on") from None
+    if lent.start:
+        curves.add("baseline", None, {}, lent.start)
     made, paths = [], []
     for attack in attacks:
         if attack.name in left_out:
             continue
-        recovered = summarised(curves, attack, settings[attack.name], config)
+        asked = config
+        if attack.name in lent.curves:
+            asked = config.model_copy(update={"baseline": lent.model})
+            for setting, points in lent.curves[attack.name]:
+                curves.add("baseline", attack, setting, points)
+        recovered = summarised(curves, attack, settings[attack.name], asked)
         attacker = _attacker_rows(attack, settings[attack.name], facts)
         one = AttackReport(
             attack=attack.name,
             along=attack.along,
             run=str(config.run),
-            verdict=verdict(attack, recovered["probability"], upper_bound=not config.baseline),
-            upper_bound=not config.baseline,
-            config=config.model_dump(mode="json"),
+            verdict=verdict(attack, recovered["probability"], upper_bound=not asked.baseline),
+            upper_bound=not asked.baseline,
+            config=asked.model_dump(mode="json"),
             environment=environment(),
             forget_sha256=facts.sha256,
             judged_rows=len(facts.held),
@@ -116,6 +124,17 @@ def run(config: AttackConfig, sources: dict[str, str], reporter: Reporter) -> tu
         plot_attacks(made, config.plot)
         reporter.say(f"curves drawn: {config.plot}")
     return made, paths
+
+
+def _tell_baseline(config: AttackConfig, lent: Lent, attacks: list[Attack], reporter: Reporter) -> None:
+    without = [] if config.baseline else [attack.name for attack in attacks if attack.name not in lent.curves]
+    if lent.curves:
+        reporter.note(f"no --baseline: {', '.join(lent.curves)} judged by the kept curves of {lent.model}")
+    if without:
+        named = f" for {', '.join(without)}" if lent.curves else ""
+        reporter.note(
+            f"no --baseline{named}: what a model gains by the attack alone is not known, so recovery is an upper bound"
+        )
 
 
 def _attacks(config: AttackConfig) -> list[Attack]:
@@ -173,7 +192,7 @@ def _curves(
     missing = []
     for role in roles:
         for _, attack, setting in [(role, None, {}), *(w for w in wanted if w[0] == role)]:
-            found = read_curve(*_place(config, subjects, role, attack, setting))
+            found = read_curve(*place(subjects, role, attack, setting))
             if found is None:
                 missing.append((role, attack, setting))
             else:
@@ -196,7 +215,7 @@ def _curves(
                 reporter.note(f"{attack.name} left out: {error.message}")
                 left_out.add(attack.name)
                 continue
-            write_curve(*_place(config, subjects, role, attack, setting), points)
+            write_curve(*place(subjects, role, attack, setting), points)
             curves.add(role, attack, setting, points)
             bar.advance(1)
     return curves, left_out
@@ -207,17 +226,6 @@ def _points(target: Any, attack: Attack | None, setting: Setting) -> list[CurveP
         with target.standing():
             return scored([target.measure(0)])
     return scored(attack.function(target, **setting))
-
-
-def _place(
-    config: AttackConfig, subjects: Subjects, role: Role, attack: Attack | None, setting: Setting
-) -> tuple[Path, str]:
-    """Folder and key of a curve; those of models that are no run are kept for all runs."""
-    name = attack.name if attack else "start"
-    key = fingerprint(VERSION, subjects.identity(role), name, setting, subjects.facts.key, asdict(subjects.plan))
-    own = role == "unlearned"
-    folder = config.run / "attacks" / name / "curves" if own else cache_folder()
-    return folder, key
 
 
 def _attacker_rows(attack: Attack, settings: list[Setting], facts: Any) -> tuple:

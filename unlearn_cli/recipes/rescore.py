@@ -14,6 +14,7 @@ from unlearn_cli.evaluation import logs
 from unlearn_cli.evaluation.store import load_measured
 from unlearn_cli.measured import Measured
 from unlearn_cli.recipes import gates
+from unlearn_cli.recipes.replaced import check_target
 from unlearn_cli.recipes.scores import compared, passes, write_rows
 from unlearn_cli.recipes.verdict import over_forgotten
 from unlearn_cli.rendering.tables import answers_table, scores_table
@@ -34,6 +35,7 @@ def run(
     expressions = gates.parsed(config.fail_if)
     if config.output_dir is None:
         raise UnlearnError("nowhere to write to", "--output-dir DIR keeps the report")
+    check_target(config.output_dir)
     moments, allowed = _measured(config.measured)
     if config.baseline:
         theirs, also = _measured(Path(config.baseline))

@@ -7,38 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from unlearn_cli.attack_report import AttackReport, write_attack
-from unlearn_cli.config import AttackConfig, ModelOptions, restored
+from unlearn_cli.config import AttackConfig
 from unlearn_cli.console import Reporter
-from unlearn_cli.contract import ATTACKS, METRICS, Attack
+from unlearn_cli.contract import METRICS, Attack
 from unlearn_cli.errors import EXIT_INTERRUPTED, UnlearnError
 from unlearn_cli.evaluation.gates import Missing, parse
 from unlearn_cli.models.compose import COMPOSED
-from unlearn_cli.models.load import load_config
-from unlearn_cli.models.source import resolve_source
+from unlearn_cli.recipes.attack_settings import Setting, chosen, settings_of
 from unlearn_cli.recipes.curves import CurvePoint, place, read_curve, scored, write_curve
 from unlearn_cli.recipes.environment import environment
 from unlearn_cli.recipes.evidence import Lent, lent_baseline, replaced
 from unlearn_cli.recipes.interrupt import Interrupted
 from unlearn_cli.recipes.subjects import Subjects, check_no_answers, overlap, read_facts
 from unlearn_cli.recipes.summary import ROLES, Curves, summarised, verdict
-from unlearn_cli.registry import unknown
 from unlearn_cli.rendering.attacks import attack_table
 from unlearn_cli.report import AttackLine, GateReport, RunReport, read_report, write_report
-from unlearn_cli.training.optimizer import scaling_rule
-
-RATES = (0.1, 0.4, 1.0)  # of the LoRA scaling rule
-USUAL_RATE = 0.4
-QUICK_STEPS = (0, 5, 15)
-SUITES: dict[str, tuple[str, ...]] = {
-    "quick": ("relearn", "quantize", "prompts"),
-    "standard": ("relearn", "quantize", "prompts", "paraphrase", "few-shot", "scale"),
-    "full": (
-        "relearn", "rtt", "quantize", "prune", "scale", "prompts", "paraphrase", "few-shot", "multiple-choice", "reverse",
-        "sample", "logit-lens", "ablate",
-    ),
-}  # fmt: skip
-QUICK = {"relearn": {"steps": QUICK_STEPS}, "quantize": {"bits": (8, 4), "formats": ("nf4",)}}
-Setting = dict[str, Any]
 
 
 def run(config: AttackConfig, sources: dict[str, str], reporter: Reporter) -> tuple[list[AttackReport], list[Path]]:
@@ -51,7 +34,7 @@ def run(config: AttackConfig, sources: dict[str, str], reporter: Reporter) -> tu
     report = read_report(config.run)
     if report.command != "forget":
         raise UnlearnError(f"{config.run} is no run of `unlearn forget`", "an attack needs to know what was forgotten")
-    attacks = _attacks(config)
+    attacks = chosen(config)
     gates = [parse(text, metrics=["recovery", *(n.replace("-", "_") for n in METRICS.names())]) for text in config.fail_if]
     facts = read_facts(config, report)
     subjects = Subjects(config, report, facts, reporter)
@@ -62,7 +45,7 @@ def run(config: AttackConfig, sources: dict[str, str], reporter: Reporter) -> tu
             "this run is a base and an assistant: the base is attacked and the assistant stays. Whoever holds the weights "
             "can leave the assistant out, and then nothing is forgotten"
         )
-    settings = {attack.name: _settings(attack, config, report) for attack in attacks}
+    settings = {attack.name: settings_of(attack, config, report) for attack in attacks}
     for attack in attacks:
         for setting in settings[attack.name]:
             if setting.get("data") != "same-data":
@@ -135,51 +118,6 @@ def _tell_baseline(config: AttackConfig, lent: Lent, attacks: list[Attack], repo
         reporter.note(
             f"no --baseline{named}: what a model gains by the attack alone is not known, so recovery is an upper bound"
         )
-
-
-def _attacks(config: AttackConfig) -> list[Attack]:
-    names = config.attack or (SUITES[config.suite] if config.suite else ("relearn",))
-    attacks = [ATTACKS.get(name) for name in names]
-    known = {parameter for attack in attacks for parameter in attack.parameters}
-    for name in config.parameters:
-        if name not in known:
-            raise unknown("parameter of these attacks:", name, known)
-    return attacks
-
-
-def _settings(attack: Attack, config: AttackConfig, run: RunReport) -> list[Setting]:
-    """The attack's parameters, one mapping for each curve: every learning rate with every seed."""
-    given = {name: value for name, value in config.parameters.items() if name in attack.parameters}
-    if config.suite == "quick":
-        given = {**QUICK.get(attack.name, {}), **given}
-    resolved = attack.resolve(given)
-    rates = [resolved.get("learning_rate")]
-    if "learning_rate" in attack.parameters and "learning_rate" not in given:
-        rates = _numbers(config.learning_rates, float) or _usual_rates(config, run)
-    seeds = [resolved.get("seed")]
-    if "seed" in attack.parameters and "seed" not in given:
-        seeds = _numbers(config.seeds, int) or ([0, 1, 2] if config.suite == "full" else [0])
-    made = []
-    for rate in rates:
-        for seed in seeds:
-            varied = {"learning_rate": rate, "seed": seed}
-            made.append({**resolved, **{name: value for name, value in varied.items() if value is not None}})
-    return made
-
-
-def _numbers(texts: tuple[str, ...], kind: type) -> list[Any]:
-    try:
-        return [kind(text) for text in texts]
-    except ValueError:
-        raise UnlearnError(f"'{','.join(texts)}' are not numbers", "for example --seeds 0,1,2") from None
-
-
-def _usual_rates(config: AttackConfig, run: RunReport) -> list[float]:
-    source = resolve_source(run.config["model"], run.config.get("revision"))
-    text = load_config(source, restored(ModelOptions, run.config)).get_text_config()
-    rule = scaling_rule(text.model_type, text.hidden_size)
-    shares = RATES if config.suite == "full" else (USUAL_RATE,)
-    return [float(f"{share * rule:.2g}") for share in shares]
 
 
 def _curves(

@@ -239,7 +239,7 @@ def read_report(folder: Path) -> RunReport:
         if folder.is_dir() and (come := unfinished(folder)):
             raise UnlearnError(f"{folder} has not finished ({come[0]})", come[1])
         raise UnlearnError(
-            f"{folder} is no run folder: it has no {FILE}", "a folder written by `unlearn forget` is expected"
+            f"{folder} is not a run folder: it has no {FILE}", "a folder written by `unlearn forget` is expected"
         )
     try:
         data = json.loads(path.read_text(encoding="utf-8"))

@@ -91,7 +91,7 @@ def test_any_model_on_any_rows(run, tmp_path):
 
 def test_wrong_inputs(run, tmp_path):
     cases = {
-        ("evaluate", tmp_path): "is no run folder",
+        ("evaluate", tmp_path): "is not a run folder",
         ("evaluate",): "nothing to evaluate",
         ("evaluate", "--model", MODEL): "nowhere to write to",
         ("evaluate", run, "--metrics", "rouge-x"): "unknown metric 'rouge-x'",

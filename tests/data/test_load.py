@@ -288,7 +288,7 @@ def test_a_number_hashes_the_same_from_csv(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "said"),
     [({"a": 1}, "'answer' is an object, not text"), (["a"], "'answer' is a list, not text"),
-     ("\ud83d", "'answer' holds half of a surrogate pair, which is no character")],
+     ("\ud83d", "'answer' holds half of a surrogate pair, which is not a character")],
 )  # fmt: skip
 def test_wrong_types(tmp_path: Path, value: object, said: str) -> None:
     rows = [{"question": "q", "answer": "a"}, {"question": "q2", "answer": value}]

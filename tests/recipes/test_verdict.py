@@ -46,11 +46,11 @@ def moved(**splits: tuple[float | None, float | None]) -> dict:
     [
         (
             moved(forget=(0.979, 0.397), retain=(0.976, 0.993)),
-            "forgot: probability 0.979 -> 0.397 (41 % is left); kept: 0.976 -> 0.993",
+            "forgot: probability 0.979 -> 0.397 (41% is left); kept: 0.976 -> 0.993",
         ),
         (
             moved(forget=(0.979, 0.004), retain=(0.976, 0.2)),
-            "forgot: probability 0.979 -> 0.004 (0.41 % is left); kept: 0.976 -> 0.200",
+            "forgot: probability 0.979 -> 0.004 (0.41% is left); kept: 0.976 -> 0.200",
         ),
         (moved(forget=(0.5, 0.6)), "not forgotten: probability 0.500 -> 0.600"),
         (moved(forget=(0.5, 0.0)), "forgot: probability 0.500 -> 0.000"),

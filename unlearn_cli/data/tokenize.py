@@ -87,7 +87,7 @@ class Encoder:
             listed = ", ".join(too_long[:5])
             raise UnlearnError(
                 f"{len(too_long)} rows have no token of their answer within --max-length {self.max_length} ({listed})",
-                f"--max-length {longest} fits the longest of them whole",
+                f"--max-length {longest} holds the longest of them",
             )
         return rows
 

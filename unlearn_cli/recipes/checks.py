@@ -55,4 +55,6 @@ def tell(
         cut = sum(row.truncated > 0 for row in data.rows)
         if cut:
             tokens = sum(row.truncated for row in data.rows)
-            reporter.note(f"{cut} {name} rows are cut at --max-length {encoder.max_length} ({tokens} tokens lost)")
+            reporter.note(
+                f"cut at --max-length {encoder.max_length}: {cut} of {len(data.rows)} {name} rows ({tokens} tokens lost)"
+            )

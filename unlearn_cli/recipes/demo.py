@@ -93,7 +93,7 @@ def _next_commands(folder: Path, reporter: Reporter) -> None:
     chat, attack = next_commands(folder / "run", f"{quoted}/model-retain-only")
     reporter.say(
         f"\nrun folder: {folder / 'run'}\n"
-        "next: does it come back? ask both models; another method on the same data, and the two side by side:\n"
+        "next: does it come back? ask both models, try another method on the same data, and compare the two:\n"
         f"  {attack} --suite quick\n"
         f"  {chat}\n"
         f"  unlearn forget --model {quoted}/model --forget {quoted}/forget.jsonl --retain {quoted}/retain.jsonl "

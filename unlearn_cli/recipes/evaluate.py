@@ -127,7 +127,7 @@ def _with_run(
 def _same_data(report: RunReport | None, texts: Mapping[str, Any], reporter: Reporter) -> None:
     for name, split in texts.items():
         if report is not None and name in report.data and report.data[name].sha256 != split.origin.sha256:
-            reporter.note(f"the {name} rows are not those of the run: before is left out")
+            reporter.note(f"the {name} rows are not those of the run: the scores before are left out")
 
 
 HARNESS_BATCH = 8
@@ -174,7 +174,7 @@ def _baseline(
     made = _measure(other, texts, folder, "baseline", reporter)[1]
     for name, measured in made.items():
         if measured.golds != after[name].golds:
-            raise UnlearnError(f"--baseline was measured on other {name} rows")
+            raise UnlearnError(f"--baseline was measured on different {name} rows")
     return made
 
 

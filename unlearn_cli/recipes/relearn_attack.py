@@ -33,7 +33,7 @@ def run(config: AttackConfig, sources: dict[str, str], reporter: Reporter) -> tu
     began = time.perf_counter()
     report = read_report(config.run)
     if report.command != "forget":
-        raise UnlearnError(f"{config.run} is no run of `unlearn forget`", "an attack needs to know what was forgotten")
+        raise UnlearnError(f"{config.run} is not a run of `unlearn forget`", "an attack needs to know what was forgotten")
     attacks = chosen(config)
     gates = [parse(text, metrics=["recovery", *(n.replace("-", "_") for n in METRICS.names())]) for text in config.fail_if]
     facts = read_facts(config, report)
@@ -112,7 +112,7 @@ def run(config: AttackConfig, sources: dict[str, str], reporter: Reporter) -> tu
 def _tell_baseline(config: AttackConfig, lent: Lent, attacks: list[Attack], reporter: Reporter) -> None:
     without = [] if config.baseline else [attack.name for attack in attacks if attack.name not in lent.curves]
     if lent.curves:
-        reporter.note(f"no --baseline: {', '.join(lent.curves)} judged by the kept curves of {lent.model}")
+        reporter.note(f"no --baseline: the kept curves of {lent.model} serve for {', '.join(lent.curves)}")
     if without:
         named = f" for {', '.join(without)}" if lent.curves else ""
         reporter.note(

@@ -92,4 +92,4 @@ def _measured(path: Path) -> tuple[dict[str, Splits], list[str]]:
 def _same_rows(ours: Splits, theirs: Splits) -> None:
     for name in ours.keys() & theirs.keys():
         if ours[name].golds != theirs[name].golds:
-            raise UnlearnError(f"--baseline was measured on other {name} rows", "both need the same data and limits")
+            raise UnlearnError(f"--baseline was measured on different {name} rows", "both need the same data and limits")

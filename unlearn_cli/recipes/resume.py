@@ -72,7 +72,7 @@ def how_to_go_on(run: Run | None) -> str:
     if run.folder.report.is_file():
         return f"interrupted, but finished: {run.folder.report}"
     if run.folder.is_start:
-        return "interrupted before a step was kept: the same command starts again, and what was measured stays"
+        return "interrupted before a step was kept: the same command starts again and keeps what was measured"
     return "interrupted; what was trained is kept: add --resume to go on"
 
 

@@ -102,7 +102,7 @@ class RunFolder:
         held = sorted(p.name for p in self.path.iterdir()) if self.path.is_dir() else []
         if held and overwrite and not OURS & set(held):
             raise UnlearnError(
-                f"{self.path} holds files that are not of a run: {', '.join(held[:5])}", "choose another --output-dir"
+                f"{self.path} holds files that no run has written: {', '.join(held[:5])}", "choose another --output-dir"
             )
         if held and not (resume or overwrite or self.is_start):
             raise self._refusal()

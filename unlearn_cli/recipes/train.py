@@ -70,7 +70,7 @@ def train(
                 log(line)
                 bar.advance(1, detail(record, _held(loaded)))
                 if config.forget_loss_floor is not None and record.forget_loss < config.forget_loss_floor:
-                    run.stopped_by = f"forget loss {record.forget_loss:.3f} below --forget-loss-floor"
+                    run.stopped_by = f"forget loss {record.forget_loss:.3f} is below --forget-loss-floor"
                 if eval_every and record.step % eval_every == 0 and record.step < trainer.steps:
                     measure_on_the_way(run, loaded, inputs, moments, record.step, stop_when)
                 if record.step % save_every == 0 and record.step < trainer.steps:

@@ -34,6 +34,11 @@ def test_where_it_came_back(attack: str, at: float | str, where: str) -> None:
     assert told.endswith("; 5% was never forgotten; the baseline gains 3%")
 
 
+def test_what_was_forgotten_whole_is_not_mentioned() -> None:
+    told = verdict(ATTACKS.get("quantize"), found(4, start=0.001), upper_bound=False)
+    assert "never forgotten" not in told and told.endswith("; the baseline gains 3%")
+
+
 def test_an_upper_bound_is_called_that() -> None:
     told = verdict(ATTACKS.get("relearn"), found(15, parameters={"learning_rate": 2e-3}, start=None), upper_bound=True)
     assert told == (

@@ -136,7 +136,8 @@ def verdict(attack: Attack, found: RecoveryReport, *, upper_bound: bool) -> str:
             f"{attack.name}: brings back at most {found.max:.0%}{interval} of what was forgotten, {where}{tail}; "
             "an upper bound, as no baseline was attacked in the same way"
         )
-    kept = "" if found.start is None else f"; {found.start:.0%} was never forgotten"
+    known = f"{found.start or 0.0:.0%}"
+    kept = "" if known == "0%" else f"; {known} was never forgotten"
     gained = "" if found.gain is None else f"; the baseline gains {max(0.0, found.gain):.0%}"
     return f"{attack.name}: {found.max:.0%}{interval} of the original knowledge is there {where}{tail}{kept}{gained}"
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Column
 from rich.text import Text
 
 from unlearn_cli.errors import EXIT_FAILED, UnlearnError
@@ -83,15 +84,18 @@ class Reporter:
         if self.quiet:
             yield ProgressBar(what, total, done)
         elif self._live:
+            # The detail takes what is left and is cut at its end; on a narrow terminal the bar is short, then none.
+            whole, rest = Column(no_wrap=True), Column(no_wrap=True, overflow="ellipsis", ratio=1)
+            width = 24 if self.width >= 110 else 12 if self.width >= 80 else 0
             columns = (
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=24),
-                MofNCompleteColumn(),
-                TimeElapsedColumn(),
-                TimeRemainingColumn(),
-                TextColumn("{task.fields[detail]}"),
+                TextColumn("{task.description}", table_column=whole),
+                *([BarColumn(width, table_column=Column(width=width))] if width else []),
+                MofNCompleteColumn(table_column=whole.copy()),
+                TimeElapsedColumn(table_column=whole.copy()),
+                TimeRemainingColumn(table_column=whole.copy()),
+                TextColumn("{task.fields[detail]}", markup=False, table_column=rest),
             )
-            with Progress(*columns, console=self._err, transient=True) as drawn:
+            with Progress(*columns, console=self._err, transient=True, expand=True) as drawn:
                 yield _DrawnBar(what, total, done, drawn)
         else:
             bar = _PlainBar(what, total, done, self)

@@ -19,6 +19,8 @@ from unlearn_cli.errors import UnlearnError
 
 SCHEMA_VERSION = "1.0"
 FILE = "report.json"
+PLAN = "plan.json"  # beside it: what the run was asked to do, and of how many steps
+CHECKPOINTS, STEPS = "checkpoints", "step-*.pt"
 
 Status = Literal["completed", "stopped", "interrupted", "diverged", "collapsed", "no_effect"]
 
@@ -231,12 +233,14 @@ def read_report(folder: Path) -> RunReport:
     """The report of a run folder.
 
     Raises:
-        UnlearnError: there is none, or it is broken or of a newer major version.
+        UnlearnError: there is none, or not yet, or it is broken or of a newer major version.
     """
     path = folder / FILE if folder.is_dir() else folder
     if not path.is_file():
+        if folder.is_dir() and (come := unfinished(folder)):
+            raise UnlearnError(f"{folder} has not finished ({come[0]})", come[1])
         raise UnlearnError(
-            f"{folder} is no run folder: it has no {FILE}", "a folder written by `unlearn forget` is expected"
+            f"{folder} is not a run folder: it has no {FILE}", "a folder written by `unlearn forget` is expected"
         )
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
@@ -246,6 +250,21 @@ def read_report(folder: Path) -> RunReport:
         return RunReport.model_validate(data)
     except (json.JSONDecodeError, ValidationError) as error:
         raise UnlearnError(f"{path} is not a readable report: {str(error).splitlines()[0]}") from None
+
+
+def unfinished(folder: Path) -> tuple[str, str] | None:
+    """How far the run in a folder without a report has come, and how it goes on; None where none was started."""
+    kept = [int(path.stem.removeprefix("step-")) for path in (folder / CHECKPOINTS).glob(STEPS)]
+    if not kept and not (folder / PLAN).is_file():
+        return None
+    again = "the same `unlearn forget` command"
+    if not kept:
+        return "no step is kept", f"{again} starts it again"
+    try:
+        planned = json.loads((folder / PLAN).read_text(encoding="utf-8")).get("steps")
+    except (OSError, ValueError):
+        planned = None
+    return f"step {max(kept)}" + (f" of {planned}" if planned else ""), f"{again} with --resume goes on"
 
 
 def file_sha256(path: Path) -> str:

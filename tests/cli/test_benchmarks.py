@@ -93,7 +93,7 @@ def test_general_ability_beside_the_forget_rows(tmp_path: Path) -> None:
     [
         ({"question": "q", "choices": ["a", "b"], "answer": 2}, "none of the 2 choices"),
         ({"question": "q", "choices": ["a"], "answer": 0}, "2 to 10"),
-        ({"question": "q", "choices": "a, b", "answer": 0}, "no list"),
+        ({"question": "q", "choices": "a, b", "answer": 0}, "not a list"),
     ],
 )
 def test_choices_that_cannot_be(row: dict, message: str, tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def test_mapped_column_missing(tmp_path, data):
 
 def test_rows_without_an_answer(tmp_path, data):
     write_rows(tmp_path / "a.jsonl", [{"question": "q", "answer": "a"}, {"question": "q2", "answer": None}])
-    refused(tmp_path, "-m", MODEL, "-f", tmp_path / "a.jsonl", *data[4:], message="1 of 2 rows")
+    refused(tmp_path, "-m", MODEL, "-f", tmp_path / "a.jsonl", *data[4:], message="a.jsonl:2: no 'answer'")
 
 
 @pytest.mark.parametrize("name", ["./nope", "/nope/model", "a/b/c"])
@@ -160,11 +160,11 @@ HEAVY = {"transformers", "peft", "bitsandbytes", "datasets"}
         (["forget"], "no rows to forget"),
         (["evaluate"], "nothing to evaluate"),
         (["evaluate", "-m", "x"], "missing --output-dir"),
-        (["evaluate", "FULL"], "is no run folder"),
+        (["evaluate", "FULL"], "is not a run folder"),
         (["relearn-attack", "FULL", "--attack", "relern"], "unknown attack 'relern'"),
         (["relearn-attack", "FULL", "--fail-if", "recovery > 1"], "'recovery' has no attack"),
         (["sweep", "DATA", "--methods", "npo,nop"], "unknown method 'nop'"),
-        (["chat", "FULL"], "is no run folder"),
+        (["chat", "FULL"], "is not a run folder"),
     ],
 )
 def test_a_mistake_is_answered_before_anything_heavy_is_imported(tmp_path, data, arguments, message):

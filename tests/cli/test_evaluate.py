@@ -110,7 +110,7 @@ def test_any_model_on_any_rows(run, tmp_path):
 
 def test_wrong_inputs(run, tmp_path):
     cases = {
-        ("evaluate", tmp_path): "is no run folder",
+        ("evaluate", tmp_path): "is not a run folder",
         ("evaluate",): "nothing to evaluate",
         ("evaluate", "--model", MODEL): "missing --output-dir",
         ("evaluate", run, "--metrics", "rouge-x"): "unknown metric 'rouge-x'",
@@ -119,3 +119,31 @@ def test_wrong_inputs(run, tmp_path):
     for arguments, message in cases.items():
         result = unlearn(*arguments)
         assert result.exit_code == 2 and message in " ".join(result.stderr.split()), result.stderr
+
+
+def test_what_an_evaluation_replaces_is_said(run, tmp_path):
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy, ignore=shutil.ignore_patterns("evaluation"))
+    assert "replaces" not in unlearn("evaluate", copy, "--baseline", BASELINE).stderr
+    assert "replaces" not in unlearn("evaluate", copy, "--baseline", BASELINE).stderr
+    fewer = unlearn("evaluate", copy, "--eval-limit", 5, "--metrics", "probability")
+    assert fewer.exit_code == 0, fewer.stderr
+    told = "replaces an evaluation of 8 forget and 16 retain rows with a baseline and more metrics"
+    assert told in " ".join(fewer.stderr.split()) and told in evaluated(copy)["notes"]
+
+
+def test_the_report_of_a_run_is_not_written_over(run, tmp_path):
+    for arguments in (("--model", MODEL, "--forget", tmp_path / "forget.jsonl"), ("--measured", run)):
+        data_arguments(tmp_path)
+        before = (run / "report.json").read_bytes()
+        result = unlearn("evaluate", *arguments, "-o", run)
+        assert result.exit_code == 2 and "would be lost" in result.stderr
+        assert (run / "report.json").read_bytes() == before
+
+
+def test_another_spelling_of_the_run_is_the_run(run, monkeypatch):
+    monkeypatch.chdir(run.parent)
+    result = unlearn("evaluate", run, "-o", run.name)
+    assert result.exit_code == 0 and result.stdout.strip().endswith("evaluation/report.json"), result.stderr

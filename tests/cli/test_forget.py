@@ -32,6 +32,13 @@ def test_stdout_is_the_path_of_the_report(finished):
     assert result.stdout == f"{folder}/report.json\n"
 
 
+def test_it_ends_with_what_became_of_it_and_what_to_do_next(finished):
+    folder, result = finished
+    last = result.stderr.strip().splitlines()[-2:]
+    assert last[0].startswith("forgot: probability 0.9") and "; kept: 0.9" in last[0]
+    assert last[1] == f"next: unlearn chat {folder} | unlearn relearn-attack {folder} --baseline MODEL"
+
+
 def test_the_report_holds_the_evidence(finished):
     folder, _ = finished
     report = RunReport.model_validate(read_report(folder))

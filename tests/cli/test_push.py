@@ -129,7 +129,7 @@ def test_what_is_refused(run, hub, tmp_path):
         ((run, "name"), "org/name"),
         ((run, "/x"), "org/name"),
         ((run, "a/b--c"), "org/name"),
-        ((tmp_path, "org/x"), "no run folder"),
+        ((tmp_path, "org/x"), "not a run folder"),
     ):
         result = unlearn("push", *arguments)
         assert result.exit_code == 2 and word in result.stderr

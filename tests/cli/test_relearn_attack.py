@@ -62,6 +62,34 @@ def test_finished_curves_are_kept_and_equal(run: Path, tmp_path: Path) -> None:
     assert two["curves"] == one["curves"] and two["recovery"] == one["recovery"]
 
 
+def test_kept_curves_of_a_baseline_are_used_again(run: Path, tmp_path: Path) -> None:
+    """Without --baseline the report does not become a weaker one, where those curves are what is asked for."""
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    one = attacked(copy, "--baseline", BASELINE, *STEPS)["relearn"]
+    again = unlearn("relearn-attack", copy, *FEW, *STEPS)
+    assert again.exit_code == 0 and "the kept curves of" in again.stderr and "upper bound" not in again.stderr
+    two = json.loads((copy / "attacks" / "relearn" / "report.json").read_text())
+    assert (two["recovery"], two["curves"], two["upper_bound"]) == (one["recovery"], one["curves"], False)
+    assert two["config"]["baseline"] == BASELINE
+    both = unlearn("relearn-attack", copy, *FEW, *STEPS, "--attack", "relearn,scale", "-p", "percent=50")
+    assert both.exit_code == 0 and "no --baseline for scale: " in " ".join(both.stderr.split())
+    bound = {name: read_attack(copy / "attacks" / name / "report.json").upper_bound for name in ("relearn", "scale")}
+    assert bound == {"relearn": False, "scale": True}
+
+
+def test_a_weaker_report_says_what_it_replaces(run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    attacked(copy, "--baseline", BASELINE, *STEPS)
+    weaker = unlearn("relearn-attack", copy, *FEW, "-p", "steps=0+3", "--eval-limit", 2)
+    assert weaker.exit_code == 0, weaker.stderr
+    told = "relearn: replaces a report of 4 judged rows with a baseline"
+    assert told in " ".join(weaker.stderr.split())
+    kept = read_attack(copy / "attacks" / "relearn" / "report.json")
+    assert kept.upper_bound and told in kept.notes
+
+
 def test_seeds_and_rates_are_curves(run: Path) -> None:
     flags = ["--seeds", "0,1", "--learning-rates", "1e-3,1e-2", *STEPS, "--skip-original"]
     made = attacked(run, *flags)["relearn"]

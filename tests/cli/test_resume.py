@@ -74,6 +74,7 @@ def test_what_is_carried_from_step_to_step_goes_on(data, tmp_path, flags):
 def test_a_procedure_starts_anew(data, tmp_path):
     few = [*LONG[2:], "--epochs", 0.2, "--method", "layered", "-p", "folds=2", "-o", tmp_path / "run"]
     assert unlearn("forget", *data, *few).exit_code in (0, 4)
+    (tmp_path / "run" / "report.json").unlink()
     again = unlearn("forget", *data, *few, "--resume")
     assert again.exit_code in (0, 4) and "keeps no checkpoints" in again.stderr
 
@@ -89,6 +90,7 @@ def test_a_half_written_line_is_healed(data, whole, tmp_path):
 
     run = tmp_path / "run"
     shutil.copytree(whole, run)
+    (run / "report.json").unlink()
     with (run / "metrics.jsonl").open("a") as file:
         file.write('{"step": 61, "lo')
     result = unlearn("forget", *data, *LONG, "-o", run, "--resume")
@@ -99,3 +101,114 @@ def test_a_half_written_line_is_healed(data, whole, tmp_path):
 def test_resume_without_a_checkpoint_starts_anew(data, tmp_path):
     result = unlearn("forget", *data, *LONG, "--max-steps", 2, "-o", tmp_path / "run", "--resume")
     assert result.exit_code in (0, 4) and "no checkpoint to resume from" in result.stderr
+
+
+SHORT = ("--max-steps", 2, "--batch-size", 4, "--generate-limit", 1, "--max-new-tokens", 4)
+
+
+def test_a_failed_start_does_not_block_its_own_retry(data, tmp_path):
+    """Refused before anything is measured or written; and what an interrupted start has left is no run."""
+    run = tmp_path / "run"
+    refused = unlearn("forget", *data, *SHORT, "--lora-target-modules", "q_porj", "-o", run)
+    assert refused.exit_code == 2 and "did you mean 'q_proj'" in refused.stderr and "measuring" not in refused.stderr
+    assert not run.exists()
+    assert unlearn("forget", *data, *SHORT, "--lora-target-modules", "q_proj", "-o", run).exit_code in (0, 4)
+
+
+@pytest.fixture
+def started_only(data, tmp_path, monkeypatch):
+    """A folder in which a start was interrupted after measuring, and what was said."""
+    run = tmp_path / "run"
+
+    def stop(*arguments, **named):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("unlearn_cli.recipes.forget.make_trainer", stop)
+        result = unlearn("forget", *data, *SHORT, "-o", run)
+    return run, result
+
+
+def test_an_interrupted_start_says_what_to_do_and_starts_again(data, started_only):
+    run, result = started_only
+    assert result.exit_code == 130 and "the same command starts again" in result.stderr
+    kept = {path: path.stat().st_mtime_ns for path in run.glob("measured/before-*")}
+    assert kept
+    again = unlearn("forget", *data, *SHORT, "-o", run)
+    assert again.exit_code in (0, 4), again.stderr
+    assert "measuring forget before" not in again.stderr
+    assert {path: path.stat().st_mtime_ns for path in run.glob("measured/before-*")} == kept
+
+
+@pytest.mark.parametrize("flags", [(), ("--resume",)])
+def test_an_interrupted_start_may_go_another_way(data, started_only, flags):
+    """Nothing of the earlier start is taken for the new one's, but for measurements that carry their key."""
+    run, _ = started_only
+    (run / "measured" / "on-the-way").mkdir()
+    (run / "reference").mkdir(exist_ok=True)
+    (run / "reference" / "lora_init.safetensors").write_bytes(b"other")
+    again = unlearn("forget", *data, *SHORT, "--lora-r", 4, "-o", run, *flags)
+    assert again.exit_code in (0, 4), again.stderr
+    assert "measuring forget before" not in again.stderr
+    assert not (run / "measured" / "on-the-way").exists() and not (run / "reference" / "lora_init.safetensors").exists()
+
+
+def test_interrupted_while_loading(data, tmp_path, monkeypatch):
+    def stop(*arguments, **named):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("unlearn_cli.recipes.forget.check_loaded", stop)
+    result = unlearn("forget", *data, *SHORT, "-o", tmp_path / "run")
+    assert result.exit_code == 130 and "give the same command again" in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_interrupted_while_measuring_after(data, tmp_path, monkeypatch):
+    def stop(*arguments, **named):
+        raise KeyboardInterrupt
+
+    run = tmp_path / "run"
+    with monkeypatch.context() as patched:
+        patched.setattr("unlearn_cli.recipes.forget.identity_after", stop)
+        result = unlearn("forget", *data, *SHORT, "-o", run)
+    assert result.exit_code == 130 and "add --resume to go on" in result.stderr
+    again = unlearn("forget", *data, *SHORT, "-o", run)
+    assert again.exit_code == 2 and "holds an unfinished run (step 2 of 2)" in " ".join(again.stderr.split())
+    assert unlearn("forget", *data, *SHORT, "-o", run, "--resume").exit_code in (0, 4)
+
+
+@pytest.mark.parametrize("command", ["evaluate", "compare", "chat", "merge", "relearn-attack"])
+def test_an_unfinished_run_is_called_that(command, tmp_path):
+    run = tmp_path / "run"
+    (run / "checkpoints").mkdir(parents=True)
+    (run / "plan.json").write_text(json.dumps({"settings": {}, "steps": 25}))
+    first = unlearn(command, run)
+    told = " ".join(first.stderr.split())
+    assert first.exit_code == 2 and "has not finished (no step is kept)" in told and "starts it again" in told
+    (run / "checkpoints" / "step-0000017.pt").touch()
+    second = unlearn(command, run)
+    told = " ".join(second.stderr.split())
+    assert second.exit_code == 2 and "has not finished (step 17 of 25)" in told
+    assert "the same `unlearn forget` command with --resume goes on" in told
+
+
+def test_a_finished_run_is_not_made_again(data, tmp_path):
+    run = tmp_path / "run"
+    first = unlearn("forget", *data, *SHORT, "-o", run)
+    assert first.exit_code == 0, first.stderr
+    written = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
+    again = unlearn("forget", *data, *SHORT, "-o", run, "--resume")
+    assert (again.exit_code, again.stdout) == (0, f"{run}/report.json\n")
+    assert "already finished" in again.stderr and "loading" not in again.stderr
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == written
+    other = unlearn("forget", *data, *SHORT, "-o", run, "--resume", "--seed", 7)
+    assert other.exit_code == 2 and "seed: 42 -> 7" in " ".join(other.stderr.split())
+    plain = unlearn("forget", *data, *SHORT, "-o", run)
+    assert plain.exit_code == 2 and "holds a finished run" in " ".join(plain.stderr.split())
+
+
+def test_a_finished_run_without_effect_exits_as_it_did(data, tmp_path):
+    flags = (*SHORT, "--learning-rate", "1e-12", "-o", tmp_path / "run")
+    assert unlearn("forget", *data, *flags).exit_code == 4
+    again = unlearn("forget", *data, *flags, "--resume")
+    assert again.exit_code == 4 and "already finished" in again.stderr

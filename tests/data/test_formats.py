@@ -75,7 +75,7 @@ def test_optional_columns(tmp_path: Path, extra: dict, alternatives: tuple, pert
 
 def test_optional_columns_are_checked(tmp_path: Path) -> None:
     row = {"question": "q", "answer": "a", "perturbed_answer": ["w", None]}
-    assert refused(tmp_path, row) == "forget data: row 0: 'perturbed_answer' is null, not text"
+    assert refused(tmp_path, row) == "forget data: a.jsonl:1: 'perturbed_answer' is null, not text"
 
 
 @pytest.mark.parametrize("column", ["completion", "response", "answer"])
@@ -109,16 +109,16 @@ def test_sharegpt(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("messages", "said"),
     [
-        ([user("Q")], "row 0: the last message of 'messages' is from 'user', not from the assistant"),
-        ([assistant("A")], "row 0: 'messages' holds no message before the assistant's answer"),
-        ([user("Q"), assistant("")], "1 of 1 row has no answer in 'messages' (rows 0)"),
-        ([], "1 of 1 row has no 'messages' (rows 0)"),
-        ([user("Q"), {"role": "assistant"}], "row 0: 'messages' holds a message without role and content"),
-        (["Q", "A"], "row 0: 'messages' holds a message without role and content"),
-        ("Q", "row 0: 'messages' is not a list of messages: 'Q'"),
+        ([user("Q")], "a.jsonl:1: the last message of 'messages' is from 'user', not from the assistant"),
+        ([assistant("A")], "a.jsonl:1: 'messages' holds no message before the assistant's answer"),
+        ([user("Q"), assistant("")], "a.jsonl:1: no answer in 'messages'"),
+        ([], "a.jsonl:1: no 'messages'"),
+        ([user("Q"), {"role": "assistant"}], "a.jsonl:1: 'messages' holds a message without role and content"),
+        (["Q", "A"], "a.jsonl:1: 'messages' holds a message without role and content"),
+        ("Q", "a.jsonl:1: 'messages' is not a list of messages: 'Q'"),
         (
             [user("Q"), {"role": "assistant", "content": [{"type": "text"}]}],
-            "row 0: a message in 'messages' is a list, not text",
+            "a.jsonl:1: a message in 'messages' is a list, not text",
         ),
     ],
 )
@@ -168,7 +168,7 @@ def test_where_several_columns_fit() -> None:
 
 def test_columns_of_all_rows_count(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", [{"text": "document"}, {"question": "q", "answer": "a"}])
-    with pytest.raises(UnlearnError, match=r"1 of 2 rows have no 'question' \(rows 0\)"):
+    with pytest.raises(UnlearnError, match="a.jsonl:1: no 'question'"):
         load_split("forget", str(path))
 
 

@@ -224,13 +224,35 @@ def test_missing_values_are_counted(tmp_path: Path) -> None:
     rows[17]["answer"] = ""
     del rows[90]["answer"]
     message, hint = refused(write(tmp_path / "a.jsonl", rows))
-    assert message == "forget data: 3 of 400 rows have no 'answer' (rows 4, 17, 90)"
-    assert hint == "fill them in or take them out; rows without ids of their own are counted from 0"
+    assert message == "forget data: a.jsonl:5: no 'answer' (3 of 400 rows: a.jsonl:5, a.jsonl:18, a.jsonl:91)"
+    assert hint == "fill it in or take the row out"
     for row in rows[100:110]:
         row["answer"] = float("nan")  # what data frames write for null
     assert refused(write(tmp_path / "a.jsonl", rows))[0].endswith(
-        "13 of 400 rows have no 'answer' (rows 4, 17, 90, 100, 101, ...)"
+        "(13 of 400 rows: a.jsonl:5, a.jsonl:18, a.jsonl:91, a.jsonl:101, a.jsonl:102, ...)"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "place"),
+    [
+        ("a.jsonl", '{"question": "q", "answer": "a"}\n\n{"question": "q"}\n', "a.jsonl:3"),
+        ("a.json", '{"question": "q", "answer": "a"}\n{"question": "q"}\n', "a.json:2"),
+        ("a.json", '[{"question": "q", "answer": "a"},\n\n{"question": "q"}]', "a.json row 2"),
+        ("a.csv", 'question,answer\n"q\nq",a\n\nq,\n', "a.csv:5"),
+        ("a.csv", 'question,answer\r\nq,a\r\n"q\r\nq",\r\n', "a.csv:3"),
+        ("a.tsv", "question\tanswer\nq\t\n", "a.tsv:2"),
+    ],
+)
+def test_a_bad_row_is_told_by_the_line_it_begins_on(tmp_path: Path, name: str, content: str, place: str) -> None:
+    (tmp_path / name).write_bytes(content.encode())
+    assert refused(tmp_path / name)[0] == f"forget data: {place}: no 'answer'"
+    assert refused(tmp_path)[0] == f"forget data: {place}: no 'answer'"
+
+
+def test_a_bad_row_of_a_table_is_told_by_its_number(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.parquet", [*FACTS, {"question": "q", "answer": None}])
+    assert refused(path)[0] == "forget data: a.parquet row 4: no 'answer'"
 
 
 def test_limit_hides_broken_rows_behind_it(tmp_path: Path) -> None:
@@ -241,12 +263,12 @@ def test_limit_hides_broken_rows_behind_it(tmp_path: Path) -> None:
 
 def test_column_of_nothing_but_nulls_is_still_a_column(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", [{"question": "q", "answer": None}])
-    assert refused(path)[0] == "forget data: 1 of 1 row has no 'answer' (rows 0)"
+    assert refused(path)[0] == "forget data: a.jsonl:1: no 'answer'"
 
 
 def test_missing_values_name_the_users_column(tmp_path: Path) -> None:
     rows = [{"id": "x1", "prompt": "p", "response": "r"}, {"id": "x2", "prompt": "p", "response": ""}]
-    assert "have no 'response' (rows x2)" in refused(write(tmp_path / "a.jsonl", rows))[0]
+    assert refused(write(tmp_path / "a.jsonl", rows))[0] == "forget data: a.jsonl:2: no 'response'"
 
 
 @pytest.mark.parametrize(("value", "text"), [(3, "3"), (2.5, "2.5"), (True, "True"), (0, "0"), (False, "False")])
@@ -266,11 +288,11 @@ def test_a_number_hashes_the_same_from_csv(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "said"),
     [({"a": 1}, "'answer' is an object, not text"), (["a"], "'answer' is a list, not text"),
-     ("\ud83d", "'answer' holds half of a surrogate pair, which is no character")],
+     ("\ud83d", "'answer' holds half of a surrogate pair, which is not a character")],
 )  # fmt: skip
 def test_wrong_types(tmp_path: Path, value: object, said: str) -> None:
     rows = [{"question": "q", "answer": "a"}, {"question": "q2", "answer": value}]
-    assert refused(write(tmp_path / "a.json", rows))[0] == f"forget data: row 1: {said}"
+    assert refused(write(tmp_path / "a.json", rows))[0] == f"forget data: a.json row 2: {said}"
 
 
 def test_reading_jsonl_imports_nothing_heavy(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -37,12 +38,15 @@ def test_refused_unless_allowed() -> None:
     retain = [qa("r0", "x", "y"), *FORGET]
     with pytest.raises(UnlearnError) as caught:
         check_overlap(FORGET, retain, allow=False)
-    assert caught.value.message == "3 rows are in both forget and retain (first: forget row f0 = retain row f0)"
+    assert caught.value.message == "3 rows are in both forget and retain (first: row f0 = row f0)"
     assert "--allow-overlap" in caught.value.hint
     assert caught.value.exit_code == EXIT_USAGE
     with pytest.raises(UnlearnError, match="^1 row is in both"):
         check_overlap(FORGET[:1], retain, allow=False)
     check_overlap(FORGET, retain, allow=True)
+    placed = [replace(FORGET[0], place="a.jsonl:4")], [replace(FORGET[0], place="b.csv:2")]
+    with pytest.raises(UnlearnError, match="first: a.jsonl:4 = b.csv:2"):
+        check_overlap(*placed, allow=False)
     check_overlap(FORGET, retain[:1], allow=False)
 
 

@@ -57,7 +57,9 @@ def test_demo_forgets_two_people_keeps_the_others_and_prints_the_next_commands(t
     assert retain.after.value > 0.9
     assert forget.baseline.value < 0.15
     assert f"--model {tmp_path}/kept/model --forget {tmp_path}/kept/forget.jsonl" in result.stderr
-    assert "baseline" in result.stderr
+    words = " ".join(result.stderr.split())
+    assert words.count("baseline, a model that has never seen") == 1, "what a baseline is, said once"
+    assert "never told" not in words
     told = result.stderr[result.stderr.index("next:") :].splitlines()[1:]
     commands = [line.split()[1:] for line in told if line.startswith("  unlearn")]
     assert [words[0] for words in commands] == ["relearn-attack", "chat", "forget", "compare"]

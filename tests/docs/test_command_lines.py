@@ -148,5 +148,5 @@ def test_what_needs_the_hub_is_known_and_tested_there():
 
 
 def test_a_planted_line_that_fails_is_seen(shelf, tmp_path):
-    with chdir(shelf), pytest.raises(AssertionError, match="no run folder"):
+    with chdir(shelf), pytest.raises(AssertionError, match="not a run folder"):
         run(["evaluate", "runs/none"])

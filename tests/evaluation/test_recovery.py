@@ -40,9 +40,10 @@ def test_rows_without_a_value_are_left_out_everywhere() -> None:
 
 
 @pytest.mark.parametrize("untouched", [rows(0.1), rows(np.nan)])
-def test_nothing_was_known_in_the_first_place(untouched: np.ndarray) -> None:
-    """T equals O: there is nothing to recover, and no number."""
-    made = recovery(rows(0.5), untouched, rows(0.1), rows(0.1), **DRAW)
+@pytest.mark.parametrize("attacked", [rows(0.5), rows(0.05)])
+def test_nothing_was_known_in_the_first_place(attacked: np.ndarray, untouched: np.ndarray) -> None:
+    """T equals O: there is nothing to recover, and no number, on whichever side of O the attacked model lies."""
+    made = recovery(attacked, untouched, rows(0.1), rows(0.1), **DRAW)
     assert made.value is None and made.ci is None
 
 

@@ -10,7 +10,7 @@ import pytest
 from tests.metrics.test_metrics import measured
 from unlearn_cli.contract import METRICS
 from unlearn_cli.evaluation.score import score
-from unlearn_cli.metrics._aggregate import harmonic
+from unlearn_cli.metrics._aggregate import harmonic, shares
 
 # 1 - ES, 1 - EM, 1 - P(paraphrase), 1 - truth ratio; the nine parts of model utility; MU, fluency.
 FULL = (0.32079, 0.0319, 0.8952, 0.31775)
@@ -91,6 +91,32 @@ def test_the_baseline_itself_is_private() -> None:
 def test_what_is_missing_is_named(name: str, word: str) -> None:
     made = score([name], splits(1.0), samples=5, seed=0)["aggregate"][name]
     assert made.value is None and word in made.reason
+
+
+def test_what_was_not_measured_is_not_taken_for_known() -> None:
+    """Ordinary rows have no paraphrases and no wrong answers: no value with the reason, not 0."""
+    plain = {n: replace(m, paraphrased_logps=None, perturbed_logps=None) for n, m in splits(0.5).items()}
+    names = ["memorization", "memorization_scaled", "utility_score", "aggregate"]
+    made = score(names, plain, samples=5, seed=0, baseline=plain, before=plain)["aggregate"]
+    assert all(made[name].value is None for name in names)
+    assert "paraphrased answer" in made["memorization"].reason and "paraphrased answer" in made["memorization_scaled"].reason
+    assert made["aggregate"].reason == "memorization_scaled, privacy_score or utility_score has no value"
+
+
+def test_model_utility_with_a_missing_part_is_missing_even_beside_a_zero() -> None:
+    made = splits(0.5)
+    made["retain"] = replace(made["retain"], generations=("x",) * 6, golds=("a b",) * 6, perturbed_logps=None)
+    found = score(["model_utility"], made, samples=5, seed=0)["utility"]["model_utility"]
+    assert found.details["retain.rouge_l"] == 0.0
+    assert (found.value, found.reason) == (None, "one of the nine scores has no value")
+
+
+def test_shares_pass_on_what_is_missing() -> None:
+    found = shares(
+        {"a": 0.2, "b": 0.9, "c": float("nan"), "d": 0.5, "e": 0.5}, dict(a=0.4, b=0.3, c=0.5, d=float("nan"), e=0.0)
+    )
+    assert (found["a"], found["b"]) == (0.5, 1.0)
+    assert all(np.isnan(found[name]) for name in "cde")
 
 
 def test_every_split_metric_of_several_says_its_group() -> None:

@@ -42,6 +42,22 @@ def test_true_positives() -> None:
     assert true_positives(np.array([0.0, 5.5, 6.0, 50.0]), others, 0.05) == 0.5
 
 
+def test_rows_without_a_score_are_in_no_auc() -> None:
+    """Two members below one other, and a row of nothing but its end on each side; nothing on a side, no value."""
+    forget, holdout = split("forget", [[-1.0, -9.0], [-9.0]]), split("holdout", [[-2.0, -9.0], [-9.0]])
+    empty = split("holdout", [[-9.0]])
+    given = {"forget": split("forget", [[-1.0, -9.0]]), "holdout": split("holdout", [[-1.0, -9.0]])}
+    privleak = METRICS.get("privleak").function
+    assert privleak(forget, holdout, given) == pytest.approx(-100.0)  # (0 - 0.5) / 0.5
+    assert np.isnan(privleak(forget, empty, given))
+
+
+def test_a_token_without_a_value_takes_its_row_out_of_min_k() -> None:
+    rows = split("forget", [[-1.0, float("nan"), -3.0, -9.0], [-2.0, -9.0]])
+    made, _ = METRICS.get("min_k_auc").function(rows, rows)
+    assert np.isnan(made[0]) and made[1] == 2.0
+
+
 def test_loss() -> None:
     """Mean losses 1 and 2 of the forget row and the holdout row."""
     forget, holdout = METRICS.get("loss_auc").function(split("forget", [[-1.0, -1.0]]), split("holdout", [[-2.0]]))

@@ -230,6 +230,8 @@ def test_choices() -> None:
     wrong = np.array([[-2.0, -3.0], [-2.0, -0.5], [np.nan, np.nan]])
     made = run("choice_accuracy", replace(measured([[-1.0]] * 3), perturbed_logps=wrong))
     assert made[:2].tolist() == [1.0, 0.0] and np.isnan(made[2])
+    unknown = run("choice_accuracy", replace(measured([[float("nan")]]), perturbed_logps=wrong[:1]))
+    assert np.isnan(unknown).all(), "an answer without a probability is not a wrong choice"
 
 
 @pytest.mark.parametrize(

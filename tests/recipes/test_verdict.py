@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from unlearn_cli.recipes.verdict import over_forgotten
+from unlearn_cli.recipes.verdict import in_short, next_commands, over_forgotten
 from unlearn_cli.report import Compared, Score
 
 
@@ -30,3 +32,38 @@ def test_over_forgetting(scores: dict, word: str | None) -> None:
     told = over_forgotten(scores)
     assert len(told) == (word is not None)
     assert word is None or word in told[0]
+
+
+def moved(**splits: tuple[float | None, float | None]) -> dict:
+    return {
+        split: {"probability": Compared(before=Score(value=before, n=9), after=Score(value=after, n=9))}
+        for split, (before, after) in splits.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("scores", "told"),
+    [
+        (
+            moved(forget=(0.979, 0.397), retain=(0.976, 0.993)),
+            "forgot: probability 0.979 -> 0.397 (41% is left); kept: 0.976 -> 0.993",
+        ),
+        (
+            moved(forget=(0.979, 0.004), retain=(0.976, 0.2)),
+            "forgot: probability 0.979 -> 0.004 (0.41% is left); kept: 0.976 -> 0.200",
+        ),
+        (moved(forget=(0.5, 0.6)), "not forgotten: probability 0.500 -> 0.600"),
+        (moved(forget=(0.5, 0.0)), "forgot: probability 0.500 -> 0.000"),
+        (moved(forget=(None, 0.1), retain=(0.9, 0.8)), "kept: probability 0.900 -> 0.800"),
+        ({}, None),
+    ],
+)
+def test_in_short(scores: dict, told: str | None) -> None:
+    assert in_short(scores) == told
+
+
+def test_next_commands_can_be_pasted() -> None:
+    assert next_commands(Path("my runs/x")) == [
+        "unlearn chat 'my runs/x'",
+        "unlearn relearn-attack 'my runs/x' --baseline MODEL",
+    ]

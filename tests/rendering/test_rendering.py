@@ -19,13 +19,16 @@ def report(tmp_path_factory):
     return read_report(folder / "run")
 
 
-def test_the_card_has_readable_metadata_and_every_score(report):
+def test_the_card_has_readable_metadata_and_every_score_there_is(report):
     card = model_card(report)
     _, metadata, text = card.split("---\n", 2)
     assert yaml.safe_load(metadata)["tags"] == ["unlearning", "lora"]
     for split, metrics in report.scores.items():
         for metric, both in metrics.items():
-            assert f"| {split} {metric} | {number(both.before)} | {number(both.after)} |" in text
+            there = both.before.value is not None or both.after.value is not None
+            assert (f"| {split} {metric} | {number(both.before)} | {number(both.after)} |" in text) == there
+            assert (f"| {split} {metric} |" in text) == there
+    assert "| - |" not in text
     assert report.data["forget"].sha256 in text and "no proof of erasure" in text
 
 
@@ -74,6 +77,19 @@ def test_an_attack_on_a_narrow_terminal_keeps_its_numbers_and_roles(width):
     assert text.count("0.123     0.123     0.123      0.25   0.875" if width < 80 else "0.25  0.12 to 0.50    0.875") == 2
     rows = text.partition("retain")[2].splitlines()[1:]
     assert "".join(line.split()[0] for line in rows) == "".join(places)  # folded, not cut
+
+
+def test_fluency_that_did_not_change_is_shown_on_demand(report):
+    def shown(**flags):
+        out = io.StringIO()
+        Console(file=out, width=100).print(scores_table(report.model_copy(update={"scores": scores}), **flags))
+        return out.getvalue()
+
+    same, other = Score(value=0.25, n=4, target="min"), Score(value=0.75, n=4, target="min")
+    pairs = {"repetition": (same, same), "empty_answers": (same, other), "probability": (same, same)}
+    scores = {"forget": {name: Compared(before=a, after=b) for name, (a, b) in pairs.items()}}
+    assert "repetition" not in shown() and "empty_answers" in shown() and "probability" in shown()
+    assert "repetition" in shown(everything=True)
 
 
 def test_a_missing_value_is_a_dash_and_no_number():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 Turn = tuple[str, str]  # (role, content)
@@ -29,11 +29,17 @@ class Example:
     paraphrased_question: str | None = None
     perturbed: tuple[str, ...] = ()  # wrong answers in the same wording, for the truth ratio
     prefill: str = ""  # what the assistant's turn begins with before the answer
+    place: str = field(default="", compare=False)  # for messages: "forget.jsonl:4", "forget.parquet row 4"
 
     @property
     def prompt(self) -> str:
         """The last turn of the prompt, for people to read."""
         return self.turns[-1][1] if self.turns else ""
+
+    @property
+    def where(self) -> str:
+        """Where the row stands, or its id if it was in no file."""
+        return self.place or f"row {self.id}"
 
     @property
     def fingerprint(self) -> str:

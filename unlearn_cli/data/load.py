@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,7 @@ from unlearn_cli.errors import UnlearnError
 from unlearn_cli.registry import closest, unknown
 
 SPLITS = ("forget", "retain")  # names that may stand before a key of --columns
-SHOWN_ROWS = 5  # row numbers listed in a message
-COUNTED = "rows without ids of their own are counted from 0"
+SHOWN_ROWS = 5  # rows listed in a message
 
 
 @dataclass(frozen=True)
@@ -31,6 +30,7 @@ class _Source:
     files: tuple[str, ...]
     rows: Sequence[Mapping[str, Any]]  # after --limit
     numbers: Sequence[str]  # of each row: 0-based, with the file's name before it in a folder
+    places: Sequence[str]  # of each row for people: file and line, or file and number, from 1
     total: int  # rows before --limit
     revision: str | None = None
 
@@ -58,7 +58,7 @@ def load_split(name: str, spec: str, *, columns: Mapping[str, str] | None = None
             raise UnlearnError(f"{source.shown} has 0 rows")
         rows = _renamed(source.rows, _mapping(name, columns or {}))
         format_name, function, read_from = _choose(rows, source.shown)
-        examples = _examples(rows, _ids(rows, source.numbers), function, read_from)
+        examples = _examples(rows, _ids(rows, source.numbers), source.places, function, read_from)
     origin = Origin(
         spec=spec,
         files=source.files,
@@ -101,14 +101,21 @@ def _read_files(spec: str, files: Sequence[Path], limit: int | None) -> _Source:
     folder = Path(spec).expanduser().is_dir()
     rows: list[dict[str, Any]] = []
     numbers: list[str] = []
+    places: list[str] = []
     for file in files:
         read = _reader(file.suffix.lower())(file)
         if not read:
             raise UnlearnError(f"{file.name} has 0 rows")
         rows.extend(read)
         numbers.extend(f"{file.name}:{number}" if folder else str(number) for number in range(len(read)))
+        lines = [f"{file.name}:{line}" for line in read.lines]
+        places.extend(lines or _counted(file.name, len(read)))
     shown = files[0].parent.name if folder else files[0].name
-    return _Source(shown, tuple(map(str, files)), rows[:limit], numbers[:limit], len(rows))
+    return _Source(shown, tuple(map(str, files)), rows[:limit], numbers[:limit], places[:limit], len(rows))
+
+
+def _counted(shown: str, rows: int) -> list[str]:
+    return [f"{shown} row {number}" for number in range(1, rows + 1)]
 
 
 def _reader(suffix: str) -> Callable[[Path], Rows]:
@@ -126,7 +133,8 @@ def _read_hub(spec: str, limit: int | None) -> _Source:
     from unlearn_cli.data.hub import read_hub  # noqa: PLC0415
 
     read = read_hub(parsed, limit)
-    return _Source(spec, read.files, read.rows, [str(i) for i in range(len(read.rows))], read.total, read.revision)
+    numbers, places = [str(i) for i in range(len(read.rows))], _counted(spec, len(read.rows))
+    return _Source(spec, read.files, read.rows, numbers, places, read.total, read.revision)
 
 
 def _mapping(name: str, columns: Mapping[str, str]) -> dict[str, str]:
@@ -201,7 +209,11 @@ def _ids(rows: Sequence[Mapping[str, Any]], numbers: Sequence[str]) -> list[str]
 
 
 def _examples(
-    rows: Sequence[Mapping[str, Any]], ids: Sequence[str], function: Format, read_from: Mapping[str, str]
+    rows: Sequence[Mapping[str, Any]],
+    ids: Sequence[str],
+    places: Sequence[str],
+    function: Format,
+    read_from: Mapping[str, str],
 ) -> tuple[Example, ...]:
     """All rows as examples.
 
@@ -210,21 +222,18 @@ def _examples(
     """
     made: list[Example] = []
     lacking: dict[str, list[str]] = {}
-    for row_id, values in zip(ids, rows, strict=True):
+    for row_id, place, values in zip(ids, places, rows, strict=True):
         try:
-            made.append(function(Row(row_id, values, read_from)))
+            made.append(replace(function(Row(row_id, values, read_from)), place=place))
         except MissingValue as error:
-            lacking.setdefault(str(error), []).append(row_id)
+            lacking.setdefault(str(error), []).append(place)
         except BadRow as error:
-            raise UnlearnError(f"row {row_id}: {error}", COUNTED) from None
+            raise UnlearnError(f"{place}: {error}") from None
     if lacking:
         what, where = next(iter(lacking.items()))
         listed = ", ".join(where[:SHOWN_ROWS]) + (", ..." if len(where) > SHOWN_ROWS else "")
-        verb = "row has" if len(rows) == 1 else "rows have"
-        raise UnlearnError(
-            f"{len(where)} of {len(rows)} {verb} no {what} (rows {listed})",
-            f"fill them in or take them out; {COUNTED}",
-        )
+        more = f" ({len(where)} of {len(rows)} rows: {listed})" if len(where) > 1 else ""
+        raise UnlearnError(f"{where[0]}: no {what}{more}", "fill it in or take the row out")
     return tuple(made)
 
 

@@ -27,10 +27,10 @@ def check_overlap(forget: Sequence[Example], retain: Sequence[Example], *, allow
         return
     both = overlapping(forget, retain)
     if both:
-        ours, theirs = forget[both[0][0]].id, retain[both[0][1]].id
+        ours, theirs = forget[both[0][0]].where, retain[both[0][1]].where
         rows = "1 row is" if len(both) == 1 else f"{len(both)} rows are"
         raise UnlearnError(
-            f"{rows} in both forget and retain (first: forget row {ours} = retain row {theirs})",
+            f"{rows} in both forget and retain (first: {ours} = {theirs})",
             "remove them from one of the two, or keep them with --allow-overlap",
         )
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pyarrow
 import pyarrow.parquet
 
+from unlearn_cli.data.readers import Rows
 from unlearn_cli.errors import UnlearnError
 
 
-def read_parquet(path: Path) -> list[dict[str, Any]]:
+def read_parquet(path: Path) -> Rows:
     """All rows of one file.
 
     Raises:
@@ -20,6 +20,6 @@ def read_parquet(path: Path) -> list[dict[str, Any]]:
     try:
         # Not read_table(): that also takes columns out of folder names such as "split=train".
         with pyarrow.parquet.ParquetFile(path) as file:
-            return file.read().to_pylist()
+            return Rows(file.read().to_pylist())
     except (pyarrow.ArrowException, OSError) as error:
         raise UnlearnError(f"{path} cannot be read as Parquet: {str(error).splitlines()[0]}") from None

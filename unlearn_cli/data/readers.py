@@ -6,18 +6,26 @@ import codecs
 import csv
 import io
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from unlearn_cli.errors import UnlearnError
 
-Rows = list[dict[str, Any]]
-
 SHOWN = 80  # characters of a broken line that are shown
 FIELD_LIMIT = 2**31 - 1  # characters of one csv field; the module's own limit of 131,072 is shorter than a document
 # One conversation in a .json file is a row, not a list of rows.
 CONVERSATIONS = ("messages", "conversations")
+_BREAK = re.compile(r"\r\n|\r|\n")
+
+
+class Rows(list[dict[str, Any]]):
+    """The rows of one file, and the line that each begins on, from 1; `lines` is empty where the format has none."""
+
+    def __init__(self, rows: Iterable[dict[str, Any]] = (), lines: Sequence[int] = ()) -> None:
+        super().__init__(rows)
+        self.lines = lines
 
 
 def read_text(path: Path) -> str:
@@ -61,14 +69,14 @@ def read_json(path: Path) -> Rows:
     if len(lines) > 1 and _is_object(lines[0]):
         return _json_lines(path, text)
     if not lines:
-        return []
+        return Rows()
     value = _parse(path, text)
     rows = value if isinstance(value, list) else _inner_list(path, value)
     rows = [{"text": row} if isinstance(row, str) else row for row in rows]
-    for number, row in enumerate(rows):
+    for number, row in enumerate(rows, start=1):
         if not isinstance(row, dict):
-            raise UnlearnError(f"{path}: entry {number} is {_named(row)}, not an object", _EXAMPLE)
-    return rows
+            raise UnlearnError(f"{path}: row {number} is {_named(row)}, not an object", _EXAMPLE)
+    return Rows(rows)
 
 
 def read_csv(path: Path, delimiter: str = ",") -> Rows:
@@ -79,7 +87,7 @@ def read_csv(path: Path, delimiter: str = ",") -> Rows:
     """
     csv.field_size_limit(FIELD_LIMIT)
     reader = csv.DictReader(io.StringIO(read_text(path), newline=""), delimiter=delimiter, strict=True)
-    rows = []
+    rows, lines = [], []
     try:
         names = reader.fieldnames or []
         twice = next((name for name in names if names.count(name) > 1), None)
@@ -93,10 +101,11 @@ def read_csv(path: Path, delimiter: str = ",") -> Rows:
                     "put fields that contain the separator in double quotes",
                 )
             rows.append(row)
+            lines.append(reader.line_num - sum(len(_BREAK.findall(value)) for value in row.values() if value))
     except csv.Error as error:
         first_line = reader.line_num + 1  # of the broken row; an open quote is noticed at the end of the file only
         raise UnlearnError(f"{path}:{first_line}: {error}", 'a double quote inside a field is written ""') from None
-    return rows
+    return Rows(rows, lines)
 
 
 def read_tsv(path: Path) -> Rows:
@@ -107,7 +116,7 @@ def read_tsv(path: Path) -> Rows:
 def read_txt(path: Path) -> Rows:
     """The whole file as one raw document."""
     text = read_text(path)
-    return [{"text": text}] if text.strip() else []
+    return Rows([{"text": text}] if text.strip() else ())
 
 
 READERS: dict[str, Callable[[Path], Rows]] = {
@@ -122,7 +131,7 @@ _EXAMPLE = 'expected rows like {"question": "...", "answer": "..."}'
 
 
 def _json_lines(path: Path, text: str) -> Rows:
-    rows = []
+    rows, lines = [], []
     # Not splitlines(): JSON allows U+2028 and other line separators inside a string.
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
@@ -131,7 +140,8 @@ def _json_lines(path: Path, text: str) -> Rows:
         if not isinstance(row, dict):
             raise UnlearnError(f"{path}:{number}:1: a row is {_named(row)}, not an object", _EXAMPLE)
         rows.append(row)
-    return rows
+        lines.append(number)
+    return Rows(rows, lines)
 
 
 def _parse(path: Path, text: str, first_line: int = 1) -> Any:
@@ -151,7 +161,7 @@ def _is_object(line: str) -> bool:
         return False
 
 
-def _inner_list(path: Path, value: Any) -> Rows:
+def _inner_list(path: Path, value: Any) -> list[Any]:
     """The rows of an object such as {"data": [...]}, or the object itself if it is a row."""
     if not isinstance(value, dict):
         raise UnlearnError(f"{path} holds {_named(value)}, not rows", _EXAMPLE)

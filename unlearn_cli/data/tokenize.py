@@ -80,14 +80,14 @@ class Encoder:
             made = self._windows(example) if example.style == "text" else [self.encode_answer(example, example.answer)]
             for row in made:
                 if row.answer_length < 1:
-                    too_long.append(row.id)
+                    too_long.append(example.where)
                     longest = max(longest, len(row.input_ids) + row.truncated)
             rows.extend(made)
         if too_long:
             listed = ", ".join(too_long[:5])
             raise UnlearnError(
-                f"{len(too_long)} rows have no token of their answer within --max-length {self.max_length} (rows {listed})",
-                f"--max-length {longest} fits the longest of them whole",
+                f"{len(too_long)} rows have no token of their answer within --max-length {self.max_length} ({listed})",
+                f"--max-length {longest} holds the longest of them",
             )
         return rows
 

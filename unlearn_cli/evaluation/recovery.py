@@ -39,18 +39,18 @@ def recovery(
 
     def ratio(means: np.ndarray) -> np.ndarray:
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.maximum(0.0, (means[0] - means[2]) / (means[1] - means[3]))
+            return (means[0] - means[2]) / (means[1] - means[3])
 
     value = float(ratio(columns.mean(1)))
     if not np.isfinite(value):
-        return Recovered(None, None, None)
+        return Recovered(None, None, None)  # the two models do not differ; clipped first, -inf would be a recovery of 0
     draws = np.random.default_rng(seed).integers(columns.shape[1], size=(samples, columns.shape[1]))
     drawn = ratio(columns[:, draws].mean(-1))
-    drawn = drawn[np.isfinite(drawn)]
+    drawn = np.maximum(0.0, drawn[np.isfinite(drawn)])
     interval = tuple(float(x) for x in np.percentile(drawn, [2.5, 97.5])) if len(drawn) else None
     means = columns.mean(1)
     gain = float((means[2] - means[3]) / (means[1] - means[3]))
-    return Recovered(value, interval, gain)
+    return Recovered(max(0.0, value), interval, gain)
 
 
 def area(at: Sequence[float], values: Sequence[float]) -> float | None:

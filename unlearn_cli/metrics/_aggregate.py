@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -25,6 +25,12 @@ def mean(values: np.ndarray) -> float:
     """Mean of the rows that have a value; NaN if none has."""
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else float("nan")
+
+
+def shares(ours: Mapping[str, float], theirs: Mapping[str, float]) -> dict[str, float]:
+    """Each of `ours` over that of `theirs`, at most 1; NaN where one is missing or theirs is 0."""
+    # np.minimum passes NaN on; min(1.0, nan) is 1.0, and what is missing would count as fully known.
+    return {name: float(np.minimum(1.0, ours[name] / theirs[name])) if theirs[name] else float("nan") for name in ours}
 
 
 def memory(forget: Measured) -> dict[str, float]:

@@ -12,6 +12,12 @@ def auc(members: np.ndarray, others: np.ndarray) -> float:
     return float(below.mean() / 2 / len(members))
 
 
+def known_auc(members: np.ndarray, others: np.ndarray) -> float:
+    """`auc` of the rows that have a score; NaN where one side has none. NaN among the scores would count as a large one."""
+    members, others = members[~np.isnan(members)], others[~np.isnan(others)]
+    return auc(members, others) if len(members) and len(others) else float("nan")
+
+
 def true_positives(members: np.ndarray, others: np.ndarray, rate: float) -> float:
     """Share of members found by the threshold at which no more than `rate` of the others are taken for members."""
     allowed = int(np.floor(rate * len(others)))

@@ -17,7 +17,9 @@ Tokenizer = Annotated[
     parameter("latin: runs of a-z and 0-9, as everywhere in the literature; unicode: words of any script"),
 ]
 Stem = Annotated[bool, parameter("Porter-stem words of more than three letters: on in TOFU, off in MUSE")]
-UNDEFINED = "half or more of their letters are no a-z; --metric-parameter ROUGE.tokenizer=unicode counts words of any script"
+UNDEFINED = (
+    "half or more of their letters are not a-z; --metric-parameter ROUGE.tokenizer=unicode counts words of any script"
+)
 # Scripts without spaces between words: every character counts as one.
 _WORD = re.compile(
     r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0e00-\u0e7f]|[^\W_\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0e00-\u0e7f]+"

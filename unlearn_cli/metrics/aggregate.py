@@ -17,7 +17,13 @@ from unlearn_cli.metrics.privacy_score import privacy_score
 from unlearn_cli.metrics.utility_score import utility_score
 
 
-@metric(paper="2506.12618", targets={"aggregate": "max"}, range=(0.0, 1.0), group="aggregate")
+@metric(
+    paper="2506.12618",
+    targets={"aggregate": "max"},
+    range=(0.0, 1.0),
+    group="aggregate",
+    undefined="memorization_scaled, privacy_score or utility_score has no value",
+)
 def aggregate(
     forget: Measured,
     holdout: Measured,

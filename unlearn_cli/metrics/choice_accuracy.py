@@ -23,6 +23,6 @@ from unlearn_cli.measured import Measured
 def choice_accuracy(split: Measured) -> np.ndarray:
     if split.perturbed_logps is None or not split.perturbed_logps.shape[1]:
         return np.full(split.rows, np.nan)
-    known = ~np.isnan(split.perturbed_logps).all(1)
+    known = ~np.isnan(split.perturbed_logps).all(1) & ~np.isnan(split.mean_logps)
     best = np.where(np.isnan(split.perturbed_logps), -np.inf, split.perturbed_logps).max(1)
     return np.where(known, split.mean_logps > best, np.nan)

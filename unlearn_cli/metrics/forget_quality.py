@@ -20,7 +20,13 @@ from unlearn_cli.measured import Measured
 from unlearn_cli.metrics._truth import LegacyEps, log_ratio
 
 
-@metric(paper="2401.06121", targets={"forget": "max"}, range=(0.0, 1.0), group="forget")
+@metric(
+    paper="2401.06121",
+    targets={"forget": "max"},
+    range=(0.0, 1.0),
+    group="forget",
+    undefined="needs forget rows with wrong answers",
+)
 def forget_quality(
     forget: Measured, baseline: Mapping[str, Measured], *, legacy_eps: LegacyEps = False
 ) -> tuple[float, dict[str, float]]:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from unlearn_cli.contract import metric
 from unlearn_cli.measured import Measured
-from unlearn_cli.metrics._aggregate import harmonic, memory
+from unlearn_cli.metrics._aggregate import harmonic, memory, shares
 
 
 @metric(
@@ -20,9 +20,8 @@ from unlearn_cli.metrics._aggregate import harmonic, memory
     targets={"aggregate": "max"},
     range=(0.0, 1.0),
     group="aggregate",
-    undefined="needs forget rows with a paraphrased answer and wrong ones, which the untouched model knows",
+    undefined="needs forget rows with a paraphrased answer and wrong ones, and a model that knew them before",
 )
 def memorization_scaled(forget: Measured, before: Mapping[str, Measured]) -> tuple[float, dict[str, float]]:
-    ours, theirs = memory(forget), memory(before["forget"])
-    left = {name: min(1.0, ours[name] / theirs[name]) if theirs[name] else float("nan") for name in ours}
+    left = shares(memory(forget), memory(before["forget"]))
     return harmonic(1 - value for value in left.values()), left

@@ -9,23 +9,26 @@ part of what was trained on: it measures memory, not ability. Details: the nine 
 
 from __future__ import annotations
 
-import numpy as np
-
 from unlearn_cli.contract import metric
 from unlearn_cli.measured import Measured
+from unlearn_cli.metrics._aggregate import harmonic, mean
 from unlearn_cli.metrics.normalized_probability import normalized_probability
 from unlearn_cli.metrics.probability import probability
 from unlearn_cli.metrics.rouge_l import rouge_l
 from unlearn_cli.metrics.truth_ratio import truth_ratio
 
 
-@metric(paper="2401.06121", targets={"utility": "max"}, range=(0.0, 1.0), group="utility")
+@metric(
+    paper="2401.06121",
+    targets={"utility": "max"},
+    range=(0.0, 1.0),
+    group="utility",
+    undefined="one of the nine scores has no value",
+)
 def model_utility(retain: Measured, real_authors: Measured, world_facts: Measured) -> tuple[float, dict[str, float]]:
     parts: dict[str, float] = {}
     for split in (retain, real_authors, world_facts):
         sure = probability if split is retain else normalized_probability
         for name, values in (("probability", sure(split)), ("rouge_l", rouge_l(split)), ("truth_ratio", truth_ratio(split))):
-            known = values[~np.isnan(values)]
-            parts[f"{split.split}.{name}"] = float(known.mean()) if len(known) else float("nan")
-    values = np.array(list(parts.values()))
-    return (0.0 if (values == 0).any() else float(len(values) / (1 / values).sum())), parts
+            parts[f"{split.split}.{name}"] = mean(values)
+    return harmonic(parts.values()), parts

@@ -15,22 +15,23 @@ import numpy as np
 from unlearn_cli.contract import metric
 from unlearn_cli.measured import Measured
 from unlearn_cli.metrics._aggregate import harmonic
-from unlearn_cli.metrics._ranking import auc
+from unlearn_cli.metrics._ranking import known_auc
 from unlearn_cli.metrics.loss_auc import loss_auc
 from unlearn_cli.metrics.min_k_auc import min_k_auc
 from unlearn_cli.metrics.min_k_plus_plus_auc import min_k_plus_plus_auc
 from unlearn_cli.metrics.zlib_auc import zlib_auc
 
 
-@metric(paper="2506.12618", targets={"aggregate": "max"}, range=(0.0, 1.0), group="aggregate")
+@metric(
+    paper="2506.12618",
+    targets={"aggregate": "max"},
+    range=(0.0, 1.0),
+    group="aggregate",
+    undefined="one of the four attacks has no AUC here or under the baseline",
+)
 def privacy_score(forget: Measured, holdout: Measured, baseline: Mapping[str, Measured]) -> tuple[float, dict[str, float]]:
     parts = {}
     for attack in (loss_auc, zlib_auc, min_k_auc, min_k_plus_plus_auc):
-        own, other = _auc(attack, forget, holdout), _auc(attack, baseline["forget"], baseline["holdout"])
+        own, other = known_auc(*attack(forget, holdout)), known_auc(*attack(baseline["forget"], baseline["holdout"]))
         parts[attack.name] = float(np.clip(1 - abs(own - other) / other, 0, 1)) if other else float("nan")
     return harmonic(parts.values()), parts
-
-
-def _auc(attack, forget: Measured, holdout: Measured) -> float:
-    first, second = (values[~np.isnan(values)] for values in attack(forget, holdout))
-    return auc(first, second) if len(first) and len(second) else float("nan")

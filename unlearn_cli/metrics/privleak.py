@@ -13,12 +13,18 @@ from collections.abc import Mapping
 
 from unlearn_cli.contract import metric
 from unlearn_cli.measured import Measured
-from unlearn_cli.metrics._ranking import auc
+from unlearn_cli.metrics._ranking import known_auc
 from unlearn_cli.metrics.min_k_auc import min_k_auc
 
 
-@metric(paper="2407.06460", targets={}, range=(-100.0, float("inf")), group="privacy")
+@metric(
+    paper="2407.06460",
+    targets={},
+    range=(-100.0, float("inf")),
+    group="privacy",
+    undefined="Min-K% has no AUC here, or one of 1 under the baseline",
+)
 def privleak(forget: Measured, holdout: Measured, baseline: Mapping[str, Measured]) -> float:
-    own = 1 - auc(*min_k_auc(forget, holdout))
-    other = 1 - auc(*min_k_auc(baseline["forget"], baseline["holdout"]))
+    own = 1 - known_auc(*min_k_auc(forget, holdout))
+    other = 1 - known_auc(*min_k_auc(baseline["forget"], baseline["holdout"]))
     return 100 * (own - other) / other if other else float("nan")

@@ -12,19 +12,25 @@ from collections.abc import Mapping
 
 from unlearn_cli.contract import metric
 from unlearn_cli.measured import Measured
-from unlearn_cli.metrics._aggregate import harmonic, mean
+from unlearn_cli.metrics._aggregate import harmonic, mean, shares
 from unlearn_cli.metrics.model_utility import model_utility
 from unlearn_cli.metrics.ngram_entropy import ngram_entropy
 
 
-@metric(paper="2506.12618", targets={"aggregate": "max"}, range=(0.0, 1.0), group="aggregate")
+@metric(
+    paper="2506.12618",
+    targets={"aggregate": "max"},
+    range=(0.0, 1.0),
+    group="aggregate",
+    undefined="model utility or fluency has no value, or was 0 before",
+)
 def utility_score(
     forget: Measured, retain: Measured, real_authors: Measured, world_facts: Measured, before: Mapping[str, Measured]
 ) -> tuple[float, dict[str, float]]:
     ours = _parts(forget, retain, real_authors, world_facts)
     theirs = _parts(*(before[name] for name in ("forget", "retain", "real_authors", "world_facts")))
-    shares = {name: min(1.0, ours[name] / theirs[name]) if theirs[name] else float("nan") for name in ours}
-    return harmonic(shares.values()), shares
+    left = shares(ours, theirs)
+    return harmonic(left.values()), left
 
 
 def _parts(forget: Measured, *kept: Measured) -> dict[str, float]:

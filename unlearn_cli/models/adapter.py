@@ -17,9 +17,48 @@ from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.depth import causal_lm
 from unlearn_cli.models.load import ADAPTER, REFERENCE_ADAPTER, LoadedModel
 from unlearn_cli.models.source import ADAPTER_CONFIG
+from unlearn_cli.registry import unknown
 
 WEIGHTS = "adapter_model.safetensors"
 TIED = ("lm_head", "embed_tokens", "wte", "embed_in", "embed_out", "shared")
+
+
+def check(loaded: LoadedModel, options: LoraOptions, *, targets: bool = True) -> None:
+    """Refuse what the model cannot be trained with, before any time is spent on it.
+
+    Args:
+        loaded: the model.
+        options: `full` and the targets.
+        targets: `lora_target_modules` says where the adapter goes; a method may have a place of its own.
+
+    Raises:
+        UnlearnError: targets that do not exist or are tied to the embeddings; --full on a quantized model or an adapter.
+    """
+    arrived = isinstance(loaded.model, PeftModel)
+    if options.full and (loaded.quantization or arrived):
+        raise UnlearnError(
+            "--full trains every weight, which a quantized model or an adapter does not allow", "leave --full out"
+        )
+    named = options.lora_target_modules
+    if options.full or arrived or not targets or named == ("all-linear",):
+        return
+    # As PEFT reads them: a module's own name, or the end of its path.
+    matrices = [name for name, module in loaded.model.named_modules() if _has_matrix(module)]
+    for target in named:
+        if not any(name == target or name.endswith(f".{target}") for name in matrices):
+            known = {name.rpartition(".")[2] for name in matrices} - set(TIED)
+            raise unknown("module in --lora-target-modules:", target, {"all-linear", *known})
+    forced = [name for name in named if name.split(".")[-1] in TIED]
+    if forced and getattr(loaded.config, "tie_word_embeddings", False):
+        raise UnlearnError(
+            f"--lora-target-modules {','.join(forced)}: this model ties its embeddings, and merging would corrupt it",
+            "leave the embeddings and the head out",
+        )
+
+
+def _has_matrix(module: Any) -> bool:
+    weight = module._parameters.get("weight")
+    return weight is not None and weight.dim() > 1
 
 
 def attach(
@@ -41,22 +80,14 @@ def attach(
     the reference.
 
     Raises:
-        UnlearnError: targets that do not exist or are tied to the embeddings; --full on a quantized model.
+        UnlearnError: targets that PEFT cannot give an adapter.
     """
     if options.full:
-        if loaded.quantization or isinstance(loaded.model, PeftModel):
-            raise UnlearnError("--full trains every weight, which a quantized model or an adapter does not allow")
         loaded.model.requires_grad_(True)
         return
     if isinstance(loaded.model, PeftModel):
         return
     targets = options.lora_target_modules if modules is None else tuple(modules)
-    forced = [name for name in targets if name.split(".")[-1] in TIED]
-    if forced and getattr(loaded.config, "tie_word_embeddings", False):
-        raise UnlearnError(
-            f"--lora-target-modules {','.join(forced)}: this model ties its embeddings, and merging would corrupt it",
-            "leave the embeddings and the head out",
-        )
     torch.manual_seed(seed)  # lora_A is drawn at random
     config = LoraConfig(
         task_type="CAUSAL_LM",

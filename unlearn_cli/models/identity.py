@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,15 @@ def weights_sha256(source: ModelSource) -> str | None:
         return None
     folder = Path(source.location)
     files = sorted(path for pattern in _WEIGHTS for path in folder.glob(pattern))
-    return fingerprint([(path.name, file_sha256(path)) for path in files])
+    return fingerprint(
+        [(path.name, _sha256(path.resolve(), path.stat().st_size, path.stat().st_mtime_ns)) for path in files]
+    )
+
+
+@lru_cache(maxsize=256)
+def _sha256(path: Path, size: int, changed: int) -> str:
+    """Of a file of that size and date: one run asks for its model's a dozen times, and gigabytes take long to hash."""
+    return file_sha256(path)
 
 
 def _described(source: ModelSource) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from unlearn_cli.config import ForgetConfig
 from unlearn_cli.console import Reporter
 from unlearn_cli.data.tokenize import Encoder
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.models import lora_init
+from unlearn_cli.models import adapter, lora_init
 from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.recipes.inputs import Input
 from unlearn_cli.recipes.progress import Run
@@ -20,10 +20,15 @@ def check_loaded(run: Run, loaded: LoadedModel) -> None:
     """Refuse what a model cannot be used for before any time is spent on it.
 
     Raises:
-        UnlearnError: --calibrate, --lora-init or an edit of whole matrices on a model that arrived with an adapter or
-            whose weights are rounded.
+        UnlearnError: --calibrate, --lora-init, a place of the method's own or an edit of whole matrices on a model that
+            arrived with an adapter or whose weights are rounded; targets of LoRA that the model does not have.
     """
     config, arrived = run.config, hasattr(loaded.model, "peft_config")
+    method = run.settled.objective.method
+    own_place = (method.trains, method.applied) != ("all", "adapter")
+    if own_place and arrived:
+        raise UnlearnError(f"{method.name} needs a model without an adapter", "start from the base, or merge first")
+    adapter.check(loaded, config, targets=method.trains == "all")
     if config.calibrate and arrived:
         raise UnlearnError("--calibrate needs a model without an adapter", "start from the base, or merge first")
     if config.lora_init != "default":
@@ -50,4 +55,6 @@ def tell(
         cut = sum(row.truncated > 0 for row in data.rows)
         if cut:
             tokens = sum(row.truncated for row in data.rows)
-            reporter.note(f"{cut} {name} rows are cut at --max-length {encoder.max_length} ({tokens} tokens lost)")
+            reporter.note(
+                f"cut at --max-length {encoder.max_length}: {cut} of {len(data.rows)} {name} rows ({tokens} tokens lost)"
+            )

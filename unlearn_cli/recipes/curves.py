@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from unlearn_cli.attacks._target import Point
-from unlearn_cli.contract import METRICS
+from unlearn_cli.attacks._target import Point, Role
+from unlearn_cli.contract import METRICS, Attack
 from unlearn_cli.measured import Measured
-from unlearn_cli.report import finite, write_text
+from unlearn_cli.recipes.subjects import Subjects
+from unlearn_cli.report import fingerprint, finite, write_text
 
 SCORED = ("probability", "extraction_strength", "rouge_l")
 VERSION = 1  # of what the files hold
@@ -64,6 +65,15 @@ def write_curve(folder: Path, key: str, points: list[CurvePoint]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     held = [{"at": p.at, "forget": _lists(p.forget), "retain": _lists(p.retain), "details": p.details} for p in points]
     write_text(folder / f"{key}.json", json.dumps(finite({"points": held})) + "\n")
+
+
+def place(subjects: Subjects, role: Role, attack: Attack | None, setting: Mapping[str, Any]) -> tuple[Path, str]:
+    """Folder and key of a curve, of a model before any attack without one; those of models that are no run are kept for
+    all runs."""
+    name = attack.name if attack else "start"
+    key = fingerprint(VERSION, subjects.identity(role), name, setting, subjects.facts.key, asdict(subjects.plan))
+    folder = subjects.config.run / "attacks" / name / "curves" if role == "unlearned" else cache_folder()
+    return folder, key
 
 
 def _lists(rows: dict[str, np.ndarray]) -> dict[str, list[float]]:

@@ -19,11 +19,12 @@ from unlearn_cli.demo.facts import splits
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.store import load_measured
 from unlearn_cli.recipes import evaluate, forget
+from unlearn_cli.recipes.verdict import in_short, next_commands
 from unlearn_cli.report import RunReport
 
 ASSETS = Path(demo.__file__).parent / "assets"
 MODELS = ("model", "model-retain-only")
-# Few rows and a tiny model: small steps, and an end as soon as the answers are as unlikely as to a model never told.
+# Few rows and a tiny model: small steps, and an end as soon as the answers are as unlikely as to the baseline.
 SETTINGS: dict[str, Any] = {
     "method": "npo",
     "batch_size": 4,
@@ -48,10 +49,11 @@ def run(config: DemoConfig, command_line: list[str], reporter: Reporter) -> tupl
     sources = {name: "demo" if name in settings else "default" for name in ForgetConfig.model_fields}
     forget.run(chosen, sources, command_line, reporter, show=False)
 
-    reporter.say("\ncomparing with the baseline, a model that never saw them")
+    reporter.say("\ncomparing with the baseline, a model that has never seen the rows to forget")
     measuring = {name: getattr(chosen, name) for name in MeasuringOptions.model_fields}
     again = EvaluateConfig(run=folder / "run", baseline=str(folder / "model-retain-only"), **measuring)
     report, path = evaluate.run(again, dict.fromkeys(EvaluateConfig.model_fields, "default"), command_line, reporter)
+    reporter.say(f"\n{in_short(report.scores)}")
     reporter.show(_one_answer(folder / "run" / "measured"))
     _next_commands(folder, reporter)
     return report, path
@@ -88,11 +90,12 @@ def _one_answer(measured: Path) -> Table:
 
 def _next_commands(folder: Path, reporter: Reporter) -> None:
     quoted = shlex.quote(str(folder))
+    chat, attack = next_commands(folder / "run", f"{quoted}/model-retain-only")
     reporter.say(
         f"\nrun folder: {folder / 'run'}\n"
-        "next: does it come back? ask both models; another method on the same data, and the two side by side:\n"
-        f"  unlearn relearn-attack {quoted}/run --baseline {quoted}/model-retain-only --suite quick\n"
-        f"  unlearn chat {quoted}/run\n"
+        "next: does it come back? ask both models, try another method on the same data, and compare the two:\n"
+        f"  {attack} --suite quick\n"
+        f"  {chat}\n"
         f"  unlearn forget --model {quoted}/model --forget {quoted}/forget.jsonl --retain {quoted}/retain.jsonl "
         f"--method simnpo --output-dir {quoted}/simnpo\n"
         f"  unlearn compare {quoted}/run {quoted}/simnpo --html compare.html"

@@ -8,23 +8,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from unlearn_cli.config import EvaluateConfig, ModelOptions
+from unlearn_cli.config import EvaluateConfig
 from unlearn_cli.console import Reporter
 from unlearn_cli.contract import METRICS
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.store import load_measured
 from unlearn_cli.measured import Measured
 from unlearn_cli.models import harness, memory
-from unlearn_cli.models.identity import identity
-from unlearn_cli.models.load import LoadedModel, load_config, load_model, load_tokenizer, resolve_device, resolve_dtype
+from unlearn_cli.models.load import LoadedModel, load_model, load_tokenizer, resolve_device
 from unlearn_cli.models.source import resolve_source
-from unlearn_cli.recipes import gates
+from unlearn_cli.recipes import gates, replaced
 from unlearn_cli.recipes import inputs as splits
 from unlearn_cli.recipes.describe import model_report
 from unlearn_cli.recipes.environment import environment
 from unlearn_cli.recipes.inputs import Input
 from unlearn_cli.recipes.measuring import measure_inputs, stored
 from unlearn_cli.recipes.precheck import measurable
+from unlearn_cli.recipes.resume import identified
 from unlearn_cli.recipes.scores import compared, passes, write_rows
 from unlearn_cli.recipes.settle import make_encoder
 from unlearn_cli.recipes.verdict import over_forgotten
@@ -55,6 +55,8 @@ def run(
     run_report = read_report(config.run) if config.run else None
     config, sources = _with_run(config, sources, run_report)
     folder = config.output_dir or config.run
+    target = folder / "evaluation" if config.run and folder.resolve() == config.run.resolve() else folder
+    replaced.check_target(target)
 
     texts = splits.load_splits(config)
     if not texts:
@@ -70,6 +72,9 @@ def run(
     scores = compared(moments, config, metrics)
     for told in over_forgotten(scores):
         reporter.note(told)
+    described = {name: data.report() for name, data in inputs.items()}
+    if lost := replaced.replaced_evaluation(target, described, scores):
+        reporter.note(lost)
     report = RunReport(
         command="evaluate",
         status="completed",
@@ -79,7 +84,7 @@ def run(
         config_sources=sources,
         environment=environment(),
         model=loaded or run_report.model,
-        data={name: data.report() for name, data in inputs.items()},
+        data=described,
         scores=scores,
         passes=passes(moments),
         harness=harnessed,
@@ -88,7 +93,7 @@ def run(
         peak_memory=memory.peak(resolve_device(config.device)),
         notes=reporter.notes,
     )
-    path = write_report(report, folder / "evaluation" if config.run and folder == config.run else folder)
+    path = write_report(report, target)
     write_rows(moments["after"], config, metrics, path.with_name("rows.jsonl"))
     reporter.show(scores_table(report, everything=config.full_table or bool(config.metrics)))
     if report.harness:
@@ -120,14 +125,7 @@ def _with_run(
 def _same_data(report: RunReport | None, texts: Mapping[str, Any], reporter: Reporter) -> None:
     for name, split in texts.items():
         if report is not None and name in report.data and report.data[name].sha256 != split.origin.sha256:
-            reporter.note(f"the {name} rows are not those of the run: before is left out")
-
-
-def _identity(options: ModelOptions) -> tuple[Any, str]:
-    """The model's config and fingerprint, without its weights being loaded."""
-    source = resolve_source(options.model, options.revision)
-    config, device = load_config(source, options), resolve_device(options.device)
-    return config, identity(source, options, str(resolve_dtype(options.dtype, config, device)), device.type)
+            reporter.note(f"the {name} rows are not those of the run: the scores before are left out")
 
 
 HARNESS_BATCH = 8
@@ -137,7 +135,7 @@ def _measure(
     config: EvaluateConfig, texts: Mapping[str, Any], folder: Path, moment: str, reporter: Reporter
 ) -> tuple[dict[str, Input], dict[str, Measured], Any, dict[str, dict[str, float]]]:
     """Inputs, measurements, the model's part of the report if it had to be loaded, and the harness's results."""
-    model_config, key = _identity(config)
+    model_config, key = identified(config)
     source = resolve_source(config.model, config.revision)
     tokenizer, stops = load_tokenizer(source, config)
     limit = getattr(model_config.get_text_config(), "max_position_embeddings", None)
@@ -169,12 +167,12 @@ def _baseline(
         UnlearnError: it is the model under test.
     """
     other = config.model_copy(update={"model": config.baseline, "revision": None})
-    if _identity(other)[1] == _identity(config)[1]:
+    if identified(other)[1] == identified(config)[1]:
         raise UnlearnError("--baseline is the model under test itself", "give a model trained without the forget rows")
     made = _measure(other, texts, folder, "baseline", reporter)[1]
     for name, measured in made.items():
         if measured.golds != after[name].golds:
-            raise UnlearnError(f"--baseline was measured on other {name} rows")
+            raise UnlearnError(f"--baseline was measured on different {name} rows")
     return made
 
 

@@ -141,10 +141,10 @@ def alternatives(examples: Sequence[Example], encoder: Encoder) -> list[list[Row
     Raises:
         UnlearnError: raw documents, which have no question to answer otherwise.
     """
-    documents = [example.id for example in examples if example.style == "text"]
+    documents = [example.where for example in examples if example.style == "text"]
     if documents:
         raise UnlearnError(
-            f"this method answers questions otherwise, and raw documents have none (row {documents[0]})",
+            f"this method trains on other answers to the questions, and raw documents ask none ({documents[0]})",
             "use npo, simnpo or grad-diff for raw text",
         )
     return [[encoder.encode_answer(example, text) for text in example.alternatives] for example in examples]

@@ -16,10 +16,10 @@ class Interrupted(Exception):
 
     Args:
         exit_code: 130 for Ctrl-C, 143 for SIGTERM.
-        message: what was kept and how to go on.
+        message: what was kept and how to go on; empty where only the recipe knows.
     """
 
-    def __init__(self, exit_code: int, message: str = "interrupted") -> None:
+    def __init__(self, exit_code: int, message: str = "") -> None:
         super().__init__(message)
         self.exit_code = exit_code
         self.message = message

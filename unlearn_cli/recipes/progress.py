@@ -32,6 +32,7 @@ class Run:
     stopped_by: str | None = None
     resumed_from: int | None = None
     checkpointing: bool = False
+    opened: bool = False  # the run folder is this run's, and no longer what it was before
     composition: Composition | None = None  # how the adapter is applied, if not by adding it
     calibration: CalibrationReport | None = None
 

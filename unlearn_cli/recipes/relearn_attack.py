@@ -3,44 +3,27 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from unlearn_cli.attack_report import AttackReport, write_attack
 from unlearn_cli.attacks._target import Role
-from unlearn_cli.config import AttackConfig, ModelOptions, restored
+from unlearn_cli.config import AttackConfig
 from unlearn_cli.console import Reporter
-from unlearn_cli.contract import ATTACKS, Attack
+from unlearn_cli.contract import Attack
 from unlearn_cli.errors import EXIT_INTERRUPTED, UnlearnError
 from unlearn_cli.evaluation.gates import Expression
 from unlearn_cli.models.compose import COMPOSED
-from unlearn_cli.models.load import load_config
-from unlearn_cli.models.source import resolve_source
 from unlearn_cli.recipes import gates
-from unlearn_cli.recipes.curves import VERSION, CurvePoint, cache_folder, read_curve, scored, write_curve
+from unlearn_cli.recipes.attack_settings import Setting, chosen, settings_of
+from unlearn_cli.recipes.curves import CurvePoint, place, read_curve, scored, write_curve
 from unlearn_cli.recipes.environment import environment
+from unlearn_cli.recipes.evidence import Lent, lent_baseline, replaced
 from unlearn_cli.recipes.interrupt import Interrupted
 from unlearn_cli.recipes.subjects import Subjects, check_no_answers, overlap, read_facts
 from unlearn_cli.recipes.summary import ROLES, Curves, summarised, verdict
-from unlearn_cli.registry import unknown
 from unlearn_cli.rendering.attacks import attack_table
-from unlearn_cli.report import AttackLine, RunReport, fingerprint, read_report, write_report
-from unlearn_cli.training.optimizer import scaling_rule
-
-RATES = (0.1, 0.4, 1.0)  # of the LoRA scaling rule
-USUAL_RATE = 0.4
-QUICK_STEPS = (0, 5, 15)
-SUITES: dict[str, tuple[str, ...]] = {
-    "quick": ("relearn", "quantize", "prompts"),
-    "standard": ("relearn", "quantize", "prompts", "paraphrase", "few-shot", "scale"),
-    "full": (
-        "relearn", "rtt", "quantize", "prune", "scale", "prompts", "paraphrase", "few-shot", "multiple-choice", "reverse",
-        "sample", "logit-lens", "ablate",
-    ),
-}  # fmt: skip
-QUICK = {"relearn": {"steps": QUICK_STEPS}, "quantize": {"bits": (8, 4), "formats": ("nf4",)}}
-Setting = dict[str, Any]
+from unlearn_cli.report import AttackLine, RunReport, read_report, write_report
 
 
 def run(config: AttackConfig, sources: dict[str, str], reporter: Reporter) -> tuple[list[AttackReport], list[Path]]:
@@ -52,42 +35,51 @@ def run(config: AttackConfig, sources: dict[str, str], reporter: Reporter) -> tu
     began = time.perf_counter()
     report = read_report(config.run)
     if report.command != "forget":
-        raise UnlearnError(f"{config.run} is no run of `unlearn forget`", "an attack needs to know what was forgotten")
-    attacks = _attacks(config)
+        raise UnlearnError(f"{config.run} is not a run of `unlearn forget`", "an attack needs to know what was forgotten")
+    attacks = chosen(config)
     expressions = gates.parsed(config.fail_if, also=("recovery",))
     facts = read_facts(config, report)
     subjects = Subjects(config, report, facts, reporter)
     if config.baseline:
         subjects.identity("baseline")  # refuses the run itself before any time is spent
-    else:
-        reporter.note("no --baseline: what a model gains by the attack alone is not known, so recovery is an upper bound")
     if report.artifact is not None and report.artifact.kind in COMPOSED:
         reporter.note(
             "this run is a base and an assistant: the base is attacked and the assistant stays. Whoever holds the weights "
             "can leave the assistant out, and then nothing is forgotten"
         )
-    settings = {attack.name: _settings(attack, config, report) for attack in attacks}
+    settings = {attack.name: settings_of(attack, config, report) for attack in attacks}
     for attack in attacks:
         for setting in settings[attack.name]:
             if setting.get("data") != "same-data":
                 check_no_answers(facts.held, _attacker_rows(attack, [setting], facts))
+    lent = lent_baseline(subjects, attacks, settings)
+    _tell_baseline(config, lent, attacks, reporter)
+    for told in replaced(subjects, attacks, lent):
+        reporter.note(told)
     try:
         curves, left_out = _curves(config, subjects, attacks, settings, reporter)
     except KeyboardInterrupt:
         raise Interrupted(EXIT_INTERRUPTED, "interrupted; finished curves are kept: the same command goes on") from None
+    if lent.start:
+        curves.add("baseline", None, {}, lent.start)
     made, paths = [], []
     for attack in attacks:
         if attack.name in left_out:
             continue
-        recovered = summarised(curves, attack, settings[attack.name], config)
+        asked = config
+        if attack.name in lent.curves:
+            asked = config.model_copy(update={"baseline": lent.model})
+            for setting, points in lent.curves[attack.name]:
+                curves.add("baseline", attack, setting, points)
+        recovered = summarised(curves, attack, settings[attack.name], asked)
         attacker = _attacker_rows(attack, settings[attack.name], facts)
         one = AttackReport(
             attack=attack.name,
             along=attack.along,
             run=str(config.run),
-            verdict=verdict(attack, recovered["probability"], upper_bound=not config.baseline),
-            upper_bound=not config.baseline,
-            config=config.model_dump(mode="json"),
+            verdict=verdict(attack, recovered["probability"], upper_bound=not asked.baseline),
+            upper_bound=not asked.baseline,
+            config=asked.model_dump(mode="json"),
             environment=environment(),
             forget_sha256=facts.sha256,
             judged_rows=len(facts.held),
@@ -119,49 +111,15 @@ def run(config: AttackConfig, sources: dict[str, str], reporter: Reporter) -> tu
     return made, paths
 
 
-def _attacks(config: AttackConfig) -> list[Attack]:
-    names = config.attack or (SUITES[config.suite] if config.suite else ("relearn",))
-    attacks = [ATTACKS.get(name) for name in names]
-    known = {parameter for attack in attacks for parameter in attack.parameters}
-    for name in config.parameters:
-        if name not in known:
-            raise unknown("parameter of these attacks:", name, known)
-    return attacks
-
-
-def _settings(attack: Attack, config: AttackConfig, run: RunReport) -> list[Setting]:
-    """The attack's parameters, one mapping for each curve: every learning rate with every seed."""
-    given = {name: value for name, value in config.parameters.items() if name in attack.parameters}
-    if config.suite == "quick":
-        given = {**QUICK.get(attack.name, {}), **given}
-    resolved = attack.resolve(given)
-    rates = [resolved.get("learning_rate")]
-    if "learning_rate" in attack.parameters and "learning_rate" not in given:
-        rates = _numbers(config.learning_rates, float) or _usual_rates(config, run)
-    seeds = [resolved.get("seed")]
-    if "seed" in attack.parameters and "seed" not in given:
-        seeds = _numbers(config.seeds, int) or ([0, 1, 2] if config.suite == "full" else [0])
-    made = []
-    for rate in rates:
-        for seed in seeds:
-            varied = {"learning_rate": rate, "seed": seed}
-            made.append({**resolved, **{name: value for name, value in varied.items() if value is not None}})
-    return made
-
-
-def _numbers(texts: tuple[str, ...], kind: type) -> list[Any]:
-    try:
-        return [kind(text) for text in texts]
-    except ValueError:
-        raise UnlearnError(f"'{','.join(texts)}' are not numbers", "for example --seeds 0,1,2") from None
-
-
-def _usual_rates(config: AttackConfig, run: RunReport) -> list[float]:
-    source = resolve_source(run.config["model"], run.config.get("revision"))
-    text = load_config(source, restored(ModelOptions, run.config)).get_text_config()
-    rule = scaling_rule(text.model_type, text.hidden_size)
-    shares = RATES if config.suite == "full" else (USUAL_RATE,)
-    return [float(f"{share * rule:.2g}") for share in shares]
+def _tell_baseline(config: AttackConfig, lent: Lent, attacks: list[Attack], reporter: Reporter) -> None:
+    without = [] if config.baseline else [attack.name for attack in attacks if attack.name not in lent.curves]
+    if lent.curves:
+        reporter.note(f"no --baseline: the kept curves of {lent.model} serve for {', '.join(lent.curves)}")
+    if without:
+        named = f" for {', '.join(without)}" if lent.curves else ""
+        reporter.note(
+            f"no --baseline{named}: what a model gains by the attack alone is not known, so recovery is an upper bound"
+        )
 
 
 def _curves(
@@ -174,7 +132,7 @@ def _curves(
     missing = []
     for role in roles:
         for _, attack, setting in [(role, None, {}), *(w for w in wanted if w[0] == role)]:
-            found = read_curve(*_place(config, subjects, role, attack, setting))
+            found = read_curve(*place(subjects, role, attack, setting))
             if found is None:
                 missing.append((role, attack, setting))
             else:
@@ -197,7 +155,7 @@ def _curves(
                 reporter.note(f"{attack.name} left out: {error.message}")
                 left_out.add(attack.name)
                 continue
-            write_curve(*_place(config, subjects, role, attack, setting), points)
+            write_curve(*place(subjects, role, attack, setting), points)
             curves.add(role, attack, setting, points)
             bar.advance(1)
     return curves, left_out
@@ -213,17 +171,6 @@ def _points(target: Any, attack: Attack | None, setting: Setting) -> list[CurveP
         with target.standing():
             return scored([target.measure(0)])
     return scored(attack.function(target, **setting))
-
-
-def _place(
-    config: AttackConfig, subjects: Subjects, role: Role, attack: Attack | None, setting: Setting
-) -> tuple[Path, str]:
-    """Folder and key of a curve; those of models that are no run are kept for all runs."""
-    name = attack.name if attack else "start"
-    key = fingerprint(VERSION, subjects.identity(role), name, setting, subjects.facts.key, asdict(subjects.plan))
-    own = role == "unlearned"
-    folder = config.run / "attacks" / name / "curves" if own else cache_folder()
-    return folder, key
 
 
 def _attacker_rows(attack: Attack, settings: list[Setting], facts: Any) -> tuple:

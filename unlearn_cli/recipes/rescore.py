@@ -15,6 +15,7 @@ from unlearn_cli.evaluation.store import load_measured
 from unlearn_cli.measured import Measured
 from unlearn_cli.recipes import gates
 from unlearn_cli.recipes.precheck import measurable
+from unlearn_cli.recipes.replaced import check_target
 from unlearn_cli.recipes.scores import compared, passes, write_rows
 from unlearn_cli.recipes.verdict import over_forgotten
 from unlearn_cli.rendering.tables import answers_table, scores_table
@@ -34,6 +35,7 @@ def run(
     began, started = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
     measurable(config)
     expressions = gates.parsed(config.fail_if)
+    check_target(config.output_dir)
     moments, allowed = _measured(config.measured)
     if config.baseline:
         theirs, also = _measured(Path(config.baseline))
@@ -90,4 +92,4 @@ def _measured(path: Path) -> tuple[dict[str, Splits], list[str]]:
 def _same_rows(ours: Splits, theirs: Splits) -> None:
     for name in ours.keys() & theirs.keys():
         if ours[name].golds != theirs[name].golds:
-            raise UnlearnError(f"--baseline was measured on other {name} rows", "both need the same data and limits")
+            raise UnlearnError(f"--baseline was measured on different {name} rows", "both need the same data and limits")

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.recipes.lines import whole_lines
+from unlearn_cli.report import CHECKPOINTS, PLAN, STEPS, unfinished, write_text
 from unlearn_cli.report import FILE as REPORT
-from unlearn_cli.report import write_text
 
 if TYPE_CHECKING:
     from unlearn_cli.training.loop import StepRecord  # torch, which looking at a folder does not need
@@ -20,17 +20,20 @@ OURS = {
     REPORT,
     "unlearn.json",
     "metrics.jsonl",
-    "plan.json",
+    PLAN,
     "README.md",
     "measured",
     "reference",
-    "checkpoints",
+    CHECKPOINTS,
     "attacks",
     "alternatives.json",
     "rows.jsonl",
     "evaluation",
     "tracking",
 }
+# What a start leaves that came to no checkpoint: nothing that took long but the measurements, which have keys of their own.
+OF_A_START = {PLAN, "metrics.jsonl", "measured", "reference", CHECKPOINTS, "alternatives.json", "tracking"}
+BEFORE = "before-*"
 
 
 @dataclass(frozen=True)
@@ -57,12 +60,12 @@ class RunFolder:
     @property
     def checkpoints(self) -> Path:
         """Checkpoints."""
-        return self.path / "checkpoints"
+        return self.path / CHECKPOINTS
 
     @property
     def plan(self) -> Path:
         """The resolved configuration of an unfinished run, for --resume to compare with."""
-        return self.path / "plan.json"
+        return self.path / PLAN
 
     @property
     def rows(self) -> Path:
@@ -73,6 +76,22 @@ class RunFolder:
     def metrics(self) -> Path:
         """One line for each step."""
         return self.path / "metrics.jsonl"
+
+    @property
+    def report(self) -> Path:
+        """The evidence; written last."""
+        return self.path / REPORT
+
+    @property
+    def is_run(self) -> bool:
+        """Something here would be lost by starting anew: a report, or steps of training."""
+        return self.report.is_file() or any(self.checkpoints.glob(STEPS))
+
+    @property
+    def is_start(self) -> bool:
+        """A run was started here and came to nothing that is worth keeping beside its measurements."""
+        held = {path.name for path in self.path.iterdir()} if self.path.is_dir() else set()
+        return self.read_plan() is not None and not self.is_run and held <= OF_A_START
 
     def check(self, *, resume: bool, overwrite: bool) -> None:
         """See whether the folder may be written to, without touching it.
@@ -85,26 +104,46 @@ class RunFolder:
         held = sorted(p.name for p in self.path.iterdir()) if self.path.is_dir() else []
         if held and overwrite and not OURS & set(held):
             raise UnlearnError(
-                f"{self.path} holds files that are not of a run: {', '.join(held[:5])}", "choose another --output-dir"
+                f"{self.path} holds files that no run has written: {', '.join(held[:5])}", "choose another --output-dir"
             )
-        if held and not resume and not overwrite:
-            started = self.plan.is_file() or (self.path / REPORT).is_file()
-            hint = "--resume goes on with it, --overwrite starts anew" if started else "choose another --output-dir"
-            raise UnlearnError(f"{self.path} is not empty", hint)
+        if held and not (resume or overwrite or self.is_start):
+            raise self._refusal()
+
+    def _refusal(self) -> UnlearnError:
+        if self.report.is_file():
+            return UnlearnError(
+                f"{self.path} holds a finished run", "--overwrite starts anew, or choose another --output-dir"
+            )
+        if self.is_run or self.read_plan() is not None:
+            state, _ = unfinished(self.path)
+            hint = "--resume goes on with it, --overwrite starts anew"
+            return UnlearnError(f"{self.path} holds an unfinished run ({state})", hint)
+        return UnlearnError(f"{self.path} is not empty", "choose another --output-dir")
 
     def open(self, *, clear: bool) -> None:
         """Make the folder, or with `clear` empty it."""
         self.path.mkdir(parents=True, exist_ok=True)
         for path in self.path.iterdir() if clear else ():
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            _remove(path)
+
+    def clear_start(self) -> None:
+        """Take away what an earlier start has left, except for its measurements of the model before: those have keys."""
+        held = [path for path in self.path.iterdir() if path.name in OF_A_START and path != self.measured]
+        held += set(self.measured.glob("*")) - set(self.measured.glob(BEFORE))
+        for path in held:
+            _remove(path)
 
     def write_plan(self, plan: dict[str, Any]) -> None:
         """Keep the resolved configuration beside the checkpoints."""
         write_text(self.plan, json.dumps(plan, indent=2, ensure_ascii=False, default=str) + "\n")
 
     def read_plan(self) -> dict[str, Any] | None:
-        """The resolved configuration of the run that was started here."""
-        return json.loads(self.plan.read_text(encoding="utf-8")) if self.plan.is_file() else None
+        """The resolved configuration of the run that was started here, if one was."""
+        try:
+            held = json.loads(self.plan.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return held if isinstance(held, dict) and "settings" in held else None
 
     def keep_steps(self, upto: int) -> list[dict[str, Any]]:
         """Cut `metrics.jsonl` back to the steps a checkpoint knows of; returns those lines."""
@@ -120,3 +159,7 @@ class RunFolder:
         with self.metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
         return entry
+
+
+def _remove(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -16,7 +16,6 @@ from unlearn_cli.data.alternatives import with_refusals
 from unlearn_cli.data.example import Example, Split
 from unlearn_cli.data.refusals import unknowable
 from unlearn_cli.data.tokenize import Encoder, Row
-from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.measure import spread
 from unlearn_cli.measured import Measured
 from unlearn_cli.models import adapter, lora_init
@@ -30,7 +29,6 @@ from unlearn_cli.recipes import plan
 from unlearn_cli.recipes.alternatives import alternative_examples
 from unlearn_cli.recipes.inputs import Input
 from unlearn_cli.recipes.progress import Run
-from unlearn_cli.recipes.settle import settle_objective
 from unlearn_cli.report import fingerprint
 from unlearn_cli.training.loop import Rows, Trainer
 from unlearn_cli.training.objective import Objective
@@ -49,7 +47,6 @@ def make_trainer(
     before_key: str,
 ) -> tuple[Trainer | ProcedureTrainer, list[tuple[str, torch.nn.Parameter]]]:
     """Adapter, rows, reference and optimiser: everything a step needs; for a procedure its workbench."""
-    settle_objective(run.settled, loaded)
     config, objective = run.config, run.settled.objective
     rows = make_rows(run, loaded, encoder, texts, inputs)
     if "direction" in objective.method.needs:
@@ -110,14 +107,8 @@ def _as_many(data: Input | None, count: int) -> Sequence[Row]:
 
 
 def _placed(loaded: LoadedModel, objective: Objective, composition: Composition | None) -> dict[str, Any]:
-    """Where the method wants its adapter, if not where the options say.
-
-    Raises:
-        UnlearnError: the model arrived with an adapter, which has a place of its own.
-    """
+    """Where the method wants its adapter, if not where the options say."""
     method = objective.method
-    if (method.trains, method.applied) != ("all", "adapter") and hasattr(loaded.model, "peft_config"):
-        raise UnlearnError(f"{method.name} needs a model without an adapter", "start from the base, or merge first")
     if method.trains == "down_projection":
         return {"modules": [down_projection(loaded.model, objective.layers[0])]}
     if method.trains == "assistant":

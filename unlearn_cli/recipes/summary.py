@@ -126,17 +126,28 @@ def _recovered(curves: Curves, attack: Attack, settings: list[Setting], config: 
 def verdict(attack: Attack, found: RecoveryReport, *, upper_bound: bool) -> str:
     """What an attack found, in a sentence or two."""
     if found.max is None:
-        return f"{attack.name}: nothing can be said: no row has a value, or the two models do not differ"
-    said = {"step": "within {} steps", "wording": "by the wording '{}'", "bits": "in {} bits", "percent": "at {} percent"}
-    where = said.get(attack.along, f"at {attack.along} {{}}").format(found.at)
+        return f"{attack.name}: nothing can be said: no row has a value, or the models do not differ before the attack"
+    where = _where(attack.along, found.at)
     rate = found.parameters.get("learning_rate")
-    tail = f" at rate {rate:g}" if rate is not None else ""
+    tail = f" at learning rate {rate:g}" if rate is not None else ""
     interval = f" ({found.ci[0]:.0%} to {found.ci[1]:.0%})" if found.ci else ""
     if upper_bound:
         return (
-            f"{attack.name}: brings back at most {found.max:.0%}{interval} of what was forgotten {where}{tail}; "
-            "an upper bound, for no baseline was attacked alike"
+            f"{attack.name}: brings back at most {found.max:.0%}{interval} of what was forgotten, {where}{tail}; "
+            "an upper bound, as no baseline was attacked in the same way"
         )
-    kept = "" if found.start is None else f"; {found.start:.0%} had not been forgotten before"
+    known = f"{found.start or 0.0:.0%}"
+    kept = "" if known == "0%" else f"; {known} was never forgotten"
     gained = "" if found.gain is None else f"; the baseline gains {max(0.0, found.gain):.0%}"
     return f"{attack.name}: {found.max:.0%}{interval} of the original knowledge is there {where}{tail}{kept}{gained}"
+
+
+def _where(along: str, at: float | str) -> str:
+    """A place of an attack in words."""
+    if along == "bits":
+        return f"in {at}" if isinstance(at, str) else f"in {at} bits"  # a format by name, or a number of bits
+    said = {
+        "step": "within {} steps", "wording": "with the wording '{}'", "percent": "at {} percent", "shots": "with {} shots",
+        "draws": "in the best of {} draws", "depth": "at {} percent of the depth",
+    }  # fmt: skip
+    return said.get(along, f"at {along} {{}}").format(at)

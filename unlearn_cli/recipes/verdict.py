@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 
@@ -22,16 +24,36 @@ def judge(
     moved = float(np.abs(after.mean_logps - before.mean_logps).mean())
     if moved < NO_EFFECT:
         return "no_effect", (
-            f"the adapter changed nothing: forget answers moved by {moved:.2g} nats a token; "
+            f"the adapter changed nothing: forget answers moved by {moved:.2g} nats per token; "
             "try a larger --learning-rate or more --epochs"
         )
     kept = scores.get("retain", {}).get("probability")
     if kept and kept.before and kept.after and (kept.after.value or 0.0) < COLLAPSE * (kept.before.value or 0.0):
         return "collapsed", (
-            f"retain collapsed: the probability of answers to keep fell from {kept.before.value:.3f} to "
+            f"retain collapsed: the probability of the answers to keep fell from {kept.before.value:.3f} to "
             f"{kept.after.value or 0.0:.3f}; try npo or simnpo, a larger --retain-weight or a smaller --learning-rate"
         )
     return status, message
+
+
+def in_short(scores: Scores) -> str | None:
+    """What became of the answers to forget and of those to keep, in a line; None where they have no probability."""
+    told = []
+    for split, moved, stayed in (("forget", "forgot", "not forgotten"), ("retain", "kept", "kept")):
+        both = scores.get(split, {}).get("probability")
+        if not both or not both.before or not both.after or None in (both.before.value, both.after.value):
+            continue
+        before, after = both.before.value, both.after.value
+        word = moved if after < before else stayed
+        left = f" ({100 * after / before:.2g}% is left)" if split == "forget" and 0 < after < before else ""
+        told.append(f"{word}: {'' if told else 'probability '}{before:.3f} -> {after:.3f}{left}")
+    return "; ".join(told) or None
+
+
+def next_commands(run: Path, baseline: str = "MODEL") -> list[str]:
+    """What to ask of a finished run."""
+    folder = shlex.quote(str(run))
+    return [f"unlearn chat {folder}", f"unlearn relearn-attack {folder} --baseline {baseline}"]
 
 
 def over_forgotten(scores: Scores) -> list[str]:
@@ -51,15 +73,15 @@ def over_forgotten(scores: Scores) -> list[str]:
         if beyond and quality.after.value < DIFFERENT:
             told.append(
                 f"over-forgotten: truth ratios lie beyond the baseline's (forget_quality p = {quality.after.value:.2g}): "
-                "wrong answers have become likelier than a model without these rows finds them"
+                "wrong answers have become likelier than they are to the baseline"
             )
     utility = scores.get("utility", {}).get("model_utility")
     if utility and utility.after and utility.after.value == 0.0:
-        told.append("model_utility is 0: the model was wrecked, whatever its forget scores say")
+        told.append("model_utility is 0: the model is wrecked, whatever its forget scores say")
     recognised = scores.get("privacy", {}).get("loss_auc")
     if recognised and recognised.after and recognised.after.ci and recognised.after.ci[1] < 0.5:
         told.append(
             f"over-forgotten: privacy.loss_auc {recognised.after.value:.3f} is below 0.5: forget rows stand out as less "
-            "likely than rows nobody has seen"
+            "likely than unseen ones"
         )
     return told

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from unlearn_cli.rendering.tables import interval, number
+from unlearn_cli.rendering.tables import has_value, interval, number
 from unlearn_cli.report import RunReport
 
 
@@ -25,6 +25,7 @@ def model_card(report: RunReport) -> str:
     return templates.get_template("model_card.md.jinja").render(
         report=report,
         number=number,
+        has_value=has_value,
         interval=interval,
         base=None if local else report.model.model,
         command=shlex.join(["unlearn", *report.command_line]),

@@ -56,14 +56,25 @@ def _style(compared: Compared) -> str:
     return {True: "green", False: "red", None: ""}[good]
 
 
+def has_value(compared: Compared) -> bool:
+    """There is a number at some moment."""
+    return any(score and score.value is not None for score in (compared.before, compared.after, compared.baseline))
+
+
+def _changed(compared: Compared) -> bool:
+    held = [score.value for score in (compared.before, compared.after, compared.baseline) if score]
+    return len(held) < 2 or len(set(held)) > 1
+
+
 def _lines(report: RunReport, *, everything: bool) -> Iterator[tuple[str, list[tuple[str, Compared]]]]:
-    """Headings with their metrics: each split, then fluency; metrics without any value are left to the report."""
+    """Headings with their metrics: each split, then fluency where it changed; metrics without any value are left to
+    the report."""
     fluency: list[tuple[str, Compared]] = []
     for split, metrics in report.scores.items():
         own = []
         for name, both in metrics.items():
             declared = METRICS.get(name) if METRICS.has(name) else None
-            if not any(score and score.value is not None for score in (both.before, both.after, both.baseline)):
+            if not has_value(both) or not (everything or declared is None or not declared.fluency or _changed(both)):
                 continue
             if declared is not None and not (everything or declared.shown):
                 continue

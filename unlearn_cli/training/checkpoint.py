@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from unlearn_cli.errors import UnlearnError
+from unlearn_cli.report import STEPS
 
 
 def save_checkpoint(
@@ -47,7 +48,7 @@ def save_checkpoint(
     }
     torch.save(state, part)
     os.replace(part, path)
-    for old in folder.glob("step-*.pt"):
+    for old in folder.glob(STEPS):
         if old != path:
             old.unlink()
     return path
@@ -55,7 +56,7 @@ def save_checkpoint(
 
 def newest(folder: Path) -> Path | None:
     """The newest whole checkpoint, if there is one."""
-    found = sorted(folder.glob("step-*.pt"))
+    found = sorted(folder.glob(STEPS))
     return found[-1] if found else None
 
 

@@ -66,7 +66,7 @@ class Row:
         """
         value, column = self._value(key), self.columns[key]
         if not isinstance(value, (list, tuple)):
-            raise BadRow(f"'{column}' is no list")
+            raise BadRow(f"'{column}' is not a list")
         return tuple(as_text(item, f"'{column}'") for item in value)
 
     def is_chat(self, key: str) -> bool:
@@ -133,7 +133,7 @@ def as_text(value: Any, what: str) -> str:
             try:
                 value.encode()
             except UnicodeEncodeError:
-                raise BadRow(f"{what} holds half of a surrogate pair, which is no character") from None
+                raise BadRow(f"{what} holds half of a surrogate pair, which is not a character") from None
         return value
     if isinstance(value, (bool, int, float)):
         return str(value)

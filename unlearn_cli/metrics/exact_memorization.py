@@ -17,6 +17,7 @@ from unlearn_cli.measured import Measured
     paper="2205.10770",
     targets={"forget": "min", "retain": "max", "real_authors": "max", "world_facts": "max"},
     range=(0.0, 1.0),
+    shown=False,
 )
 def exact_memorization(split: Measured) -> np.ndarray:
     hits = [split.hits[split.body(row)] for row in range(split.rows)]

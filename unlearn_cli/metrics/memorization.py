@@ -19,6 +19,7 @@ from unlearn_cli.metrics._aggregate import harmonic, memory
     range=(0.0, 1.0),
     group="aggregate",
     undefined="needs forget rows with a paraphrased answer and wrong ones",
+    shown=False,
 )
 def memorization(forget: Measured) -> tuple[float, dict[str, float]]:
     parts = memory(forget)

@@ -21,6 +21,7 @@ from unlearn_cli.metrics._aggregate import harmonic, memory, shares
     range=(0.0, 1.0),
     group="aggregate",
     undefined="needs forget rows with a paraphrased answer and wrong ones, and a model that knew them before",
+    shown=False,
 )
 def memorization_scaled(forget: Measured, before: Mapping[str, Measured]) -> tuple[float, dict[str, float]]:
     left = shares(memory(forget), memory(before["forget"]))

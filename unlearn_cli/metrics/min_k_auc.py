@@ -15,6 +15,6 @@ from unlearn_cli.measured import Measured
 from unlearn_cli.metrics._membership import Share, lowest
 
 
-@metric(paper="2310.16789", targets={"privacy": "baseline"}, range=(0.0, 1.0), aggregate="auc", group="privacy")
+@metric(paper="2310.16789", targets={"privacy": "baseline"}, range=(0.0, 1.0), aggregate="auc", group="privacy", shown=False)
 def min_k_auc(forget: Measured, holdout: Measured, *, k: Share = 0.4) -> tuple[np.ndarray, np.ndarray]:
     return lowest(forget.token_logps, forget, k), lowest(holdout.token_logps, holdout, k)

@@ -16,7 +16,7 @@ from unlearn_cli.contract import metric
 from unlearn_cli.measured import Measured
 
 
-@metric(paper="2406.10890", targets={}, range=(0.0, float("inf")), generates=True, fluency=True)
+@metric(paper="2406.10890", targets={}, range=(0.0, float("inf")), generates=True, fluency=True, shown=False)
 def ngram_entropy(split: Measured) -> np.ndarray:
     return np.array([_entropy(text) for text in split.generations])
 

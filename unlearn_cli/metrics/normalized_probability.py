@@ -18,6 +18,7 @@ from unlearn_cli.measured import Measured
     paper="2401.06121",
     targets={"forget": "min", "retain": "max", "real_authors": "max", "world_facts": "max"},
     range=(0.0, 1.0),
+    shown=False,
 )
 def normalized_probability(split: Measured) -> np.ndarray:
     if split.perturbed_logps is None:

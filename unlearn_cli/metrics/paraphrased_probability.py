@@ -13,6 +13,6 @@ from unlearn_cli.contract import metric
 from unlearn_cli.measured import Measured
 
 
-@metric(paper="2506.12618", targets={"forget": "min", "retain": "max"}, range=(0.0, 1.0))
+@metric(paper="2506.12618", targets={"forget": "min", "retain": "max"}, range=(0.0, 1.0), shown=False)
 def paraphrased_probability(split: Measured) -> np.ndarray:
     return np.full(split.rows, np.nan) if split.paraphrased_logps is None else np.exp(split.paraphrased_logps)

@@ -21,6 +21,7 @@ from unlearn_cli.metrics._rouge import UNDEFINED, Stem, Tokenizer, rouge
     range=(0.0, 1.0),
     generates=True,
     undefined=UNDEFINED,
+    shown=False,
 )
 def paraphrased_rouge_l(split: Measured, *, stem: Stem = True, tokenizer: Tokenizer = "latin") -> np.ndarray:
     if split.paraphrases is None:

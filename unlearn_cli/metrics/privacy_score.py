@@ -28,6 +28,7 @@ from unlearn_cli.metrics.zlib_auc import zlib_auc
     range=(0.0, 1.0),
     group="aggregate",
     undefined="one of the four attacks has no AUC here or under the baseline",
+    shown=False,
 )
 def privacy_score(forget: Measured, holdout: Measured, baseline: Mapping[str, Measured]) -> tuple[float, dict[str, float]]:
     parts = {}

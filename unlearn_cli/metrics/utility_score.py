@@ -23,6 +23,7 @@ from unlearn_cli.metrics.ngram_entropy import ngram_entropy
     range=(0.0, 1.0),
     group="aggregate",
     undefined="model utility or fluency has no value, or was 0 before",
+    shown=False,
 )
 def utility_score(
     forget: Measured, retain: Measured, real_authors: Measured, world_facts: Measured, before: Mapping[str, Measured]

@@ -16,7 +16,7 @@ from unlearn_cli.contract import metric
 from unlearn_cli.measured import Measured
 
 
-@metric(paper="2012.07805", targets={"privacy": "baseline"}, range=(0.0, 1.0), aggregate="auc", group="privacy")
+@metric(paper="2012.07805", targets={"privacy": "baseline"}, range=(0.0, 1.0), aggregate="auc", group="privacy", shown=False)
 def zlib_auc(forget: Measured, holdout: Measured) -> tuple[np.ndarray, np.ndarray]:
     return _scores(forget), _scores(holdout)
 

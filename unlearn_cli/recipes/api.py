@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from unlearn_cli.attack_report import AttackReport
-from unlearn_cli.config import AttackConfig, EvaluateConfig, ForgetConfig, MergeConfig, Options, SweepConfig, given, resolve
+from unlearn_cli.config import AttackConfig, EvaluateConfig, ForgetConfig, MergeConfig, SweepConfig, given, resolve
+from unlearn_cli.config.option import Settings
 from unlearn_cli.console import Reporter
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.recipes import evaluate as evaluating
@@ -15,6 +17,7 @@ from unlearn_cli.recipes import merge as merging
 from unlearn_cli.recipes import relearn_attack as attacking
 from unlearn_cli.recipes import rescore
 from unlearn_cli.recipes import sweep as sweeping
+from unlearn_cli.recipes.precheck import check
 from unlearn_cli.report import RunReport
 
 PYTHON = ["(from Python)"]
@@ -22,7 +25,7 @@ PYTHON = ["(from Python)"]
 
 def forget(settings: ForgetConfig | None, *, quiet: bool, **more: Any) -> RunReport:
     """See `unlearn_cli.forget`."""
-    config, sources = resolve(ForgetConfig, given(ForgetConfig, settings, more), None)
+    config, sources = _settled(ForgetConfig, settings, more)
     report = forgetting.run(config, sources, PYTHON, Reporter(quiet=quiet))
     if report is None:
         raise UnlearnError("a dry run makes no report", "leave dry_run out")
@@ -31,28 +34,34 @@ def forget(settings: ForgetConfig | None, *, quiet: bool, **more: Any) -> RunRep
 
 def evaluate(run: str | Path | None, settings: EvaluateConfig | None, *, quiet: bool, **more: Any) -> RunReport:
     """See `unlearn_cli.evaluate`."""
-    config, sources = resolve(EvaluateConfig, given(EvaluateConfig, settings, _of(run, more)), None)
+    config, sources = _settled(EvaluateConfig, settings, _of(run, more))
     recipe = rescore if config.measured else evaluating
     return recipe.run(config, sources, PYTHON, Reporter(quiet=quiet))[0]
 
 
 def relearn_attack(run: str | Path, settings: AttackConfig | None, *, quiet: bool, **more: Any) -> dict[str, AttackReport]:
     """See `unlearn_cli.relearn_attack`."""
-    config, sources = resolve(AttackConfig, given(AttackConfig, settings, _of(run, more)), None)
+    config, sources = _settled(AttackConfig, settings, _of(run, more))
     return {report.attack: report for report in attacking.run(config, sources, Reporter(quiet=quiet))[0]}
 
 
 def sweep(settings: SweepConfig | None, *, quiet: bool, **more: Any) -> dict[str, Any]:
     """See `unlearn_cli.sweep`."""
-    config, sources = resolve(SweepConfig, given(SweepConfig, settings, more), None)
+    config, sources = _settled(SweepConfig, settings, more)
     return sweeping.run(config, sources, PYTHON, Reporter(quiet=quiet))[0]
 
 
 def merge(run: str | Path, settings: MergeConfig | None, *, quiet: bool, **more: Any) -> Path:
     """See `unlearn_cli.merge`."""
-    config, sources = resolve(MergeConfig, given(MergeConfig, settings, _of(run, more)), None)
+    config, sources = _settled(MergeConfig, settings, _of(run, more))
     return merging.run(config, sources, Reporter(quiet=quiet))[1]
 
 
-def _of(run: str | Path | Options | None, more: dict[str, Any]) -> dict[str, Any]:
+def _settled(model: type[Settings], settings: Settings | None, more: Mapping[str, Any]) -> tuple[Settings, dict[str, str]]:
+    config, sources = resolve(model, given(model, settings, more), None)
+    check(config)
+    return config, sources
+
+
+def _of(run: str | Path | None, more: dict[str, Any]) -> dict[str, Any]:
     return more if run is None else more | {"run": Path(run)}

@@ -18,7 +18,9 @@ from unlearn_cli.models.source import check_spec
 from unlearn_cli.recipes import gates
 from unlearn_cli.recipes.catalogue import KINDS
 from unlearn_cli.recipes.run_folder import RunFolder
+from unlearn_cli.recipes.targets import check_file
 from unlearn_cli.registry import is_file
+from unlearn_cli.rendering.plots import check_drawable
 from unlearn_cli.report import read_report
 
 SPLITS = ("forget", "retain", "holdout", "choices")
@@ -32,6 +34,11 @@ def check(config: Options) -> None:
     """
     _names(config)
     _expressions(config)
+    if getattr(config, "plot", None):
+        check_drawable(config.plot)
+    for flag in ("plot", "junit"):
+        if path := getattr(config, flag, None):
+            check_file(f"--{flag}", path)
     if type(config) is ForgetConfig:  # a sweep may vary any of it
         required(config)
     if isinstance(config, EvaluateConfig):

@@ -1,4 +1,4 @@
-"""Where a comparison is written to: seen to be possible before any work."""
+"""Files that a command is asked to write: seen to be possible before any work."""
 
 from __future__ import annotations
 
@@ -24,19 +24,27 @@ def check_targets(config: CompareConfig) -> bool:
     if config.plot:
         check_drawable(config.plot)
     for flag, path in targets.items():
-        if path is None or (str(path) == "-" and flag in ("--csv", "--markdown")):
-            continue
-        if str(path) == "-" or path.is_dir():
-            raise UnlearnError(f"{flag} {path}: a file is needed")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            # Files are written beside their place and moved there, so this is what must be possible.
-            part = path.with_name(path.name + ".part")
-            part.touch()
-            part.unlink()
-        except OSError as error:
-            raise UnlearnError(f"{flag} {path} cannot be written: {error.strerror}") from None
+        if path is not None and not (str(path) == "-" and flag in ("--csv", "--markdown")):
+            check_file(flag, path)
     return bool(piped)
+
+
+def check_file(flag: str, path: Path) -> None:
+    """See that a file can be written.
+
+    Raises:
+        UnlearnError: it cannot.
+    """
+    if str(path) == "-" or path.is_dir():
+        raise UnlearnError(f"{flag} {path}: a file is needed")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Files are written beside their place and moved there, so this is what must be possible.
+        part = path.with_name(path.name + ".part")
+        part.touch()
+        part.unlink()
+    except OSError as error:
+        raise UnlearnError(f"{flag} {path} cannot be written: {error.strerror}") from None
 
 
 def write(path: Path | None, text: str, reporter: Reporter) -> None:

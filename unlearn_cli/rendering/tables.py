@@ -14,6 +14,7 @@ from unlearn_cli.rendering.fitted import Fitted
 from unlearn_cli.report import Compared, RunReport, Score
 
 ARROWS = {"min": "↓ lower", "max": "↑ higher", "baseline": "≈ base"}
+FIRST = ("probability", "rouge_l", "truth_ratio", "forget_quality")  # what people look for
 MOMENTS = ("before", "after", "baseline")
 
 
@@ -82,7 +83,7 @@ def _lines(report: RunReport, *, everything: bool) -> Iterator[tuple[str, list[t
                 fluency.append((f"{split}.{name}", both))
             else:
                 own.append((name, both))
-        yield split, own
+        yield split, sorted(own, key=lambda pair: FIRST.index(pair[0]) if pair[0] in FIRST else len(FIRST))
     yield "fluency", fluency
 
 
@@ -107,7 +108,8 @@ def _scores(report: RunReport, everything: bool, *, intervals: bool) -> Table:
         if moment == "after" and intervals:
             table.add_column("95 % interval", style="dim", no_wrap=True)
     table.add_column("better" if intervals else "", style="dim", no_wrap=True)
-    for heading, metrics in _lines(report, everything=everything):
+    lines = list(_lines(report, everything=everything))
+    for heading, metrics in lines:
         if not metrics:
             continue
         counts = [both.after.n for _, both in metrics if both.after]
@@ -121,6 +123,10 @@ def _scores(report: RunReport, everything: bool, *, intervals: bool) -> Table:
                     cells.append(Text(interval(score)))
             arrow = ARROWS.get((both.after or both.before or both.baseline).target or "", "")
             table.add_row(Padding(name, (0, 0, 0, 2)), *cells, arrow if intervals else arrow[:1])
+    every = sum(has_value(both) for metrics in report.scores.values() for both in metrics.values())
+    if left := every - sum(len(metrics) for _, metrics in lines):
+        table.caption = f"{left} more in the report; `unlearn evaluate --full-table` shows them"
+        table.caption_justify = "left"
     return table
 
 

@@ -36,7 +36,7 @@ class RecoveryPoint(Part):
     parameters: dict[str, Any]
     value: float | None
     ci: tuple[float, float] | None = Field(None, description="95 % bootstrap interval over rows")
-    gain: float | None = Field(None, description="what the never-trained model gains by the same attack, in the same units")
+    gain: float | None = Field(None, description="what the baseline gains by the same attack, in the same units")
     retain: float | None = Field(None, description="probability of the rows to keep, after the attack")
 
 

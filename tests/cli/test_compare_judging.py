@@ -11,7 +11,7 @@ import pytest
 
 from tests.cli.comparing import around, both, compared, made, names, refused, values, verdicts
 from tests.cli.running import unlearn
-from unlearn_cli.report import Score
+from unlearn_cli.report import Compared, Score, read_report, write_report
 
 
 def runs(folder: Path, metric: str, held: dict[str, object], targets: dict | None = None) -> list[Path]:
@@ -119,6 +119,15 @@ def test_a_run_without_the_value_is_not_over_forgotten(tmp_path):
     assert unlearn("compare", a, b, "--baseline", base, "--html", tmp_path / "page.html").exit_code == 0
     text = (tmp_path / "page.html").read_text()
     assert "below the baseline&#39;s 0.100: a." in text
+
+
+def test_over_forgotten_is_below_the_interval_of_the_baseline(tmp_path):
+    runs = [made(tmp_path / name, both(value, 0.9)) for name, value in (("a", 0.05), ("b", 0.09))]
+    score = Score(value=0.1, ci=(0.08, 0.12), n=50, target="min")
+    base = made(tmp_path / "never", both(0.1, 0.9), command="evaluate")
+    write_report(read_report(base).model_copy(update={"scores": {"forget": {"probability": Compared(after=score)}}}), base)
+    assert unlearn("compare", *runs, "--baseline", base, "--html", tmp_path / "page.html").exit_code == 0
+    assert "below the baseline&#39;s interval (from 0.080): a." in (tmp_path / "page.html").read_text()
 
 
 def test_twenty_runs_of_400_rows_need_no_torch(tmp_path):

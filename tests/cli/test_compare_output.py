@@ -93,6 +93,21 @@ def test_markdown_says_what_its_marks_mean(two, tmp_path):
     assert "0.200\\*" in text and "\\* best" in text and "baseline" not in text
 
 
+def test_settings_of_one_method_are_told_under_the_table(tmp_path):
+    a = made(tmp_path / "a", both(0.2, 0.9), method="npo", parameters={"beta": 0.1})
+    b = made(tmp_path / "b", both(0.3, 0.9, 1), method="rmu", parameters={"layer": 7})
+    c = made(tmp_path / "c", both(0.4, 0.9, 2), method="rmu", parameters={"layer": 7})
+    both_methods = " ".join(unlearn("compare", a, b, c).stdout.split())
+    assert "only npo has beta 0.1" in both_methods and "only rmu has layer 7" in both_methods
+    assert both_methods.count("layer") == 1
+    made(tmp_path / "c", both(0.4, 0.9, 2), method="rmu", parameters={"layer": 3})
+    differing = " ".join(unlearn("compare", a, b, c).stdout.split())
+    assert "only rmu has" not in differing and "only npo has beta 0.1" in differing
+    one_method = " ".join(unlearn("compare", b, c).stdout.split())
+    assert "layer" in one_method and "only" not in one_method
+    assert [run["settings"]["layer"] for run in compared(a, b, c)["runs"]] == [None, 7, 3]
+
+
 def test_the_page_draws_the_first_rows_in_their_order(tmp_path):
     runs = many(tmp_path, 12, training=trained())
     assert unlearn("compare", *runs, "--sort", "forget.probability", "--html", tmp_path / "page.html").exit_code == 0

@@ -1,5 +1,6 @@
 """What the README and the docs say is so."""
 
+import ast
 import json
 import re
 import runpy
@@ -84,3 +85,20 @@ def test_the_method_shown_to_contributors_works(tmp_path):
     exec(test.replace('METHODS.get("log-odds")', "log_odds"), {"log_odds": method}, space)  # noqa: S102 - our own page
     space["test_worked_example"].__globals__.update(space)
     space["test_worked_example"]()
+
+
+def test_the_errors_explained_are_those_that_are_raised():
+    """Every message in the first column of docs/guides/errors.md is a part of some text in the source."""
+    said = [text for path in (ROOT / "unlearn_cli").rglob("*.py") for text in _texts(path)]
+    page = (ROOT / "docs" / "guides" / "errors.md").read_text(encoding="utf-8")
+    quoted = [part for line in re.findall(r"^\| (`.*?) \|", page, re.M) for part in re.findall(r"`([^`]+)`", line)]
+    assert len(quoted) > 40
+    assert not [part for part in quoted if not any(part in text for text in said)]
+
+
+def _texts(path: Path) -> list[str]:
+    """The strings of a file, and its f-strings with their values left out."""
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    plain = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    filled = [node.values for node in nodes if isinstance(node, ast.JoinedStr)]
+    return plain + ["".join(str(v.value) for v in each if isinstance(v, ast.Constant)) for each in filled]

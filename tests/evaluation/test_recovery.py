@@ -17,7 +17,7 @@ def rows(*values: float) -> np.ndarray:
 
 
 def test_recovery_by_hand() -> None:
-    """U 0.5 after, T 0.9, O 0.1 after and 0.1 before: (0.5 - 0.1) / (0.9 - 0.1) = 0.5; the never-trained gain nothing."""
+    """U 0.5 after, T 0.9, O 0.1 after and 0.1 before: (0.5 - 0.1) / (0.9 - 0.1) = 0.5; the baseline gains nothing."""
     made = recovery(rows(0.4, 0.6), rows(0.9, 0.9), rows(0.1, 0.1), rows(0.1, 0.1), **DRAW)
     assert made.value == pytest.approx(0.5)
     assert made.gain == 0.0

@@ -5,7 +5,7 @@
 Hu et al., "Unlearning or Obfuscating? Jogging the Memory of Unlearned LLMs via Benign Relearning" (2024). The attacker's
 rows: half of the forget rows (the other half judges), all of them (`same-data`, an upper bound, for it is judged by what
 it trains on), rows to keep, unrelated text, or --attack-data. A fresh LoRA adapter, or with `full` every weight. What the
-never-trained model gains by the same training is teaching, not recovery.
+baseline gains by the same training is teaching, not recovery.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Deeb and Roger, "Do Unlearning Methods Remove Information from Language Model Weights?" (2024), whose facts are independent
 of each other, in five parts; here the judged rows are dealt into parts, and all other forget rows are trained on. Where
-rows of one author tell of each other it measures what they teach as well: look at the never-trained model's gain.
+rows of one author tell of each other it measures what they teach as well: look at the baseline's gain.
 """
 
 from __future__ import annotations

@@ -210,9 +210,7 @@ def _value(entry: Entry, split: str, metric: str, moment: str) -> float | None:
     return None if found is None else found.value
 
 
-def from_python(
-    runs: tuple[str | Path, ...], settings: CompareConfig | None, *, quiet: bool, **more: Any
-) -> dict[str, Any]:
+def from_python(runs: tuple[str | Path, ...], settings: CompareConfig | None, *, quiet: bool, **more: Any) -> dict[str, Any]:
     """See `unlearn_cli.compare`."""
     named = {"runs": tuple(Path(path) for path in runs)} if runs else {}
     config, sources = resolve(CompareConfig, given(CompareConfig, settings, more | named), None)

@@ -50,7 +50,7 @@ def _subtitle(entries: Sequence[Entry]) -> str:
     report = entries[0].report
     model = report.model.model.rsplit("/", 1)[-1] if report.model else "measurements"
     data = ", ".join(f"{d.measured_rows} of {d.sequences} {name} rows" for name, d in report.data.items())
-    return f"{model}; measured: {data}; first run started {report.started[:16].replace('T', ' ')} UTC"
+    return f"{model}; measured: {data}; first run {report.started[:16].replace('T', ' ')} UTC"
 
 
 def _summary(made: Comparison) -> Iterator[str]:
@@ -74,16 +74,25 @@ def _summary(made: Comparison) -> Iterator[str]:
     if found.front:
         names = [row.name for row in rows if row.name in found.front]
         yield f"No other run is at least as good in both {' and '.join(pair)}: {_listed(names)}."
-    for column in columns:
-        if column.name == "forget.probability" and column.baseline is not None:
-            held = [(row.name, row.value(column.name)) for row in rows]
-            below = [name for name, value in held if value is not None and value < column.baseline]
-            if below:
-                yield f"Over-forgotten, below the baseline's {digits(column.baseline)}: {_listed(below)}."
+    if below := _over_forgotten(made):
+        yield below
     if not any(column.baseline is not None for column in columns):
         yield "Not known: how a baseline scores, a model that never saw the forget rows (--baseline)."
     if not any(column.name == RELEARNING for column in columns):
         yield "Not known: whether it comes back (unlearn relearn-attack RUN)."
+
+
+def _over_forgotten(made: Comparison) -> str | None:
+    name = "forget.probability"
+    column = next((column for column in made.columns if column.name == name and column.baseline is not None), None)
+    if column is None:
+        return None
+    own = (entry.score(name, "baseline") for entry in made.entries)
+    known = made.baseline.score(name) if made.baseline else next(filter(None, own), None)
+    low, where = (known.ci[0], "interval (from {})") if known and known.ci else (column.baseline, "{}")
+    held = [(row.name, row.value(name)) for row in made.rows]
+    below = [row for row, value in held if value is not None and value < low]
+    return f"Over-forgotten, below the baseline's {where.format(digits(low))}: {_listed(below)}." if below else None
 
 
 def _listed(names: Sequence[str], most: int = 5) -> str:
@@ -101,14 +110,6 @@ def _figures(made: Comparison, lines: Lines, config: CompareConfig) -> Iterator[
     if made.pair and all(alike.comparable(name.partition(".")[0], splits) for name in made.pair):
         values = [tuple(row.value(name) for name in made.pair) for row in made.rows]
         yield figures.front([row.name for row in made.rows], values, made.found.front, made.pair)
-    held = [(place, name, _steps(entry)) for place, name, entry in lines]
-    for key, kind in LOSSES.items():
-        points = [
-            (place, name, [(s["step"], s[key]) for s in steps if s.get(key) is not None]) for place, name, steps in held
-        ]
-        yield figures.losses(kind, [Series(name, p, place) for place, name, p in points])
-    if "forget" not in alike.unlike:
-        yield figures.trajectories([Series(name, _trajectory(entry), place) for place, name, entry in lines])
     if not alike.attacks or config.allow_different:
         yield _relearning(lines)
     if "forget" not in alike.unlike:
@@ -116,6 +117,13 @@ def _figures(made: Comparison, lines: Lines, config: CompareConfig) -> Iterator[
         found_own = (values for *_, entry in lines if len(values := _ratios(entry, "baseline")))
         other = other if baseline else next(found_own, other)
         yield figures.truth([(name, place, _ratios(entry, "after")) for place, name, entry in lines], other)
+        yield figures.trajectories([Series(name, _trajectory(entry), place) for place, name, entry in lines])
+    held = [(place, name, _steps(entry)) for place, name, entry in lines]
+    for key, kind in LOSSES.items():
+        points = [
+            (place, name, [(s["step"], s[key]) for s in steps if s.get(key) is not None]) for place, name, steps in held
+        ]
+        yield figures.losses(kind, [Series(name, p, place) for place, name, p in points])
 
 
 def _steps(entry: Entry) -> list[dict[str, Any]]:
@@ -124,8 +132,13 @@ def _steps(entry: Entry) -> list[dict[str, Any]]:
 
 
 def _trajectory(entry: Entry) -> list[tuple[float, float]]:
-    held = entry.report.training.trajectory if entry.report.training else []
-    points = [(float(t.step), t.scores.get("forget", {}).get("probability")) for t in held]
+    """From before the first step to after the last; empty if nothing was measured between."""
+    training = entry.report.training
+    if not training or not training.trajectory:
+        return []
+    points = [(float(t.step), t.scores.get("forget", {}).get("probability")) for t in training.trajectory]
+    before, after = (entry.score("forget.probability", moment) for moment in ("before", "after"))
+    points = [(0.0, before and before.value), *points, (float(training.steps), after and after.value)]
     return [(step, value) for step, value in points if value is not None]
 
 

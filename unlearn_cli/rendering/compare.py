@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +34,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class Grid:
-    """Headings and lines: run, scores, settings that differ, how it was measured."""
+    """Headings and lines: run, scores, settings that differ, how it was measured.
+
+    Settings that one method alone has, with one value, say no more than its name: they are told in the legend.
+    """
 
     head: list[str]
     body: list[list[Cell]]
@@ -66,6 +69,8 @@ def grid(rows: Sequence[Any], columns: Sequence[Any], found: Any, keys: Sequence
         marks: how each run was measured, if not all were measured alike.
         pair: the front's metrics.
     """
+    own = {key: method for key in keys if "method" in keys and (method := _method_of(rows, key))}
+    keys = [key for key in keys if key not in own]
     head = ["run", *map(heading, columns), *keys, *(["measured"] if marks else [])]
     scores = [_scores(rows, column, found) for column in columns]
     body = []
@@ -78,7 +83,27 @@ def grid(rows: Sequence[Any], columns: Sequence[Any], found: Any, keys: Sequence
             cells[-1] if column.baseline is not None else Cell("") for column, cells in zip(columns, scores, strict=True)
         ]
         body.append([Cell("baseline"), *values, *(Cell("") for _ in range(len(keys) + bool(marks)))])
-    return Grid(head, body, range(1, 1 + len(columns)), len(rows), _legend(body, columns, pair))
+    legend = [*_legend(body, columns, pair), *_told_apart(rows, own)]
+    return Grid(head, body, range(1, 1 + len(columns)), len(rows), legend)
+
+
+def _method_of(rows: Sequence[Any], key: str) -> str | None:
+    """The method whose runs alone have a setting, all of them the same value."""
+    having = {row.setting("method") for row in rows if row.setting(key) is not None}
+    if len(having) != 1:
+        return None
+    method = having.pop()
+    values = {setting_text(row.setting(key)) for row in rows if row.setting("method") == method}
+    return method if len(values) == 1 else None
+
+
+def _told_apart(rows: Sequence[Any], own: Mapping[str, str]) -> list[str]:
+    """A line for each method with settings of its own."""
+    first = {row.setting("method"): row for row in reversed(rows)}
+    told: dict[str, list[str]] = {}
+    for key, method in own.items():
+        told.setdefault(method, []).append(f"{key} {setting_text(first[method].setting(key))}")
+    return [f"only {method} has {', '.join(settings)}" for method, settings in told.items()]
 
 
 def _scores(rows: Sequence[Any], column: Any, found: Any) -> list[Cell]:

@@ -18,7 +18,8 @@ from unlearn_cli.recipes.ranking import Column, Comparison, Found, baselines, ch
 from unlearn_cli.recipes.runs import RELEARNING, Entry, differing, read_entries
 from unlearn_cli.recipes.targets import check_targets, write
 from unlearn_cli.registry import unknown
-from unlearn_cli.rendering.compare import as_csv, as_markdown, compare_table, grid
+from unlearn_cli.rendering.compare import as_csv, as_markdown, compare_table
+from unlearn_cli.rendering.grid import grid
 from unlearn_cli.rendering.plots import plot_front
 from unlearn_cli.report import GateReport, finite
 

@@ -1,146 +1,18 @@
-"""Runs side by side: as cells, and these as a table for a terminal, as Markdown; plain numbers as CSV."""
+"""Cells of runs side by side as a table for a terminal and as Markdown; plain numbers as CSV."""
 
 from __future__ import annotations
 
 import csv
 import io
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from unlearn_cli.rendering.tables import ARROWS, digits
-
-BEST, NOISE, UNKNOWN, FRONT = "*", "~", "?", "◆"
-MOST_DIGITS = 4  # beyond the usual ones, where a best value would not show otherwise
-
-
-@dataclass(frozen=True)
-class Cell:
-    """What stands in one place."""
-
-    text: str
-    mark: str = ""  # BEST, NOISE, UNKNOWN or nothing
-
-    @property
-    def whole(self) -> str:
-        """Text and mark."""
-        return f"{self.text}{self.mark}"
-
-
-@dataclass(frozen=True)
-class Grid:
-    """Headings and lines: run, scores, settings that differ, how it was measured.
-
-    Settings that one method alone has, with one value, say no more than its name: they are told in the legend.
-    """
-
-    head: list[str]
-    body: list[list[Cell]]
-    scores: range  # places of the scores
-    runs: int  # lines that are runs; one after them is the baseline
-    legend: list[str]
-
-
-def heading(column: Any) -> str:
-    """The metric with the way that is better."""
-    return f"{column.name} {ARROWS.get(column.target or '', '')[:1]}".rstrip()
-
-
-def setting_text(value: Any) -> str:
-    """A setting in a cell."""
-    if isinstance(value, (list, tuple)):
-        return ",".join(map(str, value))
-    return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def grid(rows: Sequence[Any], columns: Sequence[Any], found: Any, keys: Sequence[str], marks: Any, pair: Any) -> Grid:
-    """All cells as text.
-
-    Args:
-        rows: the runs, in order.
-        columns: the metrics.
-        found: verdicts and front.
-        keys: settings that differ.
-        marks: how each run was measured, if not all were measured alike.
-        pair: the front's metrics.
-    """
-    own = {key: method for key in keys if "method" in keys and (method := _method_of(rows, key))}
-    keys = [key for key in keys if key not in own]
-    head = ["run", *map(heading, columns), *keys, *(["measured"] if marks else [])]
-    scores = [_scores(rows, column, found) for column in columns]
-    body = []
-    for place, row in enumerate(rows):
-        name = f"{row.name} {FRONT}" if row.name in found.front else row.name
-        rest = [*(setting_text(row.setting(key)) for key in keys), *([marks[row.entries[0].name]] if marks else [])]
-        body.append([Cell(name), *(cells[place] for cells in scores), *map(Cell, rest)])
-    if any(column.baseline is not None for column in columns):
-        values = [
-            cells[-1] if column.baseline is not None else Cell("") for column, cells in zip(columns, scores, strict=True)
-        ]
-        body.append([Cell("baseline"), *values, *(Cell("") for _ in range(len(keys) + bool(marks)))])
-    legend = [*_legend(body, columns, pair), *_told_apart(rows, own)]
-    return Grid(head, body, range(1, 1 + len(columns)), len(rows), legend)
-
-
-def _method_of(rows: Sequence[Any], key: str) -> str | None:
-    """The method whose runs alone have a setting, all of them the same value."""
-    having = {row.setting("method") for row in rows if row.setting(key) is not None}
-    if len(having) != 1:
-        return None
-    method = having.pop()
-    values = {setting_text(row.setting(key)) for row in rows if row.setting("method") == method}
-    return method if len(values) == 1 else None
-
-
-def _told_apart(rows: Sequence[Any], own: Mapping[str, str]) -> list[str]:
-    """A line for each method with settings of its own."""
-    first = {row.setting("method"): row for row in reversed(rows)}
-    told: dict[str, list[str]] = {}
-    for key, method in own.items():
-        told.setdefault(method, []).append(f"{key} {setting_text(first[method].setting(key))}")
-    return [f"only {method} has {', '.join(settings)}" for method, settings in told.items()]
-
-
-def _scores(rows: Sequence[Any], column: Any, found: Any) -> list[Cell]:
-    """One metric of all rows and of the baseline, with as many digits as the best needs to stand out."""
-    values = [row.value(column.name) for row in rows]
-    best = [v for v, row in zip(values, rows, strict=True) if row.name in column.best]
-    others = [v for v, row in zip(values, rows, strict=True) if row.name not in column.best and v is not None]
-    shown = range(MOST_DIGITS + 1)
-    more = next((n for n in shown if not {digits(v, n) for v in best} & {digits(v, n) for v in others}), MOST_DIGITS)
-    made = []
-    for row, value in zip(rows, values, strict=True):
-        spread = row.spread(column.name)
-        text = "-" if value is None else digits(value, more) + (f" ± {digits(spread)}" if spread is not None else "")
-        made.append(Cell(text, _mark(row, column, found)))
-    return [*made, Cell("" if column.baseline is None else digits(column.baseline, more))]
-
-
-def _mark(row: Any, column: Any, found: Any) -> str:
-    if row.name in column.best:
-        return BEST
-    verdict = found.verdicts.get((column.name, row.name))
-    return "" if verdict is None else NOISE if verdict.noise else "" if verdict.known else UNKNOWN
-
-
-def _legend(body: Sequence[Sequence[Cell]], columns: Sequence[Any], pair: Sequence[str]) -> list[str]:
-    """A line for each mark that stands in the table."""
-    used = {cell.mark for line in body for cell in line}
-    targets = {column.target for column in columns}
-    lines = [
-        (BEST in used, f"{BEST} best"),
-        (NOISE in used, f"{NOISE} no difference from the best was found"),
-        (UNKNOWN in used, f"{UNKNOWN} whether it differs from the best is not known"),
-        (any(line[0].text.endswith(FRONT) for line in body), f"{FRONT} no run is better in both {' and '.join(pair)}"),
-        (any("±" in cell.text for line in body for cell in line), "± standard deviation over runs"),
-        ("baseline" in targets, f"{ARROWS['baseline'][:1]} better is nearer to the baseline"),
-    ]
-    return [text for there, text in lines if there]
+from unlearn_cli.rendering.grid import BEST, FRONT, Grid, setting_text
 
 
 def compare_table(made: Grid, width: int) -> Group:

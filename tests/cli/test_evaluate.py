@@ -147,3 +147,21 @@ def test_another_spelling_of_the_run_is_the_run(run, monkeypatch):
     monkeypatch.chdir(run.parent)
     result = unlearn("evaluate", run, "-o", run.name)
     assert result.exit_code == 0 and result.stdout.strip().endswith("evaluation/report.json"), result.stderr
+
+
+def test_ctrl_c_keeps_the_splits_that_were_measured(run, tmp_path, monkeypatch):
+    from unlearn_cli.recipes import measuring
+
+    honest, calls = measuring.measure, []
+
+    def stopped(*arguments, **named):
+        calls.append(arguments[1])
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return honest(*arguments, **named)
+
+    monkeypatch.setattr(measuring, "measure", stopped)
+    first = unlearn("evaluate", run, "-o", tmp_path / "again")
+    assert first.exit_code == 130 and "the same command goes on" in first.stderr
+    assert unlearn("evaluate", run, "-o", tmp_path / "again").exit_code == 0
+    assert calls == ["forget", "retain", "retain"]

@@ -22,6 +22,7 @@ from unlearn_cli.recipes import inputs as splits
 from unlearn_cli.recipes.describe import model_report
 from unlearn_cli.recipes.environment import environment
 from unlearn_cli.recipes.inputs import Input
+from unlearn_cli.recipes.interrupt import keeping
 from unlearn_cli.recipes.measuring import measure_inputs, stored
 from unlearn_cli.recipes.precheck import measurable
 from unlearn_cli.recipes.resume import identified
@@ -63,10 +64,11 @@ def run(
         raise UnlearnError("no rows to measure", "--forget forget.jsonl --retain retain.jsonl")
     _same_data(run_report, texts, reporter)
     measured_folder = folder / "measured"
-    inputs, after, loaded, harnessed = _measure(config, texts, measured_folder, "after", reporter)
-    moments = {"after": after}
-    if config.baseline:
-        moments["baseline"] = _baseline(config, texts, measured_folder, moments["after"], reporter)
+    with keeping("splits measured so far"):
+        inputs, after, loaded, harnessed = _measure(config, texts, measured_folder, "after", reporter)
+        moments = {"after": after}
+        if config.baseline:
+            moments["baseline"] = _baseline(config, texts, measured_folder, after, reporter)
     if run_report is not None:
         moments |= _before(run_report, inputs, config.run)
     scores = compared(moments, config, metrics)

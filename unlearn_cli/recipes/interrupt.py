@@ -50,3 +50,12 @@ def deferred() -> Iterator[Requests]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def keeping(what: str) -> Iterator[None]:
+    """Tell an interruption with what was finished and serves the same command again."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted(EXIT_INTERRUPTED, f"interrupted; {what} are kept: the same command goes on") from None

@@ -11,7 +11,7 @@ from unlearn_cli.attacks._target import Role
 from unlearn_cli.config import AttackConfig
 from unlearn_cli.console import Reporter
 from unlearn_cli.contract import Attack
-from unlearn_cli.errors import EXIT_INTERRUPTED, UnlearnError
+from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.gates import Expression
 from unlearn_cli.models.compose import COMPOSED
 from unlearn_cli.recipes import gates
@@ -19,7 +19,7 @@ from unlearn_cli.recipes.attack_settings import Setting, chosen, settings_of
 from unlearn_cli.recipes.curves import CurvePoint, place, read_curve, scored, write_curve
 from unlearn_cli.recipes.environment import environment
 from unlearn_cli.recipes.evidence import Lent, lent_baseline, replaced
-from unlearn_cli.recipes.interrupt import Interrupted
+from unlearn_cli.recipes.interrupt import keeping
 from unlearn_cli.recipes.subjects import Subjects, check_no_answers, overlap, read_facts
 from unlearn_cli.recipes.summary import ROLES, Curves, summarised, verdict
 from unlearn_cli.rendering.attacks import attack_table
@@ -56,10 +56,8 @@ def run(config: AttackConfig, sources: dict[str, str], reporter: Reporter) -> tu
     _tell_baseline(config, lent, attacks, reporter)
     for told in replaced(subjects, attacks, lent):
         reporter.note(told)
-    try:
+    with keeping("finished curves"):
         curves, left_out = _curves(config, subjects, attacks, settings, reporter)
-    except KeyboardInterrupt:
-        raise Interrupted(EXIT_INTERRUPTED, "interrupted; finished curves are kept: the same command goes on") from None
     if lent.start:
         curves.add("baseline", None, {}, lent.start)
     made, paths = [], []

@@ -103,11 +103,6 @@ class Declared:
         """The docstring of the file: name, formula, source, limits."""
         return inspect.cleandoc(inspect.getmodule(self.function).__doc__ or "")
 
-    @property
-    def summary(self) -> str:
-        """The first line of the file's docstring."""
-        return self.documentation.splitlines()[0]
-
     def resolve(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Every parameter's value: the default, unless given.
 

@@ -7,6 +7,7 @@ through the entry-point group that is called like the package, and a path ending
 
 from __future__ import annotations
 
+import ast
 import difflib
 import importlib
 import importlib.util
@@ -103,6 +104,20 @@ class Registry:
             raise unknown(self.kind, name, self.names())
         return name.strip().lower().replace("_", "-")
 
+    def summary(self, name: str) -> str:
+        """The first line of an entry's docstring, read without importing it.
+
+        Raises:
+            UnlearnError: nobody is called that.
+        """
+        module = self._module(self.canonical(name))
+        source = importlib.util.find_spec(module).loader.get_source(module)
+        return next(iter((ast.get_docstring(ast.parse(source)) or "").splitlines()), "")
+
+    def _module(self, spelled: str) -> str:
+        point = _installed(self.package).get(spelled)
+        return point.module if point else f"{self.package}.{spelled.replace('-', '_')}"
+
     def get(self, name: str) -> Callable:
         """Import one entry's file and return its function. A path ending in `.py` is loaded as it stands.
 
@@ -114,5 +129,4 @@ class Registry:
         spelled = self.canonical(name)
         if spelled in _installed(self.package):
             return _installed(self.package)[spelled].load()
-        stem = spelled.replace("-", "_")
-        return getattr(importlib.import_module(f"{self.package}.{stem}"), stem)
+        return getattr(importlib.import_module(self._module(spelled)), spelled.replace("-", "_"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from unlearn_cli.recipes.catalogue import KINDS
+from unlearn_cli.recipes.catalogue import KINDS, named
 
 Complete = Callable[[str], list[str]]
 
@@ -21,15 +21,9 @@ def words(known: Sequence[str], *, several: bool = False) -> Complete:
 
 def names(kind: str, *, several: bool = False) -> Complete:
     """Complete the names of a kind, as `unlearn list KIND` has them."""
-    return lambda incomplete: words(spelled(kind), several=several)(incomplete)
-
-
-def spelled(kind: str) -> list[str]:
-    """Names as they are usually written: those of metrics stand in expressions, with underscores."""
-    found = KINDS[kind].names()
-    return [name.replace("-", "_") for name in found] if kind == "metrics" else found
+    return lambda incomplete: words(named(kind), several=several)(incomplete)
 
 
 def every_name(incomplete: str) -> list[str]:
     """Complete any name that `unlearn show` knows."""
-    return [name for kind in KINDS for name in spelled(kind)]
+    return [name for kind in KINDS for name in named(kind)]

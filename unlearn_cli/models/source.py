@@ -111,7 +111,8 @@ def _resolve_commit(spec: str, revision: str | None) -> str:
         if isinstance(cached, str):
             return Path(cached).parent.name  # .../snapshots/COMMIT/config.json
     raise UnlearnError(
-        f"offline, and {spec} is neither a folder here nor in the cache", f"while online, run: hf download {spec}"
+        f"offline, and {spec} is neither a folder here nor in the cache",
+        f"check the path, or while online, run: hf download {spec}",
     )
 
 

@@ -42,11 +42,15 @@ def lines(kind: str) -> list[str]:
     spelled = kind if kind in KINDS else f"{kind}s"
     if spelled not in KINDS:
         raise unknown("kind", kind, KINDS)
-    registry = KINDS[spelled]
-    # By their own names: a metric's is written with underscores in expressions and reports.
-    entries = {entry.name: entry.summary.rstrip(".") for entry in map(registry.get, registry.names())}
-    width = max(map(len, entries))
-    return [f"{name:<{width}}  {summary}" for name, summary in entries.items()]
+    names = named(spelled)
+    width = max(map(len, names))
+    return [f"{name:<{width}}  {KINDS[spelled].summary(name).rstrip('.')}" for name in names]
+
+
+def named(kind: str) -> list[str]:
+    """Names as they are usually written: those of metrics stand in expressions and reports, with underscores."""
+    found = KINDS[kind].names()
+    return [name.replace("-", "_") for name in found] if kind == "metrics" else found
 
 
 def page(name: str) -> str:
@@ -55,10 +59,11 @@ def page(name: str) -> str:
     Raises:
         UnlearnError: nobody is called that.
     """
+    wanted = name.rpartition(".")[2]  # `forget.probability`, as tables and gates have it
     for registry in KINDS.values():
-        if name.lower().replace("_", "-") in registry.names():
-            return describe(registry.get(name))
-    raise unknown("name", name, [n for registry in KINDS.values() for n in registry.names()])
+        if registry.has(wanted):
+            return describe(registry.get(wanted))
+    raise unknown("name", name, {n for kind in KINDS for n in named(kind)}, where="`unlearn list KIND` has them all")
 
 
 def describe(entry: Declared) -> str:

@@ -26,6 +26,12 @@ def test_equal_weights_data_and_settings_are_not_measured_again(run):
     assert evaluated(run)["scores"]["forget"]["nll"]["before"]["value"] is not None
 
 
+def test_a_run_may_be_named_by_its_report(run):
+    """Which is the path that commands print."""
+    result = unlearn("evaluate", run / "report.json", "--fail-if", "forget.probability < 0")
+    assert result.exit_code == 0 and (run / "evaluation" / "report.json").is_file(), result.stderr
+
+
 def test_measured_anew_the_numbers_are_the_same(run, tmp_path):
     result = unlearn("evaluate", run, "-o", tmp_path / "again")
     assert result.exit_code == 0 and "cached" not in result.stderr

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from unlearn_cli.config.groups import DataOptions, MeasuringOptions, ModelOptions, OutputOptions
-from unlearn_cli.config.option import Expressions, Names, option
+from unlearn_cli.config.option import Expressions, MaybeRunFolder, Names, option
 
 
 class EvaluateConfig(OutputOptions, MeasuringOptions, DataOptions, ModelOptions):
@@ -19,7 +19,7 @@ class EvaluateConfig(OutputOptions, MeasuringOptions, DataOptions, ModelOptions)
         metavar="DIR",
         runtime=True,
     )
-    run: Path | None = option(None, "run folder of `unlearn forget`", "Model", metavar="RUN")
+    run: MaybeRunFolder = option(None, "run folder of `unlearn forget`", "Model", metavar="RUN")
     measured: Path | None = option(
         None,
         "score what was measured before, without a model: a run folder, TOFU's eval_log_aggregated.json, or TOFU_EVAL.json",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from unlearn_cli.config.option import Columns, Names, Options, Pairs, option
+from unlearn_cli.config.option import Columns, Names, Options, Pairs, RunFolder, option
 
 
 class DeviceOptions(Options):
@@ -17,7 +17,7 @@ class DeviceOptions(Options):
 class RunOptions(Options):
     """A finished run."""
 
-    run: Path = option(Path(), "run folder of `unlearn forget`", "Model", metavar="RUN", required=True)
+    run: RunFolder = option(Path(), "run folder of `unlearn forget`", "Model", metavar="RUN", required=True)
 
 
 class ModelOptions(DeviceOptions):

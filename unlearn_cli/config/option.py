@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticUndefined
 
 _REPOSITORY = re.compile(r"(?!.*(--|\.\.))[A-Za-z0-9][\w.-]*/[A-Za-z0-9_](|[\w.-]{0,94}\w)")
@@ -78,6 +79,11 @@ def _grids(value: Any) -> Any:
     return {name: tuple(values) for name, values in made.items()}
 
 
+def _folder(path: Any) -> Any:
+    """A run folder, also where its report.json is named, which is what commands print."""
+    return path.parent if isinstance(path, Path) and path.name == "report.json" else path
+
+
 def _repository(value: Any) -> Any:
     """The Hub's rule for names of repositories, with an owner."""
     if isinstance(value, str) and not _REPOSITORY.fullmatch(value):
@@ -91,6 +97,8 @@ Numbers = Annotated[tuple[int, ...], BeforeValidator(_listed)]
 Expressions = Annotated[tuple[str, ...], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
 Columns = Annotated[tuple[str, ...], BeforeValidator(_as_lines)]
 Pairs = Annotated[dict[str, Any], BeforeValidator(_pairs)]
+RunFolder = Annotated[Path, AfterValidator(_folder)]
+MaybeRunFolder = Annotated[Path | None, AfterValidator(_folder)]
 Repository = Annotated[str, BeforeValidator(_repository)]
 
 

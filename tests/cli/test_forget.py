@@ -274,6 +274,7 @@ def test_stop_when(data, tmp_path):
     stop = ("--stop-when", "forget.probability < 0.9 * forget.probability.before", "--eval-every", 1)
     result = unlearn("forget", *data, *QUICK, "--max-steps", 30, *stop, "-o", tmp_path / "run")
     assert result.exit_code == 0, result.stderr
+    assert "stopped: --stop-when" in result.stderr
     report = read_report(tmp_path / "run")
     assert report["status"] == "stopped" and "--stop-when" in report["training"]["stopped_by"]
     assert report["training"]["steps"] == report["training"]["trajectory"][-1]["step"] < 30

@@ -30,7 +30,7 @@ SETTINGS: dict[str, Any] = {
     "batch_size": 4,
     "epochs": 12,
     "eval_every": 2,
-    "stop_when": "forget.probability < 0.04",
+    "stop_when": "forget.probability < 0.05",
     "max_new_tokens": 32,
 }
 

@@ -87,6 +87,8 @@ def train(
             return "diverged", f"{error.message}; {error.hint}"
     if record is not None:
         save(record.step)
+    if run.stopped_by:
+        run.reporter.say(f"stopped: {run.stopped_by}")
     return ("stopped" if run.stopped_by else "completed"), run.stopped_by
 
 

@@ -43,7 +43,7 @@ SAVED = (
     "added_tokens.json", "chat_template.*", "vocab.json", "vocab.txt", "merges.txt",
 )  # fmt: skip
 # What shows that a folder is a run's, by keys that each holds: OURS are names that any project may have.
-MARKS = {REPORT: {"schema_version", "command", "scores"}, ABOUT: {"kind", "base_model"}, PLAN: {"settings"}}
+MARKS = {REPORT: {"schema_version", "command", "scores"}, ABOUT: {"kind", "base_model"}, PLAN: {"settings", "model", "data"}}
 # What a start leaves that came to no checkpoint: nothing that took long but the measurements, which have keys of their own.
 OF_A_START = {PLAN, "metrics.jsonl", "measured", "reference", CHECKPOINTS, "alternatives.json", "tracking"}
 BEFORE = "before-*"

@@ -35,6 +35,11 @@ class Reporter:
         return self._err.width
 
     @property
+    def styled(self) -> bool:
+        """Whether dim and coloured text can be told apart in what is shown."""
+        return self._err.color_system is not None and not self._err.no_color
+
+    @property
     def product_width(self) -> int:
         """Characters of a line of a `product`."""
         drawn = Console()

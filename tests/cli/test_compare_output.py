@@ -178,3 +178,13 @@ def test_the_recipe_of_the_guide_works(tmp_path, monkeypatch):
     shutil.move("runs/candidate", "runs/released")
     shutil.move("runs/rejected", "runs/candidate")
     assert [unlearn(*arguments).exit_code for arguments in asked] == [0, 3]
+
+
+def test_a_refused_command_leaves_no_trace(two, tmp_path):
+    """Neither folders for its files nor, beside them, a file of the user's that is called FILE.part."""
+    mine = tmp_path / "page.html.part"
+    mine.write_text("mine")
+    for target in (tmp_path / "page.html", tmp_path / "new" / "folder" / "page.html"):
+        refused("nothing-here", "--html", target)
+    assert unlearn("compare", *two, "--html", tmp_path / "page.html").exit_code == 0
+    assert mine.read_text() == "mine" and not (tmp_path / "new").exists()

@@ -334,6 +334,51 @@ def test_dry_run_says_when_it_does_not_fit(data, tmp_path, monkeypatch):
     assert result.exit_code == 2 and "does not fit" in result.stderr and "--load-in-4bit" in result.stderr
 
 
+def test_a_dry_run_as_json(data, tmp_path):
+    result = unlearn("forget", *data, *QUICK, "--dry-run", "--json", "-o", tmp_path / "run")
+    told = json.loads(result.stdout)
+    assert result.exit_code == 0 and told["fits"] and told["steps"] == 4 and told["memory"]["total"] > 0
+    assert told["config"]["method"] == "npo" and told["config_sources"]["max_steps"] == "flag"
+    assert told["data"]["forget"]["rows"] == 8 and isinstance(told["config"]["learning_rate"], float)
+
+
+def test_a_dry_run_lists_what_is_no_default(data, tmp_path):
+    """A method's word for doing nothing special is none, nor is a flag that repeats the default, nor --json."""
+    flags = ["--dry-run", "-o", tmp_path / "run"]
+
+    def listed(*more: object) -> set[str]:
+        table = unlearn("forget", *data, *flags, *more).stderr.partition("\ndata")[0]
+        return {line.split()[0] for line in table.splitlines() if line.strip()}
+
+    names = listed("--json", "--seed", 42, "--lora-r", 4)
+    assert {"lora_r", "retain_term", "output_dir"} <= names
+    assert not names & {"robust", "optim", "lora_init", "json_output", "dry_run", "seed"}
+    assert "robust" in listed("--robust", "sam")
+
+
+def test_a_dry_run_marks_what_is_scored_without_colour(data, tmp_path, monkeypatch):
+    answer = splits()["forget"][0]["answer"]
+    plain = unlearn("forget", *data, "--dry-run", "-o", tmp_path / "run").stderr
+    shown = " ".join(plain.split())
+    assert "(>>> <<<: scored)" in shown and f">>>{answer}" in shown.replace(">>> ", ">>>"), plain
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    coloured = unlearn("forget", *data, "--dry-run", "-o", tmp_path / "run").stderr
+    assert ">>>" not in coloured and "dim: seen but not scored" in coloured
+
+
+def test_a_dry_run_refuses_the_folders_that_a_run_would(data, tmp_path):
+    run, foreign = tmp_path / "run", tmp_path / "foreign"
+    assert unlearn("forget", *data, *QUICK, "-o", run).exit_code in (0, 4)
+    foreign.mkdir()
+    (foreign / "mine.txt").write_text("mine")
+    for flags in (["-o", run], ["-o", run, "--resume", "--seed", 7], ["-o", foreign], ["-o", foreign, "--overwrite"]):
+        real, dry = (unlearn("forget", *data, *QUICK, *flags, *more) for more in ((), ("--dry-run",)))
+        assert real.exit_code == dry.exit_code == 2 and real.stderr == dry.stderr, flags
+    for flags in (["--overwrite"], ["--resume"]):
+        dry = unlearn("forget", *data, *QUICK, *flags, "-o", run, "--dry-run")
+        assert dry.exit_code == 0 and (run / "report.json").is_file() and "fits" in dry.stderr
+
+
 def test_columns_and_flags_over_environment_over_file(tmp_path, monkeypatch):
     rows = [{"q": row["question"], "a": row["answer"]} for row in splits()["forget"][:8]]
     forget = write_rows(tmp_path / "f.jsonl", rows)

@@ -52,7 +52,7 @@ def _pairs(value: Any) -> Any:
     if isinstance(value, Mapping) or value is None:
         return value
     made = {}
-    for part in _listed(value):
+    for part in _texts(value):
         key, equals, text = part.partition("=")
         if not equals or not key:
             raise Unreadable(part)
@@ -60,13 +60,25 @@ def _pairs(value: Any) -> Any:
     return made
 
 
+def _texts(value: Any) -> list[str]:
+    """The parts of a value that is no mapping: a config file may hold anything."""
+    parts = _listed(value)
+    for part in parts if isinstance(parts, list) else [parts]:
+        if not isinstance(part, str):
+            raise Unreadable(str(part))
+    return parts
+
+
 def _grids(value: Any) -> Any:
-    """`a=1,2`, or a list of such, to {"a": (1, 2)}; a dict passes."""
-    if isinstance(value, Mapping) or value is None:
+    """`a=1,2`, or a list of such, to {"a": (1, 2)}; in a mapping a single value is a grid of one."""
+    if value is None:
         return value
+    if isinstance(value, Mapping):
+        held = {str(key).replace("-", "_"): values for key, values in value.items()}
+        return {key: tuple(values) if isinstance(values, (list, tuple)) else (values,) for key, values in held.items()}
     made: dict[str, list[Any]] = {}
     key = None
-    for part in _listed(value):
+    for part in _texts(value):
         name, equals, text = part.partition("=")
         if equals:
             key = name.strip().replace("-", "_")
@@ -91,7 +103,8 @@ def _repository(value: Any) -> Any:
     return value
 
 
-Grids = Annotated[dict[str, tuple[Any, ...]], BeforeValidator(_grids)]
+GRIDS = dict[str, tuple[Any, ...]]
+Grids = Annotated[GRIDS, BeforeValidator(_grids)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 Numbers = Annotated[tuple[int, ...], BeforeValidator(_listed)]
 Expressions = Annotated[tuple[str, ...], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]

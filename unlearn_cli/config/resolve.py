@@ -12,7 +12,7 @@ import yaml
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from unlearn_cli.config.option import Options, Settings, runtime_fields
+from unlearn_cli.config.option import GRIDS, Options, Settings, runtime_fields
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.registry import unknown
 
@@ -35,7 +35,10 @@ def read_config_file(path: Path, model: type[Options]) -> dict[str, Any]:
     if "schema_version" in read and isinstance(read.get("config"), dict):
         # A report is a recipe: its settings apply again, but not where it was written to or how loud it was.
         wanted = set(model.model_fields) - runtime_fields(model)
-        return {key: value for key, value in read["config"].items() if key in wanted and value is not None}
+        held = {key: value for key, value in read["config"].items() if key in wanted and value is not None}
+        # A list is one value of one run there, where a sweep would take it for several.
+        single = [key for key in held if model.model_fields[key].annotation == GRIDS and isinstance(held[key], dict)]
+        return held | {key: {name: (value,) for name, value in held[key].items()} for key in single}
     settings = {str(key).replace("-", "_"): value for key, value in read.items()}
     for key in settings:
         if key not in model.model_fields:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +15,6 @@ from unlearn_cli.config import LoraOptions
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.depth import causal_lm
 from unlearn_cli.models.load import ADAPTER, REFERENCE_ADAPTER, LoadedModel
-from unlearn_cli.models.source import ADAPTER_CONFIG
 from unlearn_cli.registry import unknown
 
 WEIGHTS = "adapter_model.safetensors"
@@ -219,8 +217,3 @@ def reload_difference_of_weights(loaded: LoadedModel, folder: Path) -> float:
             for name in file.keys():  # noqa: SIM118 - not a dict
                 worst = max(worst, float((file.get_tensor(name) - state[name].cpu()).abs().max()))
     return worst
-
-
-def base_of(folder: Path) -> dict[str, Any]:
-    """The adapter config as it was saved."""
-    return json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))

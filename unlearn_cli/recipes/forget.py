@@ -90,13 +90,15 @@ def run(
         texts = splits.load_splits(settled.config)
         if "retain" in texts:
             check_overlap(texts["forget"].examples, texts["retain"].examples, allow=config.allow_overlap)
-        if config.dry_run:
-            plan.show(settled, texts, reporter)
-            return None
         settled.fill_default("output_dir", default_output(config))
         started = Run(settled, RunFolder(settled.config.output_dir), reporter, command_line)
         started.folder.check(resume=config.resume, overwrite=config.overwrite)
         report = resume.finished(started, texts)
+        if config.dry_run:
+            if report is not None:
+                reporter.note(f"already finished: {started.folder.path}; --resume leaves it as it is")
+            plan.tell(settled, texts, reporter)
+            return None
         if report is not None:
             reporter.say(f"already finished: {started.folder.path}")
         else:

@@ -6,6 +6,9 @@ import gc
 import multiprocessing
 import os
 import signal
+import threading
+import time
+import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +24,7 @@ from unlearn_cli.models.kept import KeptModel
 from unlearn_cli.models.load import resolve_device
 from unlearn_cli.recipes import forget
 from unlearn_cli.recipes.interrupt import Interrupted, deferred
-from unlearn_cli.report import RunReport, read_report
+from unlearn_cli.report import FILE, RunReport, read_report
 
 POLL_SECONDS = 0.2
 PATIENCE_SECONDS = 120  # for a step to end and its checkpoint to be written
@@ -108,6 +111,7 @@ def _one_by_one(tasks: Iterator[Task], device: str) -> Iterator[Outcome]:
 
 
 def _made(task: Task, device: str, kept: KeptModel, reporter: Reporter) -> Outcome:
+    """What came of one run; whatever goes wrong in it is its own affair, and the sweep's other runs are made."""
     config, loads = task.config.model_copy(update={"device": device}), kept.loads
     try:
         report: RunReport = forget.run(
@@ -115,22 +119,26 @@ def _made(task: Task, device: str, kept: KeptModel, reporter: Reporter) -> Outco
         )
         return _outcome(task, report, kept.loads - loads)
     except UnlearnError as error:
-        if error.exit_code == EXIT_DIVERGED:  # with its report written
+        if error.exit_code == EXIT_DIVERGED and (config.output_dir / FILE).is_file():
             return _outcome(task, read_report(config.output_dir), kept.loads - loads)
         return Outcome(task.name, error=error.message, loads=kept.loads - loads)
     except Interrupted as error:
         return Outcome(task.name, interrupted=error.exit_code)
-    except (RuntimeError, MemoryError) as error:
+    except Exception as error:
         known = out_of_memory(error)
-        if known is None:
-            raise
-        message = known.message
+        message = known.message if known else _where(error)
     # Outside of the handler, whose traceback holds on to what filled the memory.
     kept.drop()
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     return Outcome(task.name, error=message, loads=kept.loads - loads)
+
+
+def _where(error: Exception) -> str:
+    """An error that nobody foresaw, with the line that raised it: no traceback will show it."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({Path(last.filename).name}:{last.lineno}); `unlearn forget --debug` shows more"
 
 
 def _outcome(task: Task, report: RunReport, loads: int) -> Outcome:
@@ -206,5 +214,19 @@ def _serve(device: str, inbox: Any, outbox: Any) -> None:
         os.setsid()  # Ctrl-C reaches the parent alone, which passes one signal on: a second one would cut checkpoints off
     signal.signal(signal.SIGTERM, lambda number, frame: os._exit(EXIT_INTERRUPTED))
     kept, parent = KeptModel(), os.getppid()
-    while (task := inbox.get()) is not None and os.getppid() == parent:
+    threading.Thread(target=_stop_with, args=(parent,), daemon=True).start()
+    while os.getppid() == parent:
+        try:
+            task = inbox.get(timeout=POLL_SECONDS)
+        except Empty:
+            continue
+        if task is None:
+            return
         outbox.put(_made(task, device, kept, Reporter(quiet=True)))
+
+
+def _stop_with(parent: int) -> None:
+    """End this process as its parent would: one that was killed cannot, and the same command may start the run again."""
+    while os.getppid() == parent:
+        time.sleep(POLL_SECONDS)
+    os.kill(os.getpid(), signal.SIGTERM)

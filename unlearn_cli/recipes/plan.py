@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import sys
+import json
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from rich.table import Table
 from rich.text import Text
 
-from unlearn_cli.config import ForgetConfig
+from unlearn_cli.config import ForgetConfig, default_of
+from unlearn_cli.config.groups import OfflineOptions
 from unlearn_cli.console import Reporter
 from unlearn_cli.data.example import Split
 from unlearn_cli.data.tokenize import Encoder, Row
@@ -20,43 +22,78 @@ from unlearn_cli.models.source import resolve_source
 from unlearn_cli.recipes import inputs as splits
 from unlearn_cli.recipes.inputs import Input
 from unlearn_cli.recipes.settle import Settled, default_output, make_encoder, settle_model
+from unlearn_cli.report import finite
 from unlearn_cli.training.loop import Rows
 from unlearn_cli.training.pairing import Pairing
 
 GIB = 2**30
 SHOWN_TOKENS = 160
+BRACKETS = (">>>", "<<<")  # which no chat template uses
+SILENT = {*OfflineOptions.model_fields, "dry_run", "resume", "overwrite"}  # options that are no settings of a run
+NOTHING = {"robust": "none", "optim": "auto", "lora_init": "default"}
 
 
-def show(settled: Settled, texts: Mapping[str, Split], reporter: Reporter) -> None:
-    """Print the plan.
+def tell(settled: Settled, texts: Mapping[str, Split], reporter: Reporter) -> None:
+    """What `unlearn forget --dry-run` says; with --json the plan is on stdout as well.
 
     Raises:
         UnlearnError: the estimate does not fit the device.
     """
+    told = show(settled, texts, reporter)
+    if settled.config.json_output:
+        reporter.data(dumps(told))
+    check_fits(told, reporter)
+
+
+def check_fits(told: Mapping[str, Any], reporter: Reporter) -> None:
+    """Say that a plan fits.
+
+    Raises:
+        UnlearnError: it does not.
+    """
+    if not told["fits"]:
+        needed, free = (told["memory"][name] / GIB for name in ("total", "free"))
+        raise UnlearnError(
+            f"does not fit: about {needed:.1f} GiB needed, {free:.1f} GiB free on {told['memory']['device']}",
+            "cheapest first: --batch-size 1 --gradient-accumulation-steps 8, a shorter --max-length, --load-in-4bit",
+        )
+    reporter.say("fits")
+
+
+def dumps(told: Mapping[str, Any]) -> str:
+    """A plan as JSON text."""
+    return json.dumps(finite(dict(told)), indent=2, ensure_ascii=False, default=str, allow_nan=False)
+
+
+def show(settled: Settled, texts: Mapping[str, Split], reporter: Reporter) -> dict[str, Any]:
+    """Show the plan; returns it as plain values, under the names of a report where it has them, memory in bytes."""
     source = resolve_source(settled.config.model, settled.config.revision)
     config = load_config(source, settled.config)
     settle_model(settled, config)
+    settled.fill_default("output_dir", default_output(settled.config))
     options = settled.config
     tokenizer, stops = load_tokenizer(source, options)
     encoder = make_encoder(options, tokenizer, stops, options.max_length)
     inputs = {name: splits.tokenized(split, encoder, options.eval_limit) for name, split in texts.items()}
     device = resolve_device(options.device)
-    dtype = resolve_dtype(options.dtype, config, device)
-    needed = _estimate(settled, config, inputs, dtype)
+    needed = _estimate(settled, config, inputs, resolve_dtype(options.dtype, config, device))
+    free, steps = memory.available(device), _steps(options, len(inputs["forget"].rows))
 
-    settled.fill_default("output_dir", default_output(options))
     reporter.show(_settings(settled))
-    reporter.show(_data(settled, inputs))
-    reporter.show(_rendered(encoder, inputs["forget"].rows[0]))
-    free = memory.available(device)
-    parts = ", ".join(f"{name} {getattr(needed, name) / GIB:.2f}" for name in ("base", "adapter", "activations", "logits"))
-    reporter.say(f"\nmemory, estimated: {needed.total / GIB:.2f} GiB ({parts}); free on {device}: {free / GIB:.1f} GiB")
-    if needed.total > free:
-        raise UnlearnError(
-            f"does not fit: about {needed.total / GIB:.1f} GiB needed, {free / GIB:.1f} GiB free on {device}",
-            "cheapest first: --batch-size 1 --gradient-accumulation-steps 8, a shorter --max-length, --load-in-4bit",
-        )
-    reporter.say("fits")
+    reporter.show(_data(options, inputs, steps))
+    reporter.show(_rendered(encoder, inputs["forget"].rows[0], styled=reporter.styled))
+    parts = {name: getattr(needed, name) for name in ("base", "adapter", "activations", "logits")}
+    listed = ", ".join(f"{name} {value / GIB:.2f}" for name, value in parts.items())
+    reporter.say(f"\nmemory, estimated: {needed.total / GIB:.2f} GiB ({listed}); free on {device}: {free / GIB:.1f} GiB")
+    return {
+        "command": "forget",
+        "config": options.model_dump(mode="json"),
+        "config_sources": settled.sources,
+        "data": {name: data.report().model_dump(mode="json") for name, data in inputs.items()},
+        "steps": steps,
+        "memory": {"total": needed.total, **parts, "free": free, "device": str(device)},
+        "fits": needed.total <= free,
+    }
 
 
 def _estimate(
@@ -104,18 +141,31 @@ def wants_checkpointing(options: ForgetConfig, loaded: LoadedModel, rows: Rows, 
     return needed.total - needed.base > memory.available(loaded.device)
 
 
+def _steps(options: ForgetConfig, rows: int) -> int:
+    batch = options.batch_size * options.gradient_accumulation_steps
+    return options.max_steps or Pairing(0, rows, 0, batch, 0).steps(options.epochs)
+
+
 def _settings(settled: Settled) -> Table:
     table = Table(title="settings that are not defaults", box=None, title_justify="left", header_style="bold")
     for heading in ("", "value", "from"):
         table.add_column(heading, overflow="fold")
     for name, value in settled.config.model_dump(mode="json").items():
-        if settled.sources.get(name) != "default" and value is not None and name != "dry_run":
+        if _worth_telling(settled, name, value):
             shown = f"{value:.4g}" if isinstance(value, float) else str(value)
             table.add_row(Text(name), Text(shown), Text(settled.sources[name]))
     return table
 
 
-def _data(settled: Settled, inputs: Mapping[str, Input]) -> Table:
+def _worth_telling(settled: Settled, name: str, value: Any) -> bool:
+    """Neither a default, nor a method's word for doing nothing special, nor about what is shown."""
+    origin, default = settled.sources.get(name, "default"), default_of(ForgetConfig.model_fields[name])
+    if name in SILENT or value is None or origin == "default" or getattr(settled.config, name) == default:
+        return False
+    return not (origin.startswith("method ") and value == NOTHING.get(name))
+
+
+def _data(options: ForgetConfig, inputs: Mapping[str, Input], steps: int) -> Table:
     table = Table(title="\ndata", box=None, title_justify="left", header_style="bold")
     for heading in ("", "rows", "sequences", "tokens", "answer tokens", "truncated", "measured", "format"):
         table.add_column(heading, justify="left" if heading in ("", "format") else "right")
@@ -123,21 +173,20 @@ def _data(settled: Settled, inputs: Mapping[str, Input]) -> Table:
         r = data.report()
         counts = (r.rows, r.sequences, r.tokens, r.answer_tokens, r.truncated_rows, r.measured_rows)
         table.add_row(name, *(f"{count:,}" for count in counts), r.format)
-    options = settled.config
-    batch = options.batch_size * options.gradient_accumulation_steps
-    rows = len(inputs["forget"].rows)
-    steps = options.max_steps or Pairing(0, rows, 0, batch, 0).steps(options.epochs)
+    batch, rows = options.batch_size * options.gradient_accumulation_steps, len(inputs["forget"].rows)
     table.caption = f"{steps} steps of {batch} forget rows = {steps * batch / rows:.1f} epochs"
     table.caption_justify = "left"
     return table
 
 
-def _rendered(encoder: Encoder, row: Row) -> Text:
-    """One row as the model sees it: the prompt dimmed, the scored answer bright."""
+def _rendered(encoder: Encoder, row: Row, *, styled: bool) -> Text:
+    """One row as the model sees it: the prompt dimmed, the scored answer bright, or in brackets where there is no style."""
     ids = row.input_ids.tolist()
-    shown = Text("\nfirst forget row (dim: seen but not scored)\n", style="bold")
+    opening, closing, key = ("", "", "dim: seen but not scored") if styled else (*BRACKETS, f"{' '.join(BRACKETS)}: scored")
+    shown = Text(f"\nfirst forget row ({key})\n", style="bold")
     shown.append(encoder.tokenizer.decode(ids[: row.answer_start][-SHOWN_TOKENS:]), style="dim")
-    shown.append(encoder.tokenizer.decode(ids[row.answer_start :][:SHOWN_TOKENS]), style="not dim green")
-    if not sys.stderr.isatty():
+    answer = encoder.tokenizer.decode(ids[row.answer_start :][:SHOWN_TOKENS])
+    shown.append(f"{opening}{answer}{closing}", style="not dim green")
+    if not styled:
         shown.append(f"\n({row.answer_start} tokens are not scored, {row.answer_length} are)", style="not bold")
     return shown

@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from unlearn_cli.config import AttackConfig, EvaluateConfig, ForgetConfig, Options
+from unlearn_cli.config import AttackConfig, EvaluateConfig, ForgetConfig, Options, SweepConfig
+from unlearn_cli.config.forget import ForgettingOptions
 from unlearn_cli.contract import METHODS
 from unlearn_cli.data.files import find_files
 from unlearn_cli.data.hub_spec import PREFIX
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.source import check_spec
-from unlearn_cli.recipes import gates
+from unlearn_cli.recipes import gates, grid
 from unlearn_cli.recipes.catalogue import KINDS
 from unlearn_cli.recipes.run_folder import RunFolder
 from unlearn_cli.recipes.targets import check_file
@@ -41,6 +42,8 @@ def check(config: Options) -> None:
             check_file(f"--{flag}", path)
     if type(config) is ForgetConfig:  # a sweep may vary any of it
         required(config)
+    if isinstance(config, SweepConfig):
+        grid.check(config)
     if isinstance(config, EvaluateConfig):
         measurable(config)
     measured = getattr(config, "measured", None)
@@ -54,7 +57,7 @@ def check(config: Options) -> None:
             find_files(name, spec)
     if type(config) is ForgetConfig:
         METHODS.get(config.method).resolve(config.parameters)  # imports torch alone
-        if config.output_dir and not config.dry_run:
+        if config.output_dir:
             RunFolder(config.output_dir).check(resume=config.resume, overwrite=config.overwrite)
 
 
@@ -97,7 +100,7 @@ def _names(config: Options) -> None:
 def _expressions(config: Options) -> None:
     if isinstance(config, (EvaluateConfig, AttackConfig)):
         gates.parsed(config.fail_if, also=("recovery",) if isinstance(config, AttackConfig) else ())
-    if isinstance(config, ForgetConfig):
+    if isinstance(config, ForgettingOptions):
         gates.parsed(tuple(text for text in (config.stop_when, config.calibrate) if text))
 
 

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from unlearn_cli.config import ForgetConfig, ModelOptions, runtime_fields
+from unlearn_cli.config import ModelOptions
 from unlearn_cli.data.example import Split
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.identity import identity
 from unlearn_cli.models.load import load_config, resolve_device, resolve_dtype
 from unlearn_cli.models.source import resolve_source
+from unlearn_cli.recipes.asked import Plan, changed, flat, plan_of, plan_sha256
 from unlearn_cli.recipes.progress import Run
 from unlearn_cli.recipes.settle import settle_model
-from unlearn_cli.report import RunReport, fingerprint, read_report
-
-Plan = dict[str, Any]
+from unlearn_cli.report import RunReport, read_report
 
 
 def identified(options: ModelOptions) -> tuple[Any, str]:
@@ -35,7 +34,7 @@ def finished(run: Run, texts: Mapping[str, Split]) -> RunReport | None:
         return None
     model_config, found = identified(run.config)
     settle_model(run.settled, model_config)
-    _check_same(run, _plan(run.config, found, texts))
+    _check_same(run, _plan(run, found, texts))
     if not run.folder.report.is_file():
         return None
     report = read_report(run.folder.path)
@@ -51,7 +50,7 @@ def open_folder(run: Run, found: str, texts: Mapping[str, Split]) -> Plan:
     """
     run.folder.open(clear=run.config.overwrite and not run.config.resume)
     run.opened = True
-    now = _plan(run.config, found, texts)
+    now = _plan(run, found, texts)
     if not run.folder.is_start:
         _check_same(run, now)
     elif _changed(run.folder.read_plan(), now):
@@ -62,7 +61,7 @@ def open_folder(run: Run, found: str, texts: Mapping[str, Split]) -> Plan:
 
 def plan_key(plan: Plan) -> str:
     """Fingerprint of what is run, for its checkpoints."""
-    return fingerprint(plan)
+    return plan_sha256(plan)
 
 
 def how_to_go_on(run: Run | None) -> str:
@@ -76,23 +75,15 @@ def how_to_go_on(run: Run | None) -> str:
     return "interrupted; what was trained is kept: add --resume to go on"
 
 
-def _plan(config: ForgetConfig, found: str, texts: Mapping[str, Split]) -> Plan:
-    settings = config.model_dump(mode="json", exclude=runtime_fields(ForgetConfig))
-    return {"settings": settings, "model": found, "data": {name: split.origin.sha256 for name, split in texts.items()}}
+def _plan(run: Run, found: str, texts: Mapping[str, Split]) -> Plan:
+    return plan_of(run.config, found, {name: split.origin.sha256 for name, split in texts.items()})
 
 
 def _changed(then: Plan | None, now: Plan) -> list[str]:
-    """What differs, in words."""
-    if then is None:
-        return []
-    old, new = ({**p["settings"], "model weights": p["model"], **_named(p["data"])} for p in (then, now))
-    return [f"{key}: {old.get(key)} -> {new.get(key)}" for key in {**old, **new} if old.get(key) != new.get(key)]
-
-
-def _named(data: Mapping[str, str]) -> dict[str, str]:
-    return {f"{name} data": digest for name, digest in data.items()}
+    """What differs from the plan that lies in the folder, in words."""
+    return [] if then is None else changed(flat(then), flat(now))
 
 
 def _check_same(run: Run, now: Plan) -> None:
-    if changed := _changed(run.folder.read_plan(), now):
-        raise UnlearnError(f"--resume with another configuration ({'; '.join(changed)})", "--overwrite starts anew")
+    if told := _changed(run.folder.read_plan(), now):
+        raise UnlearnError(f"--resume with another configuration ({'; '.join(told)})", "--overwrite starts anew")

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import asdict, dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unlearn_cli.errors import UnlearnError
+from unlearn_cli.models.source import ABOUT, ASSISTANT
 from unlearn_cli.recipes.lines import whole_lines
+from unlearn_cli.recipes.writable import obstacle
 from unlearn_cli.report import CHECKPOINTS, PLAN, STEPS, unfinished, write_text
 from unlearn_cli.report import FILE as REPORT
 
@@ -18,7 +22,8 @@ if TYPE_CHECKING:
 
 OURS = {
     REPORT,
-    "unlearn.json",
+    ABOUT,
+    ASSISTANT,
     "metrics.jsonl",
     PLAN,
     "README.md",
@@ -31,6 +36,14 @@ OURS = {
     "evaluation",
     "tracking",
 }
+# What saving an adapter, a model and a tokenizer writes; a run that was stopped there has no report that lists it.
+SAVED = (
+    "adapter_config.json", "adapter_model.*", "model.safetensors*", "model-*.safetensors", "config.json",
+    "generation_config.json", "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "special_tokens_map.json",
+    "added_tokens.json", "chat_template.*", "vocab.json", "vocab.txt", "merges.txt",
+)  # fmt: skip
+# What shows that a folder is a run's, by keys that each holds: OURS are names that any project may have.
+MARKS = {REPORT: {"schema_version", "command", "scores"}, ABOUT: {"kind", "base_model"}, PLAN: {"settings", "model", "data"}}
 # What a start leaves that came to no checkpoint: nothing that took long but the measurements, which have keys of their own.
 OF_A_START = {PLAN, "metrics.jsonl", "measured", "reference", CHECKPOINTS, "alternatives.json", "tracking"}
 BEFORE = "before-*"
@@ -97,17 +110,39 @@ class RunFolder:
         """See whether the folder may be written to, without touching it.
 
         Raises:
-            UnlearnError: there is something in it, and neither --resume nor --overwrite was given.
+            UnlearnError: it cannot be made, or there is something in it, and neither --resume nor --overwrite was given or
+                it is not a run's.
         """
         if self.path.exists() and not self.path.is_dir():
             raise UnlearnError(f"--output-dir {self.path} is a file")
+        if why := obstacle(self.path):
+            raise UnlearnError(f"--output-dir {self.path} cannot be written: {why}")
         held = sorted(p.name for p in self.path.iterdir()) if self.path.is_dir() else []
-        if held and overwrite and not OURS & set(held):
+        foreign = held
+        if any(self._marked(name) for name in MARKS):
+            foreign = sorted(set(held) - self._written(held)) if overwrite and not resume else []
+        if foreign and (resume or overwrite):
             raise UnlearnError(
-                f"{self.path} holds files that no run has written: {', '.join(held[:5])}", "choose another --output-dir"
+                f"{self.path} holds files that no run has written: {', '.join(foreign[:5])}", "choose another --output-dir"
             )
         if held and not (resume or overwrite or self.is_start):
             raise self._refusal()
+
+    def _marked(self, name: str) -> bool:
+        """Whether one of the files that show a run is here, and is no other program's of that name."""
+        held = _read_json(self.path / name)
+        return isinstance(held, dict) and MARKS[name] <= set(held)
+
+    def _written(self, names: list[str]) -> set[str]:
+        """Those of these files and folders that a run writes; `.part` is what an interrupted writing leaves."""
+        report = _read_json(self.path / REPORT)
+        artifact = report.get("artifact") if isinstance(report, dict) else None
+        ours = OURS | set((artifact or {}).get("files", ()))
+        return {
+            name
+            for name in names
+            if (whole := re.sub(r"(\.\d+)?\.part$", "", name)) in ours or any(fnmatch(whole, saved) for saved in SAVED)
+        }
 
     def _refusal(self) -> UnlearnError:
         if self.report.is_file():
@@ -121,10 +156,12 @@ class RunFolder:
         return UnlearnError(f"{self.path} is not empty", "choose another --output-dir")
 
     def open(self, *, clear: bool) -> None:
-        """Make the folder, or with `clear` empty it."""
+        """Make the folder, or with `clear` take away what a run has written into it."""
         self.path.mkdir(parents=True, exist_ok=True)
-        for path in self.path.iterdir() if clear else ():
-            _remove(path)
+        held = self._written([path.name for path in self.path.iterdir()]) if clear else ()
+        # The marks last: what an interruption leaves is a run's still.
+        for name in sorted(held, key=lambda name: name in MARKS):
+            _remove(self.path / name)
 
     def clear_start(self) -> None:
         """Take away what an earlier start has left, except for its measurements of the model before: those have keys."""
@@ -139,11 +176,7 @@ class RunFolder:
 
     def read_plan(self) -> dict[str, Any] | None:
         """The resolved configuration of the run that was started here, if one was."""
-        try:
-            held = json.loads(self.plan.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-        return held if isinstance(held, dict) and "settings" in held else None
+        return _read_json(self.plan) if self._marked(PLAN) else None
 
     def keep_steps(self, upto: int) -> list[dict[str, Any]]:
         """Cut `metrics.jsonl` back to the steps a checkpoint knows of; returns those lines."""
@@ -161,5 +194,13 @@ class RunFolder:
         return entry
 
 
+def _read_json(path: Path) -> Any:
+    """What a JSON file holds; None if it cannot be read."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
 def _remove(path: Path) -> None:
-    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()

@@ -65,8 +65,9 @@ def settle_method(config: ForgetConfig, sources: dict[str, str]) -> Settled:
     term = RETAIN_TERMS.get(settled.config.retain_term)
     rule = ROBUST.get(settled.config.robust)
     # A file of the user's own keeps its path, so that a report is a recipe that can be run again.
-    method_name = config.method if is_file(config.method) else chosen.name
-    named = {"method": method_name, "retain_term": term.name, "robust": rule.name}
+    found = {"method": chosen.name, "retain_term": term.name, "robust": rule.name}
+    asked = {name: getattr(settled.config, name) for name in found}
+    named = {name: asked[name] if is_file(asked[name]) else found[name] for name in found}
     origins = {name: settled.sources[name] for name in named}
     settled.config = settled.config.model_copy(
         update={

@@ -7,6 +7,7 @@ from pathlib import Path
 from unlearn_cli.config import CompareConfig
 from unlearn_cli.console import Reporter
 from unlearn_cli.errors import UnlearnError
+from unlearn_cli.recipes.writable import obstacle
 from unlearn_cli.rendering.plots import check_drawable
 from unlearn_cli.report import write_text
 
@@ -30,25 +31,20 @@ def check_targets(config: CompareConfig) -> bool:
 
 
 def check_file(flag: str, path: Path) -> None:
-    """See that a file can be written.
+    """See that a file can be written, without making it or its folder.
 
     Raises:
         UnlearnError: it cannot.
     """
     if str(path) == "-" or path.is_dir():
         raise UnlearnError(f"{flag} {path}: a file is needed")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Files are written beside their place and moved there, so this is what must be possible.
-        part = path.with_name(path.name + ".part")
-        part.touch()
-        part.unlink()
-    except OSError as error:
-        raise UnlearnError(f"{flag} {path} cannot be written: {error.strerror}") from None
+    # Files are written beside their place and moved there, so it is the folder that must allow it.
+    if why := obstacle(path.parent):
+        raise UnlearnError(f"{flag} {path} cannot be written: {why}")
 
 
 def write(path: Path | None, text: str, reporter: Reporter) -> None:
-    """Write one document, to stdout for `-`.
+    """Write one document, to stdout for `-`; its folder is made.
 
     Raises:
         UnlearnError: the file cannot be written.
@@ -59,6 +55,7 @@ def write(path: Path | None, text: str, reporter: Reporter) -> None:
         reporter.data(text.rstrip("\n"))
         return
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, text)
     except OSError as error:
         raise UnlearnError(f"{path} cannot be written: {error.strerror}") from None

@@ -74,6 +74,59 @@ def test_nearest_to_the_baseline_is_best(around_the_baseline, tmp_path):
     assert compared(*around_the_baseline, *front, "--baseline", tmp_path / "never")["front"]["runs"] == ["near"]
 
 
+def around_a_half(folder: Path, apart: float) -> dict:
+    """Two runs on both sides of a baseline of 0.5, the second by so much farther."""
+    held = {"x": around(0.55, seed=1), "y": around(0.45 - apart, seed=2)}
+    base = made(folder / "half", both(0.1, 0.9) | {"forget.truth_ratio": around(0.5)}, targets=TRUTH, command="evaluate")
+    two = runs(folder, "forget.truth_ratio", held, TRUTH)
+    return compared(*two, "--baseline", base, "--metrics", "forget.truth_ratio")
+
+
+def test_distances_are_judged_where_distances_are_ranked(tmp_path):
+    """0.0500 and 0.0501 from the baseline on either side: 0.1 apart, and no difference."""
+    told = around_a_half(tmp_path, apart=0.0001)
+    assert verdicts(told, "forget.truth_ratio") == {"x": "best", "y": "no difference"}
+    found = values(told, "forget.truth_ratio", "difference")["y"]
+    assert found["of"] == "distances to the baseline" and found["to_best"] == pytest.approx(0.0001)
+    assert found["ci"][0] < 0 < found["ci"][1]
+
+
+def test_farther_from_the_baseline_is_farther_on_either_side(tmp_path):
+    told = around_a_half(tmp_path, apart=0.02)
+    assert verdicts(told, "forget.truth_ratio") == {"x": "best", "y": "farther"}
+    assert values(told, "forget.truth_ratio", "difference")["y"]["to_best"] == pytest.approx(0.02)
+
+
+def test_distances_by_intervals(tmp_path):
+    """A baseline between two runs that have no values of rows: their intervals are folded over it."""
+    name = "forget.forget_quality"
+    held = {
+        "x": scored(0.55, (0.52, 0.58), "baseline"), "near": scored(0.44, (0.41, 0.47), "baseline"),
+        "far": scored(0.2, (0.1, 0.3), "baseline"),
+    }  # fmt: skip
+    base = made(tmp_path / "half", both(0.1, 0.9) | {name: scored(0.5, None, "baseline")}, command="evaluate")
+    told = compared(*runs(tmp_path, name, held), "--baseline", base)
+    assert verdicts(told, name) == {"x": "best", "near": "within noise (intervals overlap)", "far": "farther"}
+
+
+def test_one_row_is_no_verdict(tmp_path):
+    held = {"a": around(0.2, rows=1), "b": around(0.3, rows=1)}
+    two = [made(tmp_path / name, {"forget.probability": v, "retain.probability": around(0.9)}) for name, v in held.items()]
+    told = compared(*two)
+    assert verdicts(told, "forget.probability") == {"a": "best", "b": "not known"}
+    found = values(told, "forget.probability", "difference")["b"]
+    assert found["ci"] is None and found["rows"] == 1
+    assert "0.300?" in unlearn("compare", *two).stdout
+
+
+def test_five_rows_need_a_clear_difference(tmp_path):
+    """Differences of 0.01 to 0.19: plain percentiles leave 0 out, and five rows do not say that much."""
+    one, apart = np.full(5, 0.5), np.array([-0.03, 0.01, 0.10, 0.12, 0.19])
+    held = {"a": one, "b": one + apart}
+    two = [made(tmp_path / name, {"forget.probability": v, "retain.probability": around(0.9)}) for name, v in held.items()]
+    assert verdicts(compared(*two), "forget.probability") == {"a": "best", "b": "no difference"}
+
+
 @pytest.mark.parametrize("flags", [["--sort", "forget.truth_ratio"], ["--front", "forget.truth_ratio,retain.probability"]])
 def test_no_order_towards_a_baseline_that_is_not_known(around_the_baseline, flags):
     assert "--baseline DIR" in refused(*around_the_baseline, *flags)

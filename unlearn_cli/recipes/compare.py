@@ -86,7 +86,9 @@ def _compared(config: CompareConfig) -> Comparison:
     if config.plot and not any(pair and all(row.value(name) is not None for name in pair) for row in rows):
         raise UnlearnError("--plot: no run has both metrics of the front", "--front X,Y names two that the runs have")
     rows, made = _sorted(rows, config.sort, ranked), [ranked[name] for name in wanted]
-    found = Found(judged(rows, made, config.bootstrap_samples), on_front(rows, [ranked[n] for n in pair]) if pair else set())
+    found = Found(
+        judged(rows, made, baseline, config.bootstrap_samples), on_front(rows, [ranked[n] for n in pair]) if pair else set()
+    )
     return Comparison(entries, rows, made, found, [key for key in keys if key not in by], pair, alike, baseline)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import subprocess
 import sys
 from pathlib import Path
@@ -169,18 +170,24 @@ def test_a_run_without_the_value_is_not_over_forgotten(tmp_path):
     a = made(tmp_path / "a", both(0.05, 0.9))
     b = made(tmp_path / "b", {"retain.probability": around(0.9, seed=1)})
     base = made(tmp_path / "never", both(0.1, 0.9), command="evaluate")
-    assert unlearn("compare", a, b, "--baseline", base, "--html", tmp_path / "page.html").exit_code == 0
-    text = (tmp_path / "page.html").read_text()
-    assert "below the baseline&#39;s 0.100: a." in text
+    assert compared(a, b, "--baseline", base)["over_forgotten"] == ["a"]
+    assert "below the baseline's 0.100: a." in unlearn("compare", a, b, "--baseline", base).stdout
+    assert compared(a, b)["over_forgotten"] == []
 
 
 def test_over_forgotten_is_below_the_interval_of_the_baseline(tmp_path):
+    """Wherever it is marked as best: in the terminal, in Markdown, on the page and in JSON."""
     runs = [made(tmp_path / name, both(value, 0.9)) for name, value in (("a", 0.05), ("b", 0.09))]
     score = Score(value=0.1, ci=(0.08, 0.12), n=50, target="min")
     base = made(tmp_path / "never", both(0.1, 0.9), command="evaluate")
     write_report(read_report(base).model_copy(update={"scores": {"forget": {"probability": Compared(after=score)}}}), base)
-    assert unlearn("compare", *runs, "--baseline", base, "--html", tmp_path / "page.html").exit_code == 0
-    assert "below the baseline&#39;s interval (from 0.080): a." in (tmp_path / "page.html").read_text()
+    flags = ["--baseline", base, "--html", tmp_path / "page.html", "--markdown", tmp_path / "t.md"]
+    result = unlearn("compare", *runs, *flags)
+    assert result.exit_code == 0, result.stderr
+    said = "Over-forgotten, forget.probability below the baseline's interval (from 0.080): a."
+    for text in (result.stdout, (tmp_path / "t.md").read_text(), html.unescape((tmp_path / "page.html").read_text())):
+        assert text.count(said) == 1
+    assert compared(*runs, *flags[:2])["over_forgotten"] == ["a"]
 
 
 def test_twenty_runs_of_400_rows_need_no_torch(tmp_path):

@@ -14,6 +14,7 @@ from unlearn_cli.evaluation.gates import parse
 from unlearn_cli.recipes import gates as verdicts
 from unlearn_cli.recipes.alike import Alike, check_alike
 from unlearn_cli.recipes.grouping import Row, grouped, grouping_keys
+from unlearn_cli.recipes.over_forgotten import over_forgotten
 from unlearn_cli.recipes.ranking import Column, Comparison, Found, baselines, check_judgeable, columns, judged, on_front
 from unlearn_cli.recipes.runs import RELEARNING, Entry, differing, read_entries
 from unlearn_cli.recipes.targets import check_targets, write
@@ -48,14 +49,15 @@ def run(
     for note in _notes(made):
         reporter.note(note)
     gates = _gates(config, made.entries)
-    told = _told(made, config, gates, reporter.notes)
-    cells = grid(made.rows, made.columns, made.found, made.keys, made.alike.marks, config.front)
+    too_far, warnings = over_forgotten(made)
+    told = _told(made, config, gates, reporter.notes) | {"over_forgotten": too_far}
+    cells = grid(made, config.front, warnings)
     if not product or piped:
         reporter.show(compare_table(cells, reporter.width))
     elif not config.quiet:
         reporter.product(compare_table(cells, reporter.product_width))
     verdicts.tell(gates, reporter)
-    write(config.csv, as_csv(made.rows, made.columns, made.found, made.keys, made.alike.marks), reporter)
+    write(config.csv, as_csv(made), reporter)
     write(config.markdown, as_markdown(cells), reporter)
     if config.html:
         from unlearn_cli.recipes.page import compare_page  # noqa: PLC0415 - jinja2 is not needed for a table

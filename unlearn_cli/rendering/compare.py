@@ -67,6 +67,7 @@ def _group(made: Grid, blocks: list[list[int]], names: list[str], under: list[st
             table.add_row(Text(name), *cells, style="dim" if i >= made.runs else "")
         parts += [table, Text("")]
     parts += [Text(line, style="dim") for line in [*under, *([""] if under else [])]]
+    parts += [Text(line, style="yellow") for line in made.warnings]
     parts += [Text(line, style="dim") for line in made.legend]
     return Group(*parts)
 
@@ -110,7 +111,7 @@ def as_markdown(made: Grid) -> str:
     align = ["---" if place not in made.scores else "---:" for place in range(len(made.head))]
     lines = [made.head, align, *([cell.whole for cell in line] for line in made.body)]
     table = "\n".join("| " + " | ".join(_escaped(cell) for cell in line) + " |" for line in lines)
-    return table + "\n\n" + "".join(f"{_escaped(line)}  \n" for line in made.legend)
+    return table + "\n\n" + "".join(f"{_escaped(line)}  \n" for line in [*made.warnings, *made.legend])
 
 
 def _escaped(text: str) -> str:
@@ -118,8 +119,9 @@ def _escaped(text: str) -> str:
     return re.sub(r"([|*~])", r"\\\1", text)
 
 
-def as_csv(rows: Sequence[Any], columns: Sequence[Any], found: Any, keys: Sequence[str], marks: Any) -> str:
-    """Plain numbers, a line for each run."""
+def as_csv(made: Any) -> str:
+    """Plain numbers of a comparison, a line for each run."""
+    rows, columns, found, keys, marks = made.rows, made.columns, made.found, made.keys, made.alike.marks
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     spreads = any(row.spread(c.name) is not None for row in rows for c in columns)

@@ -37,11 +37,18 @@ class Grid:
     scores: range  # places of the scores
     runs: int  # lines that are runs; one after them is the baseline
     legend: list[str]
+    warnings: list[str]  # sentences about runs whose marks mislead alone
 
 
 def heading(column: Any) -> str:
     """The metric with the way that is better."""
     return f"{column.name} {ARROWS.get(column.target or '', '')[:1]}".rstrip()
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """Names in a sentence; of many the first ones, and how many more."""
+    more = f" and {len(names) - most + 1} more" if len(names) > most else ""
+    return ", ".join(names[: most - 1] if more else names) + more
 
 
 def setting_text(value: Any) -> str:
@@ -51,17 +58,15 @@ def setting_text(value: Any) -> str:
     return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def grid(rows: Sequence[Any], columns: Sequence[Any], found: Any, keys: Sequence[str], marks: Any, pair: Any) -> Grid:
+def grid(made: Any, pair: Sequence[str], warnings: Sequence[str]) -> Grid:
     """All cells as text.
 
     Args:
-        rows: the runs, in order.
-        columns: the metrics.
-        found: verdicts and front.
-        keys: settings that differ.
-        marks: how each run was measured, if not all were measured alike.
+        made: the comparison: rows, columns, what was found, settings that differ, and marks of how each was measured.
         pair: the front's metrics.
+        warnings: sentences about runs whose marks mislead alone.
     """
+    rows, columns, found, keys, marks = made.rows, made.columns, made.found, made.keys, made.alike.marks
     own = {key: method for key in keys if "method" in keys and (method := _method_of(rows, key))}
     keys = [key for key in keys if key not in own]
     head = ["run", *map(heading, columns), *keys, *(["measured"] if marks else [])]
@@ -77,7 +82,7 @@ def grid(rows: Sequence[Any], columns: Sequence[Any], found: Any, keys: Sequence
         ]
         body.append([Cell("baseline"), *values, *(Cell("") for _ in range(len(keys) + bool(marks)))])
     legend = [*_legend(body, columns, pair), *_told_apart(rows, own)]
-    return Grid(head, body, range(1, 1 + len(columns)), len(rows), legend)
+    return Grid(head, body, range(1, 1 + len(columns)), len(rows), legend, list(warnings))
 
 
 def _method_of(rows: Sequence[Any], key: str) -> str | None:

@@ -110,6 +110,30 @@ def test_distances_by_intervals(tmp_path):
     assert verdicts(told, name) == {"x": "best", "near": "within noise (intervals overlap)", "far": "farther"}
 
 
+def test_a_value_of_one_seed_of_two_is_not_best(tmp_path):
+    """Forget quality of 0.9 in one run of npo, and none in the other: shown with its count, and never ranked."""
+    held = [("npo", 1e-4, 0.9), ("npo-1", 1e-4, None), ("rmu", 2e-4, 0.2), ("rmu-1", 2e-4, 0.3)]
+    four = [
+        made(tmp_path / name, both(0.2, 0.9, i) | ({} if v is None else {"forget.forget_quality": scored(v, (v, v))}),
+             learning_rate=rate, seed=i % 2)
+        for i, (name, rate, v) in enumerate(held)
+    ]  # fmt: skip
+    flags = ["--group-by", "seed", "--metrics", "forget.forget_quality"]
+    told = compared(*four, *flags, "--sort", "forget.forget_quality", "--front", "forget.forget_quality,retain.probability")
+    assert told["metrics"]["forget.forget_quality"]["best"] == [] and told["front"]["runs"] == ["rmu + 1"]
+    assert values(told, "forget.forget_quality", "runs") == {"npo + 1": 1, "rmu + 1": 2}
+    assert names(told) == ["rmu + 1", "npo + 1"]
+    single = made(
+        tmp_path / "one", both(0.2, 0.9, 5) | {"forget.forget_quality": scored(0.1, (0.1, 0.1))}, learning_rate=3.0
+    )
+    assert verdicts(compared(*four, single, *flags), "forget.forget_quality")["npo + 1"] == "not known"
+    table = unlearn("compare", *four, single, *flags, "--csv", tmp_path / "t.csv").stdout
+    assert "0.900 (1 of 2)?" in table and "0.250 ± 0.071*" in table and "not all runs of the row have it" in table
+    assert "forget.forget_quality.runs" in (tmp_path / "t.csv").read_text().splitlines()[0]
+    whole = unlearn("compare", *four[2:], *flags).stdout
+    assert " of 2" not in whole
+
+
 def test_one_row_is_no_verdict(tmp_path):
     held = {"a": around(0.2, rows=1), "b": around(0.3, rows=1)}
     two = [made(tmp_path / name, {"forget.probability": v, "retain.probability": around(0.9)}) for name, v in held.items()]

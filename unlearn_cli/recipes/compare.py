@@ -135,11 +135,11 @@ def _front(config: CompareConfig, rows: Sequence[Row]) -> tuple[str, ...]:
 
 
 def _sorted(rows: list[Row], name: str | None, ranked: dict[str, Column]) -> list[Row]:
-    """The best first; rows without a value last."""
+    """The best first; rows without a value, or of runs that do not all have one, last."""
     if name is None:
         return rows
     check_judgeable("--sort", ranked[name])
-    far = {row.name: ranked[name].distance(row.value(name)) for row in rows}
+    far = {row.name: ranked[name].distance(row.whole(name)) for row in rows}
     return sorted(rows, key=lambda row: (far[row.name] is None, far[row.name] or 0.0))
 
 
@@ -177,6 +177,7 @@ def _plain(row: Row, made: Comparison) -> dict[str, Any]:
         column.name: {
             "value": row.value(column.name),
             "spread": row.spread(column.name),
+            "runs": len(row.scores(column.name)),
             "best": row.name in column.best,
             "difference": made.found.described(column.name, row.name),
         }

@@ -143,7 +143,7 @@ def _equal(a: float, b: float) -> bool:
 
 
 def _best(rows: Sequence[Row], column: Column) -> tuple[str, ...]:
-    held = [(far, row) for row in rows if (far := column.distance(row.value(column.name))) is not None]
+    held = [(far, row) for row in rows if (far := column.distance(row.whole(column.name))) is not None]
     if len(held) < 2 or not column.comparable:
         return ()
     least = min(far for far, _ in held)
@@ -188,6 +188,8 @@ def _verdict(row: Row, best: Row, column: Column, ids: Sequence[str], aims: np.n
     near, far, of = ("nearer", "farther", DISTANCES) if column.target == "baseline" else ("smaller", "larger", VALUES)
     signs = [column.side(one.value(metric)) for one in (row, best)]
     value = signs[0] * (row.value(metric) - aim) - signs[1] * (best.value(metric) - aim)
+    if row.missing(metric):
+        return Verdict(value, UNKNOWN, of=of)
     held = [sign * (one.rows(metric, ids) - aims) for one, sign in zip((row, best), signs, strict=True)] if ids else []
     made = difference(*held, samples=samples, seed=BOOTSTRAP_SEED) if held else None
     if made is not None:
@@ -206,7 +208,7 @@ def on_front(rows: Sequence[Row], pair: Sequence[Column]) -> set[str]:
     """Names of the rows that no other beats in both metrics; none where one of them cannot be judged."""
     if len(rows) < 2 or not all(column.comparable for column in pair):
         return set()
-    points = [tuple(_rounded(column.distance(row.value(column.name))) for column in pair) for row in rows]
+    points = [tuple(_rounded(column.distance(row.whole(column.name))) for column in pair) for row in rows]
     return {row.name for row, on in zip(rows, front(points, ("min", "min")), strict=True) if on}
 
 

@@ -124,13 +124,16 @@ def as_csv(made: Any) -> str:
     rows, columns, found, keys, marks = made.rows, made.columns, made.found, made.keys, made.alike.marks
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    spreads = any(row.spread(c.name) is not None for row in rows for c in columns)
-    names = [name for c in columns for name in ((c.name, f"{c.name}.spread") if spreads else (c.name,))]
+    shown = {"": lambda row, metric: row.value(metric)}
+    if any(row.spread(c.name) is not None for row in rows for c in columns):
+        shown[".spread"] = lambda row, metric: row.spread(metric)
+    if any(0 < row.missing(c.name) < len(row.entries) for row in rows for c in columns):
+        shown[".runs"] = lambda row, metric: len(row.scores(metric))
+    names = [f"{c.name}{what}" for c in columns for what in shown]
     writer.writerow(["run", *keys, *(["measured"] if marks else []), "front", *names])
     for row in rows:
-        values = [v for c in columns for v in ((row.value(c.name), row.spread(c.name)) if spreads else (row.value(c.name),))]
+        values = [of(row, c.name) for c in columns for of in shown.values()]
         own = [marks[row.entries[0].name]] if marks else []
-        writer.writerow(
-            [row.name, *(setting_text(row.setting(k)) for k in keys), *own, int(row.name in found.front), *values]
-        )
+        settings = (setting_text(row.setting(key)) for key in keys)
+        writer.writerow([row.name, *settings, *own, int(row.name in found.front), *values])
     return out.getvalue()

@@ -81,7 +81,7 @@ def grid(made: Any, pair: Sequence[str], warnings: Sequence[str]) -> Grid:
             cells[-1] if column.baseline is not None else Cell("") for column, cells in zip(columns, scores, strict=True)
         ]
         body.append([Cell("baseline"), *values, *(Cell("") for _ in range(len(keys) + bool(marks)))])
-    legend = [*_legend(body, columns, pair), *_told_apart(rows, own)]
+    legend = [*_legend(body, rows, columns, pair), *_told_apart(rows, own)]
     return Grid(head, body, range(1, 1 + len(columns)), len(rows), legend, list(warnings))
 
 
@@ -115,8 +115,14 @@ def _scores(rows: Sequence[Any], column: Any, found: Any) -> list[Cell]:
     for row, value in zip(rows, values, strict=True):
         spread = row.spread(column.name)
         text = "-" if value is None else digits(value, more) + (f" ± {digits(spread)}" if spread is not None else "")
-        made.append(Cell(text, _mark(row, column, found)))
+        made.append(Cell(text + _partly(row, column), _mark(row, column, found)))
     return [*made, Cell("" if column.baseline is None else digits(column.baseline, more))]
+
+
+def _partly(row: Any, column: Any) -> str:
+    """Of how many runs of a row the value is, where it is not of all."""
+    of, missing = len(row.entries), row.missing(column.name)
+    return f" ({of - missing} of {of})" if 0 < missing < of else ""
 
 
 def _mark(row: Any, column: Any, found: Any) -> str:
@@ -126,7 +132,7 @@ def _mark(row: Any, column: Any, found: Any) -> str:
     return "" if verdict is None else NOISE if verdict.noise else "" if verdict.known else UNKNOWN
 
 
-def _legend(body: Sequence[Sequence[Cell]], columns: Sequence[Any], pair: Sequence[str]) -> list[str]:
+def _legend(body: Sequence[Sequence[Cell]], rows: Sequence[Any], columns: Sequence[Any], pair: Sequence[str]) -> list[str]:
     """A line for each mark that stands in the table."""
     used = {cell.mark for line in body for cell in line}
     targets = {column.target for column in columns}
@@ -136,6 +142,10 @@ def _legend(body: Sequence[Sequence[Cell]], columns: Sequence[Any], pair: Sequen
         (UNKNOWN in used, f"{UNKNOWN} whether it differs from the best is not known"),
         (any(line[0].text.endswith(FRONT) for line in body), f"{FRONT} no run is better in both {' and '.join(pair)}"),
         (any("±" in cell.text for line in body for cell in line), "± standard deviation over runs"),
+        (
+            any(_partly(row, column) for row in rows for column in columns),
+            "(1 of 2) not all runs of the row have it: not judged",
+        ),
         ("baseline" in targets, f"{ARROWS['baseline'][:1]} better is nearer to the baseline"),
     ]
     return [text for there, text in lines if there]

@@ -34,6 +34,15 @@ def test_all_of_a_tie_are_best(tmp_path):
     assert verdicts(told, "forget.rouge_l") == {"a": "best", "b": "best", "c": "larger"}
 
 
+def test_either_spelling_of_a_metric(tmp_path):
+    """As --fail-if takes it."""
+    two = runs(tmp_path, "forget.rouge_l", {"a": around(0.5), "b": around(0.3)})
+    flags = ["--metrics", "forget.rouge-l,forget.probability", "--sort", "forget.rouge-l"]
+    told = compared(*two, *flags, "--front", "forget.rouge-l,retain.probability")
+    assert list(told["metrics"]) == ["forget.rouge_l", "forget.probability"] and names(told) == ["b", "a"]
+    assert told["front"]["x"] == "forget.rouge_l"
+
+
 def test_a_single_value_is_not_best(tmp_path):
     told = compared(*runs(tmp_path, "forget.rouge_l", {"a": around(0.3), "b": None}))
     assert told["metrics"]["forget.rouge_l"]["best"] == []

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from unlearn_cli.recipes.runs import Entry, settings
+from unlearn_cli.recipes.runs import Entry, identities, settings
 from unlearn_cli.registry import unknown
 from unlearn_cli.report import Score
 
@@ -88,7 +88,7 @@ def grouped(entries: Sequence[Entry], by: Sequence[str], keys: Sequence[str], ma
     counted = [key for key in keys if key not in by]
     groups: dict[str, list[Entry]] = {}
     for entry in entries:
-        own = settings(entry)
+        own = identities(entry)
         alike = [marks.get(entry.name), *(own.get(key) for key in counted)]
         groups.setdefault(json.dumps(alike, sort_keys=True), []).append(entry)
     return [Row(_name(members), tuple(members)) for members in groups.values()]

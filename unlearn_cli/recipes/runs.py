@@ -188,10 +188,22 @@ def _names(folders: Sequence[Path]) -> list[str]:
 
 
 def differing(entries: Sequence[Entry]) -> list[str]:
-    """Settings that are not the same in all runs, `parameters` told one by one."""
-    flat = [settings(entry) for entry in entries]
-    names = dict.fromkeys(name for each in flat for name in each)
-    return [name for name in names if len({json.dumps(each.get(name), sort_keys=True) for each in flat}) > 1]
+    """Settings that are not the same in all runs, `parameters` told one by one; another path to the same is the same."""
+    told, meant = [settings(entry) for entry in entries], [identities(entry) for entry in entries]
+    names = dict.fromkeys(name for each in told for name in each)
+    return [name for name in names if all(len({_text(each.get(name)) for each in flat}) > 1 for flat in (told, meant))]
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def identities(entry: Entry) -> dict[str, Any]:
+    """The settings, with hashes of what a path leads to instead of the path: a model's weights, the rows of a split."""
+    made, model = settings(entry), entry.report.model
+    if model is not None and "model" in made:
+        made["model"] = [model.weights_sha256 or model.model, model.adapter]
+    return made | {split: data.sha256 for split, data in entry.report.data.items() if split in made}
 
 
 def settings(entry: Entry) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.recipes.lines import whole_lines
-from unlearn_cli.report import CHECKPOINTS, PLAN, STEPS, unfinished, write_text
+from unlearn_cli.report import CHECKPOINTS, EVALUATION, PLAN, ROWS, STEPS, unfinished, write_text
 from unlearn_cli.report import FILE as REPORT
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ OURS = {
     CHECKPOINTS,
     "attacks",
     "alternatives.json",
-    "rows.jsonl",
-    "evaluation",
+    ROWS,
+    EVALUATION,
     "tracking",
 }
 # What a start leaves that came to no checkpoint: nothing that took long but the measurements, which have keys of their own.
@@ -70,7 +70,7 @@ class RunFolder:
     @property
     def rows(self) -> Path:
         """Every metric's value for every row, after."""
-        return self.path / "rows.jsonl"
+        return self.path / ROWS
 
     @property
     def metrics(self) -> Path:

@@ -15,10 +15,8 @@ from unlearn_cli.attack_report import AttackReport, read_attack
 from unlearn_cli.config import ForgetConfig, MeasuringOptions, runtime_fields
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.recipes.lines import whole_lines
-from unlearn_cli.report import FILE, RunReport, Score, fingerprint, read_report
+from unlearn_cli.report import EVALUATION, FILE, ROWS, RunReport, Score, fingerprint, read_report
 
-EVALUATION = "evaluation"
-ROWS = "rows.jsonl"
 MEASURED_BY = ("max_new_tokens", "stride", "metric_parameters")  # and what limits made of the rows
 SAMPLED_BY = ("samples", "sample_temperature", "sample_top_p")
 # Of the settings, those that say what was done; where it lies and how it was measured is no difference between methods.

@@ -161,6 +161,16 @@ def test_five_rows_need_a_clear_difference(tmp_path):
     assert verdicts(compared(*two), "forget.probability") == {"a": "best", "b": "no difference"}
 
 
+def test_a_model_is_no_evaluation_of_it(around_the_baseline, tmp_path):
+    """The line that makes one has the data of the runs."""
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    said = refused(*around_the_baseline, "--baseline", tmp_path / "model")
+    assert "the folder of an evaluation is wanted, and this is a model" in said
+    assert f"unlearn evaluate --model {tmp_path}/model --forget forget --retain retain -o baseline" in said
+    assert "there is no report.json" in refused(*around_the_baseline, "--baseline", tmp_path / "nothing")
+
+
 @pytest.mark.parametrize("flags", [["--sort", "forget.truth_ratio"], ["--front", "forget.truth_ratio,retain.probability"]])
 def test_no_order_towards_a_baseline_that_is_not_known(around_the_baseline, flags):
     assert "--baseline DIR" in refused(*around_the_baseline, *flags)

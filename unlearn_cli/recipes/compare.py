@@ -16,7 +16,7 @@ from unlearn_cli.recipes.alike import Alike, check_alike
 from unlearn_cli.recipes.grouping import Row, grouped, grouping_keys
 from unlearn_cli.recipes.over_forgotten import over_forgotten
 from unlearn_cli.recipes.ranking import Column, Comparison, Found, baselines, check_judgeable, columns, judged, on_front
-from unlearn_cli.recipes.runs import RELEARNING, Entry, differing, read_entries
+from unlearn_cli.recipes.runs import RELEARNING, Entry, differing, read_baseline, read_entries
 from unlearn_cli.recipes.targets import check_targets, write
 from unlearn_cli.registry import unknown
 from unlearn_cli.rendering.compare import as_csv, as_markdown, compare_table
@@ -74,7 +74,7 @@ def run(
 def _compared(config: CompareConfig) -> Comparison:
     """Read, check, group, rank and judge."""
     entries = read_entries(config.runs)
-    baseline = read_entries([config.baseline])[0] if config.baseline else None
+    baseline = read_baseline(config.baseline, entries) if config.baseline else None
     alike = check_alike(entries, baseline, allow=config.allow_different)
     wanted = _wanted(config, entries, alike)
     keys, by = differing(entries), grouping_keys(entries, config.group_by)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +16,7 @@ from unlearn_cli.attack_report import AttackReport, read_attack
 from unlearn_cli.config import ForgetConfig, MeasuringOptions, runtime_fields
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.recipes.lines import whole_lines
-from unlearn_cli.report import EVALUATION, FILE, ROWS, RunReport, Score, fingerprint, read_report
+from unlearn_cli.report import EVALUATION, FILE, ROWS, RunReport, Score, fingerprint, read_report, unfinished
 
 MEASURED_BY = ("max_new_tokens", "stride", "metric_parameters")  # and what limits made of the rows
 SAMPLED_BY = ("samples", "sample_temperature", "sample_top_p")
@@ -175,6 +176,24 @@ def read_entries(paths: Sequence[Path]) -> list[Entry]:
         own, below = Source(read_report(path), folder), folder / EVALUATION
         made.append(Entry(name, path, own, Source(read_report(below), below) if (below / FILE).is_file() else None))
     return made
+
+
+def read_baseline(path: Path, runs: Sequence[Entry]) -> Entry:
+    """The evaluation of a model that never saw the forget rows.
+
+    Raises:
+        UnlearnError: it is none; for the model itself, with the line that evaluates it as the first run was.
+    """
+    if not path.is_file() and not (path / FILE).is_file() and not unfinished(path):
+        what = "this is a model" if (path / "config.json").is_file() else f"there is no {FILE}"
+        given = {s: data.spec for s, data in runs[0].report.data.items() if s in ("forget", "retain", "holdout")}
+        given = given or {"forget": "FILE", "retain": "FILE"}
+        line = ["unlearn", "evaluate", "--model", str(path), *(word for s in given for word in (f"--{s}", given[s]))]
+        raise UnlearnError(
+            f"--baseline {path}: the folder of an evaluation is wanted, and {what}",
+            f"measure it like the runs, then --baseline baseline: {shlex.join([*line, '-o', 'baseline'])}",
+        )
+    return read_entries([path])[0]
 
 
 def _names(folders: Sequence[Path]) -> list[str]:

@@ -68,7 +68,7 @@ def _group(made: Grid, blocks: list[list[int]], names: list[str], under: list[st
         parts += [table, Text("")]
     parts += [Text(line, style="dim") for line in [*under, *([""] if under else [])]]
     parts += [Text(line, style="yellow") for line in made.warnings]
-    parts += [Text(line, style="dim") for line in made.legend]
+    parts += [Text(line, style="dim") for line in [*made.legend, *made.told_apart]]
     return Group(*parts)
 
 
@@ -111,7 +111,7 @@ def as_markdown(made: Grid) -> str:
     align = ["---" if place not in made.scores else "---:" for place in range(len(made.head))]
     lines = [made.head, align, *([cell.whole for cell in line] for line in made.body)]
     table = "\n".join("| " + " | ".join(_escaped(cell) for cell in line) + " |" for line in lines)
-    return table + "\n\n" + "".join(f"{_escaped(line)}  \n" for line in [*made.warnings, *made.legend])
+    return table + "\n\n" + "".join(f"{_escaped(line)}  \n" for line in [*made.warnings, *made.legend, *made.told_apart])
 
 
 def _escaped(text: str) -> str:

@@ -29,7 +29,7 @@ class Cell:
 class Grid:
     """Headings and lines: run, scores, settings that differ, how it was measured.
 
-    Settings that one method alone has, with one value, say no more than its name: they are told in the legend.
+    Settings that one method alone has, with one value, say no more than its name: they are told in a line, not in columns.
     """
 
     head: list[str]
@@ -37,6 +37,7 @@ class Grid:
     scores: range  # places of the scores
     runs: int  # lines that are runs; one after them is the baseline
     legend: list[str]
+    told_apart: list[str]  # a line for each method with settings of its own
     warnings: list[str]  # sentences about runs whose marks mislead alone
 
 
@@ -81,8 +82,8 @@ def grid(made: Any, pair: Sequence[str], warnings: Sequence[str]) -> Grid:
             cells[-1] if column.baseline is not None else Cell("") for column, cells in zip(columns, scores, strict=True)
         ]
         body.append([Cell("baseline"), *values, *(Cell("") for _ in range(len(keys) + bool(marks)))])
-    legend = [*_legend(body, rows, columns, pair), *_told_apart(rows, own)]
-    return Grid(head, body, range(1, 1 + len(columns)), len(rows), legend, list(warnings))
+    legend = _legend(body, rows, columns, pair)
+    return Grid(head, body, range(1, 1 + len(columns)), len(rows), legend, _told_apart(rows, own), list(warnings))
 
 
 def _method_of(rows: Sequence[Any], key: str) -> str | None:

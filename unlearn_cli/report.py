@@ -19,6 +19,8 @@ from unlearn_cli.errors import UnlearnError
 
 SCHEMA_VERSION = "1.0"
 FILE = "report.json"
+ROWS = "rows.jsonl"  # beside it: every metric's value for every row, without text
+EVALUATION = "evaluation"  # in a run folder: the report of a later `unlearn evaluate`
 PLAN = "plan.json"  # beside it: what the run was asked to do, and of how many steps
 CHECKPOINTS, STEPS = "checkpoints", "step-*.pt"
 

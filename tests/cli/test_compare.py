@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import json
 import shutil
@@ -186,23 +187,48 @@ def test_the_page_needs_nothing_else(page):
     text = page.read_text()
     assert "<script" not in text and "http://" not in text and "https://" not in text and "url(" not in text
     assert text.count('role="img" aria-label="') >= 4
-    for word in ("Forgetting against utility", "Does it come back?", "Training: forget loss", "Answers that leak most"):
-        assert word in text
-    assert "On the way" in text or "Forgetting on the way" in text
+    titles = ("Forgetting against utility", "Does it come back?", "Forgetting on the way", "Training: forget loss")
+    for title in (*(f"<h3>{title}</h3>" for title in titles), "<h2>Answers that leak most</h2>"):
+        assert title in text
 
 
-def test_the_page_holds_no_forget_text_unless_asked(runs, tmp_path):
+def told_of(page: Path, run: Path) -> list[str]:
+    """Questions and answers of the forget rows that stand on a page, as its reader sees them: nothing escaped."""
+    text = html.unescape(page.read_text())
+    rows = map(json.loads, (run / "measured" / "after-forget.jsonl").read_text().splitlines())
+    return [words for row in rows for words in (row["prompt"], row["gold"]) if words in text]
+
+
+def test_the_page_holds_no_forget_text_unless_asked(runs, page, tmp_path):
     unlearn("compare", *three(runs), "--html", tmp_path / "page.html")
-    text = (tmp_path / "page.html").read_text()
-    lines = (runs["npo-0"] / "measured" / "after-forget.jsonl").read_text().splitlines()
-    assert not [row for row in map(json.loads, lines) if row["gold"] in text or row["prompt"] in text]
+    assert told_of(tmp_path / "page.html", runs["npo-0"]) == []
+    assert len(told_of(page, runs["npo-0"])) >= 4  # two questions and their answers, with --include-samples 2
+
+
+def test_quotes_do_not_hide_forget_text(runs, tmp_path):
+    """Answers with signs that HTML escapes are found as well, so none leaks unseen."""
+    path = tmp_path / "page.html"
+    path.write_text("<p>It&#39;s &lt;b&gt; &amp; c</p>")
+    (tmp_path / "measured").mkdir()
+    row = {"prompt": "not there", "gold": "It's <b> & c"}
+    (tmp_path / "measured" / "after-forget.jsonl").write_text(json.dumps(row))
+    assert told_of(path, tmp_path) == [row["gold"]]
+
+
+def test_scores_and_settings_are_tables_of_their_own(page):
+    text = html.unescape(page.read_text())
+    scores, settings = (
+        text.partition(f"<h2>{title}</h2>")[2].partition("</table>")[0] for title in ("Scores", "Settings that differ")
+    )
+    assert "retain.\u200bprobability" in scores and ">method<" not in scores and "baseline" in scores
+    assert ">method<" in settings and "probability" not in settings and "baseline" not in settings
 
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("width", [390, 768, 1280])
 def test_the_page_in_a_browser(page, tmp_path, width):
     """It renders without an error and without a sideways scroll: a probe in a copy writes what it sees into the title."""
     probe = (
@@ -210,6 +236,8 @@ def test_the_page_in_a_browser(page, tmp_path, width):
         "document.title=JSON.stringify({wide:document.documentElement.scrollWidth,inner:window.innerWidth,"
         "charts:s.length,flat:s.filter(x=>x.getBoundingClientRect().height<80).length,"
         "rows:document.querySelectorAll('tbody tr').length,"
+        "cut:[...document.querySelectorAll('.runs')].filter(x=>x.scrollWidth>x.clientWidth).length,"
+        "cards:getComputedStyle(document.querySelector('.runs tr')).display==='block',"
         "net:performance.getEntriesByType('resource').length})}</script></body>"
     )
     copy = tmp_path / "probe.html"
@@ -223,4 +251,5 @@ def test_the_page_in_a_browser(page, tmp_path, width):
     title = done.stdout.partition("<title>")[2].partition("</title>")[0].replace("&quot;", '"')
     seen = json.loads(title)
     assert seen["wide"] <= max(seen["inner"], width) and seen["net"] == 0
+    assert seen["cut"] == 0 and seen["cards"] == (width == 390)
     assert seen["charts"] >= 4 and seen["flat"] == 0 and seen["rows"] >= 4

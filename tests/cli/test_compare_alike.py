@@ -171,6 +171,26 @@ def test_group_by_names_a_setting(tmp_path):
         assert names(compared(*runs, "--group-by", spelling)) == ["0 + 1"]
 
 
+def test_another_path_to_the_same_is_no_difference(tmp_path):
+    """`model` and `/work/model`: one hash of weights, and the same rows; a copy with other weights is a difference."""
+    paths = {"model": "model", "forget": "f.jsonl"}, {"model": "/work/model", "forget": "./f.jsonl"}
+    a, b = (made(tmp_path / str(i), both(0.2, 0.9, i), seed=i, **given) for i, given in enumerate(paths))
+    for path in (a, b):
+        changed(path, "w")
+    assert list(compared(a, b)["runs"][0]["settings"]) == ["seed"]
+    c = made(tmp_path / "c", both(0.2, 0.9, 2), seed=2, model="other", forget="f.jsonl")
+    changed(c, "v")
+    told = compared(a, b, c, "--group-by", "seed")
+    assert [run["members"] for run in told["runs"]] == [["0", "1"], ["c"]]
+    assert [run["settings"]["model"] for run in told["runs"]] == ["model", "other"]
+
+
+def changed(path: Path, weights: str) -> None:
+    report = json.loads((path / "report.json").read_text())
+    report["model"]["weights_sha256"] = weights
+    (path / "report.json").write_text(json.dumps(report))
+
+
 def test_parameters_that_are_called_like_settings(tmp_path):
     a = made(tmp_path / "a", both(0.2, 0.9), seed=1, parameters={"seed": 5, "beta": 0.1}, retain_parameters={"weight": 3})
     (entry,) = read_entries([a])

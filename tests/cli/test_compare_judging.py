@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import subprocess
 import sys
 from pathlib import Path
@@ -31,6 +32,15 @@ def test_all_of_a_tie_are_best(tmp_path):
     told = compared(*runs(tmp_path, "forget.rouge_l", held))
     assert told["metrics"]["forget.rouge_l"]["best"] == ["a", "b"]
     assert verdicts(told, "forget.rouge_l") == {"a": "best", "b": "best", "c": "larger"}
+
+
+def test_either_spelling_of_a_metric(tmp_path):
+    """As --fail-if takes it."""
+    two = runs(tmp_path, "forget.rouge_l", {"a": around(0.5), "b": around(0.3)})
+    flags = ["--metrics", "forget.rouge-l,forget.probability", "--sort", "forget.rouge-l"]
+    told = compared(*two, *flags, "--front", "forget.rouge-l,retain.probability")
+    assert list(told["metrics"]) == ["forget.rouge_l", "forget.probability"] and names(told) == ["b", "a"]
+    assert told["front"]["x"] == "forget.rouge_l"
 
 
 def test_a_single_value_is_not_best(tmp_path):
@@ -72,6 +82,93 @@ def test_nearest_to_the_baseline_is_best(around_the_baseline, tmp_path):
     assert told["metrics"]["forget.truth_ratio"]["best"] == ["near"] and names(told) == ["near", "above", "below"]
     front = ["--front", "forget.truth_ratio,retain.probability"]
     assert compared(*around_the_baseline, *front, "--baseline", tmp_path / "never")["front"]["runs"] == ["near"]
+
+
+def around_a_half(folder: Path, apart: float) -> dict:
+    """Two runs on both sides of a baseline of 0.5, the second by so much farther."""
+    held = {"x": around(0.55, seed=1), "y": around(0.45 - apart, seed=2)}
+    base = made(folder / "half", both(0.1, 0.9) | {"forget.truth_ratio": around(0.5)}, targets=TRUTH, command="evaluate")
+    two = runs(folder, "forget.truth_ratio", held, TRUTH)
+    return compared(*two, "--baseline", base, "--metrics", "forget.truth_ratio")
+
+
+def test_distances_are_judged_where_distances_are_ranked(tmp_path):
+    """0.0500 and 0.0501 from the baseline on either side: 0.1 apart, and no difference."""
+    told = around_a_half(tmp_path, apart=0.0001)
+    assert verdicts(told, "forget.truth_ratio") == {"x": "best", "y": "no difference"}
+    found = values(told, "forget.truth_ratio", "difference")["y"]
+    assert found["of"] == "distances to the baseline" and found["to_best"] == pytest.approx(0.0001)
+    assert found["ci"][0] < 0 < found["ci"][1]
+
+
+def test_farther_from_the_baseline_is_farther_on_either_side(tmp_path):
+    told = around_a_half(tmp_path, apart=0.02)
+    assert verdicts(told, "forget.truth_ratio") == {"x": "best", "y": "farther"}
+    assert values(told, "forget.truth_ratio", "difference")["y"]["to_best"] == pytest.approx(0.02)
+
+
+def test_distances_by_intervals(tmp_path):
+    """A baseline between two runs that have no values of rows: their intervals are folded over it."""
+    name = "forget.forget_quality"
+    held = {
+        "x": scored(0.55, (0.52, 0.58), "baseline"), "near": scored(0.44, (0.41, 0.47), "baseline"),
+        "far": scored(0.2, (0.1, 0.3), "baseline"),
+    }  # fmt: skip
+    base = made(tmp_path / "half", both(0.1, 0.9) | {name: scored(0.5, None, "baseline")}, command="evaluate")
+    told = compared(*runs(tmp_path, name, held), "--baseline", base)
+    assert verdicts(told, name) == {"x": "best", "near": "within noise (intervals overlap)", "far": "farther"}
+
+
+def test_a_value_of_one_seed_of_two_is_not_best(tmp_path):
+    """Forget quality of 0.9 in one run of npo, and none in the other: shown with its count, and never ranked."""
+    held = [("npo", 1e-4, 0.9), ("npo-1", 1e-4, None), ("rmu", 2e-4, 0.2), ("rmu-1", 2e-4, 0.3)]
+    four = [
+        made(tmp_path / name, both(0.2, 0.9, i) | ({} if v is None else {"forget.forget_quality": scored(v, (v, v))}),
+             learning_rate=rate, seed=i % 2)
+        for i, (name, rate, v) in enumerate(held)
+    ]  # fmt: skip
+    flags = ["--group-by", "seed", "--metrics", "forget.forget_quality"]
+    told = compared(*four, *flags, "--sort", "forget.forget_quality", "--front", "forget.forget_quality,retain.probability")
+    assert told["metrics"]["forget.forget_quality"]["best"] == [] and told["front"]["runs"] == ["rmu + 1"]
+    assert values(told, "forget.forget_quality", "runs") == {"npo + 1": 1, "rmu + 1": 2}
+    assert names(told) == ["rmu + 1", "npo + 1"]
+    single = made(
+        tmp_path / "one", both(0.2, 0.9, 5) | {"forget.forget_quality": scored(0.1, (0.1, 0.1))}, learning_rate=3.0
+    )
+    assert verdicts(compared(*four, single, *flags), "forget.forget_quality")["npo + 1"] == "not known"
+    table = unlearn("compare", *four, single, *flags, "--csv", tmp_path / "t.csv").stdout
+    assert "0.900 (1 of 2)?" in table and "0.250 ± 0.071*" in table and "not all runs of the row have it" in table
+    assert "forget.forget_quality.runs" in (tmp_path / "t.csv").read_text().splitlines()[0]
+    whole = unlearn("compare", *four[2:], *flags).stdout
+    assert " of 2" not in whole
+
+
+def test_one_row_is_no_verdict(tmp_path):
+    held = {"a": around(0.2, rows=1), "b": around(0.3, rows=1)}
+    two = [made(tmp_path / name, {"forget.probability": v, "retain.probability": around(0.9)}) for name, v in held.items()]
+    told = compared(*two)
+    assert verdicts(told, "forget.probability") == {"a": "best", "b": "not known"}
+    found = values(told, "forget.probability", "difference")["b"]
+    assert found["ci"] is None and found["rows"] == 1
+    assert "0.300?" in unlearn("compare", *two).stdout
+
+
+def test_five_rows_need_a_clear_difference(tmp_path):
+    """Differences of 0.01 to 0.19: plain percentiles leave 0 out, and five rows do not say that much."""
+    one, apart = np.full(5, 0.5), np.array([-0.03, 0.01, 0.10, 0.12, 0.19])
+    held = {"a": one, "b": one + apart}
+    two = [made(tmp_path / name, {"forget.probability": v, "retain.probability": around(0.9)}) for name, v in held.items()]
+    assert verdicts(compared(*two), "forget.probability") == {"a": "best", "b": "no difference"}
+
+
+def test_a_model_is_no_evaluation_of_it(around_the_baseline, tmp_path):
+    """The line that makes one has the data of the runs."""
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    said = refused(*around_the_baseline, "--baseline", tmp_path / "model")
+    assert "the folder of an evaluation is wanted, and this is a model" in said
+    assert f"unlearn evaluate --model {tmp_path}/model --forget forget --retain retain -o baseline" in said
+    assert "there is no report.json" in refused(*around_the_baseline, "--baseline", tmp_path / "nothing")
 
 
 @pytest.mark.parametrize("flags", [["--sort", "forget.truth_ratio"], ["--front", "forget.truth_ratio,retain.probability"]])
@@ -116,18 +213,24 @@ def test_a_run_without_the_value_is_not_over_forgotten(tmp_path):
     a = made(tmp_path / "a", both(0.05, 0.9))
     b = made(tmp_path / "b", {"retain.probability": around(0.9, seed=1)})
     base = made(tmp_path / "never", both(0.1, 0.9), command="evaluate")
-    assert unlearn("compare", a, b, "--baseline", base, "--html", tmp_path / "page.html").exit_code == 0
-    text = (tmp_path / "page.html").read_text()
-    assert "below the baseline&#39;s 0.100: a." in text
+    assert compared(a, b, "--baseline", base)["over_forgotten"] == ["a"]
+    assert "below the baseline's 0.100: a." in unlearn("compare", a, b, "--baseline", base).stdout
+    assert compared(a, b)["over_forgotten"] == []
 
 
 def test_over_forgotten_is_below_the_interval_of_the_baseline(tmp_path):
+    """Wherever it is marked as best: in the terminal, in Markdown, on the page and in JSON."""
     runs = [made(tmp_path / name, both(value, 0.9)) for name, value in (("a", 0.05), ("b", 0.09))]
     score = Score(value=0.1, ci=(0.08, 0.12), n=50, target="min")
     base = made(tmp_path / "never", both(0.1, 0.9), command="evaluate")
     write_report(read_report(base).model_copy(update={"scores": {"forget": {"probability": Compared(after=score)}}}), base)
-    assert unlearn("compare", *runs, "--baseline", base, "--html", tmp_path / "page.html").exit_code == 0
-    assert "below the baseline&#39;s interval (from 0.080): a." in (tmp_path / "page.html").read_text()
+    flags = ["--baseline", base, "--html", tmp_path / "page.html", "--markdown", tmp_path / "t.md"]
+    result = unlearn("compare", *runs, *flags)
+    assert result.exit_code == 0, result.stderr
+    said = "Over-forgotten, forget.probability below the baseline's interval (from 0.080): a."
+    for text in (result.stdout, (tmp_path / "t.md").read_text(), html.unescape((tmp_path / "page.html").read_text())):
+        assert text.count(said) == 1
+    assert compared(*runs, *flags[:2])["over_forgotten"] == ["a"]
 
 
 def test_twenty_runs_of_400_rows_need_no_torch(tmp_path):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+from pydantic import field_validator
 
 from unlearn_cli.config.groups import ShownOptions
 from unlearn_cli.config.option import Expressions, Names, option
@@ -59,3 +62,11 @@ class CompareConfig(ShownOptions):
     fail_if: Expressions = option(
         (), "exit 3 if this holds for any run: 'retain.probability < 0.9'; repeatable", "Output", metavar="EXPR"
     )
+
+    @field_validator("metrics", "sort", "front")
+    @classmethod
+    def _as_in_reports(cls, value: Any) -> Any:
+        """`forget.rouge-l` as `forget.rouge_l`: no metric and no split has a minus in its name."""
+        if isinstance(value, str):
+            return value.replace("-", "_")
+        return value and tuple(name.replace("-", "_") for name in value)

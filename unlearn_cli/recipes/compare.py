@@ -14,8 +14,9 @@ from unlearn_cli.evaluation.gates import parse
 from unlearn_cli.recipes import gates as verdicts
 from unlearn_cli.recipes.alike import Alike, check_alike
 from unlearn_cli.recipes.grouping import Row, grouped, grouping_keys
+from unlearn_cli.recipes.over_forgotten import over_forgotten
 from unlearn_cli.recipes.ranking import Column, Comparison, Found, baselines, check_judgeable, columns, judged, on_front
-from unlearn_cli.recipes.runs import RELEARNING, Entry, differing, read_entries
+from unlearn_cli.recipes.runs import RELEARNING, Entry, differing, read_baseline, read_entries
 from unlearn_cli.recipes.targets import check_targets, write
 from unlearn_cli.registry import unknown
 from unlearn_cli.rendering.compare import as_csv, as_markdown, compare_table
@@ -48,14 +49,15 @@ def run(
     for note in _notes(made):
         reporter.note(note)
     gates = _gates(config, made.entries)
-    told = _told(made, config, gates, reporter.notes)
-    cells = grid(made.rows, made.columns, made.found, made.keys, made.alike.marks, config.front)
+    too_far, warnings = over_forgotten(made)
+    told = _told(made, config, gates, reporter.notes) | {"over_forgotten": too_far}
+    cells = grid(made, config.front, warnings)
     if not product or piped:
         reporter.show(compare_table(cells, reporter.width))
     elif not config.quiet:
         reporter.product(compare_table(cells, reporter.product_width))
     verdicts.tell(gates, reporter)
-    write(config.csv, as_csv(made.rows, made.columns, made.found, made.keys, made.alike.marks), reporter)
+    write(config.csv, as_csv(made), reporter)
     write(config.markdown, as_markdown(cells), reporter)
     if config.html:
         from unlearn_cli.recipes.page import compare_page  # noqa: PLC0415 - jinja2 is not needed for a table
@@ -72,7 +74,7 @@ def run(
 def _compared(config: CompareConfig) -> Comparison:
     """Read, check, group, rank and judge."""
     entries = read_entries(config.runs)
-    baseline = read_entries([config.baseline])[0] if config.baseline else None
+    baseline = read_baseline(config.baseline, entries) if config.baseline else None
     alike = check_alike(entries, baseline, allow=config.allow_different)
     wanted = _wanted(config, entries, alike)
     keys, by = differing(entries), grouping_keys(entries, config.group_by)
@@ -86,7 +88,9 @@ def _compared(config: CompareConfig) -> Comparison:
     if config.plot and not any(pair and all(row.value(name) is not None for name in pair) for row in rows):
         raise UnlearnError("--plot: no run has both metrics of the front", "--front X,Y names two that the runs have")
     rows, made = _sorted(rows, config.sort, ranked), [ranked[name] for name in wanted]
-    found = Found(judged(rows, made, config.bootstrap_samples), on_front(rows, [ranked[n] for n in pair]) if pair else set())
+    found = Found(
+        judged(rows, made, baseline, config.bootstrap_samples), on_front(rows, [ranked[n] for n in pair]) if pair else set()
+    )
     return Comparison(entries, rows, made, found, [key for key in keys if key not in by], pair, alike, baseline)
 
 
@@ -131,11 +135,11 @@ def _front(config: CompareConfig, rows: Sequence[Row]) -> tuple[str, ...]:
 
 
 def _sorted(rows: list[Row], name: str | None, ranked: dict[str, Column]) -> list[Row]:
-    """The best first; rows without a value last."""
+    """The best first; rows without a value, or of runs that do not all have one, last."""
     if name is None:
         return rows
     check_judgeable("--sort", ranked[name])
-    far = {row.name: ranked[name].distance(row.value(name)) for row in rows}
+    far = {row.name: ranked[name].distance(row.whole(name)) for row in rows}
     return sorted(rows, key=lambda row: (far[row.name] is None, far[row.name] or 0.0))
 
 
@@ -173,6 +177,7 @@ def _plain(row: Row, made: Comparison) -> dict[str, Any]:
         column.name: {
             "value": row.value(column.name),
             "spread": row.spread(column.name),
+            "runs": len(row.scores(column.name)),
             "best": row.name in column.best,
             "difference": made.found.described(column.name, row.name),
         }

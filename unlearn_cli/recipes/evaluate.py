@@ -30,7 +30,7 @@ from unlearn_cli.recipes.scores import compared, passes, write_rows
 from unlearn_cli.recipes.settle import make_encoder
 from unlearn_cli.recipes.verdict import over_forgotten
 from unlearn_cli.rendering.tables import answers_table, harness_table, scores_table
-from unlearn_cli.report import RunReport, read_report, write_report
+from unlearn_cli.report import EVALUATION, ROWS, RunReport, read_report, write_report
 
 FROM_RUN = (
     "forget", "retain", "holdout", "columns", "limit", "chat_template", "max_length", "stride",
@@ -56,7 +56,7 @@ def run(
     run_report = read_report(config.run) if config.run else None
     config, sources = _with_run(config, sources, run_report)
     folder = config.output_dir or config.run
-    target = folder / "evaluation" if config.run and folder.resolve() == config.run.resolve() else folder
+    target = folder / EVALUATION if config.run and folder.resolve() == config.run.resolve() else folder
     replaced.check_target(target)
 
     texts = splits.load_splits(config)
@@ -96,7 +96,7 @@ def run(
         notes=reporter.notes,
     )
     path = write_report(report, target)
-    write_rows(moments["after"], config, metrics, path.with_name("rows.jsonl"))
+    write_rows(moments["after"], config, metrics, path.with_name(ROWS))
     reporter.show(scores_table(report, everything=config.full_table or bool(config.metrics)))
     if report.harness:
         reporter.show(harness_table(report))

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from unlearn_cli.recipes.runs import Entry, settings
+from unlearn_cli.recipes.runs import Entry, identities, settings
 from unlearn_cli.registry import unknown
 from unlearn_cli.report import Score
 
@@ -31,15 +31,23 @@ class Row:
         found = [score.value for score in self.scores(metric)]
         return fmean(found) if found else None
 
+    def whole(self, metric: str) -> float | None:
+        """The score, if all of the runs have one: what can be ranked beside others."""
+        return None if self.missing(metric) else self.value(metric)
+
+    def missing(self, metric: str) -> int:
+        """How many of the runs have no score."""
+        return len(self.entries) - len(self.scores(metric))
+
     def spread(self, metric: str) -> float | None:
         """Standard deviation over the runs; None for a single one."""
         found = [score.value for score in self.scores(metric)]
         return stdev(found) if len(found) > 1 else None
 
     def interval(self, metric: str) -> tuple[float, float] | None:
-        """The interval of a single run's score; several runs have none, for theirs leave out the seeds."""
+        """The interval of a single run's score; several runs have none, for theirs leave out the seeds, nor has one row."""
         found = self.scores(metric)
-        return found[0].ci if len(found) == len(self.entries) == 1 else None
+        return found[0].ci if len(found) == len(self.entries) == 1 and found[0].n != 1 else None
 
     def rows(self, metric: str, ids: Sequence[str]) -> np.ndarray:
         """[S, R] values of single rows in the runs that have the score."""
@@ -80,7 +88,7 @@ def grouped(entries: Sequence[Entry], by: Sequence[str], keys: Sequence[str], ma
     counted = [key for key in keys if key not in by]
     groups: dict[str, list[Entry]] = {}
     for entry in entries:
-        own = settings(entry)
+        own = identities(entry)
         alike = [marks.get(entry.name), *(own.get(key) for key in counted)]
         groups.setdefault(json.dumps(alike, sort_keys=True), []).append(entry)
     return [Row(_name(members), tuple(members)) for members in groups.values()]

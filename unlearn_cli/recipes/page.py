@@ -18,7 +18,7 @@ from unlearn_cli.recipes.ranking import Comparison
 from unlearn_cli.recipes.runs import RELEARNING, Entry, settings
 from unlearn_cli.rendering import figures
 from unlearn_cli.rendering.attacks import worst_curves
-from unlearn_cli.rendering.grid import Grid, setting_text
+from unlearn_cli.rendering.grid import Grid, listed, setting_text
 from unlearn_cli.rendering.page import page
 from unlearn_cli.rendering.svg import Series
 from unlearn_cli.rendering.tables import digits
@@ -34,7 +34,7 @@ def compare_page(made: Comparison, cells: Grid, config: CompareConfig, notes: Se
     return page(
         title=f"{len(entries)} runs compared" if len(entries) != 1 else f"Run {entries[0].name}",
         subtitle=_subtitle(entries),
-        summary=list(_summary(made)),
+        summary=list(_summary(made, cells.warnings)),
         table=cells,
         baseline=any(column.baseline is not None for column in made.columns),
         figures=[figure for figure in _figures(made, lines, config) if figure],
@@ -53,7 +53,7 @@ def _subtitle(entries: Sequence[Entry]) -> str:
     return f"{model}; measured: {data}; first run {report.started[:16].replace('T', ' ')} UTC"
 
 
-def _summary(made: Comparison) -> Iterator[str]:
+def _summary(made: Comparison, warnings: Sequence[str]) -> Iterator[str]:
     """The comparison in words."""
     rows, columns, found, pair = made.rows, made.columns, made.found, made.pair
     by_name = {row.name: row for row in rows}
@@ -68,36 +68,17 @@ def _summary(made: Comparison) -> Iterator[str]:
         if len(column.best) == len(rows):
             yield f"{column.name} is the same in all: {value}."
             continue
-        text = f"{column.name} is {ways[column.target]} in {_listed(column.best)}: {value}"
-        text += f"; no difference was found for {_listed(same)}" if same else ""
-        yield text + (f"; not known whether it differs: {_listed(unsure)}" if unsure else "") + "."
+        text = f"{column.name} is {ways[column.target]} in {listed(column.best)}: {value}"
+        text += f"; no difference was found for {listed(same)}" if same else ""
+        yield text + (f"; not known whether it differs: {listed(unsure)}" if unsure else "") + "."
     if found.front:
         names = [row.name for row in rows if row.name in found.front]
-        yield f"No other run is at least as good in both {' and '.join(pair)}: {_listed(names)}."
-    if below := _over_forgotten(made):
-        yield below
+        yield f"No other run is at least as good in both {' and '.join(pair)}: {listed(names)}."
+    yield from warnings
     if not any(column.baseline is not None for column in columns):
         yield "Not known: how a baseline scores, a model that never saw the forget rows (--baseline)."
     if not any(column.name == RELEARNING for column in columns):
         yield "Not known: whether it comes back (unlearn relearn-attack RUN)."
-
-
-def _over_forgotten(made: Comparison) -> str | None:
-    name = "forget.probability"
-    column = next((column for column in made.columns if column.name == name and column.baseline is not None), None)
-    if column is None:
-        return None
-    own = (entry.score(name, "baseline") for entry in made.entries)
-    known = made.baseline.score(name) if made.baseline else next(filter(None, own), None)
-    low, where = (known.ci[0], "interval (from {})") if known and known.ci else (column.baseline, "{}")
-    held = [(row.name, row.value(name)) for row in made.rows]
-    below = [row for row, value in held if value is not None and value < low]
-    return f"Over-forgotten, below the baseline's {where.format(digits(low))}: {_listed(below)}." if below else None
-
-
-def _listed(names: Sequence[str], most: int = 5) -> str:
-    more = f" and {len(names) - most + 1} more" if len(names) > most else ""
-    return ", ".join(names[: most - 1] if more else names) + more
 
 
 Lines = Sequence[tuple[int, str, Entry]]  # place and name of the row, and one of its runs

@@ -13,11 +13,11 @@ from unlearn_cli.console import Reporter
 from unlearn_cli.data.hub_errors import hub_error
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.source import ASSISTANT
-from unlearn_cli.report import FILE, RunReport, read_report
+from unlearn_cli.report import FILE, ROWS, RunReport, read_report
 
 # Beside the artefact's own files, as the report names them, only what has no text of the rows goes.
 SHARED = {"report.json", "README.md", "unlearn.json", "metrics.jsonl"}
-SAMPLES = {"measured", "rows.jsonl"}  # texts, and the ids of rows, which may be names
+SAMPLES = {"measured", ROWS}  # texts, and the ids of rows, which may be names
 
 
 def files(run: Path, report: RunReport, *, samples: bool) -> list[str]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from math import isclose
 from typing import Any
 
+import numpy as np
+
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.paired import difference, front
 from unlearn_cli.recipes.alike import Alike
@@ -15,6 +17,7 @@ from unlearn_cli.recipes.runs import RELEARNING, Entry
 from unlearn_cli.recipes.scores import BOOTSTRAP_SEED
 
 NO_DIFFERENCE, OVERLAP, UNKNOWN = "no difference", "within noise (intervals overlap)", "not known"
+VALUES, DISTANCES = "values", "distances to the baseline"
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,15 @@ class Column:
             return None
         return {"min": value, "max": -value}.get(self.target, abs(value - (self.baseline or 0.0)))
 
+    @property
+    def aim(self) -> float:
+        """What values are taken from: the baseline, where better is nearer to it."""
+        return self.baseline if self.target == "baseline" else 0.0
+
+    def side(self, value: float) -> float:
+        """-1 below a baseline that is the aim, else 1: times this, a larger value is farther from the aim."""
+        return -1.0 if self.target == "baseline" and value < self.baseline else 1.0
+
     def described(self) -> dict[str, Any]:
         """Plain values."""
         return {"target": self.target, "baseline": self.baseline, "best": list(self.best)}
@@ -40,13 +52,14 @@ class Column:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is known of a row's difference to the best."""
+    """What is known of a row's difference to the best: of values, or of distances where better is nearer to the baseline."""
 
     value: float
     words: str
     ci: tuple[float, float] | None = None
     rows: int | None = None
     seeds: tuple[int, int] = (1, 1)
+    of: str = VALUES
 
     @property
     def noise(self) -> bool:
@@ -60,7 +73,8 @@ class Verdict:
 
     def described(self) -> dict[str, Any]:
         """Plain values."""
-        return {"to_best": self.value, "ci": self.ci, "rows": self.rows, "seeds": self.seeds, "verdict": self.words}
+        told = {"of": self.of, "to_best": self.value, "ci": self.ci, "rows": self.rows, "seeds": self.seeds}
+        return told | {"verdict": self.words}
 
 
 @dataclass(frozen=True)
@@ -129,7 +143,7 @@ def _equal(a: float, b: float) -> bool:
 
 
 def _best(rows: Sequence[Row], column: Column) -> tuple[str, ...]:
-    held = [(far, row) for row in rows if (far := column.distance(row.value(column.name))) is not None]
+    held = [(far, row) for row in rows if (far := column.distance(row.whole(column.name))) is not None]
     if len(held) < 2 or not column.comparable:
         return ()
     least = min(far for far, _ in held)
@@ -137,7 +151,9 @@ def _best(rows: Sequence[Row], column: Column) -> tuple[str, ...]:
     return tuple(sorted(row.name for far, row in held if _equal(far, least)))
 
 
-def judged(rows: Sequence[Row], made: Sequence[Column], samples: int) -> dict[tuple[str, str], Verdict]:
+def judged(
+    rows: Sequence[Row], made: Sequence[Column], baseline: Entry | None, samples: int
+) -> dict[tuple[str, str], Verdict]:
     """Differences of the rows to the best, by metric and row."""
     by_name, found = {row.name: row for row in rows}, {}
     for column in made:
@@ -148,30 +164,51 @@ def judged(rows: Sequence[Row], made: Sequence[Column], samples: int) -> dict[tu
         ids = sorted(set().union(*(entry.ids(split) for entry in best.entries)))
         for row in rows:
             if row.name not in column.best and row.value(column.name) is not None:
-                found[column.name, row.name] = _verdict(row, best, column.name, ids, samples)
+                found[column.name, row.name] = _verdict(row, best, column, ids, _aims(column, baseline, ids), samples)
     return found
 
 
-def _verdict(row: Row, best: Row, metric: str, ids: Sequence[str], samples: int) -> Verdict:
-    """By the rows where they have values, else by the scores' own intervals."""
-    value = row.value(metric) - best.value(metric)
-    made = difference(row.rows(metric, ids), best.rows(metric, ids), samples=samples, seed=BOOTSTRAP_SEED) if ids else None
-    way = "larger" if value > 0 else "smaller"
+def _aims(column: Column, baseline: Entry | None, ids: Sequence[str]) -> np.ndarray:
+    """[R] where each row should be: at the baseline's own value of it, or where those are not kept at its score.
+
+    Questions differ in difficulty for all models alike: paired with the baseline's rows, that leaves the difference.
+    """
+    if column.target != "baseline":
+        return np.zeros(len(ids))
+    own = baseline.values(column.name, ids) if baseline else np.array([])
+    return own if np.isfinite(own).any() else np.full(len(ids), column.baseline)
+
+
+def _verdict(row: Row, best: Row, column: Column, ids: Sequence[str], aims: np.ndarray, samples: int) -> Verdict:
+    """By the rows where they have values, else by the scores' own intervals.
+
+    Values are taken from where the metric should be, and on the side of it where their mean lies: what is larger is farther.
+    """
+    metric, aim = column.name, column.aim
+    near, far, of = ("nearer", "farther", DISTANCES) if column.target == "baseline" else ("smaller", "larger", VALUES)
+    signs = [column.side(one.value(metric)) for one in (row, best)]
+    value = signs[0] * (row.value(metric) - aim) - signs[1] * (best.value(metric) - aim)
+    if row.missing(metric):
+        return Verdict(value, UNKNOWN, of=of)
+    held = [sign * (one.rows(metric, ids) - aims) for one, sign in zip((row, best), signs, strict=True)] if ids else []
+    made = difference(*held, samples=samples, seed=BOOTSTRAP_SEED) if held else None
     if made is not None:
-        way = "larger" if made.value > 0 else "smaller"
-        return Verdict(made.value, NO_DIFFERENCE if made.noise else way, made.ci, made.rows, made.seeds)
-    one, other = row.interval(metric), best.interval(metric)
-    if one is None or other is None:
-        return Verdict(value, UNKNOWN)
+        words = UNKNOWN if made.ci is None else NO_DIFFERENCE if made.noise else far if made.value > 0 else near
+        return Verdict(made.value, words, made.ci, made.rows, made.seeds, of)
+    if row.interval(metric) is None or best.interval(metric) is None:
+        return Verdict(value, UNKNOWN, of=of)
+    one, other = (
+        sorted(sign * (end - aim) for end in each.interval(metric)) for each, sign in zip((row, best), signs, strict=True)
+    )
     overlap = one[0] <= other[1] and other[0] <= one[1]
-    return Verdict(value, OVERLAP if overlap else way)
+    return Verdict(value, OVERLAP if overlap else far if value > 0 else near, of=of)
 
 
 def on_front(rows: Sequence[Row], pair: Sequence[Column]) -> set[str]:
     """Names of the rows that no other beats in both metrics; none where one of them cannot be judged."""
     if len(rows) < 2 or not all(column.comparable for column in pair):
         return set()
-    points = [tuple(_rounded(column.distance(row.value(column.name))) for column in pair) for row in rows]
+    points = [tuple(_rounded(column.distance(row.whole(column.name))) for column in pair) for row in rows]
     return {row.name for row, on in zip(rows, front(points, ("min", "min")), strict=True) if on}
 
 

@@ -19,7 +19,7 @@ from unlearn_cli.recipes.replaced import check_target
 from unlearn_cli.recipes.scores import compared, passes, write_rows
 from unlearn_cli.recipes.verdict import over_forgotten
 from unlearn_cli.rendering.tables import answers_table, scores_table
-from unlearn_cli.report import RunReport, write_report
+from unlearn_cli.report import ROWS, RunReport, write_report
 
 Splits = dict[str, Measured]
 
@@ -64,7 +64,7 @@ def run(
         notes=reporter.notes,
     )
     path = write_report(report, config.output_dir)
-    write_rows(moments["after"], config, names, path.with_name("rows.jsonl"))
+    write_rows(moments["after"], config, names, path.with_name(ROWS))
     reporter.show(scores_table(report, everything=config.full_table or bool(config.metrics)))
     if config.show:
         reporter.show(answers_table(moments, config.show))

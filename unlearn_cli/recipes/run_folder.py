@@ -14,7 +14,7 @@ from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.source import ABOUT, ASSISTANT
 from unlearn_cli.recipes.lines import whole_lines
 from unlearn_cli.recipes.writable import obstacle
-from unlearn_cli.report import CHECKPOINTS, PLAN, STEPS, unfinished, write_text
+from unlearn_cli.report import CHECKPOINTS, EVALUATION, PLAN, ROWS, STEPS, unfinished, write_text
 from unlearn_cli.report import FILE as REPORT
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ OURS = {
     CHECKPOINTS,
     "attacks",
     "alternatives.json",
-    "rows.jsonl",
-    "evaluation",
+    ROWS,
+    EVALUATION,
     "tracking",
 }
 # What saving an adapter, a model and a tokenizer writes; a run that was stopped there has no report that lists it.
@@ -83,7 +83,7 @@ class RunFolder:
     @property
     def rows(self) -> Path:
         """Every metric's value for every row, after."""
-        return self.path / "rows.jsonl"
+        return self.path / ROWS
 
     @property
     def metrics(self) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,10 +16,8 @@ from unlearn_cli.attack_report import AttackReport, read_attack
 from unlearn_cli.config import ForgetConfig, MeasuringOptions, runtime_fields
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.recipes.lines import whole_lines
-from unlearn_cli.report import FILE, RunReport, Score, fingerprint, read_report
+from unlearn_cli.report import EVALUATION, FILE, ROWS, RunReport, Score, fingerprint, read_report, unfinished
 
-EVALUATION = "evaluation"
-ROWS = "rows.jsonl"
 MEASURED_BY = ("max_new_tokens", "stride", "metric_parameters")  # and what limits made of the rows
 SAMPLED_BY = ("samples", "sample_temperature", "sample_top_p")
 # Of the settings, those that say what was done; where it lies and how it was measured is no difference between methods.
@@ -179,6 +178,24 @@ def read_entries(paths: Sequence[Path]) -> list[Entry]:
     return made
 
 
+def read_baseline(path: Path, runs: Sequence[Entry]) -> Entry:
+    """The evaluation of a model that never saw the forget rows.
+
+    Raises:
+        UnlearnError: it is none; for the model itself, with the line that evaluates it as the first run was.
+    """
+    if not path.is_file() and not (path / FILE).is_file() and not unfinished(path):
+        what = "this is a model" if (path / "config.json").is_file() else f"there is no {FILE}"
+        given = {s: data.spec for s, data in runs[0].report.data.items() if s in ("forget", "retain", "holdout")}
+        given = given or {"forget": "FILE", "retain": "FILE"}
+        line = ["unlearn", "evaluate", "--model", str(path), *(word for s in given for word in (f"--{s}", given[s]))]
+        raise UnlearnError(
+            f"--baseline {path}: the folder of an evaluation is wanted, and {what}",
+            f"measure it like the runs, then --baseline baseline: {shlex.join([*line, '-o', 'baseline'])}",
+        )
+    return read_entries([path])[0]
+
+
 def _names(folders: Sequence[Path]) -> list[str]:
     for depth in range(1, 8):
         names = ["/".join(path.parts[-depth:]) for path in folders]
@@ -188,10 +205,22 @@ def _names(folders: Sequence[Path]) -> list[str]:
 
 
 def differing(entries: Sequence[Entry]) -> list[str]:
-    """Settings that are not the same in all runs, `parameters` told one by one."""
-    flat = [settings(entry) for entry in entries]
-    names = dict.fromkeys(name for each in flat for name in each)
-    return [name for name in names if len({json.dumps(each.get(name), sort_keys=True) for each in flat}) > 1]
+    """Settings that are not the same in all runs, `parameters` told one by one; another path to the same is the same."""
+    told, meant = [settings(entry) for entry in entries], [identities(entry) for entry in entries]
+    names = dict.fromkeys(name for each in told for name in each)
+    return [name for name in names if all(len({_text(each.get(name)) for each in flat}) > 1 for flat in (told, meant))]
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def identities(entry: Entry) -> dict[str, Any]:
+    """The settings, with hashes of what a path leads to instead of the path: a model's weights, the rows of a split."""
+    made, model = settings(entry), entry.report.model
+    if model is not None and "model" in made:
+        made["model"] = [model.weights_sha256 or model.model, model.adapter]
+    return made | {split: data.sha256 for split, data in entry.report.data.items() if split in made}
 
 
 def settings(entry: Entry) -> dict[str, Any]:

@@ -67,7 +67,8 @@ def _group(made: Grid, blocks: list[list[int]], names: list[str], under: list[st
             table.add_row(Text(name), *cells, style="dim" if i >= made.runs else "")
         parts += [table, Text("")]
     parts += [Text(line, style="dim") for line in [*under, *([""] if under else [])]]
-    parts += [Text(line, style="dim") for line in made.legend]
+    parts += [Text(line, style="yellow") for line in made.warnings]
+    parts += [Text(line, style="dim") for line in [*made.legend, *made.told_apart]]
     return Group(*parts)
 
 
@@ -110,7 +111,7 @@ def as_markdown(made: Grid) -> str:
     align = ["---" if place not in made.scores else "---:" for place in range(len(made.head))]
     lines = [made.head, align, *([cell.whole for cell in line] for line in made.body)]
     table = "\n".join("| " + " | ".join(_escaped(cell) for cell in line) + " |" for line in lines)
-    return table + "\n\n" + "".join(f"{_escaped(line)}  \n" for line in made.legend)
+    return table + "\n\n" + "".join(f"{_escaped(line)}  \n" for line in [*made.warnings, *made.legend, *made.told_apart])
 
 
 def _escaped(text: str) -> str:
@@ -118,17 +119,21 @@ def _escaped(text: str) -> str:
     return re.sub(r"([|*~])", r"\\\1", text)
 
 
-def as_csv(rows: Sequence[Any], columns: Sequence[Any], found: Any, keys: Sequence[str], marks: Any) -> str:
-    """Plain numbers, a line for each run."""
+def as_csv(made: Any) -> str:
+    """Plain numbers of a comparison, a line for each run."""
+    rows, columns, found, keys, marks = made.rows, made.columns, made.found, made.keys, made.alike.marks
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    spreads = any(row.spread(c.name) is not None for row in rows for c in columns)
-    names = [name for c in columns for name in ((c.name, f"{c.name}.spread") if spreads else (c.name,))]
+    shown = {"": lambda row, metric: row.value(metric)}
+    if any(row.spread(c.name) is not None for row in rows for c in columns):
+        shown[".spread"] = lambda row, metric: row.spread(metric)
+    if any(0 < row.missing(c.name) < len(row.entries) for row in rows for c in columns):
+        shown[".runs"] = lambda row, metric: len(row.scores(metric))
+    names = [f"{c.name}{what}" for c in columns for what in shown]
     writer.writerow(["run", *keys, *(["measured"] if marks else []), "front", *names])
     for row in rows:
-        values = [v for c in columns for v in ((row.value(c.name), row.spread(c.name)) if spreads else (row.value(c.name),))]
+        values = [of(row, c.name) for c in columns for of in shown.values()]
         own = [marks[row.entries[0].name]] if marks else []
-        writer.writerow(
-            [row.name, *(setting_text(row.setting(k)) for k in keys), *own, int(row.name in found.front), *values]
-        )
+        settings = (setting_text(row.setting(key)) for key in keys)
+        writer.writerow([row.name, *settings, *own, int(row.name in found.front), *values])
     return out.getvalue()

@@ -107,7 +107,7 @@ def truth(held: Sequence[tuple[str, int, np.ndarray]], baseline: np.ndarray) -> 
     every = np.concatenate([*(values for *_, values in held), other])
     x = between("log truth ratio", *(float(end) for end in np.percentile(every, [1, 99])))
     series = [Series(name, _steps(values), number, "step") for name, number, values in held]
-    extra, caption = "", "To the right wrong answers are likelier than the right one."
+    extra, caption = "", "Above 0 the wrong answers are likelier than the right one, below 0 the right one is."
     if len(other):
         series.append(Series("baseline", _steps(other), None, "step"))
         tests = [(name, ks_2samp(values, other)) for name, _, values in held]

@@ -29,7 +29,7 @@ class Cell:
 class Grid:
     """Headings and lines: run, scores, settings that differ, how it was measured.
 
-    Settings that one method alone has, with one value, say no more than its name: they are told in the legend.
+    Settings that one method alone has, with one value, say no more than its name: they are told in a line, not in columns.
     """
 
     head: list[str]
@@ -37,11 +37,19 @@ class Grid:
     scores: range  # places of the scores
     runs: int  # lines that are runs; one after them is the baseline
     legend: list[str]
+    told_apart: list[str]  # a line for each method with settings of its own
+    warnings: list[str]  # sentences about runs whose marks mislead alone
 
 
 def heading(column: Any) -> str:
     """The metric with the way that is better."""
     return f"{column.name} {ARROWS.get(column.target or '', '')[:1]}".rstrip()
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """Names in a sentence; of many the first ones, and how many more."""
+    more = f" and {len(names) - most + 1} more" if len(names) > most else ""
+    return ", ".join(names[: most - 1] if more else names) + more
 
 
 def setting_text(value: Any) -> str:
@@ -51,17 +59,15 @@ def setting_text(value: Any) -> str:
     return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def grid(rows: Sequence[Any], columns: Sequence[Any], found: Any, keys: Sequence[str], marks: Any, pair: Any) -> Grid:
+def grid(made: Any, pair: Sequence[str], warnings: Sequence[str]) -> Grid:
     """All cells as text.
 
     Args:
-        rows: the runs, in order.
-        columns: the metrics.
-        found: verdicts and front.
-        keys: settings that differ.
-        marks: how each run was measured, if not all were measured alike.
+        made: the comparison: rows, columns, what was found, settings that differ, and marks of how each was measured.
         pair: the front's metrics.
+        warnings: sentences about runs whose marks mislead alone.
     """
+    rows, columns, found, keys, marks = made.rows, made.columns, made.found, made.keys, made.alike.marks
     own = {key: method for key in keys if "method" in keys and (method := _method_of(rows, key))}
     keys = [key for key in keys if key not in own]
     head = ["run", *map(heading, columns), *keys, *(["measured"] if marks else [])]
@@ -76,8 +82,8 @@ def grid(rows: Sequence[Any], columns: Sequence[Any], found: Any, keys: Sequence
             cells[-1] if column.baseline is not None else Cell("") for column, cells in zip(columns, scores, strict=True)
         ]
         body.append([Cell("baseline"), *values, *(Cell("") for _ in range(len(keys) + bool(marks)))])
-    legend = [*_legend(body, columns, pair), *_told_apart(rows, own)]
-    return Grid(head, body, range(1, 1 + len(columns)), len(rows), legend)
+    legend = _legend(body, rows, columns, pair)
+    return Grid(head, body, range(1, 1 + len(columns)), len(rows), legend, _told_apart(rows, own), list(warnings))
 
 
 def _method_of(rows: Sequence[Any], key: str) -> str | None:
@@ -110,8 +116,14 @@ def _scores(rows: Sequence[Any], column: Any, found: Any) -> list[Cell]:
     for row, value in zip(rows, values, strict=True):
         spread = row.spread(column.name)
         text = "-" if value is None else digits(value, more) + (f" ± {digits(spread)}" if spread is not None else "")
-        made.append(Cell(text, _mark(row, column, found)))
+        made.append(Cell(text + _partly(row, column), _mark(row, column, found)))
     return [*made, Cell("" if column.baseline is None else digits(column.baseline, more))]
+
+
+def _partly(row: Any, column: Any) -> str:
+    """Of how many runs of a row the value is, where it is not of all."""
+    of, missing = len(row.entries), row.missing(column.name)
+    return f" ({of - missing} of {of})" if 0 < missing < of else ""
 
 
 def _mark(row: Any, column: Any, found: Any) -> str:
@@ -121,7 +133,7 @@ def _mark(row: Any, column: Any, found: Any) -> str:
     return "" if verdict is None else NOISE if verdict.noise else "" if verdict.known else UNKNOWN
 
 
-def _legend(body: Sequence[Sequence[Cell]], columns: Sequence[Any], pair: Sequence[str]) -> list[str]:
+def _legend(body: Sequence[Sequence[Cell]], rows: Sequence[Any], columns: Sequence[Any], pair: Sequence[str]) -> list[str]:
     """A line for each mark that stands in the table."""
     used = {cell.mark for line in body for cell in line}
     targets = {column.target for column in columns}
@@ -131,6 +143,10 @@ def _legend(body: Sequence[Sequence[Cell]], columns: Sequence[Any], pair: Sequen
         (UNKNOWN in used, f"{UNKNOWN} whether it differs from the best is not known"),
         (any(line[0].text.endswith(FRONT) for line in body), f"{FRONT} no run is better in both {' and '.join(pair)}"),
         (any("±" in cell.text for line in body for cell in line), "± standard deviation over runs"),
+        (
+            any(_partly(row, column) for row in rows for column in columns),
+            "(1 of 2) not all runs of the row have it: not judged",
+        ),
         ("baseline" in targets, f"{ARROWS['baseline'][:1]} better is nearer to the baseline"),
     ]
     return [text for there, text in lines if there]

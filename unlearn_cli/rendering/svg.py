@@ -13,7 +13,7 @@ LEFT, RIGHT, TOP, BOTTOM = 88, 18, 16, 62
 DASHES = ("", "7 4", "2 3", "9 3 2 3", "4 4", "1 4", "12 3", "6 2 1 2")
 BASELINE_DASH = "1 6"
 REST = -1
-ROOM = 20  # height of a name beside a point, and twice the width of a letter
+ROOM, LETTER = 20, 12  # height of a name beside a point, and width of a letter, as large as phones draw them
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def _label(series: Series, a: float, b: float, taken: list[tuple[float, float, f
     """The name beside its point, or where no other name or point stands; `taken` holds left, right and height of each."""
     if not series.label:
         return ""
-    wide = len(series.label) * ROOM / 2
+    wide = len(series.label) * LETTER
     sides = [(left, anchor) for left, anchor in ((12, "start"), (-12 - wide, "end")) if 0 < a + left < WIDTH - wide]
     sides = sides or [(-12 - wide if a > WIDTH / 2 else 12, "end" if a > WIDTH / 2 else "start")]
     tried = [

@@ -168,7 +168,7 @@ class AttackLine(Part):
 
     verdict: str
     recovery: float | None = Field(description="largest normalised recovery of probability")
-    upper_bound: bool
+    upper_bound: bool = Field(description="no baseline was attacked alike: counted from a probability of 0")
 
 
 class RunReport(Part):

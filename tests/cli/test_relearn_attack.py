@@ -78,6 +78,22 @@ def test_kept_curves_of_a_baseline_are_used_again(run: Path, tmp_path: Path) -> 
     assert bound == {"relearn": False, "scale": True}
 
 
+def test_what_was_never_forgotten_counts_without_a_baseline(run: Path, tmp_path: Path) -> None:
+    """The run has hardly forgotten: the bound is a share of what the original knows, never less than recovery."""
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    flags = ("--attack", "quantize", "-p", "bits=8+4", "-p", "formats=int8")
+    gate = unlearn("relearn-attack", copy, *FEW, *flags, "--fail-if", "quantize.recovery.max > 0.3")
+    assert gate.exit_code == 3 and "FAILED" in gate.stderr, gate.stderr
+    bound = read_attack(copy / "attacks" / "quantize" / "report.json")
+    assert bound.upper_bound and "upper bound" in bound.verdict
+    found = bound.recovery["probability"]
+    assert found.gain is None and found.start == pytest.approx(found.max, abs=0.05)  # rounding brings nothing back here
+    full = attacked(copy, "--baseline", BASELINE, *flags)["quantize"]["recovery"]["probability"]
+    exact = {p["at"]: p["value"] for p in full["points"]}
+    assert full["start"] <= found.start and all(p.value >= exact[p.at] for p in found.points)
+
+
 def test_a_weaker_report_says_what_it_replaces(run: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(run, copy)

@@ -116,7 +116,8 @@ def _tell_baseline(config: AttackConfig, lent: Lent, attacks: list[Attack], repo
     if without:
         named = f" for {', '.join(without)}" if lent.curves else ""
         reporter.note(
-            f"no --baseline{named}: what a model gains by the attack alone is not known, so recovery is an upper bound"
+            f"no --baseline{named}: what a model that never saw the rows would score is not known, so all that is there "
+            "counts, and recovery is an upper bound"
         )
 
 

@@ -160,6 +160,41 @@ def test_gates(run: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("gate", "code"),
+    [
+        ("few-shot.recovery >= 0", 3),
+        ("few_shot.recovery >= 0", 3),
+        ("few-shot.recovery.max > 99", 0),
+        ("few-shot.recovery.start >= 0", 3),
+        ("few-shot.rouge_l.max >= 0", 3),
+        ("few-shot.recovery.gain > 0", 3),  # has no value without a baseline
+    ],
+)
+def test_a_gate_means_the_same_in_compare(run: Path, gate: str, code: int) -> None:
+    """And a failed one is told even if quiet: it is the reason of the exit code."""
+    flags = ("--attack", "few-shot", "-p", "shots=0+1", "--skip-original")
+    one = unlearn("relearn-attack", run, *FEW, *flags, "-q", "--fail-if", gate)
+    two = unlearn("compare", run, "-q", "--fail-if", gate)
+    assert (one.exit_code, two.exit_code) == (code, code), one.stderr + two.stderr
+    said = [line.replace("run: ", "") for result in (one, two) for line in result.stderr.splitlines()]
+    assert len(said) == (2 if code else 0) and len(set(said)) == (1 if code else 0)
+    if "gain" in gate:
+        assert "no baseline was attacked in the same way" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("gate", "said"),
+    [
+        ("relern.recovery > 0.3", "unknown attack 'relern' hint: did you mean 'relearn'"),
+        ("relearn.recovery.before > 0.3", "'before' is none of start, max, gain, area"),
+    ],
+)
+def test_names_of_gates_are_checked_before_the_attack(run: Path, gate: str, said: str) -> None:
+    result = unlearn("relearn-attack", run, *FEW, "--fail-if", gate)
+    assert result.exit_code == 2 and said in " ".join(result.stderr.split()), result.stderr
+
+
+@pytest.mark.parametrize(
     ("flags", "said"),
     [
         (["--attack", "relern"], "did you mean 'relearn'"),

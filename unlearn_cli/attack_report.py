@@ -93,12 +93,22 @@ def write_attack(report: AttackReport, folder: Path) -> Path:
     return path
 
 
+def is_attack(path: Path) -> bool:
+    """Whether a file, or the report in a folder, is that of an attack."""
+    try:
+        held = json.loads((path / FILE if path.is_dir() else path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(held, dict) and held.get("command") == "relearn-attack"
+
+
 def read_attack(path: Path) -> AttackReport:
-    """A report of an attack.
+    """A report of an attack, or that in a folder.
 
     Raises:
         UnlearnError: there is none, or it is broken.
     """
+    path = path / FILE if path.is_dir() else path
     try:
         return AttackReport.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, json.JSONDecodeError, ValidationError) as error:

@@ -247,6 +247,8 @@ def read_report(folder: Path) -> RunReport:
         version = str(data.get("schema_version", ""))
         if version.split(".")[0] != SCHEMA_VERSION.split(".")[0]:
             raise UnlearnError(f"{path} has schema version {version or 'none'}; this program reads {SCHEMA_VERSION}")
+        if data.get("command") == "relearn-attack":
+            raise UnlearnError(f"{path} is about an attack on a run, not a run", "`unlearn report show` shows it")
         return RunReport.model_validate(data)
     except (json.JSONDecodeError, ValidationError) as error:
         raise UnlearnError(f"{path} is not a readable report: {str(error).splitlines()[0]}") from None

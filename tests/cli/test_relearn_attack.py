@@ -142,6 +142,19 @@ def test_what_the_data_does_not_allow(tmp_path: Path) -> None:
     assert refused.exit_code == 2 and "paraphrased_question" in refused.stderr
 
 
+def test_the_path_that_is_printed_can_be_shown(run: Path) -> None:
+    made = unlearn("relearn-attack", run, *FEW, "-p", "steps=0+1", "-p", "learning_rate=1e-5", "--skip-original")
+    path = Path(made.stdout.strip())
+    for given in (path, path.parent):
+        shown = unlearn("report", "show", given)
+        assert shown.exit_code == 0 and "relearn: forget probability, 4 rows" in shown.stdout, shown.stderr
+        assert "relearn: at most " in shown.stderr
+    told = json.loads(unlearn("report", "show", path, "--json").stdout)
+    assert told["attacks"]["relearn"]["verdict"] == read_attack(path).verdict
+    other = unlearn("evaluate", path)
+    assert other.exit_code == 2 and "is about an attack on a run, not a run" in " ".join(other.stderr.split())
+
+
 def test_progress_says_which_model_is_attacked_and_how_far(run: Path, monkeypatch) -> None:
     monkeypatch.setattr("unlearn_cli.console.LINE_EVERY_SECONDS", 0)
     made = unlearn("relearn-attack", run, *FEW, "-p", "steps=0+1", "-p", "learning_rate=1e-5", "--skip-original")

@@ -234,7 +234,7 @@ def _looked_up(entry: Entry) -> tuple[Lookup, verdicts.Why]:
 def from_python(runs: tuple[str | Path, ...], settings: CompareConfig | None, *, quiet: bool, **more: Any) -> dict[str, Any]:
     """See `unlearn_cli.compare`."""
     named = {"runs": tuple(Path(path) for path in runs)} if runs else {}
-    config, sources = resolve(CompareConfig, given(CompareConfig, settings, more | named), None)
+    config, sources = resolve(CompareConfig, given(CompareConfig, settings, more | named), None, called="python")
     return run(config, sources, Reporter(quiet=quiet))[0]
 
 

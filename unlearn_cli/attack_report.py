@@ -43,12 +43,12 @@ class RecoveryPoint(Part):
 class RecoveryReport(Part):
     """How much comes back, by one metric: 0 as if never learnt, 1 as before unlearning."""
 
-    start: float | None = Field(description="before the attack: what was not forgotten in the first place")
+    start: float | None = Field(description="before the attack: what was not forgotten in the first place, or its bound")
     max: float | None = Field(description="the attacker's best setting and place")
     ci: tuple[float, float] | None
     at: int | float | str | None
     parameters: dict[str, Any]
-    gain: float | None
+    gain: float | None = Field(description="of the baseline, there; null without one")
     area: float | None = Field(None, description="mean along the curve of the best setting")
     half_at: int | float | str | None = Field(None, description="first place of that curve at which half is back")
     points: list[RecoveryPoint]
@@ -63,7 +63,9 @@ class AttackReport(Part):
     along: str
     run: str
     verdict: str
-    upper_bound: bool = Field(description="no model that never saw the rows was attacked alike: the truth may lie lower")
+    upper_bound: bool = Field(
+        description="no baseline was attacked alike: recovery counts from a score of 0, and the truth may lie lower"
+    )
     config: dict[str, Any]
     environment: dict[str, Any]
     forget_sha256: str
@@ -91,12 +93,22 @@ def write_attack(report: AttackReport, folder: Path) -> Path:
     return path
 
 
+def is_attack(path: Path) -> bool:
+    """Whether a file, or the report in a folder, is that of an attack."""
+    try:
+        held = json.loads((path / FILE if path.is_dir() else path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(held, dict) and held.get("command") == "relearn-attack"
+
+
 def read_attack(path: Path) -> AttackReport:
-    """A report of an attack.
+    """A report of an attack, or that in a folder.
 
     Raises:
         UnlearnError: there is none, or it is broken.
     """
+    path = path / FILE if path.is_dir() else path
     try:
         return AttackReport.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, json.JSONDecodeError, ValidationError) as error:

@@ -21,7 +21,7 @@ PIPED_WIDTH = 200  # of a drawing that goes to a file or a pipe, where nobody ha
 
 
 class Reporter:
-    """What a command says while it works. `quiet` leaves errors and data."""
+    """What a command says while it works. `quiet` leaves errors, failed gates and data."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         self.quiet = quiet
@@ -65,6 +65,10 @@ class Reporter:
         """Tell what is going on."""
         if not self.quiet:
             self._err.print(escape(message), soft_wrap=True)
+
+    def insist(self, message: str) -> None:
+        """Tell why a command ends as it does, even if quiet."""
+        self._err.print(escape(message), soft_wrap=True)
 
     def show(self, renderable: RenderableType) -> None:
         """A table or another drawing."""

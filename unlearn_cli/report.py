@@ -170,7 +170,7 @@ class AttackLine(Part):
 
     verdict: str
     recovery: float | None = Field(description="largest normalised recovery of probability")
-    upper_bound: bool
+    upper_bound: bool = Field(description="no baseline was attacked alike: counted from a probability of 0")
 
 
 class RunReport(Part):
@@ -254,6 +254,8 @@ def read_report(folder: Path) -> RunReport:
         version = str(data.get("schema_version", ""))
         if version.split(".")[0] != SCHEMA_VERSION.split(".")[0]:
             raise UnlearnError(f"{path} has schema version {version or 'none'}; this program reads {SCHEMA_VERSION}")
+        if data.get("command") == "relearn-attack":
+            raise UnlearnError(f"{path} is about an attack on a run, not a run", "`unlearn report show` shows it")
         return RunReport.model_validate(data)
     except (json.JSONDecodeError, ValidationError) as error:
         raise UnlearnError(f"{path} is not a readable report: {str(error).splitlines()[0]}") from None

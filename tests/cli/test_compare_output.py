@@ -39,6 +39,21 @@ def test_the_table_is_on_stdout(two):
     assert unlearn("compare", *two, "-q").stdout == ""
 
 
+@pytest.mark.parametrize(
+    ("gate", "why"),
+    [
+        ("privacy.loss_auc > 2", "privacy.loss_auc.after has no value: the report has no 'privacy'"),
+        ("forget.nll > 2", "forget.nll.after has no value: it was not scored"),
+        ("few-shot.recovery > 2", "not attacked: attacks/few-shot/report.json is not there"),
+    ],
+)
+def test_a_gate_on_what_no_run_has_fails_with_the_reason(two, gate, why):
+    """The metric is known, only not measured here; and the reason is told even if quiet."""
+    for flags in ([], ["-q"]):
+        result = unlearn("compare", *two, *flags, "--fail-if", gate)
+        assert result.exit_code == 3 and why in result.stderr, result.stderr
+
+
 @pytest.mark.parametrize("flags", [["--json"], ["--csv", "-"], ["--markdown", "-"]])
 def test_stdout_holds_one_document(two, flags):
     result = unlearn("compare", *two, *flags)

@@ -154,6 +154,11 @@ HEAVY = {"transformers", "peft", "bitsandbytes", "datasets"}
         (["forget", "DATA", "--method", "nop.py"], "method file not found"),
         (["forget", "DATA", "--retain-term", "nl"], "unknown retain term 'nl'"),
         (["forget", "DATA", "--stop-when", "forget.nl => 1"], "not an expression"),
+        (["forget", "DATA", "--calibrate", "retian.nll < 1"], "unknown split 'retian'"),
+        (["sweep", "DATA", "--stop-when", "retian.nll < 1", "--dry-run"], "unknown split 'retian'"),
+        (["sweep", "DATA", "--grid", "calibrate=retian.nll < 1"], "unknown split 'retian'"),
+        (["sweep", "DATA", "--score", "retian.nll"], "unknown split 'retian'"),
+        (["evaluate", "-m", "x", "-o", "y", "-f", "f.jsonl", "--fail-if", "forgte.nll < 1"], "unknown split 'forgte'"),
         (["forget", "DATA", "-m", "./nope"], "is not a folder and not a Hub id"),
         (["forget", "DATA", "-r", "nope.jsonl"], "retain data not found"),
         (["forget", "DATA", "-o", "FULL"], "is not empty"),
@@ -182,7 +187,7 @@ def test_a_mistake_is_answered_before_anything_heavy_is_imported(tmp_path, data,
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
     loaded = done.stdout.split()
     assert loaded[:2] == ["code:", "2"] and message in done.stderr, done.stderr
-    assert not HEAVY & set(loaded)
+    assert not HEAVY & set(loaded) and ("split" not in message or "torch" not in loaded)
 
 
 def test_two_precisions(tmp_path, data):
@@ -213,6 +218,34 @@ def test_bad_expression(tmp_path, data, text):
 def test_unknown_metric_in_an_expression(tmp_path, data):
     hint = "did you mean 'probability'? `unlearn list metrics` shows them"
     refused(tmp_path, *data, "--stop-when", "forget.probabilty < 1", message="unknown metric 'probabilty'", hint=hint)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message", "hint"),
+    [
+        (["--calibrate", "retian.probability >= 0.95*before"], "unknown split 'retian'", "did you mean 'retain'"),
+        (["--stop-when", "forgte.probability < 0.1"], "unknown split 'forgte'", "did you mean 'forget'"),
+        (["--stop-when", "holdout.probability < 0.1"], "no holdout rows are measured", "--holdout holdout.jsonl"),
+        (["--stop-when", "privacy.loss_auc < 0.6"], "no holdout rows are measured", "--holdout holdout.jsonl"),
+        (["--stop-when", "forget.loss_auc < 0.6"], "loss_auc stands under 'privacy'", "write privacy.loss_auc"),
+        (["--stop-when", "utility.model_utility < 0.6"], "unknown split 'utility'", "known: forget, retain"),
+        (["--stop-when", "forget.probability < baseline"], "forget measures no baseline", "--baseline MODEL"),
+        (["--calibrate", "forget.forget_quality > 0.05"], "forget measures no baseline", "--baseline MODEL"),
+        (["--stop-when", "forget.rouge_l < 0.1"], "no answers are generated on the way", "forget.probability"),
+        (["--stop-when", "forget.probability.max < 0.1"], "'max' is of an attack's recovery", "before, after, baseline"),
+    ],
+)
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
+def test_a_name_in_an_expression_that_will_have_no_value(tmp_path, data, flags, message, hint, dry):
+    """Refused before the work, not after it."""
+    refused(tmp_path, *data, *flags, *dry, message=message, hint=hint)
+
+
+def test_the_same_names_with_what_they_need(tmp_path, data):
+    holdout = write_rows(tmp_path / "holdout.jsonl", splits()["holdout"][:4])
+    flags = ("--stop-when", "privacy.loss_auc < 0.6 and holdout.nll > 0", "--calibrate", "retain.rouge_l >= 0.95*before")
+    done = unlearn("forget", *data, "--holdout", holdout, *flags, "--dry-run", "-o", tmp_path / "run")
+    assert done.exit_code == 0, done.stderr
 
 
 def test_metrics_are_listed_as_expressions_want_them():

@@ -63,7 +63,7 @@ def test_changed_weights_are_measured_again(run, tmp_path):
         ("forget.probability < 0 or retain.nll.after < 0", 0),
         ("forget.probability.after < forget.probability.before", 3),
         ("forget.probability.baseline < 2", 3),
-        ("holdout.probability < 2", 3),
+        ("forget.forget_quality < 2", 3),
     ],
 )
 def test_gates(run, expression, code):
@@ -71,13 +71,13 @@ def test_gates(run, expression, code):
     assert result.exit_code == code, result.stderr
     gate = evaluated(run)["gates"][0]
     assert gate["failed"] == (code == 3)
-    assert ("has no value" in (gate["reason"] or "")) == ("baseline" in expression or "holdout" in expression)
+    assert ("has no value" in (gate["reason"] or "")) == ("baseline" in expression or "quality" in expression)
 
 
 def test_a_gate_says_the_value_that_decided(run, tmp_path):
     from xml.etree import ElementTree
 
-    gates = ("forget.rouge-l >= 0", "retain.probability < 0", "privacy.loss_auc > 0.6")
+    gates = ("forget.rouge-l >= 0", "retain.probability < 0", "forget.forget_quality > 0.6")
     arguments = [x for gate in gates for x in ("--fail-if", gate)]
     result = unlearn("evaluate", run, *arguments, "--junit", tmp_path / "gates.xml")
     scores = evaluated(run)["scores"]
@@ -85,7 +85,7 @@ def test_a_gate_says_the_value_that_decided(run, tmp_path):
     shown = [f"{scores[split][metric]['after']['value']:.3g}" for split, metric in pairs]
     said = [line for line in result.stderr.splitlines() if line.startswith(("ok:", "FAILED:"))]
     assert said[:2] == [f"FAILED: forget.rouge_l is {shown[0]} >= 0", f"ok: retain.probability is {shown[1]}, not < 0"]
-    why = "privacy.loss_auc.after has no value: the report has no 'privacy', only forget, retain, aggregate"
+    why = "forget.forget_quality.after has no value: needs --baseline, a model that never saw the forget rows"
     assert said[2] == f"FAILED: {gates[2]} ({why})"
     suite = ElementTree.parse(tmp_path / "gates.xml").getroot()
     assert (suite.get("tests"), suite.get("failures")) == ("3", "2")
@@ -121,6 +121,12 @@ def test_wrong_inputs(run, tmp_path):
         ("evaluate", "--model", MODEL): "missing --output-dir",
         ("evaluate", run, "--metrics", "rouge-x"): "unknown metric 'rouge-x'",
         ("evaluate", run, "--fail-if", "forget.none < 1"): "unknown metric 'none'",
+        ("evaluate", run, "--fail-if", "retian.probability < 1"): "unknown split 'retian'",
+        ("evaluate", run, "--fail-if", "holdout.nll < 1"): "no holdout rows are measured hint: --holdout",
+        ("evaluate", run, "--fail-if", "privacy.loss_auc > 0.6"): "no holdout rows are measured hint: --holdout",
+        ("evaluate", run, "--fail-if", "forget_jailbreak.nll < 1"): "rows are measured hint: --probes jailbreak",
+        ("evaluate", run, "--fail-if", "world_facts.nll < 1"): "rows are measured hint: --benchmark tofu:",
+        ("evaluate", run, "--fail-if", "forget.verbatim_memorization < 1"): "stands under 'forget_verbmem'",
     }
     for arguments, message in cases.items():
         result = unlearn(*arguments)

@@ -115,6 +115,17 @@ def test_no_token_is_said_before_training(hub, tmp_path):
     assert done.returncode == 2 and "hf auth login" in done.stderr and not (tmp_path / "run").exists()
 
 
+def test_offline_is_said_in_words_of_an_upload(run, hub, tmp_path):
+    home, offline = tmp_path / "home", {"HF_TOKEN": "hf_test", "HF_HUB_OFFLINE": "1"}
+    forget = ["forget", *data_arguments(tmp_path), "-o", tmp_path / "run", "--push-to-hub", "org/made"]  # before training
+    for arguments in (["push", run, "org/made"], forget):
+        command = [sys.executable, "-m", "unlearn_cli", *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, text=True, env=hub.environment(home, **offline))
+        assert done.returncode == 2 and "nothing can be uploaded to org/made" in done.stderr, done.stderr
+        assert "hf download" not in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_dry_run_uploads_nothing(run, hub, tmp_path):
     done = pushed(hub, tmp_path / "home", run, "org/dry", "--dry-run")
     assert done.returncode == 0 and "adapter_model.safetensors" in done.stdout.splitlines()

@@ -78,6 +78,22 @@ def test_kept_curves_of_a_baseline_are_used_again(run: Path, tmp_path: Path) -> 
     assert bound == {"relearn": False, "scale": True}
 
 
+def test_what_was_never_forgotten_counts_without_a_baseline(run: Path, tmp_path: Path) -> None:
+    """The run has hardly forgotten: the bound is a share of what the original knows, never less than recovery."""
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    flags = ("--attack", "quantize", "-p", "bits=8+4", "-p", "formats=int8")
+    gate = unlearn("relearn-attack", copy, *FEW, *flags, "--fail-if", "quantize.recovery.max > 0.3")
+    assert gate.exit_code == 3 and "FAILED" in gate.stderr, gate.stderr
+    bound = read_attack(copy / "attacks" / "quantize" / "report.json")
+    assert bound.upper_bound and "upper bound" in bound.verdict
+    found = bound.recovery["probability"]
+    assert found.gain is None and found.start == pytest.approx(found.max, abs=0.05)  # rounding brings nothing back here
+    full = attacked(copy, "--baseline", BASELINE, *flags)["quantize"]["recovery"]["probability"]
+    exact = {p["at"]: p["value"] for p in full["points"]}
+    assert full["start"] <= found.start and all(p.value >= exact[p.at] for p in found.points)
+
+
 def test_a_weaker_report_says_what_it_replaces(run: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(run, copy)
@@ -126,6 +142,19 @@ def test_what_the_data_does_not_allow(tmp_path: Path) -> None:
     assert refused.exit_code == 2 and "paraphrased_question" in refused.stderr
 
 
+def test_the_path_that_is_printed_can_be_shown(run: Path) -> None:
+    made = unlearn("relearn-attack", run, *FEW, *STEPS, "--skip-original")
+    path = Path(made.stdout.strip())
+    for given in (path, path.parent):
+        shown = unlearn("report", "show", given)
+        assert shown.exit_code == 0 and "relearn: forget probability, 4 rows" in shown.stdout, shown.stderr
+        assert "of the original knowledge is there" in shown.stderr
+    told = json.loads(unlearn("report", "show", path, "--json").stdout)
+    assert told["attacks"]["relearn"]["verdict"] == read_attack(path).verdict
+    other = unlearn("evaluate", path)
+    assert other.exit_code == 2 and "is about an attack on a run, not a run" in " ".join(other.stderr.split())
+
+
 def test_progress_says_which_model_is_attacked_and_how_far(run: Path, monkeypatch) -> None:
     monkeypatch.setattr("unlearn_cli.console.LINE_EVERY_SECONDS", 0)
     made = unlearn("relearn-attack", run, *FEW, "-p", "steps=0+1", "-p", "learning_rate=1e-5", "--skip-original")
@@ -141,6 +170,41 @@ def test_gates(run: Path) -> None:
     unknown = unlearn("relearn-attack", run, *FEW, *STEPS, "--skip-original", "--fail-if", "quantize.recovery.max > 9")
     assert "'quantize' was not among the attacks: relearn" in unknown.stderr
     assert unknown.exit_code == 3  # not attacked: a missing number fails the gate
+
+
+@pytest.mark.parametrize(
+    ("gate", "code"),
+    [
+        ("few-shot.recovery >= 0", 3),
+        ("few_shot.recovery >= 0", 3),
+        ("few-shot.recovery.max > 99", 0),
+        ("few-shot.recovery.start >= 0", 3),
+        ("few-shot.rouge_l.max >= 0", 3),
+        ("few-shot.recovery.gain > 0", 3),  # has no value without a baseline
+    ],
+)
+def test_a_gate_means_the_same_in_compare(run: Path, gate: str, code: int) -> None:
+    """And a failed one is told even if quiet: it is the reason of the exit code."""
+    flags = ("--attack", "few-shot", "-p", "shots=0+1", "--skip-original")
+    one = unlearn("relearn-attack", run, *FEW, *flags, "-q", "--fail-if", gate)
+    two = unlearn("compare", run, "-q", "--fail-if", gate)
+    assert (one.exit_code, two.exit_code) == (code, code), one.stderr + two.stderr
+    said = [line.replace("run: ", "") for result in (one, two) for line in result.stderr.splitlines()]
+    assert len(said) == (2 if code else 0) and len(set(said)) == (1 if code else 0)
+    if "gain" in gate:
+        assert "no baseline was attacked in the same way" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("gate", "said"),
+    [
+        ("relern.recovery > 0.3", "unknown attack 'relern' hint: did you mean 'relearn'"),
+        ("relearn.recovery.before > 0.3", "'before' is none of start, max, gain, area"),
+    ],
+)
+def test_names_of_gates_are_checked_before_the_attack(run: Path, gate: str, said: str) -> None:
+    result = unlearn("relearn-attack", run, *FEW, "--fail-if", gate)
+    assert result.exit_code == 2 and said in " ".join(result.stderr.split()), result.stderr
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ def answered(kind: type[errors.HfHubHTTPError], status: int, path: str = "/org/m
     return kind("refused", response=httpx2.Response(status, request=request))
 
 
-def shown(error: Exception, kind: str = "model") -> UnlearnError:
-    with pytest.raises(UnlearnError) as caught, hub_error("org/m", kind):
+def shown(error: Exception, kind: str = "model", *, upload: bool = False) -> UnlearnError:
+    with pytest.raises(UnlearnError) as caught, hub_error("org/m", kind, upload=upload):
         raise error
     return caught.value
 
@@ -72,3 +72,17 @@ def test_everything_else_passes_unchanged(error: BaseException) -> None:
     with pytest.raises(type(error)) as caught, hub_error("org/m", "model"):
         raise error
     assert caught.value is error
+
+
+@pytest.mark.parametrize(
+    ("cause", "message"),
+    [
+        (errors.OfflineModeIsEnabled("off"), "offline, and nothing can be uploaded to org/m"),
+        (httpx2.ConnectError("refused"), "cannot reach "),
+        (httpx2.RemoteProtocolError("closed"), "the upload of model org/m broke off"),
+    ],
+)
+def test_an_upload_is_no_download(cause: Exception, message: str) -> None:
+    error = shown(cause, upload=True)
+    assert error.message.startswith(message) and "the same command" in error.hint
+    assert "download" not in error.hint and "cache" not in error.message

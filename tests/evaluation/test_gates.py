@@ -223,6 +223,8 @@ def test_no_verdict_rounds_a_value_to_the_other_side_of_its_limit() -> None:
     look = {("forget", "nll", "after"): 0.10004}.get
     gate = gates.judge(parse("forget.nll > 0.1", metrics=METRICS), lambda *name: look(name))
     assert gates.line(gate) == "FAILED: forget.nll is 0.10004 > 0.1"
+    below = gates.judge(parse("forget.nll < -0.5", metrics=METRICS), lambda *_name: -0.50004)
+    assert gates.line(below) == "FAILED: forget.nll is -0.50004 < -0.5"
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,18 @@ def test_below_the_never_trained_is_nothing() -> None:
     assert recovery(rows(0.05), rows(0.9), rows(0.1), rows(0.1), **DRAW).value == 0.0
 
 
+def test_without_a_baseline_it_is_a_bound() -> None:
+    """U 0.8, T 0.9, floor 0: 8/9; any O above 0, which may gain by the attack, gives less: (0.8 - 0.4) / (0.9 - 0.2)."""
+    bound = recovery(rows(0.8), rows(0.9), rows(0.0), rows(0.0), **DRAW).value
+    assert bound == pytest.approx(8 / 9)
+    for after, before in ((0.1, 0.1), (0.4, 0.2), (0.7, 0.7)):
+        assert recovery(rows(0.8), rows(0.9), rows(after), rows(before), **DRAW).value < bound
+
+
+def test_without_a_least_score_there_is_no_bound() -> None:
+    assert recovery(rows(0.8), rows(0.9), rows(-np.inf), rows(-np.inf), **DRAW).value is None
+
+
 def test_rows_without_a_value_are_left_out_everywhere() -> None:
     made = recovery(rows(0.5, np.nan, 0.9), rows(0.9, 0.9, np.nan), rows(0.1, 0.1, 0.1), rows(0.1, 0.1, 0.1), **DRAW)
     assert made.value == pytest.approx(0.5)

@@ -63,6 +63,22 @@ def test_errors_are_those_of_the_command(tmp_path):
         unlearn_cli.forget(modell=MODEL)
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"epochs": -1}, "epochs=-1: Input should be greater than 0"),
+        ({"parameters": ["beta"]}, "parameters=['beta']: 'beta' cannot be read"),
+        ({"method": 3}, "method=3: "),
+    ],
+)
+def test_a_wrong_value_is_told_by_its_keyword(given, message):
+    with pytest.raises(UnlearnError) as caught:
+        unlearn_cli.forget(**given)
+    assert caught.value.message.startswith(message)
+    with pytest.raises(UnlearnError, match="^bootstrap_samples=0: "):
+        unlearn_cli.compare("a", bootstrap_samples=0)
+
+
 def test_importing_it_is_light():
     code = (
         "import sys, unlearn_cli\nfrom unlearn_cli import forget, evaluate, compare, load, merge, relearn_attack, sweep\n"

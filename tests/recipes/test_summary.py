@@ -40,8 +40,8 @@ def test_what_was_forgotten_whole_is_not_mentioned() -> None:
 
 
 def test_an_upper_bound_is_called_that() -> None:
-    told = verdict(ATTACKS.get("relearn"), found(15, parameters={"learning_rate": 2e-3}, start=None), upper_bound=True)
+    told = verdict(ATTACKS.get("relearn"), found(15, parameters={"learning_rate": 2e-3}), upper_bound=True)
     assert told == (
-        "relearn: brings back at most 34% (20% to 45%) of what was forgotten, within 15 steps at learning rate 0.002; "
-        "an upper bound, as no baseline was attacked in the same way"
+        "relearn: at most 34% (20% to 45%) of the original knowledge is there within 15 steps at learning rate 0.002, "
+        "at most 5% before the attack; upper bounds, as no baseline was attacked in the same way"
     )

@@ -43,7 +43,7 @@ def _run(config: ForgetConfig, sources: dict[str, str], argv: list[str], reporte
     from unlearn_cli.report import FILE, dumps  # noqa: PLC0415
 
     if config.push_to_hub and not config.dry_run:
-        push.check_token()
+        push.check_upload(config.push_to_hub)
     report = forget.run(config, sources, argv, reporter)
     if report is not None and config.push_to_hub:
         target = PushConfig(run=report.config["output_dir"], repo=config.push_to_hub)

@@ -15,8 +15,9 @@ NAMES = ("relearn-attack",)
 HELP = """Attack a run: does what was forgotten come back?
 
 The forget rows are those of the run's report: half go to the attacker, the others judge. The same attack on a model that
-never saw the rows (--baseline) tells recovery from teaching; without one the number is an upper bound. Finished curves are
-kept, so the same command again goes on where it was stopped. Exit code 3 if a --fail-if expression holds.
+never saw the rows (--baseline) tells recovery from teaching and from guessing; without one all that is there counts, as an
+upper bound. Finished curves are kept, so the same command again goes on where it was stopped. Exit code 3 if a --fail-if
+expression holds.
 
 [bold]Examples[/]
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from unlearn_cli.cli.help import App
 from unlearn_cli.cli.plain import execute_plain
+
+if TYPE_CHECKING:
+    from unlearn_cli.console import Reporter
 
 NAMES = ("report",)
 
@@ -35,14 +38,18 @@ def schema() -> None:
 
 
 def show(
-    run_folder: Annotated[Path, typer.Argument(help="run folder or report.json", metavar="RUN")],
+    run_folder: Annotated[Path, typer.Argument(help="run folder or report.json, also of an attack", metavar="RUN")],
     json_output: Annotated[bool, typer.Option("--json", help="the scores as one JSON object")] = False,
 ) -> None:
-    """Print a run's scores as a table on stdout."""
+    """Print a run's scores, or an attack's curve, as a table on stdout."""
 
     def run(reporter) -> None:
-        from unlearn_cli.report import dumps, read_report  # noqa: PLC0415 - the lazy boundary
+        from unlearn_cli.attack_report import is_attack  # noqa: PLC0415 - the lazy boundary
+        from unlearn_cli.report import dumps, read_report  # noqa: PLC0415
 
+        if is_attack(run_folder):
+            _show_attack(run_folder, json_output, reporter)
+            return
         report = read_report(run_folder)
         if json_output:
             reporter.data(dumps(report, only={"command", "status", "scores"}))
@@ -53,3 +60,15 @@ def show(
         reporter.product(scores_table(report))
 
     execute_plain(run)
+
+
+def _show_attack(path: Path, json_output: bool, reporter: Reporter) -> None:
+    from unlearn_cli.attack_report import dumps, read_attack  # noqa: PLC0415 - the lazy boundary
+    from unlearn_cli.rendering.attacks import attack_table  # noqa: PLC0415
+
+    report = read_attack(path)
+    if json_output:
+        reporter.data(dumps([report]))
+        return
+    reporter.say(report.verdict)
+    reporter.product(attack_table(report))

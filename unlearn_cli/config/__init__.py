@@ -9,7 +9,7 @@ from unlearn_cli.config.chat import ChatConfig
 from unlearn_cli.config.compare import CompareConfig
 from unlearn_cli.config.demo import DemoConfig
 from unlearn_cli.config.evaluate import EvaluateConfig
-from unlearn_cli.config.forget import ForgetConfig
+from unlearn_cli.config.forget import ForgetConfig, ForgettingOptions
 from unlearn_cli.config.groups import DataOptions, LoraOptions, MeasuringOptions, ModelOptions
 from unlearn_cli.config.merge import MergeConfig
 from unlearn_cli.config.option import Options, default_of, restored, runtime_fields
@@ -26,6 +26,7 @@ __all__ = [
     "DemoConfig",
     "EvaluateConfig",
     "ForgetConfig",
+    "ForgettingOptions",
     "LoraOptions",
     "MeasuringOptions",
     "MergeConfig",

@@ -64,13 +64,16 @@ def given(model: type[Settings], settings: Settings | None, more: Mapping[str, A
     return {name: getattr(settings, name) for name in settings.model_fields_set} | dict(more)
 
 
-def resolve(model: type[Settings], flags: Mapping[str, Any], config_file: Path | None) -> tuple[Settings, dict[str, str]]:
+def resolve(
+    model: type[Settings], flags: Mapping[str, Any], config_file: Path | None, *, called: str = "flag"
+) -> tuple[Settings, dict[str, str]]:
     """Settings from all sources, and for each field where its value came from.
 
     Args:
         model: the settings of the command.
         flags: what was given on the command line, or from Python; None is "not given".
         config_file: what `--config` named.
+        called: what the source of `flags` is: "flag" or "python".
 
     Raises:
         UnlearnError: an unknown key (with the nearest one), or a value of the wrong kind.
@@ -81,7 +84,7 @@ def resolve(model: type[Settings], flags: Mapping[str, Any], config_file: Path |
             raise unknown("setting", name, model.model_fields)
     values: dict[str, Any] = {}
     sources = dict.fromkeys(model.model_fields, "default")
-    layers = ((str(config_file), file), ("environment", _environment(model)), ("flag", flags))
+    layers = ((str(config_file), file), ("environment", _environment(model)), (called, flags))
     for source, layer in layers:
         for key, value in layer.items():
             if value is not None and value != []:
@@ -94,7 +97,9 @@ def resolve(model: type[Settings], flags: Mapping[str, Any], config_file: Path |
         field = model.model_fields[name]
         where = _spelled(name, field, sources[name])
         part = getattr(first.get("ctx", {}).get("error"), "part", None)
-        if part is not None:
+        if sources[name] == "python":
+            message = f"{name}={first['input']!r}: {first['msg'].removeprefix('Value error, ')}"
+        elif part is not None:
             message = f"{where} {part}: expected {field.json_schema_extra['metavar']}"
         else:
             message = f"{where} {first['input']!r}: {first['msg'].removeprefix('Value error, ')}"

@@ -18,10 +18,15 @@ _CALLED = {"dataset": "data set", "model": "model"}
 
 
 @contextmanager
-def hub_error(repo: str, kind: Kind) -> Iterator[None]:
+def hub_error(repo: str, kind: Kind, *, upload: bool = False) -> Iterator[None]:
     """Turn what goes wrong with the Hub inside the block into an UnlearnError; anything else passes unchanged.
 
     Libraries wrap these exceptions in plain OSErrors and ValueErrors, so the whole chain of causes is looked at.
+
+    Args:
+        repo: org/name.
+        kind: of repository.
+        upload: it is written to, so that a download would be no way out.
 
     Raises:
         UnlearnError: gated, missing, private, unknown revision, offline (exit code 2); no connection, trouble at the
@@ -32,7 +37,7 @@ def hub_error(repo: str, kind: Kind) -> Iterator[None]:
     except UnlearnError:
         raise
     except Exception as error:
-        known = explain(error, repo, kind)
+        known = explain(error, repo, kind, upload=upload)
         if known is None:
             raise
         raise known from error
@@ -48,23 +53,26 @@ def chain(error: BaseException) -> list[BaseException]:
     return found
 
 
-def explain(error: BaseException, repo: str, kind: Kind) -> UnlearnError | None:
+def explain(error: BaseException, repo: str, kind: Kind, *, upload: bool = False) -> UnlearnError | None:
     """The error to show for one that concerns the Hub, or None."""
     for link in chain(error):
         if isinstance(link, errors.HfHubHTTPError):
             return _refused(link, f"{_CALLED[kind]} {repo}", page(repo, kind))
         if isinstance(link, errors.OfflineModeIsEnabled):
-            return offline(repo, kind)
+            return offline_upload(repo) if upload else offline(repo, kind)
         if isinstance(link, (httpx.RemoteProtocolError, httpx.ReadError, errors.XetDownloadError)) or (
             isinstance(link, OSError) and str(link).startswith("Consistency check failed")
         ):
             return UnlearnError(
-                f"the download of {_CALLED[kind]} {repo} broke off", "run the same command again", EXIT_FAILED
+                f"the {'upload' if upload else 'download'} of {_CALLED[kind]} {repo} broke off",
+                "run the same command again",
+                EXIT_FAILED,
             )
         if isinstance(link, (httpx.TransportError, ConnectionError)):
+            way = f"{download_command(repo, kind)}; then HF_HUB_OFFLINE=1 uses the cache"
             return UnlearnError(
                 f"cannot reach {constants.ENDPOINT} for {_CALLED[kind]} {repo}",
-                f"where there is a network: {download_command(repo, kind)}; then HF_HUB_OFFLINE=1 uses the cache",
+                f"where there is a network: {'the same command' if upload else way}",
                 EXIT_FAILED,
             )
     # Last, because these wrap most of the above.
@@ -78,6 +86,14 @@ def offline(repo: str, kind: Kind) -> UnlearnError:
     """The error for something that is not in the cache while the network is switched off."""
     return UnlearnError(
         f"offline, and {_CALLED[kind]} {repo} is not in the cache", f"while online, run: {download_command(repo, kind)}"
+    )
+
+
+def offline_upload(repo: str) -> UnlearnError:
+    """The error for an upload while the network is switched off."""
+    return UnlearnError(
+        f"offline, and nothing can be uploaded to {repo}",
+        "run the same command while online, without --offline or HF_HUB_OFFLINE",
     )
 
 

@@ -72,7 +72,8 @@ class Expression:
         tree = self.tree
         if not isinstance(tree, ast.Compare) or not isinstance(tree.left, ast.Attribute) or len(tree.ops) > 1:
             return None
-        if not isinstance(tree.comparators[0], ast.Constant):
+        limit = tree.comparators[0]
+        if not isinstance(limit.operand if isinstance(limit, ast.UnaryOp) else limit, ast.Constant):
             return None
         name = ast.unparse(tree.left)
         return name, ast.unparse(tree).removeprefix(name).strip()

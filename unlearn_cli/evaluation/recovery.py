@@ -24,10 +24,15 @@ def recovery(
 ) -> Recovered:
     """(m_U - m_O) / (m_T - m_O before), clipped below 0, over rows that all four have a value for.
 
+    Without a model that never saw the rows both floors are the least value of the score. That bounds the recovery with one
+    from above, as (U - o) / (T - o) falls while o rises: if U is at most T, and the attack takes nothing from that model.
+    The unlearned model's own start would be no bound, for what was never forgotten would not count. A score without a
+    least value has no recovery then.
+
     Args:
         attacked: the unlearned model after the attack.
         untouched: the model before unlearning, not attacked.
-        floor: the model that never saw the rows after the same attack; without one, the unlearned model before it.
+        floor: the model that never saw the rows after the same attack; without one, the score's least value.
         floor_before: the same, not attacked.
         samples: bootstrap resamples.
         seed: of the resampling.

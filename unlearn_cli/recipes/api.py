@@ -58,7 +58,7 @@ def merge(run: str | Path, settings: MergeConfig | None, *, quiet: bool, **more:
 
 
 def _settled(model: type[Settings], settings: Settings | None, more: Mapping[str, Any]) -> tuple[Settings, dict[str, str]]:
-    config, sources = resolve(model, given(model, settings, more), None)
+    config, sources = resolve(model, given(model, settings, more), None, called="python")
     check(config)
     return config, sources
 

@@ -9,8 +9,9 @@ from typing import Any
 
 from unlearn_cli.config import CompareConfig, given, resolve
 from unlearn_cli.console import Reporter
+from unlearn_cli.contract import ATTACKS
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.evaluation.gates import parse
+from unlearn_cli.evaluation.gates import Lookup
 from unlearn_cli.recipes import gates as verdicts
 from unlearn_cli.recipes.alike import Alike, check_alike
 from unlearn_cli.recipes.grouping import Row, grouped, grouping_keys
@@ -22,7 +23,7 @@ from unlearn_cli.registry import unknown
 from unlearn_cli.rendering.compare import as_csv, as_markdown, compare_table
 from unlearn_cli.rendering.grid import grid
 from unlearn_cli.rendering.plots import plot_front
-from unlearn_cli.report import GateReport, finite
+from unlearn_cli.report import FILE, GateReport, finite
 
 USUAL = (
     "forget.probability", "forget.rouge_l", "forget.extraction_strength", "forget.forget_quality", "privacy.loss_auc",
@@ -202,24 +203,43 @@ def _gates(config: CompareConfig, entries: list[Entry]) -> list[GateReport]:
     reports = [report for entry in entries for report in entry.reports]
     known = {name for report in reports for metrics in report.scores.values() for name in metrics} | {"recovery"}
     gates = []
-    for text in config.fail_if:
-        gate = parse(text, metrics=sorted(known))
-        found = {entry.name: verdicts.judge(gate, lambda *name, e=entry: _value(e, *name)) for entry in entries}
+    for gate in verdicts.parsed(config.fail_if, also=tuple(sorted(known))):
+        found = {entry.name: verdicts.judge(gate, *_looked_up(entry)) for entry in entries}
         failed = {name: one.told for name, one in found.items() if one.failed}
-        told = "; ".join(f"{name}: {words}" for name, words in failed.items()) or f"{text} holds for no run"
-        gates.append(GateReport(expression=text, failed=bool(failed), reason=", ".join(failed) or None, told=told))
+        told = "; ".join(f"{name}: {words}" for name, words in failed.items()) or f"{gate.text} holds for no run"
+        gates.append(GateReport(expression=gate.text, failed=bool(failed), reason=", ".join(failed) or None, told=told))
     return gates
 
 
-def _value(entry: Entry, split: str, metric: str, moment: str) -> float | None:
-    found = entry.score(f"{split}.{metric}", moment)
-    return None if found is None else found.value
+def _looked_up(entry: Entry) -> tuple[Lookup, verdicts.Why]:
+    """Values of one run by name, and why there is none: its scores, and the recovery of every attack that it keeps."""
+    scores = {name: metrics for report in entry.reports for name, metrics in report.scores.items()}
+
+    def find(split: str, metric: str, moment: str) -> float | None:
+        attack = entry.attacked(split) if ATTACKS.has(split) else None
+        if attack is not None:
+            return verdicts.recovered(attack, metric, moment)
+        line = entry.report.attacks.get(split.replace("_", "-"))
+        if line is not None and metric == "recovery":  # its report was not kept
+            return line.recovery if moment in ("after", "max") else None
+        found = entry.score(f"{split}.{metric}", moment)
+        return None if found is None else found.value
+
+    def why(split: str, metric: str, moment: str) -> str | None:
+        if not ATTACKS.has(split):
+            return verdicts.why_in(scores)(split, metric, moment)
+        attack = entry.attacked(split)
+        if attack is None:
+            return f"not attacked: attacks/{split.replace('_', '-')}/{FILE} is not there"
+        return verdicts.why_not_recovered(attack, moment)
+
+    return find, why
 
 
 def from_python(runs: tuple[str | Path, ...], settings: CompareConfig | None, *, quiet: bool, **more: Any) -> dict[str, Any]:
     """See `unlearn_cli.compare`."""
     named = {"runs": tuple(Path(path) for path in runs)} if runs else {}
-    config, sources = resolve(CompareConfig, given(CompareConfig, settings, more | named), None)
+    config, sources = resolve(CompareConfig, given(CompareConfig, settings, more | named), None, called="python")
     return run(config, sources, Reporter(quiet=quiet))[0]
 
 

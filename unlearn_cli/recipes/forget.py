@@ -12,18 +12,17 @@ import torch
 
 from unlearn_cli.config import ForgetConfig
 from unlearn_cli.console import Reporter
-from unlearn_cli.contract import METRICS
 from unlearn_cli.data.example import Split
 from unlearn_cli.data.overlap import check_overlap
 from unlearn_cli.data.tokenize import Encoder
 from unlearn_cli.errors import EXIT_DIVERGED, EXIT_INTERRUPTED, UnlearnError
-from unlearn_cli.evaluation.gates import Expression, parse
+from unlearn_cli.evaluation.gates import Expression
 from unlearn_cli.models import adapter, lora_init, memory
 from unlearn_cli.models.compose import compose
 from unlearn_cli.models.identity import identity
 from unlearn_cli.models.load import LoadedModel, load_model
+from unlearn_cli.recipes import gates, plan, resume, verdict
 from unlearn_cli.recipes import inputs as splits
-from unlearn_cli.recipes import plan, resume, verdict
 from unlearn_cli.recipes.artifact import identity_after, save_artifact
 from unlearn_cli.recipes.checks import check_loaded, tell
 from unlearn_cli.recipes.describe import model_report, training_report
@@ -84,9 +83,7 @@ def run(
     try:
         check_tracker(config.report_to)
         settled = settle_method(config, sources)
-        metrics = [name.replace("-", "_") for name in METRICS.names()]
-        stop_when = parse(config.stop_when, metrics=metrics) if config.stop_when else None
-        constraint = parse(config.calibrate, metrics=metrics) if config.calibrate else None
+        stop_when, constraint = (gates.parsed((text,))[0] if text else None for text in (config.stop_when, config.calibrate))
         texts = splits.load_splits(settled.config)
         if "retain" in texts:
             check_overlap(texts["forget"].examples, texts["retain"].examples, allow=config.allow_overlap)

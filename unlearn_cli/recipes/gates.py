@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement, tostring
 
+from unlearn_cli.attack_report import AttackReport
 from unlearn_cli.console import Reporter
 from unlearn_cli.contract import METRICS
 from unlearn_cli.evaluation.gates import Expression, Lookup, Missing, lookup_in, parse
@@ -26,7 +27,7 @@ def parsed(expressions: tuple[str, ...], also: tuple[str, ...] = ()) -> list[Exp
 
 def judged(gates: list[Expression], scores: Scores) -> list[GateReport]:
     """What became of each; a metric that is missing fails it."""
-    return [judge(gate, lookup_in(scores), _why_in(scores)) for gate in gates]
+    return [judge(gate, lookup_in(scores), why_in(scores)) for gate in gates]
 
 
 def judge(gate: Expression, lookup: Lookup, why: Why = lambda *_name: None) -> GateReport:
@@ -57,20 +58,32 @@ def told(gate: Expression, lookup: Lookup, *, held: bool) -> str:
     return gate.text + ("" if held else " does not hold") + (f" ({listed})" if listed else "")
 
 
+def recovered(attack: AttackReport, metric: str, place: str) -> float | None:
+    """What ATTACK.METRIC.PLACE means in every command: `recovery` is of the probability, and no place means the largest."""
+    found = attack.recovery.get("probability" if metric == "recovery" else metric)
+    return getattr(found, "max" if place == "after" else place, None)
+
+
+def why_not_recovered(attack: AttackReport, place: str) -> str | None:
+    """Why an attack that was made has no value of its recovery there, where that is known."""
+    return "no baseline was attacked in the same way" if place == "gain" and attack.upper_bound else None
+
+
 def line(gate: GateReport) -> str:
     """A verdict for people; `FAILED` is what makes the exit code 3."""
     return f"{'FAILED' if gate.failed else 'ok'}: {gate.told or gate.expression}"
 
 
 def tell(gates: list[GateReport], reporter: Reporter) -> None:
-    """One line for each."""
+    """One line for each; those that failed even if quiet, because they are the reason of the exit code."""
     for gate in gates:
-        reporter.say(line(gate))
+        (reporter.insist if gate.failed else reporter.say)(line(gate))
 
 
 def _shown(value: float, text: str) -> str:
     """Three digits, or as many as it takes to lie on the same side of every number in the expression."""
-    limits = [float(number) for number in re.findall(r"(?<![\w.])\d*\.?\d+(?:e[+-]?\d+)?", text)]
+    found = re.findall(r"(?<![\w.])\d*\.?\d+(?:e[+-]?\d+)?", text)
+    limits = [sign * float(number) for number in found for sign in (1, -1)]  # a minus may be a sign, or stand between names
     for digits in (3, 6, 17):
         shown = f"{value:.{digits}g}"
         if all((float(shown) > x) == (value > x) and (float(shown) < x) == (value < x) for x in limits):
@@ -78,7 +91,9 @@ def _shown(value: float, text: str) -> str:
     return shown
 
 
-def _why_in(scores: Scores) -> Why:
+def why_in(scores: Scores) -> Why:
+    """Why a report's scores lack a value."""
+
     def why(split: str, metric: str, moment: str) -> str | None:
         if split not in scores:
             return f"the report has no '{split}', only {', '.join(scores)}"

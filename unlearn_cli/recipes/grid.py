@@ -14,7 +14,6 @@ from unlearn_cli.config import DataOptions, ForgetConfig, MeasuringOptions, Swee
 from unlearn_cli.contract import METHODS, METRICS
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.gates import EXAMPLE, Lookup, arithmetic
-from unlearn_cli.recipes import gates
 from unlearn_cli.recipes.writable import obstacle
 from unlearn_cli.registry import is_file, unknown
 
@@ -111,8 +110,6 @@ def _check_value(name: str, value: Any) -> None:
     except ValidationError as error:
         why = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise UnlearnError(f"--grid {name}={value}: {why}", ForgetConfig.model_fields[name].description) from None
-    if name in ("stop_when", "calibrate"):
-        gates.parsed((str(value),))
 
 
 def _parameters(config: SweepConfig, methods: Sequence[str], method: str) -> dict[str, tuple[Any, ...]]:

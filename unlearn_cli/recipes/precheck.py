@@ -9,22 +9,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from unlearn_cli.config import AttackConfig, EvaluateConfig, ForgetConfig, Options, SweepConfig
-from unlearn_cli.config.forget import ForgettingOptions
+from unlearn_cli.config import EvaluateConfig, ForgetConfig, Options, SweepConfig
 from unlearn_cli.contract import METHODS
 from unlearn_cli.data.files import find_files
 from unlearn_cli.data.hub_spec import PREFIX
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.source import check_spec
-from unlearn_cli.recipes import gates, grid
+from unlearn_cli.recipes import expressions, grid
 from unlearn_cli.recipes.catalogue import KINDS
 from unlearn_cli.recipes.run_folder import RunFolder
 from unlearn_cli.recipes.targets import check_file
 from unlearn_cli.registry import is_file
 from unlearn_cli.rendering.plots import check_drawable
 from unlearn_cli.report import read_report
-
-SPLITS = ("forget", "retain", "holdout", "choices")
 
 
 def check(config: Options) -> None:
@@ -34,7 +31,9 @@ def check(config: Options) -> None:
         UnlearnError: as the recipe would.
     """
     _names(config)
-    _expressions(config)
+    if isinstance(config, SweepConfig):
+        grid.check(config)
+    asked = expressions.parsed(config)
     if getattr(config, "plot", None):
         check_drawable(config.plot)
     for flag in ("plot", "junit"):
@@ -42,13 +41,11 @@ def check(config: Options) -> None:
             check_file(f"--{flag}", path)
     if type(config) is ForgetConfig:  # a sweep may vary any of it
         required(config)
-    if isinstance(config, SweepConfig):
-        grid.check(config)
     if isinstance(config, EvaluateConfig):
         measurable(config)
     measured = getattr(config, "measured", None)
-    if getattr(config, "run", None) and not measured:
-        read_report(config.run)
+    report = read_report(config.run) if getattr(config, "run", None) and not measured else None
+    expressions.check(config, asked, report)
     for spec in (getattr(config, "model", None), None if measured else getattr(config, "baseline", None)):
         if isinstance(spec, str) and spec:
             check_spec(spec)
@@ -97,16 +94,10 @@ def _names(config: Options) -> None:
                 KINDS[kind].get(given)
 
 
-def _expressions(config: Options) -> None:
-    if isinstance(config, (EvaluateConfig, AttackConfig)):
-        gates.parsed(config.fail_if, also=("recovery",) if isinstance(config, AttackConfig) else ())
-    if isinstance(config, ForgettingOptions):
-        gates.parsed(tuple(text for text in (config.stop_when, config.calibrate) if text))
-
-
 def _data(config: Options) -> Iterator[tuple[str, str]]:
     """The data arguments that were given, by the name of their split."""
-    named = {name: getattr(config, name, None) for name in SPLITS} | {"attack": getattr(config, "attack_data", None)}
+    named = {name: getattr(config, name, None) for name in expressions.DATA}
+    named["attack"] = getattr(config, "attack_data", None)
     return ((name, spec) for name, spec in named.items() if spec)
 
 

@@ -6,11 +6,11 @@ from glob import escape
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import HfApi, get_token
+from huggingface_hub import HfApi, constants, get_token
 
 from unlearn_cli.config import PushConfig
 from unlearn_cli.console import Reporter
-from unlearn_cli.data.hub_errors import hub_error
+from unlearn_cli.data.hub_errors import hub_error, offline_upload
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.source import ASSISTANT
 from unlearn_cli.report import FILE, ROWS, RunReport, read_report
@@ -33,8 +33,10 @@ def files(run: Path, report: RunReport, *, samples: bool) -> list[str]:
     return chosen
 
 
-def check_token() -> None:
-    """Raises UnlearnError without a token, so that nobody finds out after hours of training."""
+def check_upload(repo: str) -> None:
+    """Raises UnlearnError offline or without a token, so that nobody finds out after hours of training."""
+    if constants.HF_HUB_OFFLINE:
+        raise offline_upload(repo)
     if get_token() is None:
         raise UnlearnError("no token for the Hub", "`hf auth login`, or HF_TOKEN")
 
@@ -58,7 +60,7 @@ def run(config: PushConfig, sources: dict[str, str], reporter: Reporter) -> dict
     if config.dry_run:
         reporter.say(f"{len(chosen)} files would go to {config.repo} ({'public' if config.public else 'private'})")
         return {"repo": config.repo, "address": None, "private": not config.public, "files": chosen}
-    with hub_error(config.repo, "model"):
+    with hub_error(config.repo, "model", upload=True):
         api = HfApi()
         address = api.create_repo(config.repo, private=not config.public, exist_ok=True)
         about = api.model_info(config.repo)

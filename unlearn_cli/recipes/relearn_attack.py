@@ -98,8 +98,7 @@ def run(config: AttackConfig, sources: dict[str, str], reporter: Reporter) -> tu
             reporter.say(
                 f"{one.overlap} of {one.judged_rows} judged answers share eight words in a row with the attacker's rows"
             )
-        for gate in one.gates:
-            reporter.say(gates.line(gate))
+        gates.tell(one.gates, reporter)
     _note_in_run(config.run, report, made)
     if config.plot:
         from unlearn_cli.rendering.plots import plot_attacks  # noqa: PLC0415 - matplotlib is an extra
@@ -116,7 +115,8 @@ def _tell_baseline(config: AttackConfig, lent: Lent, attacks: list[Attack], repo
     if without:
         named = f" for {', '.join(without)}" if lent.curves else ""
         reporter.note(
-            f"no --baseline{named}: what a model gains by the attack alone is not known, so recovery is an upper bound"
+            f"no --baseline{named}: what a model that never saw the rows would score is not known, so all that is there "
+            "counts, and recovery is an upper bound"
         )
 
 
@@ -191,12 +191,12 @@ def _judge(expressions: list[Expression], reports: list[AttackReport]) -> None:
     by_name = {report.attack.replace("-", "_"): report for report in reports}
 
     def find(attack: str, metric: str, place: str) -> float | None:
-        report = by_name.get(attack)
-        found = report.recovery.get("probability" if metric == "recovery" else metric) if report else None
-        return getattr(found, place, None)
+        return gates.recovered(by_name[attack], metric, place) if attack in by_name else None
 
     def why(attack: str, metric: str, place: str) -> str | None:
-        return None if attack in by_name else f"'{attack}' was not among the attacks: {', '.join(by_name)}"
+        if attack not in by_name:
+            return f"'{attack}' was not among the attacks: {', '.join(by_name)}"
+        return gates.why_not_recovered(by_name[attack], place)
 
     for gate in expressions:
         named = [attack for attack, _, _ in gate.names()]

@@ -140,7 +140,11 @@ class Entry:
     @cached_property
     def attack(self) -> AttackReport | None:
         """The relearning attack on the run."""
-        path = self.folder / "attacks" / "relearn" / FILE
+        return self.attacked("relearn")
+
+    def attacked(self, name: str) -> AttackReport | None:
+        """The report of an attack on the run, by the attack's name in either spelling."""
+        path = self.folder / "attacks" / name.replace("_", "-") / FILE
         return read_attack(path) if path.is_file() else None
 
     @property

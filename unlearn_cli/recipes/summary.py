@@ -11,7 +11,7 @@ import numpy as np
 from unlearn_cli.attack_report import CurveReport, PointReport, RecoveryPoint, RecoveryReport
 from unlearn_cli.attacks._target import Role
 from unlearn_cli.config import AttackConfig
-from unlearn_cli.contract import Attack
+from unlearn_cli.contract import METRICS, Attack
 from unlearn_cli.evaluation.recovery import area, first_at, recovery
 from unlearn_cli.recipes.curves import SCORED, CurvePoint
 from unlearn_cli.recipes.scores import BOOTSTRAP_SEED
@@ -89,13 +89,14 @@ def summarised(curves: Curves, attack: Attack, settings: list[Setting], config: 
 def _recovered(curves: Curves, attack: Attack, settings: list[Setting], config: AttackConfig, metric: str) -> RecoveryReport:
     draw = {"samples": config.bootstrap_samples, "seed": BOOTSTRAP_SEED}
     untouched = curves.start("original").forget[metric]
-    floor_start = curves.start("baseline" if config.baseline else "unlearned").forget[metric]
+    least = np.full_like(untouched, METRICS.get(metric).range[0])
+    floor_start = curves.start("baseline").forget[metric] if config.baseline else least
     points: list[RecoveryPoint] = []
     for same in _over_seeds(settings):
         shown = {name: value for name, value in same[0].items() if name != "seed"}
         floor = curves.averaged("baseline", attack.name, same)
         for at, point in curves.averaged("unlearned", attack.name, same).items():
-            below = floor[at].forget[metric] if config.baseline else floor_start
+            below = floor[at].forget[metric] if config.baseline else least
             made = recovery(point.forget[metric], untouched, below, floor_start, **draw)
             kept = _means(point.retain).get("probability")
             points.append(
@@ -108,9 +109,7 @@ def _recovered(curves: Curves, attack: Attack, settings: list[Setting], config: 
                     retain=kept,
                 )  # fmt: skip
             )
-    before = None
-    if config.baseline:
-        before = recovery(curves.start("unlearned").forget[metric], untouched, floor_start, floor_start, **draw).value
+    before = recovery(curves.start("unlearned").forget[metric], untouched, floor_start, floor_start, **draw).value
     tried = [p for p in points if p.value is not None and p.at != 0]
     best = max(tried, key=lambda p: p.value, default=None)
     if best is None:
@@ -131,12 +130,12 @@ def verdict(attack: Attack, found: RecoveryReport, *, upper_bound: bool) -> str:
     rate = found.parameters.get("learning_rate")
     tail = f" at learning rate {rate:g}" if rate is not None else ""
     interval = f" ({found.ci[0]:.0%} to {found.ci[1]:.0%})" if found.ci else ""
+    known = f"{found.start or 0.0:.0%}"
     if upper_bound:
         return (
-            f"{attack.name}: brings back at most {found.max:.0%}{interval} of what was forgotten, {where}{tail}; "
-            "an upper bound, as no baseline was attacked in the same way"
+            f"{attack.name}: at most {found.max:.0%}{interval} of the original knowledge is there {where}{tail}, "
+            f"at most {known} before the attack; upper bounds, as no baseline was attacked in the same way"
         )
-    known = f"{found.start or 0.0:.0%}"
     kept = "" if known == "0%" else f"; {known} was never forgotten"
     gained = "" if found.gain is None else f"; the baseline gains {max(0.0, found.gain):.0%}"
     return f"{attack.name}: {found.max:.0%}{interval} of the original knowledge is there {where}{tail}{kept}{gained}"

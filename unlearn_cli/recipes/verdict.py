@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from unlearn_cli.measured import Measured
-from unlearn_cli.report import Scores, Status
+from unlearn_cli.report import Compared, Scores, Status
 
 COLLAPSE = 0.5  # retain probability after, as a share of before, below which the model counts as wrecked
 DIFFERENT = 0.05  # p-value of forget quality below which the two models differ
@@ -45,9 +45,13 @@ def in_short(scores: Scores) -> str | None:
             continue
         before, after = both.before.value, both.after.value
         word = moved if after < before else stayed
-        left = f" ({100 * after / before:.2g}% is left)" if split == "forget" and 0 < after < before else ""
+        left = f" ({_share(after / before)} is left)" if split == "forget" and 0 < after < before else ""
         told.append(f"{word}: {'' if told else 'probability '}{before:.3f} -> {after:.3f}{left}")
     return "; ".join(told) or None
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:.2g}%" if value >= 0.001 else "less than 0.1%"
 
 
 def next_commands(run: Path, baseline: str = "MODEL") -> list[str]:
@@ -78,10 +82,18 @@ def over_forgotten(scores: Scores) -> list[str]:
     utility = scores.get("utility", {}).get("model_utility")
     if utility and utility.after and utility.after.value == 0.0:
         told.append("model_utility is 0: the model is wrecked, whatever its forget scores say")
-    recognised = scores.get("privacy", {}).get("loss_auc")
-    if recognised and recognised.after and recognised.after.ci and recognised.after.ci[1] < 0.5:
-        told.append(
-            f"over-forgotten: privacy.loss_auc {recognised.after.value:.3f} is below 0.5: forget rows stand out as less "
-            "likely than unseen ones"
-        )
+    if low := [line for name, both in scores.get("privacy", {}).items() if (line := _stands_out(name, both))]:
+        told.append(f"over-forgotten: {', '.join(low)}: forget rows stand out as less likely than unseen ones")
     return told
+
+
+def _stands_out(name: str, both: Compared) -> str | None:
+    """An AUC of membership below what a model gives that never saw the rows: the baseline's interval, or without one 0.5."""
+    after, baseline = both.after, both.baseline
+    if not name.endswith("_auc") or after is None or after.value is None:
+        return None
+    if baseline is not None and baseline.ci:
+        below, limit = after.value < baseline.ci[0], f"the baseline's interval (from {baseline.ci[0]:.3f})"
+    else:
+        below, limit = after.ci is not None and after.ci[1] < 0.5, "0.5"
+    return f"privacy.{name} {after.value:.3f} is below {limit}" if below else None

@@ -1,6 +1,7 @@
 """Every error a user can mend: its message, its hint, its exit code, and nothing written."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -155,9 +156,9 @@ HEAVY = {"transformers", "peft", "bitsandbytes", "datasets"}
         (["forget", "DATA", "--retain-term", "nl"], "unknown retain term 'nl'"),
         (["forget", "DATA", "--stop-when", "forget.nl => 1"], "not an expression"),
         (["forget", "DATA", "--calibrate", "retian.nll < 1"], "unknown split 'retian'"),
-        (["sweep", "DATA", "--stop-when", "retian.nll < 1", "--dry-run"], "unknown split 'retian'"),
-        (["sweep", "DATA", "--grid", "calibrate=retian.nll < 1"], "unknown split 'retian'"),
-        (["sweep", "DATA", "--score", "retian.nll"], "unknown split 'retian'"),
+        (["sweep", "DATA", "-o", "sweep", "--stop-when", "retian.nll < 1", "--dry-run"], "unknown split 'retian'"),
+        (["sweep", "DATA", "-o", "sweep", "--grid", "calibrate=retian.nll < 1"], "unknown split 'retian'"),
+        (["sweep", "DATA", "-o", "sweep", "--score", "retian.nll"], "unknown split 'retian'"),
         (["evaluate", "-m", "x", "-o", "y", "-f", "f.jsonl", "--fail-if", "forgte.nll < 1"], "unknown split 'forgte'"),
         (["forget", "DATA", "-m", "./nope"], "is not a folder and not a Hub id"),
         (["forget", "DATA", "-r", "nope.jsonl"], "retain data not found"),
@@ -172,6 +173,7 @@ HEAVY = {"transformers", "peft", "bitsandbytes", "datasets"}
         (["relearn-attack", "FULL", "--plot", "/dev/null/x.svg"], "cannot be written"),
         (["evaluate", "FULL", "--junit", "/dev/null/x.xml"], "cannot be written"),
         (["sweep", "DATA", "--methods", "npo,nop"], "unknown method 'nop'"),
+        (["forget", "DATA", "--model", "org/nothing-here"], "neither a folder here nor in the cache"),
         (["chat", "FULL"], "is not a run folder"),
     ],
 )
@@ -184,7 +186,8 @@ def test_a_mistake_is_answered_before_anything_heavy_is_imported(tmp_path, data,
         "import sys\nsys.argv[0] = 'unlearn'\nfrom unlearn_cli.cli import main\n"
         "try:\n    main()\nexcept SystemExit as stop:\n    print('code:', stop.code, *sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
+    offline = os.environ | {"HF_HUB_OFFLINE": "1"}
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, env=offline)
     loaded = done.stdout.split()
     assert loaded[:2] == ["code:", "2"] and message in done.stderr, done.stderr
     assert not HEAVY & set(loaded) and ("split" not in message or "torch" not in loaded)

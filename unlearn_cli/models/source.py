@@ -45,17 +45,23 @@ def resolve_source(spec: str, revision: str | None = None) -> ModelSource:
     Raises:
         UnlearnError: neither a folder nor a Hub id, or the Hub refuses it.
     """
-    check_spec(spec)
+    _check_name(spec)
     folder = Path(spec).expanduser()
     return _local_source(folder.resolve()) if folder.is_dir() else _hub_source(spec, revision)
 
 
-def check_spec(spec: str) -> None:
-    """Look whether a model may be called that, without asking anybody.
+def check_spec(spec: str, revision: str | None = None) -> None:
+    """Look whether a model may be there, as far as this machine knows: folders and, offline, the cache.
 
     Raises:
-        UnlearnError: it is no folder, and cannot be a Hub id.
+        UnlearnError: it is no folder with a model, and cannot be a Hub id.
     """
+    _check_name(spec)
+    if constants.HF_HUB_OFFLINE or Path(spec).expanduser().is_dir():
+        resolve_source(spec, revision)
+
+
+def _check_name(spec: str) -> None:
     folder = Path(spec).expanduser()
     if folder.is_dir():
         return

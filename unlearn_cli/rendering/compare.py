@@ -12,7 +12,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from unlearn_cli.rendering.grid import BEST, FRONT, Grid, setting_text
+from unlearn_cli.rendering.grid import BEST, FRONT, Grid, heading_lines, setting_text
 
 
 def compare_table(made: Grid, width: int) -> Group:
@@ -59,7 +59,7 @@ def _group(made: Grid, blocks: list[list[int]], names: list[str], under: list[st
         for place in places:
             numeric = place in made.scores
             table.add_column(
-                "\n".join(_head_lines(made.head[place])), justify="right" if numeric else "left", no_wrap=numeric,
+                "\n".join(heading_lines(made.head[place])), justify="right" if numeric else "left", no_wrap=numeric,
                 min_width=_needed(made, place) if numeric else None, overflow="fold",
             )  # fmt: skip
         for i, (name, line) in enumerate(zip(names, made.body, strict=True)):
@@ -72,16 +72,8 @@ def _group(made: Grid, blocks: list[list[int]], names: list[str], under: list[st
     return Group(*parts)
 
 
-def _head_lines(text: str) -> list[str]:
-    """A heading in short lines: `forget.`, `extraction_`, `strength ↓`."""
-    lines = []
-    for part in text.replace(".", ".\n").split("\n"):
-        lines += part.replace("_", "_\n").split("\n") if len(part) > 12 else [part]
-    return lines
-
-
 def _needed(made: Grid, place: int) -> int:
-    return max(len(text) for text in [*_head_lines(made.head[place]), *(line[place].whole for line in made.body)])
+    return max(len(text) for text in [*heading_lines(made.head[place]), *(line[place].whole for line in made.body)])
 
 
 def _longest(texts: Sequence[str]) -> int:

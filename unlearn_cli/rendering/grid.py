@@ -46,6 +46,14 @@ def heading(column: Any) -> str:
     return f"{column.name} {ARROWS.get(column.target or '', '')[:1]}".rstrip()
 
 
+def heading_lines(text: str) -> list[str]:
+    """A heading in parts that may stand under each other: `forget.`, `extraction_`, `strength ↓`."""
+    lines = []
+    for part in text.replace(".", ".\n").split("\n"):
+        lines += part.replace("_", "_\n").split("\n") if len(part) > 12 else [part]
+    return lines
+
+
 def listed(names: Sequence[str], most: int = 5) -> str:
     """Names in a sentence; of many the first ones, and how many more."""
     more = f" and {len(names) - most + 1} more" if len(names) > most else ""

@@ -6,6 +6,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from unlearn_cli.rendering.grid import heading_lines
+
 
 def page(**content: Any) -> str:
     """The page; `content` is what `templates/compare.html.jinja` names."""
@@ -13,4 +15,5 @@ def page(**content: Any) -> str:
         loader=PackageLoader("unlearn_cli.rendering"), undefined=StrictUndefined, autoescape=True, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
+    templates.filters["lines"] = heading_lines
     return templates.get_template("compare.html.jinja").render(**content)

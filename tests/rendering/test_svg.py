@@ -28,7 +28,16 @@ def test_an_axis_is_never_without_width(value):
 def test_what_is_not_finite_is_left_out():
     made = finite([Series("a", [(0, math.nan), (1, 2.0)], 0), Series("b", [(0, math.inf)], 1)])
     assert [(one.name, one.points) for one in made] == [("a", [(1, 2.0)])]
-    assert losses("forget loss", [Series("b", [(0, math.inf)], 1)]) is None
+    assert losses("forget loss", [Series("b", [(0, math.inf)], 1)], alike=True) is None
+
+
+def test_losses_of_different_units_are_drawn_in_their_own_ranges():
+    """A loss of thousands does not flatten one of tenths, and the caption says what was done."""
+    series = [Series("a", [(1, 4000.0), (2, 1000.0)], 0), Series("b", [(1, 0.3), (2, 0.1)], 1)]
+    apart, together = losses("forget loss", series, alike=False), losses("forget loss", series, alike=True)
+    lines = re.findall(r'<polyline[^>]*points="([^"]+)"', apart["svg"])
+    assert len(lines) == 2 and lines[0] == lines[1] and "different units" in apart["caption"]
+    assert ">4000<" in together["svg"] and ">4000<" not in apart["svg"] and together["caption"] == ""
 
 
 def test_the_baseline_looks_like_no_run():

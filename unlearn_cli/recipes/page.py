@@ -24,7 +24,8 @@ from unlearn_cli.rendering.svg import Series
 from unlearn_cli.rendering.tables import digits
 
 MAX_ROWS = 8  # in pictures of lines: as many as there are colours
-LOSSES = {"forget_loss": "forget loss", "retain_loss": "retain loss"}
+# How a loss is called, and the setting that decides its unit.
+LOSSES = {"forget_loss": ("forget loss", "method"), "retain_loss": ("retain loss", "retain_term")}
 
 
 def compare_page(made: Comparison, cells: Grid, config: CompareConfig, notes: Sequence[str]) -> str:
@@ -100,11 +101,12 @@ def _figures(made: Comparison, lines: Lines, config: CompareConfig) -> Iterator[
         yield figures.truth([(name, place, _ratios(entry, "after")) for place, name, entry in lines], other)
         yield figures.trajectories([Series(name, _trajectory(entry), place) for place, name, entry in lines])
     held = [(place, name, _steps(entry)) for place, name, entry in lines]
-    for key, kind in LOSSES.items():
+    for key, (kind, by) in LOSSES.items():
+        units = {settings(entry).get(by) for *_, entry in lines}
         points = [
             (place, name, [(s["step"], s[key]) for s in steps if s.get(key) is not None]) for place, name, steps in held
         ]
-        yield figures.losses(kind, [Series(name, p, place) for place, name, p in points])
+        yield figures.losses(kind, [Series(name, p, place) for place, name, p in points], alike=len(units) == 1)
 
 
 def _steps(entry: Entry) -> list[dict[str, Any]]:

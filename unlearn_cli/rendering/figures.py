@@ -52,17 +52,25 @@ def _figure(title: str, svg: str, names: str, caption: str) -> Figure:
     return {"title": title, "svg": svg, "legend": names, "caption": caption}
 
 
-def losses(kind: str, series: Sequence[Series]) -> Figure | None:
-    """A loss over the steps of training."""
+def losses(kind: str, series: Sequence[Series], *, alike: bool) -> Figure | None:
+    """A loss over the steps of training; where the runs' losses are not `alike`, each line in its own range."""
     drawn = finite(series)
     if not drawn:
         return None
     drawn = [Series(one.name, _thinned(one.points), one.number) for one in drawn]
+    caption = ""
+    if not alike:
+        drawn = [Series(one.name, _scaled(one.points), one.number) for one in drawn]
+        caption = "These losses have different units: each line goes from its own least value (0) to its own greatest (1)."
     x = between("step", 0, max(a for one in drawn for a, _ in one.points))
     y = around([b for one in drawn for _, b in one.points], kind)
-    svg = chart(drawn, x, y, alt=f"{kind} over the steps of training, one line for each run")
-    caption = "Losses of different methods have different units: read each line by its shape."
+    svg = chart(drawn, x, y, alt=f"{kind} over the steps of training, one line for each run. {caption}".strip())
     return _figure(f"Training: {kind}", svg, legend(drawn), caption)
+
+
+def _scaled(points: Points) -> Points:
+    low, high = (pick(b for _, b in points) for pick in (min, max))
+    return [(a, (b - low) / (high - low) if high > low else 0.0) for a, b in points]
 
 
 def _thinned(points: Points) -> Points:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
+from rich.console import Group
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -67,6 +68,9 @@ def _changed(compared: Compared) -> bool:
     return len(held) < 2 or len(set(held)) > 1
 
 
+Lines = Sequence[tuple[str, list[tuple[str, Compared]]]]  # headings with their metrics
+
+
 def _lines(report: RunReport, *, everything: bool) -> Iterator[tuple[str, list[tuple[str, Compared]]]]:
     """Headings with their metrics: each split, then fluency where it changed; metrics without any value are left to
     the report."""
@@ -87,7 +91,7 @@ def _lines(report: RunReport, *, everything: bool) -> Iterator[tuple[str, list[t
     yield "fluency", fluency
 
 
-def scores_table(report: RunReport, *, everything: bool = False) -> Fitted:
+def scores_table(report: RunReport, *, everything: bool = False) -> Group:
     """Metrics by split, at each moment, with the interval of what counts and the direction that is better.
 
     Where the terminal is too narrow, intervals are left out and the direction is its arrow alone; names fold, numbers never.
@@ -96,10 +100,16 @@ def scores_table(report: RunReport, *, everything: bool = False) -> Fitted:
         report: what is shown.
         everything: also the metrics that say nearly the same as another.
     """
-    return Fitted(lambda: _scores(report, everything, intervals=True), lambda: _scores(report, everything, intervals=False))
+    lines = list(_lines(report, everything=everything))
+    every = sum(has_value(both) for metrics in report.scores.values() for both in metrics.values())
+    left = every - sum(len(metrics) for _, metrics in lines)
+    # Under the table and not its caption, which would be folded to the table's width.
+    more = Text(f"{left} more in the report; `unlearn evaluate --full-table` shows them", style="dim italic")
+    table = Fitted(lambda: _scores(report, lines, intervals=True), lambda: _scores(report, lines, intervals=False))
+    return Group(table, *([more] if left else []))
 
 
-def _scores(report: RunReport, everything: bool, *, intervals: bool) -> Table:
+def _scores(report: RunReport, lines: Lines, *, intervals: bool) -> Table:
     shown = [m for m in MOMENTS if any(getattr(c, m) for metrics in report.scores.values() for c in metrics.values())]
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("", overflow="fold")
@@ -108,7 +118,6 @@ def _scores(report: RunReport, everything: bool, *, intervals: bool) -> Table:
         if moment == "after" and intervals:
             table.add_column("95 % interval", style="dim", no_wrap=True)
     table.add_column("better" if intervals else "", style="dim", no_wrap=True)
-    lines = list(_lines(report, everything=everything))
     for heading, metrics in lines:
         if not metrics:
             continue
@@ -123,10 +132,6 @@ def _scores(report: RunReport, everything: bool, *, intervals: bool) -> Table:
                     cells.append(Text(interval(score)))
             arrow = ARROWS.get((both.after or both.before or both.baseline).target or "", "")
             table.add_row(Padding(name, (0, 0, 0, 2)), *cells, arrow if intervals else arrow[:1])
-    every = sum(has_value(both) for metrics in report.scores.values() for both in metrics.values())
-    if left := every - sum(len(metrics) for _, metrics in lines):
-        table.caption = f"{left} more in the report; `unlearn evaluate --full-table` shows them"
-        table.caption_justify = "left"
     return table
 
 

@@ -11,6 +11,8 @@ from pydantic import Field, ValidationError
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.report import FILE, SCHEMA_VERSION, GateReport, Part, finite, write_text
 
+SCORED = ("probability", "extraction_strength", "rouge_l")  # metrics whose recovery is told
+
 
 class PointReport(Part):
     """One place of a curve: means over the rows, by metric."""

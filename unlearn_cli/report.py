@@ -25,6 +25,7 @@ PLAN = "plan.json"  # beside it: what the run was asked to do, and of how many s
 CHECKPOINTS, STEPS = "checkpoints", "step-*.pt"
 
 Status = Literal["completed", "stopped", "interrupted", "diverged", "collapsed", "no_effect"]
+FAILED: tuple[Status, ...] = ("diverged", "collapsed", "no_effect")  # exit code 4
 
 
 class Part(BaseModel):

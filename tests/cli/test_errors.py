@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from tests.cli.comparing import both, made
 from tests.cli.running import MODEL, data_arguments, unlearn, write_rows
 from unlearn_cli.demo.facts import splits
 
@@ -169,6 +170,8 @@ HEAVY = {"transformers", "peft", "bitsandbytes", "datasets"}
         (["evaluate", "FULL"], "is not a run folder"),
         (["relearn-attack", "FULL", "--attack", "relern"], "unknown attack 'relern'"),
         (["relearn-attack", "FULL", "--fail-if", "recovery > 1"], "'recovery' has no attack"),
+        (["relearn-attack", "RUN", "--attack", "quantize", "--fail-if", "relearn.recovery > 0"], "relearn is not among the"),
+        (["relearn-attack", "RUN", "--fail-if", "relearn.nll > 0"], "no recovery of nll is told"),
         (["relearn-attack", "FULL", "--plot", "x.gif"], "a file ending in .png, .svg or .pdf"),
         (["relearn-attack", "FULL", "--plot", "/dev/null/x.svg"], "cannot be written"),
         (["evaluate", "FULL", "--junit", "/dev/null/x.xml"], "cannot be written"),
@@ -180,7 +183,8 @@ HEAVY = {"transformers", "peft", "bitsandbytes", "datasets"}
 def test_a_mistake_is_answered_before_anything_heavy_is_imported(tmp_path, data, arguments, message):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("mine")
-    given = {"DATA": data, "FULL": [str(tmp_path / "full")]}
+    run = made(tmp_path / "run", both(0.1, 0.9))
+    given = {"DATA": data, "FULL": [str(tmp_path / "full")], "RUN": [str(run)]}
     words = [word for argument in arguments for word in given.get(argument, [argument])]
     code = (
         "import sys\nsys.argv[0] = 'unlearn'\nfrom unlearn_cli.cli import main\n"

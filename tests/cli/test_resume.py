@@ -205,6 +205,9 @@ def test_a_finished_run_is_not_made_again(data, tmp_path):
     assert other.exit_code == 2 and "seed: 42 -> 7" in " ".join(other.stderr.split())
     plain = unlearn("forget", *data, *SHORT, "-o", run)
     assert plain.exit_code == 2 and "holds a finished run" in " ".join(plain.stderr.split())
+    (run / "plan.json").unlink()
+    untold = unlearn("forget", *data, *SHORT, "-o", run, "--resume")
+    assert untold.exit_code == 2 and "nothing tells what was run here" in " ".join(untold.stderr.split())
 
 
 def test_a_finished_run_without_effect_exits_as_it_did(data, tmp_path):

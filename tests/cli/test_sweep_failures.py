@@ -247,6 +247,21 @@ def test_a_ledger_from_before_an_option_was_there(data, tmp_path):
     path = tmp_path / "s" / "sweep.json"
     held = json.loads(path.read_text())
     del held["npo"]["asked"]["forget_loss_floor"]
-    held["npo"]["sha256"] = "of that time"
     path.write_text(json.dumps(held))
     assert "finished before" in unlearn(*command).stderr
+
+
+def test_a_later_round_that_cannot_be_made_is_refused_before_the_first(data, tmp_path):
+    assert unlearn("sweep", *data, *FEW, "-o", tmp_path / "s", "--methods", "npo,simnpo").exit_code in (0, 4)
+    other = ["--max-steps", 4, *FEW[2:], "--methods", "npo,simnpo", "--halving"]
+    for more in ([], ["--dry-run"]):
+        result = unlearn("sweep", *data, *other, "-o", tmp_path / "s", *more)
+        assert result.exit_code == 2 and "was run with other settings (max_steps: 1 -> 4)" in said(result)
+    assert sorted(path.name for path in (tmp_path / "s").iterdir()) == ["npo", "simnpo", "sweep.json"]
+
+
+def test_without_rows_to_keep_the_usual_score_is_refused(data, tmp_path):
+    command = ["sweep", *data[:4], *FEW, "-o", tmp_path / "s", "--methods", "grad-ascent", "--retain-term", "none"]
+    result = unlearn(*command)
+    assert result.exit_code == 2 and "no retain rows are measured" in said(result) and "another --score" in said(result)
+    assert unlearn(*command, "--score=-forget.probability", "--dry-run").exit_code == 0

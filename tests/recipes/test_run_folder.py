@@ -41,6 +41,24 @@ def test_a_project_with_common_names_is_no_run(tmp_path, how):
         project.check(**how)
 
 
+@pytest.mark.parametrize("how", [{"overwrite": True, "resume": False}, {"overwrite": False, "resume": True}])
+def test_an_evaluation_is_no_run_even_beside_the_model(tmp_path, how):
+    """`unlearn evaluate --model base -o base` leaves a report there; overwriting it would cost the model."""
+    evaluated = REPORT | {"command": "evaluate"}
+    model = filled(tmp_path / "base", report__json=evaluated, config__json="{}", model__safetensors="weights")
+    with pytest.raises(UnlearnError, match="no run has written: config.json, model.safetensors"):
+        model.check(**how)
+    with pytest.raises(UnlearnError, match="is not empty"):
+        model.check(overwrite=False, resume=False)
+
+
+def test_of_a_finished_run_only_the_files_of_its_report_are_its(tmp_path):
+    report = REPORT | {"artifact": {"files": {"adapter_model.safetensors": "sha"}}}
+    run = filled(tmp_path / "run", report__json=report, adapter_model__safetensors="", vocab__txt="mine")
+    with pytest.raises(UnlearnError, match="no run has written: vocab.txt$"):
+        run.check(overwrite=True, resume=False)
+
+
 @pytest.mark.parametrize("mark", MARKS)
 def test_a_run_with_anything_else_in_it_is_left_alone(tmp_path, mark):
     run = filled(tmp_path / "run", **{mark.replace(".", "__"): MARKS[mark]}, README__md="card")
@@ -52,10 +70,10 @@ def test_a_run_with_anything_else_in_it_is_left_alone(tmp_path, mark):
 
 
 def test_overwriting_takes_away_what_a_run_writes(tmp_path):
-    """The files its report lists, those of a saving that was interrupted, and nothing that came in the meantime."""
-    report = REPORT | {"artifact": {"files": {"spiece.model": "sha"}}}
+    """What an interrupted saving leaves, and nothing that came in the meantime."""
     files = ("adapter_model.safetensors", "tokenizer.json", "model-00001-of-00002.safetensors", "report.json.12.part")
-    run = filled(tmp_path / "run", report__json=report, spiece__model="", **{f.replace(".", "__"): "" for f in files})
+    held = {f.replace(".", "__"): "" for f in files}
+    run = filled(tmp_path / "run", plan__json=MARKS["plan.json"], **held)
     run.check(overwrite=True, resume=False)
     (run.path / "notes.txt").write_text("mine")
     run.open(clear=True)

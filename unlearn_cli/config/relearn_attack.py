@@ -8,6 +8,15 @@ from typing import Literal
 from unlearn_cli.config.groups import DeviceOptions, OfflineOptions, RunOptions
 from unlearn_cli.config.option import Expressions, Names, Pairs, option
 
+SUITES: dict[str, tuple[str, ...]] = {
+    "quick": ("relearn", "quantize", "prompts"),
+    "standard": ("relearn", "quantize", "prompts", "paraphrase", "few-shot", "scale"),
+    "full": (
+        "relearn", "rtt", "quantize", "prune", "scale", "prompts", "paraphrase", "few-shot", "multiple-choice", "reverse",
+        "sample", "logit-lens", "ablate",
+    ),
+}  # fmt: skip
+
 
 class AttackConfig(OfflineOptions, DeviceOptions, RunOptions):
     """Settings of `unlearn relearn-attack`."""
@@ -50,3 +59,8 @@ class AttackConfig(OfflineOptions, DeviceOptions, RunOptions):
     plot: Path | None = option(
         None, "the curves as PNG or SVG (pip install unlearn-cli[plot])", "Output", metavar="FILE", runtime=True
     )
+
+    @property
+    def attacks(self) -> tuple[str, ...]:
+        """The attacks that are asked for, by name or by suite."""
+        return self.attack or (SUITES[self.suite] if self.suite else ("relearn",))

@@ -38,7 +38,8 @@ def difference(one: np.ndarray, other: np.ndarray, *, samples: int, seed: int) -
     these; another seed may turn it round, and it cannot know. Of few rows a percentile interval is far too narrow: its ends
     are moved out by t_{R-1} / z * sqrt(R / (R - 1)), the expanded percentile interval (Hesterberg 2015, What Teachers Should
     Know About the Bootstrap, The American Statistician 69:371-386, arXiv:1411.5279) as a factor. Simulated, 5 to 7 % of
-    configurations that are alike in truth are then called different, from 2 rows on; with exponential noise up to 12 %.
+    configurations that are alike in truth are then called different, from 2 rows on. With exponential noise it is up to
+    13 %, and so it is of two or three rows of a metric that is 0 or 1, whose differences may all be equal by chance.
 
     Several seeds: resampling two or three seeds gives intervals that are far too narrow, so the seeds' part is a t-interval
     instead. The variance of the row bootstrap (of the means over seeds, rows paired) and the variances s^2 / S of the seeds'

@@ -16,14 +16,6 @@ from unlearn_cli.training.optimizer import scaling_rule
 RATES = (0.1, 0.4, 1.0)  # of the LoRA scaling rule
 USUAL_RATE = 0.4
 QUICK_STEPS = (0, 5, 15)
-SUITES: dict[str, tuple[str, ...]] = {
-    "quick": ("relearn", "quantize", "prompts"),
-    "standard": ("relearn", "quantize", "prompts", "paraphrase", "few-shot", "scale"),
-    "full": (
-        "relearn", "rtt", "quantize", "prune", "scale", "prompts", "paraphrase", "few-shot", "multiple-choice", "reverse",
-        "sample", "logit-lens", "ablate",
-    ),
-}  # fmt: skip
 QUICK = {"relearn": {"steps": QUICK_STEPS}, "quantize": {"bits": (8, 4), "formats": ("nf4",)}}
 Setting = dict[str, Any]
 
@@ -34,8 +26,7 @@ def chosen(config: AttackConfig) -> list[Attack]:
     Raises:
         UnlearnError: an unknown attack, or a parameter that none of them has.
     """
-    names = config.attack or (SUITES[config.suite] if config.suite else ("relearn",))
-    attacks = [ATTACKS.get(name) for name in names]
+    attacks = [ATTACKS.get(name) for name in config.attacks]
     known = {parameter for attack in attacks for parameter in attack.parameters}
     for name in config.parameters:
         if name not in known:

@@ -20,8 +20,8 @@ from unlearn_cli.recipes.ranking import Column, Comparison, Found, baselines, ch
 from unlearn_cli.recipes.runs import RELEARNING, Entry, differing, read_baseline, read_entries
 from unlearn_cli.recipes.targets import check_targets, write
 from unlearn_cli.registry import unknown
+from unlearn_cli.rendering.cells import grid
 from unlearn_cli.rendering.compare import as_csv, as_markdown, compare_table
-from unlearn_cli.rendering.grid import grid
 from unlearn_cli.rendering.plots import plot_front
 from unlearn_cli.report import FILE, GateReport, finite
 

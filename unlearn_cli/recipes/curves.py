@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from unlearn_cli.attack_report import SCORED
 from unlearn_cli.attacks._target import Point, Role
 from unlearn_cli.contract import METRICS, Attack
 from unlearn_cli.measured import Measured
 from unlearn_cli.recipes.subjects import Subjects
 from unlearn_cli.report import fingerprint, finite, write_text
 
-SCORED = ("probability", "extraction_strength", "rouge_l")
 VERSION = 1  # of what the files hold
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from unlearn_cli.attack_report import SCORED
 from unlearn_cli.config import AttackConfig, EvaluateConfig, ForgettingOptions, Options, SweepConfig
 from unlearn_cli.contract import ATTACKS, METRICS, Metric
 from unlearn_cli.data.benchmarks import PRESETS, benchmark
@@ -37,7 +38,7 @@ def _texts(config: Options) -> Iterator[tuple[str, str]]:
             for text in (getattr(config, name), *varied.get(name, ())):
                 if text:
                     yield f"--{name.replace('_', '-')}", str(text)
-    if isinstance(config, SweepConfig) and "score" in config.model_fields_set:
+    if isinstance(config, SweepConfig):
         yield "--score", f"({config.score}) > 0"  # arithmetic is parsed as the left side of a comparison
 
 
@@ -54,24 +55,37 @@ def check(config: Options, expressions: list[tuple[str, Expression]], run: RunRe
     """
     if isinstance(config, AttackConfig):
         for _, expression in expressions:
-            _attacks(expression)
+            _attacks(expression, [name.replace("_", "-") for name in config.attacks])
     elif expressions and not getattr(config, "measured", None):  # without a model there is no work to be saved
         splits = _splits(config, run)
         for flag, expression in expressions:
             for split, metric, moment in expression.names():
                 declared = METRICS.get(metric)
-                _split(expression.text, split, declared, splits, type(config))
+                try:
+                    _split(expression.text, split, declared, splits, type(config))
+                except UnlearnError as error:
+                    other = " or another --score, such as --score=-forget.probability" if flag == "--score" else ""
+                    raise UnlearnError(error.message, f"{error.hint}{other}") from None
                 if isinstance(config, ForgettingOptions):
                     _while_forgetting(flag, expression.text, declared, moment)
                 if moment not in MOMENTS:
                     raise UnlearnError(f"'{expression.text}': '{moment}' is of an attack's recovery", ", ".join(MOMENTS))
 
 
-def _attacks(expression: Expression) -> None:
+def _attacks(expression: Expression, made: list[str]) -> None:
+    """The names of one expression: attacks that are made, metrics and places of their recovery."""
     for attack, metric, place in expression.names():
         if not ATTACKS.has(attack):
             error = unknown("attack", attack, [name.replace("-", "_") for name in ATTACKS.names()])
             raise UnlearnError(f"'{expression.text}': {error.message}", error.hint)
+        if ATTACKS.canonical(attack) not in made:
+            raise UnlearnError(
+                f"'{expression.text}': {attack} is not among the attacks that are made ({', '.join(made)})",
+                f"--attack {','.join([*made, ATTACKS.canonical(attack)])}",
+            )
+        if metric not in (*SCORED, "recovery"):
+            known = ", ".join(("recovery", *SCORED))
+            raise UnlearnError(f"'{expression.text}': no recovery of {metric} is told", f"known: {known}")
         if place not in (*PLACES, "after"):
             raise UnlearnError(f"'{expression.text}': '{place}' is none of {', '.join(PLACES)}", f"{attack}.{metric}.max")
 

@@ -24,6 +24,7 @@ from unlearn_cli.models.load import LoadedModel, load_model
 from unlearn_cli.recipes import gates, plan, resume, verdict
 from unlearn_cli.recipes import inputs as splits
 from unlearn_cli.recipes.artifact import identity_after, save_artifact
+from unlearn_cli.recipes.asked import plan_sha256
 from unlearn_cli.recipes.checks import check_loaded, tell
 from unlearn_cli.recipes.describe import model_report, training_report
 from unlearn_cli.recipes.environment import environment
@@ -41,6 +42,7 @@ from unlearn_cli.recipes.train import train
 from unlearn_cli.rendering.model_card import model_card
 from unlearn_cli.rendering.tables import scores_table
 from unlearn_cli.report import (
+    FAILED,
     ArtifactReport,
     RunReport,
     Status,
@@ -107,7 +109,7 @@ def run(
             raise
         code = stop.exit_code if isinstance(stop, Interrupted) else EXIT_INTERRUPTED
         raise Interrupted(code, resume.how_to_go_on(started)) from None
-    if report.status in ("diverged", "collapsed", "no_effect"):
+    if report.status in FAILED:
         raise UnlearnError(report.message or report.status, f"the evidence is in {started.folder.report}", EXIT_DIVERGED)
     return report
 
@@ -144,7 +146,7 @@ def _made(
     with run.phase("prepare"):
         trainer, names = make_trainer(run, loaded, encoder, texts, inputs, moments["before"], before_key)
     run.folder.write_plan({**plan_now, "steps": trainer.steps})
-    status, message = train(run, loaded, inputs, trainer, names, resume.plan_key(plan_now), moments, stop_when)
+    status, message = train(run, loaded, inputs, trainer, names, plan_sha256(plan_now), moments, stop_when)
 
     if run.config.lora_init != "default" and not run.config.full:
         lora_init.finish(loaded)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.recipes.asked import Plan, changed, flat, plan_sha256
+from unlearn_cli.recipes.asked import Plan, changed, flat
 from unlearn_cli.report import FILE, write_text
 
 LEDGER = "sweep.json"
@@ -47,7 +47,7 @@ class Ledger:
 
     def note(self, name: str, plan: Plan) -> None:
         """Write down what is about to be asked of a folder."""
-        self._held[name] = {"sha256": plan_sha256(plan), "asked": flat(plan)}
+        self._held[name] = {"asked": flat(plan)}
         self._path.parent.mkdir(parents=True, exist_ok=True)
         write_text(self._path, json.dumps(self._held, indent=2, ensure_ascii=False) + "\n")
 

@@ -18,7 +18,7 @@ from unlearn_cli.recipes.ranking import Comparison
 from unlearn_cli.recipes.runs import RELEARNING, Entry, settings
 from unlearn_cli.rendering import figures
 from unlearn_cli.rendering.attacks import worst_curves
-from unlearn_cli.rendering.grid import Grid, listed, setting_text
+from unlearn_cli.rendering.cells import Grid, listed, setting_text
 from unlearn_cli.rendering.page import page
 from unlearn_cli.rendering.svg import Series
 from unlearn_cli.rendering.tables import digits

@@ -17,9 +17,7 @@ from unlearn_cli.recipes.grid import Setting
 from unlearn_cli.recipes.ledger import Ledger, State
 from unlearn_cli.recipes.run_folder import RunFolder
 from unlearn_cli.recipes.settle import settle_method
-from unlearn_cli.report import read_report
-
-FAILED = ("diverged", "collapsed", "no_effect")
+from unlearn_cli.report import FAILED, read_report
 
 
 @dataclass(frozen=True)

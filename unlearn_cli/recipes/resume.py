@@ -11,7 +11,7 @@ from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.identity import identity
 from unlearn_cli.models.load import load_config, resolve_device, resolve_dtype
 from unlearn_cli.models.source import resolve_source
-from unlearn_cli.recipes.asked import Plan, changed, flat, plan_of, plan_sha256
+from unlearn_cli.recipes.asked import Plan, changed, flat, plan_of
 from unlearn_cli.recipes.progress import Run
 from unlearn_cli.recipes.settle import settle_model
 from unlearn_cli.report import RunReport, read_report
@@ -28,12 +28,14 @@ def finished(run: Run, texts: Mapping[str, Split]) -> RunReport | None:
     """The report of this run, where --resume finds it done already.
 
     Raises:
-        UnlearnError: --resume with another configuration; names the keys.
+        UnlearnError: --resume with another configuration; names the keys. Or nothing tells which run the report is of.
     """
     if not (run.config.resume and run.folder.is_run):
         return None
     model_config, found = identified(run.config)
     settle_model(run.settled, model_config)
+    if run.folder.read_plan() is None:
+        raise UnlearnError(f"{run.folder.plan} is missing: nothing tells what was run here", "--overwrite starts anew")
     _check_same(run, _plan(run, found, texts))
     if not run.folder.report.is_file():
         return None
@@ -57,11 +59,6 @@ def open_folder(run: Run, found: str, texts: Mapping[str, Split]) -> Plan:
         run.folder.clear_start()
     run.folder.write_plan(now)
     return now
-
-
-def plan_key(plan: Plan) -> str:
-    """Fingerprint of what is run, for its checkpoints."""
-    return plan_sha256(plan)
 
 
 def how_to_go_on(run: Run | None) -> str:

@@ -98,7 +98,7 @@ class RunFolder:
     @property
     def is_run(self) -> bool:
         """Something here would be lost by starting anew: a report, or steps of training."""
-        return self.report.is_file() or any(self.checkpoints.glob(STEPS))
+        return self._marked(REPORT) or any(self.checkpoints.glob(STEPS))
 
     @property
     def is_start(self) -> bool:
@@ -129,23 +129,22 @@ class RunFolder:
             raise self._refusal()
 
     def _marked(self, name: str) -> bool:
-        """Whether one of the files that show a run is here, and is no other program's of that name."""
+        """Whether one of the files that show a run is here, and is no other program's of that name, nor an evaluation's."""
         held = _read_json(self.path / name)
-        return isinstance(held, dict) and MARKS[name] <= set(held)
+        return isinstance(held, dict) and MARKS[name] <= set(held) and held.get("command", "forget") == "forget"
 
     def _written(self, names: list[str]) -> set[str]:
-        """Those of these files and folders that a run writes; `.part` is what an interrupted writing leaves."""
-        report = _read_json(self.path / REPORT)
-        artifact = report.get("artifact") if isinstance(report, dict) else None
-        ours = OURS | set((artifact or {}).get("files", ()))
+        """Those of these files and folders that a run writes; `.PROCESS.part` is what an interrupted writing leaves."""
+        artifact = _read_json(self.path / REPORT).get("artifact") if self._marked(REPORT) else None
+        saved = tuple(artifact["files"]) if artifact else SAVED
         return {
             name
             for name in names
-            if (whole := re.sub(r"(\.\d+)?\.part$", "", name)) in ours or any(fnmatch(whole, saved) for saved in SAVED)
+            if (whole := re.sub(r"\.\d+\.part$", "", name)) in OURS or any(fnmatch(whole, one) for one in saved)
         }
 
     def _refusal(self) -> UnlearnError:
-        if self.report.is_file():
+        if self._marked(REPORT):
             return UnlearnError(
                 f"{self.path} holds a finished run", "--overwrite starts anew, or choose another --output-dir"
             )

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from unlearn_cli.attack_report import CurveReport, PointReport, RecoveryPoint, RecoveryReport
+from unlearn_cli.attack_report import SCORED, CurveReport, PointReport, RecoveryPoint, RecoveryReport
 from unlearn_cli.attacks._target import Role
 from unlearn_cli.config import AttackConfig
 from unlearn_cli.contract import METRICS, Attack
 from unlearn_cli.evaluation.recovery import area, first_at, recovery
-from unlearn_cli.recipes.curves import SCORED, CurvePoint
+from unlearn_cli.recipes.curves import CurvePoint
 from unlearn_cli.recipes.scores import BOOTSTRAP_SEED
 from unlearn_cli.report import fingerprint
 

@@ -47,6 +47,8 @@ def run(
         check_overlap(texts["forget"].examples, texts["retain"].examples, allow=config.allow_overlap)
     share, *later = SHARES if config.halving else (1.0,)
     runs = planned(config, sources, settings, texts, share, ledger)
+    for longer in later:
+        planned(config, sources, settings, texts, longer, ledger)  # refuses now what would end a later round
     reporter.say(f"{len(settings)} settings in {config.output_dir}")
     if config.dry_run:
         told = _plan(runs, texts, reporter)
@@ -66,6 +68,9 @@ def run(
         best = ranked(done, score) or best
         left_out = any(one.state != "finished" and one.folder.name not in ended for one in runs)
         if not later or not best or left_out:
+            break
+        if all(one.setting.score is None for one in best):
+            reporter.note(f"no run has a value of --score {config.score}: there is no better half to go on with")
             break
         kept = _better_half(best, settings)
         share = later.pop(0)

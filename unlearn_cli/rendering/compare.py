@@ -12,7 +12,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from unlearn_cli.rendering.grid import BEST, FRONT, Grid, heading_lines, setting_text
+from unlearn_cli.rendering.cells import BEST, FRONT, Grid, heading_lines, setting_text
 
 
 def compare_table(made: Grid, width: int) -> Group:

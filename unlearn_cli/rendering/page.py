@@ -6,7 +6,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from unlearn_cli.rendering.grid import heading_lines
+from unlearn_cli.rendering.cells import heading_lines
 
 
 def page(**content: Any) -> str:

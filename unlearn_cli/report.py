@@ -20,6 +20,7 @@ from unlearn_cli.errors import UnlearnError
 SCHEMA_VERSION = "1.0"
 FILE = "report.json"
 ROWS = "rows.jsonl"  # beside it: every metric's value for every row, without text
+LEDGER = "sweep.json"  # of a sweep: what was asked of each run folder
 EVALUATION = "evaluation"  # in a run folder: the report of a later `unlearn evaluate`
 PLAN = "plan.json"  # beside it: what the run was asked to do, and of how many steps
 CHECKPOINTS, STEPS = "checkpoints", "step-*.pt"

@@ -123,6 +123,21 @@ def test_settings_of_one_method_are_told_under_the_table(tmp_path):
     assert [run["settings"]["layer"] for run in compared(a, b, c)["runs"]] == [None, 7, 3]
 
 
+def test_a_run_that_did_not_end_well_is_named_wherever_it_may_be_the_best(two, tmp_path):
+    report = json.loads((two[0] / "report.json").read_text()) | {"status": "collapsed"}
+    (two[0] / "report.json").write_text(json.dumps(report))
+    result = unlearn("compare", *two, "--html", tmp_path / "p.html", "--markdown", tmp_path / "t.md")
+    for text in (result.stdout, (tmp_path / "t.md").read_text(), (tmp_path / "p.html").read_text()):
+        assert text.count("Did not end well: a (collapsed).") == 1
+    assert "Did not end well: a (collapsed)." in compared(*two)["notes"]
+
+
+def test_the_file_of_a_sweep_is_no_run(two, tmp_path):
+    """`unlearn compare sweep/*` names it as well."""
+    (tmp_path / "sweep.json").write_text("{}")
+    assert len(compared(*two, tmp_path / "sweep.json")["runs"]) == 2
+
+
 def test_the_page_draws_the_first_rows_in_their_order(tmp_path):
     runs = many(tmp_path, 12, training=trained())
     assert unlearn("compare", *runs, "--sort", "forget.probability", "--html", tmp_path / "page.html").exit_code == 0

@@ -191,7 +191,8 @@ def test_halving_keeps_the_better_half(data, tmp_path):
     folders = sorted(path.parent.name for path in (tmp_path / "s").glob("*/report.json"))
     assert sum(name.endswith("-at-0.25") for name in folders) == 4
     assert sum(name.endswith("-at-0.5") for name in folders) == 2
-    assert len(json.loads(result.stdout)["runs"]) == 1
+    told = json.loads(result.stdout)
+    assert len(told["runs"]) == 1 and told["sweep"]["loads"] == 1  # over all rounds
 
 
 def test_a_budget_starts_no_more_runs(data, tmp_path):

@@ -156,7 +156,7 @@ def _path(node: ast.Attribute) -> tuple[str, str, str]:
     parts = [inner.id, *reversed(parts)]
     moment = parts[2] if len(parts) == 3 else "after"
     if moment not in MOMENTS + PLACES:
-        raise ValueError(f"'{moment}' is none of {', '.join(MOMENTS)}")
+        raise ValueError(f"'{moment}' is none of {', '.join(MOMENTS)}, nor of an attack's {', '.join(PLACES)}")
     return parts[0], parts[1], moment
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from unlearn_cli.contract import SPLITS
+from unlearn_cli.contract import ATTACKS, SPLITS
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.registry import closest, unknown
 
@@ -33,6 +33,8 @@ def rewritten(text: str) -> str | None:
 
 def unknown_metric(text: str, name: str, metrics: list[str]) -> UnlearnError:
     """The error for a metric nobody knows, with the nearest one."""
+    if name == "recovery":
+        return UnlearnError(f"'{text}': recovery is of attacks", "`unlearn relearn-attack` and `unlearn compare` judge it")
     error = unknown("metric", name, metrics, where="`unlearn list metrics` shows them")
     return UnlearnError(f"'{text}': {error.message}", error.hint)
 
@@ -46,5 +48,7 @@ def without_split(text: str, name: str, metrics: list[str]) -> UnlearnError:
         return UnlearnError(f"'{text}': '{name}' has no metric", f"write SPLIT.METRIC: {name}.probability")
     if name == "recovery":
         return UnlearnError(f"'{text}': '{name}' has no attack", "write ATTACK.METRIC: relearn.recovery.max")
+    if ATTACKS.has(name):
+        return UnlearnError(f"'{text}': '{name}' has no metric", f"write ATTACK.METRIC: {name}.recovery.max")
     meant = closest(name, metrics) or "probability"
     return UnlearnError(f"'{text}': '{name}' has no split", f"write SPLIT.METRIC: forget.{meant}")

@@ -20,10 +20,10 @@ from unlearn_cli.recipes.ranking import Column, Comparison, Found, baselines, ch
 from unlearn_cli.recipes.runs import RELEARNING, Entry, differing, read_baseline, read_entries
 from unlearn_cli.recipes.targets import check_targets, write
 from unlearn_cli.registry import unknown
-from unlearn_cli.rendering.cells import grid
+from unlearn_cli.rendering.cells import grid, listed
 from unlearn_cli.rendering.compare import as_csv, as_markdown, compare_table
 from unlearn_cli.rendering.plots import plot_front
-from unlearn_cli.report import FILE, GateReport, finite
+from unlearn_cli.report import FAILED, FILE, GateReport, finite
 
 USUAL = (
     "forget.probability", "forget.rouge_l", "forget.extraction_strength", "forget.forget_quality", "privacy.loss_auc",
@@ -50,9 +50,10 @@ def run(
     for note in _notes(made):
         reporter.note(note)
     gates = _gates(config, made.entries)
-    too_far, warnings = over_forgotten(made)
-    told = _told(made, config, gates, reporter.notes) | {"over_forgotten": too_far}
-    cells = grid(made, config.front, warnings)
+    too_far, said = over_forgotten(made)
+    badly = _ended_badly(made.entries)
+    told = _told(made, config, gates, [*reporter.notes, *badly]) | {"over_forgotten": too_far}
+    cells = grid(made, config.front, [*badly, *said])
     if not product or piped:
         reporter.show(compare_table(cells, reporter.width))
     elif not config.quiet:
@@ -168,8 +169,13 @@ def _notes(made: Comparison) -> list[str]:
     without = [entry.name for entry in entries if not entry.has_rows]
     if without:
         notes.append(f"no values of single rows, so no intervals of differences: {', '.join(without)} (evaluate them again)")
-    failed = [f"{e.name}: {e.report.status}" for e in entries if e.report.status not in ("completed", "stopped")]
-    return notes + ([f"not every run ended well: {', '.join(failed)}"] if failed else [])
+    return notes
+
+
+def _ended_badly(entries: Sequence[Entry]) -> list[str]:
+    """A sentence on runs whose scores may be the best because the model is wrecked; said wherever they may be called so."""
+    failed = [f"{e.name} ({e.report.status.replace('_', ' ')})" for e in entries if e.report.status in FAILED]
+    return [f"Did not end well: {listed(failed)}."] if failed else []
 
 
 def _plain(row: Row, made: Comparison) -> dict[str, Any]:

@@ -8,9 +8,8 @@ from typing import Any, Literal
 
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.recipes.asked import Plan, changed, flat
-from unlearn_cli.report import FILE, write_text
+from unlearn_cli.report import FILE, LEDGER, write_text
 
-LEDGER = "sweep.json"
 State = Literal["new", "started", "finished"]
 
 

@@ -19,7 +19,7 @@ def over_forgotten(made: Comparison) -> tuple[list[str] | None, list[str]]:
         return None, []
     own = (entry.score(METRIC, "baseline") for entry in made.entries)
     known = made.baseline.score(METRIC) if made.baseline else next(filter(None, own), None)
-    if known is None or known.ci is None:
+    if known is None or known.ci is None or known.n == 1:  # the interval of one row is a point
         return None, []
     low, held = known.ci[0], [(row.name, row.value(METRIC)) for row in made.rows]
     names = [name for name, value in held if value is not None and value < low]

@@ -92,17 +92,21 @@ def devices(choice: str, jobs: int) -> list[str]:
     return [f"{kind}:{i}" for i in range(jobs or count)] if kind == "cuda" else [choice]
 
 
-def outcomes(tasks: Iterator[Task], on: Sequence[str]) -> Iterator[Outcome]:
+def outcomes(tasks: Iterator[Task], on: Sequence[str], kept: KeptModel) -> Iterator[Outcome]:
     """Make the runs; what comes of each, in the order in which they end. A task is asked for when a device is free.
+
+    Args:
+        tasks: the runs.
+        on: devices.
+        kept: the model, where there is one device; processes side by side have their own.
 
     Raises:
         Interrupted: stopped by a signal, with a checkpoint of what was being trained.
     """
-    return _one_by_one(tasks, on[0]) if len(on) == 1 else _side_by_side(tasks, on)
+    return _one_by_one(tasks, on[0], kept) if len(on) == 1 else _side_by_side(tasks, on)
 
 
-def _one_by_one(tasks: Iterator[Task], device: str) -> Iterator[Outcome]:
-    kept = KeptModel()
+def _one_by_one(tasks: Iterator[Task], device: str, kept: KeptModel) -> Iterator[Outcome]:
     for task in tasks:
         outcome = _made(task, device, kept, _Bars())
         if outcome.interrupted is not None:

@@ -69,6 +69,8 @@ def required(config: ForgetConfig) -> None:
         raise UnlearnError("no rows to forget", "--forget forget.jsonl; `unlearn forget --help` shows the formats")
     if not config.model:
         raise UnlearnError("no model", "--model FOLDER_OR_HUB_ID")
+    if config.resume and config.overwrite:
+        raise UnlearnError("--resume and --overwrite exclude each other", "one goes on with what is there, one starts anew")
     if config.load_in_4bit and config.load_in_8bit:
         raise UnlearnError("--load-in-4bit and --load-in-8bit exclude each other")
 

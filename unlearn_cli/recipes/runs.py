@@ -16,7 +16,7 @@ from unlearn_cli.attack_report import AttackReport, read_attack
 from unlearn_cli.config import ForgetConfig, MeasuringOptions, runtime_fields
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.recipes.lines import whole_lines
-from unlearn_cli.report import EVALUATION, FILE, ROWS, RunReport, Score, fingerprint, read_report, unfinished
+from unlearn_cli.report import EVALUATION, FILE, LEDGER, ROWS, RunReport, Score, fingerprint, read_report, unfinished
 
 MEASURED_BY = ("max_new_tokens", "stride", "metric_parameters")  # and what limits made of the rows
 SAMPLED_BY = ("samples", "sample_temperature", "sample_top_p")
@@ -169,6 +169,7 @@ def read_entries(paths: Sequence[Path]) -> list[Entry]:
     Raises:
         UnlearnError: none were given, one is no run, or one is given twice.
     """
+    paths = [path for path in paths if path.name != LEDGER]  # `unlearn compare sweep/*`
     if not paths:
         raise UnlearnError("nothing to compare", "unlearn compare runs/npo runs/simnpo")
     folders = [path.resolve() if path.is_dir() else path.resolve().parent for path in paths]

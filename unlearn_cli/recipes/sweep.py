@@ -12,6 +12,7 @@ from unlearn_cli.console import Reporter
 from unlearn_cli.data.example import Split
 from unlearn_cli.data.overlap import check_overlap
 from unlearn_cli.errors import EXIT_DIVERGED, EXIT_FAILED, UnlearnError
+from unlearn_cli.models.kept import KeptModel
 from unlearn_cli.recipes import compare, grid, parallel, plan
 from unlearn_cli.recipes.grid import Setting
 from unlearn_cli.recipes.inputs import load_splits
@@ -49,7 +50,7 @@ def run(
     runs = planned(config, sources, settings, texts, share, ledger)
     for longer in later:
         planned(config, sources, settings, texts, longer, ledger)  # refuses now what would end a later round
-    reporter.say(f"{len(settings)} settings in {config.output_dir}")
+    reporter.say(f"{_counted(len(settings), 'setting')} in {config.output_dir}")
     if config.dry_run:
         told = _plan(runs, texts, reporter)
         if config.json_output:
@@ -58,9 +59,10 @@ def run(
         return told, runs
     began, made = time.perf_counter(), list[Outcome]()
     best: list[Planned] = []
+    kept_model = KeptModel()  # over all rounds
     while True:
         tasks = _tasks(runs, config, command_line, ledger, began, reporter)
-        for outcome in parallel.outcomes(tasks, devices):
+        for outcome in parallel.outcomes(tasks, devices, kept_model):
             _tell(outcome, reporter)
             made.append(outcome)
         ended = {outcome.name: outcome.finished for outcome in made}
@@ -171,7 +173,7 @@ def _cost(best: Sequence[Planned], made: Sequence[Outcome], wall: float) -> dict
     # The reference's pass is a part of "prepare".
     other = sum(phases.values()) - training - measuring - phases.get("reference", 0.0)
     loads, each = sum(outcome.loads for outcome in made), max(1, len(made))
-    words = f"{_counted(len(best), 'run')} compared, {len(made)} of them made now"
+    words = f"{_counted(len(best), 'run')} compared, {len(made)} made now"
     if made:
         words += f": model loaded {_counted(loads, 'time')}; {wall:.0f} s in all, for each run "
         parts = {"training": training, "measuring": measuring, "anything else": other}

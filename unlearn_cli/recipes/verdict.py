@@ -64,7 +64,8 @@ def over_forgotten(scores: Scores) -> list[str]:
     """In words, where forget rows are less likely than rows that were never seen: no success, but a trace."""
     told = []
     known = scores.get("forget", {}).get("probability")
-    if known and known.after and known.baseline and known.baseline.ci and known.after.value is not None:
+    there = known and known.after and known.baseline and known.after.value is not None
+    if there and known.baseline.ci and known.baseline.n > 1:  # the interval of one row is a point
         low = known.baseline.ci[0]
         if known.after.value < low:
             told.append(

@@ -119,11 +119,20 @@ def truth(held: Sequence[tuple[str, int, np.ndarray]], baseline: np.ndarray) -> 
     if len(other):
         series.append(Series("baseline", _steps(other), None, "step"))
         tests = [(name, ks_2samp(values, other)) for name, _, values in held]
-        caption += " Largest gap to the baseline, D: " + ", ".join(f"{n} {t.statistic:.2f}" for n, t in tests) + "."
+        caption += " Largest gap to the baseline, D: " + _gaps([(name, t.statistic) for name, t in tests]) + "."
         extra = _gap(held[0][2], other, float(tests[0][1].statistic_location), x)
     alt = f"cumulative distributions of log truth ratios. {caption}"
     svg = chart(series, x, Axis("share of rows below", 0, 1), alt=alt, extra=extra)
     return _figure("Truth ratio of single rows", svg, legend(series), caption)
+
+
+def _gaps(found: Sequence[tuple[str, float]]) -> str:
+    """Each row's gap, or from its smallest to its largest over the runs of a group."""
+    by_name: dict[str, list[float]] = {}
+    for name, gap in found:
+        by_name.setdefault(name, []).append(gap)
+    spans = {name: sorted({f"{gap:.2f}" for gap in gaps}) for name, gaps in by_name.items()}
+    return ", ".join(f"{name} {' to '.join(dict.fromkeys((span[0], span[-1])))}" for name, span in spans.items())
 
 
 def _finite(values: np.ndarray) -> np.ndarray:

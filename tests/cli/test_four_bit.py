@@ -12,6 +12,7 @@ from unlearn_cli.config import LoraOptions, ModelOptions
 from unlearn_cli.data.batch import pack
 from unlearn_cli.data.example import Example
 from unlearn_cli.demo.facts import splits
+from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models import adapter
 from unlearn_cli.models.forward import forward
 from unlearn_cli.models.load import load_model
@@ -63,8 +64,8 @@ def test_without_the_guard_they_would_change(monkeypatch):
     monkeypatch.setattr("unlearn_cli.models.load._keep_autograd_on_cpu", lambda model: None)
     try:
         wrong = gradients(measured_before=True)
-    except RuntimeError:
-        return  # repacked weights that the backward pass cannot read at all
+    except (RuntimeError, UnlearnError):
+        return  # repacked weights that the backward pass, or the trial at load, cannot read at all
     assert cosine(wrong, right) < 0.99
 
 

@@ -34,8 +34,19 @@ class Layout:
     packed: bool  # rows end to end; otherwise padded to the longest
     attention: str  # name of the attention function
     own_head: bool  # the head applied to the backbone's output equals the model's own logits
-    note: str | None = None  # why something slower was chosen
+    note: str | None = None  # why rows are padded
     shares: bool = False  # answers to one question may go on from one copy of it
+    caches: bool = True  # a step of generation with a cache has the logits of the whole row
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Why something slower was chosen."""
+        slow = (
+            ""
+            if self.caches
+            else "answers are generated without a cache, which is slow: it is not exact on this architecture"
+        )
+        return tuple(text for text in (self.note, slow) if text)
 
 
 def project(model: Any, hidden: Tensor) -> Tensor:

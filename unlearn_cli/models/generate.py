@@ -1,16 +1,21 @@
-"""Answers in batches, greedy or sampled: sorted by length, with a key-value cache that finished rows leave."""
+"""Answers in batches, greedy or sampled, sorted by length; with a key-value cache, where that is exact."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from transformers import DynamicCache
 
+from unlearn_cli.data.batch import pack
+from unlearn_cli.data.tokenize import Row
 from unlearn_cli.models.depth import causal_lm
-from unlearn_cli.models.load import LoadedModel
+from unlearn_cli.models.forward import answer_logits
+
+if TYPE_CHECKING:
+    from unlearn_cli.models.load import LoadedModel  # which tries generation itself
 
 Choose = Callable[[torch.Tensor], torch.Tensor]  # logits [B, V] to tokens [B]
 
@@ -98,7 +103,7 @@ def new_cache(model: Any) -> Any:
     return made() if made else DynamicCache(config=causal_lm(model).config)
 
 
-def _left_padded(prompts: list[np.ndarray], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+def _left_padded(prompts: Sequence[np.ndarray], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     longest = max(map(len, prompts))
     ids = np.zeros((len(prompts), longest), dtype=np.int64)
     mask = np.zeros_like(ids)
@@ -106,6 +111,50 @@ def _left_padded(prompts: list[np.ndarray], device: torch.device) -> tuple[torch
         ids[row, longest - len(prompt) :] = prompt
         mask[row, longest - len(prompt) :] = 1
     return torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device)
+
+
+class CachedSteps:
+    """Logits of the next token of each row, one token after the other, from a key-value cache."""
+
+    def __init__(self, model: Any, prompts: Sequence[np.ndarray], device: torch.device) -> None:
+        self.model, self.cache = model, new_cache(model)
+        self.ids, self.mask = _left_padded(prompts, device)
+        self.positions = (self.mask.cumsum(-1) - 1).clamp_min(0)
+
+    def logits(self) -> torch.Tensor:
+        """[B, V] for the rows that are left."""
+        return self.model(
+            input_ids=self.ids, attention_mask=self.mask, position_ids=self.positions, past_key_values=self.cache,
+            use_cache=True, logits_to_keep=1,
+        ).logits[:, -1]  # fmt: skip
+
+    def append(self, tokens: torch.Tensor, keep: list[int]) -> None:
+        """Go on with `tokens` [B]; only the rows at `keep` are left."""
+        if len(keep) < len(tokens):
+            index = torch.tensor(keep, device=tokens.device)
+            self.cache.batch_select_indices(index)
+            tokens, self.mask, self.positions = tokens[index], self.mask[index], self.positions[index]
+        self.ids = tokens[:, None]
+        self.mask = torch.cat([self.mask, self.mask.new_ones(len(tokens), 1)], dim=-1)
+        self.positions = self.positions[:, -1:] + 1
+
+
+class WholeSteps:
+    """The same without a cache: every token runs the whole row again."""
+
+    def __init__(self, loaded: LoadedModel, prompts: Sequence[np.ndarray]) -> None:
+        self.loaded, self.sequences = loaded, [np.asarray(prompt) for prompt in prompts]
+
+    def logits(self) -> torch.Tensor:
+        """[B, V] for the rows that are left."""
+        # The token at the end, whatever it is, is the answer whose logits are asked for.
+        rows = [Row("", np.append(ids, 0), len(ids), len(ids), "", ends=False) for ids in self.sequences]
+        return answer_logits(self.loaded.model, pack({"rows": rows}).to(self.loaded.device), self.loaded.layout)
+
+    def append(self, tokens: torch.Tensor, keep: list[int]) -> None:
+        """Go on with `tokens` [B]; only the rows at `keep` are left."""
+        chosen = tokens.tolist()
+        self.sequences = [np.append(self.sequences[row], chosen[row]) for row in keep]
 
 
 def _continue_batch(
@@ -121,16 +170,12 @@ def _continue_batch(
     alive = [i for i in members if len(prompts[i]) < room]
     if not alive:
         return
-    ids, mask = _left_padded([prompts[i] for i in alive], loaded.device)
-    positions = (mask.cumsum(-1) - 1).clamp_min(0)
-    cache = new_cache(loaded.model)
+    begun = [prompts[i] for i in alive]
+    cached = loaded.layout.caches
+    steps = CachedSteps(loaded.model, begun, loaded.device) if cached else WholeSteps(loaded, begun)
     running = [True] * len(alive)
     for _ in range(limit):
-        logits = loaded.model(
-            input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True,
-            logits_to_keep=1,
-        ).logits[:, -1]  # fmt: skip
-        chosen = choose(logits)
+        chosen = choose(steps.logits())
         for row, token in enumerate(chosen.tolist()):
             if running[row] and token not in loaded.stop_ids:
                 made[alive[row]].append(token)
@@ -140,12 +185,8 @@ def _continue_batch(
                 running[row] = False
         if not any(running):
             return
+        keep = list(range(len(running)))
         if running.count(False) * LEAVE >= len(running):
             keep = [row for row, on in enumerate(running) if on]
-            index = torch.tensor(keep, device=loaded.device)
-            cache.batch_select_indices(index)
-            chosen, mask, positions = chosen[index], mask[index], positions[index]
-            alive, running = [alive[row] for row in keep], [True] * len(keep)
-        ids = chosen[:, None]
-        mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=-1)
-        positions = positions[:, -1:] + 1
+        steps.append(chosen, keep)
+        alive, running = [alive[row] for row in keep], [running[row] for row in keep]

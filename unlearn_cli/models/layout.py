@@ -1,12 +1,15 @@
 """Find by trial how a model can be run: packed without padding where that is exact, padded otherwise.
 
 Not every architecture goes through transformers' attention interface, and a kernel may be absent or refuse a dtype. So
-each way is tried on a few short rows and taken only if its logits equal those of the rows run one by one.
+each way is tried on a few short rows and taken only if its logits equal those of the rows run one by one. Generation
+with a cache is tried in the same way. A model whose predictions depend on later tokens is refused.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,12 +18,17 @@ from torch import Tensor
 
 from unlearn_cli.data.batch import Batch, pack, pack_shared
 from unlearn_cli.data.tokenize import Row
-from unlearn_cli.errors import EXIT_FAILED, UnlearnError
+from unlearn_cli.errors import UnlearnError
+from unlearn_cli.models.boundary import boundary
 from unlearn_cli.models.depth import causal_lm
 from unlearn_cli.models.forward import Layout, answer_hidden, answer_logits, project
+from unlearn_cli.models.generate import CachedSteps
 from unlearn_cli.models.packing import ROWS, VARLEN, varlen_attn
 
 LENGTHS = (7, 3, 12)
+CACHED = 2  # steps of generation that are tried
+# Packed attention knows these kinds; what another one hides from a token may begin beyond the rows of the trial.
+PACKABLE = {"full_attention", "sliding_attention"}
 log = logging.getLogger(__name__)
 
 
@@ -43,7 +51,7 @@ def choose_layout(model: Any, *, pack: bool = True) -> Layout:
         pack: packing may be tried; not where the user asked for an attention function by name.
 
     Raises:
-        UnlearnError: no layout gives the logits of single rows.
+        UnlearnError: the model does not run, is not causal, or no layout gives the logits of single rows.
     """
     causal = causal_lm(model)
     config = causal.config.get_text_config()
@@ -55,34 +63,71 @@ def choose_layout(model: Any, *, pack: bool = True) -> Layout:
         tolerance = 0.3  # LLM.int8() rounds by the outliers of the whole batch, so that rows do depend on it a little
     training = causal.training
     causal.eval()
-    causal.set_attn_implementation("eager")
-    lone = [
-        causal(input_ids=ids[None], use_cache=False).logits[0, :-1].float()
-        for ids in batch.input_ids.split(batch.row_offsets.diff().tolist())
-    ]
-    expected = torch.cat(lone)
+    rows = batch.input_ids.split(batch.row_offsets.diff().tolist())
+    with boundary(type(causal).__name__, "the model does not run on this device: --dtype float32 and --device cpu may help"):
+        causal.set_attn_implementation("eager")
+        lone = [causal(input_ids=ids[None], use_cache=False).logits[0].float() for ids in rows]
+        changed = torch.cat([rows[-1][:6], rows[-1][6:].flip(0)])
+        earlier = causal(input_ids=changed[None], use_cache=False).logits[0, :6].float()
+    if not all(logits.isfinite().all() for logits in lone):
+        raise UnlearnError(f"{type(causal).__name__} gives logits that are not finite in {causal.dtype}", "--dtype float32")
+    if _relative(earlier, lone[-1][:6]) >= tolerance:
+        raise UnlearnError(
+            f"{type(causal).__name__} is not causal: a later token changes what it predicts before it",
+            "a language model that predicts the next token from those before it is expected",
+        )
+    expected = torch.cat([logits[:-1] for logits in lone])
+    chosen = _first_exact(causal, batch, plain, expected, tolerance, pack=pack)
+    own_head = _head_is_exact(causal, batch, chosen, expected, tolerance)
+    shares = chosen.packed and _sharing_is_exact(causal, config.vocab_size, chosen, tolerance)
+    caches = _cache_is_exact(causal, rows, lone, tolerance)
+    causal.train(training)
+    return replace(chosen, own_head=own_head, shares=shares, caches=caches)
 
+
+def _first_exact(causal: Any, batch: Batch, plain: str, expected: Tensor, tolerance: float, *, pack: bool) -> Layout:
     candidates = []
-    if pack:
+    kinds = set(getattr(causal.config.get_text_config(), "layer_types", None) or ())
+    if not pack:
+        reason = f"'{plain}' attention cannot be packed"
+    elif kinds - PACKABLE:
+        reason = f"packing knows no {', '.join(sorted(kinds - PACKABLE))}"
+    else:
         half = causal.dtype in (torch.bfloat16, torch.float16)
         if causal.device.type == "cuda" and half and varlen_attn is not None:
             candidates.append(Layout(True, VARLEN, own_head=False))
         candidates.append(Layout(True, ROWS, own_head=False))
         reason = "packing is not exact on this architecture"
-    else:
-        reason = f"'{plain}' attention cannot be packed"
     candidates += [Layout(False, way, own_head=False, note=f"rows are padded: {reason}") for way in (plain, "eager")]
     chosen = next((c for c in candidates if _exact(causal, batch, c, expected, tolerance)), None)
     if chosen is None:
         raise UnlearnError(
             f"{type(causal).__name__} gives other logits in a batch than for a single row, with every attention tried",
-            "this architecture is not supported; please report it with the output of `unlearn env`",
-            EXIT_FAILED,
+            "choose a model of another architecture; this one cannot be measured in batches",
         )
-    own_head = _head_is_exact(causal, batch, chosen, expected, tolerance)
-    shares = chosen.packed and _sharing_is_exact(causal, config.vocab_size, chosen, tolerance)
-    causal.train(training)
-    return Layout(chosen.packed, chosen.attention, own_head, chosen.note, shares)
+    return chosen
+
+
+def _cache_is_exact(causal: Any, rows: Sequence[Tensor], lone: Sequence[Tensor], tolerance: float) -> bool:
+    """Whether steps of generation with a cache have the logits of whole rows, with padding and after a row has left."""
+    prompts = [ids[:-CACHED] for ids in rows]
+    try:
+        steps = CachedSteps(causal, [prompt.cpu().numpy() for prompt in prompts], causal.device)
+        alive = list(range(len(rows)))
+        for step in range(CACHED + 1):
+            logits = steps.logits().float()
+            expected = torch.stack([lone[row][len(prompts[row]) - 1 + step] for row in alive])
+            if not _relative(logits, expected) < tolerance:
+                return False
+            if step < CACHED:
+                tokens = torch.stack([rows[row][len(prompts[row]) + step] for row in alive])
+                keep = [0, len(alive) - 1] if step == 0 else list(range(len(alive)))
+                steps.append(tokens, keep)
+                alive = [alive[row] for row in keep]
+    except Exception as error:  # noqa: BLE001 - any refusal of a cache means: answers are made without
+        log.debug("cache refused: %s", error)
+        return False
+    return True
 
 
 def _sharing_is_exact(causal: Any, vocabulary: int, layout: Layout, tolerance: float) -> bool:

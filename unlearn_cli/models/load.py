@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,17 +10,18 @@ from typing import Any
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, GenerationConfig
+from transformers import AutoConfig, AutoTokenizer, BitsAndBytesConfig, GenerationConfig
 from transformers.utils.logging import disable_progress_bar
 
 from unlearn_cli.config import ModelOptions
 from unlearn_cli.data.hub_errors import hub_error
-from unlearn_cli.errors import EXIT_FAILED, UnlearnError
+from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.compose import REST, Composition, compose
 from unlearn_cli.models.depth import causal_lm
 from unlearn_cli.models.forward import Layout
 from unlearn_cli.models.layout import choose_layout
 from unlearn_cli.models.source import ModelSource, resolve_source
+from unlearn_cli.models.weights import read, read_weights
 
 if not sys.stderr.isatty():
     disable_progress_bar()
@@ -117,26 +117,38 @@ def _keep_autograd_on_cpu(model: Any) -> None:
 
 
 def _without_dropout(model: Any) -> None:
-    """Switch the base's own dropout off (GPT-2 and others of its time have it).
+    """Switch the base's own dropout off (GPT-2 and others of its time have it), a rate in a module's attribute as well.
 
     The reference is computed without dropout; a policy with it would differ from the reference before the first step.
     """
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
-        elif isinstance(getattr(module, "attention_dropout", None), float):
-            module.attention_dropout = 0.0
+        for name, value in vars(module).items():
+            if "drop" in name and isinstance(value, float):
+                setattr(module, name, 0.0)
 
 
 def load_config(source: ModelSource, options: ModelOptions) -> Any:
     """The transformers config of a model, without its weights."""
-    with hub_error(source.location, "model"):
-        return _known(
-            AutoConfig.from_pretrained,
-            source,
-            revision=source.revision,
-            trust_remote_code=options.trust_remote_code,
+    config = read(AutoConfig.from_pretrained, source, trust_remote_code=options.trust_remote_code)
+    saved = saved_quantization(config)
+    if saved and (options.load_in_4bit or options.load_in_8bit):
+        raise UnlearnError(
+            f"{source.location} is saved quantized already ({saved})", "leave out --load-in-4bit and --load-in-8bit"
         )
+    return config
+
+
+def saved_quantization(config: Any) -> str | None:
+    """How a checkpoint's files are quantized: "nf4", "fp4", "int8" or another method's name; None if they are not."""
+    saved = getattr(config, "quantization_config", None)
+    if saved is None:
+        return None
+    settings = saved if isinstance(saved, dict) else saved.to_dict()
+    if settings.get("quant_method") == "bitsandbytes":
+        return "int8" if settings.get("load_in_8bit") else str(settings.get("bnb_4bit_quant_type", "fp4"))
+    return str(getattr(settings.get("quant_method"), "value", settings.get("quant_method")))
 
 
 def load_tokenizer(source: ModelSource, options: ModelOptions) -> tuple[Any, frozenset[int]]:
@@ -147,9 +159,7 @@ def load_tokenizer(source: ModelSource, options: ModelOptions) -> tuple[Any, fro
     """
     folder = Path(source.adapter.location) if source.adapter else None
     where = source.adapter if folder and (folder / "tokenizer_config.json").is_file() else source
-    arguments = {"revision": where.revision, "trust_remote_code": options.trust_remote_code}
-    with hub_error(where.location, "model"):
-        tokenizer = _known(AutoTokenizer.from_pretrained, where, **arguments)
+    tokenizer = read(AutoTokenizer.from_pretrained, where, trust_remote_code=options.trust_remote_code)
     stops = {tokenizer.eos_token_id}
     try:
         declared = GenerationConfig.from_pretrained(source.location, revision=source.revision).eos_token_id
@@ -160,28 +170,6 @@ def load_tokenizer(source: ModelSource, options: ModelOptions) -> tuple[Any, fro
     if not stops:
         raise UnlearnError(f"the tokenizer of {where.location} has no end-of-sequence token")
     return tokenizer, frozenset(stops)
-
-
-def _known(load: Any, source: ModelSource, **arguments: Any) -> Any:
-    """Call one of transformers' loaders and put the errors a user can mend into words."""
-    try:
-        return load(source.location, **arguments)
-    except (ValueError, KeyError) as error:
-        text = str(error)
-        if "trust_remote_code" in text:
-            raise UnlearnError(
-                f"{source.location} brings its own code, which is not run unless you trust it", "--trust-remote-code"
-            ) from None
-        raise UnlearnError(f"{source.location}: {text.splitlines()[0] if text else error!r}") from None
-    except OSError as error:
-        if source.local:
-            text = str(error)
-            pickled = "safetensors" in text and any(Path(source.location).glob("*.bin"))
-            hint = "--allow-pickle loads .bin files: only if you trust where they come from" if pickled else None
-            raise UnlearnError(f"{source.location}: {text.splitlines()[0]}", hint) from None
-        raise
-    except json.JSONDecodeError as error:
-        raise UnlearnError(f"{source.location}: a JSON file of the model is broken: {error}") from None
 
 
 def load_model(options: ModelOptions, *, trainable: bool = False) -> LoadedModel:
@@ -202,7 +190,6 @@ def load_model(options: ModelOptions, *, trainable: bool = False) -> LoadedModel
     tokenizer, stops = load_tokenizer(source, options)
     quantization = _quantization(options, device, dtype)
     arguments = {
-        "revision": source.revision,
         "dtype": dtype,
         # Not asked for by name, because an architecture without SDPA (Gemma 2) can still be packed.
         "attn_implementation": None if options.attn_implementation == "sdpa" else options.attn_implementation,
@@ -212,13 +199,7 @@ def load_model(options: ModelOptions, *, trainable: bool = False) -> LoadedModel
     }
     if quantization is not None:
         arguments["quantization_config"] = quantization
-    try:
-        with hub_error(source.location, "model"):
-            model = _known(AutoModelForCausalLM.from_pretrained, source, **arguments)
-    except torch.OutOfMemoryError:
-        raise UnlearnError(
-            f"{source.location} does not fit on {device}", "--load-in-4bit needs a quarter of the memory", EXIT_FAILED
-        ) from None
+    model = read_weights(source, **arguments)
     _keep_autograd_on_cpu(model)
     model.requires_grad_(False)
     _without_dropout(model)
@@ -226,8 +207,7 @@ def load_model(options: ModelOptions, *, trainable: bool = False) -> LoadedModel
     if source.adapter is not None:
         model = _with_adapter(model, source.adapter, trainable=trainable)
     model.eval()
-    method = getattr(getattr(config, "quantization_config", None), "quant_method", None)
-    named = "nf4" if options.load_in_4bit else "int8" if options.load_in_8bit else method and str(method)
+    named = "nf4" if options.load_in_4bit else "int8" if options.load_in_8bit else saved_quantization(config)
     loaded = LoadedModel(model, tokenizer, layout, source, device, dtype, named, stops)
     if source.composition is not None:
         if trainable:

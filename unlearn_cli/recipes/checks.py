@@ -47,8 +47,8 @@ def tell(
     """Tell what a careful user would want to know before waiting."""
     if loaded.quantization == "nf4" and loaded.device.type == "cpu" and config.device == "auto":
         reporter.note("4-bit on a CPU saves memory, not time (--device cpu silences this)")
-    if loaded.layout.note:
-        reporter.note(loaded.layout.note)
+    for note in loaded.layout.notes:
+        reporter.note(note)
     if encoder.chat_template is None and any(x.split.examples[0].style != "text" for x in inputs.values()):
         reporter.note("the tokenizer has no chat template: prompts are written plainly (--chat-template FILE changes that)")
     for name, data in inputs.items():

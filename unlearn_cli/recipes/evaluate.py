@@ -150,8 +150,8 @@ def _measure(
         return inputs, found, None, {}
     reporter.say(f"loading {config.model}")
     loaded: LoadedModel = load_model(config)
-    if loaded.layout.note:
-        reporter.note(loaded.layout.note)
+    for note in loaded.layout.notes:
+        reporter.note(note)
     made = measure_inputs(loaded, inputs, key, config, folder, moment, reporter)
     results = {}
     if wanted:

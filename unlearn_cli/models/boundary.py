@@ -1,0 +1,60 @@
+"""Where the libraries meet a user's model: what they raise there becomes one error with the next step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from unlearn_cli.errors import UnlearnError, out_of_memory
+
+DAMAGED = "the file is damaged or was copied in part: copy or download it again"
+
+
+@contextmanager
+def boundary(subject: str, hint: str | None = None) -> Iterator[None]:
+    """Turn every exception of a library in the block into an UnlearnError.
+
+    The block holds calls of libraries on what the user gave, and nothing of ours: an error in our own code would be
+    blamed on the user.
+
+    Args:
+        subject: what the user gave, as the beginning of the message.
+        hint: the next step for kinds of errors that have none of their own.
+
+    Raises:
+        UnlearnError: for any exception in the block.
+    """
+    try:
+        yield
+    except UnlearnError:
+        raise
+    except Exception as error:
+        raise explained(error, subject, hint) from error
+
+
+def explained(error: Exception, subject: str, hint: str | None = None) -> UnlearnError:
+    """The error to show for an exception of a library, by its kind."""
+    if (memory := out_of_memory(error)) is not None:
+        return memory
+    if isinstance(error, ImportError):
+        package = (error.name or "").partition(".")[0]
+        missing = isinstance(error, ModuleNotFoundError) and package
+        way = f"pip install {package}" if missing else hint
+        return UnlearnError(f"{subject}: a package is missing or broken: {first_line(error)}", way)
+    if type(error).__name__ == "SafetensorError":
+        return UnlearnError(f"{subject}: a .safetensors file cannot be read: {first_line(error)}", DAMAGED)
+    if isinstance(error, KeyError):
+        return UnlearnError(f"{subject}: {first_line(error)} is missing or unknown", hint)
+    return UnlearnError(f"{subject}: {first_line(error)}", hint)
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an exception's text; its kind where the text says too little by itself."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    return (
+        lines[0]
+        if isinstance(error, (OSError, ValueError, KeyError, RuntimeError))
+        else f"{type(error).__name__}: {lines[0]}"
+    )

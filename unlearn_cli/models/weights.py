@@ -1,0 +1,123 @@
+"""Read a checkpoint, and refuse its weights where they are not all of the model's, or not numbers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM
+
+from unlearn_cli.data.hub_errors import hub_error
+from unlearn_cli.errors import EXIT_FAILED, UnlearnError
+from unlearn_cli.models.boundary import boundary
+from unlearn_cli.models.source import ModelSource
+
+SHOWN = 4  # names of tensors in a message
+POINTER = b"version https://git-lfs"
+# Parts of a checkpoint for images and sound, which a text model of the same family leaves out.
+_OTHER_SENSES = re.compile(r"(^|\.)(vision|visual|audio|image|multi_modal|mm_|embed_vision|embed_audio)")
+
+
+def read(load: Callable[..., Any], source: ModelSource, **arguments: Any) -> Any:
+    """Call one of transformers' loaders; what it raises becomes an error with the next step.
+
+    Raises:
+        UnlearnError: the files are missing, broken, or need something that is not there.
+    """
+    with boundary(source.location), hub_error(source.location, "model"):
+        try:
+            return load(source.location, revision=source.revision, **arguments)
+        except (ValueError, KeyError, OSError) as error:
+            text = str(error)
+            if "trust_remote_code" in text:
+                raise UnlearnError(
+                    f"{source.location} brings its own code, which is not run unless you trust it", "--trust-remote-code"
+                ) from None
+            if "safetensors" in text and source.local and any(Path(source.location).glob("*.bin")):
+                raise UnlearnError(
+                    f"{source.location}: {text.splitlines()[0]}",
+                    "--allow-pickle loads .bin files: only if you trust where they come from",
+                ) from None
+            raise
+
+
+def read_weights(source: ModelSource, **arguments: Any) -> Any:
+    """The model of a checkpoint, with every weight from its files.
+
+    Args:
+        source: a checkpoint.
+        arguments: of `from_pretrained`.
+
+    Raises:
+        UnlearnError: weights are missing, left over, of another shape or not finite, with their names; or they cannot
+            be read, or do not fit the device.
+    """
+
+    def load(location: str, **arguments: Any) -> Any:
+        try:
+            return AutoModelForCausalLM.from_pretrained(location, **arguments)
+        except torch.OutOfMemoryError:
+            raise UnlearnError(
+                f"{location} does not fit on {arguments['device_map']['']}",
+                "--load-in-4bit needs a quarter of the memory",
+                EXIT_FAILED,
+            ) from None
+
+    _check_pointers(source)
+    # Shapes that do not fit are refused below, by name.
+    model, info = read(load, source, **arguments, output_loading_info=True, ignore_mismatched_sizes=True)
+    _check_complete(source, model, info)
+    _check_finite(source, model)
+    return model
+
+
+def _check_pointers(source: ModelSource) -> None:
+    """Refuse what a clone without Git LFS leaves in place of the weights."""
+    for path in sorted(Path(source.location).glob("*.safetensors")) if source.local else ():
+        with path.open("rb") as file:
+            if file.read(len(POINTER)) == POINTER:
+                raise UnlearnError(
+                    f"{path} is a Git LFS pointer, not weights", f"git -C {source.location} lfs pull fetches the weights"
+                )
+
+
+def _check_complete(source: ModelSource, model: Any, info: dict[str, Any]) -> None:
+    """Transformers fills weights that are missing with random numbers, and goes on."""
+    left_over = set(info["unexpected_keys"])
+    if model.config.get_text_config() is not model.config or hasattr(model.config, "vision_config"):
+        left_over = {name for name in left_over if not _OTHER_SENSES.search(name)}
+    shapes = {
+        f"{name} ({list(saved)} in the file, {list(wanted)} in the model)" for name, saved, wanted in info["mismatched_keys"]
+    }
+    for names, why in (
+        (info["missing_keys"], "weights of the model are not in its files"),
+        (left_over, "weights in its files are not the model's"),
+        (shapes, "weights have another shape than the model's"),
+    ):
+        if names:
+            raise UnlearnError(
+                f"{source.location}: {len(names)} {why}: {_listed(names)}",
+                f"config.json says {type(model).__name__}: weights of that very model are expected",
+            )
+
+
+def _listed(names: Collection[str]) -> str:
+    shown = ", ".join(sorted(names)[:SHOWN])
+    return shown if len(names) <= SHOWN else f"{shown} and {len(names) - SHOWN} more"
+
+
+@torch.no_grad()
+def _check_finite(source: ModelSource, model: Any) -> None:
+    for name, weight in model.named_parameters():
+        if weight.is_floating_point() and weight.dtype.itemsize > 1 and weight.numel() and weight.device.type != "meta":
+            low, high = torch.aminmax(weight)
+            if not (low.isfinite() and high.isfinite()):
+                raise UnlearnError(
+                    f"{source.location}: {name} holds numbers that are not finite (NaN or infinity)",
+                    "save or download it again"
+                    if weight.dtype != torch.float16
+                    else "--dtype float32, if it was saved wider",
+                )

@@ -142,7 +142,8 @@ class Term(Declared):
     logits: frozenset[str] = frozenset()  # roles whose Outputs must carry logits
     hidden: frozenset[str] = frozenset()  # roles whose Outputs must carry hidden states, at the parameter `layer(s)`
     logps: bool = True  # False: token_logps are not used, and the forward pass may stop after the deepest layer
-    coupled: bool = False  # a row's value (never its gradient) depends on the other rows of the batch
+    # A row's loss and gradient depend on values of the other rows of the micro-batch; no gradient reaches those.
+    coupled: bool = False
 
 
 NextWeight = Callable[[float, float, float, Mapping[str, Any]], float]
@@ -156,7 +157,7 @@ class Method(Term):
     alternatives: Alternatives = "refusals"  # where alternative answers come from if the data brings none
     trains: Trains = "all"  # which modules get an adapter
     applied: Applied = "adapter"  # what the artefact is, and how it is used
-    # A dual variable: (retain weight, retain loss, progress, parameters) -> retain weight of the next step.
+    # A dual variable: (retain weight, retain loss, epochs done before the step, parameters) -> retain weight of the next step.
     next_retain_weight: NextWeight | None = None
 
 

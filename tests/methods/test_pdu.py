@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from tests.fixture_f import fixture
+from tests.training.test_loop import adapted, objective_of, trainer_of
 from unlearn_cli.contract import METHODS
 from unlearn_cli.outputs import Outputs
 
@@ -38,9 +41,27 @@ def test_constant_logits_cost_nothing() -> None:
 @pytest.mark.parametrize(("retain_loss", "expected"), [(0.5, 101.0), (0.1, 99.0), (0.3, 100.0)])
 def test_dual_ascent(retain_loss: float, expected: float) -> None:
     """lambda 100, epsilon 0.3, eta 5: 100 + 5 (0.5 - 0.3) = 101, and 99 at 0.1."""
-    made = pdu.next_retain_weight(100.0, retain_loss, 0.5, {"eta": 5.0, "epsilon": 0.3})
+    made = pdu.next_retain_weight(100.0, retain_loss, 5.0, {"eta": 5.0, "epsilon": 0.3, "warmup": 5.0})
     assert made == pytest.approx(expected)
 
 
 def test_the_dual_variable_is_never_negative() -> None:
-    assert pdu.next_retain_weight(0.5, 0.0, 0.5, {"eta": 5.0, "epsilon": 0.3}) == 0.0
+    assert pdu.next_retain_weight(0.5, 0.0, 0.5, {"eta": 5.0, "epsilon": 0.3, "warmup": 0.0}) == 0.0
+
+
+def test_the_dual_variable_rests_during_the_warmup() -> None:
+    """Five epochs on TOFU: a step that begins in the fifth leaves lambda at 100, the first of the sixth moves it."""
+    parameters = {"eta": 5.0, "epsilon": 0.3, "warmup": 5.0}
+    moved = [pdu.next_retain_weight(100.0, 0.5, epoch, parameters) for epoch in (0.0, 4.9, 5.0)]
+    assert moved == pytest.approx([100.0, 100.0, 101.0])
+
+
+def test_the_loop_counts_epochs(tmp_path) -> None:
+    """Ten rows, eight in a step, one epoch of warm-up: the third step is the first that begins after it."""
+    objective = objective_of("pdu")
+    objective = replace(objective, parameters={"eta": 5.0, "epsilon": 0.0, "warmup": 1.0})
+    weights = [record.retain_weight for record in trainer_of(adapted(), tmp_path, objective=objective).train()]
+    assert weights == [3.0, 3.0, 3.0]
+    trainer = trainer_of(adapted(), tmp_path, objective=objective)
+    trainer.steps = 4
+    assert [record.retain_weight for record in trainer.train()][3] > 3.0

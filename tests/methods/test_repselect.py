@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from unlearn_cli.methods.repselect import collapsed, soft_collapse
+from tests.training.test_loop import adapted
+from tests.training.test_workbench import bench  # noqa: F401 - a fixture
+from unlearn_cli.contract import RETAIN_TERMS
+from unlearn_cli.methods.repselect import collapsed, repselect, soft_collapse
 
 
 def test_worked_example() -> None:
@@ -28,3 +31,17 @@ def test_both_sides_flatten_the_spectrum() -> None:
     gradient = u * torch.tensor([8.0, 4.0, 2.0, 1.0]) @ v.T
     made = torch.linalg.svdvals(collapsed(gradient, 3))
     assert sorted(made.tolist()) == pytest.approx(sorted([2 * 2 / 8, 2 * 2 / 4, 2.0, 1.0]), abs=1e-5)
+
+
+def test_it_ends_where_the_divergence_from_the_model_before_reaches_the_budget(bench) -> None:  # noqa: F811
+    """KL(p_before || p) on the retain answers it looks at: within the budget at the end, and one more step is not."""
+    rows = [row for step in range(2) for row in bench.retain_batch(step)]
+    original = adapted()
+    records = list(repselect(bench, components=4, rate=0.01, budget=0.01, rounds=200))
+    with torch.no_grad(), original.model.disable_adapter():
+        before = bench.outputs(rows, model=original.model, logits=True)
+        now = bench.outputs(rows, logits=True)
+    divergence = RETAIN_TERMS.get("kl")(now, before).mean().item()
+    assert 0.001 < divergence <= 0.01
+    assert records[-1].retain_loss == pytest.approx(divergence)
+    assert len(records) < 200

@@ -12,10 +12,18 @@ from unlearn_cli.methods.tar import negative_entropy, step_weights
 
 def test_weights_of_the_authors_schedule() -> None:
     """Every fourth of 64 steps, 4 exp(0.0625 (i - 63)) from i = 3: 0.09407098 to 4, 17.752040 in all; ours over 16 steps."""
-    made = step_weights(16)
+    weights = [17.752040441050227 * share for share in step_weights(16)]
     published = [4 * math.exp(0.0625 * (i - 63)) for i in range(3, 64, 4)]
-    assert made == pytest.approx(published, abs=1e-9)
-    assert (made[0], made[-1], sum(made)) == pytest.approx((0.09407098342403643, 4.0, 17.752040441050227), abs=1e-9)
+    assert weights == pytest.approx(published, abs=1e-9)
+    assert (weights[0], weights[-1]) == pytest.approx((0.09407098342403643, 4.0), abs=1e-9)
+
+
+@pytest.mark.parametrize("inner", [2, 4, 64])
+def test_first_and_last_weight_keep_their_ratio(inner: int) -> None:
+    """4 / 0.09407098 = 42.52 whatever the number of steps."""
+    shares = step_weights(inner)
+    assert (shares[-1] / shares[0], sum(shares)) == pytest.approx((42.521082, 1.0), abs=1e-5)
+    assert step_weights(1) == [1.0]
 
 
 def test_fixture() -> None:

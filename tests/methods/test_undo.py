@@ -30,7 +30,11 @@ def test_noise_has_xaviers_bound() -> None:
     assert made.std().item() == pytest.approx(0.1 / 3**0.5, abs=1e-3)
 
 
-def test_vectors_are_left_alone() -> None:
-    """A norm's weights are near 1 and few; shrinking them would scale whole layers."""
-    weight = torch.ones(5)
-    assert torch.equal(start(weight, 0.25, 1.0), weight)
+def test_vectors_shrink_without_noise() -> None:
+    """As in the authors' code: 0.75 x 1, whatever beta."""
+    assert start(torch.ones(5), 0.25, 1.0).tolist() == [0.75] * 5
+
+
+def test_experts_have_the_bound_of_one_expert() -> None:
+    """[8, 400, 200]: sqrt(6 / (400 + 200)) = 0.1 for each of the 8 matrices, not sqrt(6 / (8 + 400)) = 0.121."""
+    assert start(torch.ones(8, 400, 200), 1.0, 1.0).abs().max().item() == pytest.approx(0.1, abs=1e-3)

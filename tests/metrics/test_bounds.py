@@ -19,14 +19,15 @@ SAMPLES = {
 @pytest.mark.parametrize(
     ("name", "expectation", "deviation", "published"),
     [
-        ("grid", 0.629913, 0.537183, 0.521828),
+        ("grid", 0.629913, 0.5, 0.5),
         ("zeros", 0.134123, 0.384628, 0.370808),
         ("one", 0.141935, 0.395485, 0.381560),
         ("halves", 0.571435, 0.316629, 0.303106),
     ],
 )
 def test_published_samples(name: str, expectation: float, deviation: float, published: float) -> None:
-    """The demo of the publication hands 2 alpha to the deviation's bound, which is too narrow."""
+    """The demo of the publication hands 2 alpha to the deviation's bound, which is too narrow; its 0.5218 for the grid is
+    more than any score in [0, 1] can deviate."""
     assert expectation_bound(SAMPLES[name], ALPHA) == pytest.approx(expectation, abs=1e-6)
     assert deviation_bound(SAMPLES[name], ALPHA) == pytest.approx(deviation, abs=1e-6)
     assert deviation_bound(SAMPLES[name], 2 * ALPHA) == pytest.approx(published, abs=1e-6)
@@ -54,3 +55,9 @@ def test_the_bounds_hold() -> None:
     expected, deviation = 2 / 7, np.sqrt(10 / (49 * 8))
     assert np.mean([expectation_bound(x, 0.05) < expected for x in draws]) <= 0.05
     assert np.mean([deviation_bound(x, 0.05) < deviation for x in draws]) <= 0.05
+
+
+@pytest.mark.parametrize("n", [2, 8, 128])
+def test_no_deviation_is_above_a_half(n: int) -> None:
+    """Half zeros and half ones deviate most, by 0.5; the band alone gives 0.6 and more there."""
+    assert deviation_bound(np.repeat([0.0, 1.0], n // 2), ALPHA) == 0.5

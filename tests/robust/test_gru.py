@@ -30,6 +30,14 @@ def test_without_a_conflict_nothing_changes() -> None:
     assert forget_part(gradients).tolist() == [2.0, -1.0]
 
 
+def test_the_plain_rule_leaves_the_retain_gradient_out() -> None:
+    """The authors' `gru` without `+ce`: (1.5, -1.5) and nothing else; the weight counts the retain gradient."""
+    for add, expected in ((0.0, [1.5, -1.5]), (0.5, [2.0, -1.0])):
+        gradients = toy([0.0, 0.0], linear(1.0, -2.0), linear(1.0, 1.0))
+        gru(gradients, add=add)
+        assert gradients.weights.grad.tolist() == pytest.approx(expected)
+
+
 def test_the_average_goes_on() -> None:
     """m = (1, 1), then a retain gradient of (3, 1) with gamma 0.5: (2, 1)."""
     gradients = toy([0.0, 0.0], linear(1.0, 1.0), linear(1.0, 1.0))

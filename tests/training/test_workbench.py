@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
 from tests.training.test_loop import FORGET, RETAIN, adapted, trainer_of
+from unlearn_cli.training.optimizer import rate_at
 from unlearn_cli.training.workbench import Workbench, recorded
 
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Workbench:
     loaded = adapted()
-    return Workbench(loaded, trainer_of(loaded, tmp_path), epochs=1.0, warmup_ratio=0.1)
+    schedule = partial(rate_at, shape="linear", warmup_ratio=0.1)
+    return Workbench(loaded, trainer_of(loaded, tmp_path), epochs=1.0, peak=1e-3, schedule=schedule)
 
 
 def test_unlearning_some_rows_touches_those_alone(bench: Workbench) -> None:

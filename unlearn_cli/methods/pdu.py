@@ -4,8 +4,9 @@
     weight of the retain term: lambda <- max(0, lambda + eta (L_retain - epsilon))
 
 Entesari et al., "Constrained Entropic Unlearning: A Primal-Dual Framework for Large Language Models" (2025). lambda
-starts at --retain-weight and is a dual variable: it grows while the retain loss is above epsilon and falls below it. It
-is updated once in a step and kept in checkpoints; the published code updates it in every micro-batch. L is zero for
+starts at --retain-weight and is a dual variable: after `warmup` epochs it grows while the retain loss is above epsilon
+and falls below it. It is updated once in a step and kept in checkpoints; the published code updates it in every
+micro-batch. epsilon is to lie slightly above the retain loss before training (the authors' advice). L is zero for
 constant logits and depends on their scale. The published mask is off by one: it scores the position behind the answer
 and misses its first token.
 """
@@ -21,8 +22,10 @@ from unlearn_cli.contract import Average, Defaults, method, parameter
 from unlearn_cli.outputs import Outputs
 
 
-def dual_ascent(weight: float, retain_loss: float, progress: float, parameters: Mapping[str, Any]) -> float:
-    """The dual variable after a step; never negative."""
+def dual_ascent(weight: float, retain_loss: float, epoch: float, parameters: Mapping[str, Any]) -> float:
+    """The dual variable after a step that began at `epoch`; never negative."""
+    if epoch < parameters["warmup"]:
+        return weight
     return max(0.0, weight + parameters["eta"] * (retain_loss - parameters["epsilon"]))
 
 
@@ -37,6 +40,7 @@ def pdu(
     *,
     eta: Annotated[float, parameter("step of the dual variable", ge=0)] = 1.0,
     epsilon: Annotated[float, parameter("bound on the retain loss", ge=0)] = 0.03,
+    warmup: Annotated[float, parameter("epochs before the dual variable begins to move", ge=0)] = 3.0,
     average: Average = "answers",
 ) -> Tensor:
     height = policy.logits.amax(-1) - policy.logits.mean(-1)

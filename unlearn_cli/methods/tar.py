@@ -1,15 +1,17 @@
 """TAR: tamper-resistant weights, by rehearsing the attack.
 
     each step: copy theta, let an adversary take K steps of descent on forget rows,
-    g = grad L_retain(theta) + sum_k w_k grad L_tamper(theta_k),   L_tamper = -(1/n) sum_t entropy of p(.|x, y_<t)
-    on other forget rows, at the attacked weights (first order); restore theta
+    g = retain_weight grad L_retain(theta) + sum_k w_k grad L_tamper(theta_k),
+    L_tamper = -(1/n) sum_t entropy of p(.|x, y_<t) on forget rows drawn once for the K steps, apart from the adversary's,
+    at the attacked weights (first order); restore theta
 
 Tamirisa et al., "Tamper-Resistant Safeguards for Open-Weight LLMs" (2024), on the adapter of the base method's result,
-where the authors start from randomly mapped representations. w_k = 4 exp(0.0625 (4k - 64)) for every fourth of their 64
-steps; here every one of K steps counts, with the same weights spread over them. L_tamper is bounded by -log V, where
-nothing can be guessed. Costs K passes more for each step. The w_k are divided by their sum. L_retain is the mean
-negative log-likelihood of the retain answers; the authors' second part, the distance of hidden states from the base, is
-left out.
+where the authors start from randomly mapped representations. Of their 64 steps every fourth counts, with weights that rise
+from 0.094 to 4, 17.752 in all; here each of K steps counts, with weights that rise in the same ratio and add up to
+tamper_weight. L_tamper is -log V where nothing can be guessed. Where sum_k w_k L_tamper is below `bound`, its gradient
+is left out of the step: the authors' code has -11.76 (-log V of Llama 3), and their published runs switch it off
+(`bound=none`). Costs K passes more for each step. L_retain is the mean negative log-likelihood of the retain answers;
+the authors' second part, the distance of hidden states from the base, is left out.
 """
 
 from __future__ import annotations
@@ -27,8 +29,9 @@ from unlearn_cli.outputs import Outputs
 
 
 def step_weights(inner: int) -> list[float]:
-    """w_1 to w_K: 4 at the last step, and as small at the first as the authors' after 4 of 64."""
-    return [4 * math.exp(0.0625 * 64 * ((k + 1) / inner - 1)) for k in range(inner)]
+    """w_1 to w_K, 1 in all; the last is exp(3.75) = 42.5 times the first, as in the authors' schedule."""
+    rising = [math.exp(3.75 * k / max(1, inner - 1)) for k in range(inner)]
+    return [weight / sum(rising) for weight in rising]
 
 
 def negative_entropy(policy: Outputs) -> Tensor:
@@ -51,22 +54,24 @@ def tar(
     attack_rate: Annotated[float, parameter("learning rate of the adversary", gt=0)] = 1e-3,
     rate: Annotated[float, parameter("learning rate of the outer loop", gt=0)] = 3e-4,
     retain_weight: Annotated[float, parameter("weight of the retain loss", ge=0)] = 20.0,
+    tamper_weight: Annotated[float, parameter("weight of the loss at the attacked weights, over all K steps", ge=0)] = 1.0,
+    bound: Annotated[float | None, parameter("of the weighted tamper loss; none: no bound", le=0)] = -11.76,
 ) -> Iterator[Any]:
     yield from bench.unlearn()
     weights = [p for p in bench.model.parameters() if p.requires_grad]
     outer = torch.optim.AdamW(weights, lr=rate, weight_decay=0.0)
-    schedule = step_weights(inner)
+    shares = step_weights(inner)
     for number in range(rounds):
         saved = [w.detach().clone() for w in weights]
         total = [torch.zeros_like(w) for w in weights]
         adversary = torch.optim.AdamW(weights, lr=attack_rate, weight_decay=0.0)
-        tampered = 0.0
+        first, tampered = number * (inner + 1), 0.0
+        held_out = bench.forget_batch(first)
         for k in range(inner):
-            (-bench.outputs(bench.forget_batch(number * 2 * inner + 2 * k)).mean_logps.mean()).backward()
+            (-bench.outputs(bench.forget_batch(first + 1 + k)).mean_logps.mean()).backward()
             adversary.step()
             adversary.zero_grad(set_to_none=True)
-            held_out = bench.outputs(bench.forget_batch(number * 2 * inner + 2 * k + 1), logits=True)
-            loss = negative_entropy(held_out).mean() * schedule[k] / sum(schedule)
+            loss = tamper_weight * shares[k] * negative_entropy(bench.outputs(held_out, logits=True)).mean()
             tampered += float(loss.detach())
             for sum_, gradient in zip(total, torch.autograd.grad(loss, weights), strict=True):
                 sum_.add_(gradient)
@@ -75,9 +80,11 @@ def tar(
                 weight.copy_(before)
         retain = -bench.outputs(bench.retain_batch(number)).mean_logps.mean()
         (retain_weight * retain).backward()
-        for weight, gradient in zip(weights, total, strict=True):
-            weight.grad = gradient if weight.grad is None else weight.grad + gradient
+        if bound is None or tampered >= bound:
+            for weight, gradient in zip(weights, total, strict=True):
+                weight.grad = gradient if weight.grad is None else weight.grad + gradient
         norm = torch.nn.utils.clip_grad_norm_(weights, 1.0)
+        outer.param_groups[0]["lr"] = now = bench.schedule(number, rounds, peak=rate)
         outer.step()
         outer.zero_grad(set_to_none=True)
-        yield bench.record(forget_loss=tampered, retain_loss=float(retain.detach()), norm=float(norm), rate=rate)
+        yield bench.record(forget_loss=tampered, retain_loss=float(retain.detach()), norm=float(norm), rate=now)

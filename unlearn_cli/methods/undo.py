@@ -1,11 +1,12 @@
 """UNDO: unlearn, noise, distil on outputs.
 
     1. teacher = the base method's result
-    2. student = (1 - alpha) teacher + alpha beta noise,   noise of each matrix uniform with Xavier's bound
+    2. student = (1 - alpha) teacher + alpha beta noise,   noise of each matrix uniform with Xavier's bound, 0 for vectors
     3. L = (1/n) sum_t KL(p_teacher(.|y_<t) || p_student(.|y_<t)) on retain and forget rows, question included
 
 Lee et al., "Distillation Robustifies Unlearning" (2025). What the teacher only hides is damaged in the student and
-never distilled back. Vectors (norms, biases) are left as they are. alpha = 0 distils the teacher into itself; a larger
+never distilled back. Vectors (norms, biases) shrink as matrices do. The fans of a tensor of experts [E, out, in] are
+those of one expert; the authors' code refuses such tensors. alpha = 0 distils the teacher into itself; a larger
 alpha is more robust and costs more training. All weights are trained: the artefact is a whole model, and the teacher is
 a second set of weights in memory. With retain rows alone (`both=false`)
 the student drifts back to what the noise has not reached. The authors distil on far more text than an ordinary data set
@@ -29,10 +30,10 @@ def steps(bench: Any, *, epochs: float, **others: Any) -> int:
 
 
 def shrunk(weight: torch.Tensor, alpha: float, beta: float, generator: torch.Generator) -> torch.Tensor:
-    """The student's start for one tensor; noise goes to matrices only."""
+    """The student's start for one tensor; noise goes to matrices, the last two dimensions of a tensor, only."""
     if weight.dim() < 2 or beta == 0:
-        return (1 - alpha) * weight if weight.dim() > 1 else weight.clone()
-    bound = (6 / (weight.shape[0] + weight.shape[1])) ** 0.5
+        return (1 - alpha) * weight
+    bound = (6 / (weight.shape[-2] + weight.shape[-1])) ** 0.5
     noise = (2 * torch.rand(weight.shape, generator=generator) - 1) * bound
     return (1 - alpha) * weight + alpha * beta * noise.to(weight)
 
@@ -57,10 +58,8 @@ def undo(
             tensor.copy_(shrunk(tensor, alpha, beta, generator))
     optimizer = torch.optim.AdamW(weights.values(), lr=rate, weight_decay=0.0, fused=True)
     total = bench.passes(epochs)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, rate, total_steps=total + 1, pct_start=0.1, cycle_momentum=False
-    )
     for step in range(total):
+        optimizer.param_groups[0]["lr"] = now = bench.schedule(step, total, peak=rate)
         rows = [row.whole for row in (*bench.retain_batch(step), *(bench.forget_batch(step) if both else ()))]
         with torch.no_grad():
             target = bench.outputs(rows, model=teacher, logits=True)
@@ -69,5 +68,4 @@ def undo(
         norm = torch.nn.utils.clip_grad_norm_(list(weights.values()), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        yield bench.record(retain_loss=float(loss.detach()), norm=float(norm), rate=schedule.get_last_lr()[0])
-        schedule.step()
+        yield bench.record(retain_loss=float(loss.detach()), norm=float(norm), rate=now)

@@ -1,5 +1,8 @@
 """Bounds on what a model says, from a sample of its answers: scores x_i in [0, 1], n of them, at level alpha.
 
+They are about the distribution that was sampled from. Draws from the likeliest tokens alone (`--sample-top-p` below 1)
+say nothing about what the rest of the distribution would give.
+
 Scholten, Guennemann and Schwinn, "A Probabilistic Perspective on Unlearning and Alignment for Large Language Models"
 (2025, arXiv 2410.03523).
 """
@@ -13,7 +16,7 @@ POINTS = 100  # of the grid on [0, 1]
 
 
 def leak_bound(leaks: int, n: int, alpha: float) -> float:
-    """Upper Clopper-Pearson limit, one-sided, of the probability that an answer leaks, if `leaks` of n did."""
+    """Upper Clopper-Pearson limit, one-sided, of the probability that a draw leaks, if `leaks` of n did."""
     return 1.0 if leaks >= n else float(beta.ppf(1 - alpha, leaks + 1, n - leaks))
 
 
@@ -43,7 +46,10 @@ def expectation_bound(scores: np.ndarray, alpha: float) -> float:
 
 
 def deviation_bound(scores: np.ndarray, alpha: float) -> float:
-    """Upper bound of the score's standard deviation; it uses both sides of the band, so alpha is two-sided."""
+    """Upper bound of the score's standard deviation; it uses both sides of the band, so alpha is two-sided.
+
+    At most 0.5, which no score in [0, 1] exceeds (Popoviciu); the publication's formula does.
+    """
     epsilon = dkw(len(scores), alpha / 2)
     grid, found = _distribution(scores)
     ends = np.array(_expectation(scores, epsilon))
@@ -52,4 +58,4 @@ def deviation_bound(scores: np.ndarray, alpha: float) -> float:
     steps = cells[:-1] - cells[1:]
     band = found[1:-1] + np.sign(steps) * epsilon
     variance = (band * steps).sum() + cells[-1] - cells[0] * max(0.0, found[0] - epsilon)
-    return float(np.sqrt(max(variance, 0.0)))
+    return float(np.sqrt(min(max(variance, 0.0), 0.25)))

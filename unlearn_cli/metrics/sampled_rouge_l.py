@@ -5,7 +5,9 @@
 
 Scholten et al., "A Probabilistic Perspective on Unlearning and Alignment for Large Language Models" (2025). Greedy
 decoding under-reports: a question whose greedy answer is harmless may leak in one draw of a hundred. Bounds hold with
-probability 1 - alpha for each question; they cannot fall below 0.134 (expectation) with 128 draws at 0.01.
+probability 1 - alpha for each question, and for the distribution that was drawn from: with --sample-top-p 0.9, the
+default, tokens outside the likeliest 90 % are never drawn, and nothing is said about them. For the whole distribution:
+--sample-top-p 1. With 128 draws at alpha 0.01 they cannot fall below 0.134 (expectation).
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ def make_trainer(
         adapter.enable_checkpointing(loaded)
     names = adapter.trainable_parameters(loaded.model)
     trained = [tensor for _, tensor in names]
-    schedule = {"peak": config.learning_rate, "shape": config.lr_scheduler_type, "warmup_ratio": config.warmup_ratio}
+    schedule = partial(rate_at, shape=config.lr_scheduler_type, warmup_ratio=config.warmup_ratio)
     through = composition if objective.method.applied == "logit_offset" else None  # trained through the combined logits
     trainer = Trainer(
         model=Composed(loaded.model, through) if through else loaded.model,
@@ -85,7 +85,7 @@ def make_trainer(
         optimizer=make_optimizer(
             trained, config.optim, device=loaded.device, full=config.full, weight_decay=config.weight_decay
         ),
-        rate=lambda step: rate_at(step, steps, **schedule),
+        rate=lambda step: schedule(step, steps, peak=config.learning_rate),
         steps=steps,
         accumulation=config.gradient_accumulation_steps,
         max_grad_norm=config.max_grad_norm,
@@ -96,7 +96,7 @@ def make_trainer(
     procedure = run.settled.procedure
     if procedure is None:
         return trainer, names
-    bench = Workbench(loaded, trainer, config.epochs, config.warmup_ratio)
+    bench = Workbench(loaded, trainer, config.epochs, config.learning_rate, schedule)
     total = procedure.steps(bench, **config.parameters)
     return ProcedureTrainer(bench, partial(procedure.function, **config.parameters), total), names
 

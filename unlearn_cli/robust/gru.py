@@ -1,10 +1,12 @@
 """Gradient rectified unlearning: the forget gradient does not go against what is kept.
 
     m <- gamma grad L_retain + (1 - gamma) m
-    g_forget <- g_forget - (<g_forget, m> / |m|^2) m   if <g_forget, m> < 0;   g = g_forget + grad L_retain
+    g_forget <- g_forget - (<g_forget, m> / |m|^2) m   if <g_forget, m> < 0;   g = g_forget + add grad L_retain
 
 Wang et al., "GRU: Mitigating the Trade-off between Unlearning and Retention for LLMs" (2025). Without a conflict nothing
-changes; with one, the forget gradient becomes orthogonal to m. m is kept from step to step and in checkpoints.
+changes; with one, the forget gradient becomes orthogonal to m. m is kept from step to step and in checkpoints. The
+authors' plain rule updates with the rectified forget gradient alone (`add=0`). Their option gru+ce adds the retain
+gradient (`add=1`), and is the default here: without it nothing brings the retain rows back.
 """
 
 from __future__ import annotations
@@ -18,7 +20,10 @@ from unlearn_cli.contract import parameter, robust
 
 @robust(paper="2503.09117")
 def gru(
-    gradients: Any, *, gamma: Annotated[float, parameter("share of the newest retain gradient", gt=0, le=1)] = 0.8
+    gradients: Any,
+    *,
+    gamma: Annotated[float, parameter("share of the newest retain gradient", gt=0, le=1)] = 0.8,
+    add: Annotated[float, parameter("how much of the retain gradient is added: 0 the plain rule, 1 gru+ce", ge=0)] = 1.0,
 ) -> None:
     gradients.backward("retain")
     retain = gradients.collect()
@@ -32,4 +37,4 @@ def gru(
     dot = torch.stack([(f * m).sum() for f, m in zip(forget, average, strict=True)]).sum()
     length = torch.stack([m.square().sum() for m in average]).sum()
     conflict = dot / length if dot < 0 else 0.0
-    gradients.put([f - conflict * m + r for f, m, r in zip(forget, average, retain, strict=True)])
+    gradients.put([f - conflict * m + add * r for f, m, r in zip(forget, average, retain, strict=True)])

@@ -1,7 +1,7 @@
 """The training loop: a generator of step records.
 
 Losses come back as one number for each row and are averaged here over the whole optimiser step, so that micro-batches
-and accumulation change nothing.
+and accumulation change nothing, but for methods that declare their rows `coupled` (kto) and for `average=tokens`.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ class Trainer:
         retain_loss = gradients.sums["retain"] / len(kept) if kept else None
         if objective.method.next_retain_weight and retain_loss is not None:
             self.state["retain_weight"] = objective.method.next_retain_weight(
-                weight, retain_loss, progress, objective.parameters
+                weight, retain_loss, step * self.pairing.batch / self.pairing.forget_rows, objective.parameters
             )
         return StepRecord(
             step=step + 1,

@@ -23,7 +23,6 @@ from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.outputs import Outputs
 from unlearn_cli.training.gradients import Diverged
 from unlearn_cli.training.loop import StepRecord, Trainer
-from unlearn_cli.training.optimizer import rate_at
 from unlearn_cli.training.pairing import Pairing, Subset
 
 
@@ -34,7 +33,8 @@ class Workbench:
     loaded: LoadedModel
     trainer: Trainer
     epochs: float
-    warmup_ratio: float
+    peak: float  # learning rate of the base method at its highest
+    schedule: Callable[..., float]  # (step, steps, peak=...) -> learning rate: what the settings ask for
     done: int = 0  # steps that have been recorded
     tokens: int = 0  # run since the last record
     began: float = field(default_factory=time.perf_counter)
@@ -87,7 +87,7 @@ class Workbench:
             rows=rows,
             pairing=Subset(inner, tuple(chosen), tuple(places)),
             steps=steps,
-            rate=self._rate(trainer, steps),
+            rate=lambda step: self.schedule(step, steps, peak=self.peak),
         )
         for record in part.train():
             self.done += 1
@@ -96,10 +96,6 @@ class Workbench:
     def unlearn_steps(self, rows: int | None = None) -> int:
         """Steps that `unlearn` takes over so many forget rows."""
         return replace(self.trainer.pairing, forget_rows=rows or len(self.forget)).steps(self.epochs)
-
-    def _rate(self, trainer: Trainer, steps: int) -> Callable[[int], float]:
-        peak = trainer.rate(int(self.warmup_ratio * trainer.steps) + 1)
-        return lambda step: rate_at(step, steps, peak=peak, shape="cosine", warmup_ratio=self.warmup_ratio)
 
     def drop_adapter(self, *, merge: bool) -> None:
         """Go on with plain weights: with what the adapter learnt, or without."""

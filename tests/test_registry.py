@@ -8,10 +8,11 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
+from tests.cli.running import QUICK, data_arguments, read_report, unlearn
 from unlearn_cli import registry
-from unlearn_cli.contract import METHODS
+from unlearn_cli.contract import METHODS, RETAIN_TERMS
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.recipes.catalogue import KINDS
+from unlearn_cli.recipes.catalogue import KINDS, page
 
 
 @pytest.mark.parametrize("spelling", ["grad-diff", "grad_diff", " Grad-Diff "])
@@ -55,3 +56,31 @@ def test_summaries_are_read_without_importing(kind):
     subprocess.run([sys.executable, "-c", code], check=True)
     for name in KINDS[kind].names():
         assert KINDS[kind].summary(name) == KINDS[kind].get(name).documentation.splitlines()[0]
+
+
+def test_a_name_that_two_kinds_share_shows_both():
+    text = page("nll")
+    assert text.startswith("nll (retain term)\n") and "\nnll (metric)\n" in text
+    assert page("npo").startswith("npo\n")
+
+
+def test_a_file_of_ones_own_needs_no_paper_and_no_defaults(tmp_path):
+    """It is shown, and a run with it starts with the usual defaults."""
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from unlearn_cli.contract import method\n\n\n@method()\ndef mine(policy):\n"
+        "    return policy.averaged(policy.token_logps)\n"
+    )
+    shown = unlearn("show", file)
+    assert shown.exit_code == 0, shown.stderr
+    assert shown.stdout.startswith("mine\n\nneeds: policy\ndefaults: retain term nll")
+    asked = unlearn("forget", *data_arguments(tmp_path), "--method", file, *QUICK, "--output-dir", tmp_path / "run")
+    report = read_report(tmp_path / "run")
+    assert asked.exit_code == 0, asked.stderr
+    assert (report["config"]["retain_weight"], report["config"]["epochs"]) == (1.0, None)
+
+
+def test_none_can_be_written_for_a_parameter_that_may_be_none():
+    assert RETAIN_TERMS.get("hidden-mse").resolve({"layer": "none"}) == RETAIN_TERMS.get("hidden-mse").resolve({})
+    with pytest.raises(UnlearnError):
+        METHODS.get("npo").resolve({"beta": "none"})

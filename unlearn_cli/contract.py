@@ -11,6 +11,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, get_type_hints
@@ -78,9 +79,13 @@ class Parameter:
         Raises:
             UnlearnError: not of that type, or out of bounds.
         """
+        kind = TypeAdapter(self.type)
         try:
-            return TypeAdapter(self.type).validate_python(value)
+            return kind.validate_python(value)
         except ValidationError as error:
+            if value == "none":  # as the command line writes None
+                with suppress(ValidationError):
+                    return kind.validate_python(None)
             reason = error.errors()[0]["msg"]
             raise UnlearnError(f"{owner}: parameter '{self.name}' = {value!r}: {reason}", self.help) from None
 
@@ -94,6 +99,9 @@ class Declared:
     needs: tuple[str, ...]
     parameters: Mapping[str, Parameter]
     paper: str | None = None
+    # The authors' setting: parameters of its own and settings of `unlearn forget`, by name; empty: the paper gives none.
+    published: Mapping[str, Any] | None = None
+    because: str = ""  # why the defaults differ from it, or why there is none
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **kwargs)
@@ -157,7 +165,7 @@ class Method(Term):
     alternatives: Alternatives = "refusals"  # where alternative answers come from if the data brings none
     trains: Trains = "all"  # which modules get an adapter
     applied: Applied = "adapter"  # what the artefact is, and how it is used
-    # A dual variable: (retain weight, retain loss, epochs done before the step, parameters) -> retain weight of the next step.
+    # A dual variable: (retain weight, retain loss, epochs before the step, parameters) -> retain weight of the next step.
     next_retain_weight: NextWeight | None = None
 
 
@@ -172,6 +180,7 @@ class Procedure(Declared):
     defaults: Defaults = field(default_factory=Defaults)
     artefact: Literal["adapter", "model"] = "model"
     base: str = "npo"  # the method of its workbench, if it has no parameter of that name
+    scheduled: bool = True  # it has steps whose rate follows --lr-scheduler-type and --warmup-ratio
     steps: Callable[..., int] = lambda bench, **parameters: 1  # (workbench, parameters) -> steps in all
 
 
@@ -255,8 +264,8 @@ def _declare(kind: type, allowed: tuple[str, ...], paper: str | None, **extra: A
 
 def method(
     *,
-    paper: str,
-    defaults: Defaults,
+    paper: str | None = None,
+    defaults: Defaults | None = None,
     logits: tuple[str, ...] = (),
     hidden: tuple[str, ...] = (),
     **declared: Any,
@@ -264,14 +273,14 @@ def method(
     """Declare a forget objective.
 
     Args:
-        paper: arXiv id.
-        defaults: settings where the user gives none.
+        paper: arXiv id; every method of this package has one.
+        defaults: settings where the user gives none; None: those of `Defaults`.
         logits: roles whose Outputs must carry logits [B, T, V].
         hidden: roles whose Outputs must carry hidden states, one [B, T, H] for each of the parameter `layer(s)`.
-        declared: further fields of `Method`.
+        declared: further fields of `Method`, `published` and `because` among them.
     """
     named = {"logits": frozenset(logits), "hidden": frozenset(hidden), **declared}
-    return _declare(Method, ROLES, paper, defaults=defaults, **named)
+    return _declare(Method, ROLES, paper, defaults=defaults or Defaults(), **named)
 
 
 def retain_term(
@@ -282,9 +291,11 @@ def retain_term(
     return _declare(RetainTerm, RETAIN_ROLES, paper, **named)
 
 
-def procedure(*, paper: str, defaults: Defaults, **declared: Any) -> Callable[[Callable], Procedure]:
-    """Declare a method that works on weights rather than through one loss; `declared`: further fields of `Procedure`."""
-    return _declare(Procedure, ("bench",), paper, defaults=defaults, **declared)
+def procedure(
+    *, paper: str | None = None, defaults: Defaults | None = None, **declared: Any
+) -> Callable[[Callable], Procedure]:
+    """Declare a method that works on weights rather than through one loss; arguments as for `method`."""
+    return _declare(Procedure, ("bench",), paper, defaults=defaults or Defaults(), **declared)
 
 
 def robust(*, paper: str | None = None) -> Callable[[Callable], Robust]:

@@ -44,7 +44,10 @@ NOTES: dict[str, str] = {
     "grad-ascent": "unbounded, and nothing holds the retain rows",
     "altpo": "teaches the model's own other answers, which hold much of the true ones (retain weight 6: 0.81 / 0.91)",
     "idk": "teaches a refusal: see ROUGE-L; the answer's probability is left (retain weight 1: 0.60 / 0.79)",
-    "npo --epochs 5 --robust lat": "what is unlearnt holds where the adversary pushed, not elsewhere (epsilon 0.05: 0.89)",
+    "npo --epochs 5 --robust lat": (
+        "no push at all is among the adversary's pushes, so that the plain loss is at most the one trained on: "
+        "five epochs hardly moved it (epsilon 0.05: 0.89)"
+    ),
     "grad-ascent --calibrate": "what is left of it at 95 % of the retain probability",
     "idk-ap": "teaches a refusal; its retain term holds an answer above a refusal, not its probability",
     "task-vector": "nothing holds the retain rows: alpha 2 gave 0.73 / 0.94, alpha 5 gave 0.25 / 0.58",

@@ -42,6 +42,26 @@ def test_z_gets_no_gradient() -> None:
     assert alternative.token_logps.grad is None
 
 
+@pytest.mark.parametrize("moved", [-1e4, -3.0, 0.0, 3.0, 1e4])
+def test_what_the_docstring_says_of_the_other_versions(moved: float) -> None:
+    """1 - (2/beta) sigmoid(..) lies between 1 - 2/beta = -19 and 1; 1 - (2/beta) log sigmoid(..) from 1 upwards."""
+    inside = torch.tensor(0.3 - 0.1 * moved, dtype=torch.float64)
+    assert 1 - 2 / 0.1 <= (1 - 2 / 0.1 * torch.sigmoid(inside)).item() <= 1
+    assert (1 - 2 / 0.1 * torch.nn.functional.logsigmoid(inside)).item() >= 1
+
+
+def test_z_couples_the_gradients_of_the_rows_of_a_micro_batch() -> None:
+    """The same row beside another alternative: z is 0.5 or 1.5, and its gradient 0.1 s (1 - s) with s = sigmoid(z beta)."""
+    gradients = []
+    for other in (0.0, 2.0):
+        policy = answers([-2.0], [-2.0])
+        kto(policy, answers([-2.0], [-2.0]), answers([-1.0], [-2.0 + other]), answers([-2.0], [-2.0])).sum().backward()
+        gradients.append(policy.token_logps.grad[0].item())
+    expected = [0.1 * s * (1 - s) for s in torch.sigmoid(torch.tensor([0.05, 0.15], dtype=torch.float64)).tolist()]
+    assert gradients == pytest.approx(expected, abs=1e-12)
+    assert abs(gradients[0] - gradients[1]) > 1e-4
+
+
 @pytest.mark.parametrize("moved", [-1e4, 0.0, 1e4])
 def test_it_is_bounded(moved: float) -> None:
     assert 0 <= kto(*pair(moved), *pair(0.0)).item() <= 1

@@ -68,6 +68,15 @@ def test_it_is_never_negative_and_declares_both_logits() -> None:
     assert kl.logits == {"policy", "reference"}
 
 
+def test_published_code_scores_the_position_behind_the_last_token_even_without_padding() -> None:
+    """Row 0 of the fixture has no padding: 0.9339 over its five positions, 1.0968 over the four that predict a token."""
+    policy, reference = everywhere("retain"), everywhere("retain", "reference")
+    logps, known = policy.logits.log_softmax(-1)[0], reference.logits.log_softmax(-1)[0]
+    each = (known.exp() * (known - logps)).sum(-1)
+    assert kl(policy, reference)[0].item() == pytest.approx(each.mean().item())
+    assert (each.mean().item(), each[:-1].mean().item()) == pytest.approx((0.9339, 1.0968), abs=1e-4)
+
+
 def test_fixture_over_all_positions() -> None:
     """What published code computes, positions without an answer included: 1.16770487."""
     losses = kl(everywhere("retain"), everywhere("retain", "reference"))

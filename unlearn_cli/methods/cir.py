@@ -60,7 +60,14 @@ def steps(bench: Any, *, epochs: int, **others: Any) -> int:
     return (epochs + 1) * bench.passes(1)
 
 
-@procedure(paper="2509.11816", defaults=Defaults(retain_ratio=2), artefact="model", base="grad-diff", steps=steps)
+@procedure(
+    paper="2509.11816",
+    defaults=Defaults(retain_ratio=2),
+    artefact="model",
+    base="grad-diff",
+    steps=steps,
+    scheduled=False,
+)
 def cir(
     bench: Any,
     *,

@@ -5,8 +5,9 @@
 
 Ethayarajh et al., "KTO: Model Alignment as Prospect Theoretic Optimization" (2024). z estimates how far the policy has
 moved from the reference. L lies between 0 and 1; far from the reference its gradient vanishes in both directions. The
-NPO repository's versions neither clamp z nor multiply it by beta, so that their losses can fall below any bound; not
-offered.
+NPO repository's versions neither clamp z nor multiply it by beta, and are not offered: one lies between 1 - 2/beta
+and 1, the other is at least 1 and has no upper bound. z depends on the other rows of the micro-batch, so that losses
+and gradients change a little with --gradient-accumulation-steps.
 """
 
 from __future__ import annotations

@@ -4,8 +4,9 @@
     M_forget = (1/n) sum_t log p(y_t | x, y_<t),  M_mismatched = -(1/n) sum_t log p(a_t | x, a_<t),
     a an answer to another row
 
-Yao, Xu and Liu, "Large Language Model Unlearning" (2023); weights 0.5 and 1 as others have re-implemented it, the
-original code was not read. The retain term is kl. The first part is unbounded, as in grad-ascent.
+Yao, Xu and Liu, "Large Language Model Unlearning" (2023); weights 0.5 and 1 as in the authors' code, which
+takes five random answers to a question in a step, here one, and averages its divergence, a cross-entropy of the same
+gradient as kl, over all positions, padding included. The first part is unbounded, as in grad-ascent.
 """
 
 from __future__ import annotations

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from unlearn_cli.config import ForgetConfig
 from unlearn_cli.contract import (
     ATTACKS,
     METHODS,
@@ -15,7 +19,7 @@ from unlearn_cli.contract import (
     Metric,
     Procedure,
 )
-from unlearn_cli.registry import Registry, unknown
+from unlearn_cli.registry import Registry, is_file, unknown
 
 KINDS: dict[str, Registry] = {
     "methods": METHODS,
@@ -54,21 +58,25 @@ def named(kind: str) -> list[str]:
 
 
 def page(name: str) -> str:
-    """Everything about one entry.
+    """Everything about the entries of one name, or about what a file of the user's own declares.
 
     Raises:
-        UnlearnError: nobody is called that.
+        UnlearnError: nobody is called that, or a file that cannot be used.
     """
+    if is_file(name):
+        return describe(METHODS.get(name))  # whatever it declares
     wanted = name.rpartition(".")[2]  # `forget.probability`, as tables and gates have it
-    for registry in KINDS.values():
-        if registry.has(wanted):
-            return describe(registry.get(wanted))
+    found = {registry.kind: registry.get(wanted) for registry in KINDS.values() if registry.has(wanted)}
+    if found:
+        # A retain term and a metric may share a name.
+        return "\n\n".join(describe(entry, kind if len(found) > 1 else "") for kind, entry in found.items())
     raise unknown("name", name, {n for kind in KINDS for n in named(kind)}, where="`unlearn list KIND` has them all")
 
 
-def describe(entry: Declared) -> str:
-    """Documentation, what it needs, parameters and defaults of an entry."""
-    parts = [entry.name, "", entry.documentation, ""]
+def describe(entry: Declared, kind: str = "") -> str:
+    """Documentation, what it needs, parameters, defaults and the published setting of an entry; `kind` follows its name."""
+    parts = [f"{entry.name} ({kind})" if kind else entry.name, ""]
+    parts += [entry.documentation, ""] if entry.documentation else []
     if needs := [name for name in entry.needs if name not in ("bench", "gradients", "target")]:
         parts.append(f"needs: {', '.join(needs)}")
     for parameter in entry.parameters.values():
@@ -89,6 +97,7 @@ def describe(entry: Declared) -> str:
     if isinstance(entry, Metric):
         parts.append(f"range: {entry.range[0]:g} to {entry.range[1]:g}")
         parts += [f"{split}: {target} is better" for split, target in entry.targets.items()]
+    parts += _published(entry)
     if entry.paper:
         parts.append(f"paper: arXiv {entry.paper}")
     return "\n".join(parts)
@@ -103,3 +112,61 @@ def _defaults(d: Defaults) -> str:
         f"{d.epochs:g} epochs of {d.batch_size} forget rows, {d.retain_ratio} retain rows for each, "
         f"learning rate {d.learning_rate_multiplier:g} x the scaling rule" + "".join(f", {x}" for x in others)
     )
+
+
+# Settings that are this project's own for every method, and why.
+TRAINING = (
+    "learning_rate", "epochs", "max_steps", "batch_size", "retain_ratio", "full", "lora_r", "lora_alpha",
+    "lora_target_modules",
+)  # fmt: skip
+OWN = {
+    "average": "every answer counts alike, so that micro-batches change nothing",
+    **dict.fromkeys(TRAINING, "training is that of an adapter, found by trial (docs/guides/tuning.md)"),
+}
+
+
+def here(entry: Declared, name: str) -> Any:
+    """The default of a parameter or setting that an entry's published setting names; a parameter wins over a setting."""
+    if name in entry.parameters:
+        return entry.parameters[name].default
+    return getattr(entry.defaults, name) if hasattr(entry.defaults, name) else ForgetConfig.model_fields[name].default
+
+
+def differing(entry: Declared) -> dict[str, Any]:
+    """What the published setting has otherwise: our default by name."""
+    return {name: here(entry, name) for name, value in (entry.published or {}).items() if here(entry, name) != value}
+
+
+def flags(entry: Declared) -> list[str]:
+    """What `unlearn forget --method NAME` needs besides for the published setting."""
+    made: list[str] = []
+    for name, value in (entry.published or {}).items():
+        if name in entry.parameters:
+            made += ["-p", f"{name}={_written(value)}"]
+        elif name == "retain_parameters":
+            made += [part for key, one in value.items() for part in ("--retain-parameter", f"{key}={_written(one)}")]
+        else:
+            made += [f"--{name.replace('_', '-')}", *([] if value is True else [_written(value)])]
+    return made
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, tuple):
+        return "+".join(map(_written, value))
+    return f"{value:g}" if isinstance(value, float) else str(value).lower() if value in (None, True, False) else str(value)
+
+
+def _published(entry: Declared) -> list[str]:
+    if entry.published is None:
+        return []
+    if not entry.published:
+        return [f"published: no setting, because {entry.because}"]
+    told = [f"published: {_told(entry.published)} ({' '.join(flags(entry))})"]
+    others = differing(entry)
+    reasons = [entry.because] * (not others.keys() <= OWN.keys()) + [OWN[name] for name in others if name in OWN]
+    ours = f"{_told(others)}, because {'; '.join(dict.fromkeys(reasons))}" if others else "the same"
+    return [*told, f"here: {ours}"]
+
+
+def _told(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {_written(value)}" for name, value in values.items())

@@ -107,6 +107,9 @@ def _check_splits(settled: Settled) -> None:
         )
     if settled.procedure and config.max_steps:
         raise UnlearnError(f"{settled.procedure.name} goes through stages and takes no --max-steps", "--epochs, or -p")
+    schedule = ForgetConfig.model_fields["lr_scheduler_type"].default
+    if settled.procedure and not settled.procedure.scheduled and config.lr_scheduler_type != schedule:
+        raise UnlearnError(f"{settled.procedure.name} takes steps of one length", "leave --lr-scheduler-type out")
     quantized = config.load_in_4bit or config.load_in_8bit
     if config.full and config.lora_init != "default":
         raise UnlearnError("--lora-init starts an adapter, and --full trains none", "leave one of them out")

@@ -2,9 +2,10 @@
 
     L = (1/n) sum_t KL(p_ref(.|x, y_<t) || p(.|x, y_<t))
 
-Used as KLR by TOFU (Maini et al., 2024) and NPO (Zhang et al., 2024). Their code averages over question and padding
-positions as well, so that padding changes the loss; here answer positions count, and with `positions=all` those of the
-question too, which is what their code does to a batch of one row.
+Used as KLR by TOFU (Maini et al., 2024) and NPO (Zhang et al., 2024). Their code averages over every
+position of rows padded to a fixed length: question, padding, and the position behind the last token. Padding changes
+the loss there. Here answer positions count, with `positions=all` those of the question too, never those without a next
+token.
 """
 
 from __future__ import annotations

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from unlearn_cli.cli.app import build
@@ -56,6 +58,14 @@ def data_arguments(folder: Path) -> list[str]:
     forget = write_rows(folder / "forget.jsonl", made["forget"][:8])
     retain = write_rows(folder / "retain.jsonl", made["retain"][:16])
     return ["--model", MODEL, "--forget", str(forget), "--retain", str(retain)]
+
+
+def knowing_model(folder: Path) -> Path:
+    """The demo's model with weights that differ a little: another model by its fingerprint, and it knows the same rows."""
+    shutil.copytree(MODEL, folder)
+    weights = load_file(folder / "model.safetensors")
+    save_file({name: tensor * 1.0005 for name, tensor in weights.items()}, folder / "model.safetensors", {"format": "pt"})
+    return folder
 
 
 def read_report(run: Path) -> dict:

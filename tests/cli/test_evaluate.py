@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.cli.running import BASELINE, MODEL, QUICK, data_arguments, read_report, unlearn
+from tests.cli.running import BASELINE, MODEL, QUICK, data_arguments, knowing_model, read_report, unlearn
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +98,23 @@ def test_baseline_stands_beside_the_run(run):
     assert result.exit_code == 0, result.stderr
     forget = json.loads(result.stdout)["scores"]["forget"]["probability"]
     assert forget["baseline"]["value"] < 0.2 < forget["before"]["value"]
+
+
+def test_the_model_before_is_no_baseline(run):
+    result = unlearn("evaluate", run, "--baseline", MODEL)
+    assert result.exit_code == 2 and "the run started from" in result.stderr, result.stderr
+
+
+def test_a_model_that_knows_the_rows_is_no_baseline(run, tmp_path):
+    knowing = knowing_model(tmp_path / "knowing")
+    result = unlearn("evaluate", run, "--baseline", knowing, "-o", tmp_path / "out")
+    assert result.exit_code == 2 and "this baseline knows the forget rows" in result.stderr, result.stderr
+    assert not (tmp_path / "out" / "report.json").exists()
+    again = ["--forget", run.parent / "forget.jsonl", "--retain", run.parent / "retain.jsonl", "--generate-limit", 4]
+    measured = unlearn("evaluate", "-m", knowing, *again, "--max-new-tokens", 8, "-o", tmp_path / "base")
+    assert measured.exit_code == 0, measured.stderr
+    beside = unlearn("compare", run, "--baseline", tmp_path / "base", "--allow-different")
+    assert beside.exit_code == 2 and "this baseline knows the forget rows" in beside.stderr, beside.stderr
 
 
 def test_the_model_itself_is_no_baseline(run):

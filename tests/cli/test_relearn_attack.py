@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.running import BASELINE, QUICK, data_arguments, read_report, unlearn, write_rows
+from tests.cli.running import BASELINE, QUICK, data_arguments, knowing_model, read_report, unlearn, write_rows
 from unlearn_cli.attack_report import read_attack
 from unlearn_cli.recipes import relearn_attack as recipe
 
@@ -224,6 +224,13 @@ def test_what_cannot_be_asked(run: Path, flags: list[str], said: str) -> None:
 def test_the_baseline_may_not_be_the_run_itself(run: Path) -> None:
     result = unlearn("relearn-attack", run, "--baseline", run, *FEW)
     assert result.exit_code == 2 and "itself" in result.stderr
+
+
+def test_a_baseline_that_knows_the_rows_is_refused_before_any_attack(run: Path, tmp_path: Path) -> None:
+    """It turned the gate green: recovery above its own probability is next to nothing."""
+    knowing = knowing_model(tmp_path / "knowing")
+    result = unlearn("relearn-attack", run, "--baseline", knowing, *FEW, *STEPS, "--fail-if", "relearn.recovery.max > 0.3")
+    assert result.exit_code == 2 and "this baseline knows the forget rows" in result.stderr, result.stderr
 
 
 def test_other_rows_than_were_forgotten_are_refused(run: Path, tmp_path: Path) -> None:

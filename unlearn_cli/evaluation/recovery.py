@@ -27,7 +27,8 @@ def recovery(
     Without a model that never saw the rows both floors are the least value of the score. That bounds the recovery with one
     from above, as (U - o) / (T - o) falls while o rises: if U is at most T, and the attack takes nothing from that model.
     The unlearned model's own start would be no bound, for what was never forgotten would not count. A score without a
-    least value has no recovery then.
+    least value has no recovery then. There is none either where the interval of m_T - m_O before holds 0: the original knows
+    no more of the rows than the model that never saw them.
 
     Args:
         attacked: the unlearned model after the attack.
@@ -46,11 +47,13 @@ def recovery(
         with np.errstate(divide="ignore", invalid="ignore"):
             return (means[0] - means[2]) / (means[1] - means[3])
 
-    value = float(ratio(columns.mean(1)))
-    if not np.isfinite(value):
-        return Recovered(None, None, None)  # the two models do not differ; clipped first, -inf would be a recovery of 0
     draws = np.random.default_rng(seed).integers(columns.shape[1], size=(samples, columns.shape[1]))
-    drawn = ratio(columns[:, draws].mean(-1))
+    resampled = columns[:, draws].mean(-1)
+    value = float(ratio(columns.mean(1)))
+    # A difference that may be 0 is no unit: recovery would be any number, and clipped it would look like none.
+    if not np.isfinite(value) or np.percentile(resampled[1] - resampled[3], 2.5) <= 0:
+        return Recovered(None, None, None)
+    drawn = ratio(resampled)
     drawn = np.maximum(0.0, drawn[np.isfinite(drawn)])
     interval = tuple(float(x) for x in np.percentile(drawn, [2.5, 97.5])) if len(drawn) else None
     means = columns.mean(1)

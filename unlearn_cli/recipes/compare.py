@@ -11,6 +11,7 @@ from unlearn_cli.config import CompareConfig, given, resolve
 from unlearn_cli.console import Reporter
 from unlearn_cli.contract import ATTACKS
 from unlearn_cli.errors import UnlearnError
+from unlearn_cli.evaluation.baseline import METRIC, check_baseline
 from unlearn_cli.evaluation.gates import Lookup
 from unlearn_cli.recipes import gates as verdicts
 from unlearn_cli.recipes.alike import Alike, check_alike
@@ -78,6 +79,9 @@ def _compared(config: CompareConfig) -> Comparison:
     entries = read_entries(config.runs)
     baseline = read_baseline(config.baseline, entries) if config.baseline else None
     alike = check_alike(entries, baseline, allow=config.allow_different)
+    if baseline is not None and "forget" not in alike.baseline_unlike:
+        for entry in entries:
+            check_baseline(baseline.score(f"forget.{METRIC}"), entry.score(f"forget.{METRIC}", "before"))
     wanted = _wanted(config, entries, alike)
     keys, by = differing(entries), grouping_keys(entries, config.group_by)
     rows = grouped(entries, by, keys, alike.marks)

@@ -19,7 +19,7 @@ from unlearn_cli.demo.facts import splits
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.store import load_measured
 from unlearn_cli.recipes import evaluate, forget
-from unlearn_cli.recipes.verdict import in_short, next_commands
+from unlearn_cli.recipes.verdict import next_commands
 from unlearn_cli.report import RunReport
 
 ASSETS = Path(demo.__file__).parent / "assets"
@@ -53,7 +53,6 @@ def run(config: DemoConfig, command_line: list[str], reporter: Reporter) -> tupl
     measuring = {name: getattr(chosen, name) for name in MeasuringOptions.model_fields}
     again = EvaluateConfig(run=folder / "run", baseline=str(folder / "model-retain-only"), **measuring)
     report, path = evaluate.run(again, dict.fromkeys(EvaluateConfig.model_fields, "default"), command_line, reporter)
-    reporter.say(f"\n{in_short(report.scores)}")
     reporter.show(_one_answer(folder / "run" / "measured"))
     _next_commands(folder, reporter)
     return report, path
@@ -90,7 +89,7 @@ def _one_answer(measured: Path) -> Table:
 
 def _next_commands(folder: Path, reporter: Reporter) -> None:
     quoted = shlex.quote(str(folder))
-    chat, attack = next_commands(folder / "run", f"{quoted}/model-retain-only")
+    chat, attack = next_commands(folder / "run", folder / "model-retain-only")
     reporter.say(
         f"\nrun folder: {folder / 'run'}\n"
         "next: does it come back? ask both models, try another method on the same data, and compare the two:\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from unlearn_cli.config import EvaluateConfig
 from unlearn_cli.console import Reporter
 from unlearn_cli.contract import METRICS
 from unlearn_cli.errors import UnlearnError
+from unlearn_cli.evaluation.baseline import check_scores
 from unlearn_cli.evaluation.store import load_measured
 from unlearn_cli.measured import Measured
 from unlearn_cli.models import harness, memory
@@ -28,7 +30,7 @@ from unlearn_cli.recipes.precheck import measurable
 from unlearn_cli.recipes.resume import identified
 from unlearn_cli.recipes.scores import compared, passes, write_rows
 from unlearn_cli.recipes.settle import make_encoder
-from unlearn_cli.recipes.verdict import over_forgotten
+from unlearn_cli.recipes.verdict import over_forgotten, say
 from unlearn_cli.rendering.tables import answers_table, harness_table, scores_table
 from unlearn_cli.report import EVALUATION, ROWS, RunReport, read_report, write_report
 
@@ -59,6 +61,8 @@ def run(
     target = folder / EVALUATION if config.run and folder.resolve() == config.run.resolve() else folder
     replaced.check_target(target)
 
+    if config.baseline:
+        _check_baseline_model(config, run_report)
     texts = splits.load_splits(config)
     if not texts:
         raise UnlearnError("no rows to measure", "--forget forget.jsonl --retain retain.jsonl")
@@ -72,6 +76,7 @@ def run(
     if run_report is not None:
         moments |= _before(run_report, inputs, config.run)
     scores = compared(moments, config, metrics)
+    check_scores(scores)
     for told in over_forgotten(scores):
         reporter.note(told)
     described = {name: data.report() for name, data in inputs.items()}
@@ -102,6 +107,7 @@ def run(
         reporter.show(harness_table(report))
     if config.show:
         reporter.show(answers_table(moments, config.show))
+    say(scores, reporter)
     gates.tell(report.gates, reporter)
     if config.junit:
         gates.write_junit(report.gates, report.scores, config.junit)
@@ -166,16 +172,34 @@ def _baseline(
     """The same rows under a model that never saw the forget rows.
 
     Raises:
-        UnlearnError: it is the model under test.
+        UnlearnError: its tokenizer gives other answers.
     """
     other = config.model_copy(update={"model": config.baseline, "revision": None})
-    if identified(other)[1] == identified(config)[1]:
-        raise UnlearnError("--baseline is the model under test itself", "give a model trained without the forget rows")
     made = _measure(other, texts, folder, "baseline", reporter)[1]
     for name, measured in made.items():
         if measured.golds != after[name].golds:
             raise UnlearnError(f"--baseline was measured on different {name} rows")
     return made
+
+
+def _check_baseline_model(config: EvaluateConfig, report: RunReport | None) -> None:
+    """Refuse a baseline whose weights are those of the model under test, or of the model that the run started from.
+
+    Raises:
+        UnlearnError: they are.
+    """
+    hint = "give a model trained without the forget rows"
+    baseline = identified(config.model_copy(update={"model": config.baseline, "revision": None}))[1]
+    if baseline == identified(config)[1]:
+        raise UnlearnError("--baseline is the model under test itself", hint)
+    if report is None:
+        return
+    start = {"model": report.config["model"], "revision": report.config.get("revision")}
+    same = False
+    with suppress(UnlearnError):  # the model that the run started from may be gone
+        same = baseline == identified(config.model_copy(update=start))[1]
+    if same:
+        raise UnlearnError("--baseline is the model that the run started from, and it knows the forget rows", hint)
 
 
 def _before(report: RunReport, inputs: Mapping[str, Input], run: Path) -> dict[str, dict[str, Measured]]:

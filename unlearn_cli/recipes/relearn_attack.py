@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from unlearn_cli.attack_report import AttackReport, write_attack
 from unlearn_cli.attacks._target import Role
@@ -12,7 +15,9 @@ from unlearn_cli.config import AttackConfig
 from unlearn_cli.console import Reporter
 from unlearn_cli.contract import Attack
 from unlearn_cli.errors import UnlearnError
+from unlearn_cli.evaluation.baseline import METRIC, UNKNOWN, check_baseline, knows_rows
 from unlearn_cli.evaluation.gates import Expression
+from unlearn_cli.evaluation.score import bootstrap
 from unlearn_cli.models.compose import COMPOSED
 from unlearn_cli.recipes import gates
 from unlearn_cli.recipes.attack_settings import Setting, chosen, settings_of
@@ -20,10 +25,11 @@ from unlearn_cli.recipes.curves import CurvePoint, place, read_curve, scored, wr
 from unlearn_cli.recipes.environment import environment
 from unlearn_cli.recipes.evidence import Lent, lent_baseline, replaced
 from unlearn_cli.recipes.interrupt import keeping
+from unlearn_cli.recipes.scores import BOOTSTRAP_SEED
 from unlearn_cli.recipes.subjects import Subjects, check_no_answers, overlap, read_facts
 from unlearn_cli.recipes.summary import ROLES, Curves, summarised, verdict
 from unlearn_cli.rendering.attacks import attack_table
-from unlearn_cli.report import AttackLine, RunReport, read_report, write_report
+from unlearn_cli.report import AttackLine, RunReport, Score, read_report, write_report
 
 
 def run(config: AttackConfig, sources: dict[str, str], reporter: Reporter) -> tuple[list[AttackReport], list[Path]]:
@@ -52,14 +58,17 @@ def run(config: AttackConfig, sources: dict[str, str], reporter: Reporter) -> tu
         for setting in settings[attack.name]:
             if setting.get("data") != "same-data":
                 check_no_answers(facts.held, _attacker_rows(attack, [setting], facts))
-    lent = lent_baseline(subjects, attacks, settings)
+    curves, lent = Curves(), lent_baseline(subjects, attacks, settings)
+    with keeping("finished curves"):
+        left_out = _add_curves(curves, config, subjects, attacks, settings, reporter)
+    if lent.start:
+        curves.add("baseline", None, {}, lent.start)
+        if knows_rows(_known(curves, "baseline", config), _known(curves, "original", config)):
+            reporter.note(f"{lent.model} knows the forget rows, so its stored curves are not used as a baseline")
+            lent = Lent()
     _tell_baseline(config, lent, attacks, reporter)
     for told in replaced(subjects, attacks, lent):
         reporter.note(told)
-    with keeping("finished curves"):
-        curves, left_out = _curves(config, subjects, attacks, settings, reporter)
-    if lent.start:
-        curves.add("baseline", None, {}, lent.start)
     made, paths = [], []
     for attack in attacks:
         if attack.name in left_out:
@@ -120,43 +129,82 @@ def _tell_baseline(config: AttackConfig, lent: Lent, attacks: list[Attack], repo
         )
 
 
-def _curves(
-    config: AttackConfig, subjects: Subjects, attacks: list[Attack], settings: dict[str, list[Setting]], reporter: Reporter
-) -> tuple[Curves, set[str]]:
-    """Every model's curve under every setting, made or read; and the attacks of a suite that cannot be made here."""
-    curves, left_out = Curves(), set()
-    wanted = [(role, attack, setting) for role in subjects.roles for attack in attacks for setting in settings[attack.name]]
+def _add_curves(
+    curves: Curves,
+    config: AttackConfig,
+    subjects: Subjects,
+    attacks: list[Attack],
+    settings: dict[str, list[Setting]],
+    reporter: Reporter,
+) -> set[str]:
+    """Add every model's curve under every setting, computed or read; returns the attacks that cannot be done here.
+
+    Raises:
+        UnlearnError: the baseline knows the forget rows.
+    """
     roles = sorted({*subjects.roles, "original"}, key=ROLES.index)
+    starts = [(role, None, {}) for role in roles]
+    # The model that was measured last is still in memory, so the attacks begin with it.
+    attacked = [
+        (role, attack, setting)
+        for role in reversed(roles)
+        for attack in (attacks if role in subjects.roles else ())
+        for setting in settings[attack.name]
+    ]
     missing = []
-    for role in roles:
-        for _, attack, setting in [(role, None, {}), *(w for w in wanted if w[0] == role)]:
-            found = read_curve(*place(subjects, role, attack, setting))
-            if found is None:
-                missing.append((role, attack, setting))
-            else:
-                curves.add(role, attack, setting, found)
-    total = len(wanted) + len(roles)
+    for role, attack, setting in [*starts, *attacked]:
+        points = read_curve(*place(subjects, role, attack, setting))
+        if points is None:
+            missing.append((role, attack, setting))
+        else:
+            curves.add(role, attack, setting, points)
+    total = len(starts) + len(attacked)
     if len(missing) < total:
         reporter.say(f"kept from before: {total - len(missing)} of {total} curves")
-    if not missing:
-        return curves, left_out
-    with reporter.progress("attack curves", len(missing)) as bar:
-        for role, attack, setting in missing:
-            if attack is not None and attack.name in left_out:
-                continue
-            target = subjects.target(role, lambda at, r=role, a=attack: bar.advance(0, _doing(a, r, at)))
-            try:
-                points = _points(target, attack, setting)
-            except UnlearnError as error:
-                if config.attack or config.suite is None:
-                    raise
-                reporter.note(f"{attack.name} left out: {error.message}")
-                left_out.add(attack.name)
-                continue
-            write_curve(*place(subjects, role, attack, setting), points)
-            curves.add(role, attack, setting, points)
-            bar.advance(1)
-    return curves, left_out
+    left_out: set[str] = set()
+    with reporter.progress("attack curves", len(missing)) if missing else nullcontext() as bar:
+        for moment in ("start", "attack"):
+            for role, attack, setting in missing:
+                if (attack is None) is not (moment == "start") or (attack is not None and attack.name in left_out):
+                    continue
+                target = subjects.target(role, lambda at, r=role, a=attack: bar.advance(0, _doing(a, r, at)))
+                try:
+                    points = _points(target, attack, setting)
+                except UnlearnError as error:
+                    if config.attack or config.suite is None:
+                        raise
+                    reporter.note(f"{attack.name} left out: {error.message}")
+                    left_out.add(attack.name)
+                    continue
+                write_curve(*place(subjects, role, attack, setting), points)
+                curves.add(role, attack, setting, points)
+                bar.advance(1)
+            if moment == "start":
+                _check_starts(curves, config, reporter)
+    return left_out
+
+
+def _check_starts(curves: Curves, config: AttackConfig, reporter: Reporter) -> None:
+    """Refuse a baseline that knows the forget rows, before any attack is paid for."""
+    original = _known(curves, "original", config)
+    check_baseline(_known(curves, "baseline", config), original)
+    if original is not None and (original.value or 0.0) < UNKNOWN:
+        reporter.note(
+            f"the original model gives the forget answers probability {original.value or 0.0:.2g}: it did not know them, so "
+            "there is nothing to bring back and recovery says nothing"
+        )
+
+
+def _known(curves: Curves, role: Role, config: AttackConfig) -> Score | None:
+    """The probability that a model gives the judged forget answers before any attack."""
+    start = curves.start(role)
+    if start is None:
+        return None
+    values = start.forget[METRIC]
+    values = values[~np.isnan(values)]
+    if not len(values):
+        return None
+    return Score(value=float(values.mean()), ci=bootstrap(values, config.bootstrap_samples, BOOTSTRAP_SEED), n=len(values))
 
 
 def _doing(attack: Attack | None, role: Role, at: int | float | str) -> str:

@@ -11,13 +11,14 @@ from unlearn_cli.console import Reporter
 from unlearn_cli.contract import METRICS
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation import logs
+from unlearn_cli.evaluation.baseline import check_scores
 from unlearn_cli.evaluation.store import load_measured
 from unlearn_cli.measured import Measured
 from unlearn_cli.recipes import gates
 from unlearn_cli.recipes.precheck import measurable
 from unlearn_cli.recipes.replaced import check_target
 from unlearn_cli.recipes.scores import compared, passes, write_rows
-from unlearn_cli.recipes.verdict import over_forgotten
+from unlearn_cli.recipes.verdict import over_forgotten, say
 from unlearn_cli.rendering.tables import answers_table, scores_table
 from unlearn_cli.report import ROWS, RunReport, write_report
 
@@ -47,6 +48,7 @@ def run(
     if left := [name for name in config.metrics if METRICS.canonical(name) not in allowed]:
         raise UnlearnError(f"{config.measured} does not allow {', '.join(left)}", "measure with a model: --model")
     scores = compared(moments, config, names)
+    check_scores(scores)
     for told in over_forgotten(scores):
         reporter.note(told)
     report = RunReport(
@@ -68,6 +70,7 @@ def run(
     reporter.show(scores_table(report, everything=config.full_table or bool(config.metrics)))
     if config.show:
         reporter.show(answers_table(moments, config.show))
+    say(scores, reporter)
     gates.tell(report.gates, reporter)
     if config.junit:
         gates.write_junit(report.gates, report.scores, config.junit)

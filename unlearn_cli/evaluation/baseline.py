@@ -1,0 +1,55 @@
+"""Whether a baseline can serve as a model that never saw the forget rows."""
+
+from __future__ import annotations
+
+from unlearn_cli.errors import UnlearnError
+from unlearn_cli.report import Score, Scores
+
+METRIC = "probability"
+CLEARLY_BELOW = 0.8  # the baseline's upper limit, as a share of the original's value, from which on it knows the rows
+UNKNOWN = 0.05  # probability of an answer below which a model does not know it
+
+
+def knows_rows(baseline: Score | None, original: Score | None) -> bool:
+    """Whether a baseline gives the forget rows about as much probability as the original model does.
+
+    True where the upper limit of the baseline's 95 % interval is at least `CLEARLY_BELOW` times the original's value. An
+    original that did not know the rows itself is no measure, and neither is a value that is missing.
+
+    Args:
+        baseline: the baseline's probability of the forget answers.
+        original: the same of the model before unlearning.
+    """
+    if baseline is None or original is None or baseline.value is None or original.value is None:
+        return False
+    upper = baseline.ci[1] if baseline.ci else baseline.value
+    return original.value >= UNKNOWN and upper >= CLEARLY_BELOW * original.value
+
+
+def check_baseline(baseline: Score | None, original: Score | None) -> None:
+    """Refuse a baseline that knows the forget rows.
+
+    Recovery and forget quality compare with what the baseline gives. A baseline that knows the rows makes a run that forgot
+    nothing look as if it had forgotten everything.
+
+    Raises:
+        UnlearnError: it knows them, see `knows_rows`.
+    """
+    if knows_rows(baseline, original):
+        raise UnlearnError(
+            f"this baseline knows the forget rows: it gives them probability {baseline.value:.3f}, the original model "
+            f"{original.value:.3f}",
+            "--baseline wants a model that was trained without the forget rows; if this one was, the original did not know "
+            "them either",
+        )
+
+
+def check_scores(scores: Scores) -> None:
+    """Refuse a baseline that knows the forget rows, by a report's scores.
+
+    Raises:
+        UnlearnError: it knows them, see `knows_rows`.
+    """
+    known = scores.get("forget", {}).get(METRIC)
+    if known is not None:
+        check_baseline(known.baseline, known.before)

@@ -30,9 +30,9 @@ FAILED: tuple[Status, ...] = ("diverged", "collapsed", "no_effect")  # exit code
 
 
 class Part(BaseModel):
-    """A part of the report."""
+    """A part of the report. Fields of a later version are kept and not looked at: within a major version some are added."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="allow")
 
 
 class Score(Part):

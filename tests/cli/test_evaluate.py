@@ -194,3 +194,26 @@ def test_ctrl_c_keeps_the_splits_that_were_measured(run, tmp_path, monkeypatch):
     assert first.exit_code == 130 and "the same command goes on" in first.stderr
     assert unlearn("evaluate", run, "-o", tmp_path / "again").exit_code == 0
     assert calls == ["forget", "retain", "retain"]
+
+
+@pytest.mark.parametrize("exported", [True, False])
+def test_a_run_and_a_model_are_not_given_together(run, exported, monkeypatch):
+    """An exported UNLEARN_MODEL would be measured instead of the run, and kept as the run's."""
+    before = {path: path.read_bytes() for path in (run / "measured").glob("*.safetensors")}
+    if exported:
+        monkeypatch.setenv("UNLEARN_MODEL", BASELINE)
+    result = unlearn("evaluate", run, *(() if exported else ("--model", BASELINE)))
+    said = " ".join(result.stderr.split())
+    assert result.exit_code == 2 and "RUN and --model are given" in said
+    assert ("unset UNLEARN_MODEL" in said) == exported
+    assert all(path.read_bytes() == held for path, held in before.items())
+    monkeypatch.delenv("UNLEARN_MODEL", raising=False)
+    again = unlearn("evaluate", "--config", run / "evaluation" / "report.json")
+    assert again.exit_code == 0, "the report of an evaluation names the run as its model"
+
+
+@pytest.mark.parametrize("given", ["RUN", "--model"])
+def test_measurements_are_scored_without_a_run_or_a_model(run, given, tmp_path):
+    other = (run,) if given == "RUN" else ("--model", MODEL)
+    result = unlearn("evaluate", *other, "--measured", run, "-o", tmp_path)
+    assert result.exit_code == 2 and f"{given} and --measured are given" in " ".join(result.stderr.split())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -85,3 +86,32 @@ def test_importing_it_is_light():
         "assert not {'torch', 'pydantic', 'numpy'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("call", ["forget", "evaluate", "sweep", "load"])
+def test_offline_means_the_same_as_on_the_command_line(call, rows, tmp_path, monkeypatch):
+    """Nothing is asked of the Hub, and the process is online again afterwards."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setattr("unlearn_cli.models.source.HfApi", lambda: pytest.fail("the Hub was asked"))
+    data = {"forget": str(rows[0]), "retain": str(rows[1]), "output_dir": tmp_path / "out"}
+    name = "org/is-not-here"
+    with pytest.raises(UnlearnError, match=f"offline, and {name}"):
+        if call == "load":
+            unlearn_cli.load(name, offline=True)
+        else:
+            getattr(unlearn_cli, call)(model=name, offline=True, **data)
+    assert not constants.HF_HUB_OFFLINE and "HF_HUB_OFFLINE" not in os.environ
+
+
+def test_a_run_is_uploaded_from_python_as_well(rows, tmp_path, monkeypatch):
+    uploads = []
+    monkeypatch.setattr("unlearn_cli.recipes.push.check_upload", lambda repo: None)
+    monkeypatch.setattr("unlearn_cli.recipes.push.run", lambda config, *_: uploads.append(config) or {"address": ""})
+    unlearn_cli.forget(
+        model=MODEL, forget=str(rows[0]), retain=str(rows[1]), max_steps=4, batch_size=4, generate_limit=1, max_new_tokens=4,
+        bootstrap_samples=10, output_dir=tmp_path / "run", push_to_hub="org/name",
+    )  # fmt: skip
+    assert [(one.run, one.repo, one.public) for one in uploads] == [(tmp_path / "run", "org/name", False)]

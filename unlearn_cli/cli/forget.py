@@ -38,15 +38,9 @@ def add(app: typer.Typer) -> None:
 
 
 def _run(config: ForgetConfig, sources: dict[str, str], argv: list[str], reporter: Reporter) -> None:
-    from unlearn_cli.config import PushConfig  # noqa: PLC0415
-    from unlearn_cli.recipes import forget, push  # noqa: PLC0415 - the lazy boundary
+    from unlearn_cli.recipes import forget  # noqa: PLC0415 - the lazy boundary
     from unlearn_cli.report import FILE, dumps  # noqa: PLC0415
 
-    if config.push_to_hub and not config.dry_run:
-        push.check_upload(config.push_to_hub)
     report = forget.run(config, sources, argv, reporter)
-    if report is not None and config.push_to_hub:
-        target = PushConfig(run=report.config["output_dir"], repo=config.push_to_hub)
-        reporter.say(f"uploaded: {push.run(target, {}, reporter)['address']}")
     if report is not None:
         reporter.data(dumps(report) if config.json_output else f"{report.config['output_dir']}/{FILE}")

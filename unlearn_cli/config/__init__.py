@@ -10,9 +10,9 @@ from unlearn_cli.config.compare import CompareConfig
 from unlearn_cli.config.demo import DemoConfig
 from unlearn_cli.config.evaluate import EvaluateConfig
 from unlearn_cli.config.forget import ForgetConfig, ForgettingOptions
-from unlearn_cli.config.groups import DataOptions, LoraOptions, MeasuringOptions, ModelOptions
+from unlearn_cli.config.groups import DataOptions, LoadOptions, LoraOptions, MeasuringOptions, ModelOptions
 from unlearn_cli.config.merge import MergeConfig
-from unlearn_cli.config.option import Options, default_of, restored, runtime_fields
+from unlearn_cli.config.option import Options, consent, default_of, restored, runtime_fields, without_consents
 from unlearn_cli.config.push import PushConfig
 from unlearn_cli.config.relearn_attack import AttackConfig
 from unlearn_cli.config.resolve import given, resolve
@@ -27,6 +27,7 @@ __all__ = [
     "EvaluateConfig",
     "ForgetConfig",
     "ForgettingOptions",
+    "LoadOptions",
     "LoraOptions",
     "MeasuringOptions",
     "MergeConfig",
@@ -34,9 +35,11 @@ __all__ = [
     "Options",
     "PushConfig",
     "SweepConfig",
+    "consent",
     "default_of",
     "given",
     "resolve",
     "restored",
     "runtime_fields",
+    "without_consents",
 ]

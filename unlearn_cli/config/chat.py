@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from unlearn_cli.config.groups import DeviceOptions, OfflineOptions, RunOptions
+from unlearn_cli.config.groups import OfflineOptions, RunOptions, TrustOptions
 from unlearn_cli.config.option import Expressions, option
 
 
-class ChatConfig(OfflineOptions, DeviceOptions, RunOptions):
+class ChatConfig(OfflineOptions, TrustOptions, RunOptions):
     """Settings of `unlearn chat`."""
 
     prompt: Expressions = option((), "ask this and stop; repeatable", "Data", metavar="TEXT")

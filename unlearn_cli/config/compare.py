@@ -46,6 +46,7 @@ class CompareConfig(ShownOptions):
         "Output",
         ge=0,
         metavar="N",
+        consent="set",
     )
     csv: Path | None = option(None, "the table as CSV; - for stdout", "Output", metavar="FILE", runtime=True)
     markdown: Path | None = option(

@@ -37,6 +37,7 @@ class EvaluateConfig(OutputOptions, MeasuringOptions, DataOptions, ModelOptions)
         "tasks of the evaluation harness to run on the model: mmlu, ... (pip install unlearn-cli[lm-eval])",
         "Measuring",
         metavar="TASKS",
+        consent="files",
     )
     lm_eval_limit: int | None = option(None, "documents of each task; default: all", "Measuring", ge=1, metavar="N")
     benchmark_dir: Path | None = option(None, "the benchmark's files, instead of the Hub", "Data", metavar="DIR")

@@ -23,8 +23,9 @@ class ForgettingOptions(
 
     allow_overlap: bool = option(False, "accept rows that are in both splits", "Data")
     report_to: Literal["none", "tensorboard", "wandb", "trackio"] = option(
-        "none", "a tracker that sees every step as well; metrics.jsonl is always written", "Output", runtime=True
-    )
+        "none", "a tracker that sees every step as well; metrics.jsonl is always written", "Output", runtime=True,
+        consent="trackers",
+    )  # fmt: skip
     dry_run: bool = option(False, "read everything but the weights, print the plan, and stop", "Output", runtime=True)
 
 
@@ -37,5 +38,6 @@ class ForgetConfig(ForgettingOptions):
         "Output",
         metavar="REPO",
         runtime=True,
+        consent="set",
     )
     resume: bool = option(False, "go on from the newest checkpoint in the output folder", "Output", runtime=True)

@@ -14,13 +14,20 @@ class DeviceOptions(Options):
     device: str = option("auto", "auto (cuda, mps, cpu), or one device such as cuda:1", "Model")
 
 
+class TrustOptions(DeviceOptions):
+    """What a model may do while it is loaded."""
+
+    trust_remote_code: bool = option(False, "run code that the model brings along", "Model", consent="set")
+    allow_pickle: bool = option(False, "load .bin checkpoints, which can run code when loaded", "Model", consent="set")
+
+
 class RunOptions(Options):
     """A finished run."""
 
     run: RunFolder = option(Path(), "run folder of `unlearn forget`", "Model", metavar="RUN", required=True)
 
 
-class ModelOptions(DeviceOptions):
+class ModelOptions(TrustOptions):
     """Which model, and how it is loaded."""
 
     model: str = option("", "folder, Hub id, or adapter folder on its base", "Model", short="-m", metavar="MODEL")
@@ -30,9 +37,9 @@ class ModelOptions(DeviceOptions):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = option(
         "auto", "auto: the checkpoint's, if the device can", "Model"
     )
-    attn_implementation: str = option("sdpa", "anything but sdpa pads rows instead of packing them", "Model")
-    trust_remote_code: bool = option(False, "run code that the model brings along", "Model")
-    allow_pickle: bool = option(False, "load .bin checkpoints, which can run code when loaded", "Model")
+    attn_implementation: str = option(
+        "sdpa", "anything but sdpa pads rows instead of packing them", "Model", consent="kernels"
+    )
 
 
 class DataOptions(Options):
@@ -87,6 +94,7 @@ class MethodOptions(Options):
         short="-p",
         flag="--parameter",
         metavar="NAME=VALUE",
+        consent="files",
     )
     retain_parameters: Pairs = option(
         {}, "a parameter of the retain term, repeatable", "Method", flag="--retain-parameter", metavar="NAME=VALUE"
@@ -178,10 +186,18 @@ class ShownOptions(Options):
     )
 
 
-class OfflineOptions(ShownOptions):
-    """What is said, by commands that may ask the Hub."""
+class HubOptions(Options):
+    """Whether the Hub is asked."""
 
     offline: bool = option(False, "never ask the Hub (HF_HUB_OFFLINE=1)", "Output", runtime=True)
+
+
+class OfflineOptions(HubOptions, ShownOptions):
+    """What is said, by commands that may ask the Hub."""
+
+
+class LoadOptions(HubOptions, ModelOptions):
+    """Settings of `unlearn_cli.load`."""
 
 
 class OutputOptions(OfflineOptions):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from unlearn_cli.config.groups import DeviceOptions, OutputOptions, RunOptions
+from unlearn_cli.config.groups import OutputOptions, RunOptions, TrustOptions
 from unlearn_cli.config.option import option
 
 
-class MergeConfig(OutputOptions, DeviceOptions, RunOptions):
+class MergeConfig(OutputOptions, TrustOptions, RunOptions):
     """Settings of `unlearn merge`."""
 
     output_dir: Path | None = option(None, "where the merged model goes", "Output", short="-o", metavar="DIR")

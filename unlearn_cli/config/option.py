@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -19,9 +19,14 @@ def option(default: Any, help: str, panel: str, **extra: Any) -> Any:  # noqa: A
 
     `short` is a one-letter flag, `metavar` what its value is called, `required=True` marks an argument that must be given,
     `runtime=True` options that do not change the result and are left out when configurations are compared, `names` the kind
-    of `unlearn list` whose names its values are ("methods"). Everything else goes to pydantic (bounds).
+    of `unlearn list` whose names its values are ("methods"). `consent` marks an option that lets code run or data leave this
+    machine, by the rule in `CONSENTS` that says which of its values do; the user's own flag is the only source of those.
+    Everything else goes to pydantic (bounds).
     """
-    cli = {key: extra.pop(key) for key in ("short", "metavar", "runtime", "flag", "required", "names") if key in extra}
+    if "names" in extra:
+        extra.setdefault("consent", "files")  # a name may be the path of a Python file
+    declared = ("short", "metavar", "runtime", "flag", "required", "names", "consent")
+    cli = {key: extra.pop(key) for key in declared if key in extra}
     return Field(default, description=help, json_schema_extra={"panel": panel, **cli}, **extra)
 
 
@@ -129,9 +134,52 @@ def runtime_fields(model: type[Options]) -> set[str]:
     return {name for name, field in model.model_fields.items() if (field.json_schema_extra or {}).get("runtime")}
 
 
-def restored(model: type[Settings], config: Mapping[str, Any], /, **update: Any) -> Settings:
-    """The settings of `model` as the `config` of a report holds them, with changes; what it does not hold is default."""
-    return model.model_validate({name: config[name] for name in model.model_fields if name in config} | update)
+def _texts_in(value: Any) -> Iterator[str]:
+    """Every text in nested mappings and sequences; keys are not looked at."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from (text for item in value.values() for text in _texts_in(item))
+    elif isinstance(value, (list, tuple)):
+        yield from (text for item in value for text in _texts_in(item))
+
+
+# Which values of an option let code run or data leave this machine.
+CONSENTS: dict[str, Callable[[Any], bool]] = {
+    "set": bool,
+    "files": lambda value: any(text.strip().endswith((".py", ".yaml", ".yml")) for text in _texts_in(value)),
+    "kernels": lambda value: "/" in str(value),  # transformers takes such a name for a repository of kernels
+    "trackers": lambda value: value not in ("none", "tensorboard"),
+}
+
+
+def consent(model: type[Options], name: str, value: Any) -> bool:
+    """Whether this value of an option lets code run or data leave this machine."""
+    field = model.model_fields.get(name)
+    rule = (field.json_schema_extra or {}).get("consent") if field is not None else None
+    if rule == "grid":
+        return any(consent(model, inner, each) for inner, values in value.items() for each in values)
+    return rule is not None and CONSENTS[rule](value)
+
+
+def without_consents(model: type[Options], config: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of `model` in the `config` of a report, without what only the user's own flag may allow."""
+    return {name: config[name] for name in model.model_fields if name in config and not consent(model, name, config[name])}
+
+
+def restored(
+    model: type[Settings], config: Mapping[str, Any], /, *, granted: Options | None = None, **update: Any
+) -> Settings:
+    """The settings of `model` as the `config` of a report holds them, with changes; what it does not hold is default.
+
+    Args:
+        model: the settings to fill.
+        config: of a report, which may come from anybody: it grants no consent.
+        granted: settings of the command that runs now, whose consents count.
+        update: changes.
+    """
+    given = {name: value for name, value in (granted or ()) if consent(model, name, value)}
+    return model.model_validate(without_consents(model, config) | given | update)
 
 
 def default_of(field: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from unlearn_cli.config.groups import DeviceOptions, OfflineOptions, RunOptions
+from unlearn_cli.config.groups import OfflineOptions, RunOptions, TrustOptions
 from unlearn_cli.config.option import Expressions, Names, Pairs, option
 
 SUITES: dict[str, tuple[str, ...]] = {
@@ -18,7 +18,7 @@ SUITES: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
-class AttackConfig(OfflineOptions, DeviceOptions, RunOptions):
+class AttackConfig(OfflineOptions, TrustOptions, RunOptions):
     """Settings of `unlearn relearn-attack`."""
 
     baseline: str | None = option(
@@ -39,6 +39,7 @@ class AttackConfig(OfflineOptions, DeviceOptions, RunOptions):
         short="-p",
         flag="--parameter",
         metavar="NAME=VALUE",
+        consent="files",
     )
     attack_data: str | None = option(None, "rows of your own to relearn on, with -p data=given", "Data", metavar="SPEC")
     share: float = option(0.5, "of the forget rows that the attacker has; the others judge", "Data", gt=0, lt=1)

@@ -12,7 +12,7 @@ import yaml
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from unlearn_cli.config.option import GRIDS, Options, Settings, runtime_fields
+from unlearn_cli.config.option import GRIDS, Options, Settings, consent, runtime_fields
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.registry import unknown
 
@@ -90,7 +90,7 @@ def resolve(
             if value is not None and value != []:
                 values[key], sources[key] = value, source
     try:
-        return model(**values), sources
+        settings = model(**values)
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])
@@ -104,6 +104,35 @@ def resolve(
         else:
             message = f"{where} {first['input']!r}: {first['msg'].removeprefix('Value error, ')}"
         raise UnlearnError(message, field.description) from None
+    _check_consents(settings, sources, called)
+    return settings, sources
+
+
+def _check_consents(settings: Options, sources: Mapping[str, str], called: str) -> None:
+    """Only this user, on this command line or in this call, lets code run or data leave the machine.
+
+    Raises:
+        UnlearnError: a file or the environment asks for it; the hint is the flag that allows it.
+    """
+    model = type(settings)
+    for name, value in settings:
+        if sources[name] in ("default", called) or not consent(model, name, value):
+            continue
+        field, where = model.model_fields[name], _spelled(name, model.model_fields[name], sources[name])
+        raise UnlearnError(
+            f"{where} asks for {_written(value)}, which lets code run or data leave this machine ({field.description})",
+            "only a flag of your own allows that; if you trust it, add "
+            f"{_spelled(name, field, 'flag')}{'' if value is True else f' {_written(value)}'}",
+        )
+
+
+def _written(value: Any) -> str:
+    """A value as a flag takes it."""
+    if isinstance(value, Mapping):
+        return " ".join(f"{name}={_written(one)}" for name, one in value.items())
+    if isinstance(value, tuple):
+        return ",".join(map(_written, value))
+    return "true" if value is True else str(value)
 
 
 def _spelled(name: str, field: FieldInfo, source: str) -> str:

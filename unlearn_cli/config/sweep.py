@@ -21,10 +21,12 @@ class SweepConfig(ForgettingOptions):
         short="-p",
         flag="--parameter",
         metavar="[METHOD.]NAME=VALUES",
+        consent="files",
     )
     grid: Grids = option(
-        {}, "values of an option, repeatable: --grid learning_rate=1e-4,3e-4", "Method", metavar="NAME=VALUES"
-    )
+        {}, "values of an option, repeatable: --grid learning_rate=1e-4,3e-4", "Method", metavar="NAME=VALUES",
+        consent="grid",
+    )  # fmt: skip
     seeds: Numbers = option((), "each setting once for each; default: --seed", "Training", metavar="NUMBERS")
     score: str = option(
         "retain.probability - forget.probability", "by which runs are ranked, larger is better", "Output", metavar="EXPR"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from unlearn_cli.attack_report import AttackReport
 from unlearn_cli.config import AttackConfig, EvaluateConfig, ForgetConfig, MergeConfig, SweepConfig, given, resolve
 from unlearn_cli.config.option import Settings
 from unlearn_cli.console import Reporter
+from unlearn_cli.data.offline import offline
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.recipes import evaluate as evaluating
 from unlearn_cli.recipes import forget as forgetting
@@ -25,8 +27,8 @@ PYTHON = ["(from Python)"]
 
 def forget(settings: ForgetConfig | None, *, quiet: bool, **more: Any) -> RunReport:
     """See `unlearn_cli.forget`."""
-    config, sources = _settled(ForgetConfig, settings, more)
-    report = forgetting.run(config, sources, PYTHON, Reporter(quiet=quiet))
+    with _settled(ForgetConfig, settings, more) as (config, sources):
+        report = forgetting.run(config, sources, PYTHON, Reporter(quiet=quiet))
     if report is None:
         raise UnlearnError("a dry run makes no report", "leave dry_run out")
     return report
@@ -34,33 +36,37 @@ def forget(settings: ForgetConfig | None, *, quiet: bool, **more: Any) -> RunRep
 
 def evaluate(run: str | Path | None, settings: EvaluateConfig | None, *, quiet: bool, **more: Any) -> RunReport:
     """See `unlearn_cli.evaluate`."""
-    config, sources = _settled(EvaluateConfig, settings, _of(run, more))
-    recipe = rescore if config.measured else evaluating
-    return recipe.run(config, sources, PYTHON, Reporter(quiet=quiet))[0]
+    with _settled(EvaluateConfig, settings, _of(run, more)) as (config, sources):
+        recipe = rescore if config.measured else evaluating
+        return recipe.run(config, sources, PYTHON, Reporter(quiet=quiet))[0]
 
 
 def relearn_attack(run: str | Path, settings: AttackConfig | None, *, quiet: bool, **more: Any) -> dict[str, AttackReport]:
     """See `unlearn_cli.relearn_attack`."""
-    config, sources = _settled(AttackConfig, settings, _of(run, more))
-    return {report.attack: report for report in attacking.run(config, sources, Reporter(quiet=quiet))[0]}
+    with _settled(AttackConfig, settings, _of(run, more)) as (config, sources):
+        return {report.attack: report for report in attacking.run(config, sources, Reporter(quiet=quiet))[0]}
 
 
 def sweep(settings: SweepConfig | None, *, quiet: bool, **more: Any) -> dict[str, Any]:
     """See `unlearn_cli.sweep`."""
-    config, sources = _settled(SweepConfig, settings, more)
-    return sweeping.run(config, sources, PYTHON, Reporter(quiet=quiet))[0]
+    with _settled(SweepConfig, settings, more) as (config, sources):
+        return sweeping.run(config, sources, PYTHON, Reporter(quiet=quiet))[0]
 
 
 def merge(run: str | Path, settings: MergeConfig | None, *, quiet: bool, **more: Any) -> Path:
     """See `unlearn_cli.merge`."""
-    config, sources = _settled(MergeConfig, settings, _of(run, more))
-    return merging.run(config, sources, Reporter(quiet=quiet))[1]
+    with _settled(MergeConfig, settings, _of(run, more)) as (config, sources):
+        return merging.run(config, sources, Reporter(quiet=quiet))[1]
 
 
-def _settled(model: type[Settings], settings: Settings | None, more: Mapping[str, Any]) -> tuple[Settings, dict[str, str]]:
+@contextmanager
+def _settled(
+    model: type[Settings], settings: Settings | None, more: Mapping[str, Any]
+) -> Iterator[tuple[Settings, dict[str, str]]]:
     config, sources = resolve(model, given(model, settings, more), None, called="python")
-    check(config)
-    return config, sources
+    with offline(config.offline):
+        check(config)
+        yield config, sources
 
 
 def _of(run: str | Path | None, more: dict[str, Any]) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def _numbers(texts: tuple[str, ...], kind: type) -> list[Any]:
 
 def _usual_rates(config: AttackConfig, run: RunReport) -> list[float]:
     source = resolve_source(run.config["model"], run.config.get("revision"))
-    text = load_config(source, restored(ModelOptions, run.config)).get_text_config()
+    text = load_config(source, restored(ModelOptions, run.config, granted=config)).get_text_config()
     rule = scaling_rule(text.model_type, text.hidden_size)
     shares = RATES if config.suite == "full" else (USUAL_RATE,)
     return [float(f"{share * rule:.2g}") for share in shares]

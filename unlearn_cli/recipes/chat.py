@@ -76,7 +76,7 @@ def run(config: ChatConfig, sources: dict[str, str], reporter: Reporter) -> None
 
 def _speakers(config: ChatConfig, report: RunReport) -> list[Speaker]:
     def load(model: str, **update: Any) -> LoadedModel:
-        return load_model(restored(ModelOptions, report.config, model=model, device=config.device, **update))
+        return load_model(restored(ModelOptions, report.config, granted=config, model=model, device=config.device, **update))
 
     after = load(str(config.run), revision=None)
     # A run that wrote a model, or started from an adapter, is not its base with an adapter on top.

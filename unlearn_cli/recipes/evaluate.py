@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from unlearn_cli.config import EvaluateConfig
+from unlearn_cli.config import EvaluateConfig, without_consents
 from unlearn_cli.console import Reporter
 from unlearn_cli.contract import METRICS
 from unlearn_cli.errors import UnlearnError
@@ -37,7 +37,7 @@ from unlearn_cli.report import EVALUATION, ROWS, RunReport, read_report, write_r
 FROM_RUN = (
     "forget", "retain", "holdout", "columns", "limit", "chat_template", "max_length", "stride",
     "eval_limit", "generate_limit", "max_new_tokens", "bootstrap_samples",
-    "load_in_4bit", "load_in_8bit", "dtype", "attn_implementation", "trust_remote_code", "allow_pickle",
+    "load_in_4bit", "load_in_8bit", "dtype", "attn_implementation",
 )  # fmt: skip
 
 
@@ -121,9 +121,9 @@ def _with_run(
     if report is None:
         return config, sources
     values: dict[str, Any] = {}
-    for name in FROM_RUN:
-        if sources.get(name, "default") == "default" and name in report.config:
-            values[name] = report.config[name]
+    for name, value in without_consents(EvaluateConfig, report.config).items():
+        if name in FROM_RUN and sources.get(name, "default") == "default":
+            values[name] = value
     if not config.model:
         values["model"] = str(config.run)
     made = EvaluateConfig.model_validate({**config.model_dump(), **values})

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from unlearn_cli.config import ForgetConfig
+from unlearn_cli.config import ForgetConfig, PushConfig
 from unlearn_cli.console import Reporter
 from unlearn_cli.data.example import Split
 from unlearn_cli.data.overlap import check_overlap
@@ -21,7 +21,7 @@ from unlearn_cli.models import adapter, lora_init, memory
 from unlearn_cli.models.compose import compose
 from unlearn_cli.models.identity import identity
 from unlearn_cli.models.load import LoadedModel, load_model
-from unlearn_cli.recipes import gates, plan, resume, verdict
+from unlearn_cli.recipes import gates, plan, push, resume, verdict
 from unlearn_cli.recipes import inputs as splits
 from unlearn_cli.recipes.artifact import identity_after, save_artifact
 from unlearn_cli.recipes.asked import plan_sha256
@@ -84,6 +84,8 @@ def run(
     started: Run | None = None
     try:
         check_tracker(config.report_to)
+        if config.push_to_hub and not config.dry_run:
+            push.check_upload(config.push_to_hub)
         settled = settle_method(config, sources)
         stop_when, constraint = (gates.parsed((text,))[0] if text else None for text in (config.stop_when, config.calibrate))
         texts = splits.load_splits(settled.config)
@@ -111,6 +113,9 @@ def run(
         raise Interrupted(code, resume.how_to_go_on(started)) from None
     if report.status in FAILED:
         raise UnlearnError(report.message or report.status, f"the evidence is in {started.folder.report}", EXIT_DIVERGED)
+    if config.push_to_hub:
+        uploaded = push.run(PushConfig(run=started.folder.path, repo=config.push_to_hub), {}, reporter)
+        reporter.say(f"uploaded: {uploaded['address']}")
     return report
 
 

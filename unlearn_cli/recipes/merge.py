@@ -35,7 +35,9 @@ def run(config: MergeConfig, sources: dict[str, str], reporter: Reporter) -> tup
     """
     report = read_report(config.run)
     _check(config, report)
-    options = restored(ModelOptions, report.config, model=str(config.run), revision=None, device=config.device)
+    options = restored(
+        ModelOptions, report.config, granted=config, model=str(config.run), revision=None, device=config.device
+    )
     quantized = options.load_in_4bit or options.load_in_8bit
     base = config.base if config.base != "auto" else "dequantized" if options.load_in_4bit else "original"
     if base == "dequantized" and not options.load_in_4bit:

@@ -5,6 +5,7 @@ The recipes look again where they use these things; every check here is the one 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,17 @@ def measurable(config: EvaluateConfig) -> None:
     """
     if not (config.run or config.model or config.measured):
         raise UnlearnError("nothing to evaluate", "unlearn evaluate RUN, or --model FOLDER_OR_HUB_ID")
+    named = {"RUN": config.run, "--model": config.model, "--measured": config.measured}
+    given = [name for name, value in named.items() if value]
+    same = config.run and config.model and Path(config.model).resolve() == config.run.resolve()
+    if len(given) > 1 and not (same and not config.measured):
+        exported = [f"UNLEARN_{name.strip('-').upper()}" for name in given]
+        raise UnlearnError(
+            f"{' and '.join(given)} are given, and one model is measured at a time",
+            f"leave one out; a variable counts as given: unset {' '.join(n for n in exported if n in os.environ)}"
+            if any(n in os.environ for n in exported)
+            else "leave one out",
+        )
     if config.output_dir is None and (config.measured or not config.run):
         raise UnlearnError("missing --output-dir", "-o DIR: where the measurements and the report go, as there is no run")
 

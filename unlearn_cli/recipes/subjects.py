@@ -21,7 +21,6 @@ from unlearn_cli.recipes.inputs import load_splits
 from unlearn_cli.recipes.settle import make_encoder
 from unlearn_cli.report import RunReport, fingerprint
 
-LOADING = ("revision", "load_in_4bit", "load_in_8bit", "dtype", "attn_implementation", "trust_remote_code", "allow_pickle")
 WINDOW = 8  # words in a row that count as a leak
 
 
@@ -137,10 +136,8 @@ class Subjects:
     def options(self, role: Role) -> ModelOptions:
         """Which model, loaded as the run loaded its own."""
         named = {"unlearned": str(self.config.run), "original": self.run.config["model"], "baseline": self.config.baseline}
-        values = {name: self.run.config[name] for name in LOADING if name in self.run.config}
-        if role != "original":
-            values["revision"] = None
-        return ModelOptions.model_validate({**values, "model": named[role], "device": self.config.device})
+        update = {"model": named[role], "device": self.config.device} | ({} if role == "original" else {"revision": None})
+        return restored(ModelOptions, self.run.config, granted=self.config, **update)
 
     def identity(self, role: Role) -> str:
         """Fingerprint of a model's weights and of how it is loaded.

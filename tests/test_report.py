@@ -1,0 +1,60 @@
+"""The reports as others write them: a later version may have added fields."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from unlearn_cli.attack_report import AttackReport, read_attack
+from unlearn_cli.report import Part, RunReport, Score, read_report, write_report
+
+FULL = RunReport(
+    command="forget", status="completed", command_line=[], started="", config={"method": "npo"}, config_sources={},
+    environment={}, scores={"forget": {"probability": {"after": Score(value=0.5, n=3)}}}, gates=[],
+    attacks={"relearn": {"verdict": "", "recovery": 0.1, "upper_bound": True}},
+    training={
+        "steps": 1, "steps_planned": 1, "epochs": 1, "effective_batch": 1, "retain_rows_per_step": 0, "tokens": 1,
+        "tokens_per_second": 1, "real_token_share": 1, "seconds_per_step": 1, "forget_loss": None, "retain_loss": None,
+        "grad_norm_max": None, "reference_seconds": 0, "activation_checkpointing": False,
+        "trajectory": [{"step": 1, "scores": {}}],
+    },
+)  # fmt: skip
+
+
+def with_more(value):
+    """As JSON, with a field nobody knows in every part."""
+    if isinstance(value, Part):
+        return {name: with_more(one) for name, one in value} | {"of_a_later_version": 1}
+    if isinstance(value, dict):
+        return {key: with_more(one) for key, one in value.items()}
+    return [with_more(one) for one in value] if isinstance(value, (list, tuple)) else value
+
+
+def test_fields_of_a_later_version_are_passed_over_and_kept(tmp_path):
+    later = with_more(FULL)
+    assert "of_a_later_version" in later["scores"]["forget"]["probability"]["after"]
+    (tmp_path / "report.json").write_text(json.dumps(later))
+    report = read_report(tmp_path)
+    assert report.scores["forget"]["probability"].after.value == 0.5 and report.training.trajectory[0].step == 1
+    write_report(report, tmp_path / "again")
+    again = json.loads((tmp_path / "again" / "report.json").read_text())
+    assert again["of_a_later_version"] == again["training"]["of_a_later_version"] == 1, "an attack writes the report again"
+
+
+def test_so_are_those_of_an_attack(tmp_path):
+    held = {
+        "attack": "relearn", "along": "steps", "run": "r", "verdict": "", "upper_bound": True, "config": {},
+        "environment": {}, "forget_sha256": "", "judged_rows": 1, "attacker_rows": 1, "overlap": 0, "seconds": 1,
+        "curves": [{"role": "original", "parameters": {}, "points": [{"at": 0, "forget": {}, "later": 1}], "later": 1}],
+        "recovery": {}, "later": 1,
+    }  # fmt: skip
+    (tmp_path / "report.json").write_text(json.dumps(held))
+    assert read_attack(tmp_path).curves[0].points[0].at == 0
+
+
+@pytest.mark.parametrize("model", [RunReport, AttackReport])
+def test_the_schema_lets_fields_be_added(model):
+    whole = model.model_json_schema()
+    for part in (whole, *whole["$defs"].values()):
+        assert part.get("additionalProperties") is not False

@@ -1,0 +1,41 @@
+"""`offline`: nothing asks the Hub, in a process that may have imported its libraries long ago."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from huggingface_hub import constants
+
+VARIABLE = "HF_HUB_OFFLINE"
+
+
+@contextmanager
+def offline(asked: bool) -> Iterator[None]:
+    """Meanwhile nothing asks the Hub, if that is `asked`; afterwards the process is as it was.
+
+    The libraries read the variable when they are imported, so what they made of it is changed as well; processes that are
+    started meanwhile read the variable itself.
+    """
+    if not asked:
+        yield
+        return
+    variable, constant = os.environ.get(VARIABLE), constants.HF_HUB_OFFLINE
+    read = getattr(sys.modules.get("datasets.config"), VARIABLE, constant)
+    os.environ[VARIABLE] = "1"
+    _set(True, True)
+    try:
+        yield
+    finally:
+        os.environ.pop(VARIABLE)
+        if variable is not None:
+            os.environ[VARIABLE] = variable
+        _set(constant, read)
+
+
+def _set(hub: bool, datasets: bool) -> None:
+    constants.HF_HUB_OFFLINE = hub
+    if (config := sys.modules.get("datasets.config")) is not None:  # it takes most of a second to import
+        config.HF_HUB_OFFLINE = datasets

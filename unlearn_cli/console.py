@@ -40,6 +40,11 @@ class Reporter:
         return self._err.color_system is not None and not self._err.no_color
 
     @property
+    def one_screen(self) -> bool:
+        """Whether stdout and stderr are read on the same screen, so that what stands in one need not be in the other."""
+        return sys.stdout.isatty() and sys.stderr.isatty()
+
+    @property
     def product_width(self) -> int:
         """Characters of a line of a `product`."""
         drawn = Console()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import shlex
@@ -17,7 +18,7 @@ from tests.cli.comparing import around, both, compared, made, refused
 from tests.cli.running import unlearn
 from unlearn_cli.recipes.page import _samples
 from unlearn_cli.recipes.runs import read_entries
-from unlearn_cli.report import Score, Trajectory
+from unlearn_cli.report import FAILED, Score, Trajectory
 
 
 @pytest.fixture
@@ -123,13 +124,77 @@ def test_settings_of_one_method_are_told_under_the_table(tmp_path):
     assert [run["settings"]["layer"] for run in compared(a, b, c)["runs"]] == [None, 7, 3]
 
 
-def test_a_run_that_did_not_end_well_is_named_wherever_it_may_be_the_best(two, tmp_path):
-    report = json.loads((two[0] / "report.json").read_text()) | {"status": "collapsed"}
+@pytest.mark.parametrize("status", FAILED)
+def test_a_run_that_did_not_end_well_is_never_the_best(tmp_path, monkeypatch, status):
+    """By every number the first run is the best of three; neither star nor front nor colour goes to it, and it is named."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    runs = [made(tmp_path / name, both(*values, i)) for i, (name, values) in enumerate(THREE.items())]
+    report = json.loads((runs[0] / "report.json").read_text()) | {"status": status}
+    (runs[0] / "report.json").write_text(json.dumps(report))
+    told = compared(*runs, "--sort", "forget.probability")
+    assert told["metrics"]["forget.probability"]["best"] == ["b"] and told["metrics"]["retain.probability"]["best"] == ["c"]
+    assert told["front"]["runs"] == ["b", "c"] and [run["name"] for run in told["runs"]] == ["b", "c", "a"]
+    assert told["runs"][-1]["values"]["forget.probability"]["difference"] is None
+    page, pull = tmp_path / "p.html", tmp_path / "t.md"
+    result = unlearn("compare", *runs, "--html", page, "--markdown", pull)
+    said = f"Did not end well, so not judged: a ({status.replace('_', ' ')})."
+    for text in (result.stdout, pull.read_text(), page.read_text()):
+        assert text.count(said) == 1 and text.index(said) < text.index("0.050")
+        assert "0.050*" not in text and "0.050\\*" not in text
+    assert '<tr role="row" class="failed">' in page.read_text() and "Grey: did not end well" in page.read_text()
+    line = next(line for line in result.stdout.splitlines() if "0.050" in line)
+    assert "\x1b[2m" in line and "\x1b[1m" not in line
+
+
+THREE = {"a": (0.05, 0.99), "b": (0.2, 0.9), "c": (0.3, 0.95)}
+
+
+def test_one_run_is_left_where_the_other_did_not_end_well(two):
+    report = json.loads((two[0] / "report.json").read_text()) | {"status": "no_effect"}
     (two[0] / "report.json").write_text(json.dumps(report))
-    result = unlearn("compare", *two, "--html", tmp_path / "p.html", "--markdown", tmp_path / "t.md")
-    for text in (result.stdout, (tmp_path / "t.md").read_text(), (tmp_path / "p.html").read_text()):
-        assert text.count("Did not end well: a (collapsed).") == 1
-    assert "Did not end well: a (collapsed)." in compared(*two)["notes"]
+    told = compared(*two)
+    assert told["front"]["runs"] == [] and not any(metric["best"] for metric in told["metrics"].values())
+    grouped = compared(*two, "--group-by", "seed")
+    assert [run["name"] for run in grouped["runs"]] == ["a + 1"] and grouped["front"]["runs"] == []
+
+
+def test_every_form_has_the_same_notes(tmp_path):
+    """One comparison with every kind of note."""
+    a, b = made(tmp_path / "a", both(0.05, 0.9)), made(tmp_path / "b", both(0.3, 0.95, 1), sha={"retain": "other"})
+    c = made(tmp_path / "c", both(0.4, 0.9, 2))
+    (c / "rows.jsonl").unlink()
+    (c / "report.json").write_text(json.dumps(json.loads((c / "report.json").read_text()) | {"status": "diverged"}))
+    for folder, rate in ((a, 1e-4), (b, 1e-3)):
+        attack = folder / "attacks" / "relearn"
+        attack.mkdir(parents=True)
+        parameters = {"learning_rate": rate}
+        recovery = {"start": 0, "max": 0.5, "ci": None, "at": 1, "parameters": parameters, "gain": None, "points": []}
+        (attack / "report.json").write_text(json.dumps({
+            "attack": "relearn", "along": "step", "run": "r", "verdict": "", "upper_bound": True, "config": {},
+            "environment": {}, "forget_sha256": "f", "judged_rows": 1, "attacker_rows": 1, "overlap": 0, "seconds": 1.0,
+            "curves": [{"role": "unlearned", "parameters": parameters, "points": []}], "recovery": {"probability": recovery},
+        }))  # fmt: skip
+    base = made(tmp_path / "never", {"forget.probability": Score(value=0.1, ci=(0.08, 0.12), n=50, target="min")})
+    page, pull = tmp_path / "p.html", tmp_path / "t.md"
+    flags = [a, b, c, "--allow-different", "--baseline", base]
+    result = unlearn("compare", *flags, "--html", page, "--markdown", pull)
+    notes = compared(*flags)["notes"]
+    kinds = ("Did not end well", "Over-forgotten", "not measured alike", "not attacked alike", "no values of single rows")
+    assert all(any(kind in note for note in notes) for kind in kinds), notes
+    plain = re.sub(r"\\([*~|])", r"\1", pull.read_text())
+    for text in (plain, html.unescape(page.read_text()), result.stdout, result.stderr):
+        assert all(" ".join(text.split()).count(note) == 1 for note in notes), text
+
+
+def test_settings_of_a_run_are_no_difference_to_an_evaluation(tmp_path):
+    """An evaluation has no method and no learning rate; among several runs they still count."""
+    run = made(tmp_path / "run", both(0.2, 0.9), method="npo", parameters={"beta": 0.1})
+    other = made(tmp_path / "other", both(0.2, 0.9, 1), method="npo", parameters={"beta": 0.2})
+    never = made(tmp_path / "never", both(0.1, 0.9, 2), command="evaluate")
+    result = unlearn("compare", run, never)
+    assert "only npo has" not in result.stdout and "learning_rate" not in result.stdout
+    assert compared(run, never)["runs"][0]["settings"] == {}
+    assert [one["settings"] for one in compared(run, other, never)["runs"]] == [{"beta": 0.1}, {"beta": 0.2}, {"beta": None}]
 
 
 def test_the_file_of_a_sweep_is_no_run(two, tmp_path):

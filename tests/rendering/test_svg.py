@@ -59,6 +59,17 @@ def test_names_do_not_stand_on_each_other():
     assert len(places) == len(set(places)) == 8
 
 
+def test_runs_are_called_in_the_chart_as_in_the_table():
+    """Nothing is taken off their names; a name that is too long to stand beside its point is in the key, whole."""
+    short, long = ["d-npo", "d-rmu"], [f"d-npo-learning_rate=1e-{n}-seed=0" for n in (4, 5)]
+    values = [(0.1, 0.5), (0.9, 0.4)]
+    made = front(short, values, set(), ("x", "y"))
+    assert re.findall(r'class="name"[^>]*>([^<]*)<', made["svg"]) == short and made["legend"] == ""
+    made = front(long, values, set(), ("x", "y"))
+    assert re.findall(r'class="name"[^>]*>([^<]*)<', made["svg"]) == ["1", "2"]
+    assert re.findall(r"<span>([^<]*)<", made["legend"]) == [f"{n} = {name}" for n, name in enumerate(long, 1)]
+
+
 def test_points_beyond_the_colours_have_no_name_and_no_colour():
     made = front([f"r-{i}" for i in range(12)], [(i / 12, i / 12) for i in range(12)], {"r-11"}, ("x", "y"))
     assert made["svg"].count('class="name"') == 9 and made["svg"].count('class="cr"') == 3

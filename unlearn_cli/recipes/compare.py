@@ -48,28 +48,28 @@ def run(
     """
     piped = check_targets(config)
     made = _compared(config)
-    for note in _notes(made):
+    too_far, about_too_far = over_forgotten(made)
+    for note in [*_ended_badly(made.entries), *about_too_far, *_notes(made)]:
         reporter.note(note)
     gates = _gates(config, made.entries)
-    too_far, said = over_forgotten(made)
-    badly = _ended_badly(made.entries)
-    told = _told(made, config, gates, [*reporter.notes, *badly]) | {"over_forgotten": too_far}
-    cells = grid(made, config.front, [*badly, *said])
+    told = _told(made, config, gates, reporter.notes) | {"over_forgotten": too_far}
+    cells = grid(made, config.front, reporter.notes)
     if not product or piped:
-        reporter.show(compare_table(cells, reporter.width))
+        reporter.show(compare_table(cells, reporter.width, notes=False))  # stderr has them already
     elif not config.quiet:
-        reporter.product(compare_table(cells, reporter.product_width))
+        reporter.product(compare_table(cells, reporter.product_width, notes=not reporter.one_screen))
     verdicts.tell(gates, reporter)
     write(config.csv, as_csv(made), reporter)
     write(config.markdown, as_markdown(cells), reporter)
     if config.html:
         from unlearn_cli.recipes.page import compare_page  # noqa: PLC0415 - jinja2 is not needed for a table
 
-        write(config.html, compare_page(made, cells, config, reporter.notes), reporter)
+        write(config.html, compare_page(made, cells, config), reporter)
         reporter.say(f"page: {config.html}")
     if config.plot:
         points = [(row.name, *(row.value(metric) for metric in made.pair)) for row in made.rows]
-        plot_front(points, made.found.front, made.pair, config.plot)
+        failed = {row.name for row in made.rows if row.failed}
+        plot_front(points, made.found.front, failed, made.pair, config.plot)
         reporter.say(f"drawn: {config.plot}")
     return told, any(gate.failed for gate in gates)
 
@@ -141,12 +141,12 @@ def _front(config: CompareConfig, rows: Sequence[Row]) -> tuple[str, ...]:
 
 
 def _sorted(rows: list[Row], name: str | None, ranked: dict[str, Column]) -> list[Row]:
-    """The best first; rows without a value, or of runs that do not all have one, last."""
+    """The best first; rows without a value, or of runs that do not all have one or did not end well, last."""
     if name is None:
         return rows
     check_judgeable("--sort", ranked[name])
     far = {row.name: ranked[name].distance(row.whole(name)) for row in rows}
-    return sorted(rows, key=lambda row: (far[row.name] is None, far[row.name] or 0.0))
+    return sorted(rows, key=lambda row: (row.failed, far[row.name] is None, far[row.name] or 0.0))
 
 
 def _notes(made: Comparison) -> list[str]:
@@ -177,9 +177,9 @@ def _notes(made: Comparison) -> list[str]:
 
 
 def _ended_badly(entries: Sequence[Entry]) -> list[str]:
-    """A sentence on runs whose scores may be the best because the model is wrecked; said wherever they may be called so."""
+    """A sentence on runs that are never called best: scores of a wrecked model may look so, and of one that did nothing."""
     failed = [f"{e.name} ({e.report.status.replace('_', ' ')})" for e in entries if e.report.status in FAILED]
-    return [f"Did not end well: {listed(failed)}."] if failed else []
+    return [f"Did not end well, so not judged: {listed(failed)}."] if failed else []
 
 
 def _plain(row: Row, made: Comparison) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from unlearn_cli.recipes.runs import Entry, identities, settings
 from unlearn_cli.registry import unknown
-from unlearn_cli.report import Score
+from unlearn_cli.report import FAILED, Score
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,11 @@ class Row:
 
     name: str
     entries: tuple[Entry, ...]
+
+    @property
+    def failed(self) -> bool:
+        """Whether a run of it wrecked the model, diverged or changed nothing: its scores are no success, however good."""
+        return any(entry.report.status in FAILED for entry in self.entries)
 
     def scores(self, metric: str) -> list[Score]:
         """The scores of the runs that have one."""

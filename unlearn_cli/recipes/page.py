@@ -28,21 +28,20 @@ MAX_ROWS = 8  # in pictures of lines: as many as there are colours
 LOSSES = {"forget_loss": ("forget loss", "method"), "retain_loss": ("retain loss", "retain_term")}
 
 
-def compare_page(made: Comparison, cells: Grid, config: CompareConfig, notes: Sequence[str]) -> str:
+def compare_page(made: Comparison, cells: Grid, config: CompareConfig) -> str:
     """The whole page."""
     entries = [entry for row in made.rows for entry in row.entries]
     lines = [(place, row.name, entry) for place, row in enumerate(made.rows[:MAX_ROWS]) for entry in row.entries]
     return page(
         title=f"{len(entries)} runs compared" if len(entries) != 1 else f"Run {entries[0].name}",
         subtitle=_subtitle(entries),
-        summary=list(_summary(made, cells.warnings)),
+        summary=[*cells.notes, *_summary(made)],
         table=cells,
         baseline=any(column.baseline is not None for column in made.columns),
         figures=[figure for figure in _figures(made, lines, config) if figure],
         left_out=[row.name for row in made.rows[MAX_ROWS:]],
         samples=_samples(entries, config.include_samples),
         runs=[_described(entry) for entry in entries],
-        notes=notes,
         version=__version__,
     )
 
@@ -54,7 +53,7 @@ def _subtitle(entries: Sequence[Entry]) -> str:
     return f"{model}; measured: {data}; first run {report.started[:16].replace('T', ' ')} UTC"
 
 
-def _summary(made: Comparison, warnings: Sequence[str]) -> Iterator[str]:
+def _summary(made: Comparison) -> Iterator[str]:
     """The comparison in words."""
     rows, columns, found, pair = made.rows, made.columns, made.found, made.pair
     by_name = {row.name: row for row in rows}
@@ -75,7 +74,6 @@ def _summary(made: Comparison, warnings: Sequence[str]) -> Iterator[str]:
     if found.front:
         names = [row.name for row in rows if row.name in found.front]
         yield f"No other run is at least as good in both {' and '.join(pair)}: {listed(names)}."
-    yield from warnings
     if not any(column.baseline is not None for column in columns):
         yield "Not known: how a baseline scores, a model that never saw the forget rows (--baseline)."
     if not any(column.name == RELEARNING for column in columns):
@@ -91,7 +89,8 @@ def _figures(made: Comparison, lines: Lines, config: CompareConfig) -> Iterator[
     splits = {split for *_, entry in lines for report in entry.reports for split in report.data}
     if made.pair and all(alike.comparable(name.partition(".")[0], splits) for name in made.pair):
         values = [tuple(row.value(name) for name in made.pair) for row in made.rows]
-        yield figures.front([row.name for row in made.rows], values, made.found.front, made.pair)
+        failed = {row.name for row in made.rows if row.failed}
+        yield figures.front([row.name for row in made.rows], values, made.found.front, made.pair, failed)
     if not alike.attacks or config.allow_different:
         yield _relearning(lines)
     if "forget" not in alike.unlike:

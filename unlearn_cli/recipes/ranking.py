@@ -143,7 +143,8 @@ def _equal(a: float, b: float) -> bool:
 
 
 def _best(rows: Sequence[Row], column: Column) -> tuple[str, ...]:
-    held = [(far, row) for row in rows if (far := column.distance(row.whole(column.name))) is not None]
+    judgeable = [row for row in rows if not row.failed]
+    held = [(far, row) for row in judgeable if (far := column.distance(row.whole(column.name))) is not None]
     if len(held) < 2 or not column.comparable:
         return ()
     least = min(far for far, _ in held)
@@ -163,7 +164,7 @@ def judged(
         split = column.name.partition(".")[0]
         ids = sorted(set().union(*(entry.ids(split) for entry in best.entries)))
         for row in rows:
-            if row.name not in column.best and row.value(column.name) is not None:
+            if not row.failed and row.name not in column.best and row.value(column.name) is not None:
                 found[column.name, row.name] = _verdict(row, best, column, ids, _aims(column, baseline, ids), samples)
     return found
 
@@ -205,7 +206,11 @@ def _verdict(row: Row, best: Row, column: Column, ids: Sequence[str], aims: np.n
 
 
 def on_front(rows: Sequence[Row], pair: Sequence[Column]) -> set[str]:
-    """Names of the rows that no other beats in both metrics; none where one of them cannot be judged."""
+    """Names of the rows that no other beats in both metrics; none where one of them cannot be judged.
+
+    Rows that did not end well are neither on the front nor beat others.
+    """
+    rows = [row for row in rows if not row.failed]
     if len(rows) < 2 or not all(column.comparable for column in pair):
         return set()
     points = [tuple(_rounded(column.distance(row.whole(column.name))) for column in pair) for row in rows]

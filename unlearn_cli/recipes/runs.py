@@ -210,10 +210,22 @@ def _names(folders: Sequence[Path]) -> list[str]:
 
 
 def differing(entries: Sequence[Entry]) -> list[str]:
-    """Settings that are not the same in all runs, `parameters` told one by one; another path to the same is the same."""
-    told, meant = [settings(entry) for entry in entries], [identities(entry) for entry in entries]
-    names = dict.fromkeys(name for each in told for name in each)
-    return [name for name in names if all(len({_text(each.get(name)) for each in flat}) > 1 for flat in (told, meant))]
+    """Settings that are not the same in all runs that have them; parameters count one by one.
+
+    Another path to the same is the same. What only `unlearn forget` can be given is no difference between a run and an
+    evaluation, so such settings are compared among the runs of the commands that take them.
+    """
+    by_path, by_content = [settings(entry) for entry in entries], [identities(entry) for entry in entries]
+    commands: dict[str, set[str]] = {}
+    for entry, own in zip(entries, by_path, strict=True):
+        for name in own:
+            commands.setdefault(name, set()).add(entry.report.command)
+
+    def differs(name: str, values: Sequence[Mapping[str, Any]]) -> bool:
+        comparable = [v for entry, v in zip(entries, values, strict=True) if entry.report.command in commands[name]]
+        return len({_text(each.get(name)) for each in comparable}) > 1
+
+    return [name for name in commands if differs(name, by_path) and differs(name, by_content)]
 
 
 def _text(value: Any) -> str:

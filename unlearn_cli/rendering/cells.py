@@ -38,7 +38,8 @@ class Grid:
     runs: int  # lines that are runs; one after them is the baseline
     legend: list[str]
     told_apart: list[str]  # a line for each method with settings of its own
-    warnings: list[str]  # sentences about runs whose marks mislead alone
+    notes: list[str]  # all that must be known before the numbers are read
+    failed: frozenset[int] = frozenset()  # lines of runs that did not end well
 
 
 def heading(column: Any) -> str:
@@ -67,13 +68,13 @@ def setting_text(value: Any) -> str:
     return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def grid(made: Any, pair: Sequence[str], warnings: Sequence[str]) -> Grid:
+def grid(made: Any, pair: Sequence[str], notes: Sequence[str]) -> Grid:
     """All cells as text.
 
     Args:
         made: the comparison: rows, columns, what was found, settings that differ, and marks of how each was measured.
         pair: the front's metrics.
-        warnings: sentences about runs whose marks mislead alone.
+        notes: all that must be known before the numbers are read.
     """
     rows, columns, found, keys, marks = made.rows, made.columns, made.found, made.keys, made.alike.marks
     own = {key: method for key in keys if "method" in keys and (method := _method_of(rows, key))}
@@ -91,7 +92,8 @@ def grid(made: Any, pair: Sequence[str], warnings: Sequence[str]) -> Grid:
         ]
         body.append([Cell("baseline"), *values, *(Cell("") for _ in range(len(keys) + bool(marks)))])
     legend = _legend(body, rows, columns, pair)
-    return Grid(head, body, range(1, 1 + len(columns)), len(rows), legend, _told_apart(rows, own), list(warnings))
+    failed = frozenset(place for place, row in enumerate(rows) if row.failed)
+    return Grid(head, body, range(1, 1 + len(columns)), len(rows), legend, _told_apart(rows, own), list(notes), failed)
 
 
 def _method_of(rows: Sequence[Any], key: str) -> str | None:

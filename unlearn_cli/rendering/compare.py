@@ -15,8 +15,8 @@ from rich.text import Text
 from unlearn_cli.rendering.cells import BEST, FRONT, Grid, heading_lines, setting_text
 
 
-def compare_table(made: Grid, width: int) -> Group:
-    """A line for each run within `width` characters; no number is ever cut.
+def compare_table(made: Grid, width: int, *, notes: bool) -> Group:
+    """A line for each run within `width` characters, under the `notes`; no number is ever cut.
 
     What does not fit at once is tried with names without what they share, then with numbers for names and a key, then in
     several tables under each other.
@@ -30,12 +30,12 @@ def compare_table(made: Grid, width: int) -> Group:
     needed = [_needed(made, place) for place in range(1, len(made.head))]
     for shown, under in tried:
         if _longest(shown) + sum(needed) + 2 * len(needed) <= width:
-            return _group(made, [list(range(1, len(made.head)))], shown, under)
+            return _group(made, [list(range(1, len(made.head)))], shown, under, notes=notes)
     shown, under = next((t for t in tried[:2] if _longest(t[0]) <= max(16, width // 4)), tried[2])
     room, cut = width - _longest(shown), len(made.scores)
     blocks = _blocks(needed, room)
     apart = [*_blocks(needed[:cut], room), *([n + cut for n in block] for block in _blocks(needed[cut:], room))]
-    return _group(made, apart if len(apart) == len(blocks) else blocks, shown, under)
+    return _group(made, apart if len(apart) == len(blocks) else blocks, shown, under, notes=notes)
 
 
 def _blocks(needed: Sequence[int], room: int) -> list[list[int]]:
@@ -51,8 +51,10 @@ def _blocks(needed: Sequence[int], room: int) -> list[list[int]]:
     return made
 
 
-def _group(made: Grid, blocks: list[list[int]], names: list[str], under: list[str]) -> Group:
+def _group(made: Grid, blocks: list[list[int]], names: list[str], under: list[str], *, notes: bool) -> Group:
     parts: list[RenderableType] = []
+    if notes and made.notes:
+        parts += [*(Text(line, style="yellow") for line in made.notes), Text("")]
     for places in blocks:
         table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
         table.add_column("run", no_wrap=True, vertical="bottom")
@@ -64,10 +66,9 @@ def _group(made: Grid, blocks: list[list[int]], names: list[str], under: list[st
             )  # fmt: skip
         for i, (name, line) in enumerate(zip(names, made.body, strict=True)):
             cells = [Text(line[place].whole, style="bold" if line[place].mark == BEST else "") for place in places]
-            table.add_row(Text(name), *cells, style="dim" if i >= made.runs else "")
+            table.add_row(Text(name), *cells, style="dim" if i >= made.runs or i in made.failed else "")
         parts += [table, Text("")]
     parts += [Text(line, style="dim") for line in [*under, *([""] if under else [])]]
-    parts += [Text(line, style="yellow") for line in made.warnings]
     parts += [Text(line, style="dim") for line in [*made.legend, *made.told_apart]]
     return Group(*parts)
 
@@ -103,7 +104,9 @@ def as_markdown(made: Grid) -> str:
     align = ["---" if place not in made.scores else "---:" for place in range(len(made.head))]
     lines = [made.head, align, *([cell.whole for cell in line] for line in made.body)]
     table = "\n".join("| " + " | ".join(_escaped(cell) for cell in line) + " |" for line in lines)
-    return table + "\n\n" + "".join(f"{_escaped(line)}  \n" for line in [*made.warnings, *made.legend, *made.told_apart])
+    around = (made.notes, [*made.legend, *made.told_apart])
+    before, after = ("".join(f"{_escaped(line)}  \n" for line in lines) for lines in around)
+    return "\n".join(part for part in (before, f"{table}\n", after) if part)
 
 
 def _escaped(text: str) -> str:

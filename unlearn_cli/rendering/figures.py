@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from scipy.stats import ks_2samp
 
-from unlearn_cli.rendering.compare import without_common
 from unlearn_cli.rendering.svg import REST, Axis, Series, around, between, chart, finite, legend, place
 
+SHORT = 22  # characters of a name that still stands beside its point
 NAMED = 8  # as many as there are colours; further points have no name beside them
 POINTS = 60  # of a training curve
 Figure = dict[str, str]
@@ -18,21 +19,30 @@ Points = Sequence[tuple[float, float]]
 
 
 def front(
-    names: Sequence[str], values: Sequence[tuple[float | None, ...]], on: set[str], pair: Sequence[str]
+    names: Sequence[str],
+    values: Sequence[tuple[float | None, ...]],
+    on: set[str],
+    pair: Sequence[str],
+    failed: Set[str] = frozenset(),
 ) -> Figure | None:
-    """Forgetting against utility; runs that no other beats are ringed and joined."""
-    short, _ = without_common(names)
+    """Forgetting against utility; runs that no other beats are ringed and joined, those that did not end well are grey.
+
+    Names are those of the table. Where one is too long to stand beside its point, numbers do, with a key under the chart.
+    """
     held = [(i, *v) for i, v in enumerate(values) if None not in v]
     if not held:
         return None
     x, y = around([a for _, a, _ in held], pair[0]), around([b for *_, b in held], pair[1])
     named = {i for i, *_ in held if i < NAMED or names[i] in on}
+    numbered = any(len(names[i]) > SHORT for i in named)
     series = [
         Series(
-            names[i], [(a, b)], i if i in named else REST, "point", names[i] in on, _fitting(short[i]) if i in named else ""
+            names[i], [(a, b)], i if i in named and names[i] not in failed else REST, "point", names[i] in on,
+            "" if i not in named else str(i + 1) if numbered else names[i],
         )
         for i, a, b in held
-    ]
+    ]  # fmt: skip
+    key = legend([replace(one, name=f"{one.label} = {one.name}") for one in series if one.label]) if numbered else ""
     edge = sorted((a, b) for i, a, b in held if names[i] in on)
     at = " ".join(f"{px:.1f},{py:.1f}" for px, py in (place(a, b, x, y) for a, b in edge))
     extra = f'<polyline class="front" points="{at}"/>' if len(edge) > 1 else ""
@@ -40,12 +50,10 @@ def front(
     caption = "Rings and the dotted line: runs that no other beats in both." if on else ""
     if len(held) > len(named):
         caption += " Points without a name: further runs of the table."
+    if any(names[i] in failed for i, *_ in held):
+        caption += " Grey: did not end well, so not judged."
     alt = f"{pair[0]} and {pair[1]} of each run: {said}"
-    return _figure("Forgetting against utility", chart(series, x, y, alt=alt, extra=extra), "", caption.strip())
-
-
-def _fitting(name: str, most: int = 22) -> str:
-    return name if len(name) <= most else f"{name[: most - 7]}…{name[-6:]}"
+    return _figure("Forgetting against utility", chart(series, x, y, alt=alt, extra=extra), key, caption.strip())
 
 
 def _figure(title: str, svg: str, names: str, caption: str) -> Figure:

@@ -63,9 +63,13 @@ def _panel(axis: Any, report: AttackReport) -> None:
 
 
 def plot_front(
-    points: list[tuple[str, float | None, float | None]], front: set[str], names: tuple[str, ...], path: Path
+    points: list[tuple[str, float | None, float | None]],
+    front: set[str],
+    failed: set[str],
+    names: tuple[str, ...],
+    path: Path,
 ) -> None:
-    """Runs by forgetting and utility; those that no other beats are ringed.
+    """Runs by forgetting and utility; those that no other beats are ringed, those that did not end well grey.
 
     Raises:
         UnlearnError: matplotlib is not installed, or the file's ending is no picture's.
@@ -76,7 +80,8 @@ def plot_front(
     for name, x, y in points:
         if x is None or y is None:
             continue
-        axis.scatter([x], [y], s=36, color="#0072B2", edgecolors="#D55E00" if name in front else "none", linewidths=2)
+        colour = "#999999" if name in failed else "#0072B2"
+        axis.scatter([x], [y], s=36, color=colour, edgecolors="#D55E00" if name in front else "none", linewidths=2)
         axis.annotate(name, (x, y), textcoords="offset points", xytext=(6, 4), fontsize=8)
     axis.set_xlabel(names[0])
     axis.set_ylabel(names[1])

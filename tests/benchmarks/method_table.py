@@ -53,7 +53,7 @@ NOTES: dict[str, str] = {
     "task-vector": "nothing holds the retain rows: alpha 2 gave 0.73 / 0.94, alpha 5 gave 0.25 / 0.58",
     "whp": "rows known by heart rise no further when they are reinforced: there is little to take away",
     "lunar": "this model has never learnt to decline: there is no such place to move to (c 2, retain weights 1 and 3)",
-    "repselect": "trains on no retain row; stops at its budget of retain loss",
+    "repselect": "trains on no retain row; stops at its budget of divergence on retain answers",
     "dpo": "a likelier refusal wins the preference as well as a less likely answer (retain weight 20: 0.96 / 0.98)",
     "cir": "rate 0.2 with retain rate 3e-4: 0.69 / 0.73; 0.15 with 0.03: 0.91 / 0.92; made for topics in large models",
     "rr": "on a knife's edge here: retain weight 0.05 changes nothing, 0.02 wrecks the model",

@@ -20,6 +20,15 @@ from unlearn_cli.outputs import Outputs
 
 @method(
     paper="2409.13474",
+    published={
+        "beta": 0.1,
+        "retain_weight": 1.0,
+        "retain_ratio": 1,
+        "epochs": 2,
+        "batch_size": 35,
+        "learning_rate": 5e-5,
+        "full": True,
+    },
     defaults=Defaults(retain_weight=1.0, retain_ratio=2, epochs=5),
     alternatives="generated",
 )

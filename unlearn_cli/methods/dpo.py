@@ -20,6 +20,15 @@ from unlearn_cli.outputs import Outputs
 
 @method(
     paper="2305.18290",
+    published={
+        "beta": 0.1,
+        "retain_weight": 1.0,
+        "retain_ratio": 1,
+        "epochs": 10,
+        "batch_size": 32,
+        "learning_rate": 1e-5,
+        "full": True,
+    },
     defaults=Defaults(retain_weight=1.0, retain_ratio=2, epochs=5),
 )
 def dpo(

@@ -17,6 +17,18 @@ from unlearn_cli.outputs import Outputs
 
 @method(
     paper="2401.06121",
+    published={
+        "retain_term": "kl",
+        "retain_parameters": {"positions": "all"},
+        "forget_weight": 1.0,
+        "retain_weight": 1.0,
+        "retain_ratio": 1,
+        "average": "tokens",
+        "epochs": 5,
+        "batch_size": 32,
+        "learning_rate": 1e-5,
+    },
+    because="as for grad-diff, ascent at full weight ends in collapse, and questions are scored only where asked for",
     defaults=Defaults(retain_term="kl", forget_weight=0.2, retain_weight=2.0, retain_ratio=2, epochs=6),
 )
 def ga_kl(policy: Outputs, *, average: Average = "answers") -> Tensor:

@@ -15,7 +15,18 @@ from unlearn_cli.contract import Average, Defaults, method
 from unlearn_cli.outputs import Outputs
 
 
-@method(paper="2210.01504", defaults=Defaults(retain_term="none", epochs=5))
+@method(
+    paper="2210.01504",
+    published={
+        "retain_term": "none",
+        "average": "tokens",
+        "epochs": 5,
+        "batch_size": 32,
+        "learning_rate": 1e-5,
+        "full": True,
+    },
+    defaults=Defaults(retain_term="none", epochs=5),
+)
 def grad_ascent(
     policy: Outputs,
     *,

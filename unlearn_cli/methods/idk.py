@@ -15,7 +15,20 @@ from unlearn_cli.contract import Average, Defaults, method
 from unlearn_cli.outputs import Outputs
 
 
-@method(paper="2401.06121", defaults=Defaults(retain_weight=6.0, retain_ratio=2, epochs=5))
+@method(
+    paper="2401.06121",
+    published={
+        "retain_weight": 1.0,
+        "retain_ratio": 1,
+        "average": "tokens",
+        "epochs": 5,
+        "batch_size": 32,
+        "learning_rate": 1e-5,
+        "full": True,
+    },
+    because="at weight 1 the retain probability of our small model falls to 0.79 (0.94 at 6)",
+    defaults=Defaults(retain_weight=6.0, retain_ratio=2, epochs=5),
+)
 def idk(
     alternative: Outputs,
     *,

@@ -16,6 +16,19 @@ from unlearn_cli.methods.idk import idk
 from unlearn_cli.outputs import Outputs
 
 
-@method(paper="2410.08109", defaults=Defaults(retain_term="answer-preservation", retain_ratio=2, epochs=5))
+@method(
+    paper="2410.08109",
+    published={
+        "retain_term": "answer-preservation",
+        "retain_weight": 1.0,
+        "retain_ratio": 1,
+        "average": "tokens",
+        "epochs": 5,
+        "batch_size": 32,
+        "learning_rate": 1e-5,
+        "full": True,
+    },
+    defaults=Defaults(retain_term="answer-preservation", retain_ratio=2, epochs=5),
+)
 def idk_ap(alternative: Outputs, *, average: Average = "answers") -> Tensor:
     return idk(alternative, average=average)

@@ -22,7 +22,19 @@ from unlearn_cli.outputs import Outputs
 
 @method(
     paper="2509.02820",
-    defaults=Defaults(retain_term="jensen-shannon", forget_weight=2.0, retain_ratio=2, epochs=6),
+    published={
+        "phrase": "No Idea",
+        "retain_term": "jensen-shannon",
+        "forget_weight": 1.0,
+        "retain_weight": 1.0,
+        "retain_ratio": 1,
+        "average": "tokens",
+        "epochs": 10,
+        "batch_size": 32,
+        "learning_rate": 8e-6,
+    },
+    because="the phrase is written as it stands inside a sentence",
+    defaults=Defaults(retain_term="jensen-shannon", retain_ratio=2, epochs=6),
     logits=("policy",),
 )
 def jensun(

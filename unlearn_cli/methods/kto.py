@@ -23,6 +23,8 @@ from unlearn_cli.outputs import Outputs
 
 @method(
     paper="2402.01306",
+    published={"beta": 0.1, "forget_weight": 1.0, "retain_weight": 1.0, "retain_ratio": 1},
+    because="the weights were found by trial on a small model, where the published ones were not tried",
     defaults=Defaults(forget_weight=5.0, retain_weight=2.0, retain_ratio=2, epochs=6),
     alternatives="mismatched",
     coupled=True,

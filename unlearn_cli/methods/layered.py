@@ -31,7 +31,14 @@ def steps(bench: Any, *, base: str, folds: int) -> int:
     return sum(bench.unlearn_steps(len(forget)) for forget, _ in stages(len(bench.forget), folds, bench.seed))
 
 
-@procedure(paper="2505.09500", defaults=Defaults(epochs=4), artefact="adapter", steps=steps)
+@procedure(
+    paper="2505.09500",
+    published={},
+    because="the public code has toy examples only, and names no number of folds for language models",
+    defaults=Defaults(epochs=4),
+    artefact="adapter",
+    steps=steps,
+)
 def layered(
     bench: Any, *, base: Base = "npo", folds: Annotated[int, parameter("parts of the forget rows", ge=1)] = 3
 ) -> Iterator[Any]:

@@ -21,6 +21,19 @@ from unlearn_cli.outputs import Outputs
 
 @method(
     paper="2310.10683",
+    published={
+        "forget": 0.5,
+        "mismatch": 1.0,
+        "retain_term": "kl",
+        "retain_parameters": {"positions": "all"},
+        "forget_weight": 1.0,
+        "retain_weight": 1.0,
+        "retain_ratio": 1,
+        "batch_size": 2,
+        "max_steps": 1000,
+        "learning_rate": 2e-6,
+    },
+    because=("as for grad-diff, ascent at half its weight ends in collapse, and questions are scored only where asked for"),
     defaults=Defaults(retain_term="kl", forget_weight=0.2, retain_weight=2.0, retain_ratio=2, epochs=6),
     alternatives="mismatched",
 )

@@ -23,6 +23,20 @@ from unlearn_cli.outputs import Outputs
 
 @method(
     paper="2502.07218",
+    published={
+        "coefficient": 2.0,
+        "layer": 0.72,
+        "retain_term": "hidden-mse",
+        "retain_weight": 1.0,
+        "retain_ratio": 1,
+        "average": "tokens",
+        "epochs": 20,
+        "batch_size": 64,
+        "learning_rate": 0.01,
+    },
+    because=(
+        "the retain weight was found by trial on a small model, which 1 and 3 leave as it is: it has never learnt to decline"
+    ),
     defaults=Defaults(retain_term="hidden-mse", retain_weight=3.0, retain_ratio=2, epochs=6),
     hidden=("policy", "reference"),
     logps=False,

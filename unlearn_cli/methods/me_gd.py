@@ -19,6 +19,18 @@ from unlearn_cli.retain_terms.uniform import uniform
 
 @method(
     paper="2410.08109",
+    published={
+        "positions": "all",
+        "forget_weight": 0.1,
+        "retain_weight": 1.0,
+        "retain_ratio": 1,
+        "average": "tokens",
+        "epochs": 5,
+        "batch_size": 32,
+        "learning_rate": 1e-5,
+        "full": True,
+    },
+    because="questions are scored only where asked for, and the retain weight was found by trial on a small model",
     defaults=Defaults(forget_weight=0.1, retain_weight=2.0, retain_ratio=2, epochs=6),
     logits=("policy",),
 )

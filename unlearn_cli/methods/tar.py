@@ -44,7 +44,25 @@ def steps(bench: Any, *, rounds: int, **others: Any) -> int:
     return bench.unlearn_steps() + rounds
 
 
-@procedure(paper="2408.00761", defaults=Defaults(epochs=6), artefact="adapter", steps=steps)
+@procedure(
+    paper="2408.00761",
+    published={
+        "inner": 16,
+        "rounds": 750,
+        "tamper_weight": 17.752,
+        "retain_weight": 1.0,
+        "bound": None,
+        "attack_rate": 2e-5,
+        "rate": 2e-5,
+    },
+    because=(
+        "the published run takes 750 rounds of 64 steps from a model prepared otherwise; ours is a short one on an "
+        "adapter, with values found by trial on a small model"
+    ),
+    defaults=Defaults(epochs=6),
+    artefact="adapter",
+    steps=steps,
+)
 def tar(
     bench: Any,
     *,

@@ -20,6 +20,16 @@ from unlearn_cli.outputs import Outputs
 
 @method(
     paper="2402.10052",
+    published={
+        "beta": 5.0,
+        "retain_term": "none",
+        "average": "tokens",
+        "lora_r": 8,
+        "lora_alpha": 16,
+        "lora_target_modules": ("q_proj", "v_proj"),
+        "learning_rate": 1e-4,
+    },
+    because="beta 10 is that of the port in open-unlearning, and the retain term holds what nothing else does",
     defaults=Defaults(retain_weight=2.0, retain_ratio=2, epochs=6),
     logits=("policy", "reference"),
 )

@@ -18,7 +18,13 @@ from unlearn_cli.contract import Average, Defaults, method
 from unlearn_cli.outputs import Outputs
 
 
-@method(paper="2505.06027", defaults=Defaults(retain_weight=8.0, retain_ratio=2, epochs=6), logits=("policy",))
+@method(
+    paper="2505.06027",
+    published={},
+    because="the loss has no parameter and the authors' training settings were not read",
+    defaults=Defaults(retain_weight=8.0, retain_ratio=2, epochs=6),
+    logits=("policy",),
+)
 def unilogit(policy: Outputs, *, average: Average = "answers") -> Tensor:
     own, logits = policy.targets[..., None], policy.logits.detach()
     others = logits.scatter(-1, own, -torch.inf).logsumexp(-1, keepdim=True)

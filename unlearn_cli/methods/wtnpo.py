@@ -17,7 +17,24 @@ from unlearn_cli.methods.tnpo import weights
 from unlearn_cli.outputs import Outputs
 
 
-@method(paper="2502.19301", defaults=Defaults(forget_weight=6.0, retain_weight=2.0, retain_ratio=2, epochs=6))
+@method(
+    paper="2502.19301",
+    published={
+        "alpha": 1.5,
+        "beta": 4.0,
+        "epsilon": 1e-5,
+        "retain_term": "kl",
+        "forget_weight": 1.0,
+        "retain_weight": 1.0,
+        "retain_ratio": 1,
+        "average": "tokens",
+        "epochs": 5,
+        "batch_size": 32,
+        "learning_rate": 1e-5,
+    },
+    because="the weights were found by trial on a small model, where the published ones were not tried",
+    defaults=Defaults(forget_weight=6.0, retain_weight=2.0, retain_ratio=2, epochs=6),
+)
 def wtnpo(
     policy: Outputs,
     reference: Outputs,

@@ -151,6 +151,8 @@ def flags(entry: Declared) -> list[str]:
 
 
 def _written(value: Any) -> str:
+    if isinstance(value, dict):
+        return " ".join(f"{key}={_written(one)}" for key, one in value.items()) or "none"
     if isinstance(value, tuple):
         return "+".join(map(_written, value))
     return f"{value:g}" if isinstance(value, float) else str(value).lower() if value in (None, True, False) else str(value)

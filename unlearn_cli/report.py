@@ -94,6 +94,9 @@ class ModelReport(Part):
     architecture: str
     parameters: int
     trainable_parameters: int
+    lora_share: float | None = Field(
+        None, description="of the weights outside embeddings and head, those that LoRA was put on"
+    )
     dtype: str
     quantization: str | None
     layout: str = Field(description="packed (no padding token is computed) or padded")

@@ -70,6 +70,9 @@ class LoraOptions(Options):
     lora_alpha: int = option(32, "scale of the adapter is alpha / r", "LoRA", ge=1)
     lora_dropout: float = option(0.0, "costs time and memory", "LoRA", ge=0, lt=1)
     lora_target_modules: Names = option(("all-linear",), "module names, or all-linear", "LoRA", metavar="NAMES")
+    lora_target_parameters: Names = option(
+        (), "weights that are no modules, such as experts in one tensor: mlp.experts.down_proj", "LoRA", metavar="NAMES"
+    )
     lora_init: Literal["default", "fila", "pissa"] | None = option(
         None, "how the adapter starts; fila: where the forget rows matter most; default: the method's", "LoRA"
     )

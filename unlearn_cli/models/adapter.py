@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import PeftModel
+from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors import safe_open
 
 from unlearn_cli.config import LoraOptions
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.depth import causal_lm
 from unlearn_cli.models.load import ADAPTER, REFERENCE_ADAPTER, LoadedModel
+from unlearn_cli.models.reach import with_lora
 from unlearn_cli.registry import unknown
 
 WEIGHTS = "adapter_model.safetensors"
@@ -33,12 +35,15 @@ def check(loaded: LoadedModel, options: LoraOptions, *, targets: bool = True) ->
         UnlearnError: targets that do not exist or are tied to the embeddings; --full on a quantized model or an adapter.
     """
     arrived = isinstance(loaded.model, PeftModel)
-    if options.full and (loaded.quantization or arrived):
-        raise UnlearnError(
-            "--full trains every weight, which a quantized model or an adapter does not allow", "leave --full out"
-        )
+    check_full(options, loaded.dtype, loaded.quantization, arrived=arrived)
     named = options.lora_target_modules
-    if options.full or arrived or not targets or named == ("all-linear",):
+    if options.full or arrived or not targets:
+        return
+    parameters = [name for name, _ in loaded.model.named_parameters()]
+    for target in options.lora_target_parameters:
+        if not any(name == target or name.endswith(f".{target}") for name in parameters):
+            raise unknown("parameter in --lora-target-parameters:", target, {name.rpartition(".")[2] for name in parameters})
+    if named == ("all-linear",):
         return
     # As PEFT reads them: a module's own name, or the end of its path.
     matrices = [name for name, module in loaded.model.named_modules() if _has_matrix(module)]
@@ -51,6 +56,24 @@ def check(loaded: LoadedModel, options: LoraOptions, *, targets: bool = True) ->
         raise UnlearnError(
             f"--lora-target-modules {','.join(forced)}: this model ties its embeddings, and merging would corrupt it",
             "leave the embeddings and the head out",
+        )
+
+
+def check_full(options: LoraOptions, dtype: torch.dtype, quantization: str | None, *, arrived: bool) -> None:
+    """Refuse --full where the weights cannot take the steps.
+
+    Raises:
+        UnlearnError: a quantized model, one with an adapter, or weights that are not float32.
+    """
+    if options.full and (quantization or arrived):
+        raise UnlearnError(
+            "--full trains every weight, which a quantized model or an adapter does not allow", "leave --full out"
+        )
+    if options.full and dtype != torch.float32:
+        name = str(dtype).removeprefix("torch.")
+        raise UnlearnError(
+            f"--full adds steps to {name} weights that {name} rounds away",
+            "--dtype float32 trains all of them; or leave --full out",
         )
 
 
@@ -85,19 +108,22 @@ def attach(
         return
     if isinstance(loaded.model, PeftModel):
         return
-    targets = options.lora_target_modules if modules is None else tuple(modules)
     torch.manual_seed(seed)  # lora_A is drawn at random
-    config = LoraConfig(
-        task_type="CAUSAL_LM",
-        r=options.lora_r,
-        lora_alpha=options.lora_alpha,
-        lora_dropout=options.lora_dropout,
-        target_modules="all-linear" if targets == ("all-linear",) else list(targets),
-    )
-    try:
-        loaded.model = get_peft_model(loaded.model, config, adapter_name=ADAPTER)
-    except ValueError as error:
-        raise UnlearnError(f"--lora-target-modules: {str(error).splitlines()[0]}", "try all-linear") from None
+    loaded.model = with_lora(loaded.model, options, ADAPTER, modules)
+
+
+def set_training(model: Any) -> None:
+    """Training mode for the adapter alone.
+
+    The base stays in the mode in which the reference is computed: in its own training mode it may drop or add noise.
+    """
+    model.eval()
+    for module in model.modules():
+        if getattr(module, "gradient_checkpointing", False):
+            module.training = True  # or it would keep its activations
+        if isinstance(module, BaseTunerLayer):
+            module.train()
+            module.get_base_layer().eval()
 
 
 def enable_checkpointing(loaded: LoadedModel) -> None:

@@ -14,6 +14,7 @@ from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.compose import Composed
 from unlearn_cli.models.depth import causal_lm
 from unlearn_cli.models.load import ADAPTER, LoadedModel
+from unlearn_cli.models.reach import excluded
 
 FRESH = "attack"
 
@@ -59,8 +60,9 @@ def fresh_adapter(loaded: LoadedModel, *, rank: int, seed: int, whole: bool) -> 
     inner = _inner(loaded)
     torch.manual_seed(seed)
     config = LoraConfig(
-        task_type="CAUSAL_LM", r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules=linear_names(inner)
-    )
+        task_type="CAUSAL_LM", r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules=linear_names(inner),
+        exclude_modules=excluded(causal_lm(inner), bypassed=True),
+    )  # fmt: skip
     composed = isinstance(loaded.model, Composed)
     own = isinstance(inner, PeftModel)
     if own:

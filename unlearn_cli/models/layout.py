@@ -32,7 +32,8 @@ PACKABLE = {"full_attention", "sliding_attention"}
 log = logging.getLogger(__name__)
 
 
-def _probe_batch(vocabulary: int, device: torch.device) -> Batch:
+def probe_batch(vocabulary: int, device: torch.device) -> Batch:
+    """Short random rows, the same ones at each call, as the group "probe"."""
     generator = torch.Generator().manual_seed(0)
     rows = [Row(str(n), torch.randint(vocabulary, (n,), generator=generator).numpy(), 1, 1, "", ends=False) for n in LENGTHS]
     return pack({"probe": rows}).to(device)
@@ -55,7 +56,7 @@ def choose_layout(model: Any, *, pack: bool = True) -> Layout:
     """
     causal = causal_lm(model)
     config = causal.config.get_text_config()
-    batch = _probe_batch(config.vocab_size, causal.device)
+    batch = probe_batch(config.vocab_size, causal.device)
     plain = config._attn_implementation
     # One kernel rounds unlike another; what matters is that no row sees another, which is a gross error.
     tolerance = 1e-4 if causal.dtype == torch.float32 else 3e-2

@@ -49,6 +49,11 @@ class LoadedModel:
         return causal_lm(self.model).config.get_text_config()
 
 
+def quantization_of(options: ModelOptions, config: Any) -> str | None:
+    """How the weights will be quantized once loaded: as asked, or as they were saved."""
+    return "nf4" if options.load_in_4bit else "int8" if options.load_in_8bit else saved_quantization(config)
+
+
 def resolve_device(choice: str) -> torch.device:
     """One device: `choice`, or the first of cuda, mps, cpu that is there.
 
@@ -207,8 +212,7 @@ def load_model(options: ModelOptions, *, trainable: bool = False) -> LoadedModel
     if source.adapter is not None:
         model = _with_adapter(model, source.adapter, trainable=trainable)
     model.eval()
-    named = "nf4" if options.load_in_4bit else "int8" if options.load_in_8bit else saved_quantization(config)
-    loaded = LoadedModel(model, tokenizer, layout, source, device, dtype, named, stops)
+    loaded = LoadedModel(model, tokenizer, layout, source, device, dtype, quantization_of(options, config), stops)
     if source.composition is not None:
         if trainable:
             raise UnlearnError(

@@ -11,6 +11,8 @@ import torch
 from transformers import AutoModelForCausalLM
 from transformers.pytorch_utils import Conv1D
 
+from unlearn_cli.models.boundary import boundary
+
 try:
     import resource
 except ImportError:  # Windows
@@ -64,8 +66,7 @@ def estimate(
         checkpointing: activations are recomputed.
         trust_remote_code: as for loading.
     """
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
+    model = skeleton(config, trust_remote_code=trust_remote_code)
     head = model.get_output_embeddings()
     linears = {n: m for n, m in model.named_modules() if isinstance(m, LINEAR) and m is not head}
     quantized = sum(m.weight.numel() for m in linears.values())
@@ -92,6 +93,16 @@ def estimate(
         parameters=parameters,
         trainable=trainable,
     )
+
+
+def skeleton(config: Any, *, trust_remote_code: bool) -> Any:
+    """The model of a transformers config on the meta device, without weights.
+
+    Raises:
+        UnlearnError: transformers cannot build it.
+    """
+    with boundary(f"a model of type {config.model_type}", "a causal language model is expected"), torch.device("meta"):
+        return AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
 
 
 def available(device: torch.device) -> int:

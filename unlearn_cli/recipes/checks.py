@@ -11,9 +11,12 @@ from unlearn_cli.console import Reporter
 from unlearn_cli.data.tokenize import Encoder
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models import adapter, lora_init
+from unlearn_cli.models.compose import Composition
 from unlearn_cli.models.load import LoadedModel
+from unlearn_cli.models.trial import try_training
 from unlearn_cli.recipes.inputs import Input
 from unlearn_cli.recipes.progress import Run
+from unlearn_cli.recipes.setup import placed
 
 
 def check_loaded(run: Run, loaded: LoadedModel) -> None:
@@ -21,7 +24,8 @@ def check_loaded(run: Run, loaded: LoadedModel) -> None:
 
     Raises:
         UnlearnError: --calibrate, --lora-init, a place of the method's own or an edit of whole matrices on a model that
-            arrived with an adapter or whose weights are rounded; targets of LoRA that the model does not have.
+            arrived with an adapter or whose weights are rounded; targets of LoRA that the model does not have; a step of
+            training that fails.
     """
     config, arrived = run.config, hasattr(loaded.model, "peft_config")
     method = run.settled.objective.method
@@ -39,6 +43,10 @@ def check_loaded(run: Run, loaded: LoadedModel) -> None:
             raise UnlearnError(f"{name} needs a model without an adapter", "start from the base, or merge first")
         if loaded.quantization or loaded.dtype != torch.float32:
             raise UnlearnError(f"{name} edits matrices in steps too small for {loaded.dtype}", "--dtype float32")
+    blocks = Composition.of(method.applied, config.parameters, loaded.config.num_hidden_layers)
+    run.reach = try_training(loaded, config, modules=placed(loaded, run.settled.objective, blocks))
+    if run.reach is not None and method.trains == "all":
+        (run.reporter.note if run.reach.notable else run.reporter.say)(run.reach.told())
 
 
 def tell(

@@ -21,8 +21,8 @@ from unlearn_cli.training.objective import Objective
 from unlearn_cli.training.workbench import ProcedureTrainer
 
 
-def model_report(loaded: LoadedModel, encoder: Encoder) -> ModelReport:
-    """What was unlearned from, or evaluated."""
+def model_report(loaded: LoadedModel, encoder: Encoder, share: float | None = None) -> ModelReport:
+    """What was unlearned from, or evaluated; `share` of its weights was within LoRA's reach."""
     source = loaded.source
     model = loaded.model.model if isinstance(loaded.model, Composed) else loaded.model
     base = ModelSource(source.location, source.revision)
@@ -34,6 +34,7 @@ def model_report(loaded: LoadedModel, encoder: Encoder) -> ModelReport:
         parameters=causal_lm(model).num_parameters()
         if not isinstance(model, PeftModel)
         else model.get_nb_trainable_parameters()[1],
+        lora_share=share,
         trainable_parameters=sum(p.numel() for _, p in trainable_parameters(model)),
         dtype=str(loaded.dtype).removeprefix("torch."),
         quantization=loaded.quantization,

@@ -217,7 +217,7 @@ def _report(
         config=run.config.model_dump(mode="json"),
         config_sources=run.settled.sources,
         environment=environment(),
-        model=model_report(loaded, encoder),
+        model=model_report(loaded, encoder, run.reach and run.reach.share),
         data={name: data.report() for name, data in inputs.items()},
         training=training_report(
             trainer,

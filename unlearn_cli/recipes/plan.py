@@ -16,8 +16,16 @@ from unlearn_cli.console import Reporter
 from unlearn_cli.data.example import Split
 from unlearn_cli.data.tokenize import Encoder, Row
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.models import memory
-from unlearn_cli.models.load import LoadedModel, load_config, load_tokenizer, resolve_device, resolve_dtype
+from unlearn_cli.models import adapter, memory
+from unlearn_cli.models.load import (
+    LoadedModel,
+    load_config,
+    load_tokenizer,
+    quantization_of,
+    resolve_device,
+    resolve_dtype,
+)
+from unlearn_cli.models.reach import Reach, reach, with_lora
 from unlearn_cli.models.source import resolve_source
 from unlearn_cli.recipes import inputs as splits
 from unlearn_cli.recipes.inputs import Input
@@ -76,7 +84,10 @@ def show(settled: Settled, texts: Mapping[str, Split], reporter: Reporter) -> di
     encoder = make_encoder(options, tokenizer, stops, options.max_length)
     inputs = {name: splits.tokenized(split, encoder, options.eval_limit) for name, split in texts.items()}
     device = resolve_device(options.device)
-    needed = _estimate(settled, config, inputs, resolve_dtype(options.dtype, config, device))
+    dtype, quantization = resolve_dtype(options.dtype, config, device), quantization_of(options, config)
+    adapter.check_full(options, dtype, quantization, arrived=source.adapter is not None)
+    reached = _reach(settled, config, arrived=source.adapter is not None)
+    needed = _estimate(settled, config, inputs, dtype)
     free, steps = memory.available(device), _steps(options, len(inputs["forget"].rows))
 
     reporter.show(_settings(settled))
@@ -85,8 +96,11 @@ def show(settled: Settled, texts: Mapping[str, Split], reporter: Reporter) -> di
     parts = {name: getattr(needed, name) for name in ("base", "adapter", "activations", "logits")}
     listed = ", ".join(f"{name} {value / GIB:.2f}" for name, value in parts.items())
     reporter.say(f"\nmemory, estimated: {needed.total / GIB:.2f} GiB ({listed}); free on {device}: {free / GIB:.1f} GiB")
+    if reached is not None:
+        (reporter.note if reached.notable else reporter.say)(reached.told())
     return {
         "command": "forget",
+        "lora_share": reached.share if reached else None,
         "config": options.model_dump(mode="json"),
         "config_sources": settled.sources,
         "data": {name: data.report().model_dump(mode="json") for name, data in inputs.items()},
@@ -94,6 +108,14 @@ def show(settled: Settled, texts: Mapping[str, Split], reporter: Reporter) -> di
         "memory": {"total": needed.total, **parts, "free": free, "device": str(device)},
         "fits": needed.total <= free,
     }
+
+
+def _reach(settled: Settled, config: Any, *, arrived: bool) -> Reach | None:
+    """What LoRA will reach, seen on a model without weights; targets that cannot be are refused as in the run."""
+    options, method = settled.config, settled.objective.method
+    if options.full or arrived or method.trains != "all":
+        return None
+    return reach(with_lora(memory.skeleton(config, trust_remote_code=options.trust_remote_code), options, "planned"))
 
 
 def _estimate(
@@ -104,7 +126,7 @@ def _estimate(
     return memory.estimate(
         config,
         dtype=dtype,
-        quantization="nf4" if options.load_in_4bit else "int8" if options.load_in_8bit else None,
+        quantization=quantization_of(options, config),
         lora_r=options.lora_r,
         targets=options.lora_target_modules,
         full=options.full,

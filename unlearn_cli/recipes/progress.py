@@ -12,6 +12,7 @@ from typing import Any
 from unlearn_cli.config import ForgetConfig
 from unlearn_cli.console import Reporter
 from unlearn_cli.models.compose import Composition
+from unlearn_cli.models.reach import Reach
 from unlearn_cli.recipes.run_folder import RunFolder
 from unlearn_cli.recipes.settle import Settled
 from unlearn_cli.report import CalibrationReport, Trajectory
@@ -35,6 +36,7 @@ class Run:
     opened: bool = False  # the run folder is this run's, and no longer what it was before
     composition: Composition | None = None  # how the adapter is applied, if not by adding it
     calibration: CalibrationReport | None = None
+    reach: Reach | None = None  # what LoRA adapts
 
     @property
     def negated(self) -> float:

@@ -60,7 +60,7 @@ def make_trainer(
     composition = run.composition = Composition.of(
         objective.method.applied, config.parameters, loaded.config.num_hidden_layers
     )
-    adapter.attach(loaded, config, seed=config.seed, **_placed(loaded, objective, composition))
+    adapter.attach(loaded, config, seed=config.seed, modules=placed(loaded, objective, composition))
     if config.lora_init != "default" and not config.full:
         lora_init.initialise(
             loaded, config.lora_init, rows.forget, _as_many(inputs.get("retain"), len(rows.forget)), batch=batch,
@@ -106,14 +106,14 @@ def _as_many(data: Input | None, count: int) -> Sequence[Row]:
     return [data.rows[i] for i in spread(len(data.rows), count)] if data else []
 
 
-def _placed(loaded: LoadedModel, objective: Objective, composition: Composition | None) -> dict[str, Any]:
-    """Where the method wants its adapter, if not where the options say."""
+def placed(loaded: LoadedModel, objective: Objective, composition: Composition | None) -> list[str] | None:
+    """Modules that the method wants its adapter on, if not where the options say."""
     method = objective.method
     if method.trains == "down_projection":
-        return {"modules": [down_projection(loaded.model, objective.layers[0])]}
+        return [down_projection(loaded.model, objective.layers[0])]
     if method.trains == "assistant":
-        return {"modules": linears(loaded.model, composition.blocks)}
-    return {}
+        return linears(loaded.model, composition.blocks)
+    return None
 
 
 def _view(loaded: LoadedModel, composition: Composition | None) -> Callable[[], AbstractContextManager]:

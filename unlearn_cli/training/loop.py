@@ -19,6 +19,7 @@ from torch import Tensor
 
 from unlearn_cli.data.batch import pack
 from unlearn_cli.data.tokenize import Row
+from unlearn_cli.models.adapter import set_training
 from unlearn_cli.models.depth import blocks, depth_index, replaced
 from unlearn_cli.models.forward import Layout, forward
 from unlearn_cli.models.reference import StoredReference
@@ -92,7 +93,7 @@ class Trainer:
             Diverged: a loss or gradient is not finite; the step is not taken.
         """
         for step in range(start, self.steps):
-            self.model.train()
+            set_training(self.model)
             with self.view():
                 record = self._step(step)
             yield record

@@ -1,6 +1,7 @@
 """A run that was stopped goes on to the same floats, however it was stopped."""
 
 import json
+import shutil
 import signal
 import time
 
@@ -85,17 +86,47 @@ def test_a_changed_setting_is_named(data, whole):
     assert result.exit_code == 2 and "lora_r: 16 -> 4" in text and "seed" not in text
 
 
-def test_a_half_written_line_is_healed(data, whole, tmp_path):
-    import shutil
-
+@pytest.fixture
+def at_step_two(data, tmp_path, monkeypatch):
+    """A run of two steps that was interrupted after the last one."""
     run = tmp_path / "run"
-    shutil.copytree(whole, run)
-    (run / "report.json").unlink()
-    with (run / "metrics.jsonl").open("a") as file:
-        file.write('{"step": 61, "lo')
-    result = unlearn("forget", *data, *LONG, "-o", run, "--resume")
+
+    def stop(*arguments, **named):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("unlearn_cli.recipes.forget.save_artifact", stop)
+        assert unlearn("forget", *data, *SHORT, "-o", run).exit_code == 130
+    return run
+
+
+def test_a_half_written_line_is_healed(data, at_step_two):
+    with (at_step_two / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 3, "lo')
+    result = unlearn("forget", *data, *SHORT, "-o", at_step_two, "--resume")
     assert result.exit_code == 0, result.stderr
-    assert losses(run) == losses(whole)
+    assert "resuming after step 2" in result.stderr and len(losses(at_step_two)) == 2
+
+
+def test_another_path_to_the_same_files_is_the_same_run(data, at_step_two, tmp_path, monkeypatch):
+    """Contents count: a relative path, a copy of the model elsewhere; and not one whose tokenizer is another."""
+    shutil.copytree(data[1], tmp_path / "model")
+    for name, source in (("forget", data[3]), ("retain", data[5])):
+        shutil.copy(source, tmp_path / f"{name}.jsonl")
+    monkeypatch.chdir(tmp_path)
+    paths = ["--model", "model", "--forget", "forget.jsonl", "--retain", "retain.jsonl", "-o", "run", "--resume"]
+    template = tmp_path / "model" / "chat_template.jinja"
+    text = template.read_text() if template.is_file() else None
+    template.write_text("{% for m in messages %}{{ m.content }}{% endfor %}")
+    other = unlearn("forget", *paths, *SHORT)
+    assert other.exit_code == 2 and "tokenizer file" in " ".join(other.stderr.split())
+    template.unlink() if text is None else template.write_text(text)
+    done = unlearn("forget", *paths, *SHORT)
+    assert done.exit_code == 0 and "resuming after step 2" in done.stderr, done.stderr
+
+
+def test_a_finished_run_keeps_no_checkpoint(whole):
+    assert not (whole / "checkpoints").exists()
 
 
 def test_resume_without_a_checkpoint_starts_anew(data, tmp_path):

@@ -99,6 +99,19 @@ def test_an_interrupted_run_goes_on(data, tmp_path):
     assert report["training"]["resumed_from_step"] and report["training"]["steps"] == 60
 
 
+def test_what_another_process_is_writing_is_not_taken_along(data, tmp_path, monkeypatch):
+    """The name of a measurement that is being written is gone when it is to be copied."""
+    honest = parallel.forget.run
+
+    def writing(config, *arguments, **more):
+        made = honest(config, *arguments, **more)
+        (config.output_dir / "measured" / "before-forget.jsonl.part").symlink_to(tmp_path / "gone")
+        return made
+
+    monkeypatch.setattr(parallel.forget, "run", writing)
+    assert len(swept(data, tmp_path / "s", "--methods", "npo", "--seeds", "0,1")["runs"]) == 2
+
+
 def test_side_by_side(data, tmp_path, monkeypatch):
     """Two processes, each with a base of its own, come to the numbers of one after the other."""
     flags = ["--methods", "npo,grad-diff", "--seeds", "0,1"]

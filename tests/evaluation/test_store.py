@@ -10,7 +10,7 @@ import pytest
 
 from tests.metrics.test_metrics import measured
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.evaluation.store import load_measured, save_measured
+from unlearn_cli.evaluation.store import copy_measured, load_measured, save_measured
 from unlearn_cli.measured import Measured
 
 
@@ -71,3 +71,17 @@ def test_saving_again_replaces_and_leaves_nothing_behind(tmp_path: Path) -> None
     assert load_measured(tmp_path, "after", "old") is None
     assert load_measured(tmp_path, "after", "new").rows_in_split == 3
     assert sorted(path.name for path in tmp_path.iterdir()) == ["after.jsonl", "after.safetensors"]
+
+
+def test_copies_are_of_whole_measurements_alone(tmp_path: Path) -> None:
+    """Another process may be writing into the folder: what it has not finished is left, and so is every other file."""
+    source, target = tmp_path / "source", tmp_path / "target"
+    save_measured(sample(), source, "before-forget", "key")
+    save_measured(sample(), source, "before-retain", "key")
+    (source / "before-retain.safetensors").unlink()  # its texts are there and its numbers still to come
+    (source / "before-forget.jsonl.part").symlink_to(tmp_path / "gone")
+    copy_measured(source, target, "before-retain")
+    assert not target.exists()
+    copy_measured(source, target, "before-forget")
+    assert sorted(path.name for path in target.iterdir()) == ["before-forget.jsonl", "before-forget.safetensors"]
+    assert load_measured(target, "before-forget", "key") is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -55,6 +56,17 @@ def test_settings_objects(rows, tmp_path):
     data = {"model": MODEL, "forget": str(rows[0]), "retain": str(rows[1]), "bootstrap_samples": 10, "generate_limit": 1}
     swept = unlearn_cli.sweep(SweepConfig(**data, max_steps=2), seeds=(0, 1), output_dir=tmp_path / "sweep")
     assert swept["sweep"]["made"] == 2
+
+
+def test_from_another_thread(rows, tmp_path):
+    """Python lets only the main thread set handlers of signals."""
+    settings = {"max_steps": 2, "batch_size": 4, "generate_limit": 1, "max_new_tokens": 4, "bootstrap_samples": 10}
+    given = {"model": MODEL, "forget": str(rows[0]), "retain": str(rows[1]), "output_dir": tmp_path / "run", **settings}
+    reports = []
+    thread = threading.Thread(target=lambda: reports.append(unlearn_cli.forget(**given)))
+    thread.start()
+    thread.join()
+    assert [report.training.steps for report in reports] == [2]
 
 
 def test_errors_are_those_of_the_command(tmp_path):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +64,15 @@ def load_measured(folder: Path, name: str, key: str | None = None) -> Measured |
             columns[column] = tuple(tuple(value) if isinstance(value, list) else value for value in held)
     counts = {name: int(about.get(name, 0)) for name in COUNTS}
     return Measured(split=about["split"], **counts, **columns, **arrays)
+
+
+def copy_measured(source: Path, target: Path, name: str) -> None:
+    """Copy one split's measurements, if they are whole, from a folder that another process may be writing into."""
+    if not (source / f"{name}.safetensors").is_file():  # written last
+        return
+    target.mkdir(parents=True, exist_ok=True)
+    for suffix in ("jsonl", "safetensors"):
+        _replace(target / f"{name}.{suffix}", partial(shutil.copyfile, source / f"{name}.{suffix}"))
 
 
 def _replace(path: Path, write) -> None:

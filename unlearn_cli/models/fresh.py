@@ -143,13 +143,13 @@ def changed_weights(loaded: LoadedModel, change: Change, *, whole: bool) -> Iter
         raise UnlearnError("this attack changes weights, which are quantized here", "leave out --load-in-4bit")
     if isinstance(loaded.model, Composed):
         raise UnlearnError("this attack changes weights, and a composed model has no one matrix to change")
-    layers = _linears(loaded)
-    kept = [(module, getattr(module, "base_layer", module).weight.data.clone()) for _, module in layers]
-    made = [change(name, effective_weight(module, whole=whole)) for name, module in layers]
     peft = loaded.model if isinstance(loaded.model, PeftModel) else None
+    kept: list[tuple[Tensor, Tensor]] = []  # what is changed, and what it was
     try:
-        for (_, module), weight in zip(layers, made, strict=True):
-            getattr(module, "base_layer", module).weight.data.copy_(weight)
+        for name, module in _linears(loaded):  # one by one: all replacements at once would be the model once more
+            weight = getattr(module, "base_layer", module).weight.data
+            kept.append((weight, weight.clone()))
+            weight.copy_(change(name, effective_weight(module, whole=whole)))
         if peft is None:
             yield
         else:
@@ -157,14 +157,16 @@ def changed_weights(loaded: LoadedModel, change: Change, *, whole: bool) -> Iter
                 yield
     finally:
         loaded.model.requires_grad_(False)
-        for module, weight in kept:
-            getattr(module, "base_layer", module).weight.data.copy_(weight)
+        for weight, before in reversed(kept):
+            weight.copy_(before)
 
 
 @contextmanager
 def every_weight(loaded: LoadedModel, *, whole: bool) -> Iterator[tuple[Any, list[Tensor]]]:
     """Meanwhile all weights can be trained, a run's adapter merged into them; afterwards they are what they were."""
-    kept = {name: p.data.clone() for name, p in causal_lm(loaded.model).named_parameters() if "lora_" not in name}
+    linear = {id(getattr(module, "base_layer", module).weight) for _, module in _linears(loaded)}  # kept by changed_weights
+    others = {n: p for n, p in causal_lm(loaded.model).named_parameters() if "lora_" not in n and id(p) not in linear}
+    kept = {name: parameter.data.clone() for name, parameter in others.items()}
     with changed_weights(loaded, lambda name, weight: weight, whole=whole):
         trained = [p for name, p in causal_lm(loaded.model).named_parameters() if "lora_" not in name]
         for parameter in loaded.model.parameters():

@@ -12,6 +12,10 @@ from unlearn_cli.models.source import ADAPTER_CONFIG, ModelSource
 from unlearn_cli.report import file_sha256, fingerprint
 
 _WEIGHTS = ("*.safetensors", "*.bin")
+_TOKENIZER = (
+    "tokenizer*", "special_tokens_map.json", "added_tokens.json", "chat_template*", "vocab.*", "merges.txt",
+    "generation_config.json",
+)  # fmt: skip
 
 
 def weights_sha256(source: ModelSource) -> str | None:
@@ -23,6 +27,13 @@ def weights_sha256(source: ModelSource) -> str | None:
     return fingerprint(
         [(path.name, _sha256(path.resolve(), path.stat().st_size, path.stat().st_mtime_ns)) for path in files]
     )
+
+
+def tokenizer_sha256(source: ModelSource) -> str | None:
+    """sha256 over the files of local folders (the adapter's first) that say how text becomes tokens; None for the Hub's."""
+    folders = [Path(part.location) for part in (source.adapter, source) if part is not None and part.local]
+    files = [path for folder in folders for pattern in _TOKENIZER for path in sorted(folder.glob(pattern)) if path.is_file()]
+    return fingerprint([(path.name, file_sha256(path)) for path in files]) if folders else None
 
 
 @lru_cache(maxsize=256)

@@ -17,8 +17,8 @@ class KeptModel:
     """Loads a model once. A run that has changed the base's weights makes the next one load it anew."""
 
     def __init__(self) -> None:
-        self._given: LoadedModel | None = None
-        self._plain: Any = None  # the base as it was given out
+        self._loaded: LoadedModel | None = None  # as it was loaded; runs get copies of this record and may change those
+        self._given: LoadedModel | None = None  # the copy that the last run got
         self._options: dict[str, Any] = {}
         self._sums: list[float] = []
         self.loads = 0
@@ -26,22 +26,22 @@ class KeptModel:
     def load(self, options: ModelOptions, *, trainable: bool = False) -> LoadedModel:
         """As `load_model`, from memory where that is the same model."""
         asked = {name: getattr(options, name) for name in ModelOptions.model_fields}
-        if self._given is not None and asked == self._options:
+        if self._loaded is not None and asked == self._options:
             model = _stripped(self._given.model)
-            if model is self._plain and _sums(model) == self._sums:
-                self._given = replace(self._given, model=model)
+            if model is self._loaded.model and _sums(model) == self._sums:
+                self._given = replace(self._loaded)
                 return self._given
         self.drop()
         self.loads += 1
         loaded = load_model(options, trainable=trainable)
         if not isinstance(loaded.model, PeftModel):  # a model that arrives with an adapter is loaded for each run
-            self._given, self._plain, self._options = loaded, loaded.model, asked
+            self._loaded, self._given, self._options = replace(loaded), loaded, asked
             self._sums = _sums(loaded.model)
         return loaded
 
     def drop(self) -> None:
         """Keep nothing."""
-        self._given = self._plain = None
+        self._loaded = self._given = None
 
 
 def _stripped(model: Any) -> Any:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from unlearn_cli.config import ForgetConfig, runtime_fields
+from unlearn_cli.models.identity import tokenizer_sha256
+from unlearn_cli.models.source import resolve_source
 from unlearn_cli.registry import is_file
 from unlearn_cli.report import file_sha256, fingerprint
 
@@ -28,9 +30,14 @@ def plan_of(config: ForgetConfig, model: str, data: Mapping[str, str]) -> Plan:
 
 
 def flat(plan: Plan) -> dict[str, Any]:
-    """All of it by name."""
-    named = {f"{name} {kind}": sha for kind in ("data", "file") for name, sha in plan.get(_KEYS[kind], {}).items()}
-    return {**plan["settings"], "model weights": plan["model"], **named}
+    """All of it by name; where there is a hash of what a path leads to, it stands for the path."""
+    data, files = plan["data"], plan.get("files", {})
+    named = {f"{name} data": sha for name, sha in data.items()} | {f"{name} file": sha for name, sha in files.items()}
+    hashed = {"model", "revision", *data, *files}
+    settings = {name: value for name, value in plan["settings"].items() if name not in hashed}
+    if "base" in files:
+        settings["parameters"] = {name: value for name, value in settings["parameters"].items() if name != "base"}
+    return {**settings, "model weights": plan["model"], **named}
 
 
 def changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
@@ -43,14 +50,16 @@ def plan_sha256(plan: Plan) -> str:
     return fingerprint({key: value for key, value in flat(plan).items() if value is not None})
 
 
-_KEYS = {"data": "data", "file": "files"}
-
-
 def _own_files(settings: Mapping[str, Any]) -> dict[str, str]:
-    """sha256 of the files of the user's own that the settings name: the path stays when the content changes."""
+    """sha256 of the files of the user's own that the settings name, and of the model's tokenizer.
+
+    The path stays when the content changes, and changes when the same files are named from elsewhere.
+    """
     named = {name: settings.get(name) for name in ("method", "retain_term", "robust")}
     named["base"] = settings.get("parameters", {}).get("base")
     files = {name: Path(value.strip()).expanduser() for name, value in named.items() if value and is_file(value)}
     if settings["chat_template"] not in ("auto", "none"):
         files["chat_template"] = Path(settings["chat_template"])
-    return {name: file_sha256(path) for name, path in files.items() if path.is_file()}
+    hashes = {name: file_sha256(path) for name, path in files.items() if path.is_file()}
+    tokenizer = tokenizer_sha256(resolve_source(settings["model"], settings["revision"]))
+    return hashes | ({"tokenizer": tokenizer} if tokenizer else {})

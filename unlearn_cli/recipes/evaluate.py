@@ -25,6 +25,7 @@ from unlearn_cli.recipes.describe import model_report
 from unlearn_cli.recipes.environment import environment
 from unlearn_cli.recipes.inputs import Input
 from unlearn_cli.recipes.interrupt import keeping
+from unlearn_cli.recipes.lock import locked
 from unlearn_cli.recipes.measuring import measure_inputs, stored
 from unlearn_cli.recipes.precheck import measurable
 from unlearn_cli.recipes.resume import identified
@@ -49,8 +50,16 @@ def run(
     Raises:
         UnlearnError: anything the user can mend.
     """
-    began, started = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
     measurable(config)
+    with locked(config.output_dir or config.run):
+        return _run(config, sources, command_line, reporter)
+
+
+def _run(
+    config: EvaluateConfig, sources: dict[str, str], command_line: list[str], reporter: Reporter
+) -> tuple[RunReport, Path]:
+    """As `run`, in a folder that no other process writes into."""
+    began, started = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
     metrics = tuple(METRICS.canonical(name) for name in config.metrics or METRICS.names())
     expressions = gates.parsed(config.fail_if)
     if config.lm_eval:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -17,6 +16,7 @@ from unlearn_cli.data.overlap import check_overlap
 from unlearn_cli.data.tokenize import Encoder
 from unlearn_cli.errors import EXIT_DIVERGED, EXIT_INTERRUPTED, UnlearnError
 from unlearn_cli.evaluation.gates import Expression
+from unlearn_cli.evaluation.store import copy_measured
 from unlearn_cli.models import adapter, lora_init, memory
 from unlearn_cli.models.compose import compose
 from unlearn_cli.models.identity import identity
@@ -30,10 +30,11 @@ from unlearn_cli.recipes.describe import model_report, training_report
 from unlearn_cli.recipes.environment import environment
 from unlearn_cli.recipes.inputs import Input
 from unlearn_cli.recipes.interrupt import Interrupted
+from unlearn_cli.recipes.lock import locked
 from unlearn_cli.recipes.measuring import measure_inputs
 from unlearn_cli.recipes.midway import Moments, at_rest, calibrated
 from unlearn_cli.recipes.progress import Run
-from unlearn_cli.recipes.run_folder import BEFORE, RunFolder
+from unlearn_cli.recipes.run_folder import RunFolder
 from unlearn_cli.recipes.scores import compared, passes, write_rows
 from unlearn_cli.recipes.settle import default_output, make_encoder, settle_method, settle_model, settle_objective
 from unlearn_cli.recipes.setup import make_trainer
@@ -93,19 +94,23 @@ def run(
             check_overlap(texts["forget"].examples, texts["retain"].examples, allow=config.allow_overlap)
         settled.fill_default("output_dir", default_output(config))
         started = Run(settled, RunFolder(settled.config.output_dir), reporter, command_line)
-        started.folder.check(resume=config.resume, overwrite=config.overwrite)
-        report = resume.finished(started, texts)
+        writable = partial(started.folder.check, resume=config.resume, overwrite=config.overwrite)
+        writable()
         if config.dry_run:
-            if report is not None:
+            if resume.finished(started, texts) is not None:
                 reporter.note(f"already finished: {started.folder.path}; --resume leaves it as it is")
             plan.tell(settled, texts, reporter)
             return None
-        if report is not None:
-            reporter.say(f"already finished: {started.folder.path}")
-        else:
-            report = _made(started, texts, stop_when, constraint, load, measured)
-            if show:
-                _show(started, report)
+        with locked(started.folder.path):
+            writable(held=True)  # again, now that no other process can change what is there
+            report = resume.finished(started, texts)
+            if report is not None:
+                started.folder.drop_checkpoints()
+                reporter.say(f"already finished: {started.folder.path}")
+            else:
+                report = _made(started, texts, stop_when, constraint, load, measured)
+                if show:
+                    _show(started, report)
     except (KeyboardInterrupt, Interrupted) as stop:
         if str(stop):
             raise
@@ -141,9 +146,8 @@ def _made(
         tell(settled.config, loaded, encoder, inputs, reporter)
         before_key = identity(loaded.source, settled.config, str(loaded.dtype), loaded.device.type)
         plan_now = resume.open_folder(run, before_key, texts)
-        for path in measured.glob(BEFORE) if measured else ():
-            run.folder.measured.mkdir(exist_ok=True)
-            shutil.copy2(path, run.folder.measured)
+        for name in inputs if measured else ():
+            copy_measured(measured, run.folder.measured, f"before-{name}")
     measure = partial(measure_inputs, loaded, inputs, options=settled.config, reporter=reporter)
     with run.phase("measure before"):
         moments: Moments = {"before": measure(before_key, folder=run.folder.measured, moment="before")}
@@ -171,9 +175,10 @@ def _made(
     report = _report(run, loaded, encoder, inputs, trainer, moments, artifact, status, message)
     if status in ("completed", "stopped"):
         report.status, report.message = verdict.judge(moments, report.scores, status, run.stopped_by)
-    write_report(report, run.folder.path)
     write_rows(moments["after"], run.config, (), run.folder.rows)
     write_text(run.folder.path / "README.md", model_card(report))
+    write_report(report, run.folder.path)  # the last: a folder with a report is a finished run
+    run.folder.drop_checkpoints()
     return report
 
 

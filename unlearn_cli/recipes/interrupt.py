@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,7 +35,10 @@ class Requests:
 
 @contextmanager
 def deferred() -> Iterator[Requests]:
-    """Note the first SIGINT or SIGTERM instead of stopping at once; a second one stops at once."""
+    """Note the first SIGINT or SIGTERM instead of stopping at once; a second one stops at once.
+
+    Outside of the main thread nothing is noted: Python lets no other thread set handlers, and delivers no signal there.
+    """
     requests = Requests()
 
     def handle(number: int, frame: FrameType | None) -> None:
@@ -43,7 +47,8 @@ def deferred() -> Iterator[Requests]:
             raise Interrupted(code)
         requests.exit_code = code
 
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    in_main = threading.current_thread() is threading.main_thread()
+    numbers = [number for number in (signal.SIGINT, signal.SIGTERM) if in_main and signal.getsignal(number) is not None]
     before = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield requests

@@ -75,8 +75,8 @@ def calibrated(run: Run, loaded: LoadedModel, inputs: Mapping[str, Input], momen
 
 def measure_on_the_way(
     run: Run, loaded: LoadedModel, inputs: Mapping[str, Input], moments: Moments, step: int, stop_when: Any
-) -> None:
-    """Measure without generating, note the scores, and see whether `--stop-when` holds."""
+) -> str | None:
+    """Measure without generating and note the scores; returns why to stop, where `--stop-when` holds."""
     with adapter.scaled(loaded.model, -run.negated) if run.negated else nullcontext():
         scores = _scores_now(run, loaded, inputs, moments, f"step {step}")
     plain = {split: {name: both.after.value for name, both in named.items()} for split, named in scores.items()}
@@ -86,9 +86,10 @@ def measure_on_the_way(
         f"{split}.probability {named['probability']:.3f}" for split, named in plain.items() if "probability" in named
     )
     run.reporter.say(f"step {step}: {shown}")
-    if stop_when is not None:
-        try:
-            if stop_when.holds(lookup_in(scores)):
-                run.stopped_by = f"--stop-when '{stop_when.text}' held at step {step}"
-        except Missing as error:
-            raise UnlearnError(f"--stop-when '{stop_when.text}': {error}") from None
+    if stop_when is None:
+        return None
+    try:
+        holds = stop_when.holds(lookup_in(scores))
+    except Missing as error:
+        raise UnlearnError(f"--stop-when '{stop_when.text}': {error}") from None
+    return f"--stop-when '{stop_when.text}' held at step {step}" if holds else None

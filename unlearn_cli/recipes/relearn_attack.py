@@ -25,6 +25,7 @@ from unlearn_cli.recipes.curves import CurvePoint, place, read_curve, scored, wr
 from unlearn_cli.recipes.environment import environment
 from unlearn_cli.recipes.evidence import Lent, lent_baseline, replaced
 from unlearn_cli.recipes.interrupt import keeping
+from unlearn_cli.recipes.lock import locked
 from unlearn_cli.recipes.scores import BOOTSTRAP_SEED
 from unlearn_cli.recipes.subjects import Subjects, check_no_answers, overlap, read_facts
 from unlearn_cli.recipes.summary import ROLES, Curves, summarised, verdict
@@ -38,6 +39,13 @@ def run(config: AttackConfig, sources: dict[str, str], reporter: Reporter) -> tu
     Raises:
         UnlearnError: anything the user can mend.
     """
+    read_report(config.run)  # a folder that is no run is not touched
+    with locked(config.run):
+        return _run(config, reporter)
+
+
+def _run(config: AttackConfig, reporter: Reporter) -> tuple[list[AttackReport], list[Path]]:
+    """As `run`, on a run that no other process writes into."""
     began = time.perf_counter()
     report = read_report(config.run)
     if report.command != "forget":

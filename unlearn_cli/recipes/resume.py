@@ -69,7 +69,8 @@ def how_to_go_on(run: Run | None) -> str:
         return f"interrupted, but finished: {run.folder.report}"
     if run.folder.is_start:
         return "interrupted before a step was kept: the same command starts again and keeps what was measured"
-    return "interrupted; what was trained is kept: add --resume to go on"
+    kept = "; what was trained is kept" if run.folder.is_run else ""
+    return f"interrupted{kept}: add --resume to go on"
 
 
 def _plan(run: Run, found: str, texts: Mapping[str, Split]) -> Plan:

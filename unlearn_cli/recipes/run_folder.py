@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.source import ABOUT, ASSISTANT
 from unlearn_cli.recipes.lines import whole_lines
+from unlearn_cli.recipes.lock import LOCK, check_free
 from unlearn_cli.recipes.writable import obstacle
 from unlearn_cli.report import CHECKPOINTS, EVALUATION, PLAN, ROWS, STEPS, unfinished, write_text
 from unlearn_cli.report import FILE as REPORT
@@ -35,6 +36,7 @@ OURS = {
     ROWS,
     EVALUATION,
     "tracking",
+    LOCK,
 }
 # What saving an adapter, a model and a tokenizer writes; a run that was stopped there has no report that lists it.
 SAVED = (
@@ -103,29 +105,39 @@ class RunFolder:
     @property
     def is_start(self) -> bool:
         """A run was started here and came to nothing that is worth keeping beside its measurements."""
-        held = {path.name for path in self.path.iterdir()} if self.path.is_dir() else set()
-        return self.read_plan() is not None and not self.is_run and held <= OF_A_START
+        return self.read_plan() is not None and not self.is_run and set(self._names()) <= OF_A_START
 
-    def check(self, *, resume: bool, overwrite: bool) -> None:
+    def _names(self) -> list[str]:
+        """What is in the folder, but for the lock of the process that writes into it."""
+        return sorted(path.name for path in self.path.iterdir() if path.name != LOCK) if self.path.is_dir() else []
+
+    def check(self, *, resume: bool, overwrite: bool, held: bool = False) -> None:
         """See whether the folder may be written to, without touching it.
 
+        Args:
+            resume: a run that was started there is to go on.
+            overwrite: what a run has left there is to be replaced.
+            held: this process has the folder's lock; otherwise no process may have it.
+
         Raises:
-            UnlearnError: it cannot be made, or there is something in it, and neither --resume nor --overwrite was given or
-                it is not a run's.
+            UnlearnError: it cannot be made; another process writes into it; or there is something in it, and neither
+                --resume nor --overwrite was given or it is not a run's.
         """
         if self.path.exists() and not self.path.is_dir():
             raise UnlearnError(f"--output-dir {self.path} is a file")
         if why := obstacle(self.path):
             raise UnlearnError(f"--output-dir {self.path} cannot be written: {why}")
-        held = sorted(p.name for p in self.path.iterdir()) if self.path.is_dir() else []
-        foreign = held
+        if not held:
+            check_free(self.path)
+        names = self._names()
+        foreign = names
         if any(self._marked(name) for name in MARKS):
-            foreign = sorted(set(held) - self._written(held)) if overwrite and not resume else []
+            foreign = sorted(set(names) - self._written(names)) if overwrite and not resume else []
         if foreign and (resume or overwrite):
             raise UnlearnError(
                 f"{self.path} holds files that no run has written: {', '.join(foreign[:5])}", "choose another --output-dir"
             )
-        if held and not (resume or overwrite or self.is_start):
+        if names and not (resume or overwrite or self.is_start):
             raise self._refusal()
 
     def _marked(self, name: str) -> bool:
@@ -157,7 +169,7 @@ class RunFolder:
     def open(self, *, clear: bool) -> None:
         """Make the folder, or with `clear` take away what a run has written into it."""
         self.path.mkdir(parents=True, exist_ok=True)
-        held = self._written([path.name for path in self.path.iterdir()]) if clear else ()
+        held = self._written(self._names()) if clear else ()
         # The marks last: what an interruption leaves is a run's still.
         for name in sorted(held, key=lambda name: name in MARKS):
             _remove(self.path / name)
@@ -177,13 +189,18 @@ class RunFolder:
         """The resolved configuration of the run that was started here, if one was."""
         return _read_json(self.plan) if self._marked(PLAN) else None
 
-    def keep_steps(self, upto: int) -> list[dict[str, Any]]:
-        """Cut `metrics.jsonl` back to the steps a checkpoint knows of; returns those lines."""
+    def keep_lines(self, upto: int) -> list[dict[str, Any]]:
+        """Cut `metrics.jsonl` back to the steps a checkpoint knows of; returns the lines of steps and of measurements."""
         if not self.metrics.is_file():
             return []
         kept = [line for line in whole_lines(self.metrics) if line["step"] <= upto]
         write_text(self.metrics, "".join(json.dumps(line) + "\n" for line in kept))
         return kept
+
+    def drop_checkpoints(self) -> None:
+        """Take the checkpoints away: a finished run needs none, and each is three times as large as the adapter."""
+        if self.checkpoints.is_dir():
+            _remove(self.checkpoints)
 
     def append(self, line: StepRecord | dict[str, Any]) -> dict[str, Any]:
         """Add a line to `metrics.jsonl`; returns it as a dict."""

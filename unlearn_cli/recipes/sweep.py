@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from unlearn_cli.recipes import compare, grid, parallel, plan
 from unlearn_cli.recipes.grid import Setting
 from unlearn_cli.recipes.inputs import load_splits
 from unlearn_cli.recipes.ledger import Ledger
+from unlearn_cli.recipes.lock import check_free, locked
 from unlearn_cli.recipes.parallel import Outcome, Task
 from unlearn_cli.recipes.planned import Planned, planned, ranked
 from unlearn_cli.recipes.run_folder import RunFolder
@@ -38,6 +40,15 @@ def run(
         UnlearnError: anything the user can mend, before the first run; or no run was finished.
         Interrupted: stopped by a signal; the same command goes on.
     """
+    check_free(config.output_dir)
+    with nullcontext() if config.dry_run else locked(config.output_dir):
+        return _run(config, sources, command_line, reporter)
+
+
+def _run(
+    config: SweepConfig, sources: dict[str, str], command_line: list[str], reporter: Reporter
+) -> tuple[dict[str, Any], list[Planned]]:
+    """As `run`, in a folder that no other process writes into."""
     grid.check(config)
     check_tracker(config.report_to)
     devices = parallel.devices(config.device, config.jobs)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from unlearn_cli.recipes.midway import Moments, measure_on_the_way
 from unlearn_cli.recipes.progress import Run
 from unlearn_cli.recipes.tracking import tracked
 from unlearn_cli.report import Status, Trajectory
-from unlearn_cli.training.checkpoint import load_checkpoint, newest, save_checkpoint
+from unlearn_cli.training.checkpoint import Ended, load_checkpoint, newest, save_checkpoint
 from unlearn_cli.training.gradients import Diverged
 from unlearn_cli.training.loop import StepRecord, Trainer
 
@@ -39,57 +40,78 @@ def train(
     Raises:
         Interrupted: asked to stop, with a checkpoint written where the method keeps any.
     """
-    config, pairing = run.config, trainer.pairing
-    start = 0
+    config = run.config
+    start, ended = 0, None
     checkpoint = newest(run.folder.checkpoints) if config.resume else None
     if config.resume and checkpoint is None:
         why = "there is no checkpoint to resume from" if trainer.resumable else f"{config.method} keeps no checkpoints"
-        run.reporter.note(f"{why}: starting at step 1")
+        run.reporter.say(f"{why}: starting at step 1")
     if checkpoint is not None:
-        start = run.resumed_from = load_checkpoint(checkpoint, names, trainer.optimizer, key, trainer.state)
+        start, ended = load_checkpoint(checkpoint, names, trainer.optimizer, key, trainer.state)
+        run.resumed_from = start
         run.reporter.say(f"resuming after step {start} of {trainer.steps}")
-    run.steps = run.folder.keep_steps(start)
-    run.trajectory = [Trajectory.model_validate(line.pop("trajectory")) for line in run.steps if "trajectory" in line]
-    epoch = pairing.steps(1)
+    lines = run.folder.keep_lines(start)
+    run.steps = [line for line in lines if "trajectory" not in line]
+    run.trajectory = [Trajectory.model_validate(line["trajectory"]) for line in lines if "trajectory" in line]
+    _announce(run, loaded, trainer, names)
+    if ended is None:
+        kept = {"parameters": names, "optimizer": trainer.optimizer, "key": key, "carried": trainer.state}
+        save = partial(save_checkpoint, run.folder.checkpoints, **kept)
+        ended = _steps(run, loaded, inputs, trainer, start, moments, stop_when, save if trainer.resumable else _not_kept)
+    status, why = ended or ("completed", None)
+    if status == "stopped":
+        run.stopped_by = why
+        run.reporter.say(f"stopped: {why}")
+    return status, why
+
+
+def _not_kept(step: int, ended: Ended | None = None) -> None:
+    """In place of a checkpoint, for what keeps none."""
+
+
+def _steps(
+    run: Run,
+    loaded: LoadedModel,
+    inputs: Mapping[str, Input],
+    trainer: Trainer,
+    start: int,
+    moments: Moments,
+    stop_when: Any,
+    save: Callable[..., Path | None],
+) -> Ended | None:
+    """Train from `start` on; returns why it ended, if not by its last step. See `train`."""
+    config, epoch = run.config, trainer.pairing.steps(1)
     save_every = config.save_every or epoch
     eval_every = config.eval_every or (epoch if stop_when else None)
-    kept = {"parameters": names, "optimizer": trainer.optimizer, "key": key, "carried": trainer.state}
-    save = partial(save_checkpoint, run.folder.checkpoints, **kept) if trainer.resumable else lambda step: None
-
-    tokens = sum(line["tokens"] for line in run.steps)
-    _announce(run, loaded, trainer, names)
-    record: StepRecord | None = None
+    ended: Ended | None = None
+    last, path = start, newest(run.folder.checkpoints) if start else None
     tracking = tracked(config.report_to, run.folder.path, config.model_dump(mode="json"))
     bars = run.reporter.progress("forgetting", trainer.steps, start)
     with run.phase("train"), tracking as log, deferred() as asked, bars as bar:
         try:
             for record in trainer.train(start):
-                tokens += record.tokens
+                last = record.step
                 line = run.folder.append(record)
                 run.steps.append(line)
                 log(line)
                 bar.advance(1, detail(record, _held(loaded)))
                 if config.forget_loss_floor is not None and record.forget_loss < config.forget_loss_floor:
-                    run.stopped_by = f"forget loss {record.forget_loss:.3f} is below --forget-loss-floor"
-                if eval_every and record.step % eval_every == 0 and record.step < trainer.steps:
-                    measure_on_the_way(run, loaded, inputs, moments, record.step, stop_when)
-                if record.step % save_every == 0 and record.step < trainer.steps:
-                    save(record.step)
-                if asked.exit_code is not None:
-                    path = save(record.step)
-                    kept_at = f"{path} is kept: add --resume to go on" if path else "the same command starts it anew"
-                    again = f"interrupted after step {record.step} of {trainer.steps}; {kept_at}"
-                    raise Interrupted(asked.exit_code, again)
-                if run.stopped_by:
+                    ended = "stopped", f"forget loss {record.forget_loss:.3f} is below --forget-loss-floor"
+                if eval_every and last % eval_every == 0 and last < trainer.steps:
+                    why = measure_on_the_way(run, loaded, inputs, moments, last, stop_when)
+                    ended = ("stopped", why) if why else ended
+                if ended or asked.exit_code is not None:
                     break
+                if last % save_every == 0 and last < trainer.steps:
+                    save(last)
         except Diverged as error:
-            save(error.step - 1)
-            return "diverged", f"{error.message}; {error.hint}"
-    if record is not None:
-        save(record.step)
-    if run.stopped_by:
-        run.reporter.say(f"stopped: {run.stopped_by}")
-    return ("stopped" if run.stopped_by else "completed"), run.stopped_by
+            last, ended = error.step - 1, ("diverged", f"{error.message}; {error.hint}")
+        if last > start or ended:
+            path = save(last, ended=ended)
+    if asked.exit_code is not None:
+        kept_at = f"{path} is kept: add --resume to go on" if path else "the same command starts it anew"
+        raise Interrupted(asked.exit_code, f"interrupted after step {last} of {trainer.steps}; {kept_at}")
+    return ended
 
 
 def _announce(run: Run, loaded: LoadedModel, trainer: Trainer, names: list) -> None:

@@ -1,7 +1,8 @@
 """Checkpoints: everything that a run needs to go on to the same floats.
 
 Batches and rates are functions of the step, so trained weights, optimiser state, random state, the step and what a
-method or rule carries on from step to step are all.
+method or rule carries on from step to step are all. Where training ended early, the reason is kept too: it came of a
+measurement or a loss that a resumed run does not see again.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from typing import Any
 import torch
 
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.report import STEPS
+from unlearn_cli.report import STEPS, Status
 
+Ended = tuple[Status, str]  # how training ended before its last step, and why
 
 def save_checkpoint(
     folder: Path,
@@ -23,6 +25,7 @@ def save_checkpoint(
     optimizer: torch.optim.Optimizer,
     key: str,
     carried: dict[str, Any],
+    ended: Ended | None = None,
 ) -> Path:
     """Write the state after `step` steps, whole or not at all, and drop the one before.
 
@@ -33,6 +36,7 @@ def save_checkpoint(
         optimizer: its state is saved along.
         key: fingerprint of the configuration.
         carried: tensors and numbers that go on from step to step (`Trainer.state`).
+        ended: why no step comes after this one, if it is not the last one planned.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"step-{step:07d}.pt"
@@ -43,6 +47,7 @@ def save_checkpoint(
         "weights": {name: tensor.detach().cpu() for name, tensor in parameters},
         "optimizer": optimizer.state_dict(),
         "carried": carried,
+        "ended": ended,
         "rng": torch.get_rng_state(),
         "rng_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }
@@ -66,8 +71,11 @@ def load_checkpoint(
     optimizer: torch.optim.Optimizer,
     key: str,
     carried: dict[str, Any],
-) -> int:
-    """Restore weights, optimiser, random state and what is carried on; returns the number of steps done.
+) -> tuple[int, Ended | None]:
+    """Restore weights, optimiser, random state and what is carried on.
+
+    Returns:
+        the number of steps done, and why training ended there, if it did.
 
     Raises:
         UnlearnError: the checkpoint belongs to another configuration or model.
@@ -86,7 +94,7 @@ def load_checkpoint(
     torch.set_rng_state(state["rng"])
     if state["rng_cuda"] and len(state["rng_cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all(state["rng_cuda"])
-    return int(state["step"])
+    return int(state["step"]), state["ended"]
 
 
 def _placed(value: Any, device: torch.device) -> Any:

@@ -78,3 +78,11 @@ def test_help_and_usage_errors_wait_for_nothing_heavy(arguments):
     loaded = set(done.stderr.partition("loaded: ")[2].split())
     assert "typer" in loaded, done.stderr
     assert not loaded & HEAVY
+
+
+def test_no_column_of_a_table_cuts_words():
+    """Rich's usual column ends a word that is too long in an ellipsis; ours fold, or hold what is never too long."""
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "add_column":
+                assert {"overflow", "no_wrap"} & {keyword.arg for keyword in node.keywords}, f"{path}:{node.lineno}"

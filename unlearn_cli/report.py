@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import os
+import shlex
 from pathlib import Path
 from typing import Any, Literal
 
@@ -260,7 +261,9 @@ def read_report(folder: Path) -> RunReport:
         if version.split(".")[0] != SCHEMA_VERSION.split(".")[0]:
             raise UnlearnError(f"{path} has schema version {version or 'none'}; this program reads {SCHEMA_VERSION}")
         if data.get("command") == "relearn-attack":
-            raise UnlearnError(f"{path} is about an attack on a run, not a run", "`unlearn report show` shows it")
+            raise UnlearnError(
+                f"{path} is about an attack on a run, not a run", f"`unlearn report show {shlex.quote(str(path))}` shows it"
+            )
         return RunReport.model_validate(data)
     except (json.JSONDecodeError, ValidationError) as error:
         raise UnlearnError(f"{path} is not a readable report: {str(error).splitlines()[0]}") from None

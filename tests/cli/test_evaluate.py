@@ -1,10 +1,11 @@
 """`unlearn evaluate`: the same numbers again, honest reuse, gates."""
 
 import json
+import shlex
 
 import pytest
 
-from tests.cli.running import BASELINE, MODEL, QUICK, data_arguments, knowing_model, read_report, unlearn
+from tests.cli.running import BASELINE, MODEL, QUICK, data_arguments, knowing_model, read_report, unlearn, write_rows
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +130,30 @@ def test_any_model_on_any_rows(run, tmp_path):
     scores = json.loads((tmp_path / "out" / "report.json").read_text())["scores"]
     assert set(scores["forget"]) == {"probability", "rouge_l"} and scores["forget"]["probability"]["after"]["value"] > 0.97
     assert result.stdout == f"{tmp_path}/out/report.json\n"
+
+
+def test_scores_of_an_untouched_model_are_called_scores(run, tmp_path):
+    """Nothing happened to it, so there is no `after`; a run has one even where what was before is left out."""
+    data = data_arguments(tmp_path)
+    quick = ["--metrics", "probability", "--generate-limit", 2, "--max-new-tokens", 4, "--show", 1]
+    result = unlearn("evaluate", *data, *quick, "--json")
+    assert result.exit_code == 0 and json.loads(result.stdout)["scores"]["forget"]["probability"]["after"], result.stderr
+    words = result.stderr.split()
+    assert "score" in words and "answer" in words and "after" not in words
+    assert unlearn("evaluate", *data, *quick, "-o", tmp_path / "out").exit_code == 0
+    assert " score " in unlearn("report", "show", tmp_path / "out").stdout
+    other = write_rows(tmp_path / "other.jsonl", [{"question": "Who is Ann?", "answer": "A painter."}])
+    touched = unlearn("evaluate", run, "--forget", other, *quick, "-o", tmp_path / "run")
+    assert "after" in touched.stderr.split() and "score" not in touched.stderr.split(), touched.stderr
+
+
+def test_the_line_that_shows_the_whole_table_can_be_pasted(run):
+    for shown in (unlearn("evaluate", run).stderr, unlearn("report", "show", run).stdout):
+        line = shown.partition("more in the report; `")[2].partition("`")[0]
+        words = shlex.split(" ".join(line.split()))
+        assert words[:3] == ["unlearn", "report", "show"] and words[-1] == "--full-table"
+        whole = unlearn(*words[1:])
+        assert whole.exit_code == 0 and "perplexity" in whole.stdout and "more in the report" not in whole.stdout
 
 
 def test_wrong_inputs(run, tmp_path):

@@ -328,6 +328,17 @@ def test_dry_run_prints_the_plan_and_writes_nothing(data, tmp_path):
     assert result.stdout == "" and not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("width", [60, 80])
+def test_a_dry_run_on_a_narrow_terminal_cuts_no_word(data, tmp_path, monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    result = unlearn("forget", *data, "--dry-run", "-o", tmp_path / "run")
+    table = result.stderr.partition("\ndata")[2]
+    assert "…" not in result.stderr
+    assert all(word in table for word in ("question-answer", "sequences", "answer tokens", "truncated", "measured"))
+    rows = next(line for line in table.splitlines() if line.split()[:1] == ["rows"])
+    assert rows.split()[1:] == [str(len(Path(data[at]).read_text().splitlines())) for at in (3, 5)]
+
+
 def test_dry_run_says_when_it_does_not_fit(data, tmp_path, monkeypatch):
     monkeypatch.setattr("unlearn_cli.models.memory.available", lambda device: 10**6)
     result = unlearn("forget", *data, "--dry-run", "-o", tmp_path / "run")

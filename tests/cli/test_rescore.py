@@ -59,6 +59,20 @@ def test_a_log_and_its_gates(tmp_path):
     assert failed.exit_code == 3
 
 
+def test_json_needs_no_folder(tmp_path, monkeypatch):
+    """The report on stdout is all that is wanted; the one from a folder is the same, and nothing is left behind."""
+    monkeypatch.chdir(tmp_path)
+    flags = ["--measured", write(tmp_path / "log.json"), "--json"]
+    result, kept = unlearn("evaluate", *flags), unlearn("evaluate", *flags, "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.stderr
+    report, same = json.loads(result.stdout), json.loads(kept.stdout)
+    assert report["scores"] == same["scores"] and report["config"]["output_dir"] is None
+    assert report["config"]["full_table"] is False and sorted(p.name for p in tmp_path.iterdir()) == ["log.json", "out"]
+    assert "more in the report" not in result.stderr
+    without = unlearn("evaluate", *flags[:2])
+    assert without.exit_code == 2 and "--json" in without.stderr
+
+
 @pytest.mark.parametrize(
     ("flags", "told"),
     [(["--metrics", "extraction_strength"], "does not allow"), (["--metrics", "truth_ratoi"], "did you mean")],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import typer
@@ -46,6 +48,29 @@ def _run(config: EvaluateConfig, sources: dict[str, str], argv: list[str], repor
         from unlearn_cli.recipes import rescore as recipe  # noqa: PLC0415 - imports no torch
     else:
         from unlearn_cli.recipes import evaluate as recipe  # noqa: PLC0415 - the lazy boundary
-    report, path = recipe.run(config, sources, argv, reporter)
+    with _with_folder(config) as placed:
+        report, path = recipe.run(placed, sources, argv, reporter)
+    report.config |= config.model_dump(mode="json", include={"output_dir", "full_table"})  # as they were given
     reporter.data(dumps(report) if config.json_output else str(path))
     return EXIT_GATE if any(gate.failed for gate in report.gates) else 0
+
+
+@contextmanager
+def _with_folder(config: EvaluateConfig) -> Iterator[EvaluateConfig]:
+    """With --json alone the report goes to stdout and nothing is left: what is measured lies in a temporary folder."""
+    if config.output_dir or (config.run and not config.measured):
+        yield config
+        return
+    from pathlib import Path  # noqa: PLC0415
+    from tempfile import TemporaryDirectory  # noqa: PLC0415
+
+    from unlearn_cli.errors import EXIT_INTERRUPTED  # noqa: PLC0415
+
+    with TemporaryDirectory() as folder:
+        try:
+            # The whole table, for no report is left that could show more.
+            yield config.model_copy(update={"output_dir": Path(folder), "full_table": True})
+        except Exception as error:
+            if getattr(error, "exit_code", None) == EXIT_INTERRUPTED:
+                raise KeyboardInterrupt from None  # nothing is kept, whatever the recipe says
+            raise

@@ -40,6 +40,7 @@ def schema() -> None:
 def show(
     run_folder: Annotated[Path, typer.Argument(help="run folder or report.json, also of an attack", metavar="RUN")],
     json_output: Annotated[bool, typer.Option("--json", help="the scores as one JSON object")] = False,
+    full_table: Annotated[bool, typer.Option("--full-table", help="show every metric")] = False,
 ) -> None:
     """Print a run's scores, or an attack's curve, as a table on stdout."""
 
@@ -57,7 +58,7 @@ def show(
         from unlearn_cli.rendering.tables import scores_table  # noqa: PLC0415
 
         reporter.say(f"{report.command} {report.config.get('method', '')}: {report.status}")
-        reporter.product(scores_table(report))
+        reporter.product(scores_table(report, run_folder, everything=full_table))
 
     execute_plain(run)
 

@@ -13,7 +13,8 @@ class EvaluateConfig(OutputOptions, MeasuringOptions, DataOptions, ModelOptions)
 
     output_dir: Path | None = option(
         None,
-        "where measurements and report go; default: the run folder, with the report in RUN/evaluation; needed without a run",
+        "where measurements and report go; default: the run folder, with the report in RUN/evaluation; needed without a run "
+        "unless --json is given",
         "Output",
         short="-o",
         metavar="DIR",

@@ -81,6 +81,8 @@ def _one_answer(measured: Path) -> Table:
     before = moments["before"]
     row = next(i for i, text in enumerate(before.generations) if text == before.golds[i])
     table = Table(box=None, pad_edge=False, show_header=False)
+    for _ in range(2):
+        table.add_column(overflow="fold")
     table.add_row(Text("\nquestion", style="bold"), Text(f"\n{before.prompts[row]}"))
     for name, told in moments.items():
         table.add_row(Text(name, style="bold"), Text(told.generations[row] or "(nothing)"))

@@ -111,11 +111,11 @@ def _run(
     )
     path = write_report(report, target)
     write_rows(moments["after"], config, metrics, path.with_name(ROWS))
-    reporter.show(scores_table(report, everything=config.full_table or bool(config.metrics)))
+    reporter.show(scores_table(report, path.parent, everything=config.full_table or bool(config.metrics)))
     if report.harness:
         reporter.show(harness_table(report))
     if config.show:
-        reporter.show(answers_table(moments, config.show))
+        reporter.show(answers_table(moments, config.show, report))
     say(scores, reporter)
     gates.tell(report.gates, reporter)
     if config.junit:

@@ -184,7 +184,7 @@ def _made(
 
 def _show(run: Run, report: RunReport) -> None:
     """The scores, what they come to, and what to do next."""
-    run.reporter.show(scores_table(report))
+    run.reporter.show(scores_table(report, run.folder.path))
     verdict.say(report.scores, run.reporter)
     if report.status in ("completed", "stopped"):
         run.reporter.say(f"next: {' | '.join(verdict.next_commands(run.folder.path))}")

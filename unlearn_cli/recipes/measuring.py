@@ -66,11 +66,13 @@ def measure_inputs(
         reporter: shows progress.
     """
     made = stored(inputs, identity, options, folder, moment)
+    untouched = moment == "after" and getattr(options, "run", True) is None  # nothing was done that this could be after
+    when = "" if untouched else f" {moment}"
     for name, data in inputs.items():
         if name in made:
             continue
         rows, plan = data.measured_rows, _plan(data, options)
-        with reporter.progress(f"measuring {name} {moment}", plan.work(len(rows), data.others)) as bar:
+        with reporter.progress(f"measuring {name}{when}", plan.work(len(rows), data.others)) as bar:
             made[name] = measure(
                 loaded,
                 name,

@@ -38,6 +38,10 @@ GIB = 2**30
 SHOWN_TOKENS = 160
 BRACKETS = (">>>", "<<<")  # which no chat template uses
 SILENT = {*OfflineOptions.model_fields, "dry_run", "resume", "overwrite"}  # options that are no settings of a run
+COUNTS = {
+    "rows": "rows", "sequences": "sequences", "tokens": "tokens", "answer tokens": "answer_tokens",
+    "truncated": "truncated_rows", "measured": "measured_rows",
+}  # fmt: skip
 NOTHING = {"robust": "none", "optim": "auto", "lora_init": "default"}
 
 
@@ -188,13 +192,15 @@ def _worth_telling(settled: Settled, name: str, value: Any) -> bool:
 
 
 def _data(options: ForgetConfig, inputs: Mapping[str, Input], steps: int) -> Table:
+    """A line for each count and a column for each split, which fits a narrow terminal whatever the counts."""
     table = Table(title="\ndata", box=None, title_justify="left", header_style="bold")
-    for heading in ("", "rows", "sequences", "tokens", "answer tokens", "truncated", "measured", "format"):
-        table.add_column(heading, justify="left" if heading in ("", "format") else "right")
-    for name, data in inputs.items():
-        r = data.report()
-        counts = (r.rows, r.sequences, r.tokens, r.answer_tokens, r.truncated_rows, r.measured_rows)
-        table.add_row(name, *(f"{count:,}" for count in counts), r.format)
+    table.add_column("", overflow="fold")
+    for name in inputs:
+        table.add_column(name, justify="right", overflow="fold")
+    reports = [data.report() for data in inputs.values()]
+    for heading, field in COUNTS.items():
+        table.add_row(heading, *(f"{getattr(report, field):,}" for report in reports))
+    table.add_row("format", *(Text(report.format) for report in reports))
     batch, rows = options.batch_size * options.gradient_accumulation_steps, len(inputs["forget"].rows)
     table.caption = f"{steps} steps of {batch} forget rows = {steps * batch / rows:.1f} epochs"
     table.caption_justify = "left"

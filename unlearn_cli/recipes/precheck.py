@@ -95,8 +95,10 @@ def measurable(config: EvaluateConfig) -> None:
             if any(n in os.environ for n in exported)
             else "leave one out",
         )
-    if config.output_dir is None and (config.measured or not config.run):
-        raise UnlearnError("missing --output-dir", "-o DIR: where the measurements and the report go, as there is no run")
+    if config.output_dir is None and (config.measured or not config.run) and not config.json_output:
+        raise UnlearnError(
+            "missing --output-dir", "-o DIR keeps the measurements and the report; --json prints the report alone"
+        )
 
 
 def _names(config: Options) -> None:

@@ -67,9 +67,9 @@ def run(
     )
     path = write_report(report, config.output_dir)
     write_rows(moments["after"], config, names, path.with_name(ROWS))
-    reporter.show(scores_table(report, everything=config.full_table or bool(config.metrics)))
+    reporter.show(scores_table(report, path.parent, everything=config.full_table or bool(config.metrics)))
     if config.show:
-        reporter.show(answers_table(moments, config.show))
+        reporter.show(answers_table(moments, config.show, report))
     say(scores, reporter)
     gates.tell(report.gates, reporter)
     if config.junit:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 from rich.console import Group
 from rich.padding import Padding
@@ -91,20 +93,28 @@ def _lines(report: RunReport, *, everything: bool) -> Iterator[tuple[str, list[t
     yield "fluency", fluency
 
 
-def scores_table(report: RunReport, *, everything: bool = False) -> Group:
+def after_heading(report: RunReport) -> str:
+    """What the scores of the model under test are called: `score` where it is no run and nothing was measured before."""
+    before = any(both.before for metrics in report.scores.values() for both in metrics.values())
+    return "after" if before or report.command != "evaluate" or report.config.get("run") else "score"
+
+
+def scores_table(report: RunReport, path: Path | None = None, *, everything: bool = False) -> Group:
     """Metrics by split, at each moment, with the interval of what counts and the direction that is better.
 
     Where the terminal is too narrow, intervals are left out and the direction is its arrow alone; names fold, numbers never.
 
     Args:
         report: what is shown.
+        path: the report or its folder, for the command that shows what is left out.
         everything: also the metrics that say nearly the same as another.
     """
     lines = list(_lines(report, everything=everything))
     every = sum(has_value(both) for metrics in report.scores.values() for both in metrics.values())
     left = every - sum(len(metrics) for _, metrics in lines)
     # Under the table and not its caption, which would be folded to the table's width.
-    more = Text(f"{left} more in the report; `unlearn evaluate --full-table` shows them", style="dim italic")
+    show = f"`unlearn report show {shlex.quote(str(path))} --full-table` shows" if path else "--full-table shows"
+    more = Text(f"{left} more in the report; {show} them", style="dim italic")
     table = Fitted(lambda: _scores(report, lines, intervals=True), lambda: _scores(report, lines, intervals=False))
     return Group(table, *([more] if left else []))
 
@@ -114,7 +124,7 @@ def _scores(report: RunReport, lines: Lines, *, intervals: bool) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("", overflow="fold")
     for moment in shown:
-        table.add_column(moment, justify="right", no_wrap=True)
+        table.add_column(after_heading(report) if moment == "after" else moment, justify="right", no_wrap=True)
         if moment == "after" and intervals:
             table.add_column("95 % interval", style="dim", no_wrap=True)
     table.add_column("better" if intervals else "", style="dim", no_wrap=True)
@@ -157,7 +167,7 @@ def said_table(answers: Mapping[str, str]) -> Table:
     return table
 
 
-def answers_table(moments: Mapping[str, Mapping[str, Measured]], count: int) -> Table:
+def answers_table(moments: Mapping[str, Mapping[str, Measured]], count: int, report: RunReport) -> Table:
     """Forget questions with the true answer and what was generated at each moment, evenly spread over those answered."""
     table = Table(box=None, pad_edge=False, show_header=False, title="\nforget answers", title_justify="left")
     table.add_column(style="dim", no_wrap=True)
@@ -170,6 +180,7 @@ def answers_table(moments: Mapping[str, Mapping[str, Measured]], count: int) -> 
         table.add_row("truth", Text(after.golds[row]))
         for moment in shown:
             said = dict(zip(moments[moment]["forget"].ids, moments[moment]["forget"].generations, strict=True))
-            table.add_row(moment, Text(said.get(after.ids[row]) or "-"))
+            asked = "answer" if moment == "after" and after_heading(report) == "score" else moment
+            table.add_row(asked, Text(said.get(after.ids[row]) or "-"))
         table.add_row("", "")
     return table

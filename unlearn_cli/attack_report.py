@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from unlearn_cli.errors import UnlearnError
+from unlearn_cli.jsonfile import read_object
 from unlearn_cli.report import FILE, SCHEMA_VERSION, GateReport, Part, finite, write_text
 
 SCORED = ("probability", "extraction_strength", "rouge_l")  # metrics whose recovery is told
@@ -98,10 +99,9 @@ def write_attack(report: AttackReport, folder: Path) -> Path:
 def is_attack(path: Path) -> bool:
     """Whether a file, or the report in a folder, is that of an attack."""
     try:
-        held = json.loads((path / FILE if path.is_dir() else path).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_object(path / FILE if path.is_dir() else path, "").get("command") == "relearn-attack"
+    except UnlearnError:
         return False
-    return isinstance(held, dict) and held.get("command") == "relearn-attack"
 
 
 def read_attack(path: Path) -> AttackReport:
@@ -111,7 +111,8 @@ def read_attack(path: Path) -> AttackReport:
         UnlearnError: there is none, or it is broken.
     """
     path = path / FILE if path.is_dir() else path
+    hint = "the report.json that `unlearn relearn-attack` wrote is expected"
     try:
-        return AttackReport.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, json.JSONDecodeError, ValidationError) as error:
-        raise UnlearnError(f"{path} is no report of an attack: {str(error).splitlines()[0]}") from None
+        return AttackReport.model_validate(read_object(path, hint))
+    except (ValidationError, RecursionError) as error:
+        raise UnlearnError(f"{path} is no report of an attack: {str(error).splitlines()[0]}", hint) from None

@@ -10,17 +10,19 @@ from __future__ import annotations
 
 import inspect
 import re
+import textwrap
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, get_type_hints
 
-from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.registry import Registry, unknown
+from unlearn_cli.values import check_plain, check_size
 
 OUTPUT_ROLES = ("policy", "reference", "alternative", "alternative_reference")
 # progress: float, share of the steps that are done, 0 at the first and below 1 at the last. direction: [H] float32,
@@ -41,6 +43,9 @@ Trains = Literal["all", "down_projection", "assistant"]
 Applied = Literal["adapter", "negated_adapter", "logit_difference", "logit_offset", "reinforced_difference"]
 
 
+SHOWN = 80  # characters of a wrong value that a message repeats
+
+
 def parameter(help: str, **bounds: Any) -> Any:  # noqa: A002 - the word every reader expects
     """A hyper-parameter's help text and pydantic bounds (gt, ge, lt, le), for use inside `Annotated`."""
     return Field(description=help, **bounds)
@@ -57,8 +62,18 @@ def _listed(kind: type) -> Callable[[Any], Any]:
 
 _PHRASE = "phrase"
 Phrase = Annotated[str | tuple[int, ...], _PHRASE]  # text for the user, token ids for the method
-Depths = Annotated[tuple[float, ...], BeforeValidator(_listed(float))]  # relative depths, written 0.3+0.6
-Grid = Annotated[tuple[int, ...], BeforeValidator(_listed(int))]  # whole numbers, written 1+2+5
+# Relative depths, written 0.3+0.6.
+Depths = Annotated[
+    tuple[Annotated[float, Field(ge=0, le=1)], ...], BeforeValidator(_listed(float)), Field(min_length=1)
+]
+
+
+def grid(smallest: int, largest: int) -> Any:
+    """The type of a parameter that is several whole numbers, written 1+2+5, each within these bounds."""
+    each = Annotated[int, Field(ge=smallest, le=largest)]
+    return Annotated[tuple[each, ...], BeforeValidator(_listed(int)), Field(min_length=1)]
+
+
 Average = Annotated[Literal["answers", "tokens"], parameter("weigh every answer alike, or every token")]
 Positions = Annotated[Literal["answer", "all"], parameter("score the answer's tokens alone, or the whole row")]
 
@@ -79,15 +94,20 @@ class Parameter:
         Raises:
             UnlearnError: not of that type, or out of bounds.
         """
-        kind = TypeAdapter(self.type)
+        kind = TypeAdapter(self.type, config=ConfigDict(allow_inf_nan=False))
         try:
-            return kind.validate_python(value)
-        except ValidationError as error:
+            check_plain(value, self.type)
+            check_size(parsed := kind.validate_python(value))
+            if value == "" or (self.phrase and not parsed):
+                raise ValueError("a text without a character means nothing here")
+            return parsed
+        except ValueError as error:  # of pydantic too
             if value == "none":  # as the command line writes None
                 with suppress(ValidationError):
                     return kind.validate_python(None)
-            reason = error.errors()[0]["msg"]
-            raise UnlearnError(f"{owner}: parameter '{self.name}' = {value!r}: {reason}", self.help) from None
+            reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+            shown = textwrap.shorten(repr(value), SHOWN)
+            raise UnlearnError(f"{owner}: parameter '{self.name}' = {shown}: {reason}", self.help) from None
 
 
 @dataclass(frozen=True)

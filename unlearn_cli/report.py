@@ -17,6 +17,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from unlearn_cli.errors import UnlearnError
+from unlearn_cli.jsonfile import read_object
 
 SCHEMA_VERSION = "1.0"
 FILE = "report.json"
@@ -255,8 +256,8 @@ def read_report(folder: Path) -> RunReport:
         raise UnlearnError(
             f"{folder} is not a run folder: it has no {FILE}", "a folder written by `unlearn forget` is expected"
         )
+    data = read_object(path, "the report.json that a command of `unlearn` wrote is expected")
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
         version = str(data.get("schema_version", ""))
         if version.split(".")[0] != SCHEMA_VERSION.split(".")[0]:
             raise UnlearnError(f"{path} has schema version {version or 'none'}; this program reads {SCHEMA_VERSION}")
@@ -265,8 +266,9 @@ def read_report(folder: Path) -> RunReport:
                 f"{path} is about an attack on a run, not a run", f"`unlearn report show {shlex.quote(str(path))}` shows it"
             )
         return RunReport.model_validate(data)
-    except (json.JSONDecodeError, ValidationError) as error:
-        raise UnlearnError(f"{path} is not a readable report: {str(error).splitlines()[0]}") from None
+    except (ValidationError, RecursionError) as error:
+        hint = "`unlearn report schema` says what a report holds"
+        raise UnlearnError(f"{path} is not a readable report: {str(error).splitlines()[0]}", hint) from None
 
 
 def unfinished(folder: Path) -> tuple[str, str] | None:
@@ -278,8 +280,8 @@ def unfinished(folder: Path) -> tuple[str, str] | None:
     if not kept:
         return "no step is kept", f"{again} starts it again"
     try:
-        planned = json.loads((folder / PLAN).read_text(encoding="utf-8")).get("steps")
-    except (OSError, ValueError):
+        planned = read_object(folder / PLAN, "").get("steps")
+    except UnlearnError:
         planned = None
     return f"step {max(kept)}" + (f" of {planned}" if planned else ""), f"{again} with --resume goes on"
 

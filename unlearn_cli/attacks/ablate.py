@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Annotated
 
 from unlearn_cli.attacks._target import Point, Target
-from unlearn_cli.contract import Grid, attack, parameter
+from unlearn_cli.contract import attack, grid, parameter
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.depth import blocks, depth_index, replaced
 from unlearn_cli.models.direction import refusal_direction
@@ -22,7 +22,7 @@ from unlearn_cli.models.direction import refusal_direction
 def ablate(
     target: Target,
     *,
-    depth: Annotated[Grid, parameter("percent of the way through the model, written 25+50")] = (25, 50, 75),
+    depth: Annotated[grid(0, 100), parameter("percent of the way through the model, written 25+50")] = (25, 50, 75),
 ) -> Iterator[Point]:
     if target.composed:
         raise UnlearnError("ablate: a composed model has two residual streams", "leave this attack out")

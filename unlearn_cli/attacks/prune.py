@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from unlearn_cli.attacks._target import Point, Target
-from unlearn_cli.contract import Grid, attack, parameter
+from unlearn_cli.contract import attack, grid, parameter
 
 
 def pruned(weight: Tensor, percent: int) -> Tensor:
@@ -31,7 +31,9 @@ def pruned(weight: Tensor, percent: int) -> Tensor:
 
 @attack(along="percent", paper="2409.18025")
 def prune(
-    target: Target, *, percent: Annotated[Grid, parameter("share of each matrix, written 10+30")] = (5, 10, 20, 30, 40)
+    target: Target,
+    *,
+    percent: Annotated[grid(0, 100), parameter("share of each matrix, written 10+30")] = (5, 10, 20, 30, 40),
 ) -> Iterator[Point]:
     for share in percent:
         with torch.no_grad(), target.changed(lambda name, weight, share=share: pruned(weight, share)):

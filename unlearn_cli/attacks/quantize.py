@@ -19,7 +19,7 @@ from pydantic import BeforeValidator
 from torch import Tensor
 
 from unlearn_cli.attacks._target import Point, Target
-from unlearn_cli.contract import Grid, attack, parameter
+from unlearn_cli.contract import attack, grid, parameter
 from unlearn_cli.models.formats import formats_known, read_back
 
 GROUP = 128
@@ -54,7 +54,7 @@ Formats = Annotated[
 def quantize(
     target: Target,
     *,
-    bits: Annotated[Grid, parameter("bits of a weight, written 8+4")] = (8, 6, 5, 4, 3, 2),
+    bits: Annotated[grid(2, 16), parameter("bits of a weight, written 8+4")] = (8, 6, 5, 4, 3, 2),
     formats: Annotated[Formats, parameter("those of bitsandbytes, written nf4+fp4; left out where it is not installed")] = (
         "int8",
         "nf4",

@@ -14,10 +14,11 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
 from unlearn_cli.attacks._target import Point, Target
-from unlearn_cli.contract import Grid, attack, parameter
+from unlearn_cli.contract import attack, grid, parameter
 from unlearn_cli.data.example import Example
 from unlearn_cli.data.unrelated import unrelated
 from unlearn_cli.errors import UnlearnError
+from unlearn_cli.values import MANY
 
 Data = Literal["forget-subset", "same-data", "retain-only", "unrelated", "given"]
 
@@ -27,7 +28,7 @@ def relearn(
     target: Target,
     *,
     data: Annotated[Data, parameter("the attacker's rows; given: those of --attack-data")] = "forget-subset",
-    steps: Annotated[Grid, parameter("measured after as many steps, written 0+5+15")] = (0, 1, 2, 5, 10, 15, 30, 60),
+    steps: Annotated[grid(0, MANY), parameter("measured after so many steps, written 0+15")] = (0, 1, 2, 5, 10, 15, 30, 60),
     learning_rate: Annotated[float, parameter("constant", gt=0)] = 1e-3,
     seed: Annotated[int, parameter("of the rows' order and the adapter", ge=0)] = 0,
     batch_size: Annotated[int, parameter("rows of a step", ge=1)] = 8,

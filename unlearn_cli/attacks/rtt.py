@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from typing import Annotated
 
 from unlearn_cli.attacks._target import Point, Target
-from unlearn_cli.contract import Grid, attack, parameter
+from unlearn_cli.contract import attack, grid, parameter
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.measured import joined
+from unlearn_cli.values import MANY
 
 
 @attack(along="step", paper="2410.08827")
@@ -21,7 +22,7 @@ def rtt(
     target: Target,
     *,
     folds: Annotated[int, parameter("parts that the judged rows are dealt into", ge=2)] = 5,
-    steps: Annotated[Grid, parameter("measured after as many steps, written 0+15")] = (0, 15, 30),
+    steps: Annotated[grid(0, MANY), parameter("measured after as many steps, written 0+15")] = (0, 15, 30),
     learning_rate: Annotated[float, parameter("constant", gt=0)] = 1e-3,
     seed: Annotated[int, parameter("of the rows' order and the adapter", ge=0)] = 0,
     batch_size: Annotated[int, parameter("rows of a step", ge=1)] = 8,

@@ -15,13 +15,13 @@ from typing import Annotated
 import numpy as np
 
 from unlearn_cli.attacks._target import Point, Target
-from unlearn_cli.contract import Grid, attack, parameter
+from unlearn_cli.contract import attack, grid, parameter
 from unlearn_cli.metrics._rouge import rouge
 
 
 @attack(along="draws", paper="2410.03523", access="queries")
 def sample(
-    target: Target, *, draws: Annotated[Grid, parameter("answers to each question, written 4+16")] = (4, 16)
+    target: Target, *, draws: Annotated[grid(1, 10_000), parameter("answers to each question, written 4+16")] = (4, 16)
 ) -> Iterator[Point]:
     with target.standing():
         made = target.measure(0, keep=False, plan=replace(target.plan, samples=max(draws), temperature=1.0))

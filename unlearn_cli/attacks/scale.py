@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from typing import Annotated
 
 from unlearn_cli.attacks._target import Point, Target
-from unlearn_cli.contract import Grid, attack, parameter
+from unlearn_cli.contract import attack, grid, parameter
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.adapter import scaled
 
 
 @attack(along="percent")
 def scale(
-    target: Target, *, percent: Annotated[Grid, parameter("of the adapter, written 75+50")] = (75, 50, 25)
+    target: Target, *, percent: Annotated[grid(0, 1000), parameter("of the adapter, written 75+50")] = (75, 50, 25)
 ) -> Iterator[Point]:
     if target.unlearned and (target.composed or not hasattr(target.loaded.model, "peft_config")):
         raise UnlearnError("scale: this run's artefact is no adapter that is added to its base", "leave this attack out")

@@ -9,6 +9,7 @@ from pydantic import field_validator
 
 from unlearn_cli.config.groups import ShownOptions
 from unlearn_cli.config.option import Expressions, Names, option
+from unlearn_cli.values import MANY
 
 
 class CompareConfig(ShownOptions):
@@ -39,12 +40,13 @@ class CompareConfig(ShownOptions):
     allow_different: bool = option(
         False, "compare runs that were measured on different rows, with different templates or limits, and mark them", "Data"
     )
-    bootstrap_samples: int = option(2000, "resamples of the rows behind each difference", "Measuring", ge=1)
+    bootstrap_samples: int = option(2000, "resamples of the rows behind each difference", "Measuring", ge=1, le=MANY)
     include_samples: int = option(
         0,
         "in --html: N forget questions with what each run answers; the forget rows are sensitive",
         "Output",
         ge=0,
+        le=MANY,
         metavar="N",
         consent="set",
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from unlearn_cli.config.groups import DataOptions, MeasuringOptions, ModelOptions, OutputOptions
 from unlearn_cli.config.option import Expressions, MaybeRunFolder, Names, option
+from unlearn_cli.values import MANY
 
 
 class EvaluateConfig(OutputOptions, MeasuringOptions, DataOptions, ModelOptions):
@@ -30,7 +31,7 @@ class EvaluateConfig(OutputOptions, MeasuringOptions, DataOptions, ModelOptions)
         None, "a preset of splits: tofu:forget01|05|10, muse:news|books, wmdp:bio|chem|cyber", "Data", metavar="NAME"
     )
     choices: str | None = option(
-        None, "multiple choice for general ability: rows of question, choices, answer", "Data", metavar="SPEC"
+        None, "multiple choice for general ability: rows of question, choices, answer", "Data", metavar="SPEC", path=True
     )
     probes: Names = option((), "ask the forget questions otherwise as well: paraphrase, jailbreak", "Data", metavar="NAMES")
     lm_eval: Names = option(
@@ -40,14 +41,14 @@ class EvaluateConfig(OutputOptions, MeasuringOptions, DataOptions, ModelOptions)
         metavar="TASKS",
         consent="files",
     )
-    lm_eval_limit: int | None = option(None, "documents of each task; default: all", "Measuring", ge=1, metavar="N")
+    lm_eval_limit: int | None = option(None, "documents of each task; default: all", "Measuring", ge=1, le=MANY, metavar="N")
     benchmark_dir: Path | None = option(None, "the benchmark's files, instead of the Hub", "Data", metavar="DIR")
     metrics: Names = option((), "metrics to score; default: all", "Measuring", metavar="NAMES", names="metrics")
     baseline: str | None = option(
         None, "a model that never saw the forget rows: folder or Hub id; with --measured its measurements", "Model",
-        metavar="MODEL",
+        metavar="MODEL", path=True,
     )  # fmt: skip
-    show: int = option(0, "print N forget questions with the answers before and after", "Output", ge=0, metavar="N")
+    show: int = option(0, "print N forget questions with the answers before and after", "Output", ge=0, le=MANY, metavar="N")
     full_table: bool = option(False, "show every metric; the report has them in any case", "Output", runtime=True)
     junit: Path | None = option(None, "the gates as a JUnit XML file, for CI dashboards", "Output", metavar="FILE")
     fail_if: Expressions = option((), "exit 3 if this holds: 'forget.rouge_l > 0.3'; repeatable", "Output", metavar="EXPR")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from unlearn_cli.config.option import Columns, Names, Options, Pairs, RunFolder, option
+from pydantic import Field
+
+from unlearn_cli.config.option import LARGEST_RATE, Columns, Names, Options, Pairs, RunFolder, option
+from unlearn_cli.values import MANY, SEED
 
 
 class DeviceOptions(Options):
@@ -30,7 +33,7 @@ class RunOptions(Options):
 class ModelOptions(TrustOptions):
     """Which model, and how it is loaded."""
 
-    model: str = option("", "folder, Hub id, or adapter folder on its base", "Model", short="-m", metavar="MODEL")
+    model: str = option("", "folder, Hub id, or adapter folder on its base", "Model", short="-m", metavar="MODEL", path=True)
     revision: str | None = option(None, "branch, tag or commit of a Hub id", "Model")
     load_in_4bit: bool = option(False, "NF4 with double quantization", "Model")
     load_in_8bit: bool = option(False, "LLM.int8()", "Model")
@@ -51,23 +54,25 @@ class DataOptions(Options):
         "Data",
         short="-f",
         metavar="SPEC",
+        path=True,
     )
-    retain: str | None = option(None, "rows to keep", "Data", short="-r", metavar="SPEC")
+    retain: str | None = option(None, "rows to keep", "Data", short="-r", metavar="SPEC", path=True)
     holdout: str | None = option(
-        None, "rows like the forget rows that no model has seen, for membership inference", "Data", metavar="SPEC"
+        None, "rows like the forget rows that no model has seen, for membership inference", "Data", metavar="SPEC",
+        path=True,
     )
     columns: Columns = option((), "your column names: prompt=q,answer=a", "Data", metavar="NAMES")
-    limit: int | None = option(None, "the first N rows of each split only", "Data", ge=1, metavar="N")
-    chat_template: str = option("auto", "auto (the tokenizer's), none, or a Jinja file", "Data")
-    max_length: int = option(2048, "tokens of a row; capped at what the model can take", "Data", ge=8)
-    stride: int = option(0, "raw documents: tokens a window repeats from the one before, as context", "Data", ge=0)
+    limit: int | None = option(None, "the first N rows of each split only", "Data", ge=1, le=MANY, metavar="N")
+    chat_template: str = option("auto", "auto (the tokenizer's), none, or a Jinja file", "Data", path=True)
+    max_length: int = option(2048, "tokens of a row; capped at what the model can take", "Data", ge=8, le=MANY)
+    stride: int = option(0, "raw documents: tokens a window repeats from the one before, as context", "Data", ge=0, le=MANY)
 
 
 class LoraOptions(Options):
     """What is trained."""
 
-    lora_r: int = option(16, "rank of the adapter", "LoRA", ge=1)
-    lora_alpha: int = option(32, "scale of the adapter is alpha / r", "LoRA", ge=1)
+    lora_r: int = option(16, "rank of the adapter", "LoRA", ge=1, le=2**16)
+    lora_alpha: int = option(32, "scale of the adapter is alpha / r", "LoRA", ge=1, le=2**20)
     lora_dropout: float = option(0.0, "costs time and memory", "LoRA", ge=0, lt=1)
     lora_target_modules: Names = option(("all-linear",), "module names, or all-linear", "LoRA", metavar="NAMES")
     lora_target_parameters: Names = option(
@@ -88,8 +93,8 @@ class MethodOptions(Options):
     retain_term: str | None = option(
         None, "see `unlearn list retain-terms`; default: the method's", "Method", metavar="NAME", names="retain-terms"
     )
-    forget_weight: float | None = option(None, "weight of the forget term; default: the method's", "Method", ge=0)
-    retain_weight: float | None = option(None, "weight of the retain term; default: the method's", "Method", ge=0)
+    forget_weight: float | None = option(None, "weight of the forget term; default: the method's", "Method", ge=0, le=MANY)
+    retain_weight: float | None = option(None, "weight of the retain term; default: the method's", "Method", ge=0, le=MANY)
     parameters: Pairs = option(
         {},
         "a parameter of the method, repeatable: -p beta=0.1",
@@ -123,48 +128,53 @@ class MethodOptions(Options):
 class TrainingOptions(Options):
     """The training loop."""
 
-    epochs: float | None = option(None, "passes over the forget rows; default: the method's", "Training", gt=0)
-    max_steps: int | None = option(None, "optimiser steps, instead of epochs", "Training", ge=1)
-    learning_rate: float | Literal["auto"] = option(
+    epochs: float | None = option(None, "passes over the forget rows; default: the method's", "Training", gt=0, le=MANY)
+    max_steps: int | None = option(None, "optimiser steps, instead of epochs", "Training", ge=1, le=MANY)
+    learning_rate: Annotated[float, Field(gt=0, le=LARGEST_RATE)] | Literal["auto"] = option(
         "auto", "auto: LoRA scaling rule times the method's multiplier", "Training"
     )
-    batch_size: int | None = option(None, "forget rows in one pass; default: the method's", "Training", ge=1)
-    gradient_accumulation_steps: int = option(1, "passes for each optimiser step", "Training", ge=1)
-    retain_ratio: int | None = option(None, "retain rows for each forget row; default: the method's", "Training", ge=1)
+    batch_size: int | None = option(None, "forget rows in one pass; default: the method's", "Training", ge=1, le=MANY)
+    gradient_accumulation_steps: int = option(1, "passes for each optimiser step", "Training", ge=1, le=MANY)
+    retain_ratio: int | None = option(
+        None, "retain rows for each forget row; default: the method's", "Training", ge=1, le=MANY
+    )
     lr_scheduler_type: Literal["cosine", "linear", "constant"] = option("cosine", "shape after warm-up", "Training")
     warmup_ratio: float = option(0.1, "share of the steps spent warming up", "Training", ge=0, lt=1)
-    weight_decay: float = option(0.0, "decoupled weight decay", "Training", ge=0)
-    max_grad_norm: float = option(1.0, "gradient clipping", "Training", gt=0)
+    weight_decay: float = option(0.0, "decoupled weight decay", "Training", ge=0, le=1000)
+    max_grad_norm: float = option(1.0, "gradient clipping", "Training", gt=0, le=MANY)
     optim: Literal["auto", "adamw", "paged_adamw_8bit", "sophia"] | None = option(
         None, "auto: AdamW; 8-bit paged for --full on CUDA; default: the method's, mostly auto", "Training"
     )
     activation_checkpointing: Literal["auto", "on", "off"] = option(
         "auto", "auto: on if the memory estimate asks for it", "Training"
     )
-    seed: int = option(42, "of everything that is drawn", "Training", ge=0)
+    seed: int = option(42, "of everything that is drawn", "Training", **SEED)
     deterministic: bool = option(False, "deterministic kernels, slower on CUDA", "Training")
-    forget_loss_floor: float | None = option(None, "stop when the forget loss falls below this", "Training")
+    forget_loss_floor: float | None = option(
+        None, "stop when the forget loss falls below this", "Training", ge=-MANY, le=MANY
+    )
     eval_every: int | None = option(
-        None, "measure every N steps; with --stop-when once an epoch", "Training", ge=1, metavar="N"
+        None, "measure every N steps; with --stop-when once an epoch", "Training", ge=1, le=MANY, metavar="N"
     )
     stop_when: str | None = option(
         None, "stop at the first measurement where this holds: 'forget.probability < 0.05'", "Training", metavar="EXPR"
     )
     save_every: int | None = option(
-        None, "checkpoint every N steps; default: once an epoch", "Training", ge=1, metavar="N", runtime=True
+        None, "checkpoint every N steps; default: once an epoch", "Training", ge=1, le=MANY, metavar="N", runtime=True
     )
 
 
 class MeasuringOptions(Options):
     """What is measured before and after."""
 
-    eval_limit: int = option(1000, "rows of each split that are measured, evenly spread; 0: all", "Measuring", ge=0)
-    generate_limit: int = option(200, "of those, rows answered by greedy generation; 0: all", "Measuring", ge=0)
-    max_new_tokens: int = option(200, "longest generated answer", "Measuring", ge=1)
+    eval_limit: int = option(1000, "rows of each split that are measured, evenly spread; 0: all", "Measuring", ge=0, le=MANY)
+    generate_limit: int = option(200, "of those, rows answered by greedy generation; 0: all", "Measuring", ge=0, le=MANY)
+    max_new_tokens: int = option(200, "longest generated answer", "Measuring", ge=1, le=MANY)
     samples: int = option(
-        0, "sampled answers to each answered question, for bounds on what leaks; 32 is quick, 128 usual", "Measuring", ge=0
-    )
-    sample_temperature: float = option(1.0, "of the sampled answers", "Measuring", gt=0)
+        0, "sampled answers to each answered question, for bounds on what leaks; 32 is quick, 128 usual", "Measuring",
+        ge=0, le=MANY,
+    )  # fmt: skip
+    sample_temperature: float = option(1.0, "of the sampled answers", "Measuring", gt=0, le=1000)
     sample_top_p: float = option(0.9, "they are drawn from the likeliest tokens of this mass", "Measuring", gt=0, le=1)
     grad_norms: bool = option(
         False, "measure each row's gradient as well, for membership inference: one backward pass a row", "Measuring"
@@ -176,8 +186,8 @@ class MeasuringOptions(Options):
         flag="--metric-parameter",
         metavar="METRIC.NAME=VALUE",
     )
-    bootstrap_samples: int = option(1000, "resamples behind the confidence intervals", "Measuring", ge=1)
-    token_budget: int = option(2048, "tokens of one measuring pass", "Measuring", ge=1, runtime=True)
+    bootstrap_samples: int = option(1000, "resamples behind the confidence intervals", "Measuring", ge=1, le=MANY)
+    token_budget: int = option(2048, "tokens of one measuring pass", "Measuring", ge=1, le=MANY, runtime=True)
 
 
 class ShownOptions(Options):

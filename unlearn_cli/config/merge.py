@@ -7,6 +7,7 @@ from typing import Literal
 
 from unlearn_cli.config.groups import OutputOptions, RunOptions, TrustOptions
 from unlearn_cli.config.option import option
+from unlearn_cli.values import MANY
 
 
 class MergeConfig(OutputOptions, TrustOptions, RunOptions):
@@ -19,6 +20,6 @@ class MergeConfig(OutputOptions, TrustOptions, RunOptions):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = option("auto", "auto: the checkpoint's", "Model")
     tolerance: float = option(
         0.05, "nats by which the mean log-probability of an answer may change, on average; beyond it nothing is written",
-        "Measuring", gt=0,
+        "Measuring", gt=0, le=1000,
     )  # fmt: skip
-    rows: int = option(32, "rows of each split by which that is seen", "Measuring", ge=1)
+    rows: int = option(32, "rows of each split by which that is seen", "Measuring", ge=1, le=MANY)

@@ -8,9 +8,22 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_core import PydanticUndefined
 
+from unlearn_cli.errors import UnlearnError
+from unlearn_cli.values import SEED, possible
+
+LARGEST_RATE = 100.0  # of learning
 _REPOSITORY = re.compile(r"(?!.*(--|\.\.))[A-Za-z0-9][\w.-]*/[A-Za-z0-9_](|[\w.-]{0,94}\w)")
 
 
@@ -19,13 +32,14 @@ def option(default: Any, help: str, panel: str, **extra: Any) -> Any:  # noqa: A
 
     `short` is a one-letter flag, `metavar` what its value is called, `required=True` marks an argument that must be given,
     `runtime=True` options that do not change the result and are left out when configurations are compared, `names` the kind
-    of `unlearn list` whose names its values are ("methods"). `consent` marks an option that lets code run or data leave this
-    machine, by the rule in `CONSENTS` that says which of its values do; the user's own flag is the only source of those.
-    Everything else goes to pydantic (bounds).
+    of `unlearn list` whose names its values are ("methods"), `path=True` a text that may be a path, `may_be_empty=True` one
+    that means something without a character. `consent` marks an option that lets code run or data leave this machine, by the
+    rule in `CONSENTS` that says which of its values do; the user's own flag is the only source of those.
+    Everything else goes to pydantic (bounds): a number needs a smallest and a largest value.
     """
     if "names" in extra:
         extra.setdefault("consent", "files")  # a name may be the path of a Python file
-    declared = ("short", "metavar", "runtime", "flag", "required", "names", "consent")
+    declared = ("short", "metavar", "runtime", "flag", "required", "names", "consent", "path", "may_be_empty")
     cli = {key: extra.pop(key) for key in declared if key in extra}
     return Field(default, description=help, json_schema_extra={"panel": panel, **cli}, **extra)
 
@@ -61,8 +75,16 @@ def _pairs(value: Any) -> Any:
         key, equals, text = part.partition("=")
         if not equals or not key:
             raise Unreadable(part)
-        made[key.strip().replace("-", "_")] = yaml.safe_load(text) if text else ""
+        made[key.strip().replace("-", "_")] = _value(text, part)
     return made
+
+
+def _value(text: str, part: str) -> Any:
+    """What a text on the command line stands for: a number, a truth value, a list, or itself."""
+    try:
+        return yaml.safe_load(text) if text else ""
+    except (yaml.YAMLError, ValueError, RecursionError):  # ValueError: a date that is none, a number of 5,000 digits
+        raise Unreadable(part) from None
 
 
 def _texts(value: Any) -> list[str]:
@@ -92,7 +114,7 @@ def _grids(value: Any) -> Any:
             raise Unreadable(part)
         else:
             text = part
-        made[key].append(yaml.safe_load(text) if text else "")
+        made[key].append(_value(text, part))
     return {name: tuple(values) for name, values in made.items()}
 
 
@@ -111,7 +133,8 @@ def _repository(value: Any) -> Any:
 GRIDS = dict[str, tuple[Any, ...]]
 Grids = Annotated[GRIDS, BeforeValidator(_grids)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
-Numbers = Annotated[tuple[int, ...], BeforeValidator(_listed)]
+Seeds = Annotated[tuple[Annotated[int, Field(**SEED)], ...], BeforeValidator(_listed)]
+Rates = Annotated[tuple[Annotated[float, Field(gt=0, le=LARGEST_RATE)], ...], BeforeValidator(_listed)]
 Expressions = Annotated[tuple[str, ...], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
 Columns = Annotated[tuple[str, ...], BeforeValidator(_as_lines)]
 Pairs = Annotated[dict[str, Any], BeforeValidator(_pairs)]
@@ -123,7 +146,12 @@ Repository = Annotated[str, BeforeValidator(_repository)]
 class Options(BaseModel):
     """A group of options: immutable, and no unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=False, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _possible(cls, value: Any, info: ValidationInfo) -> Any:
+        return possible(value, cls.model_fields[info.field_name])
 
 
 Settings = TypeVar("Settings", bound=Options)
@@ -177,9 +205,18 @@ def restored(
         config: of a report, which may come from anybody: it grants no consent.
         granted: settings of the command that runs now, whose consents count.
         update: changes.
+
+    Raises:
+        UnlearnError: the report holds a value that the option cannot have.
     """
     given = {name: value for name, value in (granted or ()) if consent(model, name, value)}
-    return model.model_validate(without_consents(model, config) | given | update)
+    try:
+        return model.model_validate(without_consents(model, config) | given | update)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name, reason = str(first["loc"][0]), first["msg"].removeprefix("Value error, ")
+        hint = f"{name}: {model.model_fields[name].description}; give the option here to use another value"
+        raise UnlearnError(f"the report's setting {name} is not possible: {reason}", hint) from None
 
 
 def default_of(field: Any) -> Any:

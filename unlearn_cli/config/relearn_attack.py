@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 from unlearn_cli.config.groups import OfflineOptions, RunOptions, TrustOptions
-from unlearn_cli.config.option import Expressions, Names, Pairs, option
+from unlearn_cli.config.option import Expressions, Names, Pairs, Rates, Seeds, option
+from unlearn_cli.values import MANY
 
 SUITES: dict[str, tuple[str, ...]] = {
     "quick": ("relearn", "quantize", "prompts"),
@@ -23,7 +24,7 @@ class AttackConfig(OfflineOptions, TrustOptions, RunOptions):
 
     baseline: str | None = option(
         None, "a model that never saw the forget rows, attacked alike: what it gains is teaching, not recovery", "Model",
-        metavar="MODEL",
+        metavar="MODEL", path=True,
     )  # fmt: skip
     skip_original: bool = option(False, "do not attack the model before unlearning as well", "Model")
     attack: Names = option(
@@ -41,19 +42,23 @@ class AttackConfig(OfflineOptions, TrustOptions, RunOptions):
         metavar="NAME=VALUE",
         consent="files",
     )
-    attack_data: str | None = option(None, "rows of your own to relearn on, with -p data=given", "Data", metavar="SPEC")
+    attack_data: str | None = option(
+        None, "rows of your own to relearn on, with -p data=given", "Data", metavar="SPEC", path=True
+    )
     share: float = option(0.5, "of the forget rows that the attacker has; the others judge", "Data", gt=0, lt=1)
-    learning_rates: Names = option(
+    learning_rates: Rates = option(
         (),
         "each is a curve of its own, and the worst counts; default: by the LoRA scaling rule",
         "Training",
         metavar="NUMBERS",
     )
-    seeds: Names = option((), "curves are averaged over them; default: 0", "Training", metavar="NUMBERS")
-    eval_limit: int = option(100, "judged forget rows, and rows to keep, evenly spread; 0: all", "Measuring", ge=0)
-    generate_limit: int = option(20, "of those, rows answered by greedy generation; 0: all; -1: none", "Measuring", ge=-1)
-    max_new_tokens: int = option(64, "longest generated answer", "Measuring", ge=1)
-    bootstrap_samples: int = option(1000, "resamples behind the confidence intervals", "Measuring", ge=1)
+    seeds: Seeds = option((), "curves are averaged over them; default: 0", "Training", metavar="NUMBERS")
+    eval_limit: int = option(100, "judged forget rows, and rows to keep, evenly spread; 0: all", "Measuring", ge=0, le=MANY)
+    generate_limit: int = option(
+        20, "of those, rows answered by greedy generation; 0: all; -1: none", "Measuring", ge=-1, le=MANY
+    )
+    max_new_tokens: int = option(64, "longest generated answer", "Measuring", ge=1, le=MANY)
+    bootstrap_samples: int = option(1000, "resamples behind the confidence intervals", "Measuring", ge=1, le=MANY)
     fail_if: Expressions = option(
         (), "exit 3 if this holds: 'relearn.recovery.max > 0.3'; repeatable", "Output", metavar="EXPR"
     )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,22 @@ from pydantic.fields import FieldInfo
 
 from unlearn_cli.config.option import GRIDS, Options, Settings, consent, runtime_fields
 from unlearn_cli.errors import UnlearnError
+from unlearn_cli.jsonfile import read_json
 from unlearn_cli.registry import unknown
+
+FILES = "--config takes YAML, JSON, or a report.json of an earlier run"
+SHOWN = 80  # characters of a wrong value that a message repeats
+
+
+def _read_yaml(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UnlearnError(f"{path} cannot be read: {error.strerror}", FILES) from None
+    except RecursionError:
+        raise UnlearnError(f"{path}: lists or mappings are nested too deep", FILES) from None
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: no UTF-8, a date that is none, a number of 5,000 digits
+        raise UnlearnError(f"{path}: {str(error).splitlines()[0]}", "the file is not valid YAML or JSON") from None
 
 
 def read_config_file(path: Path, model: type[Options]) -> dict[str, Any]:
@@ -23,15 +38,12 @@ def read_config_file(path: Path, model: type[Options]) -> dict[str, Any]:
     Raises:
         UnlearnError: missing, broken, not a mapping, or with a key that is no setting of `model`.
     """
+    path = path.expanduser()
     if not path.is_file():
-        raise UnlearnError(f"config file not found: {path}", "--config takes YAML, JSON, or a report.json of an earlier run")
-    text = path.read_text(encoding="utf-8")
-    try:
-        read = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (json.JSONDecodeError, yaml.YAMLError) as error:
-        raise UnlearnError(f"{path}: {str(error).splitlines()[0]}", "the file is not valid YAML or JSON") from None
+        raise UnlearnError(f"config file not found: {path}", FILES)
+    read = read_json(path, FILES) if path.suffix == ".json" else _read_yaml(path)
     if not isinstance(read, dict):
-        raise UnlearnError(f"{path} holds no settings: expected names and values")
+        raise UnlearnError(f"{path} holds no settings: expected names and values", FILES)
     if "schema_version" in read and isinstance(read.get("config"), dict):
         # A report is a recipe: its settings apply again, but not where it was written to or how loud it was.
         wanted = set(model.model_fields) - runtime_fields(model)
@@ -91,18 +103,21 @@ def resolve(
                 values[key], sources[key] = value, source
     try:
         settings = model(**values)
+    except RecursionError:
+        raise UnlearnError("a setting's lists or mappings are nested too deep", FILES) from None
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])
         field = model.model_fields[name]
         where = _spelled(name, field, sources[name])
+        shown, reason = textwrap.shorten(repr(first["input"]), SHOWN), first["msg"].removeprefix("Value error, ")
         part = getattr(first.get("ctx", {}).get("error"), "part", None)
         if sources[name] == "python":
-            message = f"{name}={first['input']!r}: {first['msg'].removeprefix('Value error, ')}"
+            message = f"{name}={shown}: {reason}"
         elif part is not None:
-            message = f"{where} {part}: expected {field.json_schema_extra['metavar']}"
+            message = f"{where} {textwrap.shorten(part, SHOWN)}: expected {field.json_schema_extra['metavar']}"
         else:
-            message = f"{where} {first['input']!r}: {first['msg'].removeprefix('Value error, ')}"
+            message = f"{where} {shown}: {reason}"
         raise UnlearnError(message, field.description) from None
     _check_consents(settings, sources, called)
     return settings, sources

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from unlearn_cli.config.forget import ForgettingOptions
-from unlearn_cli.config.option import Grids, Names, Numbers, option
+from unlearn_cli.config.option import Grids, Names, Seeds, option
+from unlearn_cli.values import MANY
 
 
 class SweepConfig(ForgettingOptions):
@@ -27,12 +28,12 @@ class SweepConfig(ForgettingOptions):
         {}, "values of an option, repeatable: --grid learning_rate=1e-4,3e-4", "Method", metavar="NAME=VALUES",
         consent="grid",
     )  # fmt: skip
-    seeds: Numbers = option((), "each setting once for each; default: --seed", "Training", metavar="NUMBERS")
+    seeds: Seeds = option((), "each setting once for each; default: --seed", "Training", metavar="NUMBERS")
     score: str = option(
         "retain.probability - forget.probability", "by which runs are ranked, larger is better", "Output", metavar="EXPR"
     )
     halving: bool = option(
         False, "all settings at a quarter of the epochs or steps, the better half at half, and so on", "Training"
     )
-    budget_minutes: float | None = option(None, "start no run after so many minutes", "Training", gt=0)
-    jobs: int = option(1, "runs at a time, each on a device of its own; 0: one on every device", "Training", ge=0)
+    budget_minutes: float | None = option(None, "start no run after so many minutes", "Training", gt=0, le=MANY)
+    jobs: int = option(1, "runs at a time, each on a device of its own; 0: one on every device", "Training", ge=0, le=1024)

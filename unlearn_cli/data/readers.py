@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from unlearn_cli.errors import UnlearnError
+from unlearn_cli.jsonfile import kind_of, parse_json
 
 SHOWN = 80  # characters of a broken line that are shown
 FIELD_LIMIT = 2**31 - 1  # characters of one csv field; the module's own limit of 131,072 is shorter than a document
@@ -75,7 +76,7 @@ def read_json(path: Path) -> Rows:
     rows = [{"text": row} if isinstance(row, str) else row for row in rows]
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, dict):
-            raise UnlearnError(f"{path}: row {number} is {_named(row)}, not an object", _EXAMPLE)
+            raise UnlearnError(f"{path}: row {number} is {kind_of(row)}, not an object", _EXAMPLE)
     return Rows(rows)
 
 
@@ -138,7 +139,7 @@ def _json_lines(path: Path, text: str) -> Rows:
             continue
         row = _parse(path, line, first_line=number)
         if not isinstance(row, dict):
-            raise UnlearnError(f"{path}:{number}:1: a row is {_named(row)}, not an object", _EXAMPLE)
+            raise UnlearnError(f"{path}:{number}:1: a row is {kind_of(row)}, not an object", _EXAMPLE)
         rows.append(row)
         lines.append(number)
     return Rows(rows, lines)
@@ -146,8 +147,10 @@ def _json_lines(path: Path, text: str) -> Rows:
 
 def _parse(path: Path, text: str, first_line: int = 1) -> Any:
     try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
+        return parse_json(text)
+    except ValueError as error:
+        if not isinstance(error, json.JSONDecodeError):
+            raise UnlearnError(f"{path}:{first_line}: {error}", _EXAMPLE) from None
         lines = text.split("\n")
         broken = lines[min(error.lineno, len(lines)) - 1].strip()[:SHOWN]
         where = f"{path}:{first_line + error.lineno - 1}:{error.colno}"
@@ -156,15 +159,15 @@ def _parse(path: Path, text: str, first_line: int = 1) -> Any:
 
 def _is_object(line: str) -> bool:
     try:
-        return isinstance(json.loads(line), dict)
-    except json.JSONDecodeError:
+        return isinstance(parse_json(line), dict)
+    except ValueError:
         return False
 
 
 def _inner_list(path: Path, value: Any) -> list[Any]:
     """The rows of an object such as {"data": [...]}, or the object itself if it is a row."""
     if not isinstance(value, dict):
-        raise UnlearnError(f"{path} holds {_named(value)}, not rows", _EXAMPLE)
+        raise UnlearnError(f"{path} holds {kind_of(value)}, not rows", _EXAMPLE)
     lists = [
         key
         for key, held in value.items()
@@ -173,8 +176,3 @@ def _inner_list(path: Path, value: Any) -> list[Any]:
     if len(lists) > 1:
         raise UnlearnError(f"{path} holds {len(lists)} lists of rows: {', '.join(lists)}", "keep one list in a file")
     return value[lists[0]] if lists else [value]
-
-
-def _named(value: Any) -> str:
-    names = {dict: "an object", list: "a list", str: "a text", type(None): "null", bool: "true or false"}
-    return names.get(type(value), "a number")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from unlearn_cli.errors import UnlearnError
+from unlearn_cli.jsonfile import read_object
 from unlearn_cli.measured import Measured
 
 SPLITS = {
@@ -34,11 +34,7 @@ def read_log(path: Path) -> dict[str, Measured]:
     Raises:
         UnlearnError: not such a log.
     """
-    try:
-        read = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
-        raise UnlearnError(f"{path}: {error}", KNOWN) from None
-    read = read if isinstance(read, dict) else {}
+    read = read_object(path, KNOWN)
     found = {split: _tofu(read[name], path, split) for name, split in SPLITS.items() if name in read}
     found |= {
         split: _open_unlearning(read, prefix, path) for prefix, split in PREFIXES.items() if f"{prefix}_Q_A_Prob" in read

@@ -47,7 +47,7 @@ def lunar(
     reference: Outputs,
     direction: Tensor,
     *,
-    coefficient: Annotated[float, parameter("c: how far along the direction")] = 2.0,
+    coefficient: Annotated[float, parameter("c: how far along the direction", ge=0)] = 2.0,
     layer: Layer = 0.7,
     positions: Positions = "all",
     average: Average = "answers",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from unlearn_cli.config import ModelOptions
-from unlearn_cli.models.source import ADAPTER_CONFIG, ModelSource
+from unlearn_cli.jsonfile import read_object
+from unlearn_cli.models.source import ADAPTER_CONFIG, BROKEN, ModelSource
 from unlearn_cli.report import file_sha256, fingerprint
 
 _WEIGHTS = ("*.safetensors", "*.bin")
@@ -47,7 +47,7 @@ def _described(source: ModelSource) -> dict[str, Any]:
         return {"hub": source.location, "commit": source.revision}
     folder = Path(source.location)
     name = ADAPTER_CONFIG if (folder / ADAPTER_CONFIG).is_file() else "config.json"
-    config = json.loads((folder / name).read_text(encoding="utf-8"))
+    config = read_object(folder / name, BROKEN)
     for key in ("base_model_name_or_path", "revision"):
         config.pop(key, None)  # the base is described on its own
     return {"weights": weights_sha256(source), "config": config}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -13,10 +12,12 @@ from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_
 
 from unlearn_cli.data.hub_errors import hub_error
 from unlearn_cli.errors import UnlearnError
+from unlearn_cli.jsonfile import read_object
 
 ADAPTER_CONFIG = "adapter_config.json"
 ABOUT = "unlearn.json"  # how the artefact of a run is applied
 ASSISTANT = "assistant"  # folder of an adapter that is no model by itself
+BROKEN = "the folder is damaged or was copied in part: copy or download it again"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 
 
@@ -74,11 +75,11 @@ def _check_name(spec: str) -> None:
 def _local_source(folder: Path) -> ModelSource:
     itself = ModelSource(str(folder), None)
     if (folder / ADAPTER_CONFIG).is_file():
-        base = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+        base = read_object(folder / ADAPTER_CONFIG, BROKEN)
         return _on_its_base(itself, base)
     if (folder / ASSISTANT / ADAPTER_CONFIG).is_file() and (folder / ABOUT).is_file():
         made = _local_source(folder / ASSISTANT)
-        return replace(made, composition=json.loads((folder / ABOUT).read_text(encoding="utf-8"))["composition"])
+        return replace(made, composition=read_object(folder / ABOUT, BROKEN).get("composition"))
     if not (folder / "config.json").is_file():
         raise UnlearnError(
             f"{folder} holds no model: neither config.json nor {ADAPTER_CONFIG}",
@@ -105,7 +106,7 @@ def _hub_source(spec: str, revision: str | None) -> ModelSource:
         return itself
     with hub_error(spec, "model"):
         path = hf_hub_download(spec, ADAPTER_CONFIG, revision=commit)
-    return _on_its_base(itself, json.loads(Path(path).read_text(encoding="utf-8")))
+    return _on_its_base(itself, read_object(Path(path), BROKEN))
 
 
 def _resolve_commit(spec: str, revision: str | None) -> str:

@@ -6,7 +6,6 @@ from typing import Any
 
 from unlearn_cli.config import AttackConfig, ModelOptions, restored
 from unlearn_cli.contract import ATTACKS, Attack
-from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.load import load_config
 from unlearn_cli.models.source import resolve_source
 from unlearn_cli.registry import unknown
@@ -42,23 +41,16 @@ def settings_of(attack: Attack, config: AttackConfig, run: RunReport) -> list[Se
     resolved = attack.resolve(given)
     rates = [resolved.get("learning_rate")]
     if "learning_rate" in attack.parameters and "learning_rate" not in given:
-        rates = _numbers(config.learning_rates, float) or _usual_rates(config, run)
+        rates = list(config.learning_rates) or _usual_rates(config, run)
     seeds = [resolved.get("seed")]
     if "seed" in attack.parameters and "seed" not in given:
-        seeds = _numbers(config.seeds, int) or ([0, 1, 2] if config.suite == "full" else [0])
+        seeds = list(config.seeds) or ([0, 1, 2] if config.suite == "full" else [0])
     made = []
     for rate in rates:
         for seed in seeds:
             varied = {"learning_rate": rate, "seed": seed}
             made.append({**resolved, **{name: value for name, value in varied.items() if value is not None}})
     return made
-
-
-def _numbers(texts: tuple[str, ...], kind: type) -> list[Any]:
-    try:
-        return [kind(text) for text in texts]
-    except ValueError:
-        raise UnlearnError(f"'{','.join(texts)}' are not numbers", "for example --seeds 0,1,2") from None
 
 
 def _usual_rates(config: AttackConfig, run: RunReport) -> list[float]:

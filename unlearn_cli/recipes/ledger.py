@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from unlearn_cli.errors import UnlearnError
+from unlearn_cli.jsonfile import parse_json
 from unlearn_cli.recipes.asked import Plan, changed, flat
 from unlearn_cli.report import FILE, LEDGER, write_text
 
@@ -53,7 +54,7 @@ class Ledger:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        held = json.loads(path.read_text(encoding="utf-8"))
+        held = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         held = None
     if not isinstance(held, dict) or not all(isinstance(one, dict) and "asked" in one for one in held.values()):

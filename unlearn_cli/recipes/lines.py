@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
+
+from unlearn_cli.jsonfile import parse_json
 
 
 def whole_lines(path: Path) -> list[dict[str, Any]]:
@@ -12,8 +13,8 @@ def whole_lines(path: Path) -> list[dict[str, Any]]:
     made = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            held = json.loads(line)
-        except json.JSONDecodeError:
+            held = parse_json(line)
+        except ValueError:
             continue
         if isinstance(held, dict):
             made.append(held)

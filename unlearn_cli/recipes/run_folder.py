@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unlearn_cli.errors import UnlearnError
+from unlearn_cli.jsonfile import parse_json
 from unlearn_cli.models.source import ABOUT, ASSISTANT
 from unlearn_cli.recipes.lines import whole_lines
 from unlearn_cli.recipes.lock import LOCK, check_free
@@ -213,7 +214,7 @@ class RunFolder:
 def _read_json(path: Path) -> Any:
     """What a JSON file holds; None if it cannot be read."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
 

@@ -21,7 +21,7 @@ def hidden_mse(
     policy: Outputs,
     reference: Outputs,
     *,
-    layer: Annotated[float | None, parameter("relative depth; none: the method's own layers, else 0.5")] = None,
+    layer: Annotated[float | None, parameter("relative depth; none: the method's own layers, else 0.5", ge=0, le=1)] = None,
     positions: Positions = "all",
     average: Average = "answers",
 ) -> Tensor:

@@ -43,6 +43,26 @@ def test_show_says_both(entry) -> None:
 
 
 @pytest.mark.parametrize("entry", SET, ids=lambda entry: entry.name)
+def test_the_flags_are_read_as_the_published_values(entry) -> None:
+    words, parameters, settings = iter(flags(entry)), {}, {}
+    for word in words:
+        if word == "--full":
+            settings["full"] = True
+        elif word == "-p":
+            name, _, text = next(words).partition("=")
+            parameters[name] = text
+        elif word == "--retain-parameter":
+            name, _, text = next(words).partition("=")
+            settings.setdefault("retain_parameters", {})[name] = text
+        else:
+            settings[word.removeprefix("--").replace("-", "_")] = next(words)
+    read = entry.resolve(parameters) | {name: getattr(ForgetConfig(**settings), name) for name in settings}
+    given = {name: value for name, value in entry.published.items() if name in entry.parameters}
+    asked = {name: value for name, value in entry.published.items() if name not in entry.parameters}
+    assert read == entry.resolve(given) | asked
+
+
+@pytest.mark.parametrize("entry", SET, ids=lambda entry: entry.name)
 def test_the_published_setting_can_be_run(entry, tmp_path) -> None:
     """The words that `unlearn show` prints, given to the command."""
     asked = unlearn(

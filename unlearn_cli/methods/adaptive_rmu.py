@@ -32,7 +32,8 @@ from unlearn_cli.outputs import Outputs
         "learning_rate": 5e-5,
     },
     because=(
-        "on a small model weight 100 ended at 0.10 of the forget and 0.90 of the retain probability, 300 at 0.80 and 0.97"
+        "the published weight left a small model as it was; 100 ended at 0.10 of the forget and 0.90 of the retain "
+        "probability, 300 at 0.80 and 0.97"
     ),
     defaults=Defaults(retain_term="hidden-mse", retain_weight=150.0, retain_ratio=2, epochs=5),
     hidden=("policy", "reference"),

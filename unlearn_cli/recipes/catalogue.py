@@ -146,7 +146,8 @@ def flags(entry: Declared) -> list[str]:
         elif name == "retain_parameters":
             made += [part for key, one in value.items() for part in ("--retain-parameter", f"{key}={_written(one)}")]
         else:
-            made += [f"--{name.replace('_', '-')}", *([] if value is True else [_written(value)])]
+            listed = ",".join(value) if isinstance(value, tuple) else _written(value)
+            made += [f"--{name.replace('_', '-')}", *([] if value is True else [listed])]
     return made
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from unlearn_cli.quiet import quiet_libraries
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -15,6 +17,7 @@ __version__ = "0.1.0"
 __all__ = ["__version__", "compare", "evaluate", "forget", "load", "merge", "relearn_attack", "sweep"]
 
 
+@quiet_libraries()
 def load(run_or_model: str, **options: Any) -> Any:
     """A model ready for use: a run folder of `unlearn forget` on its base, an adapter on its base, or a plain model.
 
@@ -33,6 +36,7 @@ def load(run_or_model: str, **options: Any) -> Any:
     return load_now(run_or_model, **options)
 
 
+@quiet_libraries()
 def forget(settings: ForgetConfig | None = None, *, quiet: bool = True, **more: Any) -> RunReport:
     """Forget rows and write a run folder, as `unlearn forget` does.
 
@@ -53,6 +57,7 @@ def forget(settings: ForgetConfig | None = None, *, quiet: bool = True, **more: 
     return api.forget(settings, quiet=quiet, **more)
 
 
+@quiet_libraries()
 def evaluate(
     run: str | Path | None = None, settings: EvaluateConfig | None = None, *, quiet: bool = True, **more: Any
 ) -> RunReport:
@@ -66,6 +71,7 @@ def evaluate(
     return api.evaluate(run, settings, quiet=quiet, **more)
 
 
+@quiet_libraries()
 def relearn_attack(
     run: str | Path, settings: AttackConfig | None = None, *, quiet: bool = True, **more: Any
 ) -> dict[str, AttackReport]:
@@ -79,6 +85,7 @@ def relearn_attack(
     return api.relearn_attack(run, settings, quiet=quiet, **more)
 
 
+@quiet_libraries()
 def compare(*runs: str | Path, settings: CompareConfig | None = None, quiet: bool = True, **more: Any) -> dict[str, Any]:
     """Compare runs, as `unlearn compare --json` does. Imports no torch.
 
@@ -90,6 +97,7 @@ def compare(*runs: str | Path, settings: CompareConfig | None = None, quiet: boo
     return from_python(runs, settings, quiet=quiet, **more)
 
 
+@quiet_libraries()
 def sweep(settings: SweepConfig | None = None, *, quiet: bool = True, **more: Any) -> dict[str, Any]:
     """Run many settings on one base and compare them, as `unlearn sweep --json` does.
 
@@ -101,6 +109,7 @@ def sweep(settings: SweepConfig | None = None, *, quiet: bool = True, **more: An
     return api.sweep(settings, quiet=quiet, **more)
 
 
+@quiet_libraries()
 def merge(run: str | Path, settings: MergeConfig | None = None, *, quiet: bool = True, **more: Any) -> Path:
     """Merge a run's adapter into its base, as `unlearn merge` does; the folder of the plain model.
 

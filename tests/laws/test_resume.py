@@ -134,6 +134,40 @@ def test_killed_at_every_point(rows, wholes, option, tmp_path):
     killed(rows, wholes, option, tmp_path, lambda point: True)
 
 
+def sweep(rows: dict[str, str], folder: Path) -> None:
+    unlearn_cli.sweep(**FEW, **rows, seeds=(0, 1), output_dir=folder)
+
+
+@pytest.fixture(scope="module")
+def whole_sweep(rows, tmp_path_factory) -> tuple[Path, dict[str, Path]]:
+    folder = tmp_path_factory.mktemp("sweep")
+    return folder / "s", killed_at_every_point(lambda: sweep(rows, folder / "s"), folder / "s", folder / "states")
+
+
+SWEEP_POINTS = ("npo-seed=0: saving", "npo-seed=1: step 3", "npo-seed=1: reporting")
+
+
+@pytest.mark.parametrize("point", SWEEP_POINTS)
+def test_a_sweep_that_was_killed(rows, whole_sweep, point, tmp_path):
+    """The same command goes on, and each of its runs is as it would have been."""
+    whole, states = whole_sweep
+    shutil.copytree(states[point], tmp_path / "s")
+    sweep(rows, tmp_path / "s")
+    for run in ("npo-seed=0", "npo-seed=1"):
+        assert differences(tmp_path / "s" / run, whole / run) == [], run
+    tried.append(("a run of a sweep", "SIGKILL", point))
+
+
+def test_a_sweep_that_was_stopped(rows, whole_sweep, tmp_path):
+    with signalled(signal.SIGINT, "step 3") as delivered, pytest.raises(Interrupted):
+        sweep(rows, tmp_path / "s")
+    assert delivered
+    sweep(rows, tmp_path / "s")
+    for run in ("npo-seed=0", "npo-seed=1"):
+        assert differences(tmp_path / "s" / run, whole_sweep[0] / run) == [], run
+    tried.append(("a run of a sweep", "SIGINT", "step 3"))
+
+
 def stopped_and_resumed(rows, wholes, option: str, number: signal.Signals, point: str, tmp_path: Path) -> None:
     whole, states = wholes(option)
     if point not in states:

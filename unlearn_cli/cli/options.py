@@ -18,6 +18,7 @@ from unlearn_cli.cli import completion
 from unlearn_cli.config import Options, default_of, resolve
 from unlearn_cli.console import Reporter
 from unlearn_cli.errors import EXIT_FAILED, EXIT_INTERRUPTED, UnlearnError, out_of_memory
+from unlearn_cli.quiet import quiet_libraries
 
 Settings = TypeVar("Settings", bound=Options)
 Recipe = Callable[[Any, dict[str, str], list[str], Reporter], int | None]
@@ -149,7 +150,8 @@ def execute(settings: Callable[[], tuple[Settings, dict[str, str]]], run: Recipe
         reporter = Reporter(quiet=getattr(config, "quiet", False))
         if getattr(config, "offline", False):
             os.environ["HF_HUB_OFFLINE"] = "1"
-        code = run(config, sources, sys.argv[1:], reporter)
+        with quiet_libraries():
+            code = run(config, sources, sys.argv[1:], reporter)
     except UnlearnError as error:
         if debug:
             raise

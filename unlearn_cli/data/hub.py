@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -38,9 +39,7 @@ def read_hub(spec: HubSpec, limit: int | None = None) -> HubRows:
     Raises:
         UnlearnError: there is no such data set, revision, configuration or split, no permission, or no connection.
     """
-    if not sys.stderr.isatty():  # huggingface_hub draws none there by itself
-        datasets.disable_progress_bars()
-    with hub_error(spec.repo, "dataset"):
+    with _bars_on_terminals(), hub_error(spec.repo, "dataset"):
         spec = replace(spec, repo=_full_name(spec.repo))
         commit = HfApi().resolve_revision(
             spec.repo, repo_type="dataset", revision=spec.revision, local_files_only=constants.HF_HUB_OFFLINE
@@ -58,6 +57,19 @@ def read_hub(spec: HubSpec, limit: int | None = None) -> HubRows:
             raise _unreadable(spec, error) from error
     kept = split if limit is None else split.select(range(min(limit, len(split))))
     return HubRows(kept.to_list(), len(split), _files(spec, builder, commit.resolved), commit.resolved)
+
+
+@contextmanager
+def _bars_on_terminals() -> Iterator[None]:
+    """Meanwhile `datasets` draws no progress bar into a file or a pipe; huggingface_hub draws none there by itself."""
+    shown = not datasets.are_progress_bars_disabled()
+    if shown and not sys.stderr.isatty():
+        datasets.disable_progress_bars()
+    try:
+        yield
+    finally:
+        if shown:
+            datasets.enable_progress_bars()
 
 
 def _full_name(repo: str) -> str:

@@ -86,8 +86,8 @@ def read_csv(path: Path, delimiter: str = ",") -> Rows:
     Raises:
         UnlearnError: a line has more fields than the header, quotes are broken, or a column name appears twice.
     """
-    csv.field_size_limit(FIELD_LIMIT)
     reader = csv.DictReader(io.StringIO(read_text(path), newline=""), delimiter=delimiter, strict=True)
+    limit = csv.field_size_limit(FIELD_LIMIT)  # of the whole process
     rows, lines = [], []
     try:
         names = reader.fieldnames or []
@@ -106,6 +106,8 @@ def read_csv(path: Path, delimiter: str = ",") -> Rows:
     except csv.Error as error:
         first_line = reader.line_num + 1  # of the broken row; an open quote is noticed at the end of the file only
         raise UnlearnError(f"{path}:{first_line}: {error}", 'a double quote inside a field is written ""') from None
+    finally:
+        csv.field_size_limit(limit)
     return Rows(rows, lines)
 
 

@@ -40,12 +40,16 @@ def run_harness(
     from lm_eval import simple_evaluate  # noqa: PLC0415 - an optional extra
     from lm_eval.models.huggingface import HFLM  # noqa: PLC0415
 
-    logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    log = logging.getLogger("lm_eval")
+    level = log.level
+    log.setLevel(logging.ERROR)
     model = HFLM(pretrained=loaded.model, tokenizer=loaded.tokenizer, batch_size=batch_size)
     try:
         made = simple_evaluate(model=model, tasks=list(tasks), limit=limit, bootstrap_iters=0, log_samples=False)
     except Exception as error:
         raise UnlearnError(f"--lm-eval {','.join(tasks)}: {type(error).__name__}: {error}", "lm-eval ls tasks") from error
+    finally:
+        log.setLevel(level)
     return {task: _numbers(values) for task, values in made["results"].items()}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ import torch
 from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import AutoConfig, AutoTokenizer, BitsAndBytesConfig, GenerationConfig
-from transformers.utils.logging import disable_progress_bar
 
 from unlearn_cli.config import ModelOptions
 from unlearn_cli.data.hub_errors import hub_error
@@ -22,9 +20,6 @@ from unlearn_cli.models.forward import Layout
 from unlearn_cli.models.layout import choose_layout
 from unlearn_cli.models.source import ModelSource, resolve_source
 from unlearn_cli.models.weights import read, read_weights
-
-if not sys.stderr.isatty():
-    disable_progress_bar()
 
 ADAPTER = "default"  # the adapter that is trained and saved
 REFERENCE_ADAPTER = "reference"  # the adapter a model arrived with, frozen

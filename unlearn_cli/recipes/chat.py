@@ -16,6 +16,7 @@ from unlearn_cli.data.tokenize import Encoder
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.generate import greedy, sample
 from unlearn_cli.models.load import LoadedModel, load_model
+from unlearn_cli.models.process import undisturbed
 from unlearn_cli.recipes.settle import make_encoder
 from unlearn_cli.rendering.tables import said_table
 from unlearn_cli.report import RunReport, read_report
@@ -53,6 +54,7 @@ class Speaker:
         return said
 
 
+@undisturbed()
 def run(config: ChatConfig, sources: dict[str, str], reporter: Reporter) -> None:
     """Ask until there is nothing more to ask.
 

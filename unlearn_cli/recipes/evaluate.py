@@ -18,6 +18,7 @@ from unlearn_cli.evaluation.store import load_measured
 from unlearn_cli.measured import Measured
 from unlearn_cli.models import harness, memory
 from unlearn_cli.models.load import LoadedModel, load_model, load_tokenizer, resolve_device
+from unlearn_cli.models.process import undisturbed
 from unlearn_cli.models.source import resolve_source
 from unlearn_cli.recipes import gates, replaced
 from unlearn_cli.recipes import inputs as splits
@@ -42,6 +43,7 @@ FROM_RUN = (
 )  # fmt: skip
 
 
+@undisturbed()
 def run(
     config: EvaluateConfig, sources: dict[str, str], command_line: list[str], reporter: Reporter
 ) -> tuple[RunReport, Path]:

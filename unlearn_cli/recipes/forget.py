@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-
-import torch
 
 from unlearn_cli.config import ForgetConfig, PushConfig
 from unlearn_cli.console import Reporter
@@ -21,6 +18,7 @@ from unlearn_cli.models import adapter, lora_init, memory
 from unlearn_cli.models.compose import compose
 from unlearn_cli.models.identity import identity
 from unlearn_cli.models.load import LoadedModel, load_model
+from unlearn_cli.models.process import seed_everything, undisturbed
 from unlearn_cli.recipes import gates, plan, push, resume, verdict
 from unlearn_cli.recipes import inputs as splits
 from unlearn_cli.recipes.artifact import identity_after, save_artifact
@@ -53,6 +51,7 @@ from unlearn_cli.report import (
 from unlearn_cli.training.loop import Trainer
 
 
+@undisturbed()
 def run(
     config: ForgetConfig,
     sources: dict[str, str],
@@ -134,7 +133,7 @@ def _made(
 ) -> RunReport:
     """Load, measure, train, save, measure again; returns the report, which is written by then."""
     settled, reporter = run.settled, run.reporter
-    _seed(settled.config)
+    seed_everything(settled.config.seed, deterministic=settled.config.deterministic)
     with run.phase("load"):
         reporter.say(f"loading {settled.config.model}")
         loaded = load(settled.config, trainable=True)
@@ -188,13 +187,6 @@ def _show(run: Run, report: RunReport) -> None:
     verdict.say(report.scores, run.reporter)
     if report.status in ("completed", "stopped"):
         run.reporter.say(f"next: {' | '.join(verdict.next_commands(run.folder.path))}")
-
-
-def _seed(config: ForgetConfig) -> None:
-    torch.manual_seed(config.seed)
-    if config.deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True)
 
 
 def _report(

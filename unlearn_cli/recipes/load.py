@@ -7,8 +7,10 @@ from typing import Any
 from unlearn_cli.config import LoadOptions, resolve
 from unlearn_cli.data.offline import offline
 from unlearn_cli.models.load import load_model
+from unlearn_cli.models.process import undisturbed
 
 
+@undisturbed()
 def load(run_or_model: str, **options: Any) -> Any:
     """See `unlearn_cli.load`."""
     settings, _ = resolve(LoadOptions, {"model": str(run_or_model), **options}, None, called="python")

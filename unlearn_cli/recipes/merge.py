@@ -18,6 +18,7 @@ from unlearn_cli.evaluation.measure import spread
 from unlearn_cli.models.compose import COMPOSED
 from unlearn_cli.models.load import LoadedModel, load_model
 from unlearn_cli.models.merge import merged, save_merged
+from unlearn_cli.models.process import undisturbed
 from unlearn_cli.models.score import teacher_forced
 from unlearn_cli.recipes.inputs import load_splits
 from unlearn_cli.recipes.settle import make_encoder
@@ -27,6 +28,7 @@ TOKENS = 2048
 ABOUT = "merge.json"
 
 
+@undisturbed()
 def run(config: MergeConfig, sources: dict[str, str], reporter: Reporter) -> tuple[dict[str, Any], Path]:
     """Merge, reload and compare. Returns what was found and the folder.
 

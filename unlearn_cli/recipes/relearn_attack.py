@@ -19,6 +19,7 @@ from unlearn_cli.evaluation.baseline import METRIC, UNKNOWN, check_baseline, kno
 from unlearn_cli.evaluation.gates import Expression
 from unlearn_cli.evaluation.score import bootstrap
 from unlearn_cli.models.compose import COMPOSED
+from unlearn_cli.models.process import undisturbed
 from unlearn_cli.recipes import gates
 from unlearn_cli.recipes.attack_settings import Setting, chosen, settings_of
 from unlearn_cli.recipes.curves import CurvePoint, place, read_curve, scored, write_curve
@@ -33,6 +34,7 @@ from unlearn_cli.rendering.attacks import attack_table
 from unlearn_cli.report import AttackLine, RunReport, Score, read_report, write_report
 
 
+@undisturbed()
 def run(config: AttackConfig, sources: dict[str, str], reporter: Reporter) -> tuple[list[AttackReport], list[Path]]:
     """Attack, normalise and judge. Returns a report for each attack and their paths; failed gates are in them.
 

@@ -1,0 +1,41 @@
+"""What a command changes in the process it runs in, and puts back: the process may be somebody's notebook."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from transformers.utils.logging import disable_progress_bar, enable_progress_bar, is_progress_bar_enabled
+
+WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"  # cuBLAS is deterministic only with it
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Meanwhile seeds and kernels may be set; then random state, kernels, environment and progress bars are as before."""
+    enabled, warn_only = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    workspace, bars = os.environ.get(WORKSPACE), is_progress_bar_enabled()
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    if bars and not sys.stderr.isatty():
+        disable_progress_bar()
+    try:
+        with torch.random.fork_rng(devices):
+            yield
+    finally:
+        torch.use_deterministic_algorithms(enabled, warn_only=warn_only)
+        os.environ.pop(WORKSPACE, None)
+        if workspace is not None:
+            os.environ[WORKSPACE] = workspace
+        if bars:
+            enable_progress_bar()
+
+
+def seed_everything(seed: int, *, deterministic: bool) -> None:
+    """Seed torch, and with `deterministic` choose kernels that give the same floats every time; see `undisturbed`."""
+    torch.manual_seed(seed)
+    if deterministic:
+        os.environ.setdefault(WORKSPACE, ":4096:8")
+        torch.use_deterministic_algorithms(True)

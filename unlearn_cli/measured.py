@@ -35,6 +35,7 @@ class Measured:
     paraphrases: tuple[str | None, ...] | None = None  # R paraphrased answers
     samples: tuple[tuple[str, ...], ...] | None = None  # R times sampled answers; empty where none was asked for
     grad_norms: np.ndarray | None = None  # [R] mean over parameter tensors of the 2-norm of the loss's gradient
+    zlib_bytes: np.ndarray | None = None  # [R] length of the scored text under zlib; None: it is the true answer
     # What measuring cost: tokens that went through the model for scoring, those that had to (each question once, each
     # answer once), and tokens written.
     tokens_run: int = 0

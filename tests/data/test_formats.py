@@ -118,7 +118,7 @@ def test_sharegpt(tmp_path: Path) -> None:
         ("Q", "a.jsonl:1: 'messages' is not a list of messages: 'Q'"),
         (
             [user("Q"), {"role": "assistant", "content": [{"type": "text"}]}],
-            "a.jsonl:1: a message in 'messages' is a list, not text",
+            "a.jsonl:1: a message in 'messages' holds a part that is no text: {'type': 'text'}",
         ),
     ],
 )
@@ -196,6 +196,77 @@ def test_no_format_fits(columns: list[str], proposal: str) -> None:
 def test_known() -> None:
     assert (
         known_formats()
-        == "prompt+chosen+rejected, question+choices+answer, question+answer, prompt+completion, messages, text"
+        == "prompt+chosen+rejected, question+choices+answer, question+answer, prompt+completion, messages, "
+        "instruction+output, text"
     )
     assert {"id", "question", "response", "conversations", "idk", "perturbed_answer"} <= set(known_keys())
+
+
+@pytest.mark.parametrize(
+    ("row", "prompt", "answer"),
+    [
+        ({"instruction": "Translate.", "input": "hund", "output": "dog"}, "Translate.\n\nhund", "dog"),
+        ({"instruction": "Say hi.", "input": "", "output": "hi", "text": "the whole"}, "Say hi.", "hi"),
+        ({"instruction": "Who?", "context": "Ada wrote it.", "response": "Ada", "category": "qa"}, "Who?\n\nAda wrote it.", "Ada"),
+    ],
+)  # fmt: skip
+def test_alpaca(tmp_path: Path, row: dict, prompt: str, answer: str) -> None:
+    assert one(tmp_path, row) == ("alpaca", Example("0", (("user", prompt),), answer, "messages"))
+
+
+@pytest.mark.parametrize(
+    "row", [{"question": "Who?", "answer": "Ada"}, {"prompt": "Who?", "completion": "Ada"},
+            {"question": "Who?", "choices": ["Ada", "Bob"], "answer": 0}],
+)  # fmt: skip
+def test_a_context_stands_before_the_question(tmp_path: Path, row: dict) -> None:
+    assert "Ada wrote it.\n\nWho?" in one(tmp_path, {**row, "context": "Ada wrote it."})[1].prompt
+    assert one(tmp_path, {**row, "context": {"sentences": ["x"]}})[1].prompt == one(tmp_path, row)[1].prompt
+
+
+def test_content_in_parts(tmp_path: Path) -> None:
+    parts = [{"type": "text", "text": "In "}, {"type": "output_text", "text": "Tartu."}]
+    _, example = one(tmp_path, {"messages": [user("Q"), {"role": "assistant", "content": parts}]})
+    assert example.answer == "In Tartu."
+    picture = [{"type": "image_url", "image_url": "x"}]
+    message = refused(tmp_path, {"messages": [{"role": "user", "content": picture}, assistant("A")]})
+    assert "'messages' holds a part that is no text: {'type': 'image_url'" in message
+
+
+@pytest.mark.parametrize("blank", ["", " ", "  \n\t"])
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (lambda x: {"question": "Q", "answer": x}, "no 'answer'"),
+        (lambda x: {"question": x, "answer": "A"}, "no 'question'"),
+        (lambda x: {"prompt": "Q", "completion": x}, "no 'completion'"),
+        (lambda x: {"messages": [user("Q"), assistant(x)]}, "no answer in 'messages'"),
+        (lambda x: {"instruction": "Q", "output": x}, "no 'output'"),
+        (lambda x: {"prompt": "Q", "chosen": "c", "rejected": x}, "no 'rejected'"),
+        (lambda x: {"text": x}, "no 'text'"),
+    ],
+)
+def test_white_space_is_no_text(tmp_path: Path, row: Any, said: str, blank: str) -> None:
+    assert refused(tmp_path, row(blank)) == f"forget data: a.jsonl:1: {said}"
+
+
+def test_what_is_not_read_is_counted(tmp_path: Path) -> None:
+    thought = {"role": "assistant", "content": "A", "reasoning_content": "hm"}
+    called = {"role": "assistant", "content": None, "tool_calls": [{"id": 1}]}
+    rows = [
+        {"messages": [user("Q"), thought], "tools": [{"name": "f"}], "id": "1", "note": ""},
+        {"messages": [user("Q"), called, {"role": "tool", "content": "42", "tool_call_id": "1"}, thought], "note": "n"},
+    ]
+    path = str(write(tmp_path / "a.jsonl", rows))
+    unread = dict(load_split("forget", path).origin.unread)
+    assert unread == {
+        "tools": 1, "note": 1, "messages.reasoning_content": 2, "messages.tool_calls": 1, "messages.tool_call_id": 1,
+    }  # fmt: skip
+    scored = load_split("forget", path, reasoning=True)
+    assert [example.reasoning for example in scored.examples] == ["hm", "hm"]
+    assert "messages.reasoning_content" not in dict(scored.origin.unread)
+    assert scored.origin.sha256 != load_split("forget", path).origin.sha256
+
+
+def test_every_column_of_tofu_is_read(tmp_path: Path) -> None:
+    row = {"question": "q", "answer": "a", "paraphrased_answer": "p", "paraphrased_question": "pq", "perturbed_answer": ["w"]}
+    assert load_split("forget", str(write(tmp_path / "a.jsonl", [row]))).origin.unread == ()

@@ -116,6 +116,8 @@ def test_rows_revision_and_files(online: dict[str, Any], hub: FakeHub, folders: 
             "rows_in_source": 3,
             "sha256": local.origin.sha256,
             "revision": hub.commit("org/plain"),
+            "columns": ["question", "answer"],
+            "unread": [],
         }
 
 

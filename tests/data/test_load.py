@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.data.writing import FACTS, write
-from unlearn_cli.data.load import load_split, parse_columns
+from unlearn_cli.data.columns import parse_columns
+from unlearn_cli.data.load import load_split
 from unlearn_cli.errors import EXIT_USAGE, UnlearnError
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"

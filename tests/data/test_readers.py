@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from tests.data.writing import FACTS, write
@@ -143,3 +145,15 @@ def test_broken_parquet(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(UnlearnError, match="a.parquet cannot be read as Parquet: "):
         load_split("forget", str(path))
+
+
+def test_values_that_python_cannot_hold_are_told_of_parquet(tmp_path: Path) -> None:
+    """A date beyond the year 9999 and bytes that are no text: Arrow holds them, Python does not."""
+    far = pyarrow.array([2**60], pyarrow.timestamp("us"))
+    broken = pyarrow.StringArray.from_buffers(1, pyarrow.py_buffer(b"\0\0\0\0\2\0\0\0"), pyarrow.py_buffer(b"\xff\xfe"))
+    for name, column in (("date", far), ("text", broken)):
+        path = tmp_path / f"{name}.parquet"
+        pyarrow.parquet.write_table(pyarrow.table({"answer": column}), path)
+        with pytest.raises(UnlearnError, match="cannot be read as Parquet") as caught:
+            read_parquet(path)
+        assert caught.value.hint and caught.value.exit_code == 2

@@ -30,7 +30,7 @@ def ablate(
         raise UnlearnError("ablate: there are no rows to keep to tell forget rows from", "a run with retain rows")
     model = target.loaded.model
     starts = [
-        [row.input_ids[: row.prompt_end] for row in target.encoder.encode(rows)] for rows in (target.known, target.retain)
+        [row.prompt_ids for row in target.encoder.encode(rows)] for rows in (target.known, target.retain)
     ]
     with target.standing():
         for percent in depth:

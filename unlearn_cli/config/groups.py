@@ -61,9 +61,15 @@ class DataOptions(Options):
         None, "rows like the forget rows that no model has seen, for membership inference", "Data", metavar="SPEC",
         path=True,
     )
-    columns: Columns = option((), "your column names: prompt=q,answer=a", "Data", metavar="NAMES")
+    columns: Columns = option(
+        (), "your column names: prompt=q,answer=a; for one split retain.prompt=text", "Data", metavar="NAMES"
+    )
     limit: int | None = option(None, "the first N rows of each split only", "Data", ge=1, le=MANY, metavar="N")
     chat_template: str = option("auto", "auto (the tokenizer's), none, or a Jinja file", "Data", path=True)
+    enable_thinking: bool = option(False, "give the chat template enable_thinking=true", "Data")
+    reasoning: Literal["ignore", "score"] = option(
+        "ignore", "the assistant's reasoning_content: not read, or forgotten and scored with its answer", "Data"
+    )
     max_length: int = option(2048, "tokens of a row; capped at what the model can take", "Data", ge=8, le=MANY)
     stride: int = option(0, "raw documents: tokens a window repeats from the one before, as context", "Data", ge=0, le=MANY)
 

@@ -30,6 +30,8 @@ class Part:
     subject: str | None = None  # of multiple choice, for its header
     max_new_tokens: int | None = None
     answer_tokens: int | None = None  # the true answer is cut after as many tokens
+    continuation: bool = False  # written as raw text, whatever chat template the tokenizer has
+    windows: bool = True  # see `Split`
 
 
 def _tofu(name: str, sha256: str | None = None) -> Part:
@@ -49,11 +51,15 @@ def _muse(corpus: str) -> dict[str, Part]:
         return Part(f"muse-bench/MUSE-{corpus}/{config}:{split}", f"{config}/{split}", **more)
 
     def questions(split: str) -> Part:
-        return part("knowmem", f"{split}_qa", shots=part("knowmem", f"{split}_qa_icl"), max_new_tokens=32)
+        shots = part("knowmem", f"{split}_qa_icl")
+        return part("knowmem", f"{split}_qa", shots=shots, max_new_tokens=32, continuation=True)
 
     return {
-        **{split: part("privleak", split) for split in ("forget", "retain", "holdout")},
-        "forget_verbmem": part("verbmem", "forget", columns={"completion": "gt"}, max_new_tokens=128, answer_tokens=128),
+        # One text is one member: a text that is a token too long is cut, not counted twice.
+        **{split: part("privleak", split, windows=False) for split in ("forget", "retain", "holdout")},
+        "forget_verbmem": part(
+            "verbmem", "forget", columns={"completion": "gt"}, max_new_tokens=128, answer_tokens=128, continuation=True
+        ),
         "forget_knowmem": questions("forget"),
         "retain_knowmem": questions("retain"),
     }
@@ -121,7 +127,9 @@ def asked(example: Example, part: Part, shots: tuple[Example, ...]) -> Example:
         return replace(
             example, turns=(("user", example.prompt.replace("(with answers).", f"(with answers) about {part.subject}.", 1)),)
         )
+    if part.continuation:
+        example = replace(example, style="continuation")
     if part.shots is None:
         return example
     shown = "".join(f"Question: {shot.prompt}\nAnswer: {shot.answer}\n\n" for shot in shots)
-    return replace(example, turns=(("user", f"{shown}Question: {example.prompt}\nAnswer: "),), style="completion")
+    return replace(example, turns=(("user", f"{shown}Question: {example.prompt}\nAnswer: "),))

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Turn = tuple[str, str]  # (role, content)
-Style = Literal["qa", "completion", "messages", "text", "choice"]
+Style = Literal["qa", "completion", "messages", "text", "choice", "continuation"]
+RAW: tuple[Style, ...] = ("choice", "continuation")  # written plainly whatever template there is; their answers have no end
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +18,8 @@ class Example:
 
     `style` says how the row is written where the tokenizer has no chat template: "qa" gets question and answer labels,
     "completion" is joined as it stands, "messages" gets its roles as labels, "text" is a raw document. "choice" is a
-    question with lettered answers, always written plainly; its answer is one letter and has no end.
+    question with lettered answers, always written plainly; its answer is one letter and has no end. "continuation" is a
+    raw text and how it goes on, always written plainly, with a space between the two where neither has one; it has no end.
     """
 
     id: str  # the row's own id if it has one, else its 0-based number in the file
@@ -28,6 +30,7 @@ class Example:
     paraphrased_answer: str | None = None
     paraphrased_question: str | None = None
     perturbed: tuple[str, ...] = ()  # wrong answers in the same wording, for the truth ratio
+    reasoning: str = ""  # what the assistant thinks before the answer; scored with it
     prefill: str = ""  # what the assistant's turn begins with before the answer
     place: str = field(default="", compare=False)  # for messages: "forget.jsonl:4", "forget.parquet row 4"
 
@@ -44,7 +47,8 @@ class Example:
     @property
     def fingerprint(self) -> str:
         """sha256 of what is asked and answered; equal for equal content, whatever file it came from."""
-        content = json.dumps([self.turns, self.answer], ensure_ascii=False)
+        reasoning = [self.reasoning] if self.reasoning else []
+        content = json.dumps([self.turns, self.answer, *reasoning], ensure_ascii=False)
         return hashlib.sha256(content.encode()).hexdigest()
 
 
@@ -59,6 +63,8 @@ class Origin:
     rows_in_source: int  # rows read, before --limit
     sha256: str  # over the fingerprints of the kept rows, in order
     revision: str | None = None  # resolved commit of a Hub data set
+    columns: tuple[str, ...] = ()  # of the source, before --columns
+    unread: tuple[tuple[str, int], ...] = ()  # columns and keys of messages that no format reads, with their rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,3 +76,4 @@ class Split:
     origin: Origin
     max_new_tokens: int | None = None  # longest generated answer, where a benchmark says so
     answer_tokens: int | None = None  # the true answer is cut after as many tokens
+    windows: bool = True  # raw documents that are too long become several rows; else each is one row, which is cut

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from unlearn_cli.data.columns import Renaming, columns_of
 from unlearn_cli.data.example import Example, Origin, Split
 from unlearn_cli.data.files import find_files
-from unlearn_cli.data.formats._choice import choose, known_keys
+from unlearn_cli.data.formats._choice import choose
 from unlearn_cli.data.formats._row import BadRow, Format, MissingValue, Row, is_missing
 from unlearn_cli.data.hub_spec import PREFIX, parse_hub_spec
 from unlearn_cli.data.readers import READERS, Rows
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.registry import closest, unknown
 
-SPLITS = ("forget", "retain")  # names that may stand before a key of --columns
 SHOWN_ROWS = 5  # rows listed in a message
 
 
@@ -35,7 +35,15 @@ class _Source:
     revision: str | None = None
 
 
-def load_split(name: str, spec: str, *, columns: Mapping[str, str] | None = None, limit: int | None = None) -> Split:
+def load_split(
+    name: str,
+    spec: str,
+    *,
+    columns: Mapping[str, str] | None = None,
+    limit: int | None = None,
+    reasoning: bool = False,
+    elsewhere: bool = False,
+) -> Split:
     """Read one split.
 
     Args:
@@ -45,6 +53,9 @@ def load_split(name: str, spec: str, *, columns: Mapping[str, str] | None = None
         columns: the user's column for one of our keys, e.g. {"prompt": "q", "answer": "a"}; a key with the name of a
             split before it ("retain.prompt") counts for that split only.
         limit: keep the first rows only.
+        reasoning: read what the assistant's last message thinks before it answers, too.
+        elsewhere: a column without the name of a split may be in another split's file: where this file is understood
+            without it, it is left.
 
     Raises:
         UnlearnError: exit code 2 and the next step for everything a user can mend; exit code 1 if the network fails.
@@ -56,9 +67,14 @@ def load_split(name: str, spec: str, *, columns: Mapping[str, str] | None = None
         source = _read_hub(spec, limit) if files is None else _read_files(spec, files, limit)
         if not source.rows:
             raise UnlearnError(f"{source.shown} has 0 rows")
-        rows = _renamed(source.rows, _mapping(name, columns or {}))
-        format_name, function, read_from = _choose(rows, source.shown)
-        examples = _examples(rows, _ids(rows, source.numbers), source.places, function, read_from)
+        renaming = Renaming(name, columns or {}, elsewhere)
+        rows = renaming.apply(source.rows)
+        format_name, function, read_from = _choose(rows, source.shown, renaming)
+        parsed = [
+            Row(row_id, values, read_from, reasoning)
+            for row_id, values in zip(_ids(rows, source.numbers), rows, strict=True)
+        ]
+        examples = _examples(parsed, source.places, function)
     origin = Origin(
         spec=spec,
         files=source.files,
@@ -67,25 +83,10 @@ def load_split(name: str, spec: str, *, columns: Mapping[str, str] | None = None
         rows_in_source=source.total,
         sha256=_sha256(examples),
         revision=source.revision,
+        columns=tuple(columns_of(source.rows)),
+        unread=tuple(Counter(name for row in parsed for name in row.unread).items()),
     )
     return Split(name, examples, origin)
-
-
-def parse_columns(text: str) -> dict[str, str]:
-    """`prompt=q,answer=a` as {"prompt": "q", "answer": "a"}.
-
-    Raises:
-        UnlearnError: a part is not key=column, or a key comes twice.
-    """
-    made: dict[str, str] = {}
-    for part in text.split(","):
-        key, equals, column = (piece.strip() for piece in part.partition("="))
-        if not (key and equals and column):
-            raise UnlearnError(f"--columns: '{part.strip()}' is not key=column", "for example --columns prompt=q,answer=a")
-        if key in made:
-            raise UnlearnError(f"--columns names '{key}' twice")
-        made[key] = column
-    return made
 
 
 @contextmanager
@@ -137,69 +138,13 @@ def _read_hub(spec: str, limit: int | None) -> _Source:
     return _Source(spec, read.files, read.rows, numbers, places, read.total, read.revision)
 
 
-def _mapping(name: str, columns: Mapping[str, str]) -> dict[str, str]:
-    """The part of --columns that concerns this split."""
-    mapping = {}
-    for key, column in columns.items():
-        split, dot, ours = key.rpartition(".")
-        if dot and split not in (*SPLITS, name):
-            raise unknown("split", split, SPLITS, where=f"--columns {key} takes one of {', '.join(SPLITS)}")
-        if ours not in known_keys():
-            raise unknown("--columns key", ours, known_keys())
-        if not dot:
-            mapping.setdefault(ours, column)
-        elif split == name:
-            mapping[ours] = column
-    return mapping
-
-
-def _renamed(rows: Sequence[Mapping[str, Any]], mapping: Mapping[str, str]) -> list[Mapping[str, Any]]:
-    """Rows with the user's columns under our names.
-
-    Raises:
-        UnlearnError: a column is missing.
-    """
-    if not mapping:
-        return list(rows)
-    have = _columns(rows)
-    for theirs in mapping.values():
-        if theirs not in have:
-            raise UnlearnError(f"no column '{theirs}'; have: {', '.join(have)}", _other_mapping(mapping, have))
-    taken = {*mapping, *mapping.values()}
-    return [
-        {key: value for key, value in row.items() if key not in taken}
-        | {ours: row.get(theirs) for ours, theirs in mapping.items()}
-        for row in rows
-    ]
-
-
-def _other_mapping(mapping: Mapping[str, str], have: Sequence[str]) -> str | None:
-    """The mapping with each missing column replaced by the nearest one, or else the next that is free."""
-    free = [column for column in have if column not in mapping.values()]
-    proposal = {}
-    for ours, theirs in mapping.items():
-        if theirs not in have:
-            nearest = closest(theirs, free) or next(iter(free), None)
-            if nearest is None:
-                return None
-            free.remove(nearest)
-            theirs = nearest  # noqa: PLW2901
-        proposal[ours] = theirs
-    return f"try --columns {','.join(f'{ours}={theirs}' for ours, theirs in proposal.items())}"
-
-
-def _choose(rows: Sequence[Mapping[str, Any]], shown: str) -> tuple[str, Format, dict[str, str]]:
+def _choose(rows: Sequence[Mapping[str, Any]], shown: str, renaming: Renaming) -> tuple[str, Format, dict[str, str]]:
     """The format by the columns that hold something in some row, or by all of them if that leaves none."""
-    filled = _columns([{key: value for key, value in row.items() if not is_missing(value)} for row in rows])
+    filled = columns_of([{key: value for key, value in row.items() if not is_missing(value)} for row in rows])
     try:
-        return choose(filled, shown)
+        return choose(filled, shown, renaming.proposed)
     except UnlearnError:
-        return choose(_columns(rows), shown)
-
-
-def _columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Every column of any row, in order of appearance."""
-    return list(dict.fromkeys(key for row in rows for key in row))
+        return choose(columns_of(rows), shown, renaming.proposed)
 
 
 def _ids(rows: Sequence[Mapping[str, Any]], numbers: Sequence[str]) -> list[str]:
@@ -208,23 +153,17 @@ def _ids(rows: Sequence[Mapping[str, Any]], numbers: Sequence[str]) -> list[str]
     return own if len(own) == len(rows) == len(set(own)) else list(numbers)
 
 
-def _examples(
-    rows: Sequence[Mapping[str, Any]],
-    ids: Sequence[str],
-    places: Sequence[str],
-    function: Format,
-    read_from: Mapping[str, str],
-) -> tuple[Example, ...]:
+def _examples(rows: Sequence[Row], places: Sequence[str], function: Format) -> tuple[Example, ...]:
     """All rows as examples.
 
     Raises:
         UnlearnError: a row lacks a value or holds something else than text.
     """
-    made: list[Example] = []
+    examples: list[Example] = []
     lacking: dict[str, list[str]] = {}
-    for row_id, place, values in zip(ids, places, rows, strict=True):
+    for row, place in zip(rows, places, strict=True):
         try:
-            made.append(replace(function(Row(row_id, values, read_from)), place=place))
+            examples.append(replace(function(row), place=place))
         except MissingValue as error:
             lacking.setdefault(str(error), []).append(place)
         except BadRow as error:
@@ -234,7 +173,7 @@ def _examples(
         listed = ", ".join(where[:SHOWN_ROWS]) + (", ..." if len(where) > SHOWN_ROWS else "")
         more = f" ({len(where)} of {len(rows)} rows: {listed})" if len(where) > 1 else ""
         raise UnlearnError(f"{where[0]}: no {what}{more}", "fill it in or take the row out")
-    return tuple(made)
+    return tuple(examples)
 
 
 def _sha256(examples: Sequence[Example]) -> str:

@@ -12,9 +12,9 @@ def overlapping(forget: Sequence[Example], retain: Sequence[Example]) -> list[tu
     """Indices of the forget rows that are in retain too, each with the first retain row that has the same content."""
     first_at: dict[str, int] = {}
     for index, example in enumerate(retain):
-        first_at.setdefault(_content(example), index)
-    contents = (_content(example) for example in forget)
-    return [(index, first_at[content]) for index, content in enumerate(contents) if content in first_at]
+        first_at.setdefault(content(example), index)
+    contents = map(content, forget)
+    return [(index, first_at[text]) for index, text in enumerate(contents) if text in first_at]
 
 
 def check_overlap(forget: Sequence[Example], retain: Sequence[Example], *, allow: bool) -> None:
@@ -35,7 +35,12 @@ def check_overlap(forget: Sequence[Example], retain: Sequence[Example], *, allow
         )
 
 
-def _content(example: Example) -> str:
+def content(example: Example) -> str:
     """What is asked and answered, whatever its case, its spacing and the row format it came in."""
-    asked = (content for role, content in example.turns if role != "system")
-    return " ".join(" ".join([*asked, example.answer]).casefold().split())
+    asked = (text for role, text in example.turns if role != "system")
+    return plain(*asked, example.reasoning, example.answer)
+
+
+def plain(*texts: str) -> str:
+    """Texts as one, without differences of case and spacing."""
+    return " ".join(" ".join(texts).casefold().split())

@@ -21,5 +21,10 @@ def read_parquet(path: Path) -> Rows:
         # Not read_table(): that also takes columns out of folder names such as "split=train".
         with pyarrow.parquet.ParquetFile(path) as file:
             return Rows(file.read().to_pylist())
-    except (pyarrow.ArrowException, OSError) as error:
-        raise UnlearnError(f"{path} cannot be read as Parquet: {str(error).splitlines()[0]}") from None
+    except MemoryError:
+        raise
+    except Exception as error:  # Arrow's own, and what Python raises for values that it cannot hold (dates, texts)
+        what = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UnlearnError(
+            f"{path} cannot be read as Parquet: {what}", "write the file again, or give the rows as .jsonl or .csv"
+        ) from None

@@ -8,19 +8,16 @@ its answer, which holds for every tokenizer, also one that merges across the bor
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from unlearn_cli.data.example import Example
+from unlearn_cli.data.chat_template import Conversation, render
+from unlearn_cli.data.example import RAW, Example
 from unlearn_cli.errors import UnlearnError
-
-# Some templates write today's date into the system prompt; a fixed one keeps rows, hashes and resumed runs equal
-# from one day to the next. Thinking is off so that the answer follows the generation prompt at once.
-TEMPLATE_ARGUMENTS = {"date_string": "26 Jul 2024", "enable_thinking": False}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,10 +27,24 @@ class Row:
     id: str  # the example's id; windows of a document get "id#0", "id#1", ...
     input_ids: np.ndarray  # [L] int64
     answer_start: int  # index of the first scored token, at least 1
-    prompt_end: int  # tokens given to the model when it writes the answer itself
+    prompt_end: int  # tokens in front of the answer
     gold: str  # the text a written answer is compared with
     ends: bool  # the last token is an end-of-answer token
     truncated: int = 0  # tokens cut off at max_length
+    # Tokens given to the model when it writes the answer itself, where they are not the beginning of the row: a prompt
+    # that ends with a space has one token more than the same prompt in front of an answer.
+    own_prompt: np.ndarray | None = None
+    zlib_bytes: int | None = None  # length of the scored text under zlib, where that text is not `gold`
+
+    @property
+    def has_own_texts(self) -> bool:
+        """The prompt or the text under zlib is not what the row's tokens and `gold` say."""
+        return self.own_prompt is not None or self.zlib_bytes is not None
+
+    @property
+    def prompt_ids(self) -> np.ndarray:
+        """Tokens given to the model when it writes the answer itself."""
+        return self.input_ids[: self.prompt_end] if self.own_prompt is None else self.own_prompt
 
     @property
     def answer_length(self) -> int:
@@ -55,6 +66,7 @@ class Encoder:
     chat_template: str | None = None
     stride: int = 0  # tokens that a window of a raw document repeats from the one before, as context
     stop_ids: frozenset[int] = frozenset()  # tokens that end an answer
+    enable_thinking: bool = False  # said to the chat template; off, the answer follows the generation prompt at once
     _bos: tuple[int, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -66,23 +78,34 @@ class Encoder:
 
     @property
     def template_sha256(self) -> str | None:
-        """sha256 of the chat template, or None for the plain form."""
-        return hashlib.sha256(self.chat_template.encode()).hexdigest() if self.chat_template else None
+        """sha256 of the chat template and its switch, or None for the plain form."""
+        if not self.chat_template:
+            return None
+        switch = "enable_thinking" if self.enable_thinking else ""
+        return hashlib.sha256((self.chat_template + switch).encode()).hexdigest()
 
-    def encode(self, examples: Iterable[Example]) -> list[Row]:
-        """Rows of all examples, in order; a raw document may become several.
+    def encode(self, examples: Iterable[Example], *, windows: bool = True) -> list[Row]:
+        """Rows of all examples, in order.
+
+        Args:
+            examples: what to encode.
+            windows: a raw document that is longer than `max_length` becomes several rows; else it is one, which is cut.
 
         Raises:
-            UnlearnError: a prompt leaves no room for its answer within `max_length`.
+            UnlearnError: a prompt leaves no room for its answer within `max_length`, or the chat template or the tokenizer
+                cannot take a row.
         """
         rows, too_long, longest = [], [], 0
         for example in examples:
-            made = self._windows(example) if example.style == "text" else [self.encode_answer(example, example.answer)]
-            for row in made:
+            if example.style == "text":
+                encoded = self._windows(example) if windows else [self._window(example)]
+            else:
+                encoded = [self.encode_answer(example, example.answer)]
+            for row in encoded:
                 if row.answer_length < 1:
                     too_long.append(example.where)
                     longest = max(longest, len(row.input_ids) + row.truncated)
-            rows.extend(made)
+            rows.extend(encoded)
         if too_long:
             listed = ", ".join(too_long[:5])
             raise UnlearnError(
@@ -92,12 +115,21 @@ class Encoder:
         return rows
 
     def encode_answer(self, example: Example, answer: str) -> Row:
-        """The example's prompt with `answer`, which may be one of its alternatives."""
-        templated = self.chat_template and example.style != "choice"
-        prompt, full = self._chat(example, answer) if templated else self._plain(example, answer)
-        start = common_prefix(prompt, full)
+        """The example's prompt with `answer`, which may be one of its alternatives.
+
+        Raises:
+            UnlearnError: the chat template refuses the row or loses text of it, or the tokenizer cannot take it.
+        """
+        templated, ended = self.chat_template and example.style not in RAW, example.style not in RAW
+        reasoning = example.reasoning if answer == example.answer else ""
+        if templated:
+            prompt, full = self._chat(example, answer, reasoning)
+            start = common_prefix(prompt, full)
+        else:
+            prompt, full = self._plain(example, f"{reasoning}\n{answer}" if reasoning else answer)
+            start = common_prefix(prompt, full)
         ends = [i for i in range(start, len(full)) if full[i] in self.stop_ids]
-        if example.style != "choice":
+        if ended:
             # What a template writes after the end of the turn (a newline, mostly) is no part of the answer.
             full = full[: ends[-1] + 1] if ends else full + [self.tokenizer.eos_token_id]
         kept = full[: self.max_length]
@@ -106,22 +138,26 @@ class Encoder:
             input_ids=np.asarray(kept, dtype=np.int64),
             answer_start=max(1, min(start, len(kept))),
             prompt_end=max(1, min(start, len(kept))),
-            gold=answer,
-            ends=len(kept) == len(full) and example.style != "choice",
+            gold=f"{reasoning}\n{answer}" if reasoning else answer,
+            ends=len(kept) == len(full) and ended,
             truncated=len(full) - len(kept),
+            own_prompt=np.asarray(prompt, dtype=np.int64) if example.style == "continuation" else None,
         )
 
-    def _chat(self, example: Example, answer: str) -> tuple[list[int], list[int]]:
-        turns = [{"role": role, "content": content} for role, content in example.turns]
-        arguments = {"chat_template": self.chat_template, "tokenize": True, "return_dict": False, **TEMPLATE_ARGUMENTS}
-
-        def answered(content: str) -> list[int]:
-            return list(self.tokenizer.apply_chat_template([*turns, {"role": "assistant", "content": content}], **arguments))
-
+    def _chat(self, example: Example, answer: str, reasoning: str) -> tuple[list[int], list[int]]:
+        """Token ids of the prompt, up to where the answer begins, and of the whole conversation."""
         if example.prefill:
-            return answered(example.prefill), answered(f"{example.prefill} {answer}")
-        prompt = self.tokenizer.apply_chat_template(turns, add_generation_prompt=True, **arguments)
-        return list(prompt), answered(answer)
+            prompt = self._conversation(example, example.prefill).text
+            full = self._conversation(example, f"{example.prefill} {answer}")
+        else:
+            prompt = self._conversation(example).text
+            full = self._conversation(example, answer, reasoning)
+        begin = full.answer_begins(prompt, f"{example.prefill} {answer}".strip(), reasoning, example.where)
+        return self._tokens(full.text[:begin] if begin else prompt), self._tokens(full.text)
+
+    def _conversation(self, example: Example, answer: str | None = None, reasoning: str = "") -> Conversation:
+        arguments = {"chat_template": self.chat_template, "enable_thinking": self.enable_thinking}
+        return render(self.tokenizer, example, answer, reasoning, **arguments)
 
     def _plain(self, example: Example, answer: str) -> tuple[list[int], list[int]]:
         prompt, joint = plain_prompt(example)
@@ -130,31 +166,54 @@ class Encoder:
         return self._ids(prompt), self._ids(prompt + joint + answer)
 
     def _ids(self, text: str) -> list[int]:
-        return [*self._bos, *self.tokenizer(text, add_special_tokens=False)["input_ids"]]
+        return [*self._bos, *self._tokens(text)]
+
+    def _tokens(self, text: str) -> list[int]:
+        try:
+            return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        except Exception as error:
+            raise UnlearnError(
+                f"the tokenizer cannot take a text of {len(text)} characters: {type(error).__name__}: {error}",
+                f"the text begins with: {text[:40]!r}; change the row, or load a tokenizer that fits the model",
+            ) from error
 
     def cut(self, text: str, tokens: int) -> str:
         """The first tokens of a text, a token that begins every sequence counted among them."""
         return self.tokenizer.decode(self._ids(text)[:tokens], skip_special_tokens=True)
 
+    def _window(self, example: Example) -> Row:
+        """A raw document as one row, cut at `max_length`."""
+        ids = np.asarray(self._ids(example.answer), dtype=np.int64)
+        row = self._part(example.id, ids[: self.max_length], 1)
+        return replace(row, truncated=max(0, len(ids) - self.max_length))
+
     def _windows(self, example: Example) -> list[Row]:
         ids = np.asarray(self._ids(example.answer), dtype=np.int64)
         rows, start = [], 0
         while True:
-            window = ids[start : start + self.max_length]
             context = 1 if start == 0 else max(1, self.stride)
-            middle = context + (len(window) - context) // 2
-            gold = self.tokenizer.decode(window[middle:])
-            rows.append(Row(f"{example.id}#{len(rows)}", window, min(context, len(window)), middle, gold, ends=False))
+            rows.append(self._part(f"{example.id}#{len(rows)}", ids[start : start + self.max_length], context))
             if start + self.max_length >= len(ids):
                 return rows
             # Without overlap the last token of a window is the only context of the next one, and scored once.
             start += self.max_length - max(1, self.stride)
 
+    def _part(self, row_id: str, window: np.ndarray, context: int) -> Row:
+        """A row of a raw document: what is behind its context is scored, and its second half is what a model writes."""
+        middle = context + (len(window) - context) // 2
+        scored = self.tokenizer.decode(window[context:], skip_special_tokens=True)
+        zlib_bytes = len(zlib.compress(scored.encode()))
+        gold = self.tokenizer.decode(window[middle:])
+        return Row(row_id, window, min(context, len(window)), middle, gold, ends=False, zlib_bytes=zlib_bytes)
+
 
 def plain_prompt(example: Example) -> tuple[str, str]:
     """A prompt without a chat template, and what stands between it and the answer."""
-    if example.style in ("completion", "choice"):
-        return "".join(content for _, content in example.turns), " " if example.style == "choice" else ""
+    if example.style in ("completion", *RAW):
+        prompt = "".join(content for _, content in example.turns)
+        # A continuation gets a space where neither side has one.
+        apart = example.style == "continuation" and not prompt[-1:].isspace() and not example.answer[:1].isspace()
+        return prompt, " " if apart or example.style == "choice" else ""
     if example.style == "qa":
         return f"Question: {example.prompt}\nAnswer:", " "
     lines = [f"{role.capitalize()}: {content}\n" for role, content in example.turns]
@@ -167,19 +226,3 @@ def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
         if x != y:
             return i
     return min(len(a), len(b))
-
-
-def resolve_template(choice: str, tokenizer: Any) -> str | None:
-    """The chat template to use: `choice` is "auto", "none" or the path of a Jinja file.
-
-    Raises:
-        UnlearnError: the file is missing.
-    """
-    if choice == "none":
-        return None
-    if choice == "auto":
-        return tokenizer.chat_template
-    path = Path(choice)
-    if not path.is_file():
-        raise UnlearnError(f"chat template not found: {choice}", "--chat-template takes auto, none or a Jinja file")
-    return path.read_text(encoding="utf-8")

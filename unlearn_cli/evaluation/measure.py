@@ -77,7 +77,7 @@ def measure(
     questions = [[row, *([own] if own else []), *wrong] for row, (own, wrong) in zip(rows, beside, strict=True)]
     scores = answers_scored(loaded, questions, plan.token_budget, advance)
     answered = plan.answered(len(rows))
-    starts = [rows[i].input_ids[: rows[i].prompt_end] for i in answered]
+    starts = [rows[i].prompt_ids for i in answered]
     written = greedy(loaded, starts, plan.max_new_tokens, advance) if answered else []
     drawn = _sampled(loaded, starts, plan, advance) if answered and plan.samples else None
     norms = gradient_norms(loaded, rows, advance) if plan.grad_norms else None
@@ -101,6 +101,7 @@ def measure(
         **_others(scores, first, others),
         samples=tuple(samples) if drawn else None,
         grad_norms=norms,
+        zlib_bytes=np.array([row.zlib_bytes for row in rows]) if rows[0].zlib_bytes else None,
         tokens_run=scores.tokens_run,
         tokens_needed=scores.tokens_needed,
         tokens_generated=sum(map(len, written)) + sum(len(ids) for each in drawn or () for ids in each),

@@ -16,7 +16,7 @@ from unlearn_cli.errors import UnlearnError
 from unlearn_cli.measured import Measured
 
 ARRAYS = ("token_logps", "hits", "mu", "sigma", "offsets", "ends")
-OPTIONAL = ("paraphrased_logps", "perturbed_logps", "grad_norms")
+OPTIONAL = ("paraphrased_logps", "perturbed_logps", "grad_norms", "zlib_bytes")
 COUNTS = ("rows_in_split", "tokens_run", "tokens_needed", "tokens_generated")
 TEXTS = {"ids": "id", "prompts": "prompt", "golds": "gold", "generations": "generation"}
 OPTIONAL_TEXTS = {"paraphrases": "paraphrase", "samples": "samples"}

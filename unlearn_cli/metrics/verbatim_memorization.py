@@ -3,7 +3,8 @@
     100 x ROUGE-L F1 of 128 greedy tokens against the first 127 tokens of the true continuation
 
 Shi et al., "MUSE: Machine Unlearning Six-Way Evaluation for Language Models" (2024), which does not stem; here in
-[0, 1]. open-unlearning stems and keeps the whole continuation: another number. The benchmark cuts the continuation.
+[0, 1]. open-unlearning stems: another number. The published continuations are 128 tokens long, the one that begins every
+sequence counted; the benchmark cuts what is longer.
 """
 
 from __future__ import annotations

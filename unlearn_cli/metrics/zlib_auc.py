@@ -3,7 +3,8 @@
     AUC of s = -(1/n) sum_t log p(y_t | x, y_<t) / |zlib(y)|
 
 Carlini et al., "Extracting Training Data from Large Language Models" (2021). |zlib(y)| is the length in bytes of the
-answer's UTF-8 text, compressed at the default level. Read it like `loss_auc`.
+UTF-8 text of what is scored (an answer, or the whole window of a raw document), compressed at the default level. Read
+it like `loss_auc`.
 """
 
 from __future__ import annotations
@@ -22,5 +23,7 @@ def zlib_auc(forget: Measured, holdout: Measured) -> tuple[np.ndarray, np.ndarra
 
 
 def _scores(split: Measured) -> np.ndarray:
-    lengths = [len(zlib.compress(gold.encode())) for gold in split.golds]
-    return -split.mean_logps / np.array(lengths)
+    lengths = split.zlib_bytes
+    if lengths is None:
+        lengths = np.array([len(zlib.compress(gold.encode())) for gold in split.golds])
+    return -split.mean_logps / lengths

@@ -45,7 +45,7 @@ def _generated(run: Run, loaded: LoadedModel, encoder: Encoder, examples: tuple[
     stored = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     if stored.get("key") != key:
         rows = encoder.encode(wanted)
-        prompts = [row.input_ids[: row.prompt_end] for row in rows]
+        prompts = [row.prompt_ids for row in rows]
         with run.reporter.progress("sampling alternatives", len(prompts) * GENERATED_PER_ROW) as bar:
             sampled = sample(
                 loaded, prompts, run.config.max_new_tokens, temperature=TEMPERATURE, count=GENERATED_PER_ROW,

@@ -40,7 +40,7 @@ class Speaker:
         asked = (*([("system", config.system)] if config.system else ()), *self.turns, ("user", question))
         style = "qa" if len(asked) == 1 else "messages"
         row = self.encoder.encode_answer(Example("0", asked, "-", style), "-")
-        prompt = row.input_ids[: row.prompt_end]
+        prompt = row.prompt_ids
         with self.standing():
             if config.temperature:
                 ids = sample(

@@ -12,6 +12,7 @@ from typing import Any
 from unlearn_cli.config import EvaluateConfig, without_consents
 from unlearn_cli.console import Reporter
 from unlearn_cli.contract import METRICS
+from unlearn_cli.data import row_notes
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.baseline import check_scores
 from unlearn_cli.evaluation.store import load_measured
@@ -37,7 +38,8 @@ from unlearn_cli.rendering.tables import answers_table, harness_table, scores_ta
 from unlearn_cli.report import EVALUATION, ROWS, RunReport, read_report, write_report
 
 FROM_RUN = (
-    "forget", "retain", "holdout", "columns", "limit", "chat_template", "max_length", "stride",
+    "forget", "retain", "holdout", "columns", "limit",
+    "chat_template", "enable_thinking", "reasoning", "max_length", "stride",
     "eval_limit", "generate_limit", "max_new_tokens", "bootstrap_samples",
     "load_in_4bit", "load_in_8bit", "dtype", "attn_implementation",
 )  # fmt: skip
@@ -77,6 +79,8 @@ def _run(
     texts = splits.load_splits(config)
     if not texts:
         raise UnlearnError("no rows to measure", "--forget forget.jsonl --retain retain.jsonl")
+    for note in row_notes.notes(texts):
+        reporter.note(note)
     _same_data(run_report, texts, reporter)
     measured_folder = folder / "measured"
     with keeping("splits measured so far"):

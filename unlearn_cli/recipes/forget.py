@@ -8,6 +8,7 @@ from pathlib import Path
 
 from unlearn_cli.config import ForgetConfig, PushConfig
 from unlearn_cli.console import Reporter
+from unlearn_cli.data import row_notes
 from unlearn_cli.data.example import Split
 from unlearn_cli.data.overlap import check_overlap
 from unlearn_cli.data.tokenize import Encoder
@@ -91,6 +92,8 @@ def run(
         texts = splits.load_splits(settled.config)
         if "retain" in texts:
             check_overlap(texts["forget"].examples, texts["retain"].examples, allow=config.allow_overlap)
+        for note in row_notes.notes(texts):
+            reporter.note(note)
         settled.fill_default("output_dir", default_output(config))
         started = Run(settled, RunFolder(settled.config.output_dir), reporter, command_line)
         writable = partial(started.folder.check, resume=config.resume, overwrite=config.overwrite)

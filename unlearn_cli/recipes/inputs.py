@@ -8,8 +8,9 @@ from functools import cached_property
 
 from unlearn_cli.config import DataOptions, EvaluateConfig
 from unlearn_cli.data.benchmarks import asked, benchmark, where
+from unlearn_cli.data.columns import parse_columns
 from unlearn_cli.data.example import Example, Split
-from unlearn_cli.data.load import load_split, parse_columns
+from unlearn_cli.data.load import load_split
 from unlearn_cli.data.probes import probe
 from unlearn_cli.data.tokenize import Encoder, Row
 from unlearn_cli.errors import UnlearnError
@@ -54,8 +55,10 @@ class Input:
     def key(self, *settings: object) -> str:
         """Fingerprint of the measured rows and of `settings`."""
         tokens = [(row.id, row.input_ids.tolist(), row.answer_start, row.prompt_end) for row in self.measured_rows]
+        # Rows that are written from a prompt of their own or have a text of their own under zlib.
+        own = [(row.prompt_ids.tolist(), row.zlib_bytes) for row in self.measured_rows if row.has_own_texts]
         others = [[row.input_ids.tolist() for row in (own, *wrong) if row is not None] for own, wrong in self.others]
-        return fingerprint(self.name, tokens, *([others] if others else []), *settings)
+        return fingerprint(self.name, tokens, *([others] if others else []), *([own] if own else []), *settings)
 
     def report(self) -> DataReport:
         """The split as the report describes it, without its text."""
@@ -79,10 +82,17 @@ class Input:
 
 def load_splits(options: DataOptions) -> dict[str, Split]:
     """The splits that were named, by name."""
-    columns = parse_columns(",".join(options.columns)) if options.columns else None
+    columns = parse_columns(",".join(options.columns)) if options.columns else {}
     named = {name: getattr(options, name, None) for name in ("forget", "retain", "holdout", "choices")}
     splits = _benchmark(options) if getattr(options, "benchmark", None) else {}
-    splits |= {name: load_split(name, spec, columns=columns, limit=options.limit) for name, spec in named.items() if spec}
+    settings = {"columns": columns, "limit": options.limit, "reasoning": options.reasoning == "score"}
+    given = {name: spec for name, spec in named.items() if spec}
+    loaded = {name: load_split(name, spec, elsewhere=True, **settings) for name, spec in given.items()}
+    wanted = {column for key, column in columns.items() if "." not in key}
+    if wanted - {column for split in loaded.values() for column in split.origin.columns}:
+        for name, spec in given.items():  # a column that is in no file: this says which
+            load_split(name, spec, **settings)
+    splits |= loaded
     for name in getattr(options, "probes", ()):
         if "forget" not in splits:
             raise UnlearnError(f"--probes {name} needs forget rows", "--forget forget.jsonl")
@@ -98,7 +108,7 @@ def _benchmark(options: EvaluateConfig) -> dict[str, Split]:
         split = load_split(name, where(part, folder), columns=part.columns or None, limit=options.limit)
         shots = load_split(name, where(part.shots, folder)).examples if part.shots else ()
         examples = tuple(asked(example, part, shots) for example in split.examples)
-        limits = {"max_new_tokens": part.max_new_tokens, "answer_tokens": part.answer_tokens}
+        limits = {"max_new_tokens": part.max_new_tokens, "answer_tokens": part.answer_tokens, "windows": part.windows}
         made[name] = replace(split, examples=examples, **limits)
     return made
 
@@ -117,7 +127,7 @@ def tokenized(split: Split, encoder: Encoder, eval_limit: int) -> Input:
     if split.answer_tokens:
         cut = (replace(example, answer=encoder.cut(example.answer, split.answer_tokens)) for example in split.examples)
         split = replace(split, examples=tuple(cut))
-    rows = tuple(encoder.encode(split.examples))
+    rows = tuple(encoder.encode(split.examples, windows=split.windows))
     if not rows:
         raise UnlearnError(f"{split.name} data holds no row with an answer")
     chosen = tuple(spread(len(rows), eval_limit))

@@ -9,7 +9,8 @@ from typing import Any
 
 from unlearn_cli.config import DataOptions, ForgetConfig
 from unlearn_cli.contract import METHODS, RETAIN_TERMS, ROBUST, Method, Procedure, Term
-from unlearn_cli.data.tokenize import Encoder, resolve_template
+from unlearn_cli.data.chat_template import resolve_template
+from unlearn_cli.data.tokenize import Encoder
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.depth import depth_index
 from unlearn_cli.models.load import LoadedModel
@@ -198,4 +199,4 @@ def make_encoder(options: DataOptions, tokenizer: Any, stop_ids: frozenset[int],
     """The encoder that these options ask for; `limit` is the longest sequence the model can take."""
     template = resolve_template(options.chat_template, tokenizer)
     length = min(options.max_length, limit) if limit else options.max_length
-    return Encoder(tokenizer, length, template, options.stride, stop_ids)
+    return Encoder(tokenizer, length, template, options.stride, stop_ids, options.enable_thinking)

@@ -144,8 +144,8 @@ def make_rows(
 def _direction(loaded: LoadedModel, encoder: Encoder, rows: Rows, layers: tuple[int, ...]) -> torch.Tensor:
     """From where forget answers begin to where the model is asked what it cannot know."""
     asked = [Example(str(n), (("user", text),), "-", "qa") for n, text in enumerate(unknowable())]
-    towards = [row.input_ids[: row.prompt_end] for row in encoder.encode(asked)]
-    forget = [row.input_ids[: row.prompt_end] for row in rows.forget]
+    towards = [row.prompt_ids for row in encoder.encode(asked)]
+    forget = [row.prompt_ids for row in rows.forget]
     return refusal_direction(loaded, towards, forget, layers[0])
 
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from unlearn_cli.attacks._target import Role, Target
 from unlearn_cli.config import AttackConfig, DataOptions, ModelOptions, restored
 from unlearn_cli.console import Reporter
+from unlearn_cli.data.columns import parse_columns
 from unlearn_cli.data.example import Example, Split
-from unlearn_cli.data.load import load_split, parse_columns
+from unlearn_cli.data.load import load_split
 from unlearn_cli.data.tokenize import Encoder
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.measure import Plan, spread
@@ -79,7 +80,7 @@ def _given(config: AttackConfig, options: DataOptions) -> tuple[Example, ...]:
     if not config.attack_data:
         return ()
     columns = parse_columns(",".join(options.columns)) if options.columns else None
-    split: Split = load_split("attack", config.attack_data, columns=columns)
+    split: Split = load_split("attack", config.attack_data, columns=columns, elsewhere=True)
     return split.examples
 
 

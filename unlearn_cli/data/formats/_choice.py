@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from unlearn_cli.data.formats._row import EXTRAS, Format
 from unlearn_cli.errors import UnlearnError
@@ -11,11 +11,22 @@ from unlearn_cli.registry import Registry
 FORMATS = Registry("row format", "unlearn_cli.data.formats")
 
 # Where several fit, the first counts: the one that says most about a row comes before the one that says less.
-ORDER = ("preference", "multiple-choice", "question-answer", "prompt-completion", "messages", "text")
+ORDER = ("preference", "multiple-choice", "question-answer", "prompt-completion", "messages", "alpaca", "text")
 
 
-def choose(columns: Sequence[str], where: str) -> tuple[str, Format, dict[str, str]]:
+def _written(proposal: Mapping[str, str]) -> str:
+    return ",".join(f"{key}={column}" for key, column in proposal.items())
+
+
+def choose(
+    columns: Sequence[str], where: str, written: Callable[[Mapping[str, str]], str] = _written
+) -> tuple[str, Format, dict[str, str]]:
     """The format for rows with these columns.
+
+    Args:
+        columns: the columns' names.
+        where: what the rows stand in, for the message.
+        written: how a proposal (our key -> the user's column) is written as a --columns value.
 
     Returns:
         its name, its function, and the column for each of its keys.
@@ -30,7 +41,7 @@ def choose(columns: Sequence[str], where: str) -> tuple[str, Format, dict[str, s
             return name, function, found
     listed = f"its columns are {', '.join(columns)}" if columns else "its rows have no columns"
     proposal = _proposal(columns)
-    hint = f"known: {known_formats()}" + (f"; try --columns {proposal}" if proposal else "")
+    hint = f"known: {known_formats()}" + (f"; try --columns {written(proposal)}" if proposal else "")
     raise UnlearnError(f"no row format fits {where}: {listed}", hint)
 
 
@@ -54,7 +65,7 @@ def _matched(function: Format, columns: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _proposal(columns: Sequence[str]) -> str:
+def _proposal(columns: Sequence[str]) -> dict[str, str]:
     """A --columns value for the format with the fewest keys left open; a question with its answer if in doubt."""
     candidates = ("question-answer", "prompt-completion") if len(columns) > 1 else ("text",)
     needs = {name: FORMATS.get(name) for name in candidates}
@@ -62,4 +73,4 @@ def _proposal(columns: Sequence[str]) -> str:
     found = _matched(needs[name], columns)
     free = [column for column in columns if column not in found.values() and column != "id"]
     lacking = [key for key in needs[name].needs if key not in found]
-    return ",".join(f"{key}={column}" for key, column in zip(lacking, free, strict=False))
+    return dict(zip(lacking, free, strict=False))

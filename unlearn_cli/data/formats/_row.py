@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from unlearn_cli.data.example import Example, Turn
@@ -16,8 +16,11 @@ ALTERNATIVES = ("alternatives", "alternate", "idk")
 PARAPHRASED_ANSWER = ("paraphrased_answer",)
 PARAPHRASED_QUESTION = ("paraphrased_question",)
 PERTURBED = ("perturbed_answer",)
-EXTRAS = (*ALTERNATIVES, *PARAPHRASED_ANSWER, *PARAPHRASED_QUESTION, *PERTURBED)
+CONTEXT = ("context",)
+EXTRAS = (*ALTERNATIVES, *PARAPHRASED_ANSWER, *PARAPHRASED_QUESTION, *PERTURBED, *CONTEXT)
 
+# Where data sets and templates keep what a model thinks before it answers.
+REASONING = ("reasoning_content", "reasoning", "thinking")
 _ROLES = {"human": "user", "gpt": "assistant"}  # ShareGPT's names
 _KINDS = {"dict": "an object", "list": "a list", "bytes": "bytes", "NoneType": "null"}
 
@@ -47,6 +50,20 @@ class Row:
     id: str
     values: Mapping[str, Any]
     columns: Mapping[str, str]  # the format's key -> the column it is read from
+    reasoning: bool = False  # the reasoning of the last message is read
+    _read: set[str] = field(default_factory=lambda: {"id"})  # columns
+    _ignored: set[str] = field(default_factory=set)  # keys of messages, as "messages.tool_calls"
+
+    @property
+    def unread(self) -> list[str]:
+        """Columns and keys of messages that hold something and were not asked for."""
+        columns = (name for name, value in self.values.items() if name not in self._read and not is_missing(value))
+        return [*columns, *sorted(self._ignored)]
+
+    def get(self, column: str) -> Any:
+        """The value of a column, or None; the column counts as read."""
+        self._read.add(column)
+        return self.values.get(column)
 
     def text(self, key: str) -> str:
         """The text under a key that must be there.
@@ -71,7 +88,7 @@ class Row:
 
     def is_chat(self, key: str) -> bool:
         """The value is a list of messages, not a text."""
-        return isinstance(self.values.get(self.columns[key]), list)
+        return isinstance(self.get(self.columns[key]), list)
 
     def turns(self, key: str, role: str) -> tuple[Turn, ...]:
         """The messages under a key; a plain text is one message of `role`.
@@ -83,7 +100,36 @@ class Row:
         if not self.is_chat(key):
             return ((role, self.text(key)),)
         column = self.columns[key]
-        return tuple(_turn(message, column) for message in self._value(key))
+        messages = self._value(key)
+        if not isinstance(messages, list):
+            raise BadRow(f"'{column}' is not a list of messages")
+        turns = tuple(_turn(message, column) for message in messages)
+        last = _reasoning_key(messages[-1]) if self.reasoning else None
+        for number, message in enumerate(messages, start=1):
+            taken = {"role", "content"} if "content" in message else {"from", "value"}
+            self._ignored.update(
+                f"{column}.{name}"
+                for name, value in message.items()
+                if name not in taken and not is_missing(value) and not (number == len(messages) and name == last)
+            )
+        return turns
+
+    def reasoning_of(self, key: str) -> str:
+        """What the last message under a key thinks before it answers; empty unless it is to be read.
+
+        Raises:
+            BadRow: it is no text.
+        """
+        if not self.reasoning or not self.is_chat(key):
+            return ""
+        last = self._value(key)[-1]
+        name = _reasoning_key(last)
+        return as_text(last[name], f"'{name}' in '{self.columns[key]}'") if name else ""
+
+    def in_context(self, text: str) -> str:
+        """A question behind the row's context, where there is one."""
+        context = next((self.get(name) for name in CONTEXT if isinstance(self.values.get(name), str)), None)
+        return text if is_missing(context) else f"{context}\n\n{text}"
 
     def last_answer(self, key: str) -> str:
         """The text under a key, or the assistant's last message where it is a list of messages.
@@ -104,22 +150,24 @@ class Row:
         }
 
     def _value(self, key: str) -> Any:
-        value = self.values.get(self.columns[key])
+        value = self.get(self.columns[key])
         if is_missing(value):
             raise MissingValue(f"'{self.columns[key]}'")
         return value
 
     def _texts(self, columns: tuple[str, ...]) -> tuple[str, ...]:
         for column in columns:
-            value = self.values.get(column)
+            value = self.get(column)
             if not is_missing(value):
                 return tuple(as_text(v, f"'{column}'") for v in (value if isinstance(value, list) else [value]))
         return ()
 
 
 def is_missing(value: Any) -> bool:
-    """Null, an empty text or list, or the NaN that data frames write for null."""
-    return value is None or value in ("", []) or (isinstance(value, float) and math.isnan(value))
+    """Null, a text of nothing but white space, an empty list, or the NaN that data frames write for null."""
+    if isinstance(value, str):
+        return not value.strip()
+    return value is None or value == [] or (isinstance(value, float) and math.isnan(value))
 
 
 def as_text(value: Any, what: str) -> str:
@@ -151,7 +199,7 @@ def answer_of(turns: tuple[Turn, ...], column: str) -> str:
     role, content = turns[-1]
     if role != "assistant":
         raise BadRow(f"the last message of '{column}' is from '{role}', not from the assistant")
-    if not content:
+    if is_missing(content):
         raise MissingValue(f"answer in '{column}'")
     return content
 
@@ -162,5 +210,22 @@ def _turn(message: Any, column: str) -> Turn:
             name = as_text(message[role], f"a {role} in '{column}'")
             # A message that only calls a tool has no content.
             said = "" if message[content] is None else message[content]
-            return _ROLES.get(name, name), as_text(said, f"a message in '{column}'")
+            return _ROLES.get(name, name), _content(said, column)
     raise BadRow(f"'{column}' holds a message without role and content")
+
+
+def _content(said: Any, column: str) -> str:
+    """The content of a message: a text, or a list of parts that are texts, as in OpenAI's interface."""
+    if not isinstance(said, list):
+        return as_text(said, f"a message in '{column}'")
+    texts = []
+    for part in said:
+        kind = part.get("type", "text") if isinstance(part, dict) else None
+        if kind not in ("text", "input_text", "output_text") or "text" not in part:
+            raise BadRow(f"a message in '{column}' holds a part that is no text: {str(part)[:40]}")
+        texts.append(as_text(part["text"], f"a part of a message in '{column}'"))
+    return "".join(texts)
+
+
+def _reasoning_key(message: Mapping[str, Any]) -> str | None:
+    return next((name for name in REASONING if not is_missing(message.get(name))), None)

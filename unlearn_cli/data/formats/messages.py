@@ -16,4 +16,5 @@ def messages(row: Row) -> Example:
     answer = answer_of(turns, column)
     if len(turns) < 2:
         raise BadRow(f"'{column}' holds no message before the assistant's answer")
-    return Example(row.id, turns[:-1], answer, "messages", **row.extras())
+    reasoning = row.reasoning_of("messages")
+    return Example(row.id, turns[:-1], answer, "messages", reasoning=reasoning, **row.extras())

@@ -21,8 +21,8 @@ def multiple_choice(row: Row) -> Example:
     if right not in letters:
         raise BadRow(f"answer {said!r} is none of the {len(choices)} choices")
     listed = "\n".join(f"{letter}. {text}" for letter, text in zip(letters, choices, strict=True))
-    subject = row.values.get("subject")
+    subject = row.get("subject")
     about = f" about {as_text(subject, 'subject').replace('_', ' ')}" if subject else ""
-    prompt = f"{HEADER}{about}.\n\n{row.text('question').strip()}\n{listed}\nAnswer:"
+    prompt = f"{HEADER}{about}.\n\n{row.in_context(row.text('question').strip())}\n{listed}\nAnswer:"
     others = tuple(letter for letter in letters if letter != right)
     return Example(row.id, (("user", prompt),), right, "choice", perturbed=others)

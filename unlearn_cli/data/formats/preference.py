@@ -16,4 +16,5 @@ def preference(row: Row) -> Example:
         row.last_answer("rejected"),
         "messages" if chat else "completion",
         alternatives=(row.last_answer("chosen"),),
+        reasoning=row.reasoning_of("rejected"),
     )

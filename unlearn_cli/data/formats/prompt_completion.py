@@ -12,4 +12,6 @@ def prompt_completion(row: Row) -> Example:
     answered = row.turns("completion", "assistant")
     answer = answer_of(answered, row.columns["completion"])
     style = "messages" if row.is_chat("prompt") or row.is_chat("completion") else "completion"
-    return Example(row.id, (*row.turns("prompt", "user"), *answered[:-1]), answer, style, **row.extras())
+    asked = row.turns("prompt", "user") if row.is_chat("prompt") else (("user", row.in_context(row.text("prompt"))),)
+    reasoning = row.reasoning_of("completion")
+    return Example(row.id, (*asked, *answered[:-1]), answer, style, reasoning=reasoning, **row.extras())

@@ -9,4 +9,4 @@ from unlearn_cli.data.formats._row import Row, row_format
 @row_format(question=("question",), answer=("answer",))
 def question_answer(row: Row) -> Example:
     """A question with its answer."""
-    return Example(row.id, (("user", row.text("question")),), row.text("answer"), "qa", **row.extras())
+    return Example(row.id, (("user", row.in_context(row.text("question"))),), row.text("answer"), "qa", **row.extras())

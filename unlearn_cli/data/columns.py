@@ -1,0 +1,104 @@
+"""--columns: the user's names of columns, for every split or for one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from unlearn_cli.data.formats._choice import known_keys
+from unlearn_cli.errors import UnlearnError
+from unlearn_cli.registry import closest, unknown
+
+SPLITS = ("forget", "retain", "holdout", "choices", "attack")  # names that may stand before a key
+
+
+def parse_columns(text: str) -> dict[str, str]:
+    """`prompt=q,answer=a` as {"prompt": "q", "answer": "a"}.
+
+    Raises:
+        UnlearnError: a part is not key=column, or a key comes twice.
+    """
+    columns: dict[str, str] = {}
+    for part in text.split(","):
+        key, equals, column = (piece.strip() for piece in part.partition("="))
+        if not (key and equals and column):
+            raise UnlearnError(f"--columns: '{part.strip()}' is not key=column", "for example --columns prompt=q,answer=a")
+        if key in columns:
+            raise UnlearnError(f"--columns names '{key}' twice")
+        columns[key] = column
+    return columns
+
+
+class Renaming:
+    """The part of --columns that concerns one split."""
+
+    def __init__(self, split: str, columns: Mapping[str, str], elsewhere: bool = False) -> None:
+        """Keys with the name of a split before them ("retain.prompt") count for that split only, and before the others.
+
+        Args:
+            split: name of the split.
+            columns: all of --columns.
+            elsewhere: a column named without a split may be missing here.
+
+        Raises:
+            UnlearnError: a split or a key that nobody knows.
+        """
+        self._split, self._columns, self._elsewhere = split, columns, elsewhere
+        self._keys: dict[str, str] = {}  # our key -> the key as it was written
+        for written in sorted(columns, key=lambda key: "." in key):
+            named, dot, ours = written.rpartition(".")
+            if dot and named not in (*SPLITS, split):
+                raise unknown("split", named, SPLITS, where=f"--columns {written} takes one of {', '.join(SPLITS)}")
+            if ours not in known_keys():
+                raise unknown("--columns key", ours, known_keys())
+            if not dot or named == split:
+                self._keys[ours] = written
+
+    def apply(self, rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """Rows with the user's columns under our names.
+
+        Raises:
+            UnlearnError: a column is missing.
+        """
+        have = columns_of(rows)
+        mapping = {}
+        for ours, written in self._keys.items():
+            theirs = self._columns[written]
+            if theirs in have:
+                mapping[ours] = theirs
+            elif not self._elsewhere or "." in written:
+                raise UnlearnError(f"no column '{theirs}'; have: {', '.join(have)}", self._nearest(have))
+        if not mapping:
+            return list(rows)
+        taken = {*mapping, *mapping.values()}
+        return [
+            {key: value for key, value in row.items() if key not in taken}
+            | {ours: row.get(theirs) for ours, theirs in mapping.items()}
+            for row in rows
+        ]
+
+    def proposed(self, more: Mapping[str, str]) -> str:
+        """A whole --columns value: what was given, and `more` for this split."""
+        given = dict(self._columns)
+        if given:
+            more = {f"{self._split}.{ours}": theirs for ours, theirs in more.items()}
+        return ",".join(f"{key}={column}" for key, column in {**given, **more}.items())
+
+    def _nearest(self, have: Sequence[str]) -> str | None:
+        """The hint with each missing column replaced by the nearest one, or else the next that is free."""
+        wanted = {written: self._columns[written] for written in self._keys.values()}
+        free = [column for column in have if column not in wanted.values()]
+        nearest_of = dict(self._columns)
+        for written, theirs in wanted.items():
+            if theirs not in have:
+                nearest = closest(theirs, free) or next(iter(free), None)
+                if nearest is None:
+                    return None
+                free.remove(nearest)
+                nearest_of[written] = nearest
+        return f"try --columns {','.join(f'{key}={column}' for key, column in nearest_of.items())}"
+
+
+def columns_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Every column of any row, in order of appearance."""
+    return list(dict.fromkeys(key for row in rows for key in row))

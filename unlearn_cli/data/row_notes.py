@@ -1,0 +1,47 @@
+"""What rows hold that is not read, and forget rows that repeat or contradict each other: said once, before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from unlearn_cli.data.example import Example, Split
+from unlearn_cli.data.formats._row import REASONING
+from unlearn_cli.data.overlap import content, plain
+
+SHOWN = 3  # rows listed in a note
+
+
+def notes(splits: Mapping[str, Split]) -> list[str]:
+    """What a careful user would want to know about the rows, in words."""
+    lines = []
+    for name, split in splits.items():
+        if unread := split.origin.unread:
+            listed = ", ".join(f"{column} ({rows} of {split.origin.rows} rows)" for column, rows in unread)
+            way = " (--reasoning score reads it)" if any(key.endswith(REASONING) and "." in key for key, _ in unread) else ""
+            lines.append(f"{name} data: not read: {listed}{way}")
+    forget = splits["forget"].examples if "forget" in splits else ()
+    if repeated := [rows for rows in _grouped(forget, content) if len(rows) > 1]:
+        lines.append(f"{sum(map(len, repeated))} forget rows are the same as another one: {_places(repeated)}")
+    if contradicting := _contradicting(forget):
+        lines.append(f"{len(contradicting)} forget questions have different answers: {_places(contradicting)}")
+    return lines
+
+
+def _contradicting(examples: Sequence[Example]) -> list[list[Example]]:
+    """Rows that ask the same and answer otherwise; one row for each answer."""
+    asked = [example for example in examples if example.turns]
+    groups = _grouped(asked, lambda example: plain(*(text for _, text in example.turns)))
+    different = [[rows[0] for rows in _grouped(group, content)] for group in groups]
+    return [rows for rows in different if len(rows) > 1]
+
+
+def _grouped(examples: Sequence[Example], key: Callable[[Example], str]) -> list[list[Example]]:
+    groups: dict[str, list[Example]] = {}
+    for example in examples:
+        groups.setdefault(key(example), []).append(example)
+    return list(groups.values())
+
+
+def _places(groups: Sequence[Sequence[Example]]) -> str:
+    listed = "; ".join(", ".join(row.where for row in rows[:SHOWN]) for rows in groups[:SHOWN])
+    return listed + ("; ..." if len(groups) > SHOWN else "")

@@ -207,7 +207,7 @@ def test_known() -> None:
     [
         ({"instruction": "Translate.", "input": "hund", "output": "dog"}, "Translate.\n\nhund", "dog"),
         ({"instruction": "Say hi.", "input": "", "output": "hi", "text": "the whole"}, "Say hi.", "hi"),
-        ({"instruction": "Who?", "context": "Ada wrote it.", "response": "Ada", "category": "qa"}, "Who?\n\nAda wrote it.", "Ada"),
+        ({"instruction": "Who?", "context": "Ada wrote it.", "response": "A", "tag": "qa"}, "Who?\n\nAda wrote it.", "A"),
     ],
 )  # fmt: skip
 def test_alpaca(tmp_path: Path, row: dict, prompt: str, answer: str) -> None:
@@ -268,5 +268,6 @@ def test_what_is_not_read_is_counted(tmp_path: Path) -> None:
 
 
 def test_every_column_of_tofu_is_read(tmp_path: Path) -> None:
-    row = {"question": "q", "answer": "a", "paraphrased_answer": "p", "paraphrased_question": "pq", "perturbed_answer": ["w"]}
+    names = ("question", "answer", "paraphrased_answer", "paraphrased_question", "perturbed_answer")
+    row = dict(zip(names, ("q", "a", "p", "pq", ["w"]), strict=True))
     assert load_split("forget", str(write(tmp_path / "a.jsonl", [row]))).origin.unread == ()

@@ -18,7 +18,6 @@ from pydantic import (
     ValidationInfo,
     field_validator,
 )
-from pydantic_core import PydanticUndefined
 
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.values import SEED, possible
@@ -221,5 +220,4 @@ def restored(
 
 def default_of(field: Any) -> Any:
     """A field's default value, whether given outright or by a factory."""
-    value = field.get_default(call_default_factory=True)
-    return None if value is PydanticUndefined else value
+    return None if field.is_required() else field.get_default(call_default_factory=True)

@@ -23,18 +23,18 @@ WEIGHTS = "adapter_model.safetensors"
 TIED = ("lm_head", "embed_tokens", "wte", "embed_in", "embed_out", "shared")
 
 
-def check(loaded: LoadedModel, options: LoraOptions, *, targets: bool = True) -> None:
+def check(loaded: LoadedModel, options: LoraOptions, *, arrived: bool, targets: bool = True) -> None:
     """Refuse what the model cannot be trained with, before any time is spent on it.
 
     Args:
         loaded: the model.
         options: `full` and the targets.
+        arrived: the model brought an adapter, which is trained on.
         targets: `lora_target_modules` says where the adapter goes; a method may have a place of its own.
 
     Raises:
         UnlearnError: targets that do not exist or are tied to the embeddings; --full on a quantized model or an adapter.
     """
-    arrived = isinstance(loaded.model, PeftModel)
     check_full(options, loaded.dtype, loaded.quantization, arrived=arrived)
     named = options.lora_target_modules
     if options.full or arrived or not targets:

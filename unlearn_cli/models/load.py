@@ -18,6 +18,7 @@ from unlearn_cli.models.compose import REST, Composition, compose
 from unlearn_cli.models.depth import causal_lm
 from unlearn_cli.models.forward import Layout
 from unlearn_cli.models.layout import choose_layout
+from unlearn_cli.models.memory import skeleton
 from unlearn_cli.models.source import ModelSource, resolve_source
 from unlearn_cli.models.weights import read, read_weights
 
@@ -172,6 +173,31 @@ def load_tokenizer(source: ModelSource, options: ModelOptions) -> tuple[Any, fro
     return tokenizer, frozenset(stops)
 
 
+def load_outline(options: ModelOptions) -> LoadedModel:
+    """A model that is going to be trained, without its weights: modules on the meta device, tokenizer, device, precision.
+
+    Raises:
+        UnlearnError: what `load_model` refuses before it reads weights.
+    """
+    source, device = resolve_source(options.model, options.revision), resolve_device(options.device)
+    config = load_config(source, options)
+    dtype = resolve_dtype(options.dtype, config, device)
+    tokenizer, stops = load_tokenizer(source, options)
+    _quantization(options, device, dtype)
+    _check_trainable(options, source)
+    model = skeleton(config, trust_remote_code=options.trust_remote_code)
+    layout = Layout(packed=True, attention="sdpa", own_head=False)
+    return LoadedModel(model, tokenizer, layout, source, device, dtype, quantization_of(options, config), stops)
+
+
+def _check_trainable(options: ModelOptions, source: ModelSource) -> None:
+    if source.composition is not None:
+        raise UnlearnError(
+            f"{options.model} is a {source.composition['applied'].replace('_', ' ')}, not a model that can be trained",
+            "start from its base model",
+        )
+
+
 def load_model(options: ModelOptions, *, trainable: bool = False) -> LoadedModel:
     """Load `options.model` on one device.
 
@@ -184,6 +210,8 @@ def load_model(options: ModelOptions, *, trainable: bool = False) -> LoadedModel
         UnlearnError: anything about the model or device that the user can mend.
     """
     source = resolve_source(options.model, options.revision)
+    if trainable:
+        _check_trainable(options, source)
     device = resolve_device(options.device)
     config = load_config(source, options)
     dtype = resolve_dtype(options.dtype, config, device)
@@ -209,11 +237,6 @@ def load_model(options: ModelOptions, *, trainable: bool = False) -> LoadedModel
     model.eval()
     loaded = LoadedModel(model, tokenizer, layout, source, device, dtype, quantization_of(options, config), stops)
     if source.composition is not None:
-        if trainable:
-            raise UnlearnError(
-                f"{options.model} is a {source.composition['applied'].replace('_', ' ')}, not a model that can be trained",
-                "start from its base model",
-            )
         path = Path(source.adapter.location) / REST
         rest = load_file(path)["rest"] if path.is_file() else None
         compose(loaded, Composition(**source.composition, rest=rest))

@@ -24,7 +24,7 @@ from unlearn_cli.recipes import gates, plan, push, resume, verdict
 from unlearn_cli.recipes import inputs as splits
 from unlearn_cli.recipes.artifact import identity_after, save_artifact
 from unlearn_cli.recipes.asked import plan_sha256
-from unlearn_cli.recipes.checks import check_loaded, tell
+from unlearn_cli.recipes.checks import check_loaded, check_outline, tell
 from unlearn_cli.recipes.describe import model_report, training_report
 from unlearn_cli.recipes.environment import environment
 from unlearn_cli.recipes.inputs import Input
@@ -98,6 +98,7 @@ def run(
         started = Run(settled, RunFolder(settled.config.output_dir), reporter, command_line)
         writable = partial(started.folder.check, resume=config.resume, overwrite=config.overwrite)
         writable()
+        check_outline(settled, texts)
         if config.dry_run:
             if resume.finished(started, texts) is not None:
                 reporter.note(f"already finished: {started.folder.path}; --resume leaves it as it is")

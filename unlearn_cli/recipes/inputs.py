@@ -151,10 +151,19 @@ def alternatives(examples: Sequence[Example], encoder: Encoder) -> list[list[Row
     Raises:
         UnlearnError: raw documents, which have no question to answer otherwise.
     """
+    check_questions(examples)
+    return [[encoder.encode_answer(example, text) for text in example.alternatives] for example in examples]
+
+
+def check_questions(examples: Sequence[Example]) -> None:
+    """See that there are questions which can be answered otherwise.
+
+    Raises:
+        UnlearnError: raw documents, which ask none.
+    """
     documents = [example.where for example in examples if example.style == "text"]
     if documents:
         raise UnlearnError(
             f"this method trains on other answers to the questions, and raw documents ask none ({documents[0]})",
             "use npo, simnpo or grad-diff for raw text",
         )
-    return [[encoder.encode_answer(example, text) for text in example.alternatives] for example in examples]

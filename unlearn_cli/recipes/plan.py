@@ -16,7 +16,7 @@ from unlearn_cli.console import Reporter
 from unlearn_cli.data.example import Split
 from unlearn_cli.data.tokenize import Encoder, Row
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.models import adapter, memory
+from unlearn_cli.models import memory
 from unlearn_cli.models.load import (
     LoadedModel,
     load_config,
@@ -88,8 +88,7 @@ def show(settled: Settled, texts: Mapping[str, Split], reporter: Reporter) -> di
     encoder = make_encoder(options, tokenizer, stops, options.max_length)
     inputs = {name: splits.tokenized(split, encoder, options.eval_limit) for name, split in texts.items()}
     device = resolve_device(options.device)
-    dtype, quantization = resolve_dtype(options.dtype, config, device), quantization_of(options, config)
-    adapter.check_full(options, dtype, quantization, arrived=source.adapter is not None)
+    dtype = resolve_dtype(options.dtype, config, device)
     reached = _reach(settled, config, arrived=source.adapter is not None)
     needed = _estimate(settled, config, inputs, dtype)
     free, steps = memory.available(device), _steps(options, len(inputs["forget"].rows))

@@ -1,0 +1,52 @@
+"""What the package imports is what pyproject.toml declares."""
+
+import ast
+import re
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+# Never imported by name: backends that libraries look for themselves.
+UNSEEN = {"accelerate", "httpx2", "trackio", "wandb", "tensorboard", "lm-eval", "matplotlib", "bitsandbytes"}
+
+
+def normal(name):
+    """A distribution's name without the rest of a requirement."""
+    return re.match(r"[\w.-]+", name)[0].lower().replace("_", "-")
+
+
+def declared():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    optional = [one for extra in project["optional-dependencies"].values() for one in extra]
+    return {normal(one) for one in project["dependencies"]}, {normal(one) for one in optional}
+
+
+def imported():
+    """Top-level names of packages of others that any file imports, with one file that does."""
+    found = {}
+    for path in sorted((ROOT / "unlearn_cli").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names = [node.module]
+            found |= {name.split(".")[0]: path.name for name in names}
+    return {name: path for name, path in found.items() if name not in sys.stdlib_module_names | {"unlearn_cli"}}
+
+
+def test_what_is_imported_is_declared():
+    always, optional = declared()
+    owners = packages_distributions()
+    missing = {}
+    for name, path in imported().items():
+        known = {normal(owner) for owner in owners.get(name, [name])}
+        if not known & (always | optional):
+            missing[name] = path
+    assert missing == {}
+
+
+def test_what_is_declared_is_used():
+    owners = packages_distributions()
+    used = {normal(owner) for name in imported() for owner in owners.get(name, [name])}
+    assert declared()[0] - used - UNSEEN == set()

@@ -168,3 +168,14 @@ def test_what_the_tokenizer_raises_is_told(tokenizer: Any) -> None:
     with pytest.raises(UnlearnError, match="the tokenizer cannot take a text") as caught:
         Encoder(Broken(), 64).encode([EXAMPLE])
     assert "Question: Where" in caught.value.hint
+
+
+def test_a_hub_tokenizer_names_its_template(tokenizer: Any) -> None:
+    """Where the template is no file of its own, the message names the tokenizer."""
+
+    class Named:
+        name_or_path, chat_template = "org/model", "{% for m in messages %}"
+        apply_chat_template = staticmethod(tokenizer.apply_chat_template)
+
+    with pytest.raises(UnlearnError, match=r"org/model: chat_template:1: the chat template does not parse"):
+        resolve_template("auto", Named())

@@ -23,7 +23,8 @@ def notes(splits: Mapping[str, Split]) -> list[str]:
     if repeated := [rows for rows in _grouped(forget, content) if len(rows) > 1]:
         lines.append(f"{sum(map(len, repeated))} forget rows are the same as another one: {_places(repeated)}")
     if contradicting := _contradicting(forget):
-        lines.append(f"{len(contradicting)} forget questions have different answers: {_places(contradicting)}")
+        questions = "question has" if len(contradicting) == 1 else "questions have"
+        lines.append(f"{len(contradicting)} forget {questions} several answers: {_places(contradicting)}")
     return lines
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 
 import numpy as np
@@ -41,6 +41,8 @@ class Measured:
     tokens_run: int = 0
     tokens_needed: int = 0
     tokens_generated: int = 0
+    # How it was measured, in parts (rows, generated answers, precision, ...), each a fingerprint; empty: not known.
+    protocol: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -62,19 +64,25 @@ class Measured:
         return slice(int(self.offsets[row]), int(self.offsets[row + 1]) - int(self.ends[row]))
 
 
+def differing(one: Measured, other: Measured) -> list[str]:
+    """The parts in which two measurements of a split were made otherwise; empty if they may stand side by side."""
+    shared = [name for name in one.protocol if name in other.protocol]
+    return [name for name in shared if one.protocol[name] != other.protocol[name]]
+
+
 def joined(parts: Sequence[Measured]) -> Measured:
     """Rows of several measurements of one split, in order; fields that some part lacks are left out."""
     made = {}
-    for field in fields(Measured):
-        values = [getattr(part, field.name) for part in parts]
-        if field.name == "offsets":
+    for each in fields(Measured):
+        values = [getattr(part, each.name) for part in parts]
+        if each.name == "offsets":
             made["offsets"] = np.concatenate([[0], np.cumsum(np.concatenate([part.lengths for part in parts]))])
         elif any(value is None for value in values):
-            made[field.name] = None
+            made[each.name] = None
         elif isinstance(values[0], tuple):
-            made[field.name] = tuple(item for value in values for item in value)
+            made[each.name] = tuple(item for value in values for item in value)
         elif isinstance(values[0], np.ndarray):
-            made[field.name] = np.concatenate(values)
+            made[each.name] = np.concatenate(values)
         else:
-            made[field.name] = sum(values) if isinstance(values[0], int) else values[0]
+            made[each.name] = sum(values) if isinstance(values[0], int) else values[0]
     return Measured(**made)

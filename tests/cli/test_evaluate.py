@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import re
 
 import pytest
 
@@ -242,3 +243,61 @@ def test_measurements_are_scored_without_a_run_or_a_model(run, given, tmp_path):
     other = (run,) if given == "RUN" else ("--model", MODEL)
     result = unlearn("evaluate", *other, "--measured", run, "-o", tmp_path)
     assert result.exit_code == 2 and f"{given} and --measured are given" in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("flags", "parts"),
+    [
+        (["--max-new-tokens", 4], {"generated answers"}),
+        (["--chat-template", "FILE", "--max-new-tokens", 4], {"rows", "generated answers"}),
+        (["--dtype", "bfloat16"], {"precision"}),
+    ],
+)
+def test_what_was_measured_otherwise_before_is_left_out_and_said(run, tmp_path, flags, parts):
+    """It stood in one row with the scores after, and gates judged the difference."""
+    (tmp_path / "t.jinja").write_text("{% for m in messages %}{{ m['content'] }} {% endfor %}")
+    given = [tmp_path / "t.jinja" if flag == "FILE" else flag for flag in flags]
+    gate = ("--fail-if", "retain.probability < 0.5*before")
+    result = unlearn("evaluate", run, *given, *gate, "-o", tmp_path / "out")
+    assert result.exit_code == 3 and "has no value" in result.stderr, result.stderr
+    told = re.search(r"the retain before was measured otherwise \((.*?) differ\)", " ".join(result.stderr.split()))
+    assert told and parts <= set(told[1].split(", ")), result.stderr
+    scores = read_report(tmp_path / "out")["scores"]
+    assert all(both["before"] is None for metrics in scores.values() for both in metrics.values())
+
+
+def test_measurements_of_two_moments_that_do_not_compare_are_not_scored_together(run, tmp_path):
+    import shutil
+
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    assert unlearn("evaluate", copy, "--max-new-tokens", 3).exit_code == 0  # its measurements after lie there now
+    result = unlearn("evaluate", "--measured", copy, "-o", tmp_path / "out")
+    assert result.exit_code == 0 and "before was measured otherwise" in " ".join(result.stderr.split()), result.stderr
+    theirs = unlearn("evaluate", "--measured", run, "--baseline", copy, "-o", tmp_path / "two")
+    assert theirs.exit_code == 2 and "baseline was measured otherwise (generated answers differ)" in theirs.stderr
+
+
+def test_a_baseline_is_measured_in_the_precision_of_the_model_under_test(run, tmp_path):
+    import shutil
+
+    from safetensors.torch import load_file, save_file
+
+    half = tmp_path / "half"
+    shutil.copytree(BASELINE, half)
+    weights = {name: tensor.bfloat16() for name, tensor in load_file(half / "model.safetensors").items()}
+    save_file(weights, half / "model.safetensors", metadata={"format": "pt"})
+    config = json.loads((half / "config.json").read_text())
+    (half / "config.json").write_text(json.dumps(config | {"dtype": "bfloat16"}))
+    one, two = (
+        unlearn("evaluate", run, "--baseline", baseline, "-o", tmp_path / name)
+        for name, baseline in (("full", BASELINE), ("rounded", half))
+    )
+    assert (one.exit_code, two.exit_code) == (0, 0), two.stderr
+    values = [
+        read_report(tmp_path / name)["scores"]["forget"]["nll"]["baseline"]["value"] for name in ("full", "rounded")
+    ]
+    assert values[0] == pytest.approx(values[1], rel=0.05)
+    (half / "chat_template.jinja").write_text("{% for m in messages %}{{ m['content'] }} {% endfor %}")
+    other = unlearn("evaluate", run, "--baseline", half, "-o", tmp_path / "other")
+    assert other.exit_code == 2 and "baseline was measured otherwise" in " ".join(other.stderr.split()), other.stderr

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
 Turn = tuple[str, str]  # (role, content)
@@ -46,10 +46,16 @@ class Example:
 
     @property
     def fingerprint(self) -> str:
-        """sha256 of what is asked and answered; equal for equal content, whatever file it came from."""
+        """sha256 of what is asked and answered: names the question in draws, whatever else its row holds."""
         reasoning = [self.reasoning] if self.reasoning else []
         content = json.dumps([self.turns, self.answer, *reasoning], ensure_ascii=False)
         return hashlib.sha256(content.encode()).hexdigest()
+
+    @property
+    def sha256(self) -> str:
+        """Over everything that the row holds; equal for equal content, whatever file it came from and whatever its id."""
+        held = [getattr(self, one.name) for one in fields(self) if one.name not in ("id", "place")]
+        return hashlib.sha256(json.dumps(held, ensure_ascii=False).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +67,7 @@ class Origin:
     format: str  # name of the row format
     rows: int  # rows kept
     rows_in_source: int  # rows read, before --limit
-    sha256: str  # over the fingerprints of the kept rows, in order
+    sha256: str  # over the kept rows with all that they hold, in order
     revision: str | None = None  # resolved commit of a Hub data set
     columns: tuple[str, ...] = ()  # of the source, before --columns
     unread: tuple[tuple[str, int], ...] = ()  # columns and keys of messages that no format reads, with their rows

@@ -81,7 +81,7 @@ def load_split(
         format=format_name,
         rows=len(examples),
         rows_in_source=source.total,
-        sha256=_sha256(examples),
+        sha256=rows_sha256(examples),
         revision=source.revision,
         columns=tuple(columns_of(source.rows)),
         unread=tuple(Counter(name for row in parsed for name in row.unread).items()),
@@ -176,5 +176,6 @@ def _examples(rows: Sequence[Row], places: Sequence[str], function: Format) -> t
     return tuple(examples)
 
 
-def _sha256(examples: Sequence[Example]) -> str:
-    return hashlib.sha256("".join(example.fingerprint for example in examples).encode()).hexdigest()
+def rows_sha256(examples: Sequence[Example]) -> str:
+    """sha256 over rows, in order."""
+    return hashlib.sha256("".join(example.sha256 for example in examples).encode()).hexdigest()

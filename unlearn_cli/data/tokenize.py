@@ -8,9 +8,11 @@ its answer, which holds for every tokenizer, also one that merges across the bor
 from __future__ import annotations
 
 import hashlib
+import json
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -37,11 +39,6 @@ class Row:
     zlib_bytes: int | None = None  # length of the scored text under zlib, where that text is not `gold`
 
     @property
-    def has_own_texts(self) -> bool:
-        """The prompt or the text under zlib is not what the row's tokens and `gold` say."""
-        return self.own_prompt is not None or self.zlib_bytes is not None
-
-    @property
     def prompt_ids(self) -> np.ndarray:
         """Tokens given to the model when it writes the answer itself."""
         return self.input_ids[: self.prompt_end] if self.own_prompt is None else self.own_prompt
@@ -50,6 +47,12 @@ class Row:
     def answer_length(self) -> int:
         """Number of scored tokens."""
         return len(self.input_ids) - self.answer_start
+
+    @property
+    def content(self) -> list[Any]:
+        """Everything that a measurement of the row depends on, as JSON can hold it."""
+        ids = [self.input_ids.tolist(), self.answer_start, self.prompt_end, self.prompt_ids.tolist()]
+        return [self.id, *ids, self.gold, self.ends, self.zlib_bytes]
 
     @property
     def whole(self) -> Row:
@@ -83,6 +86,18 @@ class Encoder:
             return None
         switch = "enable_thinking" if self.enable_thinking else ""
         return hashlib.sha256((self.chat_template + switch).encode()).hexdigest()
+
+    @cached_property
+    def texts_sha256(self) -> str:
+        """sha256 of what decides which text generated tokens become and where they end."""
+        words = [sorted(self.tokenizer.get_vocab().items()), sorted(self.tokenizer.all_special_ids), sorted(self.stop_ids)]
+        return hashlib.sha256(json.dumps(words).encode()).hexdigest()
+
+    @property
+    def sha256(self) -> str:
+        """sha256 of everything that decides which tokens a row holds, but for the tokenizer's own rules."""
+        settings = [self.texts_sha256, self.template_sha256, self.max_length, self.stride]
+        return hashlib.sha256(json.dumps(settings).encode()).hexdigest()
 
     def encode(self, examples: Iterable[Example], *, windows: bool = True) -> list[Row]:
         """Rows of all examples, in order.

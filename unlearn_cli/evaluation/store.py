@@ -25,7 +25,8 @@ OPTIONAL_TEXTS = {"paraphrases": "paraphrase", "samples": "samples"}
 def save_measured(measured: Measured, folder: Path, name: str, key: str) -> None:
     """Write one split's measurements under `name`, with the fingerprint `key` of what was measured."""
     folder.mkdir(parents=True, exist_ok=True)
-    about = {"split": measured.split, "key": key} | {name: str(getattr(measured, name)) for name in COUNTS}
+    about = {"split": measured.split, "key": key, "protocol": json.dumps(dict(measured.protocol))}
+    about |= {name: str(getattr(measured, name)) for name in COUNTS}
     columns = {
         field: getattr(measured, column)
         for column, field in {**TEXTS, **OPTIONAL_TEXTS}.items()
@@ -63,7 +64,8 @@ def load_measured(folder: Path, name: str, key: str | None = None) -> Measured |
             held = (row[field] for row in rows)
             columns[column] = tuple(tuple(value) if isinstance(value, list) else value for value in held)
     counts = {name: int(about.get(name, 0)) for name in COUNTS}
-    return Measured(split=about["split"], **counts, **columns, **arrays)
+    protocol = json.loads(about.get("protocol", "{}"))
+    return Measured(split=about["split"], protocol=protocol, **counts, **columns, **arrays)
 
 
 def copy_measured(source: Path, target: Path, name: str) -> None:

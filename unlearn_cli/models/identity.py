@@ -50,7 +50,8 @@ def _described(source: ModelSource) -> dict[str, Any]:
     config = read_object(folder / name, BROKEN)
     for key in ("base_model_name_or_path", "revision"):
         config.pop(key, None)  # the base is described on its own
-    return {"weights": weights_sha256(source), "config": config}
+    code = {path.name: file_sha256(path) for path in sorted(folder.glob("*.py"))}  # which --trust-remote-code runs
+    return {"weights": weights_sha256(source), "config": config} | ({"code": code} if code else {})
 
 
 def identity(source: ModelSource, options: ModelOptions, dtype: str, device: str) -> str:
@@ -60,4 +61,5 @@ def identity(source: ModelSource, options: ModelOptions, dtype: str, device: str
         _described(source.adapter) if source.adapter else None,
         *([source.composition] if source.composition else ()),
         {"4bit": options.load_in_4bit, "8bit": options.load_in_8bit, "dtype": dtype, "device": device},
+        {"attention": options.attn_implementation, "code": options.trust_remote_code},
     )

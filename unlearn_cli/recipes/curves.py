@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from unlearn_cli.measured import Measured
 from unlearn_cli.recipes.subjects import Subjects
 from unlearn_cli.report import fingerprint, finite, write_text
 
-VERSION = 1  # of what the files hold
+VERSION = 2  # of what the files hold
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def place(subjects: Subjects, role: Role, attack: Attack | None, setting: Mappin
     """Folder and key of a curve, of a model before any attack without one; those of models that are no run are kept for
     all runs."""
     name = attack.name if attack else "start"
-    key = fingerprint(VERSION, subjects.identity(role), name, setting, subjects.facts.key, asdict(subjects.plan))
+    key = fingerprint(VERSION, name, setting, subjects.key(role))
     folder = subjects.config.run / "attacks" / name / "curves" if role == "unlearned" else cache_folder()
     return folder, key
 

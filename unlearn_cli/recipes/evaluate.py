@@ -18,7 +18,7 @@ from unlearn_cli.evaluation.baseline import check_scores
 from unlearn_cli.evaluation.store import load_measured
 from unlearn_cli.measured import Measured
 from unlearn_cli.models import harness, memory
-from unlearn_cli.models.load import LoadedModel, load_model, load_tokenizer, resolve_device
+from unlearn_cli.models.load import LoadedModel, load_model, load_tokenizer, resolve_device, resolve_dtype
 from unlearn_cli.models.process import undisturbed
 from unlearn_cli.models.source import resolve_source
 from unlearn_cli.recipes import gates, replaced
@@ -31,7 +31,7 @@ from unlearn_cli.recipes.lock import locked
 from unlearn_cli.recipes.measuring import measure_inputs, stored
 from unlearn_cli.recipes.precheck import measurable
 from unlearn_cli.recipes.resume import identified
-from unlearn_cli.recipes.scores import compared, passes, write_rows
+from unlearn_cli.recipes.scores import compared, measured_alike, not_alike, passes, write_rows
 from unlearn_cli.recipes.settle import make_encoder
 from unlearn_cli.recipes.verdict import over_forgotten, say
 from unlearn_cli.rendering.tables import answers_table, harness_table, scores_table
@@ -89,7 +89,7 @@ def _run(
         if config.baseline:
             moments["baseline"] = _baseline(config, texts, measured_folder, after, reporter)
     if run_report is not None:
-        moments |= _before(run_report, inputs, config.run)
+        moments = measured_alike(moments | _before(run_report, inputs, config.run), reporter.note)
     scores = compared(moments, config, metrics)
     check_scores(scores)
     for told in over_forgotten(scores):
@@ -187,14 +187,19 @@ def _baseline(
     """The same rows under a model that never saw the forget rows.
 
     Raises:
-        UnlearnError: its tokenizer gives other answers.
+        UnlearnError: its tokenizer or template writes the rows otherwise.
     """
-    other = config.model_copy(update={"model": config.baseline, "revision": None})
-    made = _measure(other, texts, folder, "baseline", reporter)[1]
-    for name, measured in made.items():
-        if measured.golds != after[name].golds:
-            raise UnlearnError(f"--baseline was measured on different {name} rows")
+    made = _measure(_as_baseline(config), texts, folder, "baseline", reporter)[1]
+    for told in not_alike({"after": after, "baseline": made}).values():
+        raise UnlearnError(told, "its tokenizer or chat template is another one: --chat-template none, or a file for both")
     return made
+
+
+def _as_baseline(config: EvaluateConfig) -> EvaluateConfig:
+    """The baseline, loaded in the precision of the model under test."""
+    dtype = resolve_dtype(config.dtype, identified(config)[0], resolve_device(config.device))
+    update = {"model": config.baseline, "revision": None, "dtype": str(dtype).removeprefix("torch.")}
+    return config.model_copy(update=update)
 
 
 def _check_baseline_model(config: EvaluateConfig, report: RunReport | None) -> None:
@@ -204,7 +209,7 @@ def _check_baseline_model(config: EvaluateConfig, report: RunReport | None) -> N
         UnlearnError: they are.
     """
     hint = "give a model trained without the forget rows"
-    baseline = identified(config.model_copy(update={"model": config.baseline, "revision": None}))[1]
+    baseline = identified(_as_baseline(config))[1]
     if baseline == identified(config)[1]:
         raise UnlearnError("--baseline is the model under test itself", hint)
     if report is None:

@@ -10,7 +10,7 @@ from unlearn_cli.config import DataOptions, EvaluateConfig
 from unlearn_cli.data.benchmarks import asked, benchmark, where
 from unlearn_cli.data.columns import parse_columns
 from unlearn_cli.data.example import Example, Split
-from unlearn_cli.data.load import load_split
+from unlearn_cli.data.load import load_split, rows_sha256
 from unlearn_cli.data.probes import probe
 from unlearn_cli.data.tokenize import Encoder, Row
 from unlearn_cli.errors import UnlearnError
@@ -29,6 +29,7 @@ class Input:
     measured: tuple[int, ...]  # indices of the rows that are measured
     # For each measured row its question with the paraphrased answer and with wrong answers; empty: not to be measured.
     others: tuple[tuple[Row | None, tuple[Row, ...]], ...] = ()
+    texts_sha256: str = ""  # of what makes texts of generated tokens
 
     @property
     def max_new_tokens(self) -> int | None:
@@ -52,13 +53,15 @@ class Input:
         by_id = {example.id: example.prompt for example in self.split.examples}
         return [by_id.get(row.id, "") for row in self.measured_rows]
 
-    def key(self, *settings: object) -> str:
-        """Fingerprint of the measured rows and of `settings`."""
-        tokens = [(row.id, row.input_ids.tolist(), row.answer_start, row.prompt_end) for row in self.measured_rows]
-        # Rows that are written from a prompt of their own or have a text of their own under zlib.
-        own = [(row.prompt_ids.tolist(), row.zlib_bytes) for row in self.measured_rows if row.has_own_texts]
-        others = [[row.input_ids.tolist() for row in (own, *wrong) if row is not None] for own, wrong in self.others]
-        return fingerprint(self.name, tokens, *([others] if others else []), *([own] if own else []), *settings)
+    @cached_property
+    def rows_key(self) -> str:
+        """Fingerprint of the measured rows."""
+        return fingerprint(self.name, [row.content for row in self.measured_rows])
+
+    @cached_property
+    def others_key(self) -> str:
+        """Fingerprint of the other answers to their questions."""
+        return fingerprint([[own and own.content, [row.content for row in wrong]] for own, wrong in self.others])
 
     def report(self) -> DataReport:
         """The split as the report describes it, without its text."""
@@ -109,7 +112,11 @@ def _benchmark(options: EvaluateConfig) -> dict[str, Split]:
         shots = load_split(name, where(part.shots, folder)).examples if part.shots else ()
         examples = tuple(asked(example, part, shots) for example in split.examples)
         limits = {"max_new_tokens": part.max_new_tokens, "answer_tokens": part.answer_tokens, "windows": part.windows}
-        made[name] = replace(split, examples=examples, **limits)
+        # As they are asked: the same rows after other examples are another measurement.
+        origin = split.origin
+        if part.shots or part.answer_tokens:
+            origin = replace(origin, sha256=fingerprint(rows_sha256(examples), part.answer_tokens))
+        made[name] = replace(split, examples=examples, origin=origin, **limits)
     return made
 
 
@@ -131,10 +138,11 @@ def tokenized(split: Split, encoder: Encoder, eval_limit: int) -> Input:
     if not rows:
         raise UnlearnError(f"{split.name} data holds no row with an answer")
     chosen = tuple(spread(len(rows), eval_limit))
-    if not any(example.perturbed for example in split.examples):
-        return Input(split, rows, chosen)
-    by_id = {example.id: example for example in split.examples}
-    return Input(split, rows, chosen, tuple(_other_answers(by_id[rows[i].id], encoder) for i in chosen))
+    others: tuple[tuple[Row | None, tuple[Row, ...]], ...] = ()
+    if any(example.perturbed for example in split.examples):
+        by_id = {example.id: example for example in split.examples}
+        others = tuple(_other_answers(by_id[rows[i].id], encoder) for i in chosen)
+    return Input(split, rows, chosen, others, encoder.texts_sha256)
 
 
 def _other_answers(example: Example, encoder: Encoder) -> tuple[Row | None, tuple[Row, ...]]:

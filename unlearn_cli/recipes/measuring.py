@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from unlearn_cli.config import MeasuringOptions
@@ -12,14 +13,28 @@ from unlearn_cli.evaluation.store import load_measured, save_measured
 from unlearn_cli.measured import Measured
 from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.recipes.inputs import Input
+from unlearn_cli.report import fingerprint
 
 
 def measuring_key(data: Input, identity: str, options: MeasuringOptions) -> str:
     """Fingerprint of weights, rows and settings: equal keys mean equal measurements."""
-    drawn = (options.samples, options.sample_temperature, options.sample_top_p) if options.samples else ()
-    return data.key(
-        identity, options.generate_limit, data.max_new_tokens or options.max_new_tokens, drawn, options.grad_norms
-    )
+    return fingerprint(identity, protocol(data, options), len(data.rows), options.grad_norms)
+
+
+def protocol(data: Input, options: MeasuringOptions, precision: str = "") -> dict[str, str]:
+    """How a split is measured, in parts. Two measurements compare if the parts that both have are equal."""
+    plan = _plan(data, options)
+    answered = plan.answered(len(data.measured))
+    generated = (plan.max_new_tokens, answered, data.texts_sha256)
+    drawn = (*generated, plan.samples, plan.temperature, plan.top_p)
+    parts = {
+        "rows": data.rows_key,
+        "other answers": data.others_key if data.others else "",
+        "generated answers": fingerprint(generated) if answered else "",
+        "sampled answers": fingerprint(drawn) if answered and plan.samples else "",
+        "precision": precision,
+    }
+    return {name: value for name, value in parts.items() if value}
 
 
 def _plan(data: Input, options: MeasuringOptions) -> Plan:
@@ -50,7 +65,7 @@ def measure_inputs(
     inputs: Mapping[str, Input],
     identity: str,
     options: MeasuringOptions,
-    folder: Path,
+    folder: Path | None,
     moment: str,
     reporter: Reporter,
 ) -> dict[str, Measured]:
@@ -61,11 +76,12 @@ def measure_inputs(
         inputs: splits by name.
         identity: fingerprint of the weights.
         options: limits and generation settings.
-        folder: where measurements are kept.
+        folder: where measurements are kept; None: nowhere, for weights that have no fingerprint.
         moment: before, after or baseline; part of the file names.
         reporter: shows progress.
     """
-    made = stored(inputs, identity, options, folder, moment)
+    made = stored(inputs, identity, options, folder, moment) if folder else {}
+    precision = f"{loaded.dtype} {loaded.quantization}"
     untouched = moment == "after" and getattr(options, "run", True) is None  # nothing was done that this could be after
     when = "" if untouched else f" {moment}"
     for name, data in inputs.items():
@@ -73,7 +89,7 @@ def measure_inputs(
             continue
         rows, plan = data.measured_rows, _plan(data, options)
         with reporter.progress(f"measuring {name}{when}", plan.work(len(rows), data.others)) as bar:
-            made[name] = measure(
+            measured = measure(
                 loaded,
                 name,
                 rows,
@@ -83,5 +99,7 @@ def measure_inputs(
                 advance=bar.advance,
                 others=data.others,
             )
-        save_measured(made[name], folder, f"{moment}-{name}", measuring_key(data, identity, options))
+        made[name] = replace(measured, protocol=protocol(data, options, precision))
+        if folder:
+            save_measured(made[name], folder, f"{moment}-{name}", measuring_key(data, identity, options))
     return made

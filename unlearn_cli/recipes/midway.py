@@ -47,11 +47,10 @@ def _scores_now(
     asked = f"{config.stop_when or ''} {config.calibrate or ''}"
     if not any(word in asked for word in OTHER_ANSWERS):
         inputs = {name: replace(data, others=()) for name, data in inputs.items()}
-    folder = run.folder.measured / "on-the-way"
     quiet = Reporter(quiet=True)  # one line for the scores is enough
     with used(loaded, at_rest(run, loaded, inputs)):
         loaded.model.eval()
-        now = measure_inputs(loaded, inputs, label, config, folder, label.replace(" ", "-"), quiet)
+        now = measure_inputs(loaded, inputs, "", config, None, label, quiet)
     return compared({"before": moments["before"], "after": now}, config, names)
 
 

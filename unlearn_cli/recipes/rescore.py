@@ -17,7 +17,7 @@ from unlearn_cli.measured import Measured
 from unlearn_cli.recipes import gates
 from unlearn_cli.recipes.precheck import measurable
 from unlearn_cli.recipes.replaced import check_target
-from unlearn_cli.recipes.scores import compared, passes, write_rows
+from unlearn_cli.recipes.scores import compared, measured_alike, passes, write_rows
 from unlearn_cli.recipes.verdict import over_forgotten, say
 from unlearn_cli.rendering.tables import answers_table, scores_table
 from unlearn_cli.report import ROWS, RunReport, write_report
@@ -38,11 +38,14 @@ def run(
     expressions = gates.parsed(config.fail_if)
     check_target(config.output_dir)
     moments, allowed = _measured(config.measured)
+    moments = measured_alike(moments, reporter.note)
     if config.baseline:
         theirs, also = _measured(Path(config.baseline))
         moments["baseline"] = theirs["after"]
         allowed = [name for name in allowed if name in also]
         _same_rows(moments["after"], moments["baseline"])
+        if not all(one.protocol for one in (*moments["after"].values(), *moments["baseline"].values())):
+            reporter.note("not every file says how it was measured: template, lengths and precision may differ")
     wanted = [METRICS.canonical(name) for name in config.metrics] or METRICS.names()
     names = tuple(name for name in wanted if name in allowed)
     if left := [name for name in config.metrics if METRICS.canonical(name) not in allowed]:

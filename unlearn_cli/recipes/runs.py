@@ -44,7 +44,7 @@ class Source:
     def how(self, key: str) -> dict[str, Any]:
         """All that scores of a split depend on besides the model; `SPLIT samples` is about its sampled answers alone."""
         split, _, samples = key.partition(" ")
-        config, data = self.report.config, self.report.data.get(split)
+        config, data, model = self.report.config, self.report.data.get(split), self.report.model
         if samples:
             return {name: config.get(name) for name in SAMPLED_BY}
         if data is None:
@@ -56,7 +56,8 @@ class Source:
             "number of measured rows": data.measured_rows,
             "max_length": (data.sequences, data.truncated_rows, data.truncated_tokens),
             "generate_limit": min(config.get("generate_limit") or data.measured_rows, data.measured_rows),
-            "chat templates": self.report.model.chat_template_sha256 if self.report.model else None,
+            "chat templates": model.chat_template_sha256 if model else None,
+            "precision": (model.dtype, model.quantization) if model else None,
         } | {name: config.get(name) or None for name in MEASURED_BY}
 
     @cached_property
@@ -101,9 +102,7 @@ class Entry:
         """Splits that the later evaluation measured otherwise than the run itself: there the run's own scores stand."""
         if self.later is None:
             return set()
-        known, models = self.own.marks, [report.model for report in self.reports]
-        if None not in models and len({(model.dtype, model.quantization) for model in models}) > 1:
-            return {key.split()[0] for key in {*known} & {*self.later.marks}}
+        known = self.own.marks
         return {key.split()[0] for key, mark in self.later.marks.items() if known.get(key, mark) != mark}
 
     def sources(self, split: str) -> list[Source]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from unlearn_cli.config import MeasuringOptions
 from unlearn_cli.contract import METRICS
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.score import row_values, score
-from unlearn_cli.measured import Measured
+from unlearn_cli.measured import Measured, differing
 from unlearn_cli.report import Compared, PassReport, Score, Scores, write_text
 
 BOOTSTRAP_SEED = 0  # one for all commands: equal measurements have equal intervals
@@ -22,7 +22,13 @@ BOOTSTRAP_SEED = 0  # one for all commands: equal measurements have equal interv
 def compared(
     moments: Mapping[str, Mapping[str, Measured]], options: MeasuringOptions, metrics: tuple[str, ...] = ()
 ) -> Scores:
-    """Scores of all moments side by side: split -> metric -> before, after, baseline."""
+    """Scores of all moments side by side: split -> metric -> before, after, baseline.
+
+    Raises:
+        UnlearnError: two of them were measured otherwise; `measured_alike` leaves such splits out and says so.
+    """
+    if unlike := not_alike(moments):
+        raise UnlearnError("; ".join(unlike.values()), "measure both with the same rows, template, limits and precision")
     names = [METRICS.canonical(name) for name in metrics] or METRICS.names()
     scored = {
         moment: score(
@@ -37,6 +43,31 @@ def compared(
         for moment, measured in moments.items()
     }
     return merge(scored)
+
+
+def not_alike(moments: Mapping[str, Mapping[str, Measured]]) -> dict[tuple[str, str], str]:
+    """By moment and split, in words, what was measured otherwise than the model under test."""
+    told = {}
+    for moment, splits in moments.items():
+        for split, measured in splits.items():
+            after = moments["after"].get(split)
+            if after is not None and (parts := differing(measured, after)):
+                told[moment, split] = f"the {split} {moment} was measured otherwise ({', '.join(parts)} differ)"
+    return told
+
+
+def measured_alike(
+    moments: Mapping[str, dict[str, Measured]], notes: Callable[[str], None]
+) -> dict[str, dict[str, Measured]]:
+    """The moments without those splits that were measured otherwise than the model under test, which is said."""
+    unlike = not_alike(moments)
+    for words in unlike.values():
+        notes(f"{words}: its scores are left out")
+    left = {
+        moment: {split: measured for split, measured in splits.items() if (moment, split) not in unlike}
+        for moment, splits in moments.items()
+    }
+    return {moment: splits for moment, splits in left.items() if splits}
 
 
 def _by_metric(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -149,6 +149,11 @@ def _direction(loaded: LoadedModel, encoder: Encoder, rows: Rows, layers: tuple[
     return refusal_direction(loaded, towards, forget, layers[0])
 
 
+def reference_key(before_key: str, rows: Mapping[Any, Row]) -> str:
+    """Fingerprint of the model before training and of the rows that its log-probabilities are stored of."""
+    return fingerprint(before_key, [(str(k), row.input_ids.tolist(), row.answer_start) for k, row in rows.items()])
+
+
 def _reference(
     run: Run, loaded: LoadedModel, rows: Rows, forget: Input, before: Measured | None, before_key: str
 ) -> StoredReference:
@@ -164,7 +169,7 @@ def _reference(
         needed |= {(f"alternative {i}", n): row for i, some in enumerate(rows.alternatives) for n, row in enumerate(some)}
     if not needed:
         return StoredReference({})
-    key = fingerprint(before_key, [(str(k), row.input_ids.tolist(), row.answer_start) for k, row in needed.items()])
+    key = reference_key(before_key, needed)
     missing = len(needed) - len(known)
     with run.reporter.progress("reference", missing) if missing else nullcontext() as bar:
         return compute(

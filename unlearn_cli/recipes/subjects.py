@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from unlearn_cli.attacks._target import Role, Target
 from unlearn_cli.config import AttackConfig, DataOptions, ModelOptions, restored
@@ -16,7 +16,7 @@ from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.measure import Plan, spread
 from unlearn_cli.models.compose import Composed
 from unlearn_cli.models.identity import identity
-from unlearn_cli.models.load import LoadedModel, load_config, load_model, resolve_device, resolve_dtype
+from unlearn_cli.models.load import LoadedModel, load_config, load_model, load_tokenizer, resolve_device, resolve_dtype
 from unlearn_cli.models.source import resolve_source
 from unlearn_cli.recipes.inputs import load_splits
 from unlearn_cli.recipes.settle import make_encoder
@@ -40,7 +40,7 @@ class Facts:
     def key(self) -> str:
         """Fingerprint of all of them."""
         groups = (self.held, self.known, self.kept, self.retain, self.given)
-        return fingerprint([[example.fingerprint for example in group] for group in groups])
+        return fingerprint([[(example.id, example.sha256) for example in group] for group in groups])
 
 
 def read_facts(config: AttackConfig, run: RunReport) -> Facts:
@@ -119,6 +119,8 @@ class Subjects:
         self.config, self.run, self.facts, self.reporter = config, run, facts, reporter
         self._loaded: tuple[str, LoadedModel] | None = None
         self._identities: dict[Role, str] = {}
+        self._keys: dict[Role, str] = {}
+        self._encoders: dict[Role, Encoder] = {}
 
     @property
     def roles(self) -> list[Role]:
@@ -138,6 +140,8 @@ class Subjects:
         """Which model, loaded as the run loaded its own."""
         named = {"unlearned": str(self.config.run), "original": self.run.config["model"], "baseline": self.config.baseline}
         update = {"model": named[role], "device": self.config.device} | ({} if role == "original" else {"revision": None})
+        if role == "baseline":  # in the precision of the model under attack
+            update["dtype"] = self._dtype(self.options("unlearned")).removeprefix("torch.")
         return restored(ModelOptions, self.run.config, granted=self.config, **update)
 
     def identity(self, role: Role) -> str:
@@ -149,15 +153,42 @@ class Subjects:
         if role not in self._identities:
             options = self.options(role)
             source = resolve_source(options.model, options.revision)
-            model_config, device = load_config(source, options), resolve_device(options.device)
-            dtype = str(resolve_dtype(options.dtype, model_config, device))
-            self._identities[role] = identity(source, options, dtype, device.type)
+            self._identities[role] = identity(source, options, self._dtype(options), resolve_device(options.device).type)
             if role == "baseline" and self._identities[role] in (self.identity("unlearned"), self.identity("original")):
                 raise UnlearnError(
                     "--baseline is the unlearned or the original model itself",
                     "give a model trained without the forget rows",
                 )
         return self._identities[role]
+
+    def _dtype(self, options: ModelOptions) -> str:
+        model_config = load_config(resolve_source(options.model, options.revision), options)
+        return str(resolve_dtype(options.dtype, model_config, resolve_device(options.device)))
+
+    def key(self, role: Role) -> str:
+        """Fingerprint of a model, of its tokens of the attack's rows, and of what is measured of them.
+
+        Raises:
+            UnlearnError: the model would be asked otherwise than the unlearned one, so that their curves would not compare.
+        """
+        if role not in self._keys:
+            rows = self._rows(role)
+            if role != "unlearned" and rows != self._rows("unlearned"):
+                raise UnlearnError(
+                    f"the {role} model writes the rows otherwise than the run: another tokenizer or chat template",
+                    "give a model with the same tokenizer and template"
+                    if role == "baseline"
+                    else "run `unlearn forget` with --chat-template none or a file, which all models share",
+                )
+            self._keys[role] = fingerprint(
+                self.identity(role), self.encoder(role).sha256, rows, self.facts.key, asdict(self.plan)
+            )
+        return self._keys[role]
+
+    def _rows(self, role: Role) -> str:
+        facts, encoder = self.facts, self.encoder(role)
+        groups = (facts.held, facts.known, facts.kept, facts.retain, facts.given)
+        return fingerprint([[row.content for row in encoder.encode(group)] for group in groups])
 
     def target(self, role: Role, advance: Callable[[int | float | str], None]) -> Target:
         """The model, ready to be attacked."""
@@ -172,7 +203,7 @@ class Subjects:
         facts = self.facts
         return Target(
             role=role, loaded=loaded, held=facts.held, known=facts.known, kept=facts.kept, retain=facts.retain,
-            given=facts.given, encoder=self._encoder(loaded), plan=self.plan, advance=advance,
+            given=facts.given, encoder=self.encoder(role), plan=self.plan, advance=advance,
             other_weights=not self.adapter,
         )  # fmt: skip
 
@@ -182,6 +213,12 @@ class Subjects:
         config = self.config
         return Plan(config.generate_limit, config.max_new_tokens, int(self.run.config.get("token_budget", 2048)))
 
-    def _encoder(self, loaded: LoadedModel) -> Encoder:
-        limit = getattr(loaded.config, "max_position_embeddings", None)
-        return make_encoder(restored(DataOptions, self.run.config), loaded.tokenizer, loaded.stop_ids, limit)
+    def encoder(self, role: Role) -> Encoder:
+        """A model's tokenizer with the run's template and lengths; no weights are loaded for it."""
+        if role not in self._encoders:
+            options = self.options(role)
+            source = resolve_source(options.model, options.revision)
+            limit = getattr(load_config(source, options).get_text_config(), "max_position_embeddings", None)
+            tokenizer, stops = load_tokenizer(source, options)
+            self._encoders[role] = make_encoder(restored(DataOptions, self.run.config), tokenizer, stops, limit)
+        return self._encoders[role]

@@ -1,8 +1,8 @@
 """`unlearn evaluate`: the same numbers again, honest reuse, gates."""
 
 import json
-import shlex
 import re
+import shlex
 
 import pytest
 

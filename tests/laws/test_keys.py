@@ -76,7 +76,7 @@ def other(name, field, files):
         "fail_if": ("forget.nll < 0",), "stop_when": "forget.nll > 9", "calibrate": "retain.nll < 9", "samples": 2,
         "attack": ("few-shot",), "attack_data": files["others"], "share": 0.25, "learning_rates": ("1e-3",),
         "seeds": ("1",), "lora_target_modules": ("q_proj",), "push_to_hub": "org/name", "token_budget": 64,
-        "optim": "sophia", "lora_init": "pissa",
+        "optim": "sophia", "lora_init": "pissa", "lora_target_parameters": ("experts",),
         "retain_parameters": {"positions": "all"}, "robust_parameters": {"rho": 0.3}, "retain_weight": 0.3,
     }  # fmt: skip
     if name in named:

@@ -266,10 +266,13 @@ def test_curves_of_attacks(attacked, files):
     assert not {"run.chat_template", "run.max_length", "run.dtype", "eval_limit", "share", "attack_data"} & set(kept)
 
 
-EXAMPLE = Example("1", (("user", "Who?"),), "A doctor.", "qa", ("a",), "b", "c", ("d",), "e", "f.jsonl:1")
+EXAMPLE = Example(
+    "1", (("user", "Who?"),), "A doctor.", "qa", ("a",), "b", "c", ("d",), reasoning="h", prefill="e", place="f.jsonl:1"
+)
 PARTS = {
     "turns": (("system", "Be brief."), ("user", "Who?")), "answer": "A poet.", "style": "completion", "alternatives": (),
     "paraphrased_answer": None, "paraphrased_question": "Say who.", "perturbed": ("d", "x"), "prefill": "",
+    "reasoning": "",
 }  # fmt: skip
 
 
@@ -287,6 +290,7 @@ def test_every_part_of_a_tokenized_row_is_in_the_key_of_its_measurement(part, ba
     data = Measuring(base).inputs["forget"]
     row = data.rows[0]
     changes = {"input_ids": lambda ids: np.append(ids, 1), "ends": lambda ends: not ends}
+    changes |= {"own_prompt": lambda _: np.array([1, 2]), "zlib_bytes": lambda _: 3}
     altered = replace(row, **{part: changes.get(part, lambda value: value * 2)(getattr(row, part))})
     key = measuring_key(data, "", base)
     assert measuring_key(replace(data, rows=(altered, *data.rows[1:])), "", base) != key

@@ -58,6 +58,7 @@ NOTES: dict[str, str] = {
     "cir": "rate 0.2 with retain rate 3e-4: 0.69 / 0.73; 0.15 with 0.03: 0.91 / 0.92; made for topics in large models",
     "rr": "on a knife's edge here: retain weight 0.05 changes nothing, 0.02 wrecks the model",
     "uld": "two passes; the base's weights are untouched",
+    "undo": "measured before vectors shrank with the matrices",
 }
 COLUMNS = {"forget": ("probability", "rouge_l"), "retain": ("probability", "rouge_l")}
 

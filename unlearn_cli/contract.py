@@ -1,9 +1,10 @@
 """What a method, a retain term or a metric declares, read from its signature.
 
 Positional names say what it needs (forward passes for a method, splits for a metric); keyword-only names are its
-hyper-parameters, each with a type, a default and, through `parameter`, bounds and a help text. Three parameter names
-mean something to the training loop: `positions` ("all": the question's tokens count as well), and `layer` or `layers`
-(relative depths at which hidden states are read). A parameter of type `Phrase` is text that arrives as token ids.
+hyper-parameters, each with a type, a default and, through `parameter`, bounds and a help text. Some parameter names mean
+something to the recipe: `positions` (which tokens of a row count), `layer` or `layers` (relative depths at which hidden
+states are read), and `samples` (alternatives that the model makes up for a question, where the method has them
+generated). A parameter of type `Phrase` is text that arrives as token ids.
 """
 
 from __future__ import annotations
@@ -66,6 +67,10 @@ Phrase = Annotated[str | tuple[int, ...], _PHRASE]  # text for the user, token i
 Depths = Annotated[
     tuple[Annotated[float, Field(ge=0, le=1)], ...], BeforeValidator(_listed(float)), Field(min_length=1)
 ]
+Layers = Annotated[
+    Literal["all"] | tuple[Annotated[float, Field(ge=0, le=1)], ...],
+    BeforeValidator(lambda value: value if value == "all" else _listed(float)(value)),
+]
 
 
 def grid(smallest: int, largest: int) -> Any:
@@ -75,7 +80,9 @@ def grid(smallest: int, largest: int) -> Any:
 
 
 Average = Annotated[Literal["answers", "tokens"], parameter("weigh every answer alike, or every token")]
-Positions = Annotated[Literal["answer", "all"], parameter("score the answer's tokens alone, or the whole row")]
+Positions = Annotated[
+    Literal["answer", "all", "prompt"], parameter("what counts: the answer's tokens, the whole row, or the prompt's tokens")
+]
 
 
 @dataclass(frozen=True)

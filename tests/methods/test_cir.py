@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from tests.fixture_f import ATTENDED, states
-from unlearn_cli.methods.cir import confusion, directions_of, drift, project_out
+from tests.training.test_workbench import bench  # noqa: F401 - a fixture
+from unlearn_cli.methods.cir import cir, confusion, directions_of, drift, project_out
+from unlearn_cli.models.depth import causal_lm, depth_index
 
 
 def test_projection() -> None:
@@ -40,3 +42,36 @@ def test_drift_of_the_fixture() -> None:
     h, h0 = policy.hidden[0][mask], reference.hidden[0][mask]
     assert drift(h0, h0).item() == 0
     assert drift(h, h0).item() == pytest.approx(1.4623593953195662, abs=1e-6)
+
+
+def test_every_mlp_up_to_the_last_confused_block_changes(bench) -> None:  # noqa: F811
+    """Of the tiny model's two blocks the second is confused: gate, up and down of both change, and nothing else."""
+    before = {name: p.clone() for name, p in causal_lm(bench.copy()).named_parameters()}
+    before = {name.replace(".base_layer", ""): p for name, p in before.items() if "lora_" not in name}
+    list(cir(bench, epochs=1, layers=(1.0, 1.0), activations=2, gradients=2))
+    after = dict(causal_lm(bench.model).named_parameters())
+    changed = {name for name, p in after.items() if not torch.equal(p, before[name])}
+    expected = {f"model.layers.{i}.mlp.{part}_proj.weight" for i in (0, 1) for part in ("gate", "up", "down")}
+    assert changed == expected
+
+
+def test_it_ends_after_the_pass_in_which_held_out_rows_suffer(bench, monkeypatch) -> None:  # noqa: F811
+    """Losses of 1.00 before, 1.04 after the first pass that trains and 1.06 after the second: more than 0.05, the end."""
+    held_out: list[list[str]] = []
+    losses = iter([1.0, 1.04, 1.06, 1.0])
+
+    def loss(bench, rows):
+        held_out.append([row.id for row in rows])
+        return next(losses)
+
+    monkeypatch.setattr("unlearn_cli.methods.cir._loss", loss)
+    records = list(cir(bench, epochs=6, activations=2, gradients=2))
+    assert len(records) == 3 * bench.passes(1)
+    assert held_out == [[row.id for row in bench.retain[::8]]] * 3
+    assert records[0].forget_gradient > 0 and records[0].retain_loss is None
+
+
+def test_published_blocks() -> None:
+    """Blocks 6 to 11 of 16, counted from 0: the 7th to the 12th."""
+    first, last = cir.parameters["layers"].default
+    assert (depth_index(first, 16), depth_index(last, 16)) == (7, 12)

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 import torch
 
+from tests.cli.running import MODEL
+from unlearn_cli.config import ForgetConfig
 from unlearn_cli.contract import METHODS
+from unlearn_cli.data.tokenize import Row
+from unlearn_cli.models.depth import depth_index
 from unlearn_cli.outputs import Outputs
+from unlearn_cli.recipes.settle import settle_method, settle_objective
 
 lunar = METHODS.get("lunar")
 
@@ -34,3 +42,21 @@ def test_coefficient_0_holds_the_reference() -> None:
 
 def test_it_trains_one_matrix() -> None:
     assert lunar.trains == "down_projection"
+
+
+def test_it_records_prompts_alone() -> None:
+    """Of a row of 3 prompt tokens and 2 answer tokens the states at the 3 prompt tokens count; block 22 of 32 from 0."""
+    row = Row("r", np.arange(5), answer_start=3, prompt_end=3, gold="", ends=True)
+    counted = row.counted(lunar.parameters["positions"].default)
+    predicted = range(counted.answer_start, len(counted.input_ids))
+    assert [index - 1 for index in predicted] == [0, 1, 2]
+    assert depth_index(lunar.parameters["layer"].default, 32) == 23
+
+
+def test_its_retain_term_counts_what_it_counts() -> None:
+    config = ForgetConfig(model=MODEL, forget="f", retain="r", method="lunar")
+    for given, expected in (({}, "prompt"), ({"positions": "all"}, "all")):
+        asked = config.model_copy(update={"retain_parameters": given})
+        settled = settle_method(asked, dict.fromkeys(ForgetConfig.model_fields, "default"))
+        settle_objective(settled, SimpleNamespace(config=SimpleNamespace(num_hidden_layers=4), tokenizer=None))
+        assert settled.objective.positions == {"forget": "prompt", "retain": expected}

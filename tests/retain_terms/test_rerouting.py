@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
+from tests.cli.running import MODEL
 from tests.fixture_f import states
+from unlearn_cli.config import ForgetConfig
 from unlearn_cli.contract import RETAIN_TERMS
+from unlearn_cli.outputs import Outputs
+from unlearn_cli.recipes.settle import settle_method, settle_objective
 
 rerouting = RETAIN_TERMS.get("rerouting")
 
@@ -22,3 +28,17 @@ def test_the_weight_grows_to_half(progress: float, weight: float) -> None:
 def test_fixture() -> None:
     """The mean length over all positions is 1.94600685."""
     assert 2 * rerouting(*states(), 1.0).mean().item() == pytest.approx(1.9460068464288784, abs=1e-6)
+
+
+def test_every_block_counts() -> None:
+    """Published: all hidden states of the retain rows, not those that the method turns. Two layers, one 3 away: 1.5 / 2."""
+    settled = settle_method(
+        ForgetConfig(model=MODEL, forget="f", retain="r", method="rr"), dict.fromkeys(ForgetConfig.model_fields, "default")
+    )
+    settle_objective(settled, SimpleNamespace(config=SimpleNamespace(num_hidden_layers=4), tokenizer=None))
+    assert settled.objective.layers == (1, 2) and settled.objective.retain_layers == (1, 2, 3, 4)
+    here = torch.zeros(1, 1, 2, dtype=torch.float64)
+    there = torch.tensor([[[3.0, 0.0]]], dtype=torch.float64)
+    mask = torch.ones(1, 1, dtype=torch.bool)
+    policy, reference = (Outputs(None, mask.long(), mask, hidden=hidden) for hidden in ((here, there), (here, here)))
+    assert rerouting(policy, reference, 1.0).tolist() == [0.75]

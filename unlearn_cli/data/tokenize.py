@@ -59,6 +59,15 @@ class Row:
         """The same row with its prompt scored as well, but for the first token, which nothing predicts."""
         return replace(self, answer_start=1)
 
+    @property
+    def question(self) -> Row:
+        """The prompt alone, all of it scored; a state is read where it predicts a token, so that one answer token stays."""
+        return replace(self, input_ids=self.input_ids[: self.answer_start + 1], answer_start=1, ends=False)
+
+    def counted(self, positions: str) -> Row:
+        """The row with the tokens scored that `positions` names: "answer", "all" or "prompt"."""
+        return {"answer": self, "all": self.whole, "prompt": self.question}[positions]
+
 
 @dataclass(frozen=True)
 class Encoder:

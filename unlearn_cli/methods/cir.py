@@ -8,8 +8,13 @@
 Sondej and Yang, "Collapse of Irrelevant Representations (CIR) Ensures Robust and Non-Disruptive LLM Unlearning" (2025).
 What the first directions span is shared by many rows, and changing it would be noticed elsewhere and easily undone. The
 directions are those of the pass before, so that the first pass only looks. Each row's first and last token are left
-out. Layers are relative depths here (published: blocks 6 to 11 of 16 and 12). All MLP matrices of those blocks change:
-the artefact is a whole model.
+out. Layers are relative depths here: 0.44 to 0.75 are the authors' blocks 6 to 11 of 16, counted from 0. Every linear
+layer of the MLPs up to the last of these blocks changes, as published: the artefact is a whole model. An eighth of the
+retain rows is not trained on; training ends after the pass in which their loss has risen by `budget`. Deviations: the
+authors take the loss on neutral text and end at 1.001 times what it was, about 0.003 nats; rows that a model knows by
+heart have a loss near 0, and a share of it says nothing. Both rates are 0.1 where theirs are 0.2 and 3e-4: on the demo
+those end at probabilities of 0.94 (forget) and 0.97 (retain), these at 0.71 and 0.97. Directions come from every fourth
+token.
 """
 
 from __future__ import annotations
@@ -21,6 +26,9 @@ import torch
 from torch import Tensor
 
 from unlearn_cli.contract import Defaults, Depths, parameter, procedure
+
+HELD_OUT = 8  # every so-manieth retain row is held out from training, to tell when to stop
+HELD_OUT_ROWS = 64  # at most
 
 
 def project_out(values: Tensor, directions: Tensor) -> Tensor:
@@ -81,18 +89,21 @@ def steps(bench: Any, *, epochs: int, **others: Any) -> int:
 def cir(
     bench: Any,
     *,
-    epochs: Annotated[int, parameter("passes over the forget rows, after one that only looks", ge=1)] = 5,
+    epochs: Annotated[int, parameter("passes over the forget rows, after one that only looks", ge=1)] = 20,
     rate: Annotated[float, parameter("length of a step on the forget rows", gt=0)] = 0.1,
-    retain_rate: Annotated[float, parameter("learning rate of the steps on the retain rows", ge=0)] = 0.3,
-    layers: Annotated[Depths, parameter("from and to which relative depth MLPs are confused")] = (0.35, 0.75),
+    retain_rate: Annotated[float, parameter("learning rate of the steps on the retain rows", ge=0)] = 0.1,
+    layers: Annotated[Depths, parameter("from and to which relative depth MLPs are confused")] = (0.44, 0.75),
     activations: Annotated[int, parameter("directions taken out of activations, the mean among them", ge=1)] = 24,
     gradients: Annotated[int, parameter("directions taken out of output gradients, the mean among them", ge=1)] = 36,
+    budget: Annotated[float, parameter("rise of the held-out retain loss, in nats a token, at which it ends", gt=0)] = 0.05,
 ) -> Iterator[Any]:
     bench.drop_adapter(merge=False)
     first, last = (bench.depth(layer) for layer in layers)
-    mlps, linears, original = bench.mlps(first, last), bench.linears(first, last), bench.copy()
+    mlps, linears, original = bench.mlps(first, last), bench.linears(1, last), bench.copy()
     old_mlps = bench.mlps(first, last, original)
     weights = [linear.weight.requires_grad_(True) for linear in linears.values()]
+    held_out = bench.retain[::HELD_OUT][:HELD_OUT_ROWS]
+    loss_before = _loss(bench, held_out)
     seen: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in linears}
     known: dict[str, tuple[Tensor, Tensor]] = {}
     for step in range((epochs + 1) * bench.passes(1)):
@@ -105,23 +116,28 @@ def cir(
         losses = [confusion(record[name].outputs[0][inner], before[name].outputs[0][inner]) for name in mlps]
         loss = sum(losses) / len(losses)
         loss.backward()
+        largest = max(float(weight.grad.abs().max()) for weight in weights)
         pairs = {n: (record[n].inputs[0].detach()[inner], record[n].outputs.grad[0][inner]) for n in linears}
         for name, (a, d) in pairs.items():
             seen[name].append((a[::4], d[::4]))  # a quarter is enough for a few dozen directions
         for weight in weights:
             weight.grad = None
-        norm = torch.zeros(())
+        norm, retain_loss = torch.zeros(()), None
         if known:
             left = [project_out(d, known[name][1]).T @ project_out(a, known[name][0]) for name, (a, d) in pairs.items()]
             norm = torch.stack([g.norm() for g in left]).norm()
             with torch.no_grad():
                 for weight, gradient in zip(weights, left, strict=True):
                     weight.sub_(gradient * (rate / norm.clamp_min(1e-30)))
-        held = _hold(bench, original, weights, last, retain_rate, step) if known else None
+            retain_loss = _hold(bench, original, weights, last, retain_rate, step)
+        yield bench.record(
+            forget_loss=float(loss.detach()), retain_loss=retain_loss, norm=float(norm), rate=rate, forget_gradient=largest
+        )
         if (step + 1) % bench.passes(1) == 0:
+            if known and _loss(bench, held_out) > loss_before + budget:
+                return
             known = {name: _both(pairs, activations, gradients) for name, pairs in seen.items()}
             seen = {name: [] for name in linears}
-        yield bench.record(forget_loss=float(loss.detach()), retain_loss=held, norm=float(norm), rate=rate)
 
 
 def _both(pairs: list[tuple[Tensor, Tensor]], activations: int, gradients: int) -> tuple[Tensor, Tensor]:
@@ -129,13 +145,22 @@ def _both(pairs: list[tuple[Tensor, Tensor]], activations: int, gradients: int) 
     return directions_of(inputs, activations), directions_of(outputs, gradients)
 
 
+@torch.no_grad()
+def _loss(bench: Any, rows: list[Any]) -> float:
+    """Mean negative log-probability of an answer token."""
+    parts = [rows[start : start + bench.batch] for start in range(0, len(rows), bench.batch)]
+    return -float(torch.cat([bench.outputs(part).mean_logps for part in parts]).mean())
+
+
 def _hold(bench: Any, original: Any, weights: list[Tensor], layer: int, rate: float, step: int) -> float:
-    """One step on the retain rows."""
-    rows = [row.whole for row in bench.retain_batch(step)]
+    """One step on the retain rows that are not held out."""
+    held_out = {row.id for row in bench.retain[::HELD_OUT][:HELD_OUT_ROWS]}
+    drawn = bench.retain_batch(step)
+    rows = [row.whole for row in drawn if row.id not in held_out] or [row.whole for row in drawn]
     with torch.no_grad():
         target = bench.outputs(rows, model=original, hidden=(layer,), head=False)
-    made = bench.outputs(rows, hidden=(layer,), head=False)
-    loss = drift(made.hidden[0][made.mask], target.hidden[0][made.mask])
+    states = bench.outputs(rows, hidden=(layer,), head=False)
+    loss = drift(states.hidden[0][states.mask], target.hidden[0][states.mask])
     for weight, gradient in zip(weights, torch.autograd.grad(loss, weights, allow_unused=True), strict=True):
         if gradient is not None:
             weight.data.sub_(rate * gradient)

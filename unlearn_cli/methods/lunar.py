@@ -3,7 +3,8 @@
     L = (1/n) sum_t |h_t - (h_ref,t + c r)|^2 / H,
     r = mean hidden state on questions without an answer, less that on the forget questions
 
-Shen et al., "LLM Unlearning via Neural Activation Redirection" (2025), with the retain term hidden-mse. Only the matrix
+Shen et al., "LLM Unlearning via Neural Activation Redirection" (2025), with the retain term hidden-mse, both over the
+tokens of the prompts alone, as the authors record them; `layer` is their block 22 of 32, counted from 0. Only the matrix
 by which the block's MLP writes to the residual stream is trained, as published; what else enters the stream is then the
 reference's, and the target is that of the authors' regression on recorded activations. r is taken at the last token of
 the question, between questions shipped with this package that nobody could answer and the forget questions. c = 0
@@ -48,8 +49,8 @@ def lunar(
     direction: Tensor,
     *,
     coefficient: Annotated[float, parameter("c: how far along the direction", ge=0)] = 2.0,
-    layer: Layer = 0.7,
-    positions: Positions = "all",
+    layer: Layer = 0.72,
+    positions: Positions = "prompt",
     average: Average = "answers",
 ) -> Tensor:
     (states,), (known,) = policy.hidden, reference.hidden

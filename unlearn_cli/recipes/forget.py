@@ -9,6 +9,7 @@ from pathlib import Path
 from unlearn_cli.config import ForgetConfig, PushConfig
 from unlearn_cli.console import Reporter
 from unlearn_cli.data import row_notes
+from unlearn_cli.data.alternatives import differing
 from unlearn_cli.data.example import Split
 from unlearn_cli.data.overlap import check_overlap
 from unlearn_cli.data.tokenize import Encoder
@@ -92,6 +93,8 @@ def run(
         texts = splits.load_splits(settled.config)
         if "retain" in texts:
             check_overlap(texts["forget"].examples, texts["retain"].examples, allow=config.allow_overlap)
+        if "alternative" in settled.objective.groups:
+            differing(example for example in texts["forget"].examples if example.alternatives)
         for note in row_notes.notes(texts):
             reporter.note(note)
         settled.fill_default("output_dir", default_output(config))
@@ -159,6 +162,8 @@ def _made(
         trainer, names = make_trainer(run, loaded, encoder, texts, inputs, moments["before"], before_key)
     run.folder.write_plan({**plan_now, "steps": trainer.steps})
     status, message = train(run, loaded, inputs, trainer, names, plan_sha256(plan_now), moments, stop_when)
+    if status in FAILED and run.writes_model and hasattr(loaded.model, "peft_config"):
+        loaded.model = loaded.model.merge_and_unload()  # a procedure that ended while its first stage trained an adapter
 
     if run.config.lora_init != "default" and not run.config.full:
         lora_init.finish(loaded)

@@ -153,7 +153,7 @@ def settle_model(settled: Settled, model_config: Any) -> None:
 def settle_objective(settled: Settled, loaded: LoadedModel) -> None:
     """What an objective leaves to the model: depths become block numbers, phrases become token ids.
 
-    A retain term without a layer of its own looks at the method's.
+    A retain term without layers or positions of its own looks at the method's.
 
     Raises:
         UnlearnError: a depth outside 0 to 1, or a phrase that is no token.
@@ -162,12 +162,15 @@ def settle_objective(settled: Settled, loaded: LoadedModel) -> None:
     count = loaded.config.num_hidden_layers
     layers = _layers(objective.method, objective.parameters, count, ())
     retain_layers = _layers(objective.retain_term, objective.retain_parameters, count, layers)
+    retain_parameters = dict(objective.retain_parameters)
+    if "positions" in retain_parameters and retain_parameters["positions"] is None:
+        retain_parameters["positions"] = objective.parameters.get("positions", "all")
     settled.objective = replace(
         objective,
         layers=layers,
         retain_layers=retain_layers,
         parameters=_tokenized(objective.method, objective.parameters, loaded.tokenizer),
-        retain_parameters=_tokenized(objective.retain_term, objective.retain_parameters, loaded.tokenizer),
+        retain_parameters=_tokenized(objective.retain_term, retain_parameters, loaded.tokenizer),
     )
 
 
@@ -175,6 +178,8 @@ def _layers(term: Term, parameters: Mapping[str, Any], count: int, otherwise: tu
     depths = [parameters[name] for name in ("layer", "layers") if parameters.get(name) is not None]
     if not depths:
         return (otherwise or (depth_index(0.5, count),)) if term.hidden else ()
+    if depths[0] == "all":
+        return tuple(range(1, count + 1))
     chosen = depths[0] if isinstance(depths[0], tuple) else (depths[0],)
     return tuple(depth_index(depth, count) for depth in chosen)
 

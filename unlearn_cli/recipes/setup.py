@@ -16,6 +16,7 @@ from unlearn_cli.data.alternatives import with_refusals
 from unlearn_cli.data.example import Example, Split
 from unlearn_cli.data.refusals import unknowable
 from unlearn_cli.data.tokenize import Encoder, Row
+from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.measure import spread
 from unlearn_cli.measured import Measured
 from unlearn_cli.models import adapter, lora_init
@@ -48,7 +49,7 @@ def make_trainer(
 ) -> tuple[Trainer | ProcedureTrainer, list[tuple[str, torch.nn.Parameter]]]:
     """Adapter, rows, reference and optimiser: everything a step needs; for a procedure its workbench."""
     config, objective = run.config, run.settled.objective
-    rows = make_rows(run, loaded, encoder, texts, inputs)
+    rows = make_rows(run, loaded, encoder, texts, inputs, before_key)
     if "direction" in objective.method.needs:
         objective = run.settled.objective = replace(objective, direction=_direction(loaded, encoder, rows, objective.layers))
     batch = config.batch_size * config.gradient_accumulation_steps
@@ -124,7 +125,12 @@ def _view(loaded: LoadedModel, composition: Composition | None) -> Callable[[], 
 
 
 def make_rows(
-    run: Run, loaded: LoadedModel, encoder: Encoder, texts: Mapping[str, Split], inputs: Mapping[str, Input]
+    run: Run,
+    loaded: LoadedModel,
+    encoder: Encoder,
+    texts: Mapping[str, Split],
+    inputs: Mapping[str, Input],
+    model_key: str,
 ) -> Rows:
     """The rows that the objective asks for; where the question counts as well, they are scored from the start."""
     objective, seed = run.settled.objective, run.config.seed
@@ -132,13 +138,25 @@ def make_rows(
     if objective.retain_groups or run.settled.procedure:
         made["retain"] = inputs["retain"].rows
     if "alternative" in objective.groups:
-        examples = alternative_examples(run, loaded, encoder, texts)
+        examples = alternative_examples(run, loaded, encoder, texts, model_key)
         made["alternative"] = splits.alternatives(examples, encoder)
     if "retain_alternative" in objective.groups:
         made["retain_alternative"] = splits.alternatives(with_refusals(texts["retain"].examples, seed=seed), encoder)
-    for group in objective.whole_groups:
-        made[group] = [[r.whole for r in row] if isinstance(row, list) else row.whole for row in made[group]]
+    for group, positions in objective.positions.items():
+        _check_prompts(positions, texts["retain" if group.startswith("retain") else "forget"])
+        made[group] = [
+            [r.counted(positions) for r in row] if isinstance(row, list) else row.counted(positions) for row in made[group]
+        ]
     return Rows(made["forget"], made["alternative"], made["retain"], made["retain_alternative"])
+
+
+def _check_prompts(positions: str, split: Split) -> None:
+    documents = [example.where for example in split.examples if example.style == "text"]
+    if positions == "prompt" and documents:
+        raise UnlearnError(
+            f"only the prompts' tokens count, and raw documents have no prompt ({documents[0]})",
+            "-p positions=all --retain-parameter positions=all",
+        )
 
 
 def _direction(loaded: LoadedModel, encoder: Encoder, rows: Rows, layers: tuple[int, ...]) -> torch.Tensor:
@@ -162,7 +180,7 @@ def _reference(
     needed, known = {}, {}
     if "forget" in groups:
         needed |= {("forget", i): row for i, row in enumerate(rows.forget)}
-        if before is not None and "forget" not in run.settled.objective.whole_groups:
+        if before is not None and run.settled.objective.positions["forget"] == "answer":
             parts = np.split(before.token_logps, before.offsets[1:-1])
             known = {("forget", i): part for i, part in zip(forget.measured, parts, strict=True)}
     if "alternative" in groups:

@@ -16,10 +16,11 @@ from unlearn_cli.recipes.interrupt import Interrupted, deferred
 from unlearn_cli.recipes.midway import Moments, measure_on_the_way
 from unlearn_cli.recipes.progress import Run
 from unlearn_cli.recipes.tracking import tracked
+from unlearn_cli.recipes.verdict import without_gradient
 from unlearn_cli.report import Status, Trajectory
 from unlearn_cli.training.checkpoint import Ended, load_checkpoint, newest, save_checkpoint
 from unlearn_cli.training.gradients import Diverged
-from unlearn_cli.training.loop import StepRecord, Trainer
+from unlearn_cli.training.loop import PROBED, StepRecord, Trainer
 
 
 def train(
@@ -95,6 +96,8 @@ def _steps(
                 run.steps.append(line)
                 log(line)
                 bar.advance(1, detail(record, _held(loaded)))
+                if record.step == min(PROBED, trainer.steps) and (why := without_gradient(_first(run.steps))):
+                    return "no_effect", why
                 if config.forget_loss_floor is not None and record.forget_loss < config.forget_loss_floor:
                     ended = "stopped", f"forget loss {record.forget_loss:.3f} is below --forget-loss-floor"
                 if eval_every and last % eval_every == 0 and last < trainer.steps:
@@ -112,6 +115,11 @@ def _steps(
         kept_at = f"{path} is kept: add --resume to go on" if path else "the same command starts it anew"
         raise Interrupted(asked.exit_code, f"interrupted after step {last} of {trainer.steps}; {kept_at}")
     return ended
+
+
+def _first(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The lines of the first steps, in which the forget loss's own gradient is looked at."""
+    return [line for line in lines if "forget_loss" in line and line["step"] <= PROBED]
 
 
 def _announce(run: Run, loaded: LoadedModel, trainer: Trainer, names: list) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -21,6 +21,23 @@ KEPT = 0.95  # retain probability after, as a share of before, from which on the
 COLLAPSE = 0.5  # retain probability after, as a share of before, below which the model counts as wrecked
 DIFFERENT = 0.05  # p-value of forget quality below which the two models differ
 NO_EFFECT = 0.01  # nats: mean change of an answer token's log-probability below which nothing has happened
+# Largest element of a gradient below which it is none: a hundredth of AdamW's epsilon, at which a step becomes nothing.
+NO_GRADIENT = 1e-10
+
+
+def without_gradient(steps: Sequence[Mapping[str, Any]]) -> str | None:
+    """Why training is useless, from the lines of its first steps: the forget loss has no gradient in any of them.
+
+    The retain term may well have one, so that losses and gradient norms look alive. None: there is one, or no step looked.
+    """
+    gradients = [line.get("forget_gradient") for line in steps]
+    if not gradients or any(value is None or not value <= NO_GRADIENT for value in gradients):
+        return None
+    return (
+        f"the forget loss has no gradient in the first {len(gradients)} steps (it is {steps[-1]['forget_loss']:.6g}): no "
+        "weight that is trained changes it; look for a -p parameter or a --forget-weight of 0, for LoRA targets that are "
+        "all behind the layer that is read, and for rows that the model does not know"
+    )
 
 
 def judge(

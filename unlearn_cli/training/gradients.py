@@ -74,6 +74,18 @@ class Gradients:
         self.sums = {**seen, **self.sums}
         return total
 
+    def largest(self, term: TermName) -> float:
+        """Largest absolute element of a weighted term's gradient by the parameters; leaves no gradient behind.
+
+        Raises:
+            Diverged: the loss is not finite.
+        """
+        self.zero()
+        self.backward(term)
+        largest = [p.grad.abs().max() for p in self.parameters if p.grad is not None]
+        self.zero()
+        return float(torch.stack(largest).max()) if largest else 0.0
+
     def zero(self) -> None:
         """Forget all gradients."""
         for parameter in self.parameters:

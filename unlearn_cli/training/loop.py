@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -27,6 +27,8 @@ from unlearn_cli.outputs import Outputs
 from unlearn_cli.training.gradients import Diverged, Gradients, TermName
 from unlearn_cli.training.objective import Objective
 from unlearn_cli.training.pairing import Pairing
+
+PROBED = 3  # first steps in which the forget loss's own gradient is looked at
 
 
 def plain(gradients: Gradients) -> None:
@@ -60,6 +62,7 @@ class StepRecord:
     seconds: float
     retain_weight: float | None = None  # where it changes from step to step
     retain_tokens: int = 0  # of the tokens, those of retain rows
+    forget_gradient: float | None = None  # largest element of the forget loss's own gradient; of the first steps only
 
 
 @dataclass
@@ -117,6 +120,7 @@ class Trainer:
             losses=partial(self._weighted, drawn, kept, progress),
             replace_hidden=self._replaced,
         )
+        forget_gradient = replace(gradients).largest("forget") if step < PROBED else None
         self.rule(gradients)
         norm = self._update(step)
         forget_loss = gradients.sums.get("forget", 0.0) / len(drawn)
@@ -138,6 +142,7 @@ class Trainer:
             seconds=time.perf_counter() - began,
             retain_weight=weight if objective.method.next_retain_weight else None,
             retain_tokens=gradients.retain_tokens,
+            forget_gradient=forget_gradient,
         )
 
     def _weighted(

@@ -56,10 +56,10 @@ class Objective:
         return tuple(group for group in self.groups if group in RETAIN_GROUP.values())
 
     @property
-    def whole_groups(self) -> frozenset[str]:
-        """Groups of which the question's tokens count as well."""
+    def positions(self) -> dict[str, str]:
+        """For each group which tokens of its rows count: "answer", "all" or "prompt"."""
         both = ((self.parameters, self.forget_groups), (self.retain_parameters, self.retain_groups))
-        return frozenset(g for parameters, groups in both if parameters.get("positions") == "all" for g in groups)
+        return {group: parameters.get("positions", "answer") for parameters, groups in both for group in groups}
 
     @property
     def stored_groups(self) -> tuple[str, ...]:

@@ -186,9 +186,22 @@ class Workbench:
         return reference_weights(self.model)
 
     def record(
-        self, *, forget_loss: float = 0.0, retain_loss: float | None = None, norm: float = 0.0, rate: float = 0.0
+        self,
+        *,
+        forget_loss: float = 0.0,
+        retain_loss: float | None = None,
+        norm: float = 0.0,
+        rate: float = 0.0,
+        forget_gradient: float | None = None,
     ) -> StepRecord:
         """One step that the procedure itself has taken.
+
+        Args:
+            forget_loss: mean over the rows.
+            retain_loss: mean over the rows.
+            norm: of the gradient.
+            rate: learning rate.
+            forget_gradient: largest element of the forget loss's own gradient, where the first steps are the procedure's.
 
         Raises:
             Diverged: its losses are not finite.
@@ -207,6 +220,7 @@ class Workbench:
             tokens=self.tokens,
             computed=self.tokens,
             seconds=time.perf_counter() - self.began,
+            forget_gradient=forget_gradient,
         )
         self.tokens, self.began = 0, time.perf_counter()
         return made

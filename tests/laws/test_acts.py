@@ -1,0 +1,162 @@
+"""Does it act: every method's forget loss has a gradient on the demo's data, and changes within three steps."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from io import StringIO
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.running import MODEL, data_arguments, read_report, unlearn, write_rows
+from unlearn_cli.config import ForgetConfig
+from unlearn_cli.console import Reporter
+from unlearn_cli.contract import METHODS
+from unlearn_cli.demo.facts import splits
+from unlearn_cli.errors import UnlearnError
+from unlearn_cli.models.load import load_model
+from unlearn_cli.recipes import alternatives
+from unlearn_cli.recipes import inputs as data
+from unlearn_cli.recipes.progress import Run
+from unlearn_cli.recipes.run_folder import RunFolder
+from unlearn_cli.recipes.settle import make_encoder, settle_method, settle_model, settle_objective
+from unlearn_cli.recipes.setup import make_trainer
+from unlearn_cli.recipes.verdict import NO_GRADIENT
+from unlearn_cli.training.loop import PROBED, StepRecord
+
+QUICK = ("--max-steps", 4, "--batch-size", 4, "--eval-limit", 4, "--generate-limit", 1, "--max-new-tokens", 4)
+QUICK += ("--bootstrap-samples", 20)
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory) -> dict[str, str]:
+    """The demo's rows to forget and some to keep, as files."""
+    folder, parts = tmp_path_factory.mktemp("demo"), splits()
+    return {n: str(write_rows(folder / f"{n}.jsonl", parts[n][:16])) for n in ("forget", "retain")}
+
+
+@dataclass
+class Started:
+    """The first steps of a run, without measurements."""
+
+    records: list[StepRecord]
+    folder: RunFolder
+    told: str
+
+
+def start(rows: dict[str, str], folder: Path, method: str, **settings: Any) -> Started:
+    """Three steps of `method` on the demo's model, each over all rows to forget."""
+    config = ForgetConfig(model=MODEL, method=method, output_dir=folder, batch_size=16, **{**rows, **settings})
+    settled = settle_method(config, dict.fromkeys(ForgetConfig.model_fields, "default"))
+    texts = data.load_splits(config)
+    told = StringIO()
+    run = Run(settled, RunFolder(folder), Reporter(), [])
+    run.reporter.say = lambda text: told.write(f"{text}\n")
+    folder.mkdir(exist_ok=True)
+    loaded = load_model(config, trainable=True)
+    settle_model(settled, loaded.config)
+    settle_objective(settled, loaded)
+    encoder = make_encoder(settled.config, loaded.tokenizer, loaded.stop_ids, None)
+    inputs = {name: data.tokenized(split, encoder, 4) for name, split in texts.items()}
+    trainer, _ = make_trainer(run, loaded, encoder, texts, inputs, {}, "key")
+    return Started(list(islice(trainer.train(), PROBED)), run.folder, told.getvalue())
+
+
+@pytest.mark.parametrize("method", METHODS.names())
+def test_its_forget_loss_has_a_gradient_and_changes(method: str, rows, tmp_path) -> None:
+    records = start(rows, tmp_path / "run", method, max_new_tokens=16).records
+    gradients = [record.forget_gradient for record in records]
+    losses = [record.forget_loss for record in records]
+    assert max(g for g in gradients if g is not None) > NO_GRADIENT, gradients
+    assert max(abs(loss - losses[0]) for loss in losses) > 1e-5 * max(1.0, abs(losses[0])), losses
+
+
+def test_a_made_up_alternative_is_asked_for_with_question_and_answer(rows, tmp_path, monkeypatch) -> None:
+    """The sampler sees both; samples with the answer's words go, and a row with nothing else is asked again."""
+    parts = splits()["forget"][:16]
+    rounds: list[list[str]] = []
+
+    def sampler(loaded, prompts, *, count, **others):
+        texts = [loaded.tokenizer.decode(prompt) for prompt in prompts]
+        rounds.append(texts)
+        answer = [next(row["answer"] for row in parts if row["question"] in text) for text in texts]
+        first = len(rounds) == 1
+        said = [[f"  {a.upper()} ", f"Yes: {a}", a if first and i else "Something else."] for i, a in enumerate(answer)]
+        encode = loaded.tokenizer
+        return [[encode(text, add_special_tokens=False)["input_ids"] for text in some] for some in said]
+
+    monkeypatch.setattr(alternatives, "sample", sampler)
+    folder = start(rows, tmp_path / "run", "altpo").folder
+    assert [len(texts) for texts in rounds] == [16, 15]
+    for row, text in zip(parts, rounds[0], strict=True):
+        assert row["question"] in text and row["answer"] in text
+    stored = json.loads(folder.alternatives.read_text())["answers"]
+    assert len(stored) == 16 and all(len(texts) == 1 for texts in stored.values())
+
+
+def test_a_row_without_an_alternative_is_named(rows, tmp_path, monkeypatch) -> None:
+    """A model that says the truth whatever it is asked: on the old code a preference of each answer over itself."""
+    parts = splits()["forget"][:16]
+
+    def parrot(loaded, prompts, *, count, **others):
+        texts = [loaded.tokenizer.decode(prompt) for prompt in prompts]
+        answers = [next(row["answer"] for row in parts if row["question"] in text) for text in texts]
+        return [[loaded.tokenizer(a, add_special_tokens=False)["input_ids"]] * count for a in answers]
+
+    monkeypatch.setattr(alternatives, "sample", parrot)
+    with pytest.raises(UnlearnError, match=r"16 rows have no alternative.*forget.jsonl:1") as caught:
+        start(rows, tmp_path / "run", "altpo", parameters={"samples": "2"})
+    assert "'alternatives' in the forget data" in caught.value.hint and "-p samples=8" in caught.value.hint
+
+
+@pytest.mark.parametrize("flags", [("--dry-run",), ()])
+def test_alternatives_that_are_the_answer_are_refused_before_the_weights(flags, tmp_path) -> None:
+    one, *others = splits()["forget"][:4]
+    rows = [{**one, "alternatives": [one["answer"].upper()]}, *({**row, "alternatives": ["No idea."]} for row in others)]
+    arguments = data_arguments(tmp_path)
+    write_rows(tmp_path / "forget.jsonl", rows)
+    result = unlearn("forget", *arguments, "--method", "dpo", *flags, "-o", tmp_path / "run")
+    assert result.exit_code == 2 and "1 rows have no alternative" in result.stderr and "forget.jsonl:1" in result.stderr
+
+
+WITHOUT_GRADIENT = {
+    "weight": ("--method", "npo", "--forget-weight", 0),
+    "coefficient": ("--method", "lunar", "-p", "coefficient=0"),
+    # The adapter lies behind the block that is read: the retain term has a gradient, the forget loss has none.
+    "place": ("--method", "rmu", "-p", "layer=0.2", "--retain-term", "nll", "--lora-target-modules", "3.mlp.down_proj"),
+}
+
+
+@pytest.mark.parametrize("case", WITHOUT_GRADIENT)
+def test_a_run_whose_forget_loss_has_no_gradient_says_so(case: str, tmp_path) -> None:
+    flags = WITHOUT_GRADIENT[case]
+    result = unlearn("forget", *data_arguments(tmp_path), *QUICK, *flags, "-o", tmp_path / "run")
+    assert result.exit_code == 4 and "the forget loss has no gradient" in result.stderr
+    report = read_report(tmp_path / "run")
+    assert report["status"] == "no_effect" and report["training"]["steps"] == 3
+    if case == "place":
+        assert report["training"]["grad_norm_max"] > 0
+
+
+def test_a_procedure_that_does_nothing_writes_its_evidence(tmp_path) -> None:
+    """It ends while its first stage trains an adapter, and what it writes is a whole model."""
+    flags = ("--method", "undo", "--forget-weight", 0, "--batch-size", 4, *QUICK[4:])
+    result = unlearn("forget", *data_arguments(tmp_path), *flags, "-o", tmp_path / "run")
+    assert result.exit_code == 4 and "the forget loss has no gradient" in result.stderr
+    assert read_report(tmp_path / "run")["artifact"]["kind"] == "model"
+
+
+def test_looking_at_the_gradient_changes_no_step(rows, tmp_path, monkeypatch) -> None:
+    import unlearn_cli.training.loop as loop
+
+    looked = start(rows, tmp_path / "a", "npo").records
+    monkeypatch.setattr(loop, "PROBED", 0)
+    plain = start(rows, tmp_path / "b", "npo").records
+    assert all(record.forget_gradient is None for record in plain)
+    for one, other in zip(looked, plain, strict=True):
+        assert (one.forget_loss, one.retain_loss, one.grad_norm, one.tokens) == (
+            other.forget_loss, other.retain_loss, other.grad_norm, other.tokens,
+        )  # fmt: skip

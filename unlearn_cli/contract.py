@@ -176,6 +176,7 @@ class Term(Declared):
 
     logits: frozenset[str] = frozenset()  # roles whose Outputs must carry logits
     hidden: frozenset[str] = frozenset()  # roles whose Outputs must carry hidden states, at the parameter `layer(s)`
+    reads: Literal["stream", "mlp"] = "stream"  # hidden states are the residual stream after a block, or its MLP's output
     logps: bool = True  # False: token_logps are not used, and the forward pass may stop after the deepest layer
     # A row's loss and gradient depend on values of the other rows of the micro-batch; no gradient reaches those.
     coupled: bool = False

@@ -1,4 +1,4 @@
-"""RepNoise: hidden states that look like noise, and an ascent that slows down."""
+"""RepNoise: what the MLPs write looks like noise, and an ascent that slows down."""
 
 from __future__ import annotations
 
@@ -6,41 +6,99 @@ import math
 
 import pytest
 import torch
+from torch import Tensor
 
+from tests.models.tiny import load, make, rows_of
 from unlearn_cli.contract import METHODS
-from unlearn_cli.methods.repnoise import WIDTHS, discrepancy, noise
+from unlearn_cli.data.batch import pack
+from unlearn_cli.methods.repnoise import discrepancy, noise
+from unlearn_cli.models.forward import forward
 from unlearn_cli.outputs import Outputs
 
 repnoise = METHODS.get("repnoise")
 
 
-def outputs(hidden: torch.Tensor, nll: float) -> Outputs:
+def outputs(hidden: Tensor, nll: float) -> Outputs:
     rows, tokens, _ = hidden.shape
     mask = torch.ones(rows, tokens, dtype=torch.bool)
     logps = torch.full((rows, tokens), -nll, dtype=torch.float64)
-    return Outputs(logps, torch.zeros(rows, tokens, dtype=torch.long), mask, hidden=(hidden, hidden))
+    return Outputs(logps, torch.arange(rows * tokens).reshape(rows, tokens), mask, hidden=(hidden, hidden))
+
+
+def random(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def test_the_ascent() -> None:
     """beta 0, a loss of 2 nats: -log(1 + 2). Published toy: 1.5 + 0.001 * 0.4 - log 3 = 0.40178771."""
-    loss = repnoise(outputs(torch.zeros(1, 2, 3, dtype=torch.float64), 2.0), beta=0.0).item()
+    loss = repnoise(outputs(torch.zeros(1, 2, 3, dtype=torch.float64), 2.0), 0.0, beta=0.0).item()
     assert loss == pytest.approx(-math.log(3))
     assert 1.5 + 0.001 * 0.4 + loss == pytest.approx(0.4017877113318902, abs=1e-9)
 
 
-def test_discrepancy_of_single_tokens() -> None:
-    """One state against one draw at squared distance 8 in 2 dimensions: 2 - 2 mean over widths of exp(-8 / (2 w))."""
-    a, b = torch.zeros(1, 1, 2, dtype=torch.float64), torch.full((1, 1, 2), 2.0, dtype=torch.float64)
-    kernel = sum(math.exp(-8 / (2 * width)) for width in WIDTHS) / len(WIDTHS)
-    made = discrepancy(a, b, torch.ones(1, 1, dtype=torch.bool))
-    assert made.item() == pytest.approx(2 - 2 * kernel, abs=1e-9)
+def test_the_published_setting_is_the_default() -> None:
+    defaults = {name: parameter.default for name, parameter in repnoise.parameters.items()}
+    assert (defaults["alpha"], defaults["beta"], defaults["layers"]) == (1.0, 0.001, "all")
 
 
-def test_noise_itself_costs_nothing() -> None:
-    drawn = noise(3, 4, 0).double()[None]
-    assert repnoise(outputs(drawn, 0.0)).item() == pytest.approx(0.0, abs=1e-12)
+def test_discrepancy_of_one_row() -> None:
+    """(0, 0) against (2, 2): |u - v|^2 = 8 = s, widths 2, 4, 8, 16, 32; 5 + 5 - 2 (e^-4 + e^-2 + e^-1 + e^-1/2 + e^-1/4)."""
+    value = discrepancy(torch.zeros(1, 2, dtype=torch.float64), torch.full((1, 2), 2.0, dtype=torch.float64))
+    assert value.item() == pytest.approx(10 - 2 * sum(math.exp(-x) for x in (4, 2, 1, 0.5, 0.25)), abs=1e-12)
 
 
-def test_a_row_of_noise_does_not_depend_on_how_many_there_are() -> None:
-    assert torch.equal(noise(2, 5, 1), noise(7, 5, 1)[:2])
-    assert not torch.equal(noise(2, 5, 1), noise(2, 5, 2))
+def published(states: Tensor, others: Tensor) -> Tensor:
+    """The mean of XX + YY - XY - YX over the pairs of rows, written out."""
+    both = torch.cat([states, others])
+    squared = (both[:, None] - both[None]).square().sum(-1)
+    spread = squared.detach().sum() / (len(both) ** 2 - len(both)) / 4
+    kernels = sum((-squared / (spread * 2**m)).exp() for m in range(5))
+    n = len(states)
+    return (kernels[:n, :n] + kernels[n:, n:] - kernels[:n, n:] - kernels[n:, :n]).mean()
+
+
+def test_value_and_gradient_over_the_rows_of_a_batch() -> None:
+    states, others = random(4, 6).requires_grad_(), random(4, 6, seed=1)
+    ours, theirs = discrepancy(states, others).mean(), published(states, others)
+    assert ours.item() == pytest.approx(theirs.item(), abs=1e-12)
+    pairs = (torch.autograd.grad(loss, states)[0] for loss in (ours, theirs))
+    torch.testing.assert_close(*pairs, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("scale", [10.0, 30.0, 100.0])
+def test_its_gradient_lives_at_any_length_of_the_states(scale: float) -> None:
+    """Relative to the scale it stays the same; with fixed widths it was 2e-1 at 10, 2e-5 at 30 and 0 at 100."""
+    states, others = (scale * random(4, 40)).requires_grad_(), random(4, 40, seed=1)
+    (gradient,) = torch.autograd.grad(discrepancy(states, others).mean(), states)
+    (at_one,) = torch.autograd.grad(discrepancy(first := (10.0 * random(4, 40)).requires_grad_(), others).mean(), first)
+    assert (scale * gradient).norm().item() == pytest.approx(10 * at_one.norm().item(), rel=0.1)
+
+
+def test_rows_that_are_the_noise_cost_nothing() -> None:
+    drawn = random(3, 8)
+    assert discrepancy(drawn, drawn).tolist() == pytest.approx([0.0] * 3, abs=1e-12)
+
+
+def test_noise_is_drawn_anew_in_every_step_and_follows_the_row() -> None:
+    targets, mask = torch.tensor([[1, 2, 3], [4, 5, 0]]), torch.tensor([[True] * 3, [True, True, False]])
+    drawn = noise(targets, mask, 2, 4, seed=0, progress=0.0)
+    assert drawn.shape == (2, 2, 3, 4) and not drawn[:, 1, 2].any()
+    assert not torch.equal(drawn, noise(targets, mask, 2, 4, seed=0, progress=0.1))
+    assert not torch.equal(drawn, noise(targets, mask, 2, 4, seed=1, progress=0.0))
+    assert torch.equal(drawn.flip(1), noise(targets.flip(0), mask.flip(0), 2, 4, seed=0, progress=0.0))
+    assert not torch.equal(drawn[0], drawn[1])
+
+
+def test_it_reads_what_the_mlps_write() -> None:
+    """On a Llama the output of each block's `mlp` at the positions that predict the answer, not the residual stream."""
+    loaded, rows = load("llama"), rows_of((9, 6))
+    batch, written = pack({"forget": rows}), []
+    members = loaded.model.model.layers
+    handles = [block.mlp.register_forward_hook(lambda module, inputs, output: written.append(output)) for block in members]
+    layers = tuple(range(1, len(members) + 1))
+    made = forward(loaded.model, batch, loaded.layout, hidden={"forget": layers}, mlp=frozenset({"forget"}))["forget"]
+    for handle in handles:
+        handle.remove()
+    at = batch.answer_mask.nonzero().squeeze(-1) - 1
+    for ours, output in zip(made.hidden, written, strict=True):
+        torch.testing.assert_close(ours[made.mask], output[0, at] if loaded.layout.packed else output[made.mask])

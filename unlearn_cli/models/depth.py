@@ -75,13 +75,14 @@ def shallow(model: Any, count: int) -> Iterator[None]:
 
 
 @contextmanager
-def tapped(model: Any, layers: Sequence[int], *, stop: bool) -> Iterator[list[Tensor]]:
+def tapped(model: Any, layers: Sequence[int], *, stop: bool, mlp: bool = False) -> Iterator[list[Tensor]]:
     """Meanwhile a forward pass leaves the residual stream [B, L, H] after each of `layers` in the yielded list.
 
     Args:
         model: a causal language model, with or without an adapter.
         layers: blocks, 1 is the first; the list is in their order.
         stop: blocks behind the deepest of them are not run.
+        mlp: leave what the MLPs of these blocks write to the stream instead.
     """
     read: dict[int, Tensor] = {}
     states: list[Tensor] = []
@@ -99,7 +100,8 @@ def tapped(model: Any, layers: Sequence[int], *, stop: bool) -> Iterator[list[Te
             stack.enter_context(shallow(model, max(layers)))
         members = blocks(model)
         for number in set(layers):
-            handle = members[number - 1].register_forward_hook(reader(number))
+            module = _mlp(model, number) if mlp else members[number - 1]
+            handle = module.register_forward_hook(reader(number))
             stack.callback(handle.remove)
         yield states
 
@@ -140,6 +142,14 @@ def down_projection(model: Any, layer: int) -> str:
             f"known: {', '.join(_OUTPUT_PROJECTIONS)}",
         )
     return f"{prefix}.{found[-1]}"
+
+
+def _mlp(model: Any, layer: int) -> torch.nn.Module:
+    """The child of block `layer` that holds its MLP's output projection, or that projection where the block holds it."""
+    causal, block = causal_lm(model), blocks(model)[layer - 1]
+    prefix = next(name for name, module in causal.named_modules() if module is block)
+    inside = down_projection(model, layer).removeprefix(f"{prefix}.")
+    return block.get_submodule(inside.partition(".")[0])
 
 
 def linears(model: Any, count: int) -> list[str]:

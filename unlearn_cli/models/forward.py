@@ -125,6 +125,7 @@ def forward(
     logits: frozenset[str] = frozenset(),
     hidden: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
     head: bool = True,
+    mlp: frozenset[str] = frozenset(),
 ) -> dict[str, Outputs]:
     """One forward pass: a batch's groups to their Outputs.
 
@@ -135,17 +136,25 @@ def forward(
         logits: names of the groups whose Outputs carry logits.
         hidden: for each group whose Outputs carry hidden states, the blocks (1 is the first) after which.
         head: whether log-probabilities are needed; without, the pass stops after the deepest of those blocks.
+        mlp: names of the groups whose hidden states are what the blocks' MLPs write, not the residual stream.
     """
     targets = batch.input_ids[batch.answer_mask]
-    layers = sorted({number for numbers in hidden.values() for number in numbers})
-    flat_logits = logps = None
-    with tapped(model, layers, stop=not head) if layers else nullcontext([]) as states:
+    layers, mlps = (
+        sorted({number for name, numbers in hidden.items() if (name in mlp) == of_mlps for number in numbers})
+        for of_mlps in (False, True)
+    )
+    stop, flat_logits, logps = not (head or mlps), None, None
+    with (
+        tapped(model, layers, stop=stop) if layers else nullcontext([]) as states,
+        tapped(model, mlps, stop=False, mlp=True) if mlps else nullcontext([]) as written,
+    ):
         if head:
             flat_logits, logps = _scored(model, batch, layout, targets, keep=bool(logits))
         else:
             _run(causal_lm(model).base_model, batch, layout)
     pick, at = _picker(batch, layout), _answer_positions(batch) - 1
-    flat_hidden = {number: pick(state, at) for number, state in zip(layers, states, strict=True)}
+    read = [*zip(((False, n) for n in layers), states, strict=True), *zip(((True, n) for n in mlps), written, strict=True)]
+    flat_hidden = {place: pick(state, at) for place, state in read}
 
     lengths = _answer_lengths(batch)
     made, first = {}, 0
@@ -157,7 +166,7 @@ def forward(
             targets[part],
             counts,
             logits=flat_logits[part] if name in logits else None,
-            hidden=tuple(flat_hidden[number][part] for number in hidden[name]) if name in hidden else None,
+            hidden=tuple(flat_hidden[name in mlp, number][part] for number in hidden[name]) if name in hidden else None,
         )
         first = part.stop
     return made

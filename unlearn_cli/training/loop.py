@@ -174,7 +174,10 @@ class Trainer:
         chosen = {group: chosen[group] for group in objective.groups if chosen.get(group)}
         batch = pack(chosen).to(self.device)
         layers = {group: numbers for group, numbers in objective.hidden_layers.items() if group in chosen}
-        policy = forward(self.model, batch, self.layout, logits=objective.logit_groups, hidden=layers, head=objective.head)
+        policy = forward(
+            self.model, batch, self.layout, logits=objective.logit_groups, hidden=layers, head=objective.head,
+            mlp=objective.mlp_groups,
+        )  # fmt: skip
         reference = self._live_reference(chosen)
         for group in objective.stored_groups:
             if group in chosen:
@@ -205,7 +208,9 @@ class Trainer:
         layers = {group: numbers for group, numbers in objective.hidden_layers.items() if group in groups}
         logits = objective.logit_groups & set(groups)
         with torch.no_grad(), self.reference_weights(self.model):
-            return forward(self.model, batch, self.layout, logits=logits, hidden=layers, head=objective.head)
+            return forward(
+                self.model, batch, self.layout, logits=logits, hidden=layers, head=objective.head, mlp=objective.mlp_groups
+            )
 
     def _replaced(self, function: Callable[[Tensor], Tensor], depth: float) -> AbstractContextManager:
         return replaced(self.model, depth_index(depth, len(blocks(self.model))), function)

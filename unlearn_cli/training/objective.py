@@ -87,6 +87,12 @@ class Objective:
         return {g: self.layers if g in FORGET_GROUP.values() else self.retain_layers for g in GROUPS if g in groups}
 
     @property
+    def mlp_groups(self) -> frozenset[str]:
+        """Groups whose hidden states are the outputs of MLPs, not the residual stream."""
+        both = ((self.method, self.forget_groups), (self.retain_term, self.retain_groups))
+        return frozenset(group for term, groups in both if term.reads == "mlp" for group in groups)
+
+    @property
     def head(self) -> bool:
         """Whether a step needs the vocabulary head; otherwise the pass stops after the deepest layer that is read."""
         terms: tuple[Term, ...] = (self.method, self.retain_term)

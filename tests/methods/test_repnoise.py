@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.models.tiny import load, make, rows_of
+from tests.models.tiny import load, rows_of
 from unlearn_cli.contract import METHODS
 from unlearn_cli.data.batch import pack
 from unlearn_cli.methods.repnoise import discrepancy, noise

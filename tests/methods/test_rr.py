@@ -23,6 +23,11 @@ def test_the_weight_falls_to_half(progress: float, weight: float) -> None:
     assert 10 * rr(policy, policy, progress, kick=0.0).mean().item() == pytest.approx(weight, abs=1e-9)
 
 
+def test_the_published_weights_are_the_defaults() -> None:
+    """10 for the turning and 10 for the holding, over every block."""
+    assert (rr.defaults.forget_weight, rr.defaults.retain_weight, rr.defaults.retain_term) == (10.0, 10.0, "rerouting")
+
+
 def test_states_that_point_elsewhere_cost_nothing() -> None:
     policy, reference = states()
     object.__setattr__(reference, "hidden", (-policy.hidden[0],))

@@ -24,6 +24,7 @@ from unlearn_cli.outputs import Outputs
     paper="2409.13474",
     published={
         "beta": 0.1,
+        "samples": 5,
         "retain_weight": 1.0,
         "retain_ratio": 1,
         "epochs": 2,

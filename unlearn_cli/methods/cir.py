@@ -79,7 +79,7 @@ def steps(bench: Any, *, epochs: int, **others: Any) -> int:
         "epochs": 200,
         "batch_size": 32,
     },
-    because="on a small model the published rates ended at 0.69 of the forget and 0.73 of the retain probability",
+    because="on the demo the published rates ended at 0.94 (forget) and 0.97 (retain), these at 0.71 and 0.97",
     defaults=Defaults(retain_ratio=2),
     artefact="model",
     base="grad-diff",

@@ -27,6 +27,7 @@ from unlearn_cli.outputs import Outputs
     published={
         "coefficient": 2.0,
         "layer": 0.72,
+        "positions": "prompt",
         "retain_term": "hidden-mse",
         "retain_weight": 1.0,
         "retain_ratio": 1,

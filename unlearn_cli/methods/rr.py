@@ -3,10 +3,10 @@
     L = (1 - progress / 2) (1/n) sum_t relu(cos(h_t + kick |h_ref,t| u, h_ref,t)), mean over the layers, u a fixed direction
 
 Zou et al., "Improving Alignment and Robustness with Circuit Breakers" (2024), with the retain term rerouting over every
-block, whose weight grows as this one falls; both weights are 10, as published. Both end at half: the published schedule divides by twice the steps that are run. L is 1
-at the reference and 0 once no state points the old way; from there on nothing pulls. At the reference the cosine is at
-its largest and has no gradient: published runs leave that point by rounding errors, here `kick` does it; kick = 0 is
-the published loss.
+block, whose weight grows as this one falls. Both weights start from 10, as published, and end at half: the published
+schedule divides by twice the steps that are run. L is 1 at the reference and 0 once no state points the old way; from
+there on nothing pulls. At the reference the cosine is at its largest and has no gradient: published runs leave that
+point by rounding errors, here `kick` does it; kick = 0 is the published loss.
 """
 
 from __future__ import annotations
@@ -37,10 +37,7 @@ from unlearn_cli.outputs import Outputs
         "batch_size": 16,
         "learning_rate": 1e-4,
     },
-    because=(
-        "at the reference the cosine has no gradient, which a small push mends; the retain weight was found by "
-        "trial on a small model"
-    ),
+    because="at the reference the cosine has no gradient, which a small push mends",
     defaults=Defaults(retain_term="rerouting", forget_weight=10.0, retain_weight=10.0, retain_ratio=2, epochs=5),
     hidden=("policy", "reference"),
     logps=False,

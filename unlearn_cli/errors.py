@@ -32,6 +32,17 @@ class UnlearnError(Exception):
         self.exit_code = exit_code
 
 
+def unusable_path(error: BaseException) -> UnlearnError | None:
+    """The error to show where a file or folder cannot be read or written, or None."""
+    full = "No space left on device" in str(error) or "Disk quota exceeded" in str(error)
+    if not full and not (isinstance(error, OSError) and error.filename and error.strerror):
+        return None
+    path = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
+    said = error.strerror if isinstance(error, OSError) and error.strerror else "No space left on device"
+    hint = "make room there, or choose another --output-dir" if full else "see that it is there and that you may use it"
+    return UnlearnError(f"{path}{said}", hint)
+
+
 def out_of_memory(error: BaseException) -> UnlearnError | None:
     """The error to show where a device or the machine has no memory left, or None."""
     if type(error).__name__ not in ("OutOfMemoryError", "MemoryError") and "not enough memory" not in str(error):

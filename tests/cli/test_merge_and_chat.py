@@ -101,7 +101,9 @@ def test_a_four_bit_run_is_merged_into_its_rounded_base(tmp_path):
     near = json.loads(result.stdout)
     assert near["base"] == "dequantized" and near["drift"] < 0.02
     assert "quantization_config" not in json.loads((tmp_path / "model" / "config.json").read_text())
-    far = unlearn("merge", tmp_path / "run", "-o", tmp_path / "far", "--base", "original", "--tolerance", 9, "--json")
+    far = unlearn(
+        "merge", tmp_path / "run", "-o", tmp_path / "far", "--base-weights", "original", "--tolerance", 9, "--json"
+    )
     assert json.loads(far.stdout)["drift"] > near["drift"]
 
 

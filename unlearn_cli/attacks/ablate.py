@@ -29,9 +29,7 @@ def ablate(
     if not target.retain:
         raise UnlearnError("ablate: there are no rows to keep to tell forget rows from", "a run with retain rows")
     model = target.loaded.model
-    starts = [
-        [row.prompt_ids for row in target.encoder.encode(rows)] for rows in (target.known, target.retain)
-    ]
+    starts = [[row.prompt_ids for row in target.encoder.encode(rows)] for rows in (target.known, target.retain)]
     with target.standing():
         for percent in depth:
             layer = depth_index(percent / 100, len(blocks(model)))

@@ -23,7 +23,7 @@ whp) are two passes and cannot be merged.
 
   unlearn merge runs/npo -o models/npo
 
-  unlearn merge runs/npo-4bit -o models/npo --base original --tolerance 0.2
+  unlearn merge runs/npo-4bit -o models/npo --base-weights original --tolerance 0.2
 """
 
 

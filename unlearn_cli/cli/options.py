@@ -17,7 +17,7 @@ from rich.markup import escape
 from unlearn_cli.cli import completion
 from unlearn_cli.config import Options, default_of, resolve
 from unlearn_cli.console import Reporter
-from unlearn_cli.errors import EXIT_FAILED, EXIT_INTERRUPTED, UnlearnError, out_of_memory
+from unlearn_cli.errors import EXIT_FAILED, EXIT_INTERRUPTED, UnlearnError, out_of_memory, unusable_path
 from unlearn_cli.quiet import quiet_libraries
 
 Settings = TypeVar("Settings", bound=Options)
@@ -167,11 +167,11 @@ def execute(settings: Callable[[], tuple[Settings, dict[str, str]]], run: Recipe
             raise
         code = getattr(error, "exit_code", None)  # an interruption that a recipe has dealt with
         if code is None:
-            known = out_of_memory(error) or UnlearnError(
-                f"{type(error).__name__}: {error}", "this is a bug: --debug shows where; please report it with `unlearn env`"
-            )
+            bug = "this is a bug: --debug shows where; please report it with `unlearn env`"
+            known = out_of_memory(error) or unusable_path(error)
+            known = known or UnlearnError(f"{type(error).__name__}: {error}", bug, EXIT_FAILED)
             reporter.error(known)
-            raise typer.Exit(EXIT_FAILED) from None
+            raise typer.Exit(known.exit_code) from None
         reporter.error(UnlearnError(str(error)))
         raise typer.Exit(code) from None
     raise typer.Exit(code or 0)

@@ -10,6 +10,7 @@ from unlearn_cli.values import MANY, SEED
 class ChatConfig(OfflineOptions, TrustOptions, RunOptions):
     """Settings of `unlearn chat`."""
 
+    base: str | None = option(None, "the run's base model, if that is elsewhere now", "Model", metavar="MODEL")
     prompt: Expressions = option((), "ask this and stop; repeatable", "Data", metavar="TEXT")
     system: str | None = option(None, "a system prompt", "Data", metavar="TEXT", may_be_empty=True)
     history: bool = option(False, "keep earlier turns, each model its own", "Data")

@@ -35,6 +35,9 @@ class ModelOptions(TrustOptions):
 
     model: str = option("", "folder, Hub id, or adapter folder on its base", "Model", short="-m", metavar="MODEL", path=True)
     revision: str | None = option(None, "branch, tag or commit of a Hub id", "Model")
+    base: str | None = option(
+        None, "of an adapter or a run: its base model, if that is elsewhere now", "Model", metavar="MODEL"
+    )
     load_in_4bit: bool = option(False, "NF4 with double quantization", "Model")
     load_in_8bit: bool = option(False, "LLM.int8()", "Model")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = option(
@@ -58,7 +61,10 @@ class DataOptions(Options):
     )
     retain: str | None = option(None, "rows to keep", "Data", short="-r", metavar="SPEC", path=True)
     holdout: str | None = option(
-        None, "rows like the forget rows that no model has seen, for membership inference", "Data", metavar="SPEC",
+        None,
+        "rows like the forget rows that no model has seen, for membership inference",
+        "Data",
+        metavar="SPEC",
         path=True,
     )
     columns: Columns = option(

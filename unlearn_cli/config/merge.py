@@ -14,7 +14,8 @@ class MergeConfig(OutputOptions, TrustOptions, RunOptions):
     """Settings of `unlearn merge`."""
 
     output_dir: Path | None = option(None, "where the merged model goes", "Output", short="-o", metavar="DIR")
-    base: Literal["auto", "dequantized", "original"] = option(
+    base: str | None = option(None, "the run's base model, if that is elsewhere now", "Model", metavar="MODEL")
+    base_weights: Literal["auto", "dequantized", "original"] = option(
         "auto", "of a 4-bit run: its rounded weights, which the adapter was trained on (auto), or the original ones", "Model"
     )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = option("auto", "auto: the checkpoint's", "Model")

@@ -26,6 +26,7 @@ class AttackConfig(OfflineOptions, TrustOptions, RunOptions):
         None, "a model that never saw the forget rows, attacked alike: what it gains is teaching, not recovery", "Model",
         metavar="MODEL", path=True,
     )  # fmt: skip
+    base: str | None = option(None, "the run's base model, if that is elsewhere now", "Model", metavar="MODEL")
     skip_original: bool = option(False, "do not attack the model before unlearning as well", "Model")
     attack: Names = option(
         (), "see `unlearn list attacks`; default: those of the suite", "Method", metavar="NAMES", names="attacks"

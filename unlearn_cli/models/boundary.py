@@ -53,6 +53,8 @@ def first_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if not lines:
         return type(error).__name__
+    if lines[0].endswith(":") and len(lines) > 1:
+        lines[0] = f"{lines[0]} {lines[1]}"
     return (
         lines[0]
         if isinstance(error, (OSError, ValueError, KeyError, RuntimeError))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from transformers import AutoConfig, AutoTokenizer, BitsAndBytesConfig, Generati
 from unlearn_cli.config import ModelOptions
 from unlearn_cli.data.hub_errors import hub_error
 from unlearn_cli.errors import UnlearnError
+from unlearn_cli.models.boundary import boundary
 from unlearn_cli.models.compose import REST, Composition, compose
 from unlearn_cli.models.depth import causal_lm
 from unlearn_cli.models.forward import Layout
@@ -179,7 +181,7 @@ def load_outline(options: ModelOptions) -> LoadedModel:
     Raises:
         UnlearnError: what `load_model` refuses before it reads weights.
     """
-    source, device = resolve_source(options.model, options.revision), resolve_device(options.device)
+    source, device = resolve_source(options.model, options.revision, options.base), resolve_device(options.device)
     config = load_config(source, options)
     dtype = resolve_dtype(options.dtype, config, device)
     tokenizer, stops = load_tokenizer(source, options)
@@ -209,7 +211,7 @@ def load_model(options: ModelOptions, *, trainable: bool = False) -> LoadedModel
     Raises:
         UnlearnError: anything about the model or device that the user can mend.
     """
-    source = resolve_source(options.model, options.revision)
+    source = resolve_source(options.model, options.revision, options.base)
     if trainable:
         _check_trainable(options, source)
     device = resolve_device(options.device)
@@ -244,14 +246,32 @@ def load_model(options: ModelOptions, *, trainable: bool = False) -> LoadedModel
 
 
 def _with_adapter(model: Any, adapter: ModelSource, *, trainable: bool) -> PeftModel:
+    """The model with the adapter that it arrives with.
+
+    Raises:
+        UnlearnError: the adapter is not of this model, some of its weights are missing, or it trains biases, which leave no
+            reference.
+    """
     arguments = {"revision": adapter.revision} if adapter.revision else {}
-    with hub_error(adapter.location, "model"):
-        made = PeftModel.from_pretrained(model, adapter.location, ADAPTER, is_trainable=trainable, **arguments)
-        if trainable:
-            made.load_adapter(adapter.location, REFERENCE_ADAPTER, is_trainable=False, **arguments)
-            made.set_adapter(ADAPTER)
-            for module in made.modules():
-                dropout = getattr(module, "lora_dropout", None)
-                if dropout is not None and REFERENCE_ADAPTER in dropout:
-                    dropout[REFERENCE_ADAPTER] = torch.nn.Identity()  # the reference is what it is, in training too
-    return made
+    subject, hint = f"the adapter {adapter.location}", "it must be of this very base: --base names another one"
+    with boundary(subject, hint), hub_error(adapter.location, "model"), warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        adapted = PeftModel.from_pretrained(model, adapter.location, ADAPTER, is_trainable=trainable, **arguments)
+    for warning in heard:
+        if "missing adapter keys" in str(warning.message):
+            raise UnlearnError(f"{subject} lacks weights: {str(warning.message).splitlines()[0]}", hint)
+    if not trainable:
+        return adapted
+    if (bias := getattr(adapted.peft_config[ADAPTER], "bias", "none")) != "none":
+        raise UnlearnError(
+            f"{subject} trains biases (bias={bias}), which cannot be switched off for the reference",
+            "merge it into its base with PEFT's merge_and_unload(), and start from that",
+        )
+    with boundary(subject, hint), hub_error(adapter.location, "model"):
+        adapted.load_adapter(adapter.location, REFERENCE_ADAPTER, is_trainable=False, **arguments)
+        adapted.set_adapter(ADAPTER)
+    for module in adapted.modules():
+        dropout = getattr(module, "lora_dropout", None)
+        if dropout is not None and REFERENCE_ADAPTER in dropout:
+            dropout[REFERENCE_ADAPTER] = torch.nn.Identity()  # the reference is what it is, in training too
+    return adapted

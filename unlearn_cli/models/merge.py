@@ -30,7 +30,9 @@ def merged(source: ModelSource, options: ModelOptions, *, dequantized: bool) -> 
     config = load_config(source, options)
     dtype = resolve_dtype(options.dtype, config, device)
     if dequantized:
-        base = options.model_copy(update={"model": source.location, "revision": source.revision, "load_in_4bit": True})
+        base = options.model_copy(
+            update={"model": source.location, "revision": source.revision, "base": None, "load_in_4bit": True}
+        )
         model = load_model(base).model.dequantize().to(dtype)
     else:
         model = AutoModelForCausalLM.from_pretrained(

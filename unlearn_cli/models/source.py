@@ -18,6 +18,8 @@ ADAPTER_CONFIG = "adapter_config.json"
 ABOUT = "unlearn.json"  # how the artefact of a run is applied
 ASSISTANT = "assistant"  # folder of an adapter that is no model by itself
 BROKEN = "the folder is damaged or was copied in part: copy or download it again"
+# Kinds of PEFT that learn a prompt.
+PROMPT_KINDS = {"PROMPT_TUNING", "MULTITASK_PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "CPT"}
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 
 
@@ -36,22 +38,26 @@ class ModelSource:
         return self.revision is None and Path(self.location).is_dir()
 
 
-def resolve_source(spec: str, revision: str | None = None) -> ModelSource:
+def resolve_source(spec: str, revision: str | None = None, base: str | None = None) -> ModelSource:
     """Find a model; an adapter folder brings its base with it.
 
     Args:
         spec: a folder or a Hub id.
         revision: branch, tag or commit of a Hub id.
+        base: of an adapter, instead of the one that it names.
 
     Raises:
-        UnlearnError: neither a folder nor a Hub id, or the Hub refuses it.
+        UnlearnError: neither a folder nor a Hub id, the Hub refuses it, or an adapter that cannot be used.
     """
     _check_name(spec)
     folder = Path(spec).expanduser()
-    return _local_source(folder.resolve()) if folder.is_dir() else _hub_source(spec, revision)
+    source = _local_source(folder.resolve(), base) if folder.is_dir() else _hub_source(spec, revision, base)
+    if base and source.adapter is None:
+        raise UnlearnError(f"{spec} is a model, not an adapter or the run of one", "leave --base out")
+    return source
 
 
-def check_spec(spec: str, revision: str | None = None) -> None:
+def check_spec(spec: str, revision: str | None = None, base: str | None = None) -> None:
     """Look whether a model may be there, as far as this machine knows: folders and, offline, the cache.
 
     Raises:
@@ -59,7 +65,7 @@ def check_spec(spec: str, revision: str | None = None) -> None:
     """
     _check_name(spec)
     if constants.HF_HUB_OFFLINE or Path(spec).expanduser().is_dir():
-        resolve_source(spec, revision)
+        resolve_source(spec, revision, base)
 
 
 def _check_name(spec: str) -> None:
@@ -67,18 +73,21 @@ def _check_name(spec: str) -> None:
     if folder.is_dir():
         return
     if folder.exists():
-        raise UnlearnError(f"{spec} is a file; a model is a folder or a Hub id", f"try --model {folder.parent}")
+        beside = any((folder.parent / name).is_file() for name in ("config.json", ADAPTER_CONFIG))
+        if folder.suffix.lower() == ".gguf" and not beside:
+            raise UnlearnError(f"{spec} is a GGUF file, made for inference", "give the model that it was converted from")
+        hint = f"--model {folder.parent}" if beside else "give the folder that `save_pretrained` wrote"
+        raise UnlearnError(f"{spec} is a file; a model is a folder or a Hub id", hint)
     if spec.startswith((".", "/", "~")) or not _HUB_ID.fullmatch(spec):
         raise UnlearnError(f"{spec} is not a folder and not a Hub id", "check the path; a Hub id looks like org/name")
 
 
-def _local_source(folder: Path) -> ModelSource:
+def _local_source(folder: Path, base: str | None = None) -> ModelSource:
     itself = ModelSource(str(folder), None)
     if (folder / ADAPTER_CONFIG).is_file():
-        base = read_object(folder / ADAPTER_CONFIG, BROKEN)
-        return _on_its_base(itself, base)
+        return _on_its_base(itself, read_object(folder / ADAPTER_CONFIG, BROKEN), base)
     if (folder / ASSISTANT / ADAPTER_CONFIG).is_file() and (folder / ABOUT).is_file():
-        made = _local_source(folder / ASSISTANT)
+        made = _local_source(folder / ASSISTANT, base)
         return replace(made, composition=read_object(folder / ABOUT, BROKEN).get("composition"))
     if not (folder / "config.json").is_file():
         raise UnlearnError(
@@ -88,25 +97,47 @@ def _local_source(folder: Path) -> ModelSource:
     return itself
 
 
-def _on_its_base(adapter: ModelSource, config: dict) -> ModelSource:
-    name = config.get("base_model_name_or_path") or ""
+def _on_its_base(adapter: ModelSource, config: dict[str, Any], moved: str | None) -> ModelSource:
+    """An adapter and its base, which is at `moved` if that is given."""
+    _check_adapter(adapter, config)
+    name = moved or config.get("base_model_name_or_path")
+    if not name:
+        raise UnlearnError(f"the adapter {adapter.location} names no base model", "--base FOLDER_OR_HUB_ID names it")
     try:
-        base = resolve_source(name, config.get("revision"))
+        base = resolve_source(name, None if moved else config.get("revision"))
     except UnlearnError as error:
-        raise UnlearnError(f"the base of adapter {adapter.location} cannot be loaded: {error.message}", error.hint) from None
+        raise UnlearnError(
+            f"the base of adapter {adapter.location} cannot be loaded: {error.message}",
+            f"--base FOLDER_OR_HUB_ID, if it is elsewhere now; {error.hint}" if error.hint else "--base FOLDER_OR_HUB_ID",
+        ) from None
     if base.adapter is not None:
         raise UnlearnError(f"the base of adapter {adapter.location} is itself an adapter", "merge that one first")
     return ModelSource(base.location, base.revision, adapter)
 
 
-def _hub_source(spec: str, revision: str | None) -> ModelSource:
+def _check_adapter(adapter: ModelSource, config: dict[str, Any]) -> None:
+    kind = str(config.get("peft_type", "")).upper()
+    if kind in PROMPT_KINDS:
+        raise UnlearnError(
+            f"the adapter {adapter.location} is {kind.lower().replace('_', ' ')}: it puts vectors before the "
+            "prompt and changes no weights",
+            "an adapter on the weights, such as LoRA, or a whole model is expected",
+        )
+    if adapter.local and not any(Path(adapter.location).glob("adapter_model.*")):
+        raise UnlearnError(
+            f"{adapter.location} holds no adapter weights: adapter_model.safetensors is missing",
+            "copy or download the adapter again",
+        )
+
+
+def _hub_source(spec: str, revision: str | None, base: str | None) -> ModelSource:
     commit = _resolve_commit(spec, revision)
     itself = ModelSource(spec, commit)
     if not _has_file(spec, commit, ADAPTER_CONFIG) or _has_file(spec, commit, "config.json"):
         return itself
     with hub_error(spec, "model"):
         path = hf_hub_download(spec, ADAPTER_CONFIG, revision=commit)
-    return _on_its_base(itself, read_object(Path(path), BROKEN))
+    return _on_its_base(itself, read_object(Path(path), BROKEN), base)
 
 
 def _resolve_commit(spec: str, revision: str | None) -> str:

@@ -61,5 +61,5 @@ def _own_files(settings: Mapping[str, Any]) -> dict[str, str]:
     if settings["chat_template"] not in ("auto", "none"):
         files["chat_template"] = Path(settings["chat_template"])
     hashes = {name: file_sha256(path) for name, path in files.items() if path.is_file()}
-    tokenizer = tokenizer_sha256(resolve_source(settings["model"], settings["revision"]))
+    tokenizer = tokenizer_sha256(resolve_source(settings["model"], settings["revision"], settings.get("base")))
     return hashes | ({"tokenizer": tokenizer} if tokenizer else {})

@@ -8,6 +8,7 @@ from unlearn_cli.config import AttackConfig, ModelOptions, restored
 from unlearn_cli.contract import ATTACKS, Attack
 from unlearn_cli.models.load import load_config
 from unlearn_cli.models.source import resolve_source
+from unlearn_cli.recipes.subjects import original_of
 from unlearn_cli.registry import unknown
 from unlearn_cli.report import RunReport
 from unlearn_cli.training.optimizer import scaling_rule
@@ -54,8 +55,8 @@ def settings_of(attack: Attack, config: AttackConfig, run: RunReport) -> list[Se
 
 
 def _usual_rates(config: AttackConfig, run: RunReport) -> list[float]:
-    source = resolve_source(run.config["model"], run.config.get("revision"))
-    text = load_config(source, restored(ModelOptions, run.config, granted=config)).get_text_config()
+    source = resolve_source(original_of(config, run), None if config.base else run.config.get("revision"))
+    text = load_config(source, restored(ModelOptions, run.config, granted=config, base=None)).get_text_config()
     rule = scaling_rule(text.model_type, text.hidden_size)
     shares = RATES if config.suite == "full" else (USUAL_RATE,)
     return [float(f"{share * rule:.2g}") for share in shares]

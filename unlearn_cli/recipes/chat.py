@@ -80,7 +80,7 @@ def _speakers(config: ChatConfig, report: RunReport) -> list[Speaker]:
     def load(model: str, **update: Any) -> LoadedModel:
         return load_model(restored(ModelOptions, report.config, granted=config, model=model, device=config.device, **update))
 
-    after = load(str(config.run), revision=None)
+    after = load(str(config.run), revision=None, base=config.base)
     # A run that wrote a model, or started from an adapter, is not its base with an adapter on top.
     whole = (report.artifact and report.artifact.kind == "model") or (report.model and report.model.adapter)
     before = load(report.config["model"]) if whole else after

@@ -159,7 +159,7 @@ def _measure(
 ) -> tuple[dict[str, Input], dict[str, Measured], Any, dict[str, dict[str, float]]]:
     """Inputs, measurements, the model's part of the report if it had to be loaded, and the harness's results."""
     model_config, key = identified(config)
-    source = resolve_source(config.model, config.revision)
+    source = resolve_source(config.model, config.revision, config.base)
     tokenizer, stops = load_tokenizer(source, config)
     limit = getattr(model_config.get_text_config(), "max_position_embeddings", None)
     encoder = make_encoder(config, tokenizer, stops, limit)

@@ -38,14 +38,25 @@ def run(config: MergeConfig, sources: dict[str, str], reporter: Reporter) -> tup
     report = read_report(config.run)
     _check(config, report)
     options = restored(
-        ModelOptions, report.config, granted=config, model=str(config.run), revision=None, device=config.device
+        ModelOptions,
+        report.config,
+        granted=config,
+        model=str(config.run),
+        revision=None,
+        base=config.base,
+        device=config.device,
     )
     quantized = options.load_in_4bit or options.load_in_8bit
-    base = config.base if config.base != "auto" else "dequantized" if options.load_in_4bit else "original"
+    base = config.base_weights if config.base_weights != "auto" else "dequantized" if options.load_in_4bit else "original"
     if base == "dequantized" and not options.load_in_4bit:
-        raise UnlearnError("--base dequantized is for runs on a 4-bit base", "leave --base out")
+        raise UnlearnError("--base-weights dequantized is for runs on a 4-bit base", "leave --base-weights out")
     reporter.say(f"loading {config.run}")
     ours = load_model(options)
+    if ours.quantization and not quantized:
+        raise UnlearnError(
+            f"{ours.source.location} is saved quantized ({ours.quantization}), and has no other weights to merge into",
+            "use the adapter as it is: unlearn_cli.load(RUN)",
+        )
     rows = _rows(config, report, ours)
     expected = _means(ours, rows)
     source = ours.source
@@ -57,13 +68,17 @@ def run(config: MergeConfig, sources: dict[str, str], reporter: Reporter) -> tup
         reporter.say(f"merging into the {base} base")
         save_merged(merged(source, plain, dequantized=base == "dequantized"), source, plain, part)
         reporter.say("reading it back")
-        drift = float(np.abs(_means(load_model(plain.model_copy(update={"model": str(part)})), rows) - expected).mean())
+        drift = float(
+            np.abs(_means(load_model(plain.model_copy(update={"model": str(part), "base": None})), rows) - expected).mean()
+        )
         found = {"run": str(config.run), "base": base, "quantized_run": quantized, "rows": len(rows), "drift": drift}
         if drift > config.tolerance:
             raise UnlearnError(
                 f"the merged model is not the run's: answers differ by {drift:.3g} nats a token on average, more than "
                 f"--tolerance {config.tolerance:g}",
-                "--base dequantized" if base == "original" and quantized else "a wider --dtype, or use the adapter as it is",
+                "--base-weights dequantized"
+                if base == "original" and quantized
+                else "a wider --dtype, or use the adapter as it is",
                 EXIT_FAILED,
             )
         write_text(part / ABOUT, json.dumps(found, indent=2) + "\n")

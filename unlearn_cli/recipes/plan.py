@@ -79,7 +79,7 @@ def dumps(told: Mapping[str, Any]) -> str:
 
 def show(settled: Settled, texts: Mapping[str, Split], reporter: Reporter) -> dict[str, Any]:
     """Show the plan; returns it as plain values, under the names of a report where it has them, memory in bytes."""
-    source = resolve_source(settled.config.model, settled.config.revision)
+    source = resolve_source(settled.config.model, settled.config.revision, settled.config.base)
     config = load_config(source, settled.config)
     settle_model(settled, config)
     settled.fill_default("output_dir", default_output(settled.config))

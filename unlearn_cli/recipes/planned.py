@@ -72,7 +72,9 @@ def planned(
             part = max(1, round(settled.max_steps * share)) if settled.max_steps else settled.epochs * share
             own, settled = (c.model_copy(update={name: part}) for c in (own, settled))
             origins[name] = "sweep"
-        plan = plan_of(settled, identity(resolve_source(own.model, own.revision), own, own.dtype, own.device), data)
+        plan = plan_of(
+            settled, identity(resolve_source(own.model, own.revision, own.base), own, own.dtype, own.device), data
+        )
         # By what is asked, for one setting can be spelled in two ways: npo,NPO or 1e-4,0.0001.
         if (same := made.get(key := plan_sha256(plan))) is not None:
             raise UnlearnError(

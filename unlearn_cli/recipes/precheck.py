@@ -47,10 +47,10 @@ def check(config: Options) -> None:
     measured = getattr(config, "measured", None)
     report = read_report(config.run) if getattr(config, "run", None) and not measured else None
     expressions.check(config, asked, report)
-    models = ((config.model, config.revision),) if getattr(config, "model", None) else ()
-    for spec, revision in (*models, (None if measured else getattr(config, "baseline", None), None)):
-        if isinstance(spec, str) and spec:
-            check_spec(spec, revision)
+    if getattr(config, "model", None):
+        check_spec(config.model, config.revision, config.base)
+    if isinstance(baseline := None if measured else getattr(config, "baseline", None), str) and baseline:
+        check_spec(baseline)
     for name, spec in _data(config):
         if not spec.startswith(PREFIX):
             find_files(name, spec)

@@ -19,7 +19,7 @@ from unlearn_cli.report import RunReport, read_report
 
 def identified(options: ModelOptions) -> tuple[Any, str]:
     """The model's config and fingerprint, without its weights being loaded."""
-    source = resolve_source(options.model, options.revision)
+    source = resolve_source(options.model, options.revision, options.base)
     config, device = load_config(source, options), resolve_device(options.device)
     return config, identity(source, options, str(resolve_dtype(options.dtype, config, device)), device.type)
 

@@ -112,6 +112,11 @@ def check_no_answers(judged: Sequence[Example], attacker: Sequence[Example]) -> 
         )
 
 
+def original_of(config: AttackConfig, run: RunReport) -> str:
+    """The model before unlearning, where it is now."""
+    return config.base or run.config["model"]
+
+
 class Subjects:
     """The three models; one is in memory at a time, and an adapter run's original is its base."""
 
@@ -138,8 +143,13 @@ class Subjects:
 
     def options(self, role: Role) -> ModelOptions:
         """Which model, loaded as the run loaded its own."""
-        named = {"unlearned": str(self.config.run), "original": self.run.config["model"], "baseline": self.config.baseline}
+        named = {
+            "unlearned": str(self.config.run),
+            "original": original_of(self.config, self.run),
+            "baseline": self.config.baseline,
+        }
         update = {"model": named[role], "device": self.config.device} | ({} if role == "original" else {"revision": None})
+        update["base"] = self.config.base if role == "unlearned" else None
         if role == "baseline":  # in the precision of the model under attack
             update["dtype"] = self._dtype(self.options("unlearned")).removeprefix("torch.")
         return restored(ModelOptions, self.run.config, granted=self.config, **update)
@@ -152,7 +162,7 @@ class Subjects:
         """
         if role not in self._identities:
             options = self.options(role)
-            source = resolve_source(options.model, options.revision)
+            source = resolve_source(options.model, options.revision, options.base)
             self._identities[role] = identity(source, options, self._dtype(options), resolve_device(options.device).type)
             if role == "baseline" and self._identities[role] in (self.identity("unlearned"), self.identity("original")):
                 raise UnlearnError(
@@ -162,7 +172,7 @@ class Subjects:
         return self._identities[role]
 
     def _dtype(self, options: ModelOptions) -> str:
-        model_config = load_config(resolve_source(options.model, options.revision), options)
+        model_config = load_config(resolve_source(options.model, options.revision, options.base), options)
         return str(resolve_dtype(options.dtype, model_config, resolve_device(options.device)))
 
     def key(self, role: Role) -> str:
@@ -217,7 +227,7 @@ class Subjects:
         """A model's tokenizer with the run's template and lengths; no weights are loaded for it."""
         if role not in self._encoders:
             options = self.options(role)
-            source = resolve_source(options.model, options.revision)
+            source = resolve_source(options.model, options.revision, options.base)
             limit = getattr(load_config(source, options).get_text_config(), "max_position_embeddings", None)
             tokenizer, stops = load_tokenizer(source, options)
             self._encoders[role] = make_encoder(restored(DataOptions, self.run.config), tokenizer, stops, limit)

@@ -18,6 +18,7 @@ from unlearn_cli.report import STEPS, Status
 
 Ended = tuple[Status, str]  # how training ended before its last step, and why
 
+
 def save_checkpoint(
     folder: Path,
     step: int,

@@ -167,7 +167,7 @@ def test_adapters_that_cannot_be_used(tmp_path):
     (other / "adapter_model.safetensors").unlink()
     assert "holds no adapter weights" in refused(tmp_path / "run", "-m", other, *data)
     (other / "adapter_config.json").write_text("{")
-    assert "cannot be read" in refused(tmp_path / "run", "-m", other, *data)
+    assert "is not valid JSON" in refused(tmp_path / "run", "-m", other, *data)
 
 
 def test_a_gguf_file_gets_no_hint_that_fails(tmp_path):

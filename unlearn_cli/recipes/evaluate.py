@@ -198,7 +198,7 @@ def _baseline(
 def _as_baseline(config: EvaluateConfig) -> EvaluateConfig:
     """The baseline, loaded in the precision of the model under test."""
     dtype = resolve_dtype(config.dtype, identified(config)[0], resolve_device(config.device))
-    update = {"model": config.baseline, "revision": None, "dtype": str(dtype).removeprefix("torch.")}
+    update = {"model": config.baseline, "revision": None, "base": None, "dtype": str(dtype).removeprefix("torch.")}
     return config.model_copy(update=update)
 
 

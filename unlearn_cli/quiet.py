@@ -7,18 +7,23 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+MUTED = (
+    "bitsandbytes",  # an optional CPU kernel that is missing, told at import and at the first use
+    "transformers.tokenization_utils_base",  # rows beyond the model's limit, which we cut and count ourselves
+)
+
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
     """Meanwhile a few messages of libraries are not shown; filters and levels are then what they were."""
-    log = logging.getLogger("bitsandbytes")
-    level = log.level
+    logs = {log: log.level for log in map(logging.getLogger, MUTED)}
     with warnings.catch_warnings():
         # peft still calls transformers by names that are going away.
         warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers\..*")
-        # bitsandbytes reports a missing optional CPU kernel when it is imported.
-        log.setLevel(logging.CRITICAL)
+        for log in logs:
+            log.setLevel(logging.CRITICAL)
         try:
             yield
         finally:
-            log.setLevel(level)
+            for log, level in logs.items():
+                log.setLevel(level)

@@ -21,6 +21,11 @@ from pathlib import Path
 
 from unlearn_cli.errors import UnlearnError
 
+ALIASES = {  # names that other tools have for our options
+    "lr": "learning_rate", "num_train_epochs": "epochs", "per_device_train_batch_size": "batch_size",
+    "model_name_or_path": "model", "lora_rank": "lora_r", "target_modules": "lora_target_modules",
+}  # fmt: skip
+
 
 def closest(name: str, known: Iterable[str]) -> str | None:
     """The known name that `name` most likely stands for, or None."""

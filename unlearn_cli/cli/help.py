@@ -18,6 +18,7 @@ from rich.text import Text
 from typer.core import TyperCommand, TyperGroup
 
 from unlearn_cli.console import page
+from unlearn_cli.registry import ALIASES
 
 INDENT = 2
 GAP = 2  # between an option and its description
@@ -25,7 +26,12 @@ NARROW = 24  # characters that a description needs; where fewer are left it star
 
 
 class Command(TyperCommand):
-    """A command with our `--help`."""
+    """A command with our `--help`, whose options are also known by the names they have in files and in other tools."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """See `TyperCommand`; `--learning_rate` and `--lr` are `--learning-rate`."""
+        known = {flag for parameter in self.get_params(ctx) for flag in parameter.opts}
+        return super().parse_args(ctx, [_usual_spelling(word, known) for word in args])
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Print the page; the formatter of the parser stays empty, as with Typer's own drawing."""
@@ -49,6 +55,16 @@ class App(typer.Typer):
     def command(self, *arguments: Any, **options: Any) -> Any:
         """See `typer.Typer.command`."""
         return super().command(*arguments, cls=Command, **options)
+
+
+def _usual_spelling(word: str, known: set[str]) -> str:
+    """An option as this command spells it, with its value after `=`; anything else as it stands."""
+    flag, equals, value = word.partition("=")
+    if not flag.startswith("--") or flag in known:
+        return word
+    name = flag[2:].replace("-", "_")
+    usual = "--" + ALIASES.get(name, name).replace("_", "-")
+    return usual + equals + value if usual in known else word
 
 
 def _print(command: Any, ctx: Any) -> None:

@@ -20,7 +20,7 @@ def add(app: typer.Typer) -> None:
 def _kinds(incomplete: str) -> list[str]:
     from unlearn_cli.recipes.catalogue import KINDS  # noqa: PLC0415 - the lazy boundary
 
-    return list(KINDS)
+    return [*KINDS, "benchmarks"]
 
 
 def _names(incomplete: str) -> list[str]:
@@ -33,15 +33,21 @@ def list_names(
     kind: Annotated[
         str,
         typer.Argument(
-            help="methods, retain-terms, robust-rules, metrics or attacks", metavar="KIND", autocompletion=_kinds
+            help="methods, retain-terms, robust-rules, metrics, attacks or benchmarks",
+            metavar="KIND",
+            autocompletion=_kinds,
         ),
     ] = "methods",
+    json_output: Annotated[bool, typer.Option("--json", help="a JSON array of objects with name and summary")] = False,
 ) -> None:
-    """List methods, retain terms or metrics, one to a line."""
+    """List methods, retain terms, metrics and the like, one to a line."""
 
     def run(reporter) -> None:
         from unlearn_cli.recipes import catalogue  # noqa: PLC0415 - the lazy boundary
 
+        if json_output:
+            reporter.data(catalogue.dumps(kind))
+            return
         for line in catalogue.lines(kind):
             reporter.data(line)
 

@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 from unlearn_cli.config.option import GRIDS, Options, Settings, consent, runtime_fields
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.jsonfile import read_json
-from unlearn_cli.registry import unknown
+from unlearn_cli.registry import ALIASES, unknown
 
 FILES = "--config takes YAML, JSON, or a report.json of an earlier run"
 SHOWN = 80  # characters of a wrong value that a message repeats
@@ -52,6 +52,7 @@ def read_config_file(path: Path, model: type[Options]) -> dict[str, Any]:
         single = [key for key in held if model.model_fields[key].annotation == GRIDS and isinstance(held[key], dict)]
         return held | {key: {name: (value,) for name, value in held[key].items()} for key in single}
     settings = {str(key).replace("-", "_"): value for key, value in read.items()}
+    settings = {ALIASES.get(key, key) if key not in model.model_fields else key: value for key, value in settings.items()}
     for key in settings:
         if key not in model.model_fields:
             raise unknown(f"setting in {path}:", key, model.model_fields)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -19,7 +18,7 @@ def undisturbed() -> Iterator[None]:
     enabled, warn_only = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     workspace, bars = os.environ.get(WORKSPACE), is_progress_bar_enabled()
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
-    if bars and not sys.stderr.isatty():
+    if bars:
         disable_progress_bar()
     try:
         with torch.random.fork_rng(devices):

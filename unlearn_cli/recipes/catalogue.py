@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,7 @@ from unlearn_cli.contract import (
     Metric,
     Procedure,
 )
+from unlearn_cli.data.benchmarks import PRESETS
 from unlearn_cli.registry import Registry, is_file, unknown
 
 KINDS: dict[str, Registry] = {
@@ -43,12 +45,28 @@ def lines(kind: str) -> list[str]:
     Raises:
         UnlearnError: no such kind.
     """
-    spelled = kind if kind in KINDS else f"{kind}s"
+    summaries = _summaries(kind)
+    width = max(map(len, summaries))
+    return [f"{name:<{width}}  {summary}" for name, summary in summaries.items()]
+
+
+def dumps(kind: str) -> str:
+    """The entries of a kind as a JSON array.
+
+    Raises:
+        UnlearnError: no such kind.
+    """
+    entries = [{"name": name, "summary": summary} for name, summary in _summaries(kind).items()]
+    return json.dumps(entries, indent=2, ensure_ascii=False)
+
+
+def _summaries(kind: str) -> dict[str, str]:
+    spelled = kind if kind.endswith("s") else f"{kind}s"
+    if spelled == "benchmarks":
+        return {name: f"splits: {', '.join(parts)}" for name, parts in PRESETS.items()}
     if spelled not in KINDS:
-        raise unknown("kind", kind, KINDS)
-    names = named(spelled)
-    width = max(map(len, names))
-    return [f"{name:<{width}}  {KINDS[spelled].summary(name).rstrip('.')}" for name in names]
+        raise unknown("kind", kind, [*KINDS, "benchmarks"])
+    return {name: KINDS[spelled].summary(name).rstrip(".") for name in named(spelled)}
 
 
 def named(kind: str) -> list[str]:

@@ -1,0 +1,35 @@
+"""Options by the names they have in files and in other tools; every list as JSON."""
+
+import json
+
+import pytest
+
+from tests.cli.running import unlearn
+from unlearn_cli.config import ForgetConfig, resolve
+from unlearn_cli.registry import ALIASES
+
+
+@pytest.mark.parametrize("flag", ["--learning_rate", "--lr", "--learning-rate"])
+@pytest.mark.parametrize("form", ["{} -1", "{}=-1"])
+def test_an_option_is_known_by_its_usual_names(flag, form):
+    result = unlearn("forget", *form.format(flag).split())
+    assert result.exit_code == 2 and "--learning-rate" in result.stderr and "No such option" not in result.stderr
+
+
+def test_aliases_name_options_and_hide_none():
+    assert set(ALIASES.values()) <= set(ForgetConfig.model_fields)
+    assert not set(ALIASES) & set(ForgetConfig.model_fields)
+
+
+def test_a_file_knows_the_same_names(tmp_path):
+    (tmp_path / "c.yaml").write_text("lr: 1e-3\nnum-train-epochs: 2\n")
+    settings = resolve(ForgetConfig, {}, tmp_path / "c.yaml")[0]
+    assert settings.learning_rate == 1e-3 and settings.epochs == 2
+
+
+@pytest.mark.parametrize("kind", ["methods", "retain-terms", "robust-rules", "metrics", "attacks", "benchmarks", "method"])
+def test_every_list_is_json_too(kind):
+    entries = json.loads(unlearn("list", kind, "--json").stdout)
+    lines = unlearn("list", kind).stdout.splitlines()
+    assert [entry["name"] for entry in entries] == [line.split()[0] for line in lines] and entries
+    assert all(entry["summary"] for entry in entries)

@@ -20,6 +20,7 @@ ASSISTANT = "assistant"  # folder of an adapter that is no model by itself
 BROKEN = "the folder is damaged or was copied in part: copy or download it again"
 # Kinds of PEFT that learn a prompt.
 PROMPT_KINDS = {"PROMPT_TUNING", "MULTITASK_PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "CPT"}
+PLACEHOLDERS = ("MODEL", "FOLDER_OR_HUB_ID")  # as they stand in help and in hints
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 
 
@@ -72,6 +73,8 @@ def _check_name(spec: str) -> None:
     folder = Path(spec).expanduser()
     if folder.is_dir():
         return
+    if spec in PLACEHOLDERS:
+        raise UnlearnError(f"{spec} stands for a model", "write the path of a model's folder or a Hub id in its place")
     if folder.exists():
         beside = any((folder.parent / name).is_file() for name in ("config.json", ADAPTER_CONFIG))
         if folder.suffix.lower() == ".gguf" and not beside:

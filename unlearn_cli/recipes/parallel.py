@@ -142,7 +142,8 @@ def _made(task: Task, device: str, kept: KeptModel, reporter: Reporter) -> Outco
 def _where(error: Exception) -> str:
     """An error that nobody foresaw, with the line that raised it: no traceback will show it."""
     last = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__}: {error} ({Path(last.filename).name}:{last.lineno}); `unlearn forget --debug` shows more"
+    where = f"{type(error).__name__}: {error} ({Path(last.filename).name}:{last.lineno})"
+    return f"{where}; the same setting with `unlearn forget` and --debug shows more"
 
 
 def _outcome(task: Task, report: RunReport, loads: int) -> Outcome:

@@ -204,6 +204,7 @@ class RunReport(Part):
     calibration: CalibrationReport | None = None
     seconds: dict[str, float] = {}
     peak_memory: dict[str, int] = Field({}, description="bytes: rss, and device where there is one")
+    texts: list[str] = Field([], description="files beside this report that hold rows or answers as plain text")
     notes: list[str] = []
 
 

@@ -33,3 +33,17 @@ def test_every_list_is_json_too(kind):
     lines = unlearn("list", kind).stdout.splitlines()
     assert [entry["name"] for entry in entries] == [line.split()[0] for line in lines] and entries
     assert all(entry["summary"] for entry in entries)
+
+
+@pytest.mark.parametrize("words", [["forget", "--foo"], ["forgt"], ["show"], ["forget", "--epochs", "abc"], ["report", "x"]])
+def test_mistakes_in_usage_look_like_every_other_error(words):
+    result = unlearn(*words)
+    assert result.exit_code == 2 and result.stdout == "", result.stdout
+    assert result.stderr.startswith("error: ") and "\nhint: unlearn" in result.stderr and "╭" not in result.stderr
+
+
+def test_the_folder_beside_a_missing_one_is_named(tmp_path, monkeypatch):
+    (tmp_path / "demo" / "model").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    result = unlearn("evaluate", "-m", "demo/mdel", "-f", "x.jsonl", "-o", "out")
+    assert result.exit_code == 2 and "did you mean demo/model?" in result.stderr and "hf download" not in result.stderr

@@ -10,14 +10,28 @@ from typing import Annotated, Any
 import typer
 
 from unlearn_cli import __version__
-from unlearn_cli.cli import chat, compare, demo, env, evaluate, forget, listing, merge, push, relearn_attack, report, sweep
+from unlearn_cli.cli import (
+    chat,
+    clean,
+    compare,
+    demo,
+    env,
+    evaluate,
+    forget,
+    listing,
+    merge,
+    push,
+    relearn_attack,
+    report,
+    sweep,
+)
 from unlearn_cli.cli.help import App
 from unlearn_cli.errors import EXIT_FAILED, EXIT_PIPE
 
 COMMANDS: tuple[ModuleType, ...] = (
-    forget, evaluate, compare, relearn_attack, chat, sweep, merge, push, demo, listing, report, env,
+    forget, evaluate, compare, relearn_attack, chat, sweep, merge, push, clean, demo, listing, report, env,
 )  # fmt: skip
-WITH_SETTINGS = (forget, evaluate, compare, relearn_attack, chat, sweep, merge, push, demo)
+WITH_SETTINGS = (forget, evaluate, compare, relearn_attack, chat, sweep, merge, push, clean, demo)
 
 
 def _version(wanted: bool) -> None:

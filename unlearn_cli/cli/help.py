@@ -17,7 +17,8 @@ from rich.markup import escape
 from rich.text import Text
 from typer.core import TyperCommand, TyperGroup
 
-from unlearn_cli.console import page
+from unlearn_cli.console import Reporter, page
+from unlearn_cli.errors import UnlearnError
 from unlearn_cli.registry import ALIASES
 
 INDENT = 2
@@ -39,7 +40,21 @@ class Command(TyperCommand):
 
 
 class Group(TyperGroup):
-    """A group of commands with our `--help`."""
+    """A group of commands with our `--help`, whose mistakes in usage are answered like every other error."""
+
+    def main(self, *arguments: Any, standalone_mode: bool = True, **more: Any) -> Any:
+        """See `TyperGroup`; without its drawn box around an error."""
+        if not standalone_mode:
+            return super().main(*arguments, standalone_mode=False, **more)
+        try:
+            code = super().main(*arguments, standalone_mode=False, **more)
+        except Exception as error:
+            if not hasattr(error, "format_message"):  # the parser's own errors have it, in every version of Typer
+                raise
+            code = error.exit_code
+            if type(error).__name__ != "NoArgsIsHelpError":  # which has printed the help page
+                Reporter().error(_usage_error(error))
+        raise SystemExit(code if isinstance(code, int) else 0)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """As for a command."""
@@ -55,6 +70,14 @@ class App(typer.Typer):
     def command(self, *arguments: Any, **options: Any) -> Any:
         """See `typer.Typer.command`."""
         return super().command(*arguments, cls=Command, **options)
+
+
+def _usage_error(error: Any) -> UnlearnError:
+    """A mistake in usage in the words of our own errors."""
+    message = error.format_message()
+    context = getattr(error, "ctx", None)
+    hint = f"{context.command_path} --help" if context is not None else None
+    return UnlearnError(message[:1].lower() + message[1:].rstrip("."), hint)
 
 
 def _usual_spelling(word: str, known: set[str]) -> str:

@@ -6,6 +6,7 @@ which. Fields that are None are filled by the method or the model, and their ori
 """
 
 from unlearn_cli.config.chat import ChatConfig
+from unlearn_cli.config.clean import CleanConfig
 from unlearn_cli.config.compare import CompareConfig
 from unlearn_cli.config.demo import DemoConfig
 from unlearn_cli.config.evaluate import EvaluateConfig
@@ -21,6 +22,7 @@ from unlearn_cli.config.sweep import SweepConfig
 __all__ = [
     "AttackConfig",
     "ChatConfig",
+    "CleanConfig",
     "CompareConfig",
     "DataOptions",
     "DemoConfig",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import zlib
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -19,21 +21,27 @@ ARRAYS = ("token_logps", "hits", "mu", "sigma", "offsets", "ends")
 OPTIONAL = ("paraphrased_logps", "perturbed_logps", "grad_norms", "zlib_bytes")
 COUNTS = ("rows_in_split", "tokens_run", "tokens_needed", "tokens_generated")
 TEXTS = {"ids": "id", "prompts": "prompt", "golds": "gold", "generations": "generation"}
+OF_TEXTS = ("generated answers", "sampled answers")  # parts of a protocol that say how texts were written
 OPTIONAL_TEXTS = {"paraphrases": "paraphrase", "samples": "samples"}
 
 
-def save_measured(measured: Measured, folder: Path, name: str, key: str) -> None:
-    """Write one split's measurements under `name`, with the fingerprint `key` of what was measured."""
+def save_measured(measured: Measured, folder: Path, name: str, key: str, *, texts: bool = True) -> None:
+    """Write one split's measurements under `name`, with the fingerprint `key` of what was measured.
+
+    Without `texts` the rows' ids and numbers are written alone. Such measurements can stand beside others, and are not
+    taken for whole ones under their key.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    about = {"split": measured.split, "key": key, "protocol": json.dumps(dict(measured.protocol))}
+    measured = measured if texts else without_texts(measured)
+    about = {"split": measured.split, "key": key, "protocol": json.dumps(dict(measured.protocol)), "texts": str(texts)}
     about |= {name: str(getattr(measured, name)) for name in COUNTS}
     columns = {
         field: getattr(measured, column)
         for column, field in {**TEXTS, **OPTIONAL_TEXTS}.items()
         if getattr(measured, column) is not None
     }
-    texts = (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
-    lines = [json.dumps(row, ensure_ascii=False) for row in texts]
+    rows = (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
+    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
     _replace(folder / f"{name}.jsonl", lambda path: path.write_text("\n".join(lines) + "\n", encoding="utf-8"))
     held = [*ARRAYS, *(array for array in OPTIONAL if getattr(measured, array) is not None)]
     arrays = {array: np.ascontiguousarray(getattr(measured, array)) for array in held}
@@ -52,7 +60,7 @@ def load_measured(folder: Path, name: str, key: str | None = None) -> Measured |
         return None
     with safe_open(numbers, framework="np") as file:
         about = file.metadata()
-        if key is not None and about["key"] != key:
+        if key is not None and (about["key"] != key or about.get("texts") == "False"):
             return None
         arrays = {array: file.get_tensor(array) for array in [*ARRAYS, *OPTIONAL] if array in file.keys()}  # noqa: SIM118
     rows = [json.loads(line) for line in texts.read_text(encoding="utf-8").split("\n") if line]
@@ -66,6 +74,36 @@ def load_measured(folder: Path, name: str, key: str | None = None) -> Measured |
     counts = {name: int(about.get(name, 0)) for name in COUNTS}
     protocol = json.loads(about.get("protocol", "{}"))
     return Measured(split=about["split"], protocol=protocol, **counts, **columns, **arrays)
+
+
+def without_texts(measured: Measured) -> Measured:
+    """The same measurements with the rows' ids and numbers alone; what can be counted of the texts is counted."""
+    counted = measured.zlib_bytes
+    if counted is None:
+        counted = np.array([len(zlib.compress(gold.encode())) for gold in measured.golds])
+    protocol = {part: value for part, value in measured.protocol.items() if part not in OF_TEXTS}
+    blank = ("",) * measured.rows
+    return replace(
+        measured, prompts=blank, golds=blank, generations=(None,) * measured.rows, paraphrases=None, samples=None,
+        zlib_bytes=counted, protocol=protocol,
+    )  # fmt: skip
+
+
+def holds_texts(folder: Path, name: str) -> bool:
+    """Whether the measurements under `name` hold rows or answers as text."""
+    with safe_open(folder / f"{name}.safetensors", framework="np") as file:
+        return file.metadata().get("texts") != "False"
+
+
+def remove_texts(folder: Path, name: str) -> None:
+    """Write the measurements under `name` again without texts."""
+    with safe_open(folder / f"{name}.safetensors", framework="np") as file:
+        key = file.metadata()["key"]
+    measured = load_measured(folder, name)
+    if measured is None:  # the texts are gone already
+        (folder / f"{name}.safetensors").unlink()
+    else:
+        save_measured(measured, folder, name, key, texts=False)
 
 
 def copy_measured(source: Path, target: Path, name: str) -> None:

@@ -13,6 +13,7 @@ from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_
 from unlearn_cli.data.hub_errors import hub_error
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.jsonfile import read_object
+from unlearn_cli.registry import closest
 
 ADAPTER_CONFIG = "adapter_config.json"
 ABOUT = "unlearn.json"  # how the artefact of a run is applied
@@ -81,8 +82,19 @@ def _check_name(spec: str) -> None:
             raise UnlearnError(f"{spec} is a GGUF file, made for inference", "give the model that it was converted from")
         hint = f"--model {folder.parent}" if beside else "give the folder that `save_pretrained` wrote"
         raise UnlearnError(f"{spec} is a file; a model is a folder or a Hub id", hint)
+    beside = _folder_beside(folder)
+    if beside is not None:
+        raise UnlearnError(f"{spec} is not a folder", f"did you mean {beside}?")
     if spec.startswith((".", "/", "~")) or not _HUB_ID.fullmatch(spec):
         raise UnlearnError(f"{spec} is not a folder and not a Hub id", "check the path; a Hub id looks like org/name")
+
+
+def _folder_beside(folder: Path) -> Path | None:
+    """The folder with the nearest name beside one that does not exist; None where its parent is no folder here either."""
+    if folder.parent == Path() or not folder.parent.is_dir():
+        return None
+    nearest = closest(folder.name, [entry.name for entry in folder.parent.iterdir() if entry.is_dir()])
+    return folder.parent / nearest if nearest else None
 
 
 def _local_source(folder: Path, base: str | None = None) -> ModelSource:

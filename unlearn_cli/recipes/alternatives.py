@@ -67,7 +67,8 @@ def _generated(
         stored = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
         if stored.get("key") != key:
             stored = {"key": key, "answers": _sampled(run, loaded, encoder, wanted, prompts, count)}
-            write_text(path, json.dumps(stored, ensure_ascii=False) + "\n")
+            if not run.config.no_text:
+                write_text(path, json.dumps(stored, ensure_ascii=False) + "\n")
         answers = stored["answers"]
     given = (replace(e, alternatives=tuple(answers.get(e.fingerprint, e.alternatives))) for e in examples)
     return differing(given, f"give them 'alternatives' in the forget data, or try -p samples={4 * count}")

@@ -31,6 +31,7 @@ from unlearn_cli.recipes.lock import locked
 from unlearn_cli.recipes.measuring import measure_inputs, stored
 from unlearn_cli.recipes.precheck import measurable
 from unlearn_cli.recipes.resume import identified
+from unlearn_cli.recipes.run_folder import RunFolder
 from unlearn_cli.recipes.scores import compared, measured_alike, not_alike, passes, write_rows
 from unlearn_cli.recipes.settle import make_encoder
 from unlearn_cli.recipes.verdict import over_forgotten, say
@@ -40,7 +41,7 @@ from unlearn_cli.report import EVALUATION, ROWS, RunReport, read_report, write_r
 FROM_RUN = (
     "forget", "retain", "holdout", "columns", "limit",
     "chat_template", "enable_thinking", "reasoning", "max_length", "stride",
-    "eval_limit", "generate_limit", "max_new_tokens", "bootstrap_samples",
+    "eval_limit", "generate_limit", "max_new_tokens", "bootstrap_samples", "no_text",
     "load_in_4bit", "load_in_8bit", "dtype", "attn_implementation",
 )  # fmt: skip
 
@@ -113,6 +114,7 @@ def _run(
         gates=gates.judged(expressions, scores),
         seconds={"total": round(time.perf_counter() - began, 3)},
         peak_memory=memory.peak(resolve_device(config.device)),
+        texts=RunFolder(folder).texts(),
         notes=reporter.notes,
     )
     path = write_report(report, target)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -194,6 +195,9 @@ def _show(run: Run, report: RunReport) -> None:
     """The scores, what they come to, and what to do next."""
     run.reporter.show(scores_table(report, run.folder.path))
     verdict.say(report.scores, run.reporter)
+    if report.texts:
+        folder = shlex.quote(str(run.folder.path))
+        run.reporter.say(f"the run folder holds rows and answers as plain text; to remove them: unlearn clean {folder}")
     if report.status in ("completed", "stopped"):
         run.reporter.say(f"next: {' | '.join(verdict.next_commands(run.folder.path))}")
 
@@ -241,5 +245,6 @@ def _report(
         calibration=run.calibration,
         seconds={name: round(value, 3) for name, value in run.seconds.items()},
         peak_memory=memory.peak(loaded.device),
+        texts=run.folder.texts(),
         notes=run.reporter.notes,
     )

@@ -101,5 +101,6 @@ def measure_inputs(
             )
         made[name] = replace(measured, protocol=protocol(data, options, precision))
         if folder:
-            save_measured(made[name], folder, f"{moment}-{name}", measuring_key(data, identity, options))
+            key = measuring_key(data, identity, options)
+            save_measured(made[name], folder, f"{moment}-{name}", key, texts=not options.no_text)
     return made

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unlearn_cli.errors import UnlearnError
+from unlearn_cli.evaluation.store import holds_texts
 from unlearn_cli.jsonfile import parse_json
 from unlearn_cli.models.source import ABOUT, ASSISTANT
 from unlearn_cli.recipes.lines import whole_lines
@@ -97,6 +98,12 @@ class RunFolder:
     def report(self) -> Path:
         """The evidence; written last."""
         return self.path / REPORT
+
+    def texts(self) -> list[str]:
+        """Files that hold rows or answers as plain text, as paths inside the folder."""
+        measured = sorted(path.stem for path in self.measured.glob("*.safetensors"))
+        files = [f"measured/{name}.jsonl" for name in measured if holds_texts(self.measured, name)]
+        return files + [path.name for path in [self.alternatives] if path.is_file()]
 
     @property
     def is_run(self) -> bool:

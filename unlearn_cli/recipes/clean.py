@@ -1,0 +1,46 @@
+"""`unlearn clean`: remove the rows' text and the checkpoints from a run folder; its evidence stays. No torch."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from unlearn_cli.config import CleanConfig
+from unlearn_cli.console import Reporter
+from unlearn_cli.errors import UnlearnError
+from unlearn_cli.evaluation.store import remove_texts
+from unlearn_cli.recipes.run_folder import RunFolder
+from unlearn_cli.report import CHECKPOINTS, EVALUATION, FILE, read_report, write_report
+
+
+def run(config: CleanConfig, reporter: Reporter) -> list[str]:
+    """Remove texts and checkpoints from `config.run`. Returns their paths inside the folder.
+
+    Raises:
+        UnlearnError: the folder holds no finished run or evaluation.
+    """
+    folder = RunFolder(config.run)
+    if not folder.report.is_file():
+        raise UnlearnError(
+            f"{config.run} holds no {FILE}", "a finished run or evaluation is expected; an unfinished one is simply deleted"
+        )
+    removed = folder.texts() + ([CHECKPOINTS] if folder.checkpoints.is_dir() else [])
+    if not config.dry_run:
+        for path in (folder.path / name for name in removed):
+            if path.parent == folder.measured:
+                remove_texts(folder.measured, path.stem)
+            else:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        for place in (folder.path, folder.path / EVALUATION):
+            _note(place)
+    verb = "would be removed" if config.dry_run else "removed"
+    reporter.say("\n".join(f"{verb}: {name}" for name in removed) or "nothing to remove: the folder holds no text")
+    return removed
+
+
+def _note(folder: Path) -> None:
+    """Say in a folder's report that no file holds text any more."""
+    if (folder / FILE).is_file():
+        report = read_report(folder)
+        if report.texts:
+            write_report(report.model_copy(update={"texts": []}), folder)

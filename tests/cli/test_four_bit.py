@@ -8,7 +8,7 @@ import torch
 pytest.importorskip("bitsandbytes", reason="bitsandbytes has no wheel for this platform")
 
 from tests.cli.running import MODEL, QUICK, data_arguments, read_report, unlearn
-from unlearn_cli.config import LoraOptions, ModelOptions
+from unlearn_cli.config import DataOptions, LoraOptions, ModelOptions
 from unlearn_cli.data.batch import pack
 from unlearn_cli.data.example import Example
 from unlearn_cli.demo.facts import splits
@@ -24,7 +24,7 @@ OPTIONS = ModelOptions(model=MODEL, load_in_4bit=True, device="cpu", dtype="bflo
 def gradients(*, measured_before: bool) -> torch.Tensor:
     """LoRA gradients of one batch, with or without a forward in evaluation mode before."""
     loaded = load_model(OPTIONS)
-    encoder = make_encoder(_Data, loaded.tokenizer, loaded.stop_ids, 128)
+    encoder = make_encoder(DataOptions(max_length=128), loaded.tokenizer, loaded.stop_ids, 128)
     rows = encoder.encode(Example(r["id"], (("user", r["question"]),), r["answer"], "qa") for r in splits()["forget"][:4])
     adapter.attach(loaded, LoraOptions(), seed=0)
     batch = pack({"rows": rows})
@@ -38,10 +38,6 @@ def gradients(*, measured_before: bool) -> torch.Tensor:
             torch.nn.init.normal_(tensor, std=0.02, generator=torch.Generator().manual_seed(len(name)))
     (-forward(loaded.model, batch, loaded.layout)["rows"].mean_logps.mean()).backward()
     return torch.cat([tensor.grad.flatten() for _, tensor in adapter.trainable_parameters(loaded.model)])
-
-
-class _Data:
-    chat_template, max_length, stride = "auto", 128, 0
 
 
 def cosine(a: torch.Tensor, b: torch.Tensor) -> float:

@@ -41,9 +41,9 @@ def test_every_suffix_gives_the_same_rows_and_hash(tmp_path: Path, suffix: str) 
     assert split.origin.revision is None
 
 
-def test_hash_is_over_fingerprints_in_order(tmp_path: Path) -> None:
+def test_hash_is_over_the_rows_hashes_in_order(tmp_path: Path) -> None:
     split = load_split("forget", str(write(tmp_path / "a.jsonl", FACTS)))
-    joined = "".join(example.fingerprint for example in split.examples)
+    joined = "".join(example.sha256 for example in split.examples)
     assert split.origin.sha256 == hashlib.sha256(joined.encode()).hexdigest()
     turned = load_split("forget", str(write(tmp_path / "b.jsonl", FACTS[::-1])))
     assert turned.origin.sha256 != split.origin.sha256

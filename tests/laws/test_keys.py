@@ -36,6 +36,7 @@ UNTRIED = {
     "load_in_4bit": "in the identity; a small model on a CPU takes seconds",
     "load_in_8bit": "in the identity; a small model on a CPU takes seconds",
     "device": "in the identity; there may be one only",
+    "base": "of an adapter; its weights are in the identity",
     "revision": "of a Hub id; its commit is in the identity",
     "trust_remote_code": "in the identity, as are a folder's Python files",
     "lm_eval": "an optional extra, never kept",

@@ -9,6 +9,7 @@ from unlearn_cli.cli.app import WITH_SETTINGS
 from unlearn_cli.config import (
     AttackConfig,
     ChatConfig,
+    CleanConfig,
     CompareConfig,
     DemoConfig,
     EvaluateConfig,
@@ -26,7 +27,8 @@ from unlearn_cli.errors import EXIT_USAGE, UnlearnError
 from unlearn_cli.values import is_path, kinds
 
 COMMANDS = (
-    ForgetConfig, EvaluateConfig, CompareConfig, AttackConfig, ChatConfig, SweepConfig, MergeConfig, PushConfig, DemoConfig,
+    ForgetConfig, EvaluateConfig, CompareConfig, AttackConfig, ChatConfig, SweepConfig, MergeConfig, PushConfig, CleanConfig,
+    DemoConfig,
 )  # fmt: skip
 OPTIONS = [(model, name) for model in COMMANDS for name in model.model_fields]
 # No number, path, name, list or mapping of any option is one of these.

@@ -12,6 +12,11 @@ from typing import Any
 
 import psutil
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 from unlearn_cli.errors import UnlearnError
 
 LOCK = ".unlearn.lock"  # holds the process and its host; a name that `compare sweep/*` does not match
@@ -55,17 +60,35 @@ def check_free(folder: Path) -> None:
 
 
 def _take(path: Path) -> None:
-    while True:
+    with _alone(path.parent):
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            pass
+        else:
+            if not _is_stale(text):
+                raise _in_use(path.parent, text)
+            path.unlink(missing_ok=True)
         try:
             with path.open("x", encoding="utf-8") as file:
                 file.write(json.dumps(_own()))
-            return
-        except FileExistsError:
-            with suppress(FileNotFoundError):  # freed, or taken over, in this very moment
-                text = path.read_text(encoding="utf-8")
-                if not _is_stale(text):
-                    raise _in_use(path.parent, text) from None
-                _remove_stale(path, text)
+        except FileExistsError:  # where `_alone` keeps nobody out
+            raise _in_use(path.parent, path.read_text(encoding="utf-8")) from None
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Meanwhile no other process or thread looks for a lock here or takes one, where the system can see to it."""
+    if fcntl is None:
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without such locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)  # which gives the lock back, as the end of the process does
 
 
 def _own() -> dict[str, Any]:
@@ -94,16 +117,6 @@ def _parsed(text: str) -> dict[str, Any]:
     except ValueError:
         return {}
     return holder if isinstance(holder, dict) and {"pid", "host", "began"} <= set(holder) else {}
-
-
-def _remove_stale(path: Path, text: str) -> None:
-    """Remove a lock, unless another process has taken it over since `text` was read."""
-    aside = path.with_name(f"{path.name}.{os.getpid()}.part")
-    os.replace(path, aside)
-    if aside.read_text(encoding="utf-8") == text:
-        aside.unlink()
-    else:
-        os.replace(aside, path)
 
 
 def _in_use(folder: Path, text: str) -> UnlearnError:

@@ -42,7 +42,7 @@ VARIANTS = {  # name in the table -> flags
 # Why a row looks as it does, where the numbers alone would mislead.
 NOTES: dict[str, str] = {
     "grad-ascent": "unbounded, and nothing holds the retain rows",
-    "altpo": "teaches the model's own other answers, which hold much of the true ones (retain weight 6: 0.81 / 0.91)",
+    "altpo": "measured with alternatives asked for by the question alone, which mostly repeat the true answer",
     "idk": "teaches a refusal: see ROUGE-L; the answer's probability is left (retain weight 1: 0.60 / 0.79)",
     "npo --epochs 5 --robust lat": (
         "no push at all is among the adversary's pushes, so that the plain loss is at most the one trained on: "
@@ -52,11 +52,11 @@ NOTES: dict[str, str] = {
     "idk-ap": "teaches a refusal; its retain term holds an answer above a refusal, not its probability",
     "task-vector": "nothing holds the retain rows: alpha 2 gave 0.73 / 0.94, alpha 5 gave 0.25 / 0.58",
     "whp": "rows known by heart rise no further when they are reinforced: there is little to take away",
-    "lunar": "this model has never learnt to decline: there is no such place to move to (c 2, retain weights 1 and 3)",
+    "lunar": "this model has never learnt to decline; measured with answer positions recorded as well",
     "repselect": "trains on no retain row; stops at its budget of divergence on retain answers",
     "dpo": "a likelier refusal wins the preference as well as a less likely answer (retain weight 20: 0.96 / 0.98)",
-    "cir": "rate 0.2 with retain rate 3e-4: 0.69 / 0.73; 0.15 with 0.03: 0.91 / 0.92; made for topics in large models",
-    "rr": "on a knife's edge here: retain weight 0.05 changes nothing, 0.02 wrecks the model",
+    "cir": "rate 0.2 with retain rate 3e-4: 0.69 / 0.73; 0.15 with 0.03: 0.91 / 0.92; measured before every MLP up to the confused blocks was trained",
+    "rr": "no effect at the published weights 10 : 10; before, with two blocks and weight 0.02, it wrecked the model",
     "uld": "two passes; the base's weights are untouched",
     "undo": "measured before vectors shrank with the matrices",
 }

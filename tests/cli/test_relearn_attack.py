@@ -211,7 +211,7 @@ def test_names_of_gates_are_checked_before_the_attack(run: Path, gate: str, said
     [
         (["--attack", "relern"], "did you mean 'relearn'"),
         (["-p", "stepz=1"], "did you mean 'steps'"),
-        (["--seeds", "a"], "not numbers"),
+        (["--seeds", "a"], "valid integer"),
         (["-p", "data=given"], "--attack-data"),
         (["--fail-if", "relearn.recovery"], "a comparison is expected"),
     ],

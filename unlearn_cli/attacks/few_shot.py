@@ -21,7 +21,7 @@ from unlearn_cli.errors import UnlearnError
 def few_shot(
     target: Target,
     *,
-    shots: Annotated[grid(1, 1000), parameter("how many, written 1+2+4")] = (1, 2, 4, 8),
+    shots: Annotated[grid(0, 1000), parameter("how many, written 1+2+4; 0: the question alone")] = (1, 2, 4, 8),
     source: Annotated[Literal["forget", "retain"], parameter("where they are from")] = "forget",
     seed: Annotated[int, parameter("of the draw", ge=0)] = 0,
 ) -> Iterator[Point]:

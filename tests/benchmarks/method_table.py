@@ -55,7 +55,7 @@ NOTES: dict[str, str] = {
     "lunar": "this model has never learnt to decline; measured with answer positions recorded as well",
     "repselect": "trains on no retain row; stops at its budget of divergence on retain answers",
     "dpo": "a likelier refusal wins the preference as well as a less likely answer (retain weight 20: 0.96 / 0.98)",
-    "cir": "rate 0.2 with retain rate 3e-4: 0.69 / 0.73; 0.15 with 0.03: 0.91 / 0.92; measured before every MLP up to the confused blocks was trained",
+    "cir": "measured before every MLP up to the confused blocks was trained",
     "rr": "no effect at the published weights 10 : 10; before, with two blocks and weight 0.02, it wrecked the model",
     "uld": "two passes; the base's weights are untouched",
     "undo": "measured before vectors shrank with the matrices",

@@ -70,7 +70,8 @@ def _unpack(keep: Path | None) -> Path:
     for name in MODELS:
         shutil.copytree(ASSETS / name, folder / name)
     for name, rows in splits().items():
-        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        asked = ({key: value for key, value in row.items() if key != "person"} for row in rows)  # no format reads it
+        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in asked)
         (folder / f"{name}.jsonl").write_text(lines, encoding="utf-8")
     return folder
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 MUTED = (
     "bitsandbytes",  # an optional CPU kernel that is missing, told at import and at the first use
-    "transformers.integrations.tensor_parallel",
+    "transformers.distributed.tensor_parallel",
     "transformers.modeling_utils",  # a table of weights that are missing, which our error names
     "transformers.tokenization_utils_base",  # rows beyond the model's limit, which we cut and count ourselves
 )

@@ -42,7 +42,7 @@ VARIANTS = {  # name in the table -> flags
 # Why a row looks as it does, where the numbers alone would mislead.
 NOTES: dict[str, str] = {
     "grad-ascent": "unbounded, and nothing holds the retain rows",
-    "altpo": "measured with alternatives asked for by the question alone, which mostly repeat the true answer",
+    "altpo": "teaches other answers that the model made up from question and true answer",
     "idk": "teaches a refusal: see ROUGE-L; the answer's probability is left (retain weight 1: 0.60 / 0.79)",
     "npo --epochs 5 --robust lat": (
         "no push at all is among the adversary's pushes, so that the plain loss is at most the one trained on: "

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
 from unlearn_cli.config import CleanConfig
 from unlearn_cli.console import Reporter
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.store import remove_texts
+from unlearn_cli.recipes.lock import locked
 from unlearn_cli.recipes.run_folder import RunFolder
 from unlearn_cli.report import CHECKPOINTS, EVALUATION, FILE, read_report, write_report
 
@@ -24,18 +26,23 @@ def run(config: CleanConfig, reporter: Reporter) -> list[str]:
         raise UnlearnError(
             f"{config.run} holds no {FILE}", "a finished run or evaluation is expected; an unfinished one is simply deleted"
         )
-    removed = folder.texts() + ([CHECKPOINTS] if folder.checkpoints.is_dir() else [])
-    if not config.dry_run:
-        for path in (folder.path / name for name in removed):
-            if path.parent == folder.measured:
-                remove_texts(folder.measured, path.stem)
-            else:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
-        for place in (folder.path, folder.path / EVALUATION):
-            _note(place)
+    with nullcontext() if config.dry_run else locked(folder.path):  # another process may be writing measurements
+        removed = folder.texts() + ([CHECKPOINTS] if folder.checkpoints.is_dir() else [])
+        if not config.dry_run:
+            _remove(folder, removed)
     verb = "would be removed" if config.dry_run else "removed"
     reporter.say("\n".join(f"{verb}: {name}" for name in removed) or "nothing to remove: the folder holds no text")
     return removed
+
+
+def _remove(folder: RunFolder, names: list[str]) -> None:
+    for path in (folder.path / name for name in names):
+        if path.parent == folder.measured:
+            remove_texts(folder.measured, path.stem)
+        else:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for place in (folder.path, folder.path / EVALUATION):
+        _note(place)
 
 
 def _note(folder: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from unlearn_cli.console import Reporter
-from unlearn_cli.recipes.train import detail
+from unlearn_cli.recipes.forgetting.train import detail
 from unlearn_cli.training.loop import StepRecord
 
 STEP = StepRecord(17, 0.7, 27.7, 27.704, 0.021, 1.17, 1e-3, 2659, 2659, 1.0)

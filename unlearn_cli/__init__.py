@@ -31,7 +31,7 @@ def load(run_or_model: str, **options: Any) -> Any:
     Raises:
         UnlearnError: it cannot be loaded; the hint says what to do.
     """
-    from unlearn_cli.recipes.load import load as load_now  # noqa: PLC0415 - the package itself imports nothing heavy
+    from unlearn_cli.recipes.api import load as load_now  # noqa: PLC0415 - the package itself imports nothing heavy
 
     return load_now(run_or_model, **options)
 

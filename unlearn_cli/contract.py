@@ -47,7 +47,7 @@ Applied = Literal["adapter", "negated_adapter", "logit_difference", "logit_offse
 SHOWN = 80  # characters of a wrong value that a message repeats
 
 
-def parameter(help: str, **bounds: Any) -> Any:  # noqa: A002 - the word every reader expects
+def parameter(help: str, **bounds: Any) -> Any:
     """A hyper-parameter's help text and pydantic bounds (gt, ge, lt, le), for use inside `Annotated`."""
     return Field(description=help, **bounds)
 
@@ -64,9 +64,7 @@ def _listed(kind: type) -> Callable[[Any], Any]:
 _PHRASE = "phrase"
 Phrase = Annotated[str | tuple[int, ...], _PHRASE]  # text for the user, token ids for the method
 # Relative depths, written 0.3+0.6.
-Depths = Annotated[
-    tuple[Annotated[float, Field(ge=0, le=1)], ...], BeforeValidator(_listed(float)), Field(min_length=1)
-]
+Depths = Annotated[tuple[Annotated[float, Field(ge=0, le=1)], ...], BeforeValidator(_listed(float)), Field(min_length=1)]
 Layers = Annotated[
     Literal["all"] | tuple[Annotated[float, Field(ge=0, le=1)], ...],
     BeforeValidator(lambda value: value if value == "all" else _listed(float)(value)),
@@ -339,7 +337,7 @@ def attack(*, along: str, paper: str | None = None, **declared: Any) -> Callable
 def metric(
     *,
     targets: Mapping[str, Target],
-    range: tuple[float, float],  # noqa: A002 - the word every reader expects
+    range: tuple[float, float],
     paper: str | None = None,
     **declared: Any,
 ) -> Callable[[Callable], Metric]:

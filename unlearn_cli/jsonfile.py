@@ -51,3 +51,16 @@ def kind_of(value: Any) -> str:
     """What a JSON value is, in words."""
     names = {dict: "an object", list: "a list", str: "a text", type(None): "null", bool: "true or false"}
     return names.get(type(value), "a number")
+
+
+def read_complete_jsonl(path: Path) -> list[dict[str, Any]]:
+    """The objects of a JSON Lines file. A last line that a killed process left half written is skipped."""
+    rows = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            row = parse_json(line)
+        except ValueError:
+            continue
+        if isinstance(row, dict):
+            rows.append(row)
+    return rows

@@ -25,8 +25,8 @@ from unlearn_cli.data.batch import packs, shared_length
 from unlearn_cli.evaluation.measure import Plan, measure
 from unlearn_cli.models.load import load_model
 from unlearn_cli.models.packing import as_mask
-from unlearn_cli.recipes import inputs as splits
-from unlearn_cli.recipes.settle import make_encoder
+from unlearn_cli.recipes.forgetting.resolve import make_encoder
+from unlearn_cli.recipes.scoring import splits
 
 ROOT = Path(__file__).parents[2]
 BATCH, NEW_TOKENS, BUDGET = 64, 200, 2048

@@ -16,8 +16,8 @@ import yaml
 
 from tests.cli.comparing import around, both, compared, made, refused
 from tests.cli.running import unlearn
-from unlearn_cli.recipes.page import _samples
-from unlearn_cli.recipes.runs import read_entries
+from unlearn_cli.recipes.comparison.page import _samples
+from unlearn_cli.recipes.comparison.runs import read_entries
 from unlearn_cli.report import FAILED, Score, Trajectory
 
 
@@ -243,7 +243,7 @@ def test_one_row_has_an_axis(tmp_path):
 
 def test_an_empty_answer_is_an_answer(tmp_path, monkeypatch):
     measured = SimpleNamespace(ids=("r",), prompts=("why?",), golds=("so",), generations=("",), split="forget")
-    monkeypatch.setattr("unlearn_cli.recipes.page._measured", lambda entry, moment: measured)
+    monkeypatch.setattr("unlearn_cli.recipes.comparison.page._measured", lambda entry, moment: measured)
     (entry,) = read_entries([made(tmp_path / "a", {"forget.rouge_l": np.array([0.5])})])
     monkeypatch.setattr(type(entry), "ids", lambda self, split: {"r"})
     monkeypatch.setattr(type(entry), "values", lambda self, metric, ids: np.array([0.5]))

@@ -205,9 +205,9 @@ def test_another_spelling_of_the_run_is_the_run(run, monkeypatch):
 
 
 def test_ctrl_c_keeps_the_splits_that_were_measured(run, tmp_path, monkeypatch):
-    from unlearn_cli.recipes import measuring
+    from unlearn_cli.recipes.scoring import measurements
 
-    honest, calls = measuring.measure, []
+    honest, calls = measurements.measure, []
 
     def stopped(*arguments, **named):
         calls.append(arguments[1])
@@ -215,7 +215,7 @@ def test_ctrl_c_keeps_the_splits_that_were_measured(run, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return honest(*arguments, **named)
 
-    monkeypatch.setattr(measuring, "measure", stopped)
+    monkeypatch.setattr(measurements, "measure", stopped)
     first = unlearn("evaluate", run, "-o", tmp_path / "again")
     assert first.exit_code == 130 and "the same command goes on" in first.stderr
     assert unlearn("evaluate", run, "-o", tmp_path / "again").exit_code == 0
@@ -294,9 +294,7 @@ def test_a_baseline_is_measured_in_the_precision_of_the_model_under_test(run, tm
         for name, baseline in (("full", BASELINE), ("rounded", half))
     )
     assert (one.exit_code, two.exit_code) == (0, 0), two.stderr
-    values = [
-        read_report(tmp_path / name)["scores"]["forget"]["nll"]["baseline"]["value"] for name in ("full", "rounded")
-    ]
+    values = [read_report(tmp_path / name)["scores"]["forget"]["nll"]["baseline"]["value"] for name in ("full", "rounded")]
     assert values[0] == pytest.approx(values[1], rel=0.05)
     (half / "chat_template.jinja").write_text("{% for m in messages %}{{ m['content'] }} {% endfor %}")
     other = unlearn("evaluate", run, "--baseline", half, "-o", tmp_path / "other")

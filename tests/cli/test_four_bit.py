@@ -16,7 +16,7 @@ from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models import adapter
 from unlearn_cli.models.forward import forward
 from unlearn_cli.models.load import load_model
-from unlearn_cli.recipes.settle import make_encoder
+from unlearn_cli.recipes.forgetting.resolve import make_encoder
 
 OPTIONS = ModelOptions(model=MODEL, load_in_4bit=True, device="cpu", dtype="bfloat16")
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.cli.running import QUICK, data_arguments, started, unlearn
 from unlearn_cli.models import kept as kept_module
-from unlearn_cli.recipes import parallel
+from unlearn_cli.recipes.sweeping import workers
 
 
 @pytest.fixture(scope="module")
@@ -101,14 +101,14 @@ def test_an_interrupted_run_goes_on(data, tmp_path):
 
 def test_what_another_process_is_writing_is_not_taken_along(data, tmp_path, monkeypatch):
     """The name of a measurement that is being written is gone when it is to be copied."""
-    honest = parallel.forget.run
+    honest = workers.forget.run
 
     def writing(config, *arguments, **more):
         made = honest(config, *arguments, **more)
         (config.output_dir / "measured" / "before-forget.jsonl.part").symlink_to(tmp_path / "gone")
         return made
 
-    monkeypatch.setattr(parallel.forget, "run", writing)
+    monkeypatch.setattr(workers.forget, "run", writing)
     assert len(swept(data, tmp_path / "s", "--methods", "npo", "--seeds", "0,1")["runs"]) == 2
 
 
@@ -116,7 +116,7 @@ def test_side_by_side(data, tmp_path, monkeypatch):
     """Two processes, each with a base of its own, come to the numbers of one after the other."""
     flags = ["--methods", "npo,grad-diff", "--seeds", "0,1"]
     alone = swept(data, tmp_path / "alone", *flags)
-    monkeypatch.setattr(parallel, "devices", lambda choice, jobs: ["cpu"] * jobs)
+    monkeypatch.setattr(workers, "devices", lambda choice, jobs: ["cpu"] * jobs)
     together = swept(data, tmp_path / "together", *flags, "--jobs", 2)
     assert together["sweep"]["loads"] == 2 and together["sweep"]["made"] == 4
     for run in alone["runs"]:
@@ -126,7 +126,7 @@ def test_side_by_side(data, tmp_path, monkeypatch):
 
 def test_side_by_side_is_interrupted_once(data, tmp_path):
     """Each process writes its checkpoint, nothing goes on in the background, and the same command ends the runs."""
-    patched = "from unlearn_cli.recipes import parallel; parallel.devices = lambda choice, jobs: ['cpu'] * jobs\n"
+    patched = "from unlearn_cli.recipes.sweeping import workers; workers.devices = lambda choice, jobs: ['cpu'] * jobs\n"
     code = f"{patched}import sys\nfrom unlearn_cli.cli import main\nsys.argv[0] = 'unlearn'\nmain()"
     flags = [*QUICK, "--max-steps", 200, "--seeds", "0,1", "--jobs", 2, "-o", tmp_path / "s"]
     command = [sys.executable, "-c", code, *map(str, ["sweep", *data, *flags])]
@@ -151,14 +151,14 @@ def test_jobs_need_devices(data, tmp_path):
 
 
 def test_a_run_without_memory_is_left_out(data, tmp_path, monkeypatch):
-    honest = parallel.forget.run
+    honest = workers.forget.run
 
     def hungry(config, *arguments, **more):
         if config.seed == 0:
             raise MemoryError("not enough memory for 9 GiB")
         return honest(config, *arguments, **more)
 
-    monkeypatch.setattr(parallel.forget, "run", hungry)
+    monkeypatch.setattr(workers.forget, "run", hungry)
     told = swept(data, tmp_path / "s", "--seeds", "0,1")
     assert [run["name"] for run in told["runs"]] == ["npo-seed=1"]
 

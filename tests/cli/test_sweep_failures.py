@@ -13,7 +13,7 @@ import pytest
 
 from tests.cli.running import QUICK, data_arguments, read_report, unlearn
 from tests.cli.test_sweep import swept, wait_for
-from unlearn_cli.recipes import parallel
+from unlearn_cli.recipes.sweeping import workers
 
 FEW = ["--max-steps", 1, *QUICK[2:]]
 
@@ -33,14 +33,14 @@ def stop(*arguments, **named):
 
 def test_an_error_nobody_foresaw_ends_one_run(data, tmp_path, monkeypatch):
     """And does so again when the sweep is repeated: the others are made and compared."""
-    honest = parallel.forget.run
+    honest = workers.forget.run
 
     def broken(config, *arguments, **more):
         if config.seed == 0:
             raise TypeError("a method of the user's own")
         return honest(config, *arguments, **more)
 
-    monkeypatch.setattr(parallel.forget, "run", broken)
+    monkeypatch.setattr(workers.forget, "run", broken)
     for _ in range(2):
         result = unlearn("sweep", *data, *FEW, "-o", tmp_path / "s", "--seeds", "0,1", "--json")
         assert [run["name"] for run in json.loads(result.stdout)["runs"]] == ["npo-seed=1"], result.stderr
@@ -180,8 +180,8 @@ def test_a_config_file_of_forget_is_the_start_of_a_sweep(data, tmp_path):
 )
 @pytest.mark.parametrize("more", [[], ["--dry-run"]], ids=["run", "dry run"])
 def test_mistakes_are_answered_before_any_work(data, tmp_path, monkeypatch, flags, message, more):
-    monkeypatch.setattr("unlearn_cli.recipes.tracking.find_spec", lambda name: None)
-    monkeypatch.setattr(parallel, "outcomes", lambda *arguments: pytest.fail("a run was begun"))
+    monkeypatch.setattr("unlearn_cli.recipes.forgetting.tracking.find_spec", lambda name: None)
+    monkeypatch.setattr(workers, "outcomes", lambda *arguments: pytest.fail("a run was begun"))
     (tmp_path / "file").write_text("mine")
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "sweep.json").write_text('{"half')
@@ -214,7 +214,7 @@ def test_a_config_file_may_hold_anything(data, tmp_path):
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes")
 def test_workers_end_with_a_parent_that_was_killed(data, tmp_path):
     """Both one that works, which keeps a checkpoint, and one that waits."""
-    patched = "from unlearn_cli.recipes import parallel; parallel.devices = lambda choice, jobs: ['cpu'] * jobs\n"
+    patched = "from unlearn_cli.recipes.sweeping import workers; workers.devices = lambda choice, jobs: ['cpu'] * jobs\n"
     code = f"{patched}import sys\nfrom unlearn_cli.cli import main\nsys.argv[0] = 'unlearn'\nmain()"
     flags = [*QUICK, "--max-steps", 2000, "--jobs", 2, "-o", tmp_path / "s"]
     command = [sys.executable, "-c", code, *map(str, ["sweep", *data, *flags])]

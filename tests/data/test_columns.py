@@ -10,7 +10,7 @@ import pytest
 from tests.data.writing import write
 from unlearn_cli.config import ForgetConfig
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.recipes.inputs import load_splits
+from unlearn_cli.recipes.scoring.splits import load_splits
 
 NAMES = (("question", "answer"), ("q", "a"), ("x", "y"))
 GIVEN = (None, "question=q,answer=a", "question=x,answer=y", "question=qq,answer=a", "retain.question=q")

@@ -195,8 +195,7 @@ def test_no_format_fits(columns: list[str], proposal: str) -> None:
 
 def test_known() -> None:
     assert (
-        known_formats()
-        == "prompt+chosen+rejected, question+choices+answer, question+answer, prompt+completion, messages, "
+        known_formats() == "prompt+chosen+rejected, question+choices+answer, question+answer, prompt+completion, messages, "
         "instruction+output, text"
     )
     assert {"id", "question", "response", "conversations", "idk", "perturbed_answer"} <= set(known_keys())

@@ -17,7 +17,7 @@ from unlearn_cli.demo.build import TEMPLATE
 from unlearn_cli.measured import Measured
 from unlearn_cli.metrics.zlib_auc import zlib_auc
 from unlearn_cli.recipes.demo import ASSETS
-from unlearn_cli.recipes.inputs import Input, load_splits, tokenized
+from unlearn_cli.recipes.scoring.splits import Input, load_splits, tokenized
 
 LENGTH = 64  # stands for the 2,048 tokens of the published texts
 

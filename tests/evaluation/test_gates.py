@@ -212,13 +212,13 @@ def test_hyphens_of_names_are_read_as_underscores(text: str, expected: bool) -> 
     ],
 )
 def test_a_verdict_says_what_decided(text: str, line: str) -> None:
-    from unlearn_cli.recipes import gates
+    from unlearn_cli.recipes.scoring import gates
 
     assert gates.line(gates.judge(parse(text, metrics=METRICS), find, lambda *_name: "nobody looked")) == line
 
 
 def test_no_verdict_rounds_a_value_to_the_other_side_of_its_limit() -> None:
-    from unlearn_cli.recipes import gates
+    from unlearn_cli.recipes.scoring import gates
 
     look = {("forget", "nll", "after"): 0.10004}.get
     gate = gates.judge(parse("forget.nll > 0.1", metrics=METRICS), lambda *name: look(name))

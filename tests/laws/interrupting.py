@@ -19,10 +19,11 @@ from typing import Any
 
 import pytest
 
-from unlearn_cli.recipes import forget, measuring
-from unlearn_cli.recipes import train as training
-from unlearn_cli.recipes.lock import LOCK
-from unlearn_cli.recipes.run_folder import RunFolder
+from unlearn_cli.recipes import forget
+from unlearn_cli.recipes.forgetting import train as training
+from unlearn_cli.recipes.scoring import measurements
+from unlearn_cli.recipes.storage.lock import LOCK
+from unlearn_cli.recipes.storage.run_folder import RunFolder
 
 Visit = Callable[[str, Path], None]  # (name of the point, run folder)
 # Of a report: when, how fast, where and by which words. All else is to be equal.
@@ -54,7 +55,7 @@ def visited(visit: Visit) -> Iterator[None]:
             patch.setattr(owner, name, hooked)
 
         own = lambda run, *rest: run.folder.path  # noqa: E731
-        hook(measuring, "save_measured", lambda m, at, name, key: f"measured {name}", lambda m, at, name, key: _run(at))
+        hook(measurements, "save_measured", lambda m, at, name, key: f"measured {name}", lambda m, at, name, key: _run(at))
         hook(forget, "make_trainer", lambda *rest: "preparing", own, before=True)
         hook(RunFolder, "append", step, lambda folder, *rest: folder.path)
         hook(training, "save_checkpoint", lambda at, step, *rest: f"checkpoint {step}", lambda at, *rest: at.parent)

@@ -18,13 +18,13 @@ from unlearn_cli.contract import METHODS
 from unlearn_cli.demo.facts import splits
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.load import load_model
-from unlearn_cli.recipes import alternatives
-from unlearn_cli.recipes import inputs as data
-from unlearn_cli.recipes.progress import Run
-from unlearn_cli.recipes.run_folder import RunFolder
-from unlearn_cli.recipes.settle import make_encoder, settle_method, settle_model, settle_objective
-from unlearn_cli.recipes.setup import make_trainer
-from unlearn_cli.recipes.verdict import NO_GRADIENT
+from unlearn_cli.recipes.forgetting import alternatives
+from unlearn_cli.recipes.forgetting.prepare import make_trainer
+from unlearn_cli.recipes.forgetting.resolve import make_encoder, settle_method, settle_model, settle_objective
+from unlearn_cli.recipes.forgetting.run_state import Run
+from unlearn_cli.recipes.scoring import splits as data
+from unlearn_cli.recipes.scoring.outcome import NO_GRADIENT
+from unlearn_cli.recipes.storage.run_folder import RunFolder
 from unlearn_cli.training.loop import PROBED, StepRecord
 
 QUICK = ("--max-steps", 4, "--batch-size", 4, "--eval-limit", 4, "--generate-limit", 1, "--max-new-tokens", 4)

@@ -19,16 +19,16 @@ from unlearn_cli.data.tokenize import Row
 from unlearn_cli.models.load import load_model, load_tokenizer
 from unlearn_cli.models.score import teacher_forced
 from unlearn_cli.models.source import resolve_source
-from unlearn_cli.recipes.asked import plan_of, plan_sha256
-from unlearn_cli.recipes.attack_settings import chosen, settings_of
-from unlearn_cli.recipes.curves import place
-from unlearn_cli.recipes.inputs import load_splits, tokenized
-from unlearn_cli.recipes.measuring import measure_inputs, measuring_key
+from unlearn_cli.recipes.attacking.attacked_models import Subjects, read_facts
+from unlearn_cli.recipes.attacking.curves import place
+from unlearn_cli.recipes.attacking.settings import chosen, settings_of
+from unlearn_cli.recipes.forgetting.prepare import reference_key
+from unlearn_cli.recipes.forgetting.resolve import make_encoder, settle_method
+from unlearn_cli.recipes.forgetting.resume import identified
 from unlearn_cli.recipes.relearn_attack import _points
-from unlearn_cli.recipes.resume import identified
-from unlearn_cli.recipes.settle import make_encoder, settle_method
-from unlearn_cli.recipes.setup import reference_key
-from unlearn_cli.recipes.subjects import Subjects, read_facts
+from unlearn_cli.recipes.scoring.measurements import measure_inputs, measuring_key
+from unlearn_cli.recipes.scoring.splits import load_splits, tokenized
+from unlearn_cli.recipes.storage.run_spec import plan_of, plan_sha256
 from unlearn_cli.report import read_report
 
 # No other value of these can be tried here; each is named in `identity` or asks for what this machine may not have.
@@ -48,7 +48,10 @@ UNTRIED = {
 }
 ROWS = [
     {
-        "id": f"r{i}", "question": f"Who is {i}?", "q": "What?", "answer": f"Number {i} is a doctor .",
+        "id": f"r{i}",
+        "question": f"Who is {i}?",
+        "q": "What?",
+        "answer": f"Number {i} is a doctor .",
         "perturbed_answer": [f"No {i}", "A"],
     }  # fmt: skip
     for i in range(4)

@@ -14,7 +14,7 @@ from tests.cli.running import MODEL, write_rows
 from tests.laws.interrupting import differences, killed_at_every_point, signalled
 from unlearn_cli.demo.facts import splits
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.recipes.interrupt import Interrupted
+from unlearn_cli.recipes.forgetting.interrupt import Interrupted
 
 FEW = {
     "model": MODEL, "max_steps": 4, "batch_size": 2, "save_every": 2, "generate_limit": 1, "max_new_tokens": 2,
@@ -47,8 +47,20 @@ OPTIONS: dict[str, dict[str, Any]] = {
 # Points that are tried without -m slow: with one option many, with the others those where it could matter.
 POINTS = {
     "eval-every": (
-        "measured before-forget", "preparing", "measured step-1-forget", "measured at step 1", "step 2", "checkpoint 2",
-        "measured at step 2", "step 3", "checkpoint 4", "saving", "saved", "measured after-forget", "scored", "reporting",
+        "measured before-forget",
+        "preparing",
+        "measured step-1-forget",
+        "measured at step 1",
+        "step 2",
+        "checkpoint 2",
+        "measured at step 2",
+        "step 3",
+        "checkpoint 4",
+        "saving",
+        "saved",
+        "measured after-forget",
+        "scored",
+        "reporting",
         "reported",
     ),
     "stop-when": ("measured at step 2", "checkpoint 2", "saving"),

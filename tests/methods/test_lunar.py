@@ -14,7 +14,7 @@ from unlearn_cli.contract import METHODS
 from unlearn_cli.data.tokenize import Row
 from unlearn_cli.models.depth import depth_index
 from unlearn_cli.outputs import Outputs
-from unlearn_cli.recipes.settle import settle_method, settle_objective
+from unlearn_cli.recipes.forgetting.resolve import settle_method, settle_objective
 
 lunar = METHODS.get("lunar")
 

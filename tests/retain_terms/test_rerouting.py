@@ -12,7 +12,7 @@ from tests.fixture_f import states
 from unlearn_cli.config import ForgetConfig
 from unlearn_cli.contract import RETAIN_TERMS
 from unlearn_cli.outputs import Outputs
-from unlearn_cli.recipes.settle import settle_method, settle_objective
+from unlearn_cli.recipes.forgetting.resolve import settle_method, settle_objective
 
 rerouting = RETAIN_TERMS.get("rerouting")
 

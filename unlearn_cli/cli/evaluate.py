@@ -45,7 +45,7 @@ def _run(config: EvaluateConfig, sources: dict[str, str], argv: list[str], repor
     from unlearn_cli.report import dumps  # noqa: PLC0415
 
     if config.measured:
-        from unlearn_cli.recipes import rescore as recipe  # noqa: PLC0415 - imports no torch
+        from unlearn_cli.recipes.scoring import rescore as recipe  # noqa: PLC0415 - imports no torch
     else:
         from unlearn_cli.recipes import evaluate as recipe  # noqa: PLC0415 - the lazy boundary
     with _with_folder(config) as placed:

@@ -95,7 +95,7 @@ def command(
     run: Recipe,
     *,
     help: str,
-    positional: tuple[str, ...] = (),  # noqa: A002
+    positional: tuple[str, ...] = (),
 ) -> None:
     """Add a command whose options are the fields of `model` and whose body is `run(settings, sources, argv, reporter)`."""
 
@@ -103,7 +103,7 @@ def command(
         execute(lambda: resolve(model, _given(flags), config_file), checked, debug=debug)
 
     def checked(config: Settings, sources: dict[str, str], argv: list[str], reporter: Reporter) -> int | None:
-        from unlearn_cli.recipes.precheck import check  # noqa: PLC0415 - the lazy boundary
+        from unlearn_cli.recipes.forgetting.precheck import check  # noqa: PLC0415 - the lazy boundary
 
         check(config)
         return run(config, sources, argv, reporter)

@@ -26,7 +26,7 @@ LARGEST_RATE = 100.0  # of learning
 _REPOSITORY = re.compile(r"(?!.*(--|\.\.))[A-Za-z0-9][\w.-]*/[A-Za-z0-9_](|[\w.-]{0,94}\w)")
 
 
-def option(default: Any, help: str, panel: str, **extra: Any) -> Any:  # noqa: A002 - the word every reader expects
+def option(default: Any, help: str, panel: str, **extra: Any) -> Any:
     """One option: its default, help text and the panel of `--help` it stands in.
 
     `short` is a one-letter flag, `metavar` what its value is called, `required=True` marks an argument that must be given,

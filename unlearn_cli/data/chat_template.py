@@ -139,7 +139,7 @@ def _parsed(template: str, tokenizer: Any, where: str) -> str:
         tokenizer.apply_chat_template([{"role": "user", "content": "a"}], chat_template=template, tokenize=False)
     except TemplateSyntaxError as error:
         raise UnlearnError(f"{where}:{error.lineno}: the chat template does not parse: {error.message}", WAYS) from None
-    except Exception:  # noqa: BLE001 - this conversation need not be one that the template takes
+    except Exception:
         return template
     return template
 

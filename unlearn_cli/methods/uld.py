@@ -65,7 +65,7 @@ def uld(
     alternative: Outputs,
     *,
     alpha: Annotated[float, parameter("how much of the assistant is subtracted", ge=0)] = 1.1,
-    filter: Annotated[float, parameter("share below which a token is left out", ge=0, lt=1)] = 0.01,  # noqa: A002
+    filter: Annotated[float, parameter("share below which a token is left out", ge=0, lt=1)] = 0.01,
     rest: Annotated[
         Literal["measured", "uniform"], parameter("what the assistant says where it knows nothing")
     ] = "measured",

@@ -125,7 +125,7 @@ def _cache_is_exact(causal: Any, rows: Sequence[Tensor], lone: Sequence[Tensor],
                 keep = [0, len(alive) - 1] if step == 0 else list(range(len(alive)))
                 steps.append(tokens, keep)
                 alive = [alive[row] for row in keep]
-    except Exception as error:  # noqa: BLE001 - any refusal of a cache means: answers are made without
+    except Exception as error:
         log.debug("cache refused: %s", error)
         return False
     return True
@@ -141,7 +141,7 @@ def _sharing_is_exact(causal: Any, vocabulary: int, layout: Layout, tolerance: f
         together = answer_logits(causal, pack_shared([answers, answers[:1]]).to(causal.device), layout)
         alone = answer_logits(causal, pack({"rows": [*answers, answers[0]]}).to(causal.device), layout)
         return _relative(together, alone) < tolerance
-    except Exception as error:  # noqa: BLE001 - each answer then gets a copy of its question
+    except Exception as error:
         log.debug("sharing refused: %s", error)
         return False
 
@@ -150,7 +150,7 @@ def _exact(causal: Any, batch: Batch, layout: Layout, expected: Tensor, toleranc
     try:
         causal.set_attn_implementation(layout.attention)
         return _relative(answer_logits(causal, batch, layout), expected) < tolerance
-    except Exception as error:  # noqa: BLE001 - any refusal of a kernel or a model means: take the next way
+    except Exception as error:
         log.debug("layout %s refused: %s", layout, error)
         return False
 
@@ -159,6 +159,6 @@ def _head_is_exact(causal: Any, batch: Batch, layout: Layout, expected: Tensor, 
     try:
         logits = project(causal, answer_hidden(causal, batch, layout)).float()
         return _relative(logits, expected) < tolerance
-    except Exception as error:  # noqa: BLE001 - the model's own forward is then used throughout
+    except Exception as error:
         log.debug("own head refused: %s", error)
         return False

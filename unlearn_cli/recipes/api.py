@@ -1,4 +1,4 @@
-"""The commands that need a model, called from Python."""
+"""The commands that need a model, and a model ready for use, called from Python."""
 
 from __future__ import annotations
 
@@ -8,18 +8,29 @@ from pathlib import Path
 from typing import Any
 
 from unlearn_cli.attack_report import AttackReport
-from unlearn_cli.config import AttackConfig, EvaluateConfig, ForgetConfig, MergeConfig, SweepConfig, given, resolve
+from unlearn_cli.config import (
+    AttackConfig,
+    EvaluateConfig,
+    ForgetConfig,
+    LoadOptions,
+    MergeConfig,
+    SweepConfig,
+    given,
+    resolve,
+)
 from unlearn_cli.config.option import Settings
 from unlearn_cli.console import Reporter
 from unlearn_cli.data.offline import offline
 from unlearn_cli.errors import UnlearnError
+from unlearn_cli.models.load import load_model
+from unlearn_cli.models.process import undisturbed
 from unlearn_cli.recipes import evaluate as evaluating
 from unlearn_cli.recipes import forget as forgetting
 from unlearn_cli.recipes import merge as merging
 from unlearn_cli.recipes import relearn_attack as attacking
-from unlearn_cli.recipes import rescore
 from unlearn_cli.recipes import sweep as sweeping
-from unlearn_cli.recipes.precheck import check
+from unlearn_cli.recipes.forgetting.precheck import check
+from unlearn_cli.recipes.scoring import rescore
 from unlearn_cli.report import RunReport
 
 PYTHON = ["(from Python)"]
@@ -57,6 +68,16 @@ def merge(run: str | Path, settings: MergeConfig | None, *, quiet: bool, **more:
     """See `unlearn_cli.merge`."""
     with _settled(MergeConfig, settings, _of(run, more)) as (config, sources):
         return merging.run(config, sources, Reporter(quiet=quiet))[1]
+
+
+@undisturbed()
+def load(run_or_model: str, **options: Any) -> Any:
+    """See `unlearn_cli.load`."""
+    settings, _ = resolve(LoadOptions, {"model": str(run_or_model), **options}, None, called="python")
+    with offline(settings.offline):
+        loaded = load_model(settings)
+    loaded.model.tokenizer = loaded.tokenizer
+    return loaded.model
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.generate import greedy, sample
 from unlearn_cli.models.load import LoadedModel, load_model
 from unlearn_cli.models.process import undisturbed
-from unlearn_cli.recipes.settle import make_encoder
+from unlearn_cli.recipes.forgetting.resolve import make_encoder
 from unlearn_cli.rendering.tables import said_table
 from unlearn_cli.report import RunReport, read_report
 

@@ -10,8 +10,8 @@ from unlearn_cli.config import CleanConfig
 from unlearn_cli.console import Reporter
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.store import remove_texts
-from unlearn_cli.recipes.lock import locked
-from unlearn_cli.recipes.run_folder import RunFolder
+from unlearn_cli.recipes.storage.lock import locked
+from unlearn_cli.recipes.storage.run_folder import RunFolder
 from unlearn_cli.report import CHECKPOINTS, EVALUATION, FILE, read_report, write_report
 
 

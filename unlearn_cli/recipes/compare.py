@@ -13,13 +13,22 @@ from unlearn_cli.contract import ATTACKS
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.baseline import METRIC, check_baseline
 from unlearn_cli.evaluation.gates import Lookup
-from unlearn_cli.recipes import gates as verdicts
-from unlearn_cli.recipes.alike import Alike, check_alike
-from unlearn_cli.recipes.grouping import Row, grouped, grouping_keys
-from unlearn_cli.recipes.over_forgotten import over_forgotten
-from unlearn_cli.recipes.ranking import Column, Comparison, Found, baselines, check_judgeable, columns, judged, on_front
-from unlearn_cli.recipes.runs import RELEARNING, Entry, differing, read_baseline, read_entries
-from unlearn_cli.recipes.targets import check_targets, write
+from unlearn_cli.recipes.comparison.comparability import Alike, check_alike
+from unlearn_cli.recipes.comparison.grouping import Row, grouped, grouping_keys
+from unlearn_cli.recipes.comparison.ranking import (
+    Column,
+    Comparison,
+    Found,
+    baselines,
+    check_judgeable,
+    columns,
+    judged,
+    on_front,
+    over_forgotten,
+)
+from unlearn_cli.recipes.comparison.runs import RELEARNING, Entry, differing, read_baseline, read_entries
+from unlearn_cli.recipes.scoring import gates as verdicts
+from unlearn_cli.recipes.storage.output_files import check_targets, write
 from unlearn_cli.registry import unknown
 from unlearn_cli.rendering.cells import grid, listed
 from unlearn_cli.rendering.compare import as_csv, as_markdown, compare_table
@@ -62,7 +71,7 @@ def run(
     write(config.csv, as_csv(made), reporter)
     write(config.markdown, as_markdown(cells), reporter)
     if config.html:
-        from unlearn_cli.recipes.page import compare_page  # noqa: PLC0415 - jinja2 is not needed for a table
+        from unlearn_cli.recipes.comparison.page import compare_page  # noqa: PLC0415 - jinja2 is not needed for a table
 
         write(config.html, compare_page(made, cells, config), reporter)
         reporter.say(f"page: {config.html}")

@@ -19,7 +19,7 @@ from unlearn_cli.demo.facts import splits
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.store import load_measured
 from unlearn_cli.recipes import evaluate, forget
-from unlearn_cli.recipes.verdict import next_commands
+from unlearn_cli.recipes.scoring.outcome import next_commands
 from unlearn_cli.report import RunReport
 
 ASSETS = Path(demo.__file__).parent / "assets"

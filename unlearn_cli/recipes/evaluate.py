@@ -21,20 +21,19 @@ from unlearn_cli.models import harness, memory
 from unlearn_cli.models.load import LoadedModel, load_model, load_tokenizer, resolve_device, resolve_dtype
 from unlearn_cli.models.process import undisturbed
 from unlearn_cli.models.source import resolve_source
-from unlearn_cli.recipes import gates, replaced
-from unlearn_cli.recipes import inputs as splits
-from unlearn_cli.recipes.describe import model_report
 from unlearn_cli.recipes.environment import environment
-from unlearn_cli.recipes.inputs import Input
-from unlearn_cli.recipes.interrupt import keeping
-from unlearn_cli.recipes.lock import locked
-from unlearn_cli.recipes.measuring import measure_inputs, stored
-from unlearn_cli.recipes.precheck import measurable
-from unlearn_cli.recipes.resume import identified
-from unlearn_cli.recipes.run_folder import RunFolder
-from unlearn_cli.recipes.scores import compared, measured_alike, not_alike, passes, write_rows
-from unlearn_cli.recipes.settle import make_encoder
-from unlearn_cli.recipes.verdict import over_forgotten, say
+from unlearn_cli.recipes.forgetting.describe import model_report
+from unlearn_cli.recipes.forgetting.interrupt import keeping
+from unlearn_cli.recipes.forgetting.precheck import measurable
+from unlearn_cli.recipes.forgetting.resolve import make_encoder
+from unlearn_cli.recipes.forgetting.resume import identified
+from unlearn_cli.recipes.scoring import gates, splits, superseded
+from unlearn_cli.recipes.scoring.measurements import measure_inputs, stored
+from unlearn_cli.recipes.scoring.outcome import over_forgotten, say
+from unlearn_cli.recipes.scoring.scores import compared, measured_alike, not_alike, passes, write_rows
+from unlearn_cli.recipes.scoring.splits import Input
+from unlearn_cli.recipes.storage.lock import locked
+from unlearn_cli.recipes.storage.run_folder import RunFolder
 from unlearn_cli.rendering.tables import answers_table, harness_table, scores_table
 from unlearn_cli.report import EVALUATION, ROWS, RunReport, read_report, write_report
 
@@ -73,7 +72,7 @@ def _run(
     config, sources = _with_run(config, sources, run_report)
     folder = config.output_dir or config.run
     target = folder / EVALUATION if config.run and folder.resolve() == config.run.resolve() else folder
-    replaced.check_target(target)
+    superseded.check_target(target)
 
     if config.baseline:
         _check_baseline_model(config, run_report)
@@ -96,7 +95,7 @@ def _run(
     for told in over_forgotten(scores):
         reporter.note(told)
     described = {name: data.report() for name, data in inputs.items()}
-    if lost := replaced.replaced_evaluation(target, described, scores):
+    if lost := superseded.replaced_evaluation(target, described, scores):
         reporter.note(lost)
     report = RunReport(
         command="evaluate",

@@ -22,25 +22,32 @@ from unlearn_cli.models.compose import compose
 from unlearn_cli.models.identity import identity
 from unlearn_cli.models.load import LoadedModel, load_model
 from unlearn_cli.models.process import seed_everything, undisturbed
-from unlearn_cli.recipes import gates, plan, push, resume, verdict
-from unlearn_cli.recipes import inputs as splits
-from unlearn_cli.recipes.artifact import identity_after, save_artifact
-from unlearn_cli.recipes.asked import plan_sha256
-from unlearn_cli.recipes.checks import check_loaded, check_outline, tell
-from unlearn_cli.recipes.describe import model_report, training_report
+from unlearn_cli.recipes import push
 from unlearn_cli.recipes.environment import environment
-from unlearn_cli.recipes.inputs import Input
-from unlearn_cli.recipes.interrupt import Interrupted
-from unlearn_cli.recipes.lock import locked
-from unlearn_cli.recipes.measuring import measure_inputs
-from unlearn_cli.recipes.midway import Moments, at_rest, calibrated
-from unlearn_cli.recipes.progress import Run
-from unlearn_cli.recipes.run_folder import RunFolder
-from unlearn_cli.recipes.scores import compared, passes, write_rows
-from unlearn_cli.recipes.settle import default_output, make_encoder, settle_method, settle_model, settle_objective
-from unlearn_cli.recipes.setup import make_trainer
-from unlearn_cli.recipes.tracking import check_tracker
-from unlearn_cli.recipes.train import train
+from unlearn_cli.recipes.forgetting import dry_run, resume
+from unlearn_cli.recipes.forgetting.artifact import identity_after, save_artifact
+from unlearn_cli.recipes.forgetting.checks import check_loaded, check_outline, tell
+from unlearn_cli.recipes.forgetting.describe import model_report, training_report
+from unlearn_cli.recipes.forgetting.during_training import Moments, at_rest, calibrated
+from unlearn_cli.recipes.forgetting.interrupt import Interrupted
+from unlearn_cli.recipes.forgetting.prepare import make_trainer
+from unlearn_cli.recipes.forgetting.resolve import (
+    default_output,
+    make_encoder,
+    settle_method,
+    settle_model,
+    settle_objective,
+)
+from unlearn_cli.recipes.forgetting.run_state import Run
+from unlearn_cli.recipes.forgetting.tracking import check_tracker
+from unlearn_cli.recipes.forgetting.train import train
+from unlearn_cli.recipes.scoring import gates, outcome, splits
+from unlearn_cli.recipes.scoring.measurements import measure_inputs
+from unlearn_cli.recipes.scoring.scores import compared, passes, write_rows
+from unlearn_cli.recipes.scoring.splits import Input
+from unlearn_cli.recipes.storage.lock import locked
+from unlearn_cli.recipes.storage.run_folder import RunFolder
+from unlearn_cli.recipes.storage.run_spec import plan_sha256
 from unlearn_cli.rendering.model_card import model_card
 from unlearn_cli.rendering.tables import scores_table
 from unlearn_cli.report import (
@@ -106,7 +113,7 @@ def run(
         if config.dry_run:
             if resume.finished(started, texts) is not None:
                 reporter.note(f"already finished: {started.folder.path}; --resume leaves it as it is")
-            plan.tell(settled, texts, reporter)
+            dry_run.tell(settled, texts, reporter)
             return None
         with locked(started.folder.path):
             writable(held=True)  # again, now that no other process can change what is there
@@ -183,7 +190,7 @@ def _made(
         moments["after"] = measure(after_key, folder=run.folder.measured, moment="after")
     report = _report(run, loaded, encoder, inputs, trainer, moments, artifact, status, message)
     if status in ("completed", "stopped"):
-        report.status, report.message = verdict.judge(moments, report.scores, status, run.stopped_by)
+        report.status, report.message = outcome.judge(moments, report.scores, status, run.stopped_by)
     write_rows(moments["after"], run.config, (), run.folder.rows)
     write_text(run.folder.path / "README.md", model_card(report))
     write_report(report, run.folder.path)  # the last: a folder with a report is a finished run
@@ -194,12 +201,12 @@ def _made(
 def _show(run: Run, report: RunReport) -> None:
     """The scores, what they come to, and what to do next."""
     run.reporter.show(scores_table(report, run.folder.path))
-    verdict.say(report.scores, run.reporter)
+    outcome.say(report.scores, run.reporter)
     if report.texts:
         folder = shlex.quote(str(run.folder.path))
         run.reporter.say(f"the run folder holds rows and answers as plain text; to remove them: unlearn clean {folder}")
     if report.status in ("completed", "stopped"):
-        run.reporter.say(f"next: {' | '.join(verdict.next_commands(run.folder.path))}")
+        run.reporter.say(f"next: {' | '.join(outcome.next_commands(run.folder.path))}")
 
 
 def _report(
@@ -216,7 +223,7 @@ def _report(
     """Everything that was found, in the report's form."""
     with run.phase("score"):
         scores = compared(moments, run.config)
-    for told in verdict.over_forgotten(scores):
+    for told in outcome.over_forgotten(scores):
         run.reporter.note(told)
     return RunReport(
         command="forget",

@@ -20,8 +20,8 @@ from unlearn_cli.models.load import LoadedModel, load_model
 from unlearn_cli.models.merge import merged, save_merged
 from unlearn_cli.models.process import undisturbed
 from unlearn_cli.models.score import teacher_forced
-from unlearn_cli.recipes.inputs import load_splits
-from unlearn_cli.recipes.settle import make_encoder
+from unlearn_cli.recipes.forgetting.resolve import make_encoder
+from unlearn_cli.recipes.scoring.splits import load_splits
 from unlearn_cli.report import RunReport, read_report, write_text
 
 TOKENS = 2048

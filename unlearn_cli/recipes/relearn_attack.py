@@ -20,16 +20,16 @@ from unlearn_cli.evaluation.gates import Expression
 from unlearn_cli.evaluation.score import bootstrap
 from unlearn_cli.models.compose import COMPOSED
 from unlearn_cli.models.process import undisturbed
-from unlearn_cli.recipes import gates
-from unlearn_cli.recipes.attack_settings import Setting, chosen, settings_of
-from unlearn_cli.recipes.curves import CurvePoint, place, read_curve, scored, write_curve
+from unlearn_cli.recipes.attacking.attacked_models import Subjects, check_no_answers, overlap, read_facts
+from unlearn_cli.recipes.attacking.cached_baseline import Lent, lent_baseline, replaced
+from unlearn_cli.recipes.attacking.curves import CurvePoint, place, read_curve, scored, write_curve
+from unlearn_cli.recipes.attacking.recovery import ROLES, Curves, summarised, verdict
+from unlearn_cli.recipes.attacking.settings import Setting, chosen, settings_of
 from unlearn_cli.recipes.environment import environment
-from unlearn_cli.recipes.evidence import Lent, lent_baseline, replaced
-from unlearn_cli.recipes.interrupt import keeping
-from unlearn_cli.recipes.lock import locked
-from unlearn_cli.recipes.scores import BOOTSTRAP_SEED
-from unlearn_cli.recipes.subjects import Subjects, check_no_answers, overlap, read_facts
-from unlearn_cli.recipes.summary import ROLES, Curves, summarised, verdict
+from unlearn_cli.recipes.forgetting.interrupt import keeping
+from unlearn_cli.recipes.scoring import gates
+from unlearn_cli.recipes.scoring.scores import BOOTSTRAP_SEED
+from unlearn_cli.recipes.storage.lock import locked
 from unlearn_cli.rendering.attacks import attack_table
 from unlearn_cli.report import AttackLine, RunReport, Score, read_report, write_report
 

@@ -14,16 +14,18 @@ from unlearn_cli.data.example import Split
 from unlearn_cli.data.overlap import check_overlap
 from unlearn_cli.errors import EXIT_DIVERGED, EXIT_FAILED, UnlearnError
 from unlearn_cli.models.kept import KeptModel
-from unlearn_cli.recipes import compare, grid, parallel, plan
-from unlearn_cli.recipes.grid import Setting
-from unlearn_cli.recipes.inputs import load_splits
-from unlearn_cli.recipes.ledger import Ledger
-from unlearn_cli.recipes.lock import check_free, locked
-from unlearn_cli.recipes.parallel import Outcome, Task
-from unlearn_cli.recipes.planned import Planned, planned, ranked
-from unlearn_cli.recipes.run_folder import RunFolder
-from unlearn_cli.recipes.settle import settle_method
-from unlearn_cli.recipes.tracking import check_tracker
+from unlearn_cli.recipes import compare
+from unlearn_cli.recipes.forgetting import dry_run
+from unlearn_cli.recipes.forgetting.resolve import settle_method
+from unlearn_cli.recipes.forgetting.tracking import check_tracker
+from unlearn_cli.recipes.scoring.splits import load_splits
+from unlearn_cli.recipes.storage.lock import check_free, locked
+from unlearn_cli.recipes.storage.run_folder import RunFolder
+from unlearn_cli.recipes.sweeping import grid, workers
+from unlearn_cli.recipes.sweeping.grid import Setting
+from unlearn_cli.recipes.sweeping.manifest import Ledger
+from unlearn_cli.recipes.sweeping.schedule import Planned, planned, ranked
+from unlearn_cli.recipes.sweeping.workers import Outcome, Task
 
 SHARES = (0.25, 0.5, 1.0)  # of the epochs, in the rounds of --halving
 
@@ -51,7 +53,7 @@ def _run(
     """As `run`, in a folder that no other process writes into."""
     grid.check(config)
     check_tracker(config.report_to)
-    devices = parallel.devices(config.device, config.jobs)
+    devices = workers.devices(config.device, config.jobs)
     score = grid.score_of(config.score)
     settings, ledger = grid.settings_of(config), Ledger(config.output_dir)
     texts = load_splits(config)
@@ -65,15 +67,15 @@ def _run(
     if config.dry_run:
         told = _plan(runs, texts, reporter)
         if config.json_output:
-            reporter.data(plan.dumps(told))
-        plan.check_fits(told["first"], reporter)
+            reporter.data(dry_run.dumps(told))
+        dry_run.check_fits(told["first"], reporter)
         return told, runs
     began, made = time.perf_counter(), list[Outcome]()
     best: list[Planned] = []
     kept_model = KeptModel()  # over all rounds
     while True:
         tasks = _tasks(runs, config, command_line, ledger, began, reporter)
-        for outcome in parallel.outcomes(tasks, devices, kept_model):
+        for outcome in workers.outcomes(tasks, devices, kept_model):
             _tell(outcome, reporter)
             made.append(outcome)
         ended = {outcome.name: outcome.finished for outcome in made}
@@ -150,7 +152,7 @@ def _plan(runs: Sequence[Planned], texts: Mapping[str, Split], reporter: Reporte
         reporter.say(f"  {one.setting.name}: {one.state}")
     first = runs[0]
     reporter.say(f"\nthe first, {first.setting.name}:")
-    told = plan.show(settle_method(first.config, first.sources), texts, reporter)
+    told = dry_run.show(settle_method(first.config, first.sources), texts, reporter)
     return {"command": "sweep", "runs": [{"name": p.setting.name, "state": p.state} for p in runs], "first": told}
 
 

@@ -19,7 +19,7 @@ def model_card(report: RunReport) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701 - Markdown
+        autoescape=False,
     )
     local = Path(report.model.model).is_absolute()
     return templates.get_template("model_card.md.jinja").render(

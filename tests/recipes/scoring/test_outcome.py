@@ -1,0 +1,111 @@
+"""What is told in words about scores that look like success."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from unlearn_cli.recipes.scoring.outcome import advice, in_short, next_commands, over_forgotten
+from unlearn_cli.report import Compared, Score
+
+
+def scored(value: float, **more) -> Compared:
+    return Compared(after=Score(value=value, n=9, **more.pop("after", {})), **more)
+
+
+@pytest.mark.parametrize(
+    ("scores", "word"),
+    [
+        ({"forget": {"forget_quality": scored(1e-9, after={"details": {"sign": 1.0}})}}, "beyond the baseline"),
+        ({"forget": {"forget_quality": scored(1e-9, after={"details": {"sign": -1.0}})}}, None),  # too little
+        ({"forget": {"forget_quality": scored(0.6, after={"details": {"sign": 1.0}})}}, None),  # no difference
+        ({"utility": {"model_utility": scored(0.0)}}, "wrecked"),
+        ({"utility": {"model_utility": scored(0.5)}}, None),
+        ({"privacy": {"loss_auc": scored(0.1, after={"ci": (0.05, 0.2)})}}, "below 0.5"),
+        ({"privacy": {"loss_auc": scored(0.45, after={"ci": (0.4, 0.52)})}}, None),
+        (
+            {"privacy": {"min_k_plus_plus_auc": scored(0.0, after={"ci": (0.0, 0.0)})}},
+            "min_k_plus_plus_auc 0.000 is below 0.5",
+        ),
+        ({"privacy": {"zlib_auc": scored(0.1, baseline=Score(value=0.4, n=9, ci=(0.15, 0.68)))}}, "interval (from 0.150)"),
+        ({"privacy": {"zlib_auc": scored(0.3, baseline=Score(value=0.4, n=9, ci=(0.15, 0.68)))}}, None),
+        # A baseline that is as low says that the two sets differ, not the model.
+        (
+            {"privacy": {"loss_auc": scored(0.2, after={"ci": (0.1, 0.3)}, baseline=Score(value=0.2, n=9, ci=(0.1, 0.3)))}},
+            None,
+        ),
+        ({"privacy": {"privleak": scored(-60.0, after={"ci": (-70.0, -50.0)})}}, None),  # no AUC
+        (
+            {"privacy": {name: scored(0.1, after={"ci": (0.0, 0.2)}) for name in ("loss_auc", "min_k_auc")}},  # one line
+            "privacy.loss_auc 0.100 is below 0.5, privacy.min_k_auc 0.100 is below 0.5: forget rows stand out",
+        ),
+        ({"forget": {"probability": scored(0.001, baseline=Score(value=0.1, n=9, ci=(0.05, 0.2)))}}, "below the baseline"),
+        ({"forget": {"probability": scored(0.06, baseline=Score(value=0.1, n=9, ci=(0.05, 0.2)))}}, None),
+    ],
+)
+def test_over_forgetting(scores: dict, word: str | None) -> None:
+    told = over_forgotten(scores)
+    assert len(told) == (word is not None)
+    assert word is None or word in told[0]
+
+
+def moved(**splits: tuple[float | None, ...]) -> dict:
+    """Scores of probabilities (before, after[, baseline])."""
+    made = {}
+    for split, values in splits.items():
+        before, after, *baseline = (Score(value=v, n=9, ci=None if v is None else (0.9 * v, 1.1 * v)) for v in values)
+        made[split] = {"probability": Compared(before=before, after=after, baseline=baseline[0] if baseline else None)}
+    return made
+
+
+FORGET = {
+    "never known": (0.0002, 0.0001),
+    "not forgotten": (0.979, 0.95),
+    "partly forgotten": (0.979, 0.397),
+    "forgotten": (0.979, 0.0979),
+    "over-forgotten": (0.979, 0.1, 0.2),
+}
+RETAIN = {"kept": (0.976, 0.93), "damaged": (0.993, 0.769), "wrecked": (0.993, 0.0)}
+
+
+@pytest.mark.parametrize("retain", RETAIN)
+@pytest.mark.parametrize("forget", FORGET)
+def test_the_last_line_names_what_became_of_both(forget: str, retain: str) -> None:
+    scores = moved(forget=FORGET[forget], retain=RETAIN[retain])
+    first, second = in_short(scores).split("; ")
+    assert first.startswith(f"{forget}: probability ") and second.startswith(f"{retain}: ")
+    told = advice(scores)
+    assert (told is None) == ((forget, retain) == ("forgotten", "kept"))
+    if forget != "never known":
+        assert ("--retain-weight" in (told or "")) == (retain != "kept")
+        assert ("--epochs" in (told or "")) == (forget in ("not forgotten", "partly forgotten"))
+
+
+@pytest.mark.parametrize(
+    ("scores", "line"),
+    [
+        (
+            moved(forget=(0.979, 0.397), retain=(0.976, 0.993)),
+            "partly forgotten: probability 0.979 -> 0.397 (41% is left); kept: 0.976 -> 0.993",
+        ),
+        (moved(forget=(0.979, 0.004)), "forgotten: probability 0.979 -> 0.004 (0.4% is left)"),
+        (moved(forget=(0.995, 8.1e-8)), "forgotten: probability 0.995 -> less than 0.001 (less than 0.1% is left)"),
+        (moved(forget=(0.5, 0.6)), "not forgotten: probability 0.500 -> 0.600"),
+        (moved(forget=(0.5, 0.0)), "forgotten: probability 0.500 -> 0.000 (less than 0.1% is left)"),
+        # What a model gives that never knew is not counted as left: (0.30 - 0.22) / (0.87 - 0.22).
+        (moved(forget=(0.87, 0.30, 0.22)), "partly forgotten: probability 0.870 -> 0.300 (12% is left)"),
+        (moved(forget=(0.87, 0.21, 0.22)), "forgotten: probability 0.870 -> 0.210 (less than 0.1% is left)"),
+        (moved(forget=(0.872, 0.011, 0.22)), "over-forgotten: probability 0.872 -> 0.011"),
+        (moved(forget=(None, 0.1), retain=(0.9, 0.8)), "damaged: probability 0.900 -> 0.800"),
+        (moved(retain=(0.01, 0.0)), None),  # not known before: neither kept nor damaged
+        ({}, None),
+    ],
+)
+def test_in_short(scores: dict, line: str | None) -> None:
+    assert in_short(scores) == line
+
+
+def test_next_commands_can_be_pasted() -> None:
+    assert next_commands(Path("my runs/x")) == ["unlearn chat 'my runs/x'", "unlearn relearn-attack 'my runs/x'"]
+    assert next_commands(Path("x"), Path("my base"))[1] == "unlearn relearn-attack x --baseline 'my base'"

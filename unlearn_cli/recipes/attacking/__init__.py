@@ -1,0 +1,1 @@
+"""Attacks on a run: settings, attacked models, stored curves, recovery."""

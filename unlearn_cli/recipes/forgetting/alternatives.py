@@ -1,0 +1,98 @@
+"""Where the other answers come from that a method wants for the forget questions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from unlearn_cli.data.alternatives import (
+    asking_for_another,
+    differing,
+    repeats_answer,
+    with_mismatched,
+    with_perturbed,
+    with_refusals,
+)
+from unlearn_cli.data.example import Example, Split
+from unlearn_cli.data.tokenize import Encoder
+from unlearn_cli.models.generate import sample
+from unlearn_cli.models.load import LoadedModel
+from unlearn_cli.recipes.forgetting.run_state import Run
+from unlearn_cli.report import fingerprint, write_text
+
+PER_ROW = 4
+SAMPLES = 5  # for each row, where the method says nothing
+ROUNDS = 4  # times that a row is asked whose samples all repeat the true answer
+TEMPERATURE = 1.0  # as Mekala et al. (2024) sample
+
+
+def alternative_examples(
+    run: Run, loaded: LoadedModel, encoder: Encoder, texts: Mapping[str, Split], model_key: str
+) -> tuple[Example, ...]:
+    """The forget examples with the alternatives that the method declares; none of them is the true answer.
+
+    Raises:
+        UnlearnError: rows are left without an alternative.
+    """
+    kind, seed = run.settled.objective.method.alternatives, run.config.seed
+    examples = texts["forget"].examples
+    others = texts["retain"].examples if "retain" in texts else examples
+    if kind == "mismatched":
+        return differing(with_mismatched(examples, others, seed=seed, count=PER_ROW))
+    if kind == "perturbed":
+        if not all(example.perturbed for example in examples):
+            run.reporter.note("rows without perturbed answers get answers of other forget rows instead")
+        return differing(with_perturbed(examples, examples, seed=seed, count=PER_ROW))
+    if kind == "generated":
+        return _generated(run, loaded, encoder, examples, model_key)
+    return differing(with_refusals(examples, seed=seed, count=PER_ROW))
+
+
+def _generated(
+    run: Run, loaded: LoadedModel, encoder: Encoder, examples: tuple[Example, ...], model_key: str
+) -> tuple[Example, ...]:
+    """Answers that the model itself makes up, kept in the run folder; rows that bring alternatives keep their own."""
+    wanted = [example for example in examples if not example.alternatives and example.style != "text"]
+    count = run.settled.objective.parameters.get("samples", SAMPLES)
+    answers: dict[str, list[str]] = {}
+    if wanted:
+        prompts = [row.prompt_ids for row in encoder.encode(map(asking_for_another, wanted))]
+        asked = [prompt.tolist() for prompt in prompts]
+        key = fingerprint(model_key, asked, run.config.seed, count, run.config.max_new_tokens)
+        path = run.folder.alternatives
+        stored = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        if stored.get("key") != key:
+            stored = {"key": key, "answers": _sampled(run, loaded, encoder, wanted, prompts, count)}
+            if not run.config.no_text:
+                write_text(path, json.dumps(stored, ensure_ascii=False) + "\n")
+        answers = stored["answers"]
+    given = (replace(e, alternatives=tuple(answers.get(e.fingerprint, e.alternatives))) for e in examples)
+    return differing(given, f"give them 'alternatives' in the forget data, or try -p samples={4 * count}")
+
+
+def _sampled(
+    run: Run, loaded: LoadedModel, encoder: Encoder, wanted: Sequence[Example], prompts: list[np.ndarray], count: int
+) -> dict[str, list[str]]:
+    """By fingerprint the different answers among `count` samples that do not repeat the true one, none twice.
+
+    Rows whose samples all repeat it are asked again.
+    """
+    draw = partial(sample, loaded, max_new_tokens=run.config.max_new_tokens, temperature=TEMPERATURE, count=count)
+    answers: dict[str, list[str]] = {example.fingerprint: [] for example in wanted}
+    for attempt in range(ROUNDS):
+        rows = [row for row, example in enumerate(wanted) if not answers[example.fingerprint]]
+        if not rows:
+            break
+        with run.reporter.progress("sampling alternatives", len(rows) * count) as bar:
+            samples = draw([prompts[row] for row in rows], seed=run.config.seed + attempt, advance=bar.advance)
+        for row, ids in zip(rows, samples, strict=True):
+            texts = (encoder.tokenizer.decode(one, skip_special_tokens=True).strip() for one in ids)
+            answer = wanted[row].answer
+            answers[wanted[row].fingerprint] = list(dict.fromkeys(t for t in texts if t and not repeats_answer(t, answer)))
+    dropped = len(wanted) * count - sum(map(len, answers.values()))
+    run.reporter.say(f"{len(wanted)} rows were asked for alternatives; {dropped} samples repeat the answer or each other")
+    return answers

@@ -1,0 +1,123 @@
+"""What can be refused before torch is imported, which takes seconds: names, expressions, files and folders.
+
+The recipes look again where they use these things; every check here is the one they use.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from unlearn_cli.config import EvaluateConfig, ForgetConfig, Options, SweepConfig
+from unlearn_cli.contract import METHODS
+from unlearn_cli.data.files import find_files
+from unlearn_cli.data.hub_spec import PREFIX
+from unlearn_cli.errors import UnlearnError
+from unlearn_cli.models.source import check_spec
+from unlearn_cli.recipes.catalogue import KINDS
+from unlearn_cli.recipes.scoring import expressions
+from unlearn_cli.recipes.storage.output_files import check_file
+from unlearn_cli.recipes.storage.run_folder import RunFolder
+from unlearn_cli.recipes.sweeping import grid
+from unlearn_cli.registry import is_file
+from unlearn_cli.rendering.plots import check_drawable
+from unlearn_cli.report import read_report
+
+
+def check(config: Options) -> None:
+    """Refuse what cannot be right, whatever the command.
+
+    Raises:
+        UnlearnError: as the recipe would.
+    """
+    _names(config)
+    if isinstance(config, SweepConfig):
+        grid.check(config)
+    asked = expressions.parsed(config)
+    if getattr(config, "plot", None):
+        check_drawable(config.plot)
+    for flag in ("plot", "junit"):
+        if path := getattr(config, flag, None):
+            check_file(f"--{flag}", path)
+    if type(config) is ForgetConfig:  # a sweep may vary any of it
+        required(config)
+    if isinstance(config, EvaluateConfig):
+        measurable(config)
+    measured = getattr(config, "measured", None)
+    report = read_report(config.run) if getattr(config, "run", None) and not measured else None
+    expressions.check(config, asked, report)
+    if getattr(config, "model", None):
+        check_spec(config.model, config.revision, config.base)
+    if isinstance(baseline := None if measured else getattr(config, "baseline", None), str) and baseline:
+        check_spec(baseline)
+    for name, spec in _data(config):
+        if not spec.startswith(PREFIX):
+            find_files(name, spec)
+    if type(config) is ForgetConfig:
+        METHODS.get(config.method).resolve(config.parameters)  # imports torch alone
+        if config.output_dir:
+            RunFolder(config.output_dir).check(resume=config.resume, overwrite=config.overwrite)
+
+
+def required(config: ForgetConfig) -> None:
+    """What every run of `unlearn forget` needs.
+
+    Raises:
+        UnlearnError: it is missing, or two options exclude each other.
+    """
+    if not config.forget:
+        raise UnlearnError("no rows to forget", "--forget forget.jsonl; `unlearn forget --help` shows the formats")
+    if not config.model:
+        raise UnlearnError("no model", "--model FOLDER_OR_HUB_ID")
+    if config.resume and config.overwrite:
+        raise UnlearnError("--resume and --overwrite exclude each other", "one goes on with what is there, one starts anew")
+    if config.load_in_4bit and config.load_in_8bit:
+        raise UnlearnError("--load-in-4bit and --load-in-8bit exclude each other")
+
+
+def measurable(config: EvaluateConfig) -> None:
+    """What every `unlearn evaluate` needs.
+
+    Raises:
+        UnlearnError: there is nothing to measure, or nowhere to write to.
+    """
+    if not (config.run or config.model or config.measured):
+        raise UnlearnError("nothing to evaluate", "unlearn evaluate RUN, or --model FOLDER_OR_HUB_ID")
+    named = {"RUN": config.run, "--model": config.model, "--measured": config.measured}
+    given = [name for name, value in named.items() if value]
+    same = config.run and config.model and Path(config.model).resolve() == config.run.resolve()
+    if len(given) > 1 and not (same and not config.measured):
+        exported = [f"UNLEARN_{name.strip('-').upper()}" for name in given]
+        raise UnlearnError(
+            f"{' and '.join(given)} are given, and one model is measured at a time",
+            f"leave one out; a variable counts as given: unset {' '.join(n for n in exported if n in os.environ)}"
+            if any(n in os.environ for n in exported)
+            else "leave one out",
+        )
+    if config.output_dir is None and (config.measured or not config.run) and not config.json_output:
+        raise UnlearnError(
+            "missing --output-dir", "-o DIR keeps the measurements and the report; --json prints the report alone"
+        )
+
+
+def _names(config: Options) -> None:
+    for name, field in type(config).model_fields.items():
+        kind = (field.json_schema_extra or {}).get("names")
+        for given in _listed(getattr(config, name)) if kind else ():
+            if not is_file(given):
+                KINDS[kind].canonical(given)
+            elif not Path(given.strip()).expanduser().is_file():
+                KINDS[kind].get(given)
+
+
+def _data(config: Options) -> Iterator[tuple[str, str]]:
+    """The data arguments that were given, by the name of their split."""
+    named = {name: getattr(config, name, None) for name in expressions.DATA}
+    named["attack"] = getattr(config, "attack_data", None)
+    return ((name, spec) for name, spec in named.items() if spec)
+
+
+def _listed(value: Any) -> tuple[str, ...]:
+    return value if isinstance(value, tuple) else (value,) if value else ()

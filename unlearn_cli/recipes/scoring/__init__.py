@@ -1,0 +1,1 @@
+"""From rows to scores: splits, measurements, scores, the outcome of a run, gates."""

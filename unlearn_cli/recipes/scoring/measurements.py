@@ -1,0 +1,106 @@
+"""Measure inputs under a model, and keep the measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from unlearn_cli.config import MeasuringOptions
+from unlearn_cli.console import Reporter
+from unlearn_cli.evaluation.measure import Plan, measure
+from unlearn_cli.evaluation.store import load_measured, save_measured
+from unlearn_cli.measured import Measured
+from unlearn_cli.models.load import LoadedModel
+from unlearn_cli.recipes.scoring.splits import Input
+from unlearn_cli.report import fingerprint
+
+
+def measuring_key(data: Input, identity: str, options: MeasuringOptions) -> str:
+    """Fingerprint of weights, rows and settings: equal keys mean equal measurements."""
+    return fingerprint(identity, protocol(data, options), len(data.rows), options.grad_norms)
+
+
+def protocol(data: Input, options: MeasuringOptions, precision: str = "") -> dict[str, str]:
+    """How a split is measured, in parts. Two measurements compare if the parts that both have are equal."""
+    plan = _plan(data, options)
+    answered = plan.answered(len(data.measured))
+    generated = (plan.max_new_tokens, answered, data.texts_sha256)
+    drawn = (*generated, plan.samples, plan.temperature, plan.top_p)
+    parts = {
+        "rows": data.rows_key,
+        "other answers": data.others_key if data.others else "",
+        "generated answers": fingerprint(generated) if answered else "",
+        "sampled answers": fingerprint(drawn) if answered and plan.samples else "",
+        "precision": precision,
+    }
+    return {name: value for name, value in parts.items() if value}
+
+
+def _plan(data: Input, options: MeasuringOptions) -> Plan:
+    return Plan(
+        generate=options.generate_limit,
+        max_new_tokens=data.max_new_tokens or options.max_new_tokens,
+        token_budget=options.token_budget,
+        samples=options.samples,
+        temperature=options.sample_temperature,
+        top_p=options.sample_top_p,
+        grad_norms=options.grad_norms,
+    )
+
+
+def stored(
+    inputs: Mapping[str, Input], identity: str, options: MeasuringOptions, folder: Path, moment: str
+) -> dict[str, Measured]:
+    """The splits that `folder` holds measurements of, under exactly this identity and these settings."""
+    found = {
+        name: load_measured(folder, f"{moment}-{name}", measuring_key(data, identity, options))
+        for name, data in inputs.items()
+    }
+    return {name: measured for name, measured in found.items() if measured is not None}
+
+
+def measure_inputs(
+    loaded: LoadedModel,
+    inputs: Mapping[str, Input],
+    identity: str,
+    options: MeasuringOptions,
+    folder: Path | None,
+    moment: str,
+    reporter: Reporter,
+) -> dict[str, Measured]:
+    """Measure every split, or read what is stored under the same key.
+
+    Args:
+        loaded: the model as it is to be measured.
+        inputs: splits by name.
+        identity: fingerprint of the weights.
+        options: limits and generation settings.
+        folder: where measurements are kept; None: nowhere, for weights that have no fingerprint.
+        moment: before, after or baseline; part of the file names.
+        reporter: shows progress.
+    """
+    made = stored(inputs, identity, options, folder, moment) if folder else {}
+    precision = f"{loaded.dtype} {loaded.quantization}"
+    untouched = moment == "after" and getattr(options, "run", True) is None  # nothing was done that this could be after
+    when = "" if untouched else f" {moment}"
+    for name, data in inputs.items():
+        if name in made:
+            continue
+        rows, plan = data.measured_rows, _plan(data, options)
+        with reporter.progress(f"measuring {name}{when}", plan.work(len(rows), data.others)) as bar:
+            measured = measure(
+                loaded,
+                name,
+                rows,
+                data.prompts(),
+                plan,
+                rows_in_split=len(data.rows),
+                advance=bar.advance,
+                others=data.others,
+            )
+        made[name] = replace(measured, protocol=protocol(data, options, precision))
+        if folder:
+            key = measuring_key(data, identity, options)
+            save_measured(made[name], folder, f"{moment}-{name}", key, texts=not options.no_text)
+    return made

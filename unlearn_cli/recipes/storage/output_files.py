@@ -1,0 +1,72 @@
+"""Files that a command is asked to write: seen to be possible before any work."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from unlearn_cli.config import CompareConfig
+from unlearn_cli.console import Reporter
+from unlearn_cli.errors import UnlearnError
+from unlearn_cli.rendering.plots import check_drawable
+from unlearn_cli.report import write_text
+
+
+def check_targets(config: CompareConfig) -> bool:
+    """See before any work that everything can be written; whether something else than the table goes to stdout.
+
+    Raises:
+        UnlearnError: a file that cannot be written, or two documents for one stdout.
+    """
+    targets = {"--csv": config.csv, "--markdown": config.markdown, "--html": config.html, "--plot": config.plot}
+    piped = ["--json"] * config.json_output + [f"{flag} -" for flag, path in targets.items() if str(path) == "-"]
+    if len(piped) > 1:
+        raise UnlearnError(f"{' and '.join(piped)} would both write to stdout", "give one of them a file")
+    if config.plot:
+        check_drawable(config.plot)
+    for flag, path in targets.items():
+        if path is not None and not (str(path) == "-" and flag in ("--csv", "--markdown")):
+            check_file(flag, path)
+    return bool(piped)
+
+
+def check_file(flag: str, path: Path) -> None:
+    """See that a file can be written, without making it or its folder.
+
+    Raises:
+        UnlearnError: it cannot.
+    """
+    if str(path) == "-" or path.is_dir():
+        raise UnlearnError(f"{flag} {path}: a file is needed")
+    # Files are written beside their place and moved there, so it is the folder that must allow it.
+    if why := why_not_writable(path.parent):
+        raise UnlearnError(f"{flag} {path} cannot be written: {why}")
+
+
+def write(path: Path | None, text: str, reporter: Reporter) -> None:
+    """Write one document, to stdout for `-`; its folder is made.
+
+    Raises:
+        UnlearnError: the file cannot be written.
+    """
+    if path is None:
+        return
+    if str(path) == "-":
+        reporter.data(text.rstrip("\n"))
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, text)
+    except OSError as error:
+        raise UnlearnError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def why_not_writable(folder: Path) -> str | None:
+    """Why a command cannot write into a folder, in words; None if it can. The folder need not exist yet.
+
+    Nothing is written to find out: a command that is refused leaves no trace.
+    """
+    nearest = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+    if not nearest.is_dir():
+        return f"{nearest} is a file"
+    return None if os.access(nearest, os.W_OK | os.X_OK) else f"no permission to write into {nearest}"

@@ -1,0 +1,134 @@
+"""The settings of a sweep: methods, options, parameters, seeds, each combination once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from unlearn_cli.config import DataOptions, ForgetConfig, MeasuringOptions, SweepConfig, runtime_fields
+from unlearn_cli.contract import METHODS, METRICS
+from unlearn_cli.errors import UnlearnError
+from unlearn_cli.evaluation.gates import EXAMPLE, Lookup, arithmetic
+from unlearn_cli.recipes.storage.output_files import why_not_writable
+from unlearn_cli.registry import is_file, unknown
+
+
+@dataclass
+class Setting:
+    """One point of the grid, and what came of it."""
+
+    name: str  # of its folder
+    group: str  # the same without the seed
+    values: dict[str, Any]  # of ForgetConfig
+    score: float | None = None
+    status: str = ""
+
+
+def check(config: SweepConfig) -> None:
+    """Refuse what cannot be asked, as far as that is seen without loading anything.
+
+    Raises:
+        UnlearnError: no folder for the runs, or an option, a value or a score that a sweep cannot do anything with.
+    """
+    if config.output_dir is None:
+        raise UnlearnError("no folder for the runs", "-o DIR holds a run folder for each setting")
+    if why := why_not_writable(config.output_dir):
+        raise UnlearnError(f"--output-dir {config.output_dir} cannot be written: {why}")
+    score_of(config.score)
+    for name, values in config.grid.items():
+        _check_option(name)
+        for value in values:
+            _check_value(name, value)
+
+
+def score_of(text: str) -> Callable[[Lookup], float]:
+    """The number that runs are ranked by.
+
+    Raises:
+        UnlearnError: it names no metrics, or is no arithmetic.
+    """
+    try:
+        return arithmetic(text, metrics=[name.replace("-", "_") for name in METRICS.names()])
+    except UnlearnError as error:  # which is about the comparison that the parser was given
+        hint = "a score looks like 'retain.probability - forget.probability'" if error.hint == EXAMPLE else error.hint
+        raise UnlearnError(error.message.replace(f"'({text}) > 0'", f"--score '{text}'"), hint) from None
+
+
+def settings_of(config: SweepConfig) -> list[Setting]:
+    """Every combination.
+
+    Raises:
+        UnlearnError: an unknown name, or a combination that comes twice.
+    """
+    made = list(_combinations(config))
+    names = [setting.name for setting in made]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UnlearnError(f"{twice} is asked for twice", "give each method, value and seed once")
+    return made
+
+
+def _combinations(config: SweepConfig) -> Iterator[Setting]:
+    methods = list(config.methods) or [config.method]
+    seeds = list(config.seeds) or [config.seed]
+    for method in methods:
+        varied = _parameters(config, methods, method)
+        for values in product(*config.grid.values()):
+            for chosen in product(*varied.values()):
+                options = dict(zip(config.grid, values, strict=True))
+                parameters = dict(zip(varied, chosen, strict=True))
+                group = _name(method, {**options, **parameters})
+                for seed in seeds:
+                    name = f"{group}-seed={seed}" if len(seeds) > 1 else group
+                    yield Setting(name, group, {"method": method, "seed": seed, "parameters": parameters, **options})
+
+
+def _check_option(name: str) -> None:
+    fixed = set(MeasuringOptions.model_fields) | set(DataOptions.model_fields) | {"allow_overlap"}
+    own = {"method": "--methods", "seed": "--seeds", "parameters": "-p"}
+    free = sorted(set(ForgetConfig.model_fields) - runtime_fields(ForgetConfig) - fixed - set(own))
+    if name in fixed:
+        raise UnlearnError(
+            f"--grid {name}: a sweep compares its runs, so all have the same rows and are measured alike",
+            f"give --{name.replace('_', '-')} once, and sweep again into another folder",
+        )
+    if name in own:
+        raise UnlearnError(f"--grid {name} has a flag of its own", f"{own[name]} varies it")
+    if name not in free:
+        raise unknown("option of --grid", name, free)
+
+
+def _check_value(name: str, value: Any) -> None:
+    """As `unlearn forget` would see it."""
+    try:
+        ForgetConfig.model_validate({name: value})
+    except ValidationError as error:
+        why = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise UnlearnError(f"--grid {name}={value}: {why}", ForgetConfig.model_fields[name].description) from None
+
+
+def _parameters(config: SweepConfig, methods: Sequence[str], method: str) -> dict[str, tuple[Any, ...]]:
+    """The values of this method's parameters; a name without a method counts for those that have it."""
+    own, made = METHODS.get(method), {}
+    for key, values in config.parameters.items():
+        owner, dot, name = key.rpartition(".")
+        owner = owner.replace("_", "-")
+        if dot and owner not in [m.replace("_", "-") for m in methods]:
+            raise unknown("method in -p", owner, methods)
+        if not dot and not any(name in METHODS.get(m).parameters for m in methods):
+            raise unknown("parameter", name, [p for m in methods for p in METHODS.get(m).parameters])
+        if (dot and owner == method.replace("_", "-")) or (not dot and name in own.parameters):
+            for value in values:
+                own.resolve({name: value})
+            made[name] = values
+    return made
+
+
+def _name(method: str, varied: dict[str, Any]) -> str:
+    stem = Path(method).stem if is_file(method) else method
+    return "-".join([stem, *(f"{name}={value}" for name, value in varied.items())]).replace("/", "_").replace(" ", "")

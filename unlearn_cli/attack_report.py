@@ -8,9 +8,10 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
+from unlearn_cli.atomic import write_atomically
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.jsonfile import read_object
-from unlearn_cli.report import FILE, SCHEMA_VERSION, GateReport, Part, finite, write_text
+from unlearn_cli.report import FILE, SCHEMA_VERSION, GateReport, Part, finite
 
 SCORED = ("probability", "extraction_strength", "rouge_l")  # metrics whose recovery is told
 
@@ -92,7 +93,7 @@ def write_attack(report: AttackReport, folder: Path) -> Path:
     """Write `folder/report.json` atomically; returns its path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / FILE
-    write_text(path, json.dumps(finite(report.model_dump(mode="json")), indent=2, ensure_ascii=False) + "\n")
+    write_atomically(path, json.dumps(finite(report.model_dump(mode="json")), indent=2, ensure_ascii=False) + "\n")
     return path
 
 

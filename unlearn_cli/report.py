@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import shlex
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from unlearn_cli.atomic import write_atomically
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.jsonfile import read_object
 
@@ -224,23 +224,11 @@ def dumps(report: RunReport, only: set[str] | None = None) -> str:
     return json.dumps(finite(report.model_dump(mode="json", include=only)), indent=2, ensure_ascii=False, allow_nan=False)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    # With the process in its name, for FILE.part may be somebody's own.
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-
-
 def write_report(report: RunReport, folder: Path) -> Path:
     """Write `folder/report.json` atomically; returns its path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / FILE
-    write_text(path, dumps(report) + "\n")
+    write_atomically(path, dumps(report) + "\n")
     return path
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import zlib
 from dataclasses import replace
@@ -14,6 +13,7 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from unlearn_cli.atomic import write_atomically
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.measured import Measured
 
@@ -42,11 +42,11 @@ def save_measured(measured: Measured, folder: Path, name: str, key: str, *, text
     }
     rows = (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
     lines = [json.dumps(row, ensure_ascii=False) for row in rows]
-    _replace(folder / f"{name}.jsonl", lambda path: path.write_text("\n".join(lines) + "\n", encoding="utf-8"))
+    write_atomically(folder / f"{name}.jsonl", "\n".join(lines) + "\n")
     held = [*ARRAYS, *(array for array in OPTIONAL if getattr(measured, array) is not None)]
     arrays = {array: np.ascontiguousarray(getattr(measured, array)) for array in held}
     # The numbers come last and hold the key: a folder cut off in between is not taken for a whole one.
-    _replace(folder / f"{name}.safetensors", lambda path: save_file(arrays, path, metadata=about))
+    write_atomically(folder / f"{name}.safetensors", lambda path: save_file(arrays, path, metadata=about))
 
 
 def load_measured(folder: Path, name: str, key: str | None = None) -> Measured | None:
@@ -112,11 +112,4 @@ def copy_measured(source: Path, target: Path, name: str) -> None:
         return
     target.mkdir(parents=True, exist_ok=True)
     for suffix in ("jsonl", "safetensors"):
-        _replace(target / f"{name}.{suffix}", partial(shutil.copyfile, source / f"{name}.{suffix}"))
-
-
-def _replace(path: Path, write) -> None:
-    part = path.with_name(path.name + ".part")
-    write(part)
-    part.chmod(0o644)
-    os.replace(part, path)
+        write_atomically(target / f"{name}.{suffix}", partial(shutil.copyfile, source / f"{name}.{suffix}"))

@@ -14,7 +14,6 @@ published; where F_retain is far below 1e-5 the retain rows have no say.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +25,7 @@ from peft import PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from unlearn_cli.atomic import write_atomically
 from unlearn_cli.data.batch import pack
 from unlearn_cli.data.tokenize import Row
 from unlearn_cli.errors import UnlearnError
@@ -139,9 +139,8 @@ def initialise(
     made = load_file(path) if path.is_file() else _factors(loaded, kind, modules, forget, retain, batch)
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(path.name + ".part")
-        save_file({name: tensor.contiguous() for name, tensor in made.items()}, part)
-        os.replace(part, path)
+        factors = {name: tensor.contiguous() for name, tensor in made.items()}
+        write_atomically(path, lambda part: save_file(factors, part))
     model.add_adapter(REFERENCE_ADAPTER, replace(config))
     with torch.no_grad():
         for name, module in modules.items():

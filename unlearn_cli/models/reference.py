@@ -5,7 +5,6 @@ A method cannot tell a stored reference from a live one: both are Outputs on the
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import torch
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from unlearn_cli.atomic import write_atomically
 from unlearn_cli.data.tokenize import Row
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.load import LoadedModel
@@ -72,9 +72,8 @@ def compute(
     folder.mkdir(parents=True, exist_ok=True)
     flat = np.concatenate([logps[name] for name in names]).astype(np.float32)
     offsets = np.concatenate([[0], np.cumsum([len(logps[name]) for name in names])]).astype(np.int64)
-    part = path.with_name(path.name + ".part")
-    save_file({"token_logps": flat, "offsets": offsets}, part, metadata={"key": key})
-    os.replace(part, path)
+    arrays = {"token_logps": flat, "offsets": offsets}
+    write_atomically(path, lambda part: save_file(arrays, part, metadata={"key": key}))
     return StoredReference(logps)
 
 

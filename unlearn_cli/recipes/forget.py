@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
+from unlearn_cli.atomic import write_atomically
 from unlearn_cli.config import ForgetConfig, PushConfig
 from unlearn_cli.console import Reporter
 from unlearn_cli.data import row_notes
@@ -56,7 +57,6 @@ from unlearn_cli.report import (
     RunReport,
     Status,
     write_report,
-    write_text,
 )
 from unlearn_cli.training.loop import Trainer
 
@@ -192,7 +192,7 @@ def _made(
     if status in ("completed", "stopped"):
         report.status, report.message = outcome.judge(moments, report.scores, status, run.stopped_by)
     write_rows(moments["after"], run.config, (), run.folder.rows)
-    write_text(run.folder.path / "README.md", model_card(report))
+    write_atomically(run.folder.path / "README.md", model_card(report))
     write_report(report, run.folder.path)  # the last: a folder with a report is a finished run
     run.folder.drop_checkpoints()
     return report

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from unlearn_cli.atomic import write_atomically
 from unlearn_cli.config import DataOptions, MergeConfig, ModelOptions, restored
 from unlearn_cli.console import Reporter
 from unlearn_cli.data.tokenize import Row
@@ -22,7 +23,7 @@ from unlearn_cli.models.process import undisturbed
 from unlearn_cli.models.score import teacher_forced
 from unlearn_cli.recipes.forgetting.resolve import make_encoder
 from unlearn_cli.recipes.scoring.splits import load_splits
-from unlearn_cli.report import RunReport, read_report, write_text
+from unlearn_cli.report import RunReport, read_report
 
 TOKENS = 2048
 ABOUT = "merge.json"
@@ -81,7 +82,7 @@ def run(config: MergeConfig, sources: dict[str, str], reporter: Reporter) -> tup
                 else "a wider --dtype, or use the adapter as it is",
                 EXIT_FAILED,
             )
-        write_text(part / ABOUT, json.dumps(found, indent=2) + "\n")
+        write_atomically(part / ABOUT, json.dumps(found, indent=2) + "\n")
         if config.output_dir.exists():
             shutil.rmtree(config.output_dir)
         part.rename(config.output_dir)

@@ -7,12 +7,12 @@ measurement or a loss that a resumed run does not see again.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from unlearn_cli.atomic import write_atomically
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.report import STEPS, Status
 
@@ -41,7 +41,6 @@ def save_checkpoint(
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"step-{step:07d}.pt"
-    part = path.with_name(path.name + ".part")
     state: dict[str, Any] = {
         "step": step,
         "key": key,
@@ -52,8 +51,7 @@ def save_checkpoint(
         "rng": torch.get_rng_state(),
         "rng_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }
-    torch.save(state, part)
-    os.replace(part, path)
+    write_atomically(path, lambda part: torch.save(state, part))
     for old in folder.glob(STEPS):
         if old != path:
             old.unlink()

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from unlearn_cli.atomic import write_atomically
 from unlearn_cli.attack_report import SCORED
 from unlearn_cli.attacks._target import Point, Role
 from unlearn_cli.contract import METRICS, Attack
 from unlearn_cli.measured import Measured
 from unlearn_cli.recipes.attacking.attacked_models import Subjects
-from unlearn_cli.report import fingerprint, finite, write_text
+from unlearn_cli.report import fingerprint, finite
 
 VERSION = 2  # of what the files hold
 
@@ -64,7 +65,7 @@ def write_curve(folder: Path, key: str, points: list[CurvePoint]) -> None:
     """Keep a finished curve: numbers by row, no text."""
     folder.mkdir(parents=True, exist_ok=True)
     held = [{"at": p.at, "forget": _lists(p.forget), "retain": _lists(p.retain), "details": p.details} for p in points]
-    write_text(folder / f"{key}.json", json.dumps(finite({"points": held})) + "\n")
+    write_atomically(folder / f"{key}.json", json.dumps(finite({"points": held})) + "\n")
 
 
 def place(subjects: Subjects, role: Role, attack: Attack | None, setting: Mapping[str, Any]) -> tuple[Path, str]:

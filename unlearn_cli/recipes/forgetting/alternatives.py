@@ -9,6 +9,7 @@ from functools import partial
 
 import numpy as np
 
+from unlearn_cli.atomic import write_atomically
 from unlearn_cli.data.alternatives import (
     asking_for_another,
     differing,
@@ -22,7 +23,7 @@ from unlearn_cli.data.tokenize import Encoder
 from unlearn_cli.models.generate import sample
 from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.recipes.forgetting.run_state import Run
-from unlearn_cli.report import fingerprint, write_text
+from unlearn_cli.report import fingerprint
 
 PER_ROW = 4
 SAMPLES = 5  # for each row, where the method says nothing
@@ -68,7 +69,7 @@ def _generated(
         if stored.get("key") != key:
             stored = {"key": key, "answers": _sampled(run, loaded, encoder, wanted, prompts, count)}
             if not run.config.no_text:
-                write_text(path, json.dumps(stored, ensure_ascii=False) + "\n")
+                write_atomically(path, json.dumps(stored, ensure_ascii=False) + "\n")
         answers = stored["answers"]
     given = (replace(e, alternatives=tuple(answers.get(e.fingerprint, e.alternatives))) for e in examples)
     return differing(given, f"give them 'alternatives' in the forget data, or try -p samples={4 * count}")

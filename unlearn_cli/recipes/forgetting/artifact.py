@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 from safetensors.torch import save_file
 
+from unlearn_cli.atomic import write_atomically
 from unlearn_cli.errors import EXIT_FAILED, UnlearnError
 from unlearn_cli.models import adapter
 from unlearn_cli.models.compose import REST
@@ -17,7 +18,7 @@ from unlearn_cli.models.score import teacher_forced
 from unlearn_cli.models.source import ABOUT, ASSISTANT, resolve_source
 from unlearn_cli.recipes.forgetting.run_state import Run
 from unlearn_cli.recipes.scoring.splits import Input
-from unlearn_cli.report import ArtifactReport, file_sha256, write_text
+from unlearn_cli.report import ArtifactReport, file_sha256
 
 WRITTEN = (".safetensors", ".json", ".jinja", ".model")
 VOCABULARIES = ("vocab.txt", "merges.txt")
@@ -48,7 +49,7 @@ def save_artifact(run: Run, loaded: LoadedModel, forget: Input) -> ArtifactRepor
     about |= {"revision": loaded.source.revision, "quantization": loaded.quantization}
     if composition:
         about["composition"] = composition.described()
-    write_text(run.folder.path / ABOUT, json.dumps(about, indent=2) + "\n")
+    write_atomically(run.folder.path / ABOUT, json.dumps(about, indent=2) + "\n")
     files = [path for path in sorted(folder.iterdir()) if path.suffix in WRITTEN or path.name in VOCABULARIES]
     skip = {"plan.json", "report.json", "alternatives.json"}
     hashes = {path.name: file_sha256(path) for path in files if path.name not in skip}

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement, tostring
 
+from unlearn_cli.atomic import write_atomically
 from unlearn_cli.attack_report import AttackReport
 from unlearn_cli.console import Reporter
 from unlearn_cli.contract import METRICS
 from unlearn_cli.evaluation.gates import Expression, Lookup, Missing, lookup_in, parse
-from unlearn_cli.report import GateReport, Scores, write_text
+from unlearn_cli.report import GateReport, Scores
 
 Why = Callable[[str, str, str], str | None]  # split, metric, moment -> why it has no value
 
@@ -123,4 +124,4 @@ def write_junit(gates: list[GateReport], scores: Scores, path: Path) -> None:
     if not gates:
         SubElement(SubElement(suite, "testcase", classname="unlearn.gate", name="no --fail-if was given"), "skipped")
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, tostring(suite, encoding="unicode", xml_declaration=True) + "\n")
+    write_atomically(path, tostring(suite, encoding="unicode", xml_declaration=True) + "\n")

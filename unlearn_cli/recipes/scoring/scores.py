@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from unlearn_cli.atomic import write_atomically
 from unlearn_cli.config import MeasuringOptions
 from unlearn_cli.contract import METRICS
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.score import row_values, score
 from unlearn_cli.measured import Measured, differing
-from unlearn_cli.report import Compared, PassReport, Score, Scores, write_text
+from unlearn_cli.report import Compared, PassReport, Score, Scores
 
 BOOTSTRAP_SEED = 0  # one for all commands: equal measurements have equal intervals
 
@@ -98,7 +99,7 @@ def write_rows(measured: Mapping[str, Measured], options: MeasuringOptions, metr
         for row, name in enumerate(values.ids):
             numbers = {m: float(c[row]) for m, c in columns.items() if c is not None and np.isfinite(c[row])}
             lines.append(json.dumps({"split": split, "id": name, **numbers}))
-    write_text(path, "\n".join(lines) + "\n")
+    write_atomically(path, "\n".join(lines) + "\n")
 
 
 def passes(moments: Mapping[str, Mapping[str, Measured]]) -> dict[str, dict[str, PassReport]]:

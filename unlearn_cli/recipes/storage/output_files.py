@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from unlearn_cli.atomic import write_atomically
 from unlearn_cli.config import CompareConfig
 from unlearn_cli.console import Reporter
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.rendering.plots import check_drawable
-from unlearn_cli.report import write_text
 
 
 def check_targets(config: CompareConfig) -> bool:
@@ -56,7 +56,7 @@ def write(path: Path | None, text: str, reporter: Reporter) -> None:
         return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, text)
+        write_atomically(path, text)
     except OSError as error:
         raise UnlearnError(f"{path} cannot be written: {error.strerror}") from None
 

@@ -10,13 +10,14 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from unlearn_cli.atomic import write_atomically
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.store import holds_texts
 from unlearn_cli.jsonfile import parse_json, read_complete_jsonl
 from unlearn_cli.models.source import ABOUT, ASSISTANT
 from unlearn_cli.recipes.storage.lock import LOCK, check_free
 from unlearn_cli.recipes.storage.output_files import why_not_writable
-from unlearn_cli.report import CHECKPOINTS, EVALUATION, PLAN, ROWS, STEPS, unfinished, write_text
+from unlearn_cli.report import CHECKPOINTS, EVALUATION, PLAN, ROWS, STEPS, unfinished
 from unlearn_cli.report import FILE as REPORT
 
 if TYPE_CHECKING:
@@ -190,7 +191,7 @@ class RunFolder:
 
     def write_plan(self, plan: dict[str, Any]) -> None:
         """Keep the resolved configuration beside the checkpoints."""
-        write_text(self.plan, json.dumps(plan, indent=2, ensure_ascii=False, default=str) + "\n")
+        write_atomically(self.plan, json.dumps(plan, indent=2, ensure_ascii=False, default=str) + "\n")
 
     def read_plan(self) -> dict[str, Any] | None:
         """The resolved configuration of the run that was started here, if one was."""
@@ -201,7 +202,7 @@ class RunFolder:
         if not self.metrics.is_file():
             return []
         kept = [line for line in read_complete_jsonl(self.metrics) if line["step"] <= upto]
-        write_text(self.metrics, "".join(json.dumps(line) + "\n" for line in kept))
+        write_atomically(self.metrics, "".join(json.dumps(line) + "\n" for line in kept))
         return kept
 
     def drop_checkpoints(self) -> None:

@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
+from unlearn_cli.atomic import write_atomically
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.jsonfile import parse_json
 from unlearn_cli.recipes.storage.run_spec import Plan, changed, flat
-from unlearn_cli.report import FILE, LEDGER, write_text
+from unlearn_cli.report import FILE, LEDGER
 
 State = Literal["new", "started", "finished"]
 
@@ -49,7 +50,7 @@ class Ledger:
         """Write down what is about to be asked of a folder."""
         self._held[name] = {"asked": flat(plan)}
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(self._path, json.dumps(self._held, indent=2, ensure_ascii=False) + "\n")
+        write_atomically(self._path, json.dumps(self._held, indent=2, ensure_ascii=False) + "\n")
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -32,12 +32,6 @@ ROLES = (*OUTPUT_ROLES, "progress", "direction")
 RETAIN_ROLES = ("policy", "reference", "alternative", "progress")
 SPLITS = ("split", "forget", "retain", "holdout", "real_authors", "world_facts", "before", "baseline")
 
-METHODS = Registry("method", "unlearn_cli.methods")
-RETAIN_TERMS = Registry("retain term", "unlearn_cli.retain_terms")
-METRICS = Registry("metric", "unlearn_cli.metrics")
-ROBUST = Registry("robust rule", "unlearn_cli.robust")
-ATTACKS = Registry("attack", "unlearn_cli.attacks")
-
 Target = Literal["min", "max", "baseline"]
 Alternatives = Literal["refusals", "generated", "mismatched", "perturbed"]
 Trains = Literal["all", "down_projection", "assistant"]
@@ -346,3 +340,10 @@ def metric(
     `declared`: further fields of `Metric`.
     """
     return _declare(Metric, SPLITS, paper, targets=MappingProxyType(dict(targets)), range=range, **declared)
+
+
+METHODS = Registry[Method | Procedure]("method", "unlearn_cli.methods")
+RETAIN_TERMS = Registry[RetainTerm]("retain term", "unlearn_cli.retain_terms")
+METRICS = Registry[Metric]("metric", "unlearn_cli.metrics")
+ROBUST = Registry[Robust]("robust rule", "unlearn_cli.robust")
+ATTACKS = Registry[Attack]("attack", "unlearn_cli.attacks")

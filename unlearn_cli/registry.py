@@ -13,13 +13,16 @@ import importlib
 import importlib.util
 import pkgutil
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 from unlearn_cli.errors import UnlearnError
+
+Entry = TypeVar("Entry")
 
 ALIASES = {  # names that other tools have for our options
     "lr": "learning_rate", "num_train_epochs": "epochs", "per_device_train_batch_size": "batch_size",
@@ -53,15 +56,16 @@ def is_file(name: str) -> bool:
 
 
 @cache
-def _from_file(kind: str, path: Path) -> Callable:
+def _from_file(kind: str, path: Path) -> Any:
     """The one declared function in a file.
 
     Raises:
-        UnlearnError: no such file, an error while it runs, or not exactly one function with a decorator of ours.
+        UnlearnError: the file does not exist, it fails while it runs, or it declares none or several functions.
     """
     if not path.is_file():
         raise UnlearnError(f"{kind} file not found: {path}")
     spec = importlib.util.spec_from_file_location(f"unlearn_user_{path.stem}", path)
+    assert spec is not None and spec.loader is not None  # the path of an existing .py file
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # type hints of its functions are resolved there
     try:
@@ -78,12 +82,14 @@ def _from_file(kind: str, path: Path) -> Callable:
 
 
 @dataclass(frozen=True)
-class Registry:
-    """The modules of one package, each holding one decorated function of the same name, and what others add.
+class Registry(Generic[Entry]):
+    """The modules of one package, each with one decorated function of the same name, and the entries of plug-ins.
+
+    `Registry[Metric]("metric", "unlearn_cli.metrics").get("rouge-l")` is a `Metric`.
 
     Args:
         kind: what an entry is called in messages, in the singular ("method").
-        package: dotted name of the package whose file stems are the names.
+        package: dotted name of the package. Its file stems are the names.
     """
 
     kind: str
@@ -96,14 +102,14 @@ class Registry:
         return sorted({stem.replace("_", "-") for stem in stems} | set(_installed(self.package)))
 
     def has(self, name: str) -> bool:
-        """Whether somebody is called that."""
+        """Whether an entry of this name exists."""
         return name.strip().lower().replace("_", "-") in self.names()
 
     def canonical(self, name: str) -> str:
         """`name` in the command line's spelling.
 
         Raises:
-            UnlearnError: nobody is called that; the hint has the nearest name.
+            UnlearnError: no entry has this name; the hint gives the nearest name.
         """
         if not self.has(name):
             raise unknown(self.kind, name, self.names())
@@ -113,21 +119,21 @@ class Registry:
         """The first line of an entry's docstring, read without importing it.
 
         Raises:
-            UnlearnError: nobody is called that.
+            UnlearnError: no entry has this name.
         """
-        module = self._module(self.canonical(name))
-        source = importlib.util.find_spec(module).loader.get_source(module)
+        spec = importlib.util.find_spec(self._module(self.canonical(name)))
+        source = Path(spec.origin).read_text(encoding="utf-8") if spec and spec.origin else ""
         return next(iter((ast.get_docstring(ast.parse(source)) or "").splitlines()), "")
 
     def _module(self, spelled: str) -> str:
         point = _installed(self.package).get(spelled)
         return point.module if point else f"{self.package}.{spelled.replace('-', '_')}"
 
-    def get(self, name: str) -> Callable:
-        """Import one entry's file and return its function. A path ending in `.py` is loaded as it stands.
+    def get(self, name: str) -> Entry:
+        """Import one entry's file and return its declared function. A path that ends in `.py` is loaded as a file.
 
         Raises:
-            UnlearnError: nobody is called that, or a file of the user's own that cannot be used.
+            UnlearnError: no entry has this name, or the user's own file cannot be used.
         """
         if is_file(name):
             return _from_file(self.kind, Path(name.strip()).expanduser().resolve())

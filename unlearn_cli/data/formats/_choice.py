@@ -8,7 +8,7 @@ from unlearn_cli.data.formats._row import EXTRAS, Format
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.registry import Registry
 
-FORMATS = Registry("row format", "unlearn_cli.data.formats")
+FORMATS = Registry[Format]("row format", "unlearn_cli.data.formats")
 
 # Where several fit, the first counts: the one that says most about a row comes before the one that says less.
 ORDER = ("preference", "multiple-choice", "question-answer", "prompt-completion", "messages", "alpaca", "text")

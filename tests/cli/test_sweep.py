@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.running import QUICK, data_arguments, started, unlearn
-from unlearn_cli.models import kept as kept_module
+from unlearn_cli.models import model_cache
 from unlearn_cli.recipes.sweeping import workers
 
 
@@ -190,7 +190,7 @@ def test_a_run_that_changes_the_base_is_not_left_in_it(data, tmp_path):
 
 def test_a_planted_base_that_was_not_restored_is_seen(data, tmp_path, monkeypatch):
     """With the check of the weights taken out the second run starts from the first one's result."""
-    monkeypatch.setattr(kept_module, "_sums", lambda model: [])
+    monkeypatch.setattr(model_cache, "_weight_norms", lambda model: [])
     swept(data, tmp_path / "s", "--methods", "npo", "--grid", "full=true,false")
     assert unlearn("forget", *data, *QUICK, "--method", "npo", "-o", tmp_path / "alone").exit_code in (0, 4)
     assert probability(tmp_path / "s" / "npo-full=False") != pytest.approx(probability(tmp_path / "alone"), abs=1e-6)

@@ -15,7 +15,7 @@ from unlearn_cli.console import Reporter
 from unlearn_cli.contract import METHODS, Method
 from unlearn_cli.demo.facts import splits
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.models.kept import KeptModel
+from unlearn_cli.models.model_cache import ModelCache
 from unlearn_cli.recipes import forget
 
 FEW = {
@@ -56,12 +56,12 @@ def run(rows: dict[str, str], settings: dict[str, Any], folder: Path, load: Call
 
 
 def check(rows: dict[str, str], settings: dict[str, dict[str, Any]], folder: Path) -> None:
-    alone = {name: run(rows, one, folder / "alone" / name, KeptModel().load) for name, one in settings.items()}
+    alone = {name: run(rows, one, folder / "alone" / name, ModelCache().load) for name, one in settings.items()}
     for order, names in (("forwards", list(settings)), ("backwards", list(settings)[::-1])):
-        kept, layouts = KeptModel(), []
+        cache, layouts = ModelCache(), []
 
-        def load(*arguments: Any, kept: KeptModel = kept, layouts: list = layouts, **named: Any) -> Any:
-            loaded = kept.load(*arguments, **named)
+        def load(*arguments: Any, cache: ModelCache = cache, layouts: list = layouts, **named: Any) -> Any:
+            loaded = cache.load(*arguments, **named)
             layouts.append((loaded.layout, loaded.quantization, loaded.dtype))
             return loaded
 

@@ -15,8 +15,7 @@ from unlearn_cli.data.example import Example
 from unlearn_cli.data.tokenize import Encoder, Row
 from unlearn_cli.evaluation.measure import Plan, measure
 from unlearn_cli.measured import Measured
-from unlearn_cli.models.compose import Composed
-from unlearn_cli.models.fresh import (
+from unlearn_cli.models.attack_modifications import (
     Change,
     changed_weights,
     compare_weights,
@@ -26,6 +25,7 @@ from unlearn_cli.models.fresh import (
     set_for_use,
     without_adapter,
 )
+from unlearn_cli.models.compose import Composed
 from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.models.reference import StoredReference
 from unlearn_cli.outputs import Outputs
@@ -176,5 +176,5 @@ class Target:
         return compare_weights(self.loaded, measure) if self.unlearned and not self.other_weights else None
 
     def changed(self, change: Change) -> AbstractContextManager:
-        """Meanwhile every linear layer applies other weights. See `models/fresh.py`."""
+        """Meanwhile every linear layer applies other weights. See `models/attack_modifications.py`."""
         return changed_weights(self.loaded, change, whole=self.whole)

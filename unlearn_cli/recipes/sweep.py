@@ -13,7 +13,7 @@ from unlearn_cli.console import Reporter
 from unlearn_cli.data.example import Split
 from unlearn_cli.data.overlap import check_overlap
 from unlearn_cli.errors import EXIT_DIVERGED, EXIT_FAILED, UnlearnError
-from unlearn_cli.models.kept import KeptModel
+from unlearn_cli.models.model_cache import ModelCache
 from unlearn_cli.recipes import compare
 from unlearn_cli.recipes.forgetting import dry_run
 from unlearn_cli.recipes.forgetting.resolve import settle_method
@@ -72,10 +72,10 @@ def _run(
         return told, runs
     began, made = time.perf_counter(), list[Outcome]()
     best: list[Planned] = []
-    kept_model = KeptModel()  # over all rounds
+    cache = ModelCache()  # over all rounds
     while True:
         tasks = _tasks(runs, config, command_line, ledger, began, reporter)
-        for outcome in workers.outcomes(tasks, devices, kept_model):
+        for outcome in workers.outcomes(tasks, devices, cache):
             _tell(outcome, reporter)
             made.append(outcome)
         ended = {outcome.name: outcome.finished for outcome in made}

@@ -20,8 +20,8 @@ import torch
 from unlearn_cli.config import ForgetConfig
 from unlearn_cli.console import Reporter
 from unlearn_cli.errors import EXIT_DIVERGED, EXIT_INTERRUPTED, UnlearnError, out_of_memory
-from unlearn_cli.models.kept import KeptModel
 from unlearn_cli.models.load import resolve_device
+from unlearn_cli.models.model_cache import ModelCache
 from unlearn_cli.recipes import forget
 from unlearn_cli.recipes.forgetting.interrupt import Interrupted, deferred
 from unlearn_cli.report import FILE, RunReport, read_report
@@ -92,51 +92,51 @@ def devices(choice: str, jobs: int) -> list[str]:
     return [f"{kind}:{i}" for i in range(jobs or count)] if kind == "cuda" else [choice]
 
 
-def outcomes(tasks: Iterator[Task], on: Sequence[str], kept: KeptModel) -> Iterator[Outcome]:
+def outcomes(tasks: Iterator[Task], on: Sequence[str], cache: ModelCache) -> Iterator[Outcome]:
     """Make the runs; what comes of each, in the order in which they end. A task is asked for when a device is free.
 
     Args:
         tasks: the runs.
         on: devices.
-        kept: the model, where there is one device; processes side by side have their own.
+        cache: of the base model, for one device; processes side by side have caches of their own.
 
     Raises:
         Interrupted: stopped by a signal, with a checkpoint of what was being trained.
     """
-    return _one_by_one(tasks, on[0], kept) if len(on) == 1 else _side_by_side(tasks, on)
+    return _one_by_one(tasks, on[0], cache) if len(on) == 1 else _side_by_side(tasks, on)
 
 
-def _one_by_one(tasks: Iterator[Task], device: str, kept: KeptModel) -> Iterator[Outcome]:
+def _one_by_one(tasks: Iterator[Task], device: str, cache: ModelCache) -> Iterator[Outcome]:
     for task in tasks:
-        outcome = _made(task, device, kept, _Bars())
+        outcome = _made(task, device, cache, _Bars())
         if outcome.interrupted is not None:
             raise Interrupted(outcome.interrupted, f"interrupted in {task.name}: the same command goes on")
         yield outcome
 
 
-def _made(task: Task, device: str, kept: KeptModel, reporter: Reporter) -> Outcome:
+def _made(task: Task, device: str, cache: ModelCache, reporter: Reporter) -> Outcome:
     """What came of one run; whatever goes wrong in it is its own affair, and the sweep's other runs are made."""
-    config, loads = task.config.model_copy(update={"device": device}), kept.loads
+    config, loads = task.config.model_copy(update={"device": device}), cache.loads
     try:
         report: RunReport = forget.run(
-            config, task.sources, task.command_line, reporter, show=False, load=kept.load, measured=task.measured
+            config, task.sources, task.command_line, reporter, show=False, load=cache.load, measured=task.measured
         )
-        return _outcome(task, report, kept.loads - loads)
+        return _outcome(task, report, cache.loads - loads)
     except UnlearnError as error:
         if error.exit_code == EXIT_DIVERGED and (config.output_dir / FILE).is_file():
-            return _outcome(task, read_report(config.output_dir), kept.loads - loads)
-        return Outcome(task.name, error=error.message, loads=kept.loads - loads)
+            return _outcome(task, read_report(config.output_dir), cache.loads - loads)
+        return Outcome(task.name, error=error.message, loads=cache.loads - loads)
     except Interrupted as error:
         return Outcome(task.name, interrupted=error.exit_code)
     except Exception as error:
         known = out_of_memory(error)
         message = known.message if known else _where(error)
     # Outside of the handler, whose traceback holds on to what filled the memory.
-    kept.drop()
+    cache.drop()
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    return Outcome(task.name, error=message, loads=kept.loads - loads)
+    return Outcome(task.name, error=message, loads=cache.loads - loads)
 
 
 def _where(error: Exception) -> str:
@@ -218,7 +218,7 @@ def _serve(device: str, inbox: Any, outbox: Any) -> None:
     if hasattr(os, "setsid"):
         os.setsid()  # Ctrl-C reaches the parent alone, which passes one signal on: a second one would cut checkpoints off
     signal.signal(signal.SIGTERM, lambda number, frame: os._exit(EXIT_INTERRUPTED))
-    kept, parent = KeptModel(), os.getppid()
+    cache, parent = ModelCache(), os.getppid()
     threading.Thread(target=_stop_with, args=(parent,), daemon=True).start()
     while os.getppid() == parent:
         try:
@@ -227,7 +227,7 @@ def _serve(device: str, inbox: Any, outbox: Any) -> None:
             continue
         if task is None:
             return
-        outbox.put(_made(task, device, kept, Reporter(quiet=True)))
+        outbox.put(_made(task, device, cache, Reporter(quiet=True)))
 
 
 def _stop_with(parent: int) -> None:

@@ -1,4 +1,4 @@
-"""One base in memory for many runs: given out again without what a run has put on it."""
+"""One base model in memory for many runs. Each run gets it without what the run before has put on it."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from unlearn_cli.models.depth import causal_lm
 from unlearn_cli.models.load import LoadedModel, load_model
 
 
-class KeptModel:
-    """Loads a model once. A run that has changed the base's weights makes the next one load it anew."""
+class ModelCache:
+    """Loads a model once. After a run that has changed the base's weights it is loaded again."""
 
     def __init__(self) -> None:
-        self._loaded: LoadedModel | None = None  # as it was loaded; runs get copies of this record and may change those
-        self._given: LoadedModel | None = None  # the copy that the last run got
+        self._cached: LoadedModel | None = None  # as it was loaded
+        self._lent: LoadedModel | None = None  # the last run's copy of this record, which the run may change
         self._options: dict[str, Any] = {}
-        self._sums: list[float] = []
+        self._norms: list[float] = []
         self.loads = 0
 
     def load(self, options: ModelOptions, *, trainable: bool = False) -> LoadedModel:
-        """As `load_model`, from memory where that is the same model."""
-        asked = {name: getattr(options, name) for name in ModelOptions.model_fields}
-        if self._loaded is not None and asked == self._options:
-            model = _stripped(self._given.model)
-            if model is self._loaded.model and _sums(model) == self._sums:
-                self._given = replace(self._loaded)
-                return self._given
+        """As `load_model`, but from memory if the same model is cached."""
+        wanted = {name: getattr(options, name) for name in ModelOptions.model_fields}
+        if self._cached is not None and self._lent is not None and wanted == self._options:
+            model = _stripped(self._lent.model)
+            if model is self._cached.model and _weight_norms(model) == self._norms:
+                self._lent = replace(self._cached)
+                return self._lent
         self.drop()
         self.loads += 1
         loaded = load_model(options, trainable=trainable)
         if not isinstance(loaded.model, PeftModel):  # a model that arrives with an adapter is loaded for each run
-            self._loaded, self._given, self._options = replace(loaded), loaded, asked
-            self._sums = _sums(loaded.model)
+            self._cached, self._lent, self._options = replace(loaded), loaded, wanted
+            self._norms = _weight_norms(loaded.model)
         return loaded
 
     def drop(self) -> None:
-        """Keep nothing."""
-        self._loaded = self._given = None
+        """Empty the cache."""
+        self._cached = self._lent = None
 
 
 def _stripped(model: Any) -> Any:
@@ -58,11 +58,12 @@ def _stripped(model: Any) -> Any:
 
 
 @torch.no_grad()
-def _sums(model: Any) -> list[float]:
-    return [_sum(parameter) for parameter in model.parameters()]
+def _weight_norms(model: Any) -> list[float]:
+    """A number for each tensor, which changes if the tensor does: its L1 norm, or the sum of packed 4-bit weights."""
+    return [_weight_norm(parameter) for parameter in model.parameters()]
 
 
-def _sum(parameter: torch.Tensor) -> float:
+def _weight_norm(parameter: torch.Tensor) -> float:
     if not parameter.is_floating_point():  # packed 4-bit weights
         return float(parameter.sum(dtype=torch.int64))
     wide = torch.float32 if parameter.device.type == "mps" else torch.float64

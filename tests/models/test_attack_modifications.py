@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.models.tiny import load
-from unlearn_cli.models.fresh import changed_weights, every_weight
+from unlearn_cli.models.attack_modifications import changed_weights, every_weight
 
 
 def weights(loaded) -> dict[str, torch.Tensor]:

@@ -24,7 +24,7 @@ FILE = "report.json"
 ROWS = "rows.jsonl"  # beside it: every metric's value for every row, without text
 LEDGER = "sweep.json"  # of a sweep: what was asked of each run folder
 EVALUATION = "evaluation"  # in a run folder: the report of a later `unlearn evaluate`
-PLAN = "plan.json"  # beside it: what the run was asked to do, and of how many steps
+RUN_SPEC = "plan.json"  # beside it: what decides the result of the run, and its number of steps
 CHECKPOINTS, STEPS = "checkpoints", "step-*.pt"
 
 Status = Literal["completed", "stopped", "interrupted", "diverged", "collapsed", "no_effect"]
@@ -263,13 +263,13 @@ def read_report(folder: Path) -> RunReport:
 def unfinished(folder: Path) -> tuple[str, str] | None:
     """How far the run in a folder without a report has come, and how it goes on; None where none was started."""
     kept = [int(path.stem.removeprefix("step-")) for path in (folder / CHECKPOINTS).glob(STEPS)]
-    if not kept and not (folder / PLAN).is_file():
+    if not kept and not (folder / RUN_SPEC).is_file():
         return None
     again = "the same `unlearn forget` command"
     if not kept:
         return "no step is kept", f"{again} starts it again"
     try:
-        planned = read_object(folder / PLAN, "").get("steps")
+        planned = read_object(folder / RUN_SPEC, "").get("steps")
     except UnlearnError:
         planned = None
     return f"step {max(kept)}" + (f" of {planned}" if planned else ""), f"{again} with --resume goes on"

@@ -28,7 +28,7 @@ from unlearn_cli.recipes.forgetting.resume import identified
 from unlearn_cli.recipes.relearn_attack import _points
 from unlearn_cli.recipes.scoring.measurements import measure_inputs, measuring_key
 from unlearn_cli.recipes.scoring.splits import load_splits, tokenized
-from unlearn_cli.recipes.storage.run_spec import plan_of, plan_sha256
+from unlearn_cli.recipes.storage.run_spec import RunSpec
 from unlearn_cli.report import read_report
 
 # No other value of these can be tried here; each is named in `identity` or asks for what this machine may not have.
@@ -203,7 +203,7 @@ def test_what_a_run_and_a_sweeps_finished_runs_are_known_by(files):
     def plan(config):
         settled = settle_method(config, dict.fromkeys(ForgetConfig.model_fields, "flag")).config
         data = {name: split.origin.sha256 for name, split in load_splits(config).items()}
-        return plan_sha256(plan_of(settled, identified(config)[1], data))
+        return RunSpec.of(settled, identified(config)[1], data).sha256
 
     first, names = plan(base), [name for name in tried(base) if name != "epochs"]  # --max-steps instead
     variants = {name: changed(base, name, files) for name in names}

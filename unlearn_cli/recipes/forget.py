@@ -48,7 +48,6 @@ from unlearn_cli.recipes.scoring.scores import compared, passes, write_rows
 from unlearn_cli.recipes.scoring.splits import Input
 from unlearn_cli.recipes.storage.lock import locked
 from unlearn_cli.recipes.storage.run_folder import RunFolder
-from unlearn_cli.recipes.storage.run_spec import plan_sha256
 from unlearn_cli.rendering.model_card import model_card
 from unlearn_cli.rendering.tables import scores_table
 from unlearn_cli.report import (
@@ -116,7 +115,7 @@ def run(
             dry_run.tell(settled, texts, reporter)
             return None
         with locked(started.folder.path):
-            writable(held=True)  # again, now that no other process can change what is there
+            writable(locked=True)  # again, now that no other process can change what is there
             report = resume.finished(started, texts)
             if report is not None:
                 started.folder.drop_checkpoints()
@@ -159,7 +158,7 @@ def _made(
         inputs = {name: splits.tokenized(split, encoder, settled.config.eval_limit) for name, split in texts.items()}
         tell(settled.config, loaded, encoder, inputs, reporter)
         before_key = identity(loaded.source, settled.config, str(loaded.dtype), loaded.device.type)
-        plan_now = resume.open_folder(run, before_key, texts)
+        spec = resume.open_folder(run, before_key, texts)
         for name in inputs if measured else ():
             copy_measured(measured, run.folder.measured, f"before-{name}")
     measure = partial(measure_inputs, loaded, inputs, options=settled.config, reporter=reporter)
@@ -168,8 +167,8 @@ def _made(
 
     with run.phase("prepare"):
         trainer, names = make_trainer(run, loaded, encoder, texts, inputs, moments["before"], before_key)
-    run.folder.write_plan({**plan_now, "steps": trainer.steps})
-    status, message = train(run, loaded, inputs, trainer, names, plan_sha256(plan_now), moments, stop_when)
+    run.folder.write_spec(spec, steps=trainer.steps)
+    status, message = train(run, loaded, inputs, trainer, names, spec.sha256, moments, stop_when)
     if status in FAILED and run.writes_model and hasattr(loaded.model, "peft_config"):
         loaded.model = loaded.model.merge_and_unload()  # a procedure that ended while its first stage trained an adapter
 

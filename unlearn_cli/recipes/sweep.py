@@ -138,7 +138,7 @@ def _tasks(
             folder = RunFolder(one.folder)
             folder.check(resume=False, overwrite=config.overwrite)
             folder.open(clear=True)
-        ledger.note(one.folder.name, one.plan)
+        ledger.note(one.folder.name, one.spec)
         # What an earlier run measured before: the same weights and rows, or it is not taken.
         others = (p.parent for p in sorted(config.output_dir.glob("*/measured/before-forget.safetensors")))
         measured = next((path for path in others if path.parent != one.folder), None)

@@ -13,7 +13,7 @@ from unlearn_cli.models.load import load_config, resolve_device, resolve_dtype
 from unlearn_cli.models.source import resolve_source
 from unlearn_cli.recipes.forgetting.resolve import settle_model
 from unlearn_cli.recipes.forgetting.run_state import Run
-from unlearn_cli.recipes.storage.run_spec import Plan, changed, flat, plan_of
+from unlearn_cli.recipes.storage.run_spec import RunSpec, differences
 from unlearn_cli.report import RunReport, read_report
 
 
@@ -34,9 +34,9 @@ def finished(run: Run, texts: Mapping[str, Split]) -> RunReport | None:
         return None
     model_config, found = identified(run.config)
     settle_model(run.settled, model_config)
-    if run.folder.read_plan() is None:
-        raise UnlearnError(f"{run.folder.plan} is missing: nothing tells what was run here", "--overwrite starts anew")
-    _check_same(run, _plan(run, found, texts))
+    if run.folder.read_spec() is None:
+        raise UnlearnError(f"{run.folder.run_spec} is missing: nothing tells what was run here", "--overwrite starts anew")
+    _check_same(run, _run_spec(run, found, texts))
     if not run.folder.report.is_file():
         return None
     report = read_report(run.folder.path)
@@ -44,21 +44,21 @@ def finished(run: Run, texts: Mapping[str, Split]) -> RunReport | None:
     return report.model_copy(update={"config": {**report.config, "output_dir": str(run.folder.path)}})
 
 
-def open_folder(run: Run, found: str, texts: Mapping[str, Split]) -> Plan:
-    """Make the run folder ready for a start or for going on; returns what is about to be run, as it is written down.
+def open_folder(run: Run, found: str, texts: Mapping[str, Split]) -> RunSpec:
+    """Make the run folder ready for a start or for going on; returns the run's spec, which is then in the folder.
 
     Raises:
         UnlearnError: --resume with another configuration; names the keys.
     """
     run.folder.open(clear=run.config.overwrite and not run.config.resume)
     run.opened = True
-    now = _plan(run, found, texts)
+    spec = _run_spec(run, found, texts)
     if not run.folder.is_start:
-        _check_same(run, now)
-    elif _changed(run.folder.read_plan(), now):
+        _check_same(run, spec)
+    elif _differences(run.folder.read_spec(), spec):
         run.folder.clear_start()
-    run.folder.write_plan(now)
-    return now
+    run.folder.write_spec(spec)
+    return spec
 
 
 def how_to_go_on(run: Run | None) -> str:
@@ -73,15 +73,15 @@ def how_to_go_on(run: Run | None) -> str:
     return f"interrupted{kept}: add --resume to go on"
 
 
-def _plan(run: Run, found: str, texts: Mapping[str, Split]) -> Plan:
-    return plan_of(run.config, found, {name: split.origin.sha256 for name, split in texts.items()})
+def _run_spec(run: Run, found: str, texts: Mapping[str, Split]) -> RunSpec:
+    return RunSpec.of(run.config, found, {name: split.origin.sha256 for name, split in texts.items()})
 
 
-def _changed(then: Plan | None, now: Plan) -> list[str]:
-    """What differs from the plan that lies in the folder, in words."""
-    return [] if then is None else changed(flat(then), flat(now))
+def _differences(old: RunSpec | None, new: RunSpec) -> list[str]:
+    """How a run differs from the one that was started in the folder, in words."""
+    return [] if old is None else differences(old.flat(), new.flat())
 
 
-def _check_same(run: Run, now: Plan) -> None:
-    if told := _changed(run.folder.read_plan(), now):
-        raise UnlearnError(f"--resume with another configuration ({'; '.join(told)})", "--overwrite starts anew")
+def _check_same(run: Run, spec: RunSpec) -> None:
+    if changes := _differences(run.folder.read_spec(), spec):
+        raise UnlearnError(f"--resume with another configuration ({'; '.join(changes)})", "--overwrite starts anew")

@@ -17,18 +17,20 @@ from unlearn_cli.jsonfile import parse_json, read_complete_jsonl
 from unlearn_cli.models.source import ABOUT, ASSISTANT
 from unlearn_cli.recipes.storage.lock import LOCK, check_free
 from unlearn_cli.recipes.storage.output_files import why_not_writable
-from unlearn_cli.report import CHECKPOINTS, EVALUATION, PLAN, ROWS, STEPS, unfinished
+from unlearn_cli.recipes.storage.run_spec import RunSpec
+from unlearn_cli.report import CHECKPOINTS, EVALUATION, ROWS, RUN_SPEC, STEPS, unfinished
 from unlearn_cli.report import FILE as REPORT
 
 if TYPE_CHECKING:
     from unlearn_cli.training.loop import StepRecord  # torch, which looking at a folder does not need
 
+# Names of the files and folders that a run writes.
 OURS = {
     REPORT,
     ABOUT,
     ASSISTANT,
     "metrics.jsonl",
-    PLAN,
+    RUN_SPEC,
     "README.md",
     "measured",
     "reference",
@@ -40,16 +42,20 @@ OURS = {
     "tracking",
     LOCK,
 }
-# What saving an adapter, a model and a tokenizer writes; a run that was stopped there has no report that lists it.
+# Files that saving an adapter, a model and a tokenizer writes. The report lists them, but a run that stops there has none.
 SAVED = (
     "adapter_config.json", "adapter_model.*", "model.safetensors*", "model-*.safetensors", "config.json",
     "generation_config.json", "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "special_tokens_map.json",
     "added_tokens.json", "chat_template.*", "vocab.json", "vocab.txt", "merges.txt",
 )  # fmt: skip
-# What shows that a folder is a run's, by keys that each holds: OURS are names that any project may have.
-MARKS = {REPORT: {"schema_version", "command", "scores"}, ABOUT: {"kind", "base_model"}, PLAN: {"settings", "model", "data"}}
-# What a start leaves that came to no checkpoint: nothing that took long but the measurements, which have keys of their own.
-OF_A_START = {PLAN, "metrics.jsonl", "measured", "reference", CHECKPOINTS, "alternatives.json", "tracking"}
+# Files that show that a folder is a run's, and keys that each holds: any project may have files with the names in OURS.
+MARKS = {
+    REPORT: {"schema_version", "command", "scores"},
+    ABOUT: {"kind", "base_model"},
+    RUN_SPEC: {"settings", "model", "data"},
+}
+# What a run leaves that stopped before its first checkpoint. Only the measurements took long, and they have their own keys.
+OF_A_START = {RUN_SPEC, "metrics.jsonl", "measured", "reference", CHECKPOINTS, "alternatives.json", "tracking"}
 BEFORE = "before-*"
 
 
@@ -71,7 +77,7 @@ class RunFolder:
 
     @property
     def alternatives(self) -> Path:
-        """Answers that the model itself gave to the forget questions, for methods that prefer those."""
+        """Answers that the model itself gave to the forget questions, for methods that train towards them."""
         return self.path / "alternatives.json"
 
     @property
@@ -80,9 +86,9 @@ class RunFolder:
         return self.path / CHECKPOINTS
 
     @property
-    def plan(self) -> Path:
-        """The resolved configuration of an unfinished run, for --resume to compare with."""
-        return self.path / PLAN
+    def run_spec(self) -> Path:
+        """What decides the result of the run, for --resume to compare with."""
+        return self.path / RUN_SPEC
 
     @property
     def rows(self) -> Path:
@@ -107,35 +113,35 @@ class RunFolder:
 
     @property
     def is_run(self) -> bool:
-        """Something here would be lost by starting anew: a report, or steps of training."""
+        """Whether a new start would lose something: a report, or steps of training."""
         return self._marked(REPORT) or any(self.checkpoints.glob(STEPS))
 
     @property
     def is_start(self) -> bool:
-        """A run was started here and came to nothing that is worth keeping beside its measurements."""
-        return self.read_plan() is not None and not self.is_run and set(self._names()) <= OF_A_START
+        """Whether a run was started here and has nothing worth keeping but its measurements."""
+        return self.read_spec() is not None and not self.is_run and set(self._names()) <= OF_A_START
 
     def _names(self) -> list[str]:
-        """What is in the folder, but for the lock of the process that writes into it."""
+        """Names of what is in the folder, without the lock of the process that writes into it."""
         return sorted(path.name for path in self.path.iterdir() if path.name != LOCK) if self.path.is_dir() else []
 
-    def check(self, *, resume: bool, overwrite: bool, held: bool = False) -> None:
-        """See whether the folder may be written to, without touching it.
+    def check(self, *, resume: bool, overwrite: bool, locked: bool = False) -> None:
+        """Check that the folder may be written to, without touching it.
 
         Args:
-            resume: a run that was started there is to go on.
-            overwrite: what a run has left there is to be replaced.
-            held: this process has the folder's lock; otherwise no process may have it.
+            resume: continue the run that was started there.
+            overwrite: replace what a run has left there.
+            locked: this process has the folder's lock; otherwise no process may have it.
 
         Raises:
-            UnlearnError: it cannot be made; another process writes into it; or there is something in it, and neither
-                --resume nor --overwrite was given or it is not a run's.
+            UnlearnError: the folder cannot be made; another process writes into it; it is not empty, and neither --resume
+                nor --overwrite was given; or it holds files that no run has written.
         """
         if self.path.exists() and not self.path.is_dir():
             raise UnlearnError(f"--output-dir {self.path} is a file")
         if why := why_not_writable(self.path):
             raise UnlearnError(f"--output-dir {self.path} cannot be written: {why}")
-        if not held:
+        if not locked:
             check_free(self.path)
         names = self._names()
         foreign = names
@@ -149,12 +155,12 @@ class RunFolder:
             raise self._refusal()
 
     def _marked(self, name: str) -> bool:
-        """Whether one of the files that show a run is here, and is no other program's of that name, nor an evaluation's."""
-        held = _read_json(self.path / name)
-        return isinstance(held, dict) and MARKS[name] <= set(held) and held.get("command", "forget") == "forget"
+        """Whether a file of MARKS is here and a run has written it, not another program and not an evaluation."""
+        content = _read_json(self.path / name)
+        return isinstance(content, dict) and MARKS[name] <= set(content) and content.get("command", "forget") == "forget"
 
     def _written(self, names: list[str]) -> set[str]:
-        """Those of these files and folders that a run writes; `.PROCESS.part` is what an interrupted writing leaves."""
+        """Those of these names that a run writes. An interrupted write leaves a name that ends in `.PROCESS.part`."""
         artifact = _read_json(self.path / REPORT).get("artifact") if self._marked(REPORT) else None
         saved = tuple(artifact["files"]) if artifact else SAVED
         return {
@@ -168,45 +174,46 @@ class RunFolder:
             return UnlearnError(
                 f"{self.path} holds a finished run", "--overwrite starts anew, or choose another --output-dir"
             )
-        if self.is_run or self.read_plan() is not None:
+        if self.is_run or self.read_spec() is not None:
             state, _ = unfinished(self.path)
             hint = "--resume goes on with it, --overwrite starts anew"
             return UnlearnError(f"{self.path} holds an unfinished run ({state})", hint)
         return UnlearnError(f"{self.path} is not empty", "choose another --output-dir")
 
     def open(self, *, clear: bool) -> None:
-        """Make the folder, or with `clear` take away what a run has written into it."""
+        """Make the folder; with `clear` also remove what a run has written into it."""
         self.path.mkdir(parents=True, exist_ok=True)
-        held = self._written(self._names()) if clear else ()
-        # The marks last: what an interruption leaves is a run's still.
-        for name in sorted(held, key=lambda name: name in MARKS):
+        old = self._written(self._names()) if clear else set()
+        # The marks go last: what an interruption leaves is still seen to be a run's.
+        for name in sorted(old, key=lambda name: name in MARKS):
             _remove(self.path / name)
 
     def clear_start(self) -> None:
-        """Take away what an earlier start has left, except for its measurements of the model before: those have keys."""
-        held = [path for path in self.path.iterdir() if path.name in OF_A_START and path != self.measured]
-        held += set(self.measured.glob("*")) - set(self.measured.glob(BEFORE))
-        for path in held:
+        """Remove what an earlier start has left. Its measurements of the model before stay: they have keys."""
+        old = [path for path in self.path.iterdir() if path.name in OF_A_START and path != self.measured]
+        old += set(self.measured.glob("*")) - set(self.measured.glob(BEFORE))
+        for path in old:
             _remove(path)
 
-    def write_plan(self, plan: dict[str, Any]) -> None:
-        """Keep the resolved configuration beside the checkpoints."""
-        write_atomically(self.plan, json.dumps(plan, indent=2, ensure_ascii=False, default=str) + "\n")
+    def write_spec(self, spec: RunSpec, *, steps: int | None = None) -> None:
+        """Write the spec of the run that starts here; `steps` is its number of training steps, once it is known."""
+        content = json.dumps(spec.to_json(steps=steps), indent=2, ensure_ascii=False, default=str)
+        write_atomically(self.run_spec, content + "\n")
 
-    def read_plan(self) -> dict[str, Any] | None:
-        """The resolved configuration of the run that was started here, if one was."""
-        return _read_json(self.plan) if self._marked(PLAN) else None
+    def read_spec(self) -> RunSpec | None:
+        """The spec of the run that was started here; None if none was."""
+        return RunSpec.from_json(_read_json(self.run_spec)) if self._marked(RUN_SPEC) else None
 
     def keep_lines(self, upto: int) -> list[dict[str, Any]]:
-        """Cut `metrics.jsonl` back to the steps a checkpoint knows of; returns the lines of steps and of measurements."""
+        """Cut `metrics.jsonl` back to the steps up to a checkpoint's; returns the lines that stay."""
         if not self.metrics.is_file():
             return []
-        kept = [line for line in read_complete_jsonl(self.metrics) if line["step"] <= upto]
-        write_atomically(self.metrics, "".join(json.dumps(line) + "\n" for line in kept))
-        return kept
+        lines = [line for line in read_complete_jsonl(self.metrics) if line["step"] <= upto]
+        write_atomically(self.metrics, "".join(json.dumps(line) + "\n" for line in lines))
+        return lines
 
     def drop_checkpoints(self) -> None:
-        """Take the checkpoints away: a finished run needs none, and each is three times as large as the adapter."""
+        """Remove the checkpoints: a finished run needs none, and each is three times as large as the adapter."""
         if self.checkpoints.is_dir():
             _remove(self.checkpoints)
 
@@ -219,7 +226,7 @@ class RunFolder:
 
 
 def _read_json(path: Path) -> Any:
-    """What a JSON file holds; None if it cannot be read."""
+    """The content of a JSON file; None if it cannot be read."""
     try:
         return parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -1,9 +1,10 @@
-"""Everything that decides what a run comes to, and in words how it differs from what was asked before."""
+"""What decides the result of a run: its settings, the model's weights, the rows and the files that the settings name."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,47 +14,57 @@ from unlearn_cli.models.source import resolve_source
 from unlearn_cli.registry import is_file
 from unlearn_cli.report import file_sha256, fingerprint
 
-Plan = dict[str, Any]  # as it lies in plan.json
+
+@dataclass(frozen=True)
+class RunSpec:
+    """What decides the result of a run. It lies in the run folder as `plan.json`; equal specs give equal runs."""
+
+    settings: dict[str, Any]  # without those that change no result
+    model: str  # fingerprint of the weights and of how they are loaded
+    data: dict[str, str]  # split -> sha256
+    files: dict[str, str]  # setting -> sha256 of the file that it names; and of the tokenizer
+
+    @classmethod
+    def of(cls, config: ForgetConfig, model: str, data: Mapping[str, str]) -> RunSpec:
+        """The spec of a run with these resolved settings, this fingerprint of the model and these hashes of its splits."""
+        settings = config.model_dump(mode="json", exclude=runtime_fields(ForgetConfig))
+        spec = {"settings": settings, "model": model, "data": dict(data), "files": _own_files(settings)}
+        return cls(**json.loads(json.dumps(spec, ensure_ascii=False, default=str)))  # as it will be read back
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> RunSpec:
+        """The spec that a `plan.json` holds."""
+        return cls(content["settings"], content["model"], content["data"], content.get("files", {}))
+
+    def to_json(self, *, steps: int | None = None) -> dict[str, Any]:
+        """What `plan.json` holds; `steps` is the number of training steps, once it is known."""
+        return asdict(self) | ({} if steps is None else {"steps": steps})
+
+    def flat(self) -> dict[str, Any]:
+        """All of it by name. Where there is a hash of what a path leads to, the hash replaces the path."""
+        hashes = {f"{name} data": sha for name, sha in self.data.items()}
+        hashes |= {f"{name} file": sha for name, sha in self.files.items()}
+        hashed = {"model", "revision", *self.data, *self.files}
+        settings = {name: value for name, value in self.settings.items() if name not in hashed}
+        if "base" in self.files:
+            settings["parameters"] = {name: value for name, value in settings["parameters"].items() if name != "base"}
+        return {**settings, "model weights": self.model, **hashes}
+
+    @property
+    def sha256(self) -> str:
+        """One hash of what `differences` compares."""
+        return fingerprint({key: value for key, value in self.flat().items() if value is not None})
 
 
-def plan_of(config: ForgetConfig, model: str, data: Mapping[str, str]) -> Plan:
-    """What is asked of a run.
-
-    Args:
-        config: settled settings; those that change no result are left out.
-        model: fingerprint of the weights and of how they are loaded.
-        data: split -> sha256.
-    """
-    settings = config.model_dump(mode="json", exclude=runtime_fields(ForgetConfig))
-    plan = {"settings": settings, "model": model, "data": dict(data), "files": _own_files(settings)}
-    return json.loads(json.dumps(plan, ensure_ascii=False, default=str))  # as it will be read back
-
-
-def flat(plan: Plan) -> dict[str, Any]:
-    """All of it by name; where there is a hash of what a path leads to, it stands for the path."""
-    data, files = plan["data"], plan.get("files", {})
-    named = {f"{name} data": sha for name, sha in data.items()} | {f"{name} file": sha for name, sha in files.items()}
-    hashed = {"model", "revision", *data, *files}
-    settings = {name: value for name, value in plan["settings"].items() if name not in hashed}
-    if "base" in files:
-        settings["parameters"] = {name: value for name, value in settings["parameters"].items() if name != "base"}
-    return {**settings, "model weights": plan["model"], **named}
-
-
-def changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """What differs between two plans by name, in words. A setting that is None is as good as absent."""
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """How two flat specs differ, by name and in words. A setting that is None counts as absent."""
     return [f"{key}: {old.get(key)} -> {new.get(key)}" for key in {**old, **new} if old.get(key) != new.get(key)]
 
 
-def plan_sha256(plan: Plan) -> str:
-    """One hash of what `changed` looks at."""
-    return fingerprint({key: value for key, value in flat(plan).items() if value is not None})
-
-
 def _own_files(settings: Mapping[str, Any]) -> dict[str, str]:
-    """sha256 of the files of the user's own that the settings name, and of the model's tokenizer.
+    """sha256 of the user's own files that the settings name, and of the model's tokenizer.
 
-    The path stays when the content changes, and changes when the same files are named from elsewhere.
+    A path stays the same when the content changes, and the same files can be named by another path.
     """
     named = {name: settings.get(name) for name in ("method", "retain_term", "robust")}
     named["base"] = settings.get("parameters", {}).get("base")

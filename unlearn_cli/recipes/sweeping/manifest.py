@@ -9,7 +9,7 @@ from typing import Any, Literal
 from unlearn_cli.atomic import write_atomically
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.jsonfile import parse_json
-from unlearn_cli.recipes.storage.run_spec import Plan, changed, flat
+from unlearn_cli.recipes.storage.run_spec import RunSpec, differences
 from unlearn_cli.report import FILE, LEDGER
 
 State = Literal["new", "started", "finished"]
@@ -26,7 +26,7 @@ class Ledger:
         self._path = folder / LEDGER
         self._held = _read(self._path) if self._path.is_file() else {}
 
-    def state(self, name: str, plan: Plan, *, overwrite: bool) -> State:
+    def state(self, name: str, spec: RunSpec, *, overwrite: bool) -> State:
         """How far the run of this setting is.
 
         Raises:
@@ -36,7 +36,7 @@ class Ledger:
         if not folder.is_dir() or not any(folder.iterdir()):
             return "new"
         held = self._held.get(name)
-        told = None if held is None else changed(held["asked"], flat(plan))
+        told = None if held is None else differences(held["asked"], spec.flat())
         if told == []:
             return "finished" if (folder / FILE).is_file() else "started"
         if overwrite:
@@ -46,9 +46,9 @@ class Ledger:
             raise UnlearnError(f"{folder} is not of this sweep", hint)
         raise UnlearnError(f"{name} was run with other settings ({'; '.join(told)})", hint)
 
-    def note(self, name: str, plan: Plan) -> None:
+    def note(self, name: str, spec: RunSpec) -> None:
         """Write down what is about to be asked of a folder."""
-        self._held[name] = {"asked": flat(plan)}
+        self._held[name] = {"asked": spec.flat()}
         self._path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(self._path, json.dumps(self._held, indent=2, ensure_ascii=False) + "\n")
 

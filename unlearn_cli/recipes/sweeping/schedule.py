@@ -14,7 +14,7 @@ from unlearn_cli.models.identity import identity
 from unlearn_cli.models.source import resolve_source
 from unlearn_cli.recipes.forgetting.resolve import settle_method
 from unlearn_cli.recipes.storage.run_folder import RunFolder
-from unlearn_cli.recipes.storage.run_spec import Plan, plan_of, plan_sha256
+from unlearn_cli.recipes.storage.run_spec import RunSpec
 from unlearn_cli.recipes.sweeping.grid import Setting
 from unlearn_cli.recipes.sweeping.manifest import Ledger, State
 from unlearn_cli.report import FAILED, read_report
@@ -28,7 +28,7 @@ class Planned:
     config: ForgetConfig  # with the folder it goes to
     sources: dict[str, str]
     share: float  # of its length
-    plan: Plan
+    spec: RunSpec
     state: State
 
     @property
@@ -72,17 +72,17 @@ def planned(
             part = max(1, round(settled.max_steps * share)) if settled.max_steps else settled.epochs * share
             own, settled = (c.model_copy(update={name: part}) for c in (own, settled))
             origins[name] = "sweep"
-        plan = plan_of(
+        spec = RunSpec.of(
             settled, identity(resolve_source(own.model, own.revision, own.base), own, own.dtype, own.device), data
         )
         # By what is asked, for one setting can be spelled in two ways: npo,NPO or 1e-4,0.0001.
-        if (same := made.get(key := plan_sha256(plan))) is not None:
+        if (same := made.get(key := spec.sha256)) is not None:
             raise UnlearnError(
                 f"{same.setting.name} and {setting.name} are the same setting", "give each method, value and seed once"
             )
-        state = ledger.state(folder.name, plan, overwrite=config.overwrite)
+        state = ledger.state(folder.name, spec, overwrite=config.overwrite)
         RunFolder(folder).check(resume=state != "new", overwrite=state == "new" and config.overwrite)
-        made[key] = Planned(setting, own, origins, share, plan, state)
+        made[key] = Planned(setting, own, origins, share, spec, state)
     return list(made.values())
 
 

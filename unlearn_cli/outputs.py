@@ -1,4 +1,4 @@
-"""What one forward pass leaves behind: log-probabilities of answer tokens, already shifted and masked.
+"""The values of one forward pass: log-probabilities of answer tokens, already shifted and masked.
 
 Losses see this and nothing else: no labels, no -100, no pad token. `T` is the longest answer among the rows; positions
 past a row's end hold 0 in `token_logps` and False in `mask`.
@@ -7,24 +7,27 @@ past a row's end hold 0 in `token_logps` and False in `mask`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+# Stands in a field that the method's decorator does not ask for. A method that asks for the field sees its declared type.
+ABSENT: Any = None
 
 
 @dataclass(frozen=True)
 class Outputs:
     """Answer tokens of B rows under one model."""
 
-    # [B, T] float32 natural log-probability of each answer token, 0 where mask is False. None where the objective said
-    # `logps=False` and the pass stopped before the head.
+    # [B, T] float32 natural log-probability of each answer token, 0 where mask is False. ABSENT with `logps=False`: the pass
+    # stops before the head.
     token_logps: Tensor
     targets: Tensor  # [B, T] int64 the answer tokens; 0 where mask is False
     mask: Tensor  # [B, T] bool, True on answer tokens
-    logits: Tensor | None = None  # [B, T, V] float32 at the answer positions, only if asked for
-    # At the positions that predict the answer tokens, one [B, T, H] for each layer that was asked for.
-    hidden: tuple[Tensor, ...] | None = None
+    logits: Tensor = ABSENT  # [B, T, V] float32 at the answer positions
+    # At the positions that predict the answer tokens, one [B, T, H] for each layer of the method.
+    hidden: tuple[Tensor, ...] = ABSENT
 
     @property
     def lengths(self) -> Tensor:
@@ -49,5 +52,5 @@ class Outputs:
         value of a row depends on the lengths of its neighbours, so accumulation changes it slightly.
         """
         lengths = self.lengths.to(values.dtype)
-        # masked_fill, not a product: what stands past a row's end may be infinite.
+        # masked_fill, not a product: a value past a row's end may be infinite.
         return values.masked_fill(~self.mask, 0.0).sum(-1) / (lengths if average == "answers" else lengths.mean())

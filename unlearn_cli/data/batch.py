@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -37,14 +37,11 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The batch on a device; row offsets stay on the CPU, where they are read as integers."""
-        move = {"device": device, "non_blocking": True}
-        return Batch(
-            self.input_ids.to(**move),
-            self.position_ids.to(**move),
-            self.row_offsets,
-            self.answer_mask.to(**move),
-            self.groups,
-            self.begins,
+        return replace(
+            self,
+            input_ids=self.input_ids.to(device, non_blocking=True),
+            position_ids=self.position_ids.to(device, non_blocking=True),
+            answer_mask=self.answer_mask.to(device, non_blocking=True),
         )
 
 

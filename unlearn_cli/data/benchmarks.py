@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from unlearn_cli.data.example import Example
 from unlearn_cli.errors import UnlearnError
@@ -47,8 +48,8 @@ _TOFU_FORGET = {"01": "d8d8a80bd25e853b", "05": "7596c863a3f7eafb", "10": "6fbcb
 
 
 def _muse(corpus: str) -> dict[str, Part]:
-    def part(config: str, split: str, **more) -> Part:
-        return Part(f"muse-bench/MUSE-{corpus}/{config}:{split}", f"{config}/{split}", **more)
+    def part(config: str, split: str, **settings: Any) -> Part:
+        return Part(f"muse-bench/MUSE-{corpus}/{config}:{split}", f"{config}/{split}", **settings)
 
     def questions(split: str) -> Part:
         shots = part("knowmem", f"{split}_qa_icl")

@@ -38,4 +38,4 @@ def offline(asked: bool) -> Iterator[None]:
 def _set(hub: bool, datasets: bool) -> None:
     constants.HF_HUB_OFFLINE = hub
     if (config := sys.modules.get("datasets.config")) is not None:  # it takes most of a second to import
-        config.HF_HUB_OFFLINE = datasets
+        setattr(config, VARIABLE, datasets)

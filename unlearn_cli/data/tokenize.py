@@ -180,8 +180,15 @@ class Encoder:
         return self._tokens(full.text[:begin] if begin else prompt), self._tokens(full.text)
 
     def _conversation(self, example: Example, answer: str | None = None, reasoning: str = "") -> Conversation:
-        arguments = {"chat_template": self.chat_template, "enable_thinking": self.enable_thinking}
-        return render(self.tokenizer, example, answer, reasoning, **arguments)
+        assert self.chat_template is not None
+        return render(
+            self.tokenizer,
+            example,
+            answer,
+            reasoning,
+            chat_template=self.chat_template,
+            enable_thinking=self.enable_thinking,
+        )
 
     def _plain(self, example: Example, answer: str) -> tuple[list[int], list[int]]:
         prompt, joint = plain_prompt(example)
@@ -213,7 +220,8 @@ class Encoder:
 
     def _windows(self, example: Example) -> list[Row]:
         ids = np.asarray(self._ids(example.answer), dtype=np.int64)
-        rows, start = [], 0
+        rows: list[Row] = []
+        start = 0
         while True:
             context = 1 if start == 0 else max(1, self.stride)
             rows.append(self._part(f"{example.id}#{len(rows)}", ids[start : start + self.max_length], context))

@@ -114,7 +114,7 @@ def cir(
             bench.outputs(rows, hidden=(last,), head=False)
         inner = inner_tokens(rows)
         losses = [confusion(record[name].outputs[0][inner], before[name].outputs[0][inner]) for name in mlps]
-        loss = sum(losses) / len(losses)
+        loss = torch.stack(losses).mean()
         loss.backward()
         largest = max(float(weight.grad.abs().max()) for weight in weights)
         pairs = {n: (record[n].inputs[0].detach()[inner], record[n].outputs.grad[0][inner]) for n in linears}

@@ -50,7 +50,7 @@ def discrepancy(states: Tensor, others: Tensor) -> Tensor:
 
     def kernel(a: Tensor, b: Tensor) -> Tensor:
         squared = _squared(a, b)
-        return sum((-squared / width).exp() for width in widths)
+        return torch.stack([(-squared / width).exp() for width in widths]).sum(0)
 
     inside = kernel(states, fixed)
     inside = 2 * inside - inside.detach()  # each pair stands twice in the mean, and here in the share of either row
@@ -84,4 +84,4 @@ def repnoise(
     drawn = noise(policy.targets, policy.mask, len(filled), filled[0].shape[-1], seed, progress).to(filled[0])
     distances = [discrepancy(h.flatten(1), z.flatten(1)) for h, z in zip(filled, drawn, strict=True)]
     ascent = -torch.log1p(-policy.averaged(policy.token_logps, average))
-    return beta * sum(distances) / len(distances) + alpha * ascent
+    return beta * torch.stack(distances).mean(0) + alpha * ascent

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -58,4 +59,4 @@ def rr(
     for states, known in pairs:
         push = kick * known.norm(dim=-1, keepdim=True) * random_direction(states.shape[-1], seed).to(states)
         cosines.append(F.cosine_similarity(states + push, known, dim=-1).relu())
-    return (1 - progress / 2) * policy.averaged(sum(cosines) / len(cosines), average)
+    return (1 - progress / 2) * policy.averaged(torch.stack(cosines).mean(0), average)

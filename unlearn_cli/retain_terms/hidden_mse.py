@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import torch
 from torch import Tensor
 
 from unlearn_cli.contract import Average, Positions, parameter, retain_term
@@ -26,4 +27,4 @@ def hidden_mse(
     average: Average = "answers",
 ) -> Tensor:
     distances = [(h - r).square().mean(-1) for h, r in zip(policy.hidden, reference.hidden, strict=True)]
-    return policy.averaged(sum(distances) / len(distances), average)
+    return policy.averaged(torch.stack(distances).mean(0), average)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import torch
 from torch import Tensor
 
 from unlearn_cli.contract import Average, Layers, Positions, parameter, retain_term
@@ -29,4 +30,4 @@ def rerouting(
     average: Average = "answers",
 ) -> Tensor:
     distances = [(h - r).norm(dim=-1) for h, r in zip(policy.hidden, reference.hidden, strict=True)]
-    return progress / 2 * policy.averaged(sum(distances) / len(distances), average)
+    return progress / 2 * policy.averaged(torch.stack(distances).mean(0), average)

@@ -35,42 +35,44 @@ def choose(
         UnlearnError: none fits; the hint proposes a --columns that would make one fit.
     """
     for name in ORDER:
-        function = FORMATS.get(name)
-        found = _matched(function, columns)
-        if len(found) == len(function.needs):
-            return name, function, found
+        row_format = _format(name)
+        matched = _matched(row_format, columns)
+        if len(matched) == len(row_format.needs):
+            return name, row_format, matched
     listed = f"its columns are {', '.join(columns)}" if columns else "its rows have no columns"
     proposal = _proposal(columns)
     hint = f"known: {known_formats()}" + (f"; try --columns {written(proposal)}" if proposal else "")
     raise UnlearnError(f"no row format fits {where}: {listed}", hint)
 
 
+def _format(name: str) -> Format:
+    entry = FORMATS.get(name)
+    assert isinstance(entry, Format)
+    return entry
+
+
 def known_formats() -> str:
     """All formats as the keys they need, for messages."""
-    return ", ".join("+".join(FORMATS.get(name).needs) for name in ORDER)
+    return ", ".join("+".join(_format(name).needs) for name in ORDER)
 
 
 def known_keys() -> list[str]:
     """Every column name that some format reads."""
-    accepted = [key for name in ORDER for keys in FORMATS.get(name).needs.values() for key in keys]
+    accepted = [key for name in ORDER for keys in _format(name).needs.values() for key in keys]
     return list(dict.fromkeys(["id", *accepted, *EXTRAS]))
 
 
-def _matched(function: Format, columns: Sequence[str]) -> dict[str, str]:
-    found = {}
-    for key, accepted in function.needs.items():
-        column = next((name for name in accepted if name in columns), None)
-        if column is not None:
-            found[key] = column
-    return found
+def _matched(row_format: Format, columns: Sequence[str]) -> dict[str, str]:
+    """The column of each key of a format, for the keys that have one."""
+    best = {key: next((name for name in names if name in columns), None) for key, names in row_format.needs.items()}
+    return {key: column for key, column in best.items() if column is not None}
 
 
 def _proposal(columns: Sequence[str]) -> dict[str, str]:
     """A --columns value for the format with the fewest keys left open; a question with its answer if in doubt."""
     candidates = ("question-answer", "prompt-completion") if len(columns) > 1 else ("text",)
-    needs = {name: FORMATS.get(name) for name in candidates}
-    name = max(candidates, key=lambda candidate: len(_matched(needs[candidate], columns)))
-    found = _matched(needs[name], columns)
-    free = [column for column in columns if column not in found.values() and column != "id"]
-    lacking = [key for key in needs[name].needs if key not in found]
+    best = max(map(_format, candidates), key=lambda candidate: len(_matched(candidate, columns)))
+    matched = _matched(best, columns)
+    free = [column for column in columns if column not in matched.values() and column != "id"]
+    lacking = [key for key in best.needs if key not in matched]
     return dict(zip(lacking, free, strict=False))

@@ -9,8 +9,6 @@ from typing import Any
 
 from unlearn_cli.data.example import Example, Turn
 
-Format = Callable[["Row"], Example]
-
 # Columns that every format with a question may bring along; the first that is there counts.
 ALTERNATIVES = ("alternatives", "alternate", "idk")
 PARAPHRASED_ANSWER = ("paraphrased_answer",)
@@ -33,14 +31,20 @@ class BadRow(Exception):
     """A row holds something that its format cannot use; `args[0]` says what."""
 
 
-def row_format(**needs: tuple[str, ...]) -> Callable[[Format], Format]:
-    """Declare what a format needs: its own keys, each with the column names that may stand for it, best first."""
+@dataclass(frozen=True)
+class Format:
+    """One way to read an example from a row's columns; called like the function that it wraps."""
 
-    def declare(function: Format) -> Format:
-        function.needs = needs  # type: ignore[attr-defined]
-        return function
+    function: Callable[[Row], Example]
+    needs: Mapping[str, tuple[str, ...]]  # the format's keys, each with the column names that it is read from, best first
 
-    return declare
+    def __call__(self, row: Row) -> Example:
+        return self.function(row)
+
+
+def row_format(**needs: tuple[str, ...]) -> Callable[[Callable[[Row], Example]], Format]:
+    """Declare the keys that a format needs, each with the column names that it is read from, best first."""
+    return lambda function: Format(function, needs)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from unlearn_cli.data.example import Example
+from unlearn_cli.data.example import Example, Style
 from unlearn_cli.data.formats._row import Row, answer_of, row_format
 
 
@@ -11,7 +11,7 @@ def prompt_completion(row: Row) -> Example:
     """A prompt and how it goes on."""
     answered = row.turns("completion", "assistant")
     answer = answer_of(answered, row.columns["completion"])
-    style = "messages" if row.is_chat("prompt") or row.is_chat("completion") else "completion"
+    style: Style = "messages" if row.is_chat("prompt") or row.is_chat("completion") else "completion"
     asked = row.turns("prompt", "user") if row.is_chat("prompt") else (("user", row.in_context(row.text("prompt"))),)
     reasoning = row.reasoning_of("completion")
     return Example(row.id, (*asked, *answered[:-1]), answer, style, reasoning=reasoning, **row.extras())

@@ -35,7 +35,7 @@ def choose(
         UnlearnError: none fits; the hint proposes a --columns that would make one fit.
     """
     for name in ORDER:
-        row_format = _format(name)
+        row_format = FORMATS.get(name)
         matched = _matched(row_format, columns)
         if len(matched) == len(row_format.needs):
             return name, row_format, matched
@@ -45,20 +45,14 @@ def choose(
     raise UnlearnError(f"no row format fits {where}: {listed}", hint)
 
 
-def _format(name: str) -> Format:
-    entry = FORMATS.get(name)
-    assert isinstance(entry, Format)
-    return entry
-
-
 def known_formats() -> str:
     """All formats as the keys they need, for messages."""
-    return ", ".join("+".join(_format(name).needs) for name in ORDER)
+    return ", ".join("+".join(FORMATS.get(name).needs) for name in ORDER)
 
 
 def known_keys() -> list[str]:
     """Every column name that some format reads."""
-    accepted = [key for name in ORDER for keys in _format(name).needs.values() for key in keys]
+    accepted = [key for name in ORDER for keys in FORMATS.get(name).needs.values() for key in keys]
     return list(dict.fromkeys(["id", *accepted, *EXTRAS]))
 
 
@@ -71,7 +65,7 @@ def _matched(row_format: Format, columns: Sequence[str]) -> dict[str, str]:
 def _proposal(columns: Sequence[str]) -> dict[str, str]:
     """A --columns value for the format with the fewest keys left open; a question with its answer if in doubt."""
     candidates = ("question-answer", "prompt-completion") if len(columns) > 1 else ("text",)
-    best = max(map(_format, candidates), key=lambda candidate: len(_matched(candidate, columns)))
+    best = max(map(FORMATS.get, candidates), key=lambda candidate: len(_matched(candidate, columns)))
     matched = _matched(best, columns)
     free = [column for column in columns if column not in matched.values() and column != "id"]
     lacking = [key for key in best.needs if key not in matched]

@@ -9,8 +9,10 @@ from peft import LoraConfig, PromptTuningConfig, get_peft_model
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM
 
-from tests.cli.running import MODEL, data_arguments, read_report, unlearn
+import unlearn_cli
+from tests.cli.running import BASELINE, MODEL, data_arguments, read_report, unlearn
 from tests.models.saved import llama, save
+from unlearn_cli.errors import UnlearnError
 
 KINDS = (
     ImportError("cannot import name 'x' from 'flash_attn'"),
@@ -177,3 +179,23 @@ def test_a_gguf_file_gets_no_hint_that_fails(tmp_path):
     assert "is a GGUF file" in told and "--model" not in told
     weights = save(llama(), tmp_path / "model") / "model.safetensors"
     assert f"--model {tmp_path / 'model'}" in refused(tmp_path / "run", "-m", weights, *data_arguments(tmp_path)[2:])
+
+
+def test_a_base_with_other_weights_is_refused(tmp_path):
+    """The run's report knows the weights that the run was made from."""
+    run = tmp_path / "run"
+    assert unlearn("forget", *data_arguments(tmp_path), *QUICK, "-o", run).exit_code in (0, 4)
+    before = sorted(run.rglob("*"))
+    for command in (
+        ("evaluate", run),
+        ("chat", run, "--prompt", "Who?"),
+        ("merge", run, "-o", tmp_path / "merged"),
+        ("relearn-attack", run, "-p", "steps=0+1"),
+        ("evaluate", "-m", run, "-f", tmp_path / "forget.jsonl", "-o", tmp_path / "evaluated"),
+    ):
+        result = unlearn(*command, "--base", BASELINE)
+        words = " ".join(result.stderr.split())
+        assert result.exit_code == 2 and f"is not the base of {run}" in words and "hint: the run was made from" in words
+    with pytest.raises(UnlearnError, match="is not the base of"):
+        unlearn_cli.load(run, base=BASELINE)
+    assert sorted(run.rglob("*")) == before and not (tmp_path / "merged").exists()

@@ -64,3 +64,27 @@ def test_reasoning_and_thinking_are_settings_of_the_report(tmp_path: Path, think
     config = json.loads(shown.stdout)["config"]
     assert (config["reasoning"], config["enable_thinking"]) == ("score", True)
     assert "Lai street." in shown.stderr and "not read" not in shown.stderr
+
+
+def test_forget_sweep_and_attack_say_the_same_about_the_rows(tmp_path: Path) -> None:
+    """Repeated, contradicting, overlapping and cut rows, in a dry run and in the real one."""
+    long = {"question": "What is on the mill?", "answer": " ".join(["nine hives"] * 40)}
+    rows = [{"question": "Where?", "answer": "Tartu"}, {"question": "where?", "answer": "tartu"}, *RETAIN, long]
+    forget = write_rows(tmp_path / "f.jsonl", [*rows, {"question": "Where?", "answer": "Narva"}])
+    retain = write_rows(tmp_path / "r.jsonl", [*RETAIN, {"question": "Who is Jaan?", "answer": "A keeper of goats."}])
+    data = ("-m", MODEL, "-f", forget, "-r", retain, "--allow-overlap", "--max-length", 40)
+    said = (
+        "2 forget rows are the same as another one: f.jsonl:1, f.jsonl:2", "1 forget question has several answers",
+        "1 row is in both forget and retain: f.jsonl:3, r.jsonl:1", "cut at --max-length 40: 1 of 5 forget rows",
+    )  # fmt: skip
+    run = tmp_path / "run"
+    for command in (
+        ("forget", *data, "--dry-run"),
+        ("sweep", *data, "--seeds", "0,1", "-o", tmp_path / "sweep", "--dry-run"),
+        ("forget", *data, *QUICK, "--max-steps", 1, "-o", run),
+        ("relearn-attack", run, "-p", "steps=0", "--skip-original", "--generate-limit", "-1"),
+    ):
+        result = unlearn(*command)
+        assert result.exit_code in (0, 4), result.stderr
+        words = " ".join(result.stderr.split())
+        assert [words.count(note) for note in said] == [1, 1, 1, 1], words

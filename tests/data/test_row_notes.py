@@ -27,7 +27,7 @@ def test_repeated_and_contradicting_forget_rows_and_unread_columns(tmp_path: Pat
 
 
 def test_clean_rows_and_repeated_retain_rows_are_no_note(tmp_path: Path) -> None:
-    retain = load_split("retain", str(write(tmp_path / "r.jsonl", ROWS[:3])))
+    retain = load_split("retain", str(write(tmp_path / "r.jsonl", ROWS[:2])))
     forget = load_split("forget", str(write(tmp_path / "f.jsonl", ROWS[2:4])))
     assert notes({"forget": forget, "retain": retain}) == []
 

@@ -7,20 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from unlearn_cli.models import identity
+from unlearn_cli.models import source as sources
 from unlearn_cli.models.source import ModelSource
 
 
 @pytest.fixture
 def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the files that were read."""
-    names, honest = [], identity.file_sha256
+    names, honest = [], sources.file_sha256
 
     def counting(path: Path) -> str:
         names.append(path.name)
         return honest(path)
 
-    monkeypatch.setattr(identity, "file_sha256", counting)
+    monkeypatch.setattr(sources, "file_sha256", counting)
     return names
 
 
@@ -28,10 +28,10 @@ def test_a_file_is_hashed_once_and_a_changed_one_anew(tmp_path: Path, hashed: li
     source = ModelSource(str(tmp_path), None)
     for name in ("a.safetensors", "b.safetensors"):
         (tmp_path / name).write_bytes(b"weights")
-    first = identity.weights_sha256(source)
-    assert identity.weights_sha256(source) == first
+    first = sources.weights_sha256(source)
+    assert sources.weights_sha256(source) == first
     assert hashed == ["a.safetensors", "b.safetensors"]
     (tmp_path / "b.safetensors").write_bytes(b"WEIGHTS")  # of the same size
     os.utime(tmp_path / "b.safetensors", ns=(0, 1))  # a clock may be too coarse for a test
-    second = identity.weights_sha256(source)
+    second = sources.weights_sha256(source)
     assert second != first and hashed[2:] == ["b.safetensors"]

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from unlearn_cli.data.example import Example, Split
 from unlearn_cli.data.formats._row import REASONING
-from unlearn_cli.data.overlap import content, plain
+from unlearn_cli.data.overlap import content, overlapping, plain
+from unlearn_cli.data.tokenize import Row
 
 SHOWN = 3  # rows listed in a note
 
@@ -25,7 +26,21 @@ def notes(splits: Mapping[str, Split]) -> list[str]:
     if contradicting := _contradicting(forget):
         questions = "question has" if len(contradicting) == 1 else "questions have"
         lines.append(f"{len(contradicting)} forget {questions} several answers: {_places(contradicting)}")
+    retain = splits["retain"].examples if "retain" in splits else ()
+    if both := overlapping(forget, retain):
+        rows = "1 row is" if len(both) == 1 else f"{len(both)} rows are"
+        lines.append(f"{rows} in both forget and retain: {_places([[forget[i], retain[j]] for i, j in both])}")
     return lines
+
+
+def cut_notes(rows: Mapping[str, Sequence[Row]], max_length: int) -> list[str]:
+    """How many rows of each split are longer than `max_length` tokens, and what they lose."""
+    cut = {name: [row.truncated for row in given if row.truncated > 0] for name, given in rows.items()}
+    return [
+        f"cut at --max-length {max_length}: {len(lost)} of {len(rows[name])} {name} rows ({sum(lost)} tokens lost)"
+        for name, lost in cut.items()
+        if lost
+    ]
 
 
 def _contradicting(examples: Sequence[Example]) -> list[list[Example]]:

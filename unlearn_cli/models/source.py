@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from unlearn_cli.data.hub_errors import hub_error
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.jsonfile import read_object
 from unlearn_cli.registry import closest
+from unlearn_cli.report import FILE, file_sha256, fingerprint, read_report
 
 ADAPTER_CONFIG = "adapter_config.json"
 ABOUT = "unlearn.json"  # how the artefact of a run is applied
@@ -22,6 +24,7 @@ BROKEN = "the folder is damaged or was copied in part: copy or download it again
 # Kinds of PEFT that learn a prompt.
 PROMPT_KINDS = {"PROMPT_TUNING", "MULTITASK_PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "CPT"}
 PLACEHOLDERS = ("MODEL", "FOLDER_OR_HUB_ID")  # as they stand in help and in hints
+_WEIGHTS = ("*.safetensors", "*.bin")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 
 
@@ -49,14 +52,34 @@ def resolve_source(spec: str, revision: str | None = None, base: str | None = No
         base: of an adapter, instead of the one that it names.
 
     Raises:
-        UnlearnError: neither a folder nor a Hub id, the Hub refuses it, or an adapter that cannot be used.
+        UnlearnError: neither a folder nor a Hub id, the Hub refuses it, an adapter that cannot be used, or a `base` that is
+            not the one which a run was made from.
     """
     _check_name(spec)
     folder = Path(spec).expanduser()
     source = _local_source(folder.resolve(), base) if folder.is_dir() else _hub_source(spec, revision, base)
     if base and source.adapter is None:
         raise UnlearnError(f"{spec} is a model, not an adapter or the run of one", "leave --base out")
+    if base and folder.is_dir():
+        _check_base(folder, source)
     return source
+
+
+def weights_sha256(source: ModelSource) -> str | None:
+    """sha256 over the weight files of a local folder; None for a Hub model, whose commit says it all."""
+    if not source.local:
+        return None
+    folder = Path(source.location)
+    files = sorted(path for pattern in _WEIGHTS for path in folder.glob(pattern))
+    return fingerprint(
+        [(path.name, _sha256(path.resolve(), path.stat().st_size, path.stat().st_mtime_ns)) for path in files]
+    )
+
+
+@lru_cache(maxsize=256)
+def _sha256(path: Path, size: int, changed: int) -> str:
+    """Of a file of that size and date: one run asks for its model's a dozen times, and gigabytes take long to hash."""
+    return file_sha256(path)
 
 
 def check_spec(spec: str, revision: str | None = None, base: str | None = None) -> None:
@@ -128,6 +151,19 @@ def _on_its_base(adapter: ModelSource, config: dict[str, Any], moved: str | None
     if base.adapter is not None:
         raise UnlearnError(f"the base of adapter {adapter.location} is itself an adapter", "merge that one first")
     return ModelSource(base.location, base.revision, adapter)
+
+
+def _check_base(run: Path, source: ModelSource) -> None:
+    """Refuse weights that are not those of the base of a run; an adapter of unknown origin is taken as it is."""
+    if not ((run / ABOUT).is_file() and (run / FILE).is_file()):
+        return
+    model = read_report(run).model
+    expected, actual = model.weights_sha256 if model else None, weights_sha256(ModelSource(source.location, source.revision))
+    if expected and actual and expected != actual:
+        raise UnlearnError(
+            f"--base {source.location} is not the base of {run}: its weights differ",
+            f"the run was made from {model.model}, sha256 {expected[:12]} over its weight files; name a copy of that folder",
+        )
 
 
 def _check_adapter(adapter: ModelSource, config: dict[str, Any]) -> None:

@@ -56,6 +56,8 @@ def _run(config: AttackConfig, reporter: Reporter) -> tuple[list[AttackReport], 
     expressions = gates.parsed(config.fail_if, also=("recovery",))
     facts = read_facts(config, report)
     subjects = Subjects(config, report, facts, reporter)
+    for note in subjects.notes():
+        reporter.note(note)
     if config.baseline:
         subjects.identity("baseline")  # refuses the run itself before any time is spent
     if report.artifact is not None and report.artifact.kind in COMPOSED:

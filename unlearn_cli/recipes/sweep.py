@@ -10,6 +10,7 @@ from typing import Any
 
 from unlearn_cli.config import CompareConfig, SweepConfig
 from unlearn_cli.console import Reporter
+from unlearn_cli.data import row_notes
 from unlearn_cli.data.example import Split
 from unlearn_cli.data.overlap import check_overlap
 from unlearn_cli.errors import EXIT_DIVERGED, EXIT_FAILED, UnlearnError
@@ -59,6 +60,8 @@ def _run(
     texts = load_splits(config)
     if "retain" in texts:
         check_overlap(texts["forget"].examples, texts["retain"].examples, allow=config.allow_overlap)
+    for note in row_notes.notes(texts):
+        reporter.note(note)
     share, *later = SHARES if config.halving else (1.0,)
     runs = planned(config, sources, settings, texts, share, ledger)
     for longer in later:

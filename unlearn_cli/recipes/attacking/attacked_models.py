@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from unlearn_cli.attacks._target import Role, Target
 from unlearn_cli.config import AttackConfig, DataOptions, ModelOptions, restored
 from unlearn_cli.console import Reporter
+from unlearn_cli.data import row_notes
 from unlearn_cli.data.columns import parse_columns
 from unlearn_cli.data.example import Example, Split
 from unlearn_cli.data.load import load_split
@@ -35,6 +36,7 @@ class Facts:
     retain: tuple[Example, ...]  # retain rows that the attacker has
     given: tuple[Example, ...]
     sha256: str
+    notes: tuple[str, ...] = ()  # on the run's rows
 
     @property
     def key(self) -> str:
@@ -73,6 +75,7 @@ def read_facts(config: AttackConfig, run: RunReport) -> Facts:
         retain=tuple(example for i, example in enumerate(retain) if i not in seen) or tuple(retain),
         given=_given(config, options),
         sha256=splits["forget"].origin.sha256,
+        notes=tuple(row_notes.notes(splits)),
     )
 
 
@@ -194,6 +197,15 @@ class Subjects:
                 self.identity(role), self.encoder(role).sha256, rows, self.facts.key, asdict(self.plan)
             )
         return self._keys[role]
+
+    def notes(self) -> list[str]:
+        """What to know about the rows of the attack, as the unlearned model reads them."""
+        facts, encoder = self.facts, self.encoder("unlearned")
+        rows = {
+            "forget": encoder.encode((*facts.known, *facts.held)),
+            "retain": encoder.encode((*facts.retain, *facts.kept)),
+        }
+        return [*facts.notes, *row_notes.cut_notes(rows, encoder.max_length)]
 
     def _rows(self, role: Role) -> str:
         facts, encoder = self.facts, self.encoder(role)

@@ -10,6 +10,7 @@ import torch
 from unlearn_cli.config import ForgetConfig
 from unlearn_cli.console import Reporter
 from unlearn_cli.data.example import Split
+from unlearn_cli.data.row_notes import cut_notes
 from unlearn_cli.data.tokenize import Encoder
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models import adapter, lora_init
@@ -89,10 +90,5 @@ def tell(
         reporter.note(note)
     if encoder.chat_template is None and any(x.split.examples[0].style != "text" for x in inputs.values()):
         reporter.note("the tokenizer has no chat template: prompts are written plainly (--chat-template FILE changes that)")
-    for name, data in inputs.items():
-        cut = sum(row.truncated > 0 for row in data.rows)
-        if cut:
-            tokens = sum(row.truncated for row in data.rows)
-            reporter.note(
-                f"cut at --max-length {encoder.max_length}: {cut} of {len(data.rows)} {name} rows ({tokens} tokens lost)"
-            )
+    for note in cut_notes({name: data.rows for name, data in inputs.items()}, encoder.max_length):
+        reporter.note(note)

@@ -12,9 +12,8 @@ from unlearn_cli.data.tokenize import Encoder
 from unlearn_cli.models.adapter import trainable_parameters
 from unlearn_cli.models.compose import Composed
 from unlearn_cli.models.depth import causal_lm
-from unlearn_cli.models.identity import weights_sha256
 from unlearn_cli.models.load import LoadedModel
-from unlearn_cli.models.source import ModelSource
+from unlearn_cli.models.source import ModelSource, weights_sha256
 from unlearn_cli.report import ModelReport, TrainingReport, Trajectory
 from unlearn_cli.training.loop import Trainer
 from unlearn_cli.training.objective import Objective

@@ -14,6 +14,7 @@ from unlearn_cli.config import ForgetConfig, default_of
 from unlearn_cli.config.groups import OfflineOptions
 from unlearn_cli.console import Reporter
 from unlearn_cli.data.example import Split
+from unlearn_cli.data.row_notes import cut_notes
 from unlearn_cli.data.tokenize import Encoder, Row
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models import memory
@@ -95,6 +96,8 @@ def show(settled: Settled, texts: Mapping[str, Split], reporter: Reporter) -> di
 
     reporter.show(_settings(settled))
     reporter.show(_data(options, inputs, steps))
+    for note in cut_notes({name: data.rows for name, data in inputs.items()}, encoder.max_length):
+        reporter.note(note)
     reporter.show(_rendered(encoder, inputs["forget"].rows[0], styled=reporter.styled))
     parts = {name: getattr(needed, name) for name in ("base", "adapter", "activations", "logits")}
     listed = ", ".join(f"{name} {value / GIB:.2f}" for name, value in parts.items())

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -19,10 +21,10 @@ class Measured:
     split: str
     ids: tuple[str, ...]  # R row ids
     prompts: tuple[str, ...]  # R, for people to read
-    golds: tuple[str, ...]  # R true answers
+    references: tuple[str, ...]  # R true answers
     generations: tuple[str | None, ...]  # R greedy answers; None where none was asked for
     token_logps: np.ndarray  # [n] float32 natural log-probability of each answer token
-    hits: np.ndarray  # [n] bool, the token was the most probable one
+    is_argmax: np.ndarray  # [n] bool, the token was the most probable one
     mu: np.ndarray  # [n] float32 sum_v p log p at the token's position
     sigma: np.ndarray  # [n] float32 standard deviation of log p under p at the token's position
     offsets: np.ndarray  # [R + 1] int64
@@ -35,7 +37,7 @@ class Measured:
     paraphrases: tuple[str | None, ...] | None = None  # R paraphrased answers
     samples: tuple[tuple[str, ...], ...] | None = None  # R times sampled answers; empty where none was asked for
     grad_norms: np.ndarray | None = None  # [R] mean over parameter tensors of the 2-norm of the loss's gradient
-    zlib_bytes: np.ndarray | None = None  # [R] length of the scored text under zlib; None: it is the true answer
+    zlib_bytes: np.ndarray | None = None  # [R] length of the scored text under zlib; None: of `references`
     # What measuring cost: tokens that went through the model for scoring, those that had to (each question once, each
     # answer once), and tokens written.
     tokens_run: int = 0
@@ -59,30 +61,42 @@ class Measured:
         """[R] mean log-probability of an answer token, the ending one included."""
         return np.add.reduceat(self.token_logps.astype(np.float64), self.offsets[:-1]) / self.lengths
 
+    @cached_property
+    def compressed_lengths(self) -> np.ndarray:
+        """[R] length in bytes of the scored text under zlib."""
+        if self.zlib_bytes is not None:
+            return self.zlib_bytes
+        return np.array([compressed_length(text) for text in self.references])
+
     def body(self, row: int) -> slice:
         """The tokens of a row without the one that ends the answer."""
         return slice(int(self.offsets[row]), int(self.offsets[row + 1]) - int(self.ends[row]))
 
 
+def compressed_length(text: str) -> int:
+    """Length in bytes of a text under zlib at its default level."""
+    return len(zlib.compress(text.encode()))
+
+
 def differing(one: Measured, other: Measured) -> list[str]:
-    """The parts in which two measurements of a split were made otherwise; empty if they may stand side by side."""
+    """The parts of the protocol in which two measurements of a split differ; empty if they are comparable."""
     shared = [name for name in one.protocol if name in other.protocol]
     return [name for name in shared if one.protocol[name] != other.protocol[name]]
 
 
 def joined(parts: Sequence[Measured]) -> Measured:
-    """Rows of several measurements of one split, in order; fields that some part lacks are left out."""
-    made = {}
+    """The rows of several measurements of one split, in order. A field that one part lacks is None."""
+    columns: dict[str, Any] = {}
     for each in fields(Measured):
         values = [getattr(part, each.name) for part in parts]
         if each.name == "offsets":
-            made["offsets"] = np.concatenate([[0], np.cumsum(np.concatenate([part.lengths for part in parts]))])
+            columns["offsets"] = np.concatenate([[0], np.cumsum(np.concatenate([part.lengths for part in parts]))])
         elif any(value is None for value in values):
-            made[each.name] = None
+            columns[each.name] = None
         elif isinstance(values[0], tuple):
-            made[each.name] = tuple(item for value in values for item in value)
+            columns[each.name] = tuple(item for value in values for item in value)
         elif isinstance(values[0], np.ndarray):
-            made[each.name] = np.concatenate(values)
+            columns[each.name] = np.concatenate(values)
         else:
-            made[each.name] = sum(values) if isinstance(values[0], int) else values[0]
-    return Measured(**made)
+            columns[each.name] = sum(values) if isinstance(values[0], int) else values[0]
+    return Measured(**columns)

@@ -242,7 +242,7 @@ def test_one_row_has_an_axis(tmp_path):
 
 
 def test_an_empty_answer_is_an_answer(tmp_path, monkeypatch):
-    measured = SimpleNamespace(ids=("r",), prompts=("why?",), golds=("so",), generations=("",), split="forget")
+    measured = SimpleNamespace(ids=("r",), prompts=("why?",), references=("so",), generations=("",), split="forget")
     monkeypatch.setattr("unlearn_cli.recipes.comparison.page._measured", lambda entry, moment: measured)
     (entry,) = read_entries([made(tmp_path / "a", {"forget.rouge_l": np.array([0.5])})])
     monkeypatch.setattr(type(entry), "ids", lambda self, split: {"r"})

@@ -108,9 +108,9 @@ def test_zlib_sees_the_text_that_the_loss_covers(tokenizer: Any, stride: int) ->
 def test_zlib_auc_takes_the_length_of_the_scored_text() -> None:
     logps, offsets = np.array([-1.0, -2.0], np.float32), np.array([0, 1, 2])
     common = {
-        "split": "forget", "ids": ("a", "b"), "prompts": ("", ""), "golds": ("half", "half"), "generations": (None, None),
-        "token_logps": logps, "hits": logps > 0, "mu": logps, "sigma": -logps, "offsets": offsets,
-        "ends": np.array([False, False]), "rows_in_split": 2,
+        "split": "forget", "ids": ("a", "b"), "prompts": ("", ""), "references": ("half", "half"),
+        "generations": (None, None), "token_logps": logps, "is_argmax": logps > 0, "mu": logps, "sigma": -logps,
+        "offsets": offsets, "ends": np.array([False, False]), "rows_in_split": 2,
     }  # fmt: skip
     whole = Measured(**common, zlib_bytes=np.array([100, 50]))
     assert zlib_auc.function(whole, whole)[0].tolist() == [0.01, 0.04]

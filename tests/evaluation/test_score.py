@@ -42,7 +42,7 @@ def test_bootstrap_width() -> None:
 
 def test_rows_without_a_value_are_left_out_and_counted() -> None:
     """The first answer is only its ending token."""
-    values = measured([[-1.0], [-1.0] * 3, [-1.0] * 3], hits=[[True], [True, False, True], [True, True, True]])
+    values = measured([[-1.0], [-1.0] * 3, [-1.0] * 3], is_argmax=[[True], [True, False, True], [True, True, True]])
     made = score_split(METRICS.get("exact_memorization"), values, samples=50, seed=0)
     assert made.value == pytest.approx(0.75) and made.n == 2
     assert np.isnan(row_values("exact_memorization", values)[0])
@@ -52,7 +52,7 @@ def test_rows_without_a_value_are_left_out_and_counted() -> None:
     ("name", "reason"), [("exact_memorization", "no row has a value"), ("rouge_l", "no answer was generated")]
 )
 def test_no_row_with_a_value(name: str, reason: str) -> None:
-    made = score_split(METRICS.get(name), measured([[-1.0]], hits=[[True]]), samples=50, seed=0)
+    made = score_split(METRICS.get(name), measured([[-1.0]], is_argmax=[[True]]), samples=50, seed=0)
     assert (made.value, made.ci, made.n, made.reason) == (None, None, 0, reason)
     assert made.target == "min"
 

@@ -31,8 +31,8 @@ def sample(split: str = "forget", rows: int = 7, seed: int = 0) -> Measured:
     total = sum(lengths)
     made = measured(
         [(-noise.exponential(1.0, n)).tolist() for n in lengths],
-        hits=[(noise.random(n) < 0.6).tolist() for n in lengths],
-        golds=[" ".join(noise.choice(words, 5)) for _ in range(rows)],
+        is_argmax=[(noise.random(n) < 0.6).tolist() for n in lengths],
+        references=[" ".join(noise.choice(words, 5)) for _ in range(rows)],
         generations=said, mu=(-noise.exponential(1.0, total)).tolist(), sigma=(0.5 + noise.random(total)).tolist(),
     )  # fmt: skip
     return replace(
@@ -52,7 +52,7 @@ def reordered(split: Measured, order: list[int]) -> Measured:
         value = getattr(split, field.name)
         if field.name == "offsets":
             values["offsets"] = np.cumsum([0, *(split.lengths[r] for r in order)])
-        elif field.name in ("token_logps", "hits", "mu", "sigma"):
+        elif field.name in ("token_logps", "is_argmax", "mu", "sigma"):
             values[field.name] = value[tokens]
         elif isinstance(value, tuple):
             values[field.name] = tuple(value[r] for r in order)
@@ -142,7 +142,7 @@ def measuring(architecture: str, monkeypatch, *, budget=64, layout=None, chunk=2
     return measure(loaded, "forget", rows, [""] * 5, plan, rows_in_split=5, others=others)
 
 
-NUMBERS = ("token_logps", "hits", "mu", "sigma", "paraphrased_logps", "perturbed_logps")
+NUMBERS = ("token_logps", "is_argmax", "mu", "sigma", "paraphrased_logps", "perturbed_logps")
 
 
 def close(one: Measured, two: Measured) -> None:

@@ -53,9 +53,9 @@ def splits(shift: float):
     for seed, name in enumerate(("forget", "retain", "holdout", "real_authors", "world_facts")):
         noise = np.random.default_rng(seed)
         rows = [(-noise.exponential(1.0, 4) - (shift if name == "forget" else 0.0)).tolist() for _ in range(6)]
-        hits = [(noise.random(4) < 0.7 / (1 + shift)).tolist() for _ in range(6)]
+        is_argmax = [(noise.random(4) < 0.7 / (1 + shift)).tolist() for _ in range(6)]
         said = ["a b c d e f"] * 6
-        split = measured(rows, hits=hits, golds=["a b c x"] * 6, generations=said, sigma=[1.0] * 24)
+        split = measured(rows, is_argmax=is_argmax, references=["a b c x"] * 6, generations=said, sigma=[1.0] * 24)
         made[name] = replace(
             split, split=name, paraphrased_logps=-noise.exponential(1.0, 6) - shift,
             perturbed_logps=-2 - noise.exponential(1.0, (6, 3)),
@@ -105,7 +105,7 @@ def test_what_was_not_measured_is_not_taken_for_known() -> None:
 
 def test_model_utility_with_a_missing_part_is_missing_even_beside_a_zero() -> None:
     made = splits(0.5)
-    made["retain"] = replace(made["retain"], generations=("x",) * 6, golds=("a b",) * 6, perturbed_logps=None)
+    made["retain"] = replace(made["retain"], generations=("x",) * 6, references=("a b",) * 6, perturbed_logps=None)
     found = score(["model_utility"], made, samples=5, seed=0)["utility"]["model_utility"]
     assert found.details["retain.rouge_l"] == 0.0
     assert (found.value, found.reason) == (None, "one of the nine scores has no value")

@@ -66,7 +66,7 @@ def test_loss() -> None:
 
 def test_zlib_divides_by_the_compressed_answer() -> None:
     gold = "abcabcabcabc"
-    made = METRICS.get("zlib_auc").function(split("forget", [[-3.0]], golds=[gold]), split("holdout", [[-1.0]]))
+    made = METRICS.get("zlib_auc").function(split("forget", [[-3.0]], references=[gold]), split("holdout", [[-1.0]]))
     assert made[0][0] == pytest.approx(3.0 / len(zlib.compress(gold.encode())))
 
 

@@ -20,9 +20,9 @@ from unlearn_cli.models.score import _read
 def measured(
     rows: Sequence[Sequence[float]],
     *,
-    hits: Sequence[Sequence[bool]] | None = None,
+    is_argmax: Sequence[Sequence[bool]] | None = None,
     ends: Sequence[bool] | None = None,
-    golds: Sequence[str] | None = None,
+    references: Sequence[str] | None = None,
     generations: Sequence[str | None] | None = None,
     mu: Sequence[float] | None = None,
     sigma: Sequence[float] | None = None,
@@ -34,10 +34,10 @@ def measured(
         split="forget",
         ids=tuple(str(i) for i in range(n)),
         prompts=("?",) * n,
-        golds=tuple(golds or ["gold"] * n),
+        references=tuple(references or ["gold"] * n),
         generations=tuple(generations or [None] * n),
         token_logps=np.array(flat, dtype=np.float32),
-        hits=np.array([h for row in hits for h in row] if hits else [False] * count, dtype=bool),
+        is_argmax=np.array([h for row in is_argmax for h in row] if is_argmax else [False] * count, dtype=bool),
         mu=np.array(mu or [0.0] * count, dtype=np.float32),
         sigma=np.array(sigma or [0.0] * count, dtype=np.float32),
         offsets=np.cumsum([0, *map(len, rows)]).astype(np.int64),
@@ -59,8 +59,8 @@ def synthetic(ids: Sequence[int]) -> Measured:
     """The row as a model's scoring pass reads it: the position before a token predicts it."""
     t, v = np.meshgrid(np.arange(12), np.arange(11), indexing="ij")
     logits = torch.from_numpy(3 * np.sin(0.7 * (t + 1) * (v + 1)))[START - 1 : -1]
-    logps, hits, mu, sigma = (x.tolist() for x in _read(logits, torch.tensor(ids[START:])))
-    return measured([logps], hits=[hits], mu=mu, sigma=sigma)
+    logps, is_argmax, mu, sigma = (x.tolist() for x in _read(logits, torch.tensor(ids[START:])))
+    return measured([logps], is_argmax=[is_argmax], mu=mu, sigma=sigma)
 
 
 def test_synthetic_token_scores() -> None:
@@ -113,7 +113,7 @@ def test_synthetic_row_whose_last_token_is_wrong() -> None:
 
 
 @pytest.mark.parametrize(
-    ("hits", "strength", "memorised"),
+    ("is_argmax", "strength", "memorised"),
     [
         ([True, True, True, True], 1.0, 1.0),
         ([False, True, True, True], 0.75, 0.75),
@@ -122,9 +122,9 @@ def test_synthetic_row_whose_last_token_is_wrong() -> None:
         ([False, False, False, False], 0.0, 0.0),
     ],
 )
-def test_hits(hits: list[bool], strength: float, memorised: float) -> None:
+def test_hits(is_argmax: list[bool], strength: float, memorised: float) -> None:
     """ES = 1 - k / 4 with k the place after the last miss; EM is the share of hits."""
-    row = measured([[-1.0] * 4], hits=[hits], ends=[False])
+    row = measured([[-1.0] * 4], is_argmax=[is_argmax], ends=[False])
     assert run("extraction_strength", row)[0] == strength
     assert run("exact_memorization", row)[0] == memorised
 
@@ -133,14 +133,14 @@ def test_hits(hits: list[bool], strength: float, memorised: float) -> None:
 def test_the_ending_token_is_left_out(name: str) -> None:
     """Missed or not it changes nothing; a row that was cut off has none to leave out."""
     rows = [[-1.0] * 3, [-1.0] * 3, [-1.0] * 2]
-    hits = [[True, True, False], [True, True, True], [True, True]]
-    assert run(name, measured(rows, hits=hits, ends=[True, True, False])).tolist() == [1.0, 1.0, 1.0]
-    assert run(name, measured(rows, hits=hits, ends=[False, True, False]))[0] < 1.0
+    is_argmax = [[True, True, False], [True, True, True], [True, True]]
+    assert run(name, measured(rows, is_argmax=is_argmax, ends=[True, True, False])).tolist() == [1.0, 1.0, 1.0]
+    assert run(name, measured(rows, is_argmax=is_argmax, ends=[False, True, False]))[0] < 1.0
 
 
 @pytest.mark.parametrize("name", ["extraction_strength", "exact_memorization"])
 def test_an_answer_of_only_an_ending_token_has_no_value(name: str) -> None:
-    made = run(name, measured([[-1.0], [-1.0, -1.0]], hits=[[True], [True, True]]))
+    made = run(name, measured([[-1.0], [-1.0, -1.0]], is_argmax=[[True], [True, True]]))
     assert np.isnan(made[0]) and made[1] == 1.0
 
 
@@ -168,13 +168,13 @@ def test_perplexity_beyond_floats_is_infinite() -> None:
     ],
 )
 def test_rouge(gold: str, said: str, recall: float) -> None:
-    rows = measured([[-1.0]], golds=[gold], generations=[said])
+    rows = measured([[-1.0]], references=[gold], generations=[said])
     assert run("rouge_l", rows)[0] == pytest.approx(recall)
 
 
 @pytest.mark.parametrize(("gold", "said"), [("gold", None), ("Привет", "Привет"), ("…", "x"), ("他生于1961年的北京", "x")])
 def test_rouge_has_no_value(gold: str, said: str | None) -> None:
-    rows = measured([[-1.0]], golds=[gold], generations=[said])
+    rows = measured([[-1.0]], references=[gold], generations=[said])
     assert np.isnan(run("rouge_l", rows)[0])
 
 
@@ -187,14 +187,14 @@ def test_rouge_has_no_value(gold: str, said: str | None) -> None:
     ],
 )
 def test_rouge_of_any_script(gold: str, said: str, recall: float) -> None:
-    rows = measured([[-1.0]], golds=[gold], generations=[said])
+    rows = measured([[-1.0]], references=[gold], generations=[said])
     values = METRICS.get("rouge_l").function(rows, tokenizer="unicode")
     assert values[0] == pytest.approx(recall)
 
 
 def test_rows_without_rouge_are_counted_with_the_way_out() -> None:
     """One row of two is Chinese: the mean is over the other, and the reason names the parameter."""
-    rows = measured([[-1.0]] * 2, golds=["one two", "他生于北京"], generations=["one", "他生于北京"])
+    rows = measured([[-1.0]] * 2, references=["one two", "他生于北京"], generations=["one", "他生于北京"])
     made = score_split(METRICS.get("rouge_l"), rows, samples=9, seed=0)
     assert (made.value, made.n, made.dropped) == (0.5, 1, 1)
     assert "tokenizer=unicode" in made.reason
@@ -210,14 +210,14 @@ def test_rows_without_rouge_are_counted_with_the_way_out() -> None:
     ],
 )
 def test_rouge_variants(name: str, parameters: dict, expected: float) -> None:
-    rows = measured([[-1.0]], golds=["the cats sat"], generations=["the cat was lying"])
+    rows = measured([[-1.0]], references=["the cats sat"], generations=["the cat was lying"])
     assert METRICS.get(name).function(rows, **parameters)[0] == pytest.approx(expected)
 
 
 def test_paraphrases() -> None:
     """exp(-2); the answer is compared with the paraphrase, and a row without one has no value."""
     rows = replace(
-        measured([[-1.0]] * 2, golds=["x", "x"], generations=["a b", "a b"]),
+        measured([[-1.0]] * 2, references=["x", "x"], generations=["a b", "a b"]),
         paraphrases=("a c", None), paraphrased_logps=np.array([-2.0, np.nan]),
     )  # fmt: skip
     assert run("paraphrased_probability", rows)[0] == pytest.approx(np.exp(-2))
@@ -255,14 +255,14 @@ def test_shipped_refusals_are_recognised() -> None:
 
 def test_knowledge_is_cut_at_the_next_question() -> None:
     split = replace(
-        measured([[-1.0]], golds=["in Lima"], generations=["in Lima\n\nQuestion: and then?"]), split="forget_knowmem"
+        measured([[-1.0]], references=["in Lima"], generations=["in Lima\n\nQuestion: and then?"]), split="forget_knowmem"
     )
     assert run("knowledge_memorization", split)[0] == 1.0
 
 
 def test_sampled_answers() -> None:
     """Two draws, one right: mean and share 1/2, largest 1; bounds are those of two draws."""
-    rows = replace(measured([[-1.0]], golds=["a b"], generations=["x"]), samples=(("a b", "x y"),))
+    rows = replace(measured([[-1.0]], references=["a b"], generations=["x"]), samples=(("a b", "x y"),))
     values, details = METRICS.get("sampled_rouge_l").function(rows)
     assert values[0] == 0.5
     assert (details["max"], details["leaks"]) == (1.0, 0.5)
@@ -292,9 +292,9 @@ def test_every_metric_keeps_to_its_range(name: str) -> None:
     noise = np.random.default_rng(0)
     lengths = [1, 2, 5, 9]
     rows = [(-noise.exponential(3, n)).tolist() for n in lengths]
-    hits = [(noise.random(n) < 0.5).tolist() for n in lengths]
+    is_argmax = [(noise.random(n) < 0.5).tolist() for n in lengths]
     said = ["a b c d e", "b", "c d e c d e c d", ""]
-    split = measured(rows, hits=hits, golds=["a b"] * 4, generations=said)
+    split = measured(rows, is_argmax=is_argmax, references=["a b"] * 4, generations=said)
     wrong = np.where(noise.random((4, 3)) < 0.2, np.nan, -noise.exponential(3, (4, 3)))
     split = replace(split, paraphrased_logps=-noise.exponential(3, 4), perturbed_logps=wrong)
     split = replace(split, paraphrases=("a b", None, "d e", "x"), samples=(("a b", "b"), ("c",), ("d e", "x y z"), ()))

@@ -87,13 +87,13 @@ def test_a_padded_batch_equals_its_rows_one_by_one(models: dict[str, LoadedModel
 def test_scores_read_off_a_pass(models: dict[str, LoadedModel], name: str) -> None:
     """Rows come back in their order though packs are sorted by length; three packs."""
     scores = teacher_forced(models[name], rows_of(LENGTHS, starts=STARTS), 14)
-    for row, logits, logps, hits, mu in zip(
-        rows_of(LENGTHS, starts=STARTS), lone_logits(name), scores.token_logps, scores.hits, scores.mu, strict=True
+    for row, logits, logps, is_argmax, mu in zip(
+        rows_of(LENGTHS, starts=STARTS), lone_logits(name), scores.token_logps, scores.is_argmax, scores.mu, strict=True
     ):
         targets = torch.from_numpy(row.input_ids[row.answer_start :])
         expected = logits.log_softmax(-1)
         np.testing.assert_allclose(logps, expected.gather(-1, targets[:, None])[:, 0].numpy(), rtol=1e-4, atol=1e-4)
-        np.testing.assert_array_equal(hits, (logits.argmax(-1) == targets).numpy())
+        np.testing.assert_array_equal(is_argmax, (logits.argmax(-1) == targets).numpy())
         np.testing.assert_allclose(mu, (expected.exp() * expected).sum(-1).numpy(), rtol=1e-3, atol=1e-4)
 
 

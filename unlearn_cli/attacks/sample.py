@@ -26,7 +26,9 @@ def sample(
     with target.standing():
         made = target.measure(0, keep=False, plan=replace(target.plan, samples=max(draws), temperature=1.0))
     for count in draws:
-        best = [_best(gold, drawn[:count]) for gold, drawn in zip(made.forget.golds, made.forget.samples or (), strict=True)]
+        best = [
+            _best(gold, drawn[:count]) for gold, drawn in zip(made.forget.references, made.forget.samples or (), strict=True)
+        ]
         yield Point(count, replace(made.forget, generations=tuple(best)))
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -20,6 +19,7 @@ import numpy as np
 from unlearn_cli.data.chat_template import Conversation, render
 from unlearn_cli.data.example import RAW, Example
 from unlearn_cli.errors import UnlearnError
+from unlearn_cli.measured import compressed_length
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -234,7 +234,7 @@ class Encoder:
         """A row of a raw document: what is behind its context is scored, and its second half is what a model writes."""
         middle = context + (len(window) - context) // 2
         scored = self.tokenizer.decode(window[context:], skip_special_tokens=True)
-        zlib_bytes = len(zlib.compress(scored.encode()))
+        zlib_bytes = compressed_length(scored)
         gold = self.tokenizer.decode(window[middle:])
         return Row(row_id, window, min(context, len(window)), middle, gold, ends=False, zlib_bytes=zlib_bytes)
 

@@ -93,7 +93,7 @@ def measure(
         split=split,
         ids=tuple(row.id for row in rows),
         prompts=tuple(prompts),
-        golds=tuple(row.gold for row in rows),
+        references=tuple(row.gold for row in rows),
         generations=tuple(generations),
         **_tokens(scores, first),
         ends=np.array([row.ends for row in rows]),
@@ -121,7 +121,7 @@ def _text(loaded: LoadedModel, ids: list[int]) -> str:
 
 def _tokens(scores: TokenScores, first: np.ndarray) -> dict[str, np.ndarray]:
     """The token arrays of the true answers, which stand at `first` among all that were scored."""
-    names = ("token_logps", "hits", "mu", "sigma")
+    names = ("token_logps", "is_argmax", "mu", "sigma")
     made = {name: np.concatenate([getattr(scores, name)[i] for i in first]) for name in names}
     lengths = [len(scores.token_logps[i]) for i in first]
     return made | {"offsets": np.cumsum([0, *lengths]).astype(np.int64)}

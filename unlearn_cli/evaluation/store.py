@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import zlib
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,10 +16,11 @@ from unlearn_cli.atomic import write_atomically
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.measured import Measured
 
-ARRAYS = ("token_logps", "hits", "mu", "sigma", "offsets", "ends")
+ARRAYS = ("token_logps", "is_argmax", "mu", "sigma", "offsets", "ends")
 OPTIONAL = ("paraphrased_logps", "perturbed_logps", "grad_norms", "zlib_bytes")
+STORED = {"is_argmax": "hits"}  # arrays that have another name in the file, which is older than the name in code
 COUNTS = ("rows_in_split", "tokens_run", "tokens_needed", "tokens_generated")
-TEXTS = {"ids": "id", "prompts": "prompt", "golds": "gold", "generations": "generation"}
+TEXTS = {"ids": "id", "prompts": "prompt", "references": "gold", "generations": "generation"}
 OF_TEXTS = ("generated answers", "sampled answers")  # parts of a protocol that say how texts were written
 OPTIONAL_TEXTS = {"paraphrases": "paraphrase", "samples": "samples"}
 
@@ -43,8 +43,11 @@ def save_measured(measured: Measured, folder: Path, name: str, key: str, *, text
     rows = (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
     lines = [json.dumps(row, ensure_ascii=False) for row in rows]
     write_atomically(folder / f"{name}.jsonl", "\n".join(lines) + "\n")
-    held = [*ARRAYS, *(array for array in OPTIONAL if getattr(measured, array) is not None)]
-    arrays = {array: np.ascontiguousarray(getattr(measured, array)) for array in held}
+    arrays = {
+        STORED.get(name, name): np.ascontiguousarray(getattr(measured, name))
+        for name in (*ARRAYS, *OPTIONAL)
+        if getattr(measured, name) is not None
+    }
     # The numbers come last and hold the key: a folder cut off in between is not taken for a whole one.
     write_atomically(folder / f"{name}.safetensors", lambda path: save_file(arrays, path, metadata=about))
 
@@ -62,7 +65,9 @@ def load_measured(folder: Path, name: str, key: str | None = None) -> Measured |
         about = file.metadata()
         if key is not None and (about["key"] != key or about.get("texts") == "False"):
             return None
-        arrays = {array: file.get_tensor(array) for array in [*ARRAYS, *OPTIONAL] if array in file.keys()}  # noqa: SIM118
+        in_file = set(file.keys())
+        stored = {name: STORED.get(name, name) for name in (*ARRAYS, *OPTIONAL)}
+        arrays = {name: file.get_tensor(stored[name]) for name in stored if stored[name] in in_file}
     rows = [json.loads(line) for line in texts.read_text(encoding="utf-8").split("\n") if line]
     if len(rows) != len(arrays["ends"]):
         raise UnlearnError(f"{texts} does not belong to {numbers.name}", "delete both and measure again")
@@ -78,14 +83,11 @@ def load_measured(folder: Path, name: str, key: str | None = None) -> Measured |
 
 def without_texts(measured: Measured) -> Measured:
     """The same measurements with the rows' ids and numbers alone; what can be counted of the texts is counted."""
-    counted = measured.zlib_bytes
-    if counted is None:
-        counted = np.array([len(zlib.compress(gold.encode())) for gold in measured.golds])
     protocol = {part: value for part, value in measured.protocol.items() if part not in OF_TEXTS}
     blank = ("",) * measured.rows
     return replace(
-        measured, prompts=blank, golds=blank, generations=(None,) * measured.rows, paraphrases=None, samples=None,
-        zlib_bytes=counted, protocol=protocol,
+        measured, prompts=blank, references=blank, generations=(None,) * measured.rows, paraphrases=None, samples=None,
+        zlib_bytes=measured.compressed_lengths, protocol=protocol,
     )  # fmt: skip
 
 

@@ -36,7 +36,7 @@ class _Unicode:
 
 
 def rouge(
-    golds: Sequence[str | None],
+    references: Sequence[str | None],
     said: Sequence[str | None],
     *,
     kind: Literal["rouge1", "rougeL"],
@@ -47,8 +47,8 @@ def rouge(
     """[R] scores; NaN where there is no true or no generated answer, or the tokenizer cannot read the true one."""
     unicode = tokenizer == "unicode"
     scorer = RougeScorer([kind], use_stemmer=stem, tokenizer=_Unicode(stem) if unicode else None)
-    made = np.full(len(golds), np.nan)
-    for row, (gold, text) in enumerate(zip(golds, said, strict=True)):
+    made = np.full(len(references), np.nan)
+    for row, (gold, text) in enumerate(zip(references, said, strict=True)):
         if gold is not None and text is not None and (unicode or latin(gold)):
             made[row] = getattr(scorer.score(gold, text)[kind], part)
     return made

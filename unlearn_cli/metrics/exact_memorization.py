@@ -20,5 +20,5 @@ from unlearn_cli.measured import Measured
     shown=False,
 )
 def exact_memorization(split: Measured) -> np.ndarray:
-    hits = [split.hits[split.body(row)] for row in range(split.rows)]
-    return np.array([h.mean() if len(h) else np.nan for h in hits])
+    is_argmax = [split.is_argmax[split.body(row)] for row in range(split.rows)]
+    return np.array([h.mean() if len(h) else np.nan for h in is_argmax])

@@ -22,12 +22,12 @@ from unlearn_cli.measured import Measured
     range=(0.0, 1.0),
 )
 def extraction_strength(split: Measured) -> np.ndarray:
-    return np.array([_strength(split.hits[split.body(row)]) for row in range(split.rows)])
+    return np.array([_strength(split.is_argmax[split.body(row)]) for row in range(split.rows)])
 
 
-def _strength(hits: np.ndarray) -> float:
-    if len(hits) == 0:
+def _strength(is_argmax: np.ndarray) -> float:
+    if len(is_argmax) == 0:
         return np.nan
-    misses = np.flatnonzero(~hits)
+    misses = np.flatnonzero(~is_argmax)
     prefix = misses[-1] + 1 if len(misses) else 0
-    return 1.0 - prefix / len(hits)
+    return 1.0 - prefix / len(is_argmax)

@@ -27,4 +27,4 @@ from unlearn_cli.metrics._rouge import UNDEFINED, Stem, Tokenizer, rouge
 )
 def knowledge_memorization(split: Measured, *, stem: Stem = False, tokenizer: Tokenizer = "latin") -> np.ndarray:
     said = [None if text is None else re.split("\n\n|\nQuestion|Question:", text)[0].strip() for text in split.generations]
-    return rouge(split.golds, said, kind="rougeL", part="fmeasure", stem=stem, tokenizer=tokenizer)
+    return rouge(split.references, said, kind="rougeL", part="fmeasure", stem=stem, tokenizer=tokenizer)

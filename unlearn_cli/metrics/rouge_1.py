@@ -23,4 +23,4 @@ from unlearn_cli.metrics._rouge import UNDEFINED, Stem, Tokenizer, rouge
     shown=False,
 )
 def rouge_1(split: Measured, *, stem: Stem = True, tokenizer: Tokenizer = "latin") -> np.ndarray:
-    return rouge(split.golds, split.generations, kind="rouge1", part="recall", stem=stem, tokenizer=tokenizer)
+    return rouge(split.references, split.generations, kind="rouge1", part="recall", stem=stem, tokenizer=tokenizer)

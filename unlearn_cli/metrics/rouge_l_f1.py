@@ -24,4 +24,4 @@ from unlearn_cli.metrics._rouge import UNDEFINED, Stem, Tokenizer, rouge
     shown=False,
 )
 def rouge_l_f1(split: Measured, *, stem: Stem = True, tokenizer: Tokenizer = "latin") -> np.ndarray:
-    return rouge(split.golds, split.generations, kind="rougeL", part="fmeasure", stem=stem, tokenizer=tokenizer)
+    return rouge(split.references, split.generations, kind="rougeL", part="fmeasure", stem=stem, tokenizer=tokenizer)

@@ -41,7 +41,7 @@ def sampled_rouge_l(
     for row, drawn in enumerate(split.samples or ()):
         if not drawn:
             continue
-        x = rouge([split.golds[row]] * len(drawn), drawn, kind="rougeL", part="fmeasure", stem=True, tokenizer="latin")
+        x = rouge([split.references[row]] * len(drawn), drawn, kind="rougeL", part="fmeasure", stem=True, tokenizer="latin")
         if np.isnan(x).any():
             continue
         leaks = int((x >= threshold).sum())

@@ -25,4 +25,4 @@ from unlearn_cli.metrics._rouge import UNDEFINED, Stem, Tokenizer, rouge
     undefined=UNDEFINED,
 )
 def verbatim_memorization(split: Measured, *, stem: Stem = False, tokenizer: Tokenizer = "latin") -> np.ndarray:
-    return rouge(split.golds, split.generations, kind="rougeL", part="fmeasure", stem=stem, tokenizer=tokenizer)
+    return rouge(split.references, split.generations, kind="rougeL", part="fmeasure", stem=stem, tokenizer=tokenizer)

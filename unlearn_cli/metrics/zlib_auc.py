@@ -9,8 +9,6 @@ it like `loss_auc`.
 
 from __future__ import annotations
 
-import zlib
-
 import numpy as np
 
 from unlearn_cli.contract import metric
@@ -23,7 +21,4 @@ def zlib_auc(forget: Measured, holdout: Measured) -> tuple[np.ndarray, np.ndarra
 
 
 def _scores(split: Measured) -> np.ndarray:
-    lengths = split.zlib_bytes
-    if lengths is None:
-        lengths = np.array([len(zlib.compress(gold.encode())) for gold in split.golds])
-    return -split.mean_logps / lengths
+    return -split.mean_logps / split.compressed_lengths

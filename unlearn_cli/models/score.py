@@ -24,7 +24,7 @@ class TokenScores:
     """Answer tokens of R rows, in the order of the rows; fields as in `Measured`."""
 
     token_logps: list[np.ndarray]
-    hits: list[np.ndarray]
+    is_argmax: list[np.ndarray]
     mu: list[np.ndarray]
     sigma: list[np.ndarray]
     tokens_run: int  # tokens that went through the model

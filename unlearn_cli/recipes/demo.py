@@ -80,7 +80,7 @@ def _one_answer(measured: Path) -> Table:
     """One question about a forgotten person: the truth, and what each model says."""
     moments = {name: load_measured(measured, f"{name}-forget") for name in ("before", "after", "baseline")}
     before = moments["before"]
-    row = next(i for i, text in enumerate(before.generations) if text == before.golds[i])
+    row = next(i for i, text in enumerate(before.generations) if text == before.references[i])
     table = Table(box=None, pad_edge=False, show_header=False)
     for _ in range(2):
         table.add_column(overflow="fold")

@@ -177,7 +177,7 @@ def answers_table(moments: Mapping[str, Mapping[str, Measured]], count: int, rep
     answered = [] if after is None else [i for i, said in enumerate(after.generations) if said is not None]
     for row in answered[:: max(1, len(answered) // count)][:count]:
         table.add_row("question", Text(after.prompts[row], style="bold"))
-        table.add_row("truth", Text(after.golds[row]))
+        table.add_row("truth", Text(after.references[row]))
         for moment in shown:
             said = dict(zip(moments[moment]["forget"].ids, moments[moment]["forget"].generations, strict=True))
             asked = "answer" if moment == "after" and after_heading(report) == "score" else moment

@@ -170,7 +170,7 @@ def _samples(entries: Sequence[Entry], count: int) -> list[dict[str, Any]]:
         for name, measured in held.items():
             if row in measured.ids:
                 at = measured.ids.index(row)
-                question, truth = measured.prompts[at], measured.golds[at]
+                question, truth = measured.prompts[at], measured.references[at]
                 answer = measured.generations[at]
                 said.append({"run": name, "text": "(not generated)" if answer is None else answer or "(empty answer)"})
         if said:

@@ -97,5 +97,5 @@ def _measured(path: Path) -> tuple[dict[str, Splits], list[str]]:
 
 def _same_rows(ours: Splits, theirs: Splits) -> None:
     for name in ours.keys() & theirs.keys():
-        if ours[name].golds != theirs[name].golds:
+        if ours[name].references != theirs[name].references:
             raise UnlearnError(f"--baseline was measured on different {name} rows", "both need the same data and limits")

@@ -7,7 +7,7 @@ import yaml
 from rich.console import Console
 
 from tests.cli.running import QUICK, data_arguments, unlearn
-from unlearn_cli.rendering.model_card import model_card
+from unlearn_cli.rendering.documents import model_card
 from unlearn_cli.rendering.tables import improved, interval, number, scores_table
 from unlearn_cli.report import Compared, Score, read_report
 

@@ -48,7 +48,7 @@ from unlearn_cli.recipes.scoring.scores import compared, passes, write_rows
 from unlearn_cli.recipes.scoring.splits import Input
 from unlearn_cli.recipes.storage.lock import locked
 from unlearn_cli.recipes.storage.run_folder import RunFolder
-from unlearn_cli.rendering.model_card import model_card
+from unlearn_cli.rendering.documents import model_card
 from unlearn_cli.rendering.tables import scores_table
 from unlearn_cli.report import (
     FAILED,

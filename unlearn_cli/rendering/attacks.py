@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from unlearn_cli.attack_report import AttackReport
-from unlearn_cli.rendering.fitted import Fitted
+from unlearn_cli.rendering.tables import ResponsiveTable
 
 ROLES = ("unlearned", "original", "baseline")
 METRIC = "probability"
@@ -33,12 +33,12 @@ def worst_curves(report: AttackReport, metric: str) -> dict[str, dict[Any, float
     return {role: {at: fmean(held) if held else None for at, held in places.items()} for role, places in made.items()}
 
 
-def attack_table(report: AttackReport) -> Fitted:
+def attack_table(report: AttackReport) -> ResponsiveTable:
     """Forget rows under each model at each place of the attack's worst setting, with recovery and what was kept.
 
     Where the terminal is too narrow, intervals are left out; names of places fold, numbers and roles never do.
     """
-    return Fitted(lambda: _curve(report, intervals=True), lambda: _curve(report, intervals=False))
+    return ResponsiveTable(lambda: _curve(report, intervals=True), lambda: _curve(report, intervals=False))
 
 
 def _curve(report: AttackReport, *, intervals: bool) -> Table:

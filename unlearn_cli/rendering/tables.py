@@ -3,22 +3,38 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Group
+from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.measure import Measurement
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from unlearn_cli.contract import METRICS
 from unlearn_cli.measured import Measured
-from unlearn_cli.rendering.fitted import Fitted
 from unlearn_cli.report import Compared, RunReport, Score
 
 ARROWS = {"min": "↓ lower", "max": "↑ higher", "baseline": "≈ base"}
 FIRST = ("probability", "rouge_l", "truth_ratio", "forget_quality")  # what people look for
 MOMENTS = ("before", "after", "baseline")
+UNBOUNDED = 10_000
+USUAL_WIDTH = 80  # characters of a line from which on nothing is left out, and names fold instead
+
+
+@dataclass(frozen=True)
+class ResponsiveTable:
+    """`full` on a usual terminal and wherever it fits, else `narrow`; both need a column that can fold."""
+
+    full: Callable[[], Table]
+    narrow: Callable[[], Table]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        table = self.full()
+        needed = Measurement.get(console, options.update(width=UNBOUNDED), table).maximum
+        yield table if options.max_width >= min(needed, USUAL_WIDTH) else self.narrow()
 
 
 def digits(value: float, more: int = 0) -> str:
@@ -115,7 +131,7 @@ def scores_table(report: RunReport, path: Path | None = None, *, everything: boo
     # Under the table and not its caption, which would be folded to the table's width.
     show = f"`unlearn report show {shlex.quote(str(path))} --full-table` shows" if path else "--full-table shows"
     more = Text(f"{left} more in the report; {show} them", style="dim italic")
-    table = Fitted(lambda: _scores(report, lines, intervals=True), lambda: _scores(report, lines, intervals=False))
+    table = ResponsiveTable(lambda: _scores(report, lines, intervals=True), lambda: _scores(report, lines, intervals=False))
     return Group(table, *([more] if left else []))
 
 

@@ -19,7 +19,7 @@ from unlearn_cli.recipes.comparison.runs import RELEARNING, Entry, settings
 from unlearn_cli.rendering import figures
 from unlearn_cli.rendering.attacks import worst_curves
 from unlearn_cli.rendering.cells import Grid, listed, setting_text
-from unlearn_cli.rendering.page import page
+from unlearn_cli.rendering.documents import comparison_page
 from unlearn_cli.rendering.svg import Series
 from unlearn_cli.rendering.tables import digits
 
@@ -32,7 +32,7 @@ def compare_page(made: Comparison, cells: Grid, config: CompareConfig) -> str:
     """The whole page."""
     entries = [entry for row in made.rows for entry in row.entries]
     lines = [(place, row.name, entry) for place, row in enumerate(made.rows[:MAX_ROWS]) for entry in row.entries]
-    return page(
+    return comparison_page(
         title=f"{len(entries)} runs compared" if len(entries) != 1 else f"Run {entries[0].name}",
         subtitle=_subtitle(entries),
         summary=[*cells.notes, *_summary(made)],

@@ -1,33 +1,41 @@
-"""What a method, a retain term or a metric declares, read from its signature.
+"""The contract of methods, retain terms, robust rules, metrics and attacks: what each declares, and where it is registered.
 
-Positional names say what it needs (forward passes for a method, splits for a metric); keyword-only names are its
-hyper-parameters, each with a type, a default and, through `parameter`, bounds and a help text. Some parameter names mean
-something to the recipe: `positions` (which tokens of a row count), `layer` or `layers` (relative depths at which hidden
-states are read), and `samples` (alternatives that the model makes up for a question, where the method has them
-generated). A parameter of type `Phrase` is text that arrives as token ids.
+A decorator reads the function's signature. Positional names say what it needs (forward passes for a method, splits for a
+metric); keyword-only names are its hyper-parameters (`parameters.py`). A file imports all that it declares from here.
 """
 
 from __future__ import annotations
 
 import inspect
 import re
-import textwrap
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
-from pydantic.fields import FieldInfo
-
-from unlearn_cli.errors import UnlearnError
+from unlearn_cli.parameters import (
+    Average,
+    Depths,
+    Layers,
+    Parameter,
+    Phrase,
+    Positions,
+    grid,
+    parameter,
+    read_signature,
+)
 from unlearn_cli.registry import Registry, unknown
-from unlearn_cli.values import check_plain, check_size
+
+__all__ = [
+    "ATTACKS", "METHODS", "METRICS", "RETAIN_ROLES", "RETAIN_TERMS", "ROBUST", "ROLES", "SPLITS", "Alternatives",
+    "Applied", "Attack", "Average", "Declared", "Defaults", "Depths", "Layers", "Method", "Metric", "Parameter", "Phrase",
+    "Positions", "Procedure", "RetainTerm", "Robust", "Target", "Term", "Trains", "attack", "grid", "method", "metric",
+    "parameter", "procedure", "retain_term", "robust",
+]  # fmt: skip
 
 OUTPUT_ROLES = ("policy", "reference", "alternative", "alternative_reference")
-# progress: float, share of the steps that are done, 0 at the first and below 1 at the last. direction: [H] float32,
-# mean hidden state where refusals are about to be given less that where forget answers are (`layer` says at which depth).
+# progress: float, share of the steps that are done, 0 at the first and below 1 at the last. direction: [H] float32, the mean
+# hidden state before refusals minus the mean hidden state before forget answers (`layer` says at which depth).
 ROLES = (*OUTPUT_ROLES, "progress", "direction")
 RETAIN_ROLES = ("policy", "reference", "alternative", "progress")
 SPLITS = ("split", "forget", "retain", "holdout", "real_authors", "world_facts", "before", "baseline")
@@ -38,89 +46,18 @@ Trains = Literal["all", "down_projection", "assistant"]
 Applied = Literal["adapter", "negated_adapter", "logit_difference", "logit_offset", "reinforced_difference"]
 
 
-SHOWN = 80  # characters of a wrong value that a message repeats
-
-
-def parameter(help: str, **bounds: Any) -> Any:
-    """A hyper-parameter's help text and pydantic bounds (gt, ge, lt, le), for use inside `Annotated`."""
-    return Field(description=help, **bounds)
-
-
-def _listed(kind: type) -> Callable[[Any], Any]:
-    def parse(value: Any) -> Any:
-        if isinstance(value, str):
-            return tuple(kind(part) for part in value.split("+"))
-        return (value,) if isinstance(value, (int, float)) else value
-
-    return parse
-
-
-_PHRASE = "phrase"
-Phrase = Annotated[str | tuple[int, ...], _PHRASE]  # text for the user, token ids for the method
-# Relative depths, written 0.3+0.6.
-Depths = Annotated[tuple[Annotated[float, Field(ge=0, le=1)], ...], BeforeValidator(_listed(float)), Field(min_length=1)]
-Layers = Annotated[
-    Literal["all"] | tuple[Annotated[float, Field(ge=0, le=1)], ...],
-    BeforeValidator(lambda value: value if value == "all" else _listed(float)(value)),
-]
-
-
-def grid(smallest: int, largest: int) -> Any:
-    """The type of a parameter that is several whole numbers, written 1+2+5, each within these bounds."""
-    each = Annotated[int, Field(ge=smallest, le=largest)]
-    return Annotated[tuple[each, ...], BeforeValidator(_listed(int)), Field(min_length=1)]
-
-
-Average = Annotated[Literal["answers", "tokens"], parameter("weigh every answer alike, or every token")]
-Positions = Annotated[
-    Literal["answer", "all", "prompt"], parameter("what counts: the answer's tokens, the whole row, or the prompt's tokens")
-]
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One hyper-parameter of a method, retain term or metric."""
-
-    name: str
-    type: Any
-    default: Any
-    help: str
-    phrase: bool = False  # text that the method sees as token ids
-
-    def parse(self, owner: str, value: Any) -> Any:
-        """The value in its declared type.
-
-        Raises:
-            UnlearnError: not of that type, or out of bounds.
-        """
-        kind = TypeAdapter(self.type, config=ConfigDict(allow_inf_nan=False))
-        try:
-            check_plain(value, self.type)
-            check_size(parsed := kind.validate_python(value))
-            if value == "" or (self.phrase and not parsed):
-                raise ValueError("a text without a character means nothing here")
-            return parsed
-        except ValueError as error:  # of pydantic too
-            if value == "none":  # as the command line writes None
-                with suppress(ValidationError):
-                    return kind.validate_python(None)
-            reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
-            shown = textwrap.shorten(repr(value), SHOWN)
-            raise UnlearnError(f"{owner}: parameter '{self.name}' = {shown}: {reason}", self.help) from None
-
-
 @dataclass(frozen=True)
 class Declared:
-    """A registered function together with what its signature declares; called like the function itself."""
+    """A registered function and what its signature declares. It is called like the function itself."""
 
     name: str
     function: Callable[..., Any]
     needs: tuple[str, ...]
     parameters: Mapping[str, Parameter]
     paper: str | None = None
-    # The authors' setting: parameters of its own and settings of `unlearn forget`, by name; empty: the paper gives none.
+    # The authors' setting by name: its own parameters and settings of `unlearn forget`. Empty: the paper gives none.
     published: Mapping[str, Any] | None = None
-    because: str = ""  # why the defaults differ from it, or why there is none
+    because: str = ""  # why the defaults differ from the published setting, or why there is none
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **kwargs)
@@ -128,7 +65,7 @@ class Declared:
     @property
     def documentation(self) -> str:
         """The docstring of the file: name, formula, source, limits."""
-        return inspect.cleandoc(inspect.getmodule(self.function).__doc__ or "")
+        return inspect.cleandoc(getattr(inspect.getmodule(self.function), "__doc__", None) or "")
 
     def resolve(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Every parameter's value: the default, unless given.
@@ -145,9 +82,9 @@ class Declared:
 
 @dataclass(frozen=True)
 class Defaults:
-    """Settings that depend on the method: they apply where the user gives none.
+    """Settings that depend on the method. They apply where the user gives none.
 
-    `learning_rate_multiplier` scales the rate of the LoRA scaling rule (`training/optimizer.py`); found by trial.
+    `learning_rate_multiplier` scales the rate of the LoRA scaling rule (`training/optimizer.py`). It was found by trial.
     """
 
     retain_term: str = "nll"
@@ -170,7 +107,7 @@ class Term(Declared):
     hidden: frozenset[str] = frozenset()  # roles whose Outputs must carry hidden states, at the parameter `layer(s)`
     reads: Literal["stream", "mlp"] = "stream"  # hidden states are the residual stream after a block, or its MLP's output
     logps: bool = True  # False: token_logps are not used, and the forward pass may stop after the deepest layer
-    # A row's loss and gradient depend on values of the other rows of the micro-batch; no gradient reaches those.
+    # A row's loss and gradient depend on values of the other rows of the micro-batch; no gradient reaches those rows.
     coupled: bool = False
 
 
@@ -193,14 +130,14 @@ class Method(Term):
 class Procedure(Declared):
     """A method that is no loss: (workbench, parameters) -> iterator of step records. See `training/workbench.py`.
 
-    With a parameter `base` the user chooses the method it is built on, and that one's settings but for the epochs are the
-    defaults.
+    With a parameter `base` the user chooses the method it is built on. The defaults are then those of that method, except
+    for the epochs.
     """
 
     defaults: Defaults = field(default_factory=Defaults)
     artefact: Literal["adapter", "model"] = "model"
     base: str = "npo"  # the method of its workbench, if it has no parameter of that name
-    scheduled: bool = True  # it has steps whose rate follows --lr-scheduler-type and --warmup-ratio
+    scheduled: bool = True  # its learning rate follows --lr-scheduler-type and --warmup-ratio
     steps: Callable[..., int] = lambda bench, **parameters: 1  # (workbench, parameters) -> steps in all
 
 
@@ -211,17 +148,17 @@ class Robust(Declared):
 
 @dataclass(frozen=True)
 class RetainTerm(Term):
-    """A term that keeps the retain rows: same form as a method, seen on retain rows."""
+    """A term that keeps the retain rows. It has the form of a method and is computed on retain rows."""
 
 
 @dataclass(frozen=True)
 class Metric(Declared):
     """A pure function of measurements: (Measured by split, parameters) -> values [R], or one number.
 
-    A metric of one split says `split`. One that compares splits names them, and stands in the report under `group`: with
-    `aggregate="auc"` it returns one score a row for each of two splits, and its value is the probability that a row of the
-    second has the larger one. `baseline` is a mapping from split to the retain-only model's measurements, `before` one to
-    those of the untouched model. With further numbers to tell a metric returns (values, details).
+    A metric of one split has the positional name `split`. A metric that compares splits names them, and stands in the report
+    under `group`. With `aggregate="auc"` it returns one score for each row of two splits, and its value is the probability
+    that a row of the second split has the larger score. `baseline` maps a split to the retain-only model's measurements,
+    `before` to those of the untouched model. A metric that has further numbers returns (values, details).
     """
 
     targets: Mapping[str, Target] = field(default_factory=dict)
@@ -229,13 +166,13 @@ class Metric(Declared):
     generates: bool = False  # needs generated answers, not only teacher-forced ones
     aggregate: Literal["mean", "auc"] = "mean"
     group: str | None = None  # where a metric of several splits stands in the report
-    splits: tuple[str, ...] = ()  # a metric of one split: those it is made for; empty: all
+    splits: tuple[str, ...] = ()  # a metric of one split: the splits it is for; empty: all
     undefined: str = ""  # why a row may have no value, for the report
-    fluency: bool = False  # about the language of the answers, whatever they say
-    shown: bool = True  # in the table of a terminal; the report has every metric
+    fluency: bool = False  # about the language of the answers, not their content
+    shown: bool = True  # in the terminal's table; the report has every metric
 
     def target(self, split: str) -> Target | None:
-        """Which way is better on a split; `forget_jailbreak` goes by `forget`."""
+        """Which direction is better on a split. `forget_jailbreak` has the target of `forget`."""
         return self.targets.get(split, self.targets.get(split.partition("_")[0]))
 
 
@@ -243,30 +180,12 @@ class Metric(Declared):
 class Attack(Declared):
     """An attempt to bring back what was forgotten: (target, parameters) -> iterator of points. See `attacks/_target.py`.
 
-    Parameters `learning_rate` and `seed` are single values for the attack; the user may give several, and each is a
-    curve of its own.
+    Parameters `learning_rate` and `seed` are single values for the attack. The user may give several; each makes its own
+    curve.
     """
 
-    along: str = "step"  # what the points of a curve are told by
+    along: str = "step"  # the quantity that the points of a curve are ordered by
     access: Literal["weights", "queries", "activations"] = "weights"  # what the attacker needs
-
-
-def _signature(function: Callable[..., Any], allowed: tuple[str, ...]) -> tuple[tuple[str, ...], dict[str, Parameter]]:
-    hints = get_type_hints(function, include_extras=True)
-    needs, parameters = [], {}
-    for name, item in inspect.signature(function).parameters.items():
-        if item.kind is inspect.Parameter.KEYWORD_ONLY:
-            if item.default is inspect.Parameter.empty:
-                raise TypeError(f"{function.__name__}: parameter '{name}' needs a default")
-            extras = getattr(hints[name], "__metadata__", ())
-            # The last help text wins: a parameter may say more than a shared type such as `Average` does.
-            help_text = next((x.description for x in reversed(extras) if isinstance(x, FieldInfo)), None) or ""
-            parameters[name] = Parameter(name, hints[name], item.default, help_text, _PHRASE in extras)
-        elif name in allowed:
-            needs.append(name)
-        else:
-            raise TypeError(f"{function.__name__}: positional name '{name}' is none of {', '.join(allowed)}")
-    return tuple(needs), parameters
 
 
 def _declare(kind: type, allowed: tuple[str, ...], paper: str | None, **extra: Any) -> Callable[[Callable], Any]:
@@ -274,7 +193,7 @@ def _declare(kind: type, allowed: tuple[str, ...], paper: str | None, **extra: A
         raise TypeError(f"paper='{paper}' is no arXiv id")
 
     def decorate(function: Callable) -> Any:
-        needs, parameters = _signature(function, allowed)
+        needs, parameters = read_signature(function, allowed)
         # A metric's name is a key in reports and gates (forget.rouge_l), the others' are words of the command line.
         name = function.__name__ if kind is Metric else function.__name__.replace("_", "-")
         return kind(name, function, needs, MappingProxyType(parameters), paper, **extra)
@@ -294,10 +213,10 @@ def method(
 
     Args:
         paper: arXiv id; every method of this package has one.
-        defaults: settings where the user gives none; None: those of `Defaults`.
+        defaults: settings that apply where the user gives none; None: those of `Defaults`.
         logits: roles whose Outputs must carry logits [B, T, V].
         hidden: roles whose Outputs must carry hidden states, one [B, T, H] for each of the parameter `layer(s)`.
-        declared: further fields of `Method`, `published` and `because` among them.
+        declared: further fields of `Method`, such as `published` and `because`.
     """
     named = {"logits": frozenset(logits), "hidden": frozenset(hidden), **declared}
     return _declare(Method, ROLES, paper, defaults=defaults or Defaults(), **named)
@@ -306,7 +225,7 @@ def method(
 def retain_term(
     *, paper: str | None = None, logits: tuple[str, ...] = (), hidden: tuple[str, ...] = (), **declared: Any
 ) -> Callable[[Callable], RetainTerm]:
-    """Declare a retain term; its roles are on retain rows. Arguments as for `method`."""
+    """Declare a retain term, which is computed on retain rows. Arguments as for `method`."""
     named = {"logits": frozenset(logits), "hidden": frozenset(hidden), **declared}
     return _declare(RetainTerm, RETAIN_ROLES, paper, **named)
 
@@ -314,7 +233,7 @@ def retain_term(
 def procedure(
     *, paper: str | None = None, defaults: Defaults | None = None, **declared: Any
 ) -> Callable[[Callable], Procedure]:
-    """Declare a method that works on weights rather than through one loss; arguments as for `method`."""
+    """Declare a method that is more than one loss. Arguments as for `method`."""
     return _declare(Procedure, ("bench",), paper, defaults=defaults or Defaults(), **declared)
 
 
@@ -335,9 +254,13 @@ def metric(
     paper: str | None = None,
     **declared: Any,
 ) -> Callable[[Callable], Metric]:
-    """Declare a metric. `targets` says for each split or group whether smaller, larger or equal to the baseline is better.
+    """Declare a metric.
 
-    `declared`: further fields of `Metric`.
+    Args:
+        targets: for each split or group, which value is better: smaller, larger, or the baseline's.
+        range: smallest and largest value.
+        paper: arXiv id.
+        declared: further fields of `Metric`.
     """
     return _declare(Metric, SPLITS, paper, targets=MappingProxyType(dict(targets)), range=range, **declared)
 

@@ -12,7 +12,7 @@ from unlearn_cli.console import Reporter
 from unlearn_cli.contract import ATTACKS
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.baseline import METRIC, check_baseline
-from unlearn_cli.evaluation.gates import Lookup
+from unlearn_cli.expressions.parser import Lookup
 from unlearn_cli.recipes.comparison.comparability import Alike, check_alike
 from unlearn_cli.recipes.comparison.grouping import Row, grouped, grouping_keys
 from unlearn_cli.recipes.comparison.ranking import (

@@ -16,8 +16,8 @@ from unlearn_cli.data.example import Split
 from unlearn_cli.data.overlap import check_overlap
 from unlearn_cli.data.tokenize import Encoder
 from unlearn_cli.errors import EXIT_DIVERGED, EXIT_INTERRUPTED, UnlearnError
-from unlearn_cli.evaluation.gates import Expression
 from unlearn_cli.evaluation.store import copy_measured
+from unlearn_cli.expressions.parser import Expression
 from unlearn_cli.models import adapter, lora_init, memory
 from unlearn_cli.models.compose import compose
 from unlearn_cli.models.identity import identity

@@ -16,8 +16,8 @@ from unlearn_cli.console import Reporter
 from unlearn_cli.contract import Attack
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.baseline import METRIC, UNKNOWN, check_baseline, knows_rows
-from unlearn_cli.evaluation.gates import Expression
 from unlearn_cli.evaluation.score import bootstrap
+from unlearn_cli.expressions.parser import Expression
 from unlearn_cli.models.compose import COMPOSED
 from unlearn_cli.models.process import undisturbed
 from unlearn_cli.recipes.attacking.attacked_models import Subjects, check_no_answers, overlap, read_facts

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from unlearn_cli.config import ForgetConfig
-from unlearn_cli.evaluation.gates import Missing
+from unlearn_cli.expressions.parser import Missing
 from unlearn_cli.recipes.sweep import _better_half
 from unlearn_cli.recipes.sweeping import schedule as module
 from unlearn_cli.recipes.sweeping.grid import Setting

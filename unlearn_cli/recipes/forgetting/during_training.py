@@ -10,8 +10,8 @@ from typing import Any
 from unlearn_cli.console import Reporter
 from unlearn_cli.contract import METRICS
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.evaluation.gates import Expression, Missing, lookup_in
 from unlearn_cli.evaluation.measure import spread
+from unlearn_cli.expressions.parser import Expression, Missing, lookup_in
 from unlearn_cli.measured import Measured
 from unlearn_cli.models import adapter
 from unlearn_cli.models.compose import Composition, used, with_rest

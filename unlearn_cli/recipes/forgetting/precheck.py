@@ -17,7 +17,7 @@ from unlearn_cli.data.hub_spec import PREFIX
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.source import check_spec
 from unlearn_cli.recipes.catalogue import KINDS
-from unlearn_cli.recipes.scoring import expressions
+from unlearn_cli.recipes.scoring import check_expressions
 from unlearn_cli.recipes.storage.output_files import check_file
 from unlearn_cli.recipes.storage.run_folder import RunFolder
 from unlearn_cli.recipes.sweeping import grid
@@ -35,7 +35,7 @@ def check(config: Options) -> None:
     _names(config)
     if isinstance(config, SweepConfig):
         grid.check(config)
-    asked = expressions.parsed(config)
+    asked = check_expressions.parsed(config)
     if getattr(config, "plot", None):
         check_drawable(config.plot)
     for flag in ("plot", "junit"):
@@ -47,7 +47,7 @@ def check(config: Options) -> None:
         measurable(config)
     measured = getattr(config, "measured", None)
     report = read_report(config.run) if getattr(config, "run", None) and not measured else None
-    expressions.check(config, asked, report)
+    check_expressions.check(config, asked, report)
     if getattr(config, "model", None):
         check_spec(config.model, config.revision, config.base)
     if isinstance(baseline := None if measured else getattr(config, "baseline", None), str) and baseline:
@@ -114,7 +114,7 @@ def _names(config: Options) -> None:
 
 def _data(config: Options) -> Iterator[tuple[str, str]]:
     """The data arguments that were given, by the name of their split."""
-    named = {name: getattr(config, name, None) for name in expressions.DATA}
+    named = {name: getattr(config, name, None) for name in check_expressions.DATA}
     named["attack"] = getattr(config, "attack_data", None)
     return ((name, spec) for name, spec in named.items() if spec)
 

@@ -11,7 +11,7 @@ from unlearn_cli.atomic import write_atomically
 from unlearn_cli.attack_report import AttackReport
 from unlearn_cli.console import Reporter
 from unlearn_cli.contract import METRICS
-from unlearn_cli.evaluation.gates import Expression, Lookup, Missing, lookup_in, parse
+from unlearn_cli.expressions.parser import Expression, Lookup, Missing, lookup_in, parse
 from unlearn_cli.report import GateReport, Scores
 
 Why = Callable[[str, str, str], str | None]  # split, metric, moment -> why it has no value

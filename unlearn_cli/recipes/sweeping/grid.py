@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from unlearn_cli.config import DataOptions, ForgetConfig, MeasuringOptions, SweepConfig, runtime_fields
 from unlearn_cli.contract import METHODS, METRICS
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.evaluation.gates import EXAMPLE, Lookup, arithmetic
+from unlearn_cli.expressions.parser import EXAMPLE, Lookup, arithmetic
 from unlearn_cli.recipes.storage.output_files import why_not_writable
 from unlearn_cli.registry import is_file, unknown
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.evaluation.spelling import rewritten, underscored, unknown_metric, without_split
+from unlearn_cli.expressions.hints import rewritten, underscored, unknown_metric, without_split
 
 Lookup = Callable[[str, str, str], float | None]  # split, metric, moment -> value
 MOMENTS = ("before", "after", "baseline")

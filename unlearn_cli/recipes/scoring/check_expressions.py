@@ -10,7 +10,7 @@ from unlearn_cli.config import AttackConfig, EvaluateConfig, ForgettingOptions, 
 from unlearn_cli.contract import ATTACKS, METRICS, Metric
 from unlearn_cli.data.benchmarks import PRESETS, benchmark
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.evaluation.gates import MOMENTS, PLACES, Expression
+from unlearn_cli.expressions.parser import MOMENTS, PLACES, Expression
 from unlearn_cli.recipes.scoring import gates
 from unlearn_cli.registry import unknown
 from unlearn_cli.report import RunReport

@@ -1,0 +1,1 @@
+"""The language of `--fail-if`, `--stop-when`, `--calibrate` and `--score`: parsed once, never run as code."""

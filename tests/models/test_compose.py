@@ -39,9 +39,9 @@ RULES = {
 }
 
 
-def composed(applied: str, *, blocks: int | None = 1, loose: bool = True) -> tuple:
+def composed(applied: str, *, blocks: int | None = 1, loose: bool = True, architecture: str = "llama-gqa") -> tuple:
     """A loaded model with an adapter that has moved, and its composition."""
-    loaded = load("llama-gqa")
+    loaded = load(architecture)
     attach(loaded, LoraOptions(lora_r=2), seed=0, modules=linears(loaded.model, blocks or 2))
     if loose:
         with torch.no_grad():

@@ -43,9 +43,11 @@ def test_draws_follow_the_distribution() -> None:
     assert np.all(np.abs(seen - expected) <= 5 * np.sqrt(expected * (1 - expected) / count) + 1 / count)
 
 
+@pytest.mark.parametrize("architecture", ["llama-gqa", "gpt2"])
 @pytest.mark.parametrize("applied", RULES)
-def test_a_left_padded_batch_of_transformers_generate_equals_ours(applied: str) -> None:
-    loaded, composition = composed(applied)
+def test_a_left_padded_batch_of_transformers_generate_equals_ours(applied: str, architecture: str) -> None:
+    """The positions of GPT-2 are absolute: it sees them count the padding."""
+    loaded, composition = composed(applied, architecture=architecture)
     compose(loaded, composition)
     longest = max(map(len, PROMPTS))
     ids = torch.zeros(len(PROMPTS), longest, dtype=torch.long)

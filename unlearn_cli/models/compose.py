@@ -6,6 +6,7 @@ adapter off. So there is one set of weights, two key-value caches, and one rule 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -13,7 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
+from transformers import DynamicCache, GenerationConfig, GenerationMixin
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from unlearn_cli.contract import Applied
@@ -52,12 +53,12 @@ def logit_difference(base: Tensor, assistant: Tensor, alpha: float, share: float
         share: of the filter.
         rest: [V] log-probabilities the assistant gives where it knows nothing; None: the same for all tokens.
     """
-    own = base.log_softmax(-1)
-    known = assistant.log_softmax(-1)
-    combined = own - alpha * (known if rest is None else known - rest)
-    kept = kept_tokens(own, share)
-    floor = combined.masked_fill(~kept, torch.inf).amin(-1, keepdim=True)
-    return torch.where(kept, combined, floor - LOWERED + own - own.amax(-1, keepdim=True))
+    base_logps = base.log_softmax(-1)
+    assistant_logps = assistant.log_softmax(-1)
+    combined = base_logps - alpha * (assistant_logps if rest is None else assistant_logps - rest)
+    passes = kept_tokens(base_logps, share)
+    floor = combined.masked_fill(~passes, torch.inf).amin(-1, keepdim=True)
+    return torch.where(passes, combined, floor - LOWERED + base_logps - base_logps.amax(-1, keepdim=True))
 
 
 def logit_offset(base: Tensor, new: Tensor, old: Tensor, weight: float) -> Tensor:
@@ -108,33 +109,27 @@ class PairedCache(DynamicCache):
                 cache.batch_select_indices(indices)
 
 
-class Composed(torch.nn.Module):
+class Composed(torch.nn.Module, GenerationMixin):
     """A causal language model with the usual `forward` and `generate`, made of an adapter and its base."""
 
     def __init__(self, model: Any, composition: Composition) -> None:
         super().__init__()
         self.model = model  # a PeftModel
         self.composition = composition
-        self._original = type(causal_lm(model)).forward
-        self._own = list(getattr(model, "active_adapters", []))
+        self._adapters = list(getattr(model, "active_adapters", []))  # of the assistant
         self._base_only = False
         self.base_adapter: str | None = None  # an adapter that an attacker gave the base
         self._frozen = not any(p.requires_grad for p in model.parameters())
+        self._takes_positions = "position_ids" in inspect.signature(causal_lm(model).forward).parameters
 
-    @property
-    def config(self) -> Any:
-        """The transformers config."""
-        return causal_lm(self.model).config
-
-    @property
-    def peft_config(self) -> Any:
-        """That of the adapter."""
-        return self.model.peft_config
-
-    @property
-    def device(self) -> torch.device:
-        """Where it is."""
-        return causal_lm(self.model).device
+    def __getattr__(self, name: str) -> Any:
+        """Config, device, dtype and what else generation asks of a model: those of the model inside."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if name == "model":  # before it is set
+                raise
+            return getattr(self.model, name)
 
     def get_base_model(self) -> Any:
         """The transformers model inside."""
@@ -168,16 +163,17 @@ class Composed(torch.nn.Module):
         try:
             yield
         finally:
-            self.model.base_model.set_adapter(self._own)
+            self.model.base_model.set_adapter(self._adapters)
 
     def _pass(self, arguments: Mapping[str, Any], cache: Any) -> Any:
-        return self._original(causal_lm(self.model), **{**arguments, "past_key_values": cache})
+        return causal_lm(self.model)(**{**arguments, "past_key_values": cache})
 
     def forward(
         self,
         input_ids: Tensor,
         attention_mask: Tensor | None = None,
         *,
+        position_ids: Tensor | None = None,
         past_key_values: Any = None,
         labels: Tensor | None = None,
         **arguments: Any,
@@ -191,11 +187,13 @@ class Composed(torch.nn.Module):
             raise UnlearnError("a composed model gives logits and no loss", "leave labels out")
         arguments = {"input_ids": input_ids, "attention_mask": attention_mask, **arguments}
         arguments.pop("return_dict", None)
+        if position_ids is not None and self._takes_positions:
+            arguments["position_ids"] = position_ids
         if arguments.get("use_cache") and past_key_values is None:
             past_key_values = self.new_cache()
         if past_key_values is not None and not hasattr(past_key_values, "assistant"):
-            carried = self.new_cache()  # the cache itself was made by `generate`
-            past_key_values.assistant, past_key_values.old = carried.assistant, carried.old
+            pair = self.new_cache()  # the caller brought a cache for the base alone
+            past_key_values.assistant, past_key_values.old = pair.assistant, pair.old
         with torch.no_grad(), self._base():
             base = self._pass(arguments, past_key_values).logits
         if self._frozen:
@@ -222,14 +220,29 @@ class Composed(torch.nn.Module):
             self.model.requires_grad_(False)
         return logit_offset(base, new, old, rule["weight"])
 
+    @property
+    def prepare_inputs_for_generation(self) -> Any:
+        """That of the model inside, which may have arguments of its own."""
+        return causal_lm(self.model).prepare_inputs_for_generation
+
+    def _supports_logits_to_keep(self) -> bool:
+        return causal_lm(self.model)._supports_logits_to_keep()
+
+    def _prepare_cache_for_generation(
+        self, generation_config: GenerationConfig, model_kwargs: dict[str, Any], *arguments: Any, **named: Any
+    ) -> bool:
+        if generation_config.use_cache is False or model_kwargs.get("past_key_values") is not None:
+            return super()._prepare_cache_for_generation(generation_config, model_kwargs, *arguments, **named)
+        model_kwargs["past_key_values"] = self.new_cache()
+        return False  # which `generate` does not read
+
     def generate(self, *inputs: Any, **arguments: Any) -> Any:
         """As transformers' `generate`, greedy or sampled.
 
         Raises:
             UnlearnError: beams, lookups and caches of another kind, which the assistant's cache does not follow.
         """
-        causal = causal_lm(self.model)
-        settings = arguments.get("generation_config") or causal.generation_config
+        settings = arguments.get("generation_config") or self.generation_config
         for name, plain in (("num_beams", 1), ("prompt_lookup_num_tokens", None), ("cache_implementation", None)):
             given = arguments.get(name, getattr(settings, name, None))
             if given not in (None, plain):
@@ -238,15 +251,7 @@ class Composed(torch.nn.Module):
                 )
         if arguments.get("assistant_model") is not None:
             raise UnlearnError("a composed model generates by itself", "leave assistant_model out")
-        own = vars(causal).get("forward")  # a hook of the loader's, if there is one
-        causal.forward = self.forward
-        try:
-            return causal.generate(*inputs, **arguments)
-        finally:
-            if own is None:
-                del causal.forward
-            else:
-                causal.forward = own
+        return super().generate(*inputs, **arguments)
 
 
 @torch.no_grad()

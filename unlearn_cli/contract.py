@@ -20,7 +20,7 @@ from unlearn_cli.parameters import (
     Parameter,
     Phrase,
     Positions,
-    grid,
+    WholeNumbers,
     parameter,
     read_signature,
 )
@@ -29,8 +29,8 @@ from unlearn_cli.registry import Registry, unknown
 __all__ = [
     "ATTACKS", "METHODS", "METRICS", "RETAIN_ROLES", "RETAIN_TERMS", "ROBUST", "ROLES", "SPLITS", "Alternatives",
     "Applied", "Attack", "Average", "Declared", "Defaults", "Depths", "Layers", "Method", "Metric", "Parameter", "Phrase",
-    "Positions", "Procedure", "RetainTerm", "Robust", "Target", "Term", "Trains", "attack", "grid", "method", "metric",
-    "parameter", "procedure", "retain_term", "robust",
+    "Positions", "Procedure", "RetainTerm", "Robust", "Target", "Term", "Trains", "WholeNumbers", "attack", "method",
+    "metric", "parameter", "procedure", "retain_term", "robust",
 ]  # fmt: skip
 
 OUTPUT_ROLES = ("policy", "reference", "alternative", "alternative_reference")

@@ -14,8 +14,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_type_hints
 
-from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import core_schema
 
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.values import check_plain, check_size
@@ -47,10 +48,17 @@ Layers = Annotated[
 ]
 
 
-def grid(smallest: int, largest: int) -> Any:
-    """The type of a parameter that is a list of whole numbers within these bounds, written 1+2+5."""
-    each = Annotated[int, Field(ge=smallest, le=largest)]
-    return Annotated[tuple[each, ...], BeforeValidator(_split(int)), Field(min_length=1)]
+@dataclass(frozen=True)
+class WholeNumbers:
+    """Bounds of each of several numbers, written 1+2+5; for use inside `Annotated[tuple[int, ...], WholeNumbers(0, 9)]`."""
+
+    smallest: int
+    largest: int
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        number = core_schema.int_schema(ge=self.smallest, le=self.largest)
+        numbers = core_schema.tuple_variable_schema(number, min_length=1)
+        return core_schema.no_info_before_validator_function(_split(int), numbers)
 
 
 Average = Annotated[Literal["answers", "tokens"], parameter("give every answer the same weight, or every token")]

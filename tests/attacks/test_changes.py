@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from unlearn_cli.attacks.multiple_choice import as_choice
-from unlearn_cli.attacks.prompts import WORDINGS, asked
+from unlearn_cli.attacks.prompts import WORDINGS, reworded
 from unlearn_cli.attacks.prune import pruned
 from unlearn_cli.attacks.quantize import GROUP, codes, equal_codes, rounded
 from unlearn_cli.attacks.reverse import reversed_
@@ -92,7 +92,7 @@ def test_reverse() -> None:
 
 def test_asking_otherwise_keeps_earlier_turns() -> None:
     long = Example("0", (("system", "Be brief."), ("user", "Where?")), "Lima.", "messages")
-    assert asked(long, "In which town?").turns == (("system", "Be brief."), ("user", "In which town?"))
+    assert reworded(long, "In which town?").turns == (("system", "Be brief."), ("user", "In which town?"))
 
 
 def test_unrelated_text_is_there_and_is_about_nothing_to_forget() -> None:

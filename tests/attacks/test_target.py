@@ -10,7 +10,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 
 from tests.models.tiny import load, rows_of
-from unlearn_cli.attacks._target import Target
+from unlearn_cli.attacks._target import AttackData, Target
 from unlearn_cli.contract import ATTACKS
 from unlearn_cli.data.example import Example
 from unlearn_cli.data.tokenize import Row
@@ -19,6 +19,13 @@ from unlearn_cli.models.compose import Composed, Composition
 from unlearn_cli.models.load import ADAPTER, LoadedModel
 
 FACTS = [Example(str(i), (("user", f"q{i}"),), f"a{i}", "qa") for i in range(12)]
+DATA = AttackData(
+    eval_forget=tuple(FACTS[1::2]),
+    train_forget=tuple(FACTS[::2]),
+    eval_retain=tuple(FACTS[:2]),
+    train_retain=tuple(FACTS[2:5]),
+    user_rows=(),
+)
 
 
 class _Encoder:
@@ -53,8 +60,7 @@ def adapted() -> LoadedModel:
 def target(role: str, loaded: LoadedModel, **more) -> Target:
     plan = Plan(generate=2, max_new_tokens=3, token_budget=64)
     return Target(
-        role=role, loaded=loaded, held=FACTS[1::2], known=FACTS[::2], kept=FACTS[:2], retain=FACTS[2:5], given=(),
-        encoder=_Encoder(), plan=plan, **more,
+        role=role, loaded=loaded, data=DATA, encoder=_Encoder(), plan=plan, **more
     )  # fmt: skip
 
 
@@ -111,14 +117,14 @@ def test_the_original_is_attacked_without_the_adapter() -> None:
     bare = replace(load("llama-gqa"), tokenizer=_Words())
     ours, theirs = (
         [p.forget.token_logps for p in ATTACKS.get("relearn").function(target("original", x, **more), **settings)]
-        for x, more in ((adapted(), {}), (bare, {"other_weights": True}))
+        for x, more in ((adapted(), {}), (bare, {"separate_original": True}))
     )
     for one, two in zip(ours, theirs, strict=True):
         torch.testing.assert_close(torch.from_numpy(one), torch.from_numpy(two), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("full", [False, True])
-@pytest.mark.parametrize(("role", "more"), [("baseline", {}), ("original", {"other_weights": True})])
+@pytest.mark.parametrize(("role", "more"), [("baseline", {}), ("original", {"separate_original": True})])
 def test_a_control_with_an_adapter_of_its_own_keeps_it(role: str, more: dict, full: bool) -> None:
     """At the first step of training nothing has changed but the fresh adapter, which starts as nothing: no jump."""
     attacked = target(role, adapted(), **more)
@@ -133,9 +139,9 @@ def test_weights_are_changed_with_the_adapter_merged() -> None:
     loaded = adapted()
     attacked = target("unlearned", loaded)
     plain = attacked.measure(0).forget.token_logps
-    with attacked.changed(lambda name, weight: weight):
+    with attacked.changed_weights(lambda weight: weight):
         same = attacked.measure(0).forget.token_logps
-    with attacked.changed(lambda name, weight: torch.zeros_like(weight)):
+    with attacked.changed_weights(lambda weight: torch.zeros_like(weight)):
         other = attacked.measure(0).forget.token_logps
     torch.testing.assert_close(torch.from_numpy(same), torch.from_numpy(plain), rtol=1e-3, atol=1e-4)
     assert abs(other - plain).max() > 0.1

@@ -19,7 +19,7 @@ from unlearn_cli.data.tokenize import Row
 from unlearn_cli.models.load import load_model, load_tokenizer
 from unlearn_cli.models.score import teacher_forced
 from unlearn_cli.models.source import resolve_source
-from unlearn_cli.recipes.attacking.attacked_models import Subjects, read_facts
+from unlearn_cli.recipes.attacking.attacked_models import AttackedModels, read_attack_data
 from unlearn_cli.recipes.attacking.curves import place
 from unlearn_cli.recipes.attacking.settings import chosen, settings_of
 from unlearn_cli.recipes.forgetting.prepare import reference_key
@@ -245,13 +245,13 @@ def test_curves_of_attacks(attacked, files):
     report = read_report(attacked)
 
     def stage(config, report=report):
-        subjects = Subjects(config, report, read_facts(config, report), Reporter(quiet=True))
+        models = AttackedModels(config, report, read_attack_data(config, report)[0], Reporter(quiet=True))
         attack = chosen(config)[0]
         setting = settings_of(attack, config, report)[0]
-        return subjects, attack, setting
+        return models, attack, setting
 
-    def result(subjects, attack, setting):
-        points = _points(subjects.target("unlearned", lambda at: None), attack, setting)
+    def result(models, attack, setting):
+        points = _points(models.target("unlearned", lambda at: None), attack, setting)
         return [(point.at, point.forget, point.retain) for point in points]
 
     first = stage(config)

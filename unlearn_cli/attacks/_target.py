@@ -1,4 +1,4 @@
-"""What an attack works with: one model, the rows it is judged by, and the rows that the attacker has."""
+"""What an attack works with: one model, the rows that judge the attack, and the rows that the attacker has."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 from torch import Tensor
+from torch.nn import Parameter
 
 from unlearn_cli.contract import Defaults, Method
 from unlearn_cli.data.example import Example
@@ -36,145 +37,153 @@ from unlearn_cli.training.optimizer import make_optimizer
 from unlearn_cli.training.pairing import Pairing
 
 Role = Literal["unlearned", "original", "baseline"]
+Place = int | float | str  # a point of a curve: a number of steps or bits, or the name of a wording
 WEIGHT_DECAY = 0.01
 
 
-def _descent(policy: Outputs) -> Tensor:
+def _negative_log_likelihood(policy: Outputs) -> Tensor:
     """Ordinary fine-tuning: losses [B]."""
     return -policy.mean_logps
 
 
-DESCENT = Objective(
-    method=Method("descent", _descent, ("policy",), MappingProxyType({}), defaults=Defaults()),
+FINE_TUNING = Objective(
+    method=Method("fine-tuning", _negative_log_likelihood, ("policy",), MappingProxyType({}), defaults=Defaults()),
     retain_term=none, parameters={}, retain_parameters={}, forget_weight=1.0, retain_weight=0.0,
 )  # fmt: skip
 
 
+class AttackData(NamedTuple):
+    """The rows of an attack. They are the same for every model under attack."""
+
+    eval_forget: tuple[Example, ...]  # forget rows that the attack is judged by
+    train_forget: tuple[Example, ...]  # forget rows that the attacker has
+    eval_retain: tuple[Example, ...]  # retain rows that show the damage
+    train_retain: tuple[Example, ...]  # retain rows that the attacker has
+    user_rows: tuple[Example, ...]  # rows of --attack-data
+
+
+class FineTuning(NamedTuple):
+    """Settings of fine-tuning at a constant learning rate."""
+
+    learning_rate: float
+    seed: int  # of the order of rows and of the adapter's random half
+    batch_size: int  # rows of a step
+    rank: int  # of the fresh adapter
+    full: bool = False  # train every weight instead of a fresh adapter
+
+
 @dataclass(frozen=True)
 class Point:
-    """Where an attack stands: measurements of the rows it is judged by."""
+    """One point of an attack's curve: measurements of the rows that judge."""
 
-    at: float | str  # steps, bits, shots, or the name of a wording
+    at: Place
     forget: Measured
-    retain: Measured | None = None  # None: what is to be kept was not touched
+    retain: Measured | None = None  # None: the attack does not change the answers to retain rows
     details: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass
 class Target:
-    """One of the models under attack; the attack's rows are the same for all."""
+    """One of the models under attack, with the rows of the attack."""
 
     role: Role
     loaded: LoadedModel
-    held: Sequence[Example]  # forget rows that the attack is judged by
-    known: Sequence[Example]  # forget rows that the attacker has
-    kept: Sequence[Example]  # retain rows by which damage is seen
-    retain: Sequence[Example]  # retain rows that the attacker has
-    given: Sequence[Example]  # rows of --attack-data
+    data: AttackData
     encoder: Encoder
     plan: Plan
-    other_weights: bool = False  # the loaded weights are those of the original itself, not an adapter's base
-    advance: Callable[[int | float | str], None] = field(default=lambda at: None)  # told where on its curve the attack is
+    separate_original: bool = False  # the original has weights of its own; otherwise it is the run without its adapter
+    advance: Callable[[Place], None] = field(default=lambda at: None)  # called with the place that was reached
 
     @property
     def composed(self) -> bool:
-        """The model is a base and an assistant."""
+        """Whether the model is a base and an assistant."""
         return isinstance(self.loaded.model, Composed)
 
     @property
     def unlearned(self) -> bool:
-        """It is the run itself."""
+        """Whether this is the run itself."""
         return self.role == "unlearned"
 
     @property
     def whole(self) -> bool:
-        """What was loaded is this model, its adapter included; otherwise the adapter is the run's, and is to be off."""
-        return self.role != "original" or self.other_weights
+        """Whether the loaded adapter is part of this model. If not, it is the run's adapter and must be off."""
+        return self.role != "original" or self.separate_original
 
-    def standing(self) -> AbstractContextManager:
-        """Meanwhile the loaded weights are this model."""
+    def active(self) -> AbstractContextManager[None]:
+        """A context in which the loaded weights compute as this model."""
         return nullcontext() if self.whole else without_adapter(self.loaded)
 
     def measure(
-        self, at: float | str, held: Sequence[Example] | None = None, *, keep: bool = True, plan: Plan | None = None
+        self, at: Place, forget_rows: Sequence[Example] | None = None, *, retain: bool = True, plan: Plan | None = None
     ) -> Point:
-        """The model as it now stands, on the rows it is judged by.
+        """Measure the model as it is now.
 
         Args:
-            at: where the attack stands.
-            held: those rows asked otherwise, in the same order; None: as they are.
-            keep: measure the retain rows as well.
-            plan: measured otherwise than usual.
+            at: place on the curve.
+            forget_rows: reworded `data.eval_forget`, in the same order; None: the rows as they are.
+            retain: measure the retain rows too.
+            plan: what to measure, if it is not the usual plan.
         """
-        forget = self._measured("forget", self.held if held is None else held, plan or self.plan)
-        retain = self._measured("retain", self.kept, plan or self.plan) if keep and self.kept else None
+        plan = plan or self.plan
+        forget = self._measure_split("forget", self.data.eval_forget if forget_rows is None else forget_rows, plan)
+        damage = self._measure_split("retain", self.data.eval_retain, plan) if retain and self.data.eval_retain else None
         self.advance(at)
-        return Point(at, forget, retain)
+        return Point(at, forget, damage)
 
-    def _measured(self, split: str, examples: Sequence[Example], plan: Plan) -> Measured:
+    def _measure_split(self, split: str, examples: Sequence[Example], plan: Plan) -> Measured:
         rows = self.encoder.encode(examples)
-        prompts = [row.id for row in rows]
-        return measure(self.loaded, split, rows, prompts, plan, rows_in_split=len(rows))
+        return measure(self.loaded, split, rows, [row.id for row in rows], plan, rows_in_split=len(rows))
 
-    def trained(
-        self,
-        rows: Sequence[Row],
-        grid: Sequence[int],
-        *,
-        learning_rate: float,
-        seed: int,
-        batch_size: int,
-        rank: int,
-        full: bool,
-        held: Sequence[Example] | None = None,
+    def fine_tune(
+        self, rows: Sequence[Row], steps: Sequence[int], tuning: FineTuning, forget_rows: Sequence[Example] | None = None
     ) -> Iterator[Point]:
-        """Fine-tune on `rows` at a constant rate and measure after each number of steps in `grid`; then undo it.
+        """Fine-tune on `rows`, measure after each number of steps, and undo the training.
 
         Args:
-            rows: what is trained on.
-            grid: numbers of steps, ascending; 0 is the model before.
-            learning_rate: constant.
-            seed: of the order of rows and of the adapter's random half.
-            batch_size: rows of a step.
-            rank: of the fresh adapter.
-            full: all weights instead of a fresh adapter.
-            held: the rows that judge; None: the usual ones.
+            rows: the training rows.
+            steps: numbers of steps, ascending; 0 is the model before training.
+            tuning: learning rate, seed, batch size, adapter.
+            forget_rows: the rows that judge; None: `data.eval_forget`.
         """
-        if 0 in grid:
-            with self.standing():
-                yield self.measure(0, held)
-        later = [steps for steps in grid if steps > 0]
-        if not later:
+        if 0 in steps:
+            with self.active():
+                yield self.measure(0, forget_rows)
+        measured_after = [step for step in steps if step > 0]
+        if not measured_after:
             return
-        added = (
+        trainable = (
             every_weight(self.loaded, whole=self.whole)
-            if full
-            else fresh_adapter(self.loaded, rank=rank, seed=seed, whole=self.whole)
+            if tuning.full
+            else fresh_adapter(self.loaded, rank=tuning.rank, seed=tuning.seed, whole=self.whole)
         )
-        with added as (model, parameters):
+        with trainable as (model, parameters):
             set_for_training(self.loaded)
-            batch = min(batch_size, len(rows))
-            trainer = Trainer(
-                model=model, layout=self.loaded.layout, device=self.loaded.device, objective=DESCENT,
-                rows=Rows(rows, (), ()), pairing=Pairing(seed, len(rows), 0, batch, 0), stored=StoredReference({}),
-                reference_weights=lambda inner: nullcontext(),
-                optimizer=make_optimizer(
-                    parameters, "adamw", device=self.loaded.device, full=full, weight_decay=WEIGHT_DECAY
-                ),
-                rate=lambda step: learning_rate, steps=max(later), parameters=parameters,
-            )  # fmt: skip
-            for record in trainer.train():
+            for record in self._trainer(model, parameters, rows, max(measured_after), tuning).train():
                 self.advance(record.step)
-                if record.step in later:
+                if record.step in measured_after:
                     set_for_use(self.loaded)
-                    yield self.measure(record.step, held)
+                    yield self.measure(record.step, forget_rows)
                     set_for_training(self.loaded)
             set_for_use(self.loaded)
 
-    def compared(self, measure: Callable[[Tensor, Tensor], float]) -> float | None:
-        """Mean over linear layers of `measure(this model's matrix, the original's)`, weighted by size; None if unknown."""
-        return compare_weights(self.loaded, measure) if self.unlearned and not self.other_weights else None
+    def _trainer(
+        self, model: Any, parameters: list[Parameter], rows: Sequence[Row], steps: int, tuning: FineTuning
+    ) -> Trainer:
+        batch_size = min(tuning.batch_size, len(rows))
+        optimizer = make_optimizer(
+            parameters, "adamw", device=self.loaded.device, full=tuning.full, weight_decay=WEIGHT_DECAY
+        )
+        return Trainer(
+            model=model, layout=self.loaded.layout, device=self.loaded.device, objective=FINE_TUNING,
+            rows=Rows(rows, (), ()), pairing=Pairing(tuning.seed, len(rows), 0, batch_size, 0), stored=StoredReference({}),
+            reference_weights=lambda inner: nullcontext(), optimizer=optimizer, rate=lambda step: tuning.learning_rate,
+            steps=steps, parameters=parameters,
+        )  # fmt: skip
 
-    def changed(self, change: Change) -> AbstractContextManager:
-        """Meanwhile every linear layer applies other weights. See `models/attack_modifications.py`."""
+    def compare_with_original(self, measure: Callable[[Tensor, Tensor], float]) -> float | None:
+        """Mean over linear layers of `measure(this model's matrix, the original's)`, weighted by size; None if unknown."""
+        return compare_weights(self.loaded, measure) if self.unlearned and not self.separate_original else None
+
+    def changed_weights(self, change: Change) -> AbstractContextManager[None]:
+        """A context in which every linear layer applies other weights. See `models/attack_modifications.py`."""
         return changed_weights(self.loaded, change, whole=self.whole)

@@ -1,6 +1,6 @@
-"""Ablation: take out of the residual stream the direction that tells forget questions from others.
+"""Ablation: remove from the residual stream the direction that separates forget questions from others.
 
-    h <- h - (h . d) d,   d = mean state at the end of forget questions - the same of rows to keep, normed
+    h <- h - (h . d) d,   d = mean state at the end of forget questions - the same of retain rows, normed
 
 Lucki et al., "An Adversarial Perspective on Machine Unlearning for AI Safety" (2024), whose directions need the original
 model as well; this one needs the unlearned model alone. A point for each relative depth, as a percentage.
@@ -11,32 +11,36 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated
 
+from torch import Tensor
+
 from unlearn_cli.attacks._target import Point, Target
-from unlearn_cli.contract import attack, grid, parameter
+from unlearn_cli.contract import WholeNumbers, attack, parameter
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.depth import blocks, depth_index, replaced
 from unlearn_cli.models.direction import refusal_direction
+
+Depth = Annotated[tuple[int, ...], WholeNumbers(0, 100), parameter("percent of the way through the model, written 25+50")]
 
 
 @attack(along="depth", paper="2409.18025", access="activations")
 def ablate(
     target: Target,
     *,
-    depth: Annotated[grid(0, 100), parameter("percent of the way through the model, written 25+50")] = (25, 50, 75),
+    depth: Depth = (25, 50, 75),
 ) -> Iterator[Point]:
     if target.composed:
         raise UnlearnError("ablate: a composed model has two residual streams", "leave this attack out")
-    if not target.retain:
+    if not target.data.train_retain:
         raise UnlearnError("ablate: there are no rows to keep to tell forget rows from", "a run with retain rows")
-    model = target.loaded.model
-    starts = [[row.prompt_ids for row in target.encoder.encode(rows)] for rows in (target.known, target.retain)]
-    with target.standing():
+    model, data = target.loaded.model, target.data
+    prompts = [[row.prompt_ids for row in target.encoder.encode(rows)] for rows in (data.train_forget, data.train_retain)]
+    with target.active():
         for percent in depth:
             layer = depth_index(percent / 100, len(blocks(model)))
-            found = refusal_direction(target.loaded, starts[0], starts[1][: len(starts[0])], layer)
-            unit = found / found.norm().clamp_min(1e-12)
+            direction = refusal_direction(target.loaded, prompts[0], prompts[1][: len(prompts[0])], layer)
+            unit = direction / direction.norm().clamp_min(1e-12)
 
-            def without(hidden, unit=unit):
+            def without(hidden: Tensor, unit: Tensor = unit) -> Tensor:
                 d = unit.to(hidden)
                 return hidden - (hidden @ d)[..., None] * d
 

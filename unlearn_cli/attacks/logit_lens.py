@@ -23,7 +23,7 @@ def logit_lens(target: Target) -> Iterator[Point]:
         raise UnlearnError("logit-lens: a composed model has two residual streams", "leave this attack out")
     count = len(blocks(target.loaded.model))
     plan = replace(target.plan, generate=-1)
-    with target.standing():
-        for number in range(max(1, count // 2), count):
-            with shallow(target.loaded.model, number):
-                yield target.measure(number, keep=False, plan=plan)
+    with target.active():
+        for block in range(max(1, count // 2), count):
+            with shallow(target.loaded.model, block):
+                yield target.measure(block, retain=False, plan=plan)

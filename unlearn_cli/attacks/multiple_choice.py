@@ -1,9 +1,9 @@
-"""Multiple choice: the answer among the data's wrong ones, to be named by its letter.
+"""Multiple choice: the true answer stands among the data's wrong ones, and the model names its letter.
 
     judged by the probability of the right letter,   chance: one over the number of answers
 
 Jin et al., "RWKU" (2024). Recognition outlives recall. The order of the answers follows from the row. Rows without wrong
-answers are asked as they are.
+answers keep their question.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from unlearn_cli.errors import UnlearnError
 
 
 def as_choice(example: Example) -> Example:
-    """The example as a question with lettered answers, in an order that its content gives."""
+    """The example as a question with lettered answers, in an order that follows from its content."""
     if not example.perturbed or not example.turns:
         return example
     offered = sorted(
@@ -35,7 +35,7 @@ def as_choice(example: Example) -> Example:
 
 @attack(along="wording", paper="2406.10890", access="queries")
 def multiple_choice(target: Target) -> Iterator[Point]:
-    if not any(example.perturbed for example in target.held):
+    if not any(example.perturbed for example in target.data.eval_forget):
         raise UnlearnError("multiple-choice: no forget row has wrong answers (perturbed_answer)", "leave this attack out")
-    with target.standing():
-        yield target.measure("multiple choice", [as_choice(e) for e in target.held], keep=False)
+    with target.active():
+        yield target.measure("multiple choice", [as_choice(e) for e in target.data.eval_forget], retain=False)

@@ -9,13 +9,14 @@ alone; here by size, which needs no data. Embeddings and head stay.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from unlearn_cli.attacks._target import Point, Target
-from unlearn_cli.contract import attack, grid, parameter
+from unlearn_cli.contract import WholeNumbers, attack, parameter
 
 
 def pruned(weight: Tensor, percent: int) -> Tensor:
@@ -24,17 +25,20 @@ def pruned(weight: Tensor, percent: int) -> Tensor:
     if count == 0:
         return weight
     smallest = weight.abs().flatten().topk(count, largest=False).indices
-    made = weight.flatten().clone()
-    made[smallest] = 0
-    return made.view_as(weight)
+    sparse = weight.flatten().clone()
+    sparse[smallest] = 0
+    return sparse.view_as(weight)
+
+
+Percent = Annotated[tuple[int, ...], WholeNumbers(0, 100), parameter("share of each matrix, written 10+30")]
 
 
 @attack(along="percent", paper="2409.18025")
 def prune(
     target: Target,
     *,
-    percent: Annotated[grid(0, 100), parameter("share of each matrix, written 10+30")] = (5, 10, 20, 30, 40),
+    percent: Percent = (5, 10, 20, 30, 40),
 ) -> Iterator[Point]:
     for share in percent:
-        with torch.no_grad(), target.changed(lambda name, weight, share=share: pruned(weight, share)):
+        with torch.no_grad(), target.changed_weights(partial(pruned, percent=share)):
             yield target.measure(share)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Annotated, Literal
 
 import torch
@@ -19,7 +20,7 @@ from pydantic import BeforeValidator
 from torch import Tensor
 
 from unlearn_cli.attacks._target import Point, Target
-from unlearn_cli.contract import attack, grid, parameter
+from unlearn_cli.contract import WholeNumbers, attack, parameter
 from unlearn_cli.models.formats import formats_known, read_back
 
 GROUP = 128
@@ -46,26 +47,25 @@ def equal_codes(one: Tensor, other: Tensor, bits: int) -> float:
 
 
 Formats = Annotated[
-    tuple[Literal["nf4", "fp4", "int8"], ...], BeforeValidator(lambda v: tuple(v.split("+")) if isinstance(v, str) else v)
+    tuple[Literal["nf4", "fp4", "int8"], ...],
+    BeforeValidator(lambda value: tuple(value.split("+")) if isinstance(value, str) else value),
+    parameter("those of bitsandbytes, written nf4+fp4; left out where it is not installed"),
 ]
+Bits = Annotated[tuple[int, ...], WholeNumbers(2, 16), parameter("bits of a weight, written 8+4")]
 
 
 @attack(along="bits", paper="2410.16454")
 def quantize(
     target: Target,
     *,
-    bits: Annotated[grid(2, 16), parameter("bits of a weight, written 8+4")] = (8, 6, 5, 4, 3, 2),
-    formats: Annotated[Formats, parameter("those of bitsandbytes, written nf4+fp4; left out where it is not installed")] = (
-        "int8",
-        "nf4",
-        "fp4",
-    ),
+    bits: Bits = (8, 6, 5, 4, 3, 2),
+    formats: Formats = ("int8", "nf4", "fp4"),
 ) -> Iterator[Point]:
     for count in bits:
-        with target.changed(lambda name, weight, count=count: rounded(weight, count)):
-            made = target.measure(count)
-        equal = target.compared(lambda one, other, count=count: equal_codes(one, other, count))
-        yield made if equal is None else replace(made, details={"equal_codes": equal})
+        with target.changed_weights(partial(rounded, bits=count)):
+            point = target.measure(count)
+        equal = target.compare_with_original(partial(equal_codes, bits=count))
+        yield point if equal is None else replace(point, details={"equal_codes": equal})
     for kind in formats if formats_known() else ():
-        with target.changed(lambda name, weight, kind=kind: read_back(weight, kind)):
+        with target.changed_weights(partial(read_back, kind=kind)):
             yield target.measure(kind)

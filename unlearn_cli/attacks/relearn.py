@@ -1,10 +1,10 @@
-"""Relearning: a few steps of fine-tuning, and the answers that were not in them come back.
+"""Relearning: after a few steps of fine-tuning, answers that were not trained on come back.
 
     theta <- AdamW on the mean negative log-likelihood of the attacker's rows, constant rate; judged by other rows
 
 Hu et al., "Unlearning or Obfuscating? Jogging the Memory of Unlearned LLMs via Benign Relearning" (2024). The attacker's
-rows: half of the forget rows (the other half judges), all of them (`same-data`, an upper bound, for it is judged by what
-it trains on), rows to keep, unrelated text, or --attack-data. A fresh LoRA adapter, or with `full` every weight. What the
+rows: half of the forget rows (the other half judges), all of them (`same-data`, an upper bound, for the rows that judge are
+trained on), retain rows, unrelated text, or --attack-data. A fresh LoRA adapter, or with `full` every weight. What the
 baseline gains by the same training is teaching, not recovery.
 """
 
@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
-from unlearn_cli.attacks._target import Point, Target
-from unlearn_cli.contract import attack, grid, parameter
+from unlearn_cli.attacks._target import FineTuning, Point, Target
+from unlearn_cli.contract import WholeNumbers, attack, parameter
 from unlearn_cli.data.example import Example
 from unlearn_cli.data.unrelated import unrelated
 from unlearn_cli.errors import UnlearnError
@@ -22,13 +22,15 @@ from unlearn_cli.values import MANY
 
 Data = Literal["forget-subset", "same-data", "retain-only", "unrelated", "given"]
 
+Steps = Annotated[tuple[int, ...], WholeNumbers(0, MANY), parameter("measured after so many steps, written 0+15")]
+
 
 @attack(along="step", paper="2406.13356")
 def relearn(
     target: Target,
     *,
     data: Annotated[Data, parameter("the attacker's rows; given: those of --attack-data")] = "forget-subset",
-    steps: Annotated[grid(0, MANY), parameter("measured after so many steps, written 0+15")] = (0, 1, 2, 5, 10, 15, 30, 60),
+    steps: Steps = (0, 1, 2, 5, 10, 15, 30, 60),
     learning_rate: Annotated[float, parameter("constant", gt=0)] = 1e-3,
     seed: Annotated[int, parameter("of the rows' order and the adapter", ge=0)] = 0,
     batch_size: Annotated[int, parameter("rows of a step", ge=1)] = 8,
@@ -36,18 +38,16 @@ def relearn(
     full: Annotated[bool, parameter("train every weight instead of an adapter")] = False,
 ) -> Iterator[Point]:
     rows = target.encoder.encode(_rows(target, data))
-    yield from target.trained(
-        rows, steps, learning_rate=learning_rate, seed=seed, batch_size=batch_size, rank=rank, full=full
-    )
+    yield from target.fine_tune(rows, steps, FineTuning(learning_rate, seed, batch_size, rank, full))
 
 
 def _rows(target: Target, data: Data) -> Sequence[Example]:
     rows = {
-        "forget-subset": target.known,
-        "same-data": [*target.known, *target.held],
-        "retain-only": target.retain,
+        "forget-subset": target.data.train_forget,
+        "same-data": [*target.data.train_forget, *target.data.eval_forget],
+        "retain-only": target.data.train_retain,
         "unrelated": unrelated(),
-        "given": target.given,
+        "given": target.data.user_rows,
     }[data]
     if not rows:
         needs = {"given": "--attack-data FILE", "retain-only": "a run with retain rows"}.get(data, "more forget rows")

@@ -1,9 +1,9 @@
-"""Reverse query: the answer is given, the question is asked for.
+"""Reverse query: the model is given the answer and asked for the question.
 
     judged by the probability of the true question after "Which question does this answer? ..."
 
-Jin et al., "RWKU" (2024). A fact that is hidden in one direction may be found from the other. Models that were never
-asked so give little in any case: compare with the original under the same attack.
+Jin et al., "RWKU" (2024). A fact that is hidden in one direction may be found from the other. Models that never saw
+such questions answer few of them in any case: compare with the original under the same attack.
 """
 
 from __future__ import annotations
@@ -26,5 +26,5 @@ def reversed_(example: Example) -> Example:
 
 @attack(along="wording", paper="2406.10890", access="queries")
 def reverse(target: Target) -> Iterator[Point]:
-    with target.standing():
-        yield target.measure("reverse", [reversed_(e) for e in target.held], keep=False)
+    with target.active():
+        yield target.measure("reverse", [reversed_(e) for e in target.data.eval_forget], retain=False)

@@ -2,31 +2,36 @@
 
     W + a B A,   a from 1 to 0
 
-Whoever has the adapter has the original as well: the curve says how far the two lie apart, and whether forgetting is lost
-at once or evenly. Only for runs whose artefact is an adapter; the other models have no adapter, and stay as they are.
+Whoever has the adapter has the original model as well. The curve shows whether forgetting is lost at once or evenly. Only
+for runs whose artefact is an adapter; the other models have no adapter and do not change.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated
 
 from unlearn_cli.attacks._target import Point, Target
-from unlearn_cli.contract import attack, grid, parameter
+from unlearn_cli.contract import WholeNumbers, attack, parameter
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.adapter import scaled
+
+Percent = Annotated[tuple[int, ...], WholeNumbers(0, 1000), parameter("of the adapter, written 75+50")]
 
 
 @attack(along="percent")
 def scale(
-    target: Target, *, percent: Annotated[grid(0, 1000), parameter("of the adapter, written 75+50")] = (75, 50, 25)
+    target: Target,
+    *,
+    percent: Percent = (75, 50, 25),
 ) -> Iterator[Point]:
     if target.unlearned and (target.composed or not hasattr(target.loaded.model, "peft_config")):
         raise UnlearnError("scale: this run's artefact is no adapter that is added to its base", "leave this attack out")
     if not target.unlearned:
-        with target.standing():
-            made = target.measure("whole")
-        yield from (Point(share, made.forget, made.retain) for share in percent)
+        with target.active():
+            point = target.measure("whole")
+        yield from (replace(point, at=share) for share in percent)
         return
     for share in percent:
         with scaled(target.loaded.model, share / 100):

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor
+from torch.nn import Parameter
 
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.compose import Composed
@@ -48,7 +49,7 @@ def without_adapter(loaded: LoadedModel) -> Iterator[None]:
 
 
 @contextmanager
-def fresh_adapter(loaded: LoadedModel, *, rank: int, seed: int, whole: bool) -> Iterator[tuple[Any, list[Tensor]]]:
+def fresh_adapter(loaded: LoadedModel, *, rank: int, seed: int, whole: bool) -> Iterator[tuple[Any, list[Parameter]]]:
     """Meanwhile the model has one more adapter, which alone can be trained; gives what is trained through, and its tensors.
 
     Args:
@@ -102,7 +103,7 @@ def set_for_use(loaded: LoadedModel) -> None:
         loaded.model.model.base_model.set_adapter([ADAPTER])
 
 
-Change = Callable[[str, Tensor], Tensor]
+Change = Callable[[Tensor], Tensor]
 
 
 def _linears(loaded: LoadedModel) -> list[tuple[str, Any]]:
@@ -134,7 +135,7 @@ def compare_weights(loaded: LoadedModel, measure: Callable[[Tensor, Tensor], flo
 
 @contextmanager
 def changed_weights(loaded: LoadedModel, change: Change, *, whole: bool) -> Iterator[None]:
-    """Meanwhile every linear layer applies `change(name, weight)`; the adapter is merged before, if it is on.
+    """Meanwhile every linear layer applies `change(weight)`; the adapter is merged before, if it is on.
 
     Raises:
         UnlearnError: quantized weights, or a composition, which has no one matrix.
@@ -146,10 +147,10 @@ def changed_weights(loaded: LoadedModel, change: Change, *, whole: bool) -> Iter
     peft = loaded.model if isinstance(loaded.model, PeftModel) else None
     kept: list[tuple[Tensor, Tensor]] = []  # what is changed, and what it was
     try:
-        for name, module in _linears(loaded):  # one by one: all replacements at once would be the model once more
+        for _, module in _linears(loaded):  # one by one: all replacements at once would be the model once more
             weight = getattr(module, "base_layer", module).weight.data
             kept.append((weight, weight.clone()))
-            weight.copy_(change(name, effective_weight(module, whole=whole)))
+            weight.copy_(change(effective_weight(module, whole=whole)))
         if peft is None:
             yield
         else:
@@ -162,12 +163,12 @@ def changed_weights(loaded: LoadedModel, change: Change, *, whole: bool) -> Iter
 
 
 @contextmanager
-def every_weight(loaded: LoadedModel, *, whole: bool) -> Iterator[tuple[Any, list[Tensor]]]:
+def every_weight(loaded: LoadedModel, *, whole: bool) -> Iterator[tuple[Any, list[Parameter]]]:
     """Meanwhile all weights can be trained, a run's adapter merged into them; afterwards they are what they were."""
     linear = {id(getattr(module, "base_layer", module).weight) for _, module in _linears(loaded)}  # kept by changed_weights
     others = {n: p for n, p in causal_lm(loaded.model).named_parameters() if "lora_" not in n and id(p) not in linear}
     kept = {name: parameter.data.clone() for name, parameter in others.items()}
-    with changed_weights(loaded, lambda name, weight: weight, whole=whole):
+    with changed_weights(loaded, lambda weight: weight, whole=whole):
         trained = [p for name, p in causal_lm(loaded.model).named_parameters() if "lora_" not in name]
         for parameter in loaded.model.parameters():
             parameter.requires_grad_(False)

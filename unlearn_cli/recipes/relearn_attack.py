@@ -10,17 +10,18 @@ from typing import Any
 import numpy as np
 
 from unlearn_cli.attack_report import AttackReport, write_attack
-from unlearn_cli.attacks._target import Role
+from unlearn_cli.attacks._target import AttackData, Role
 from unlearn_cli.config import AttackConfig
 from unlearn_cli.console import Reporter
 from unlearn_cli.contract import Attack
+from unlearn_cli.data.example import Example
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.baseline import METRIC, UNKNOWN, check_baseline, knows_rows
 from unlearn_cli.evaluation.score import bootstrap
 from unlearn_cli.expressions.parser import Expression
 from unlearn_cli.models.compose import COMPOSED
 from unlearn_cli.models.process import undisturbed
-from unlearn_cli.recipes.attacking.attacked_models import Subjects, check_no_answers, overlap, read_facts
+from unlearn_cli.recipes.attacking.attacked_models import AttackedModels, check_no_answers, overlap, read_attack_data
 from unlearn_cli.recipes.attacking.cached_baseline import Lent, lent_baseline, replaced
 from unlearn_cli.recipes.attacking.curves import CurvePoint, place, read_curve, scored, write_curve
 from unlearn_cli.recipes.attacking.recovery import ROLES, Curves, summarised, verdict
@@ -54,12 +55,12 @@ def _run(config: AttackConfig, reporter: Reporter) -> tuple[list[AttackReport], 
         raise UnlearnError(f"{config.run} is not a run of `unlearn forget`", "an attack needs to know what was forgotten")
     attacks = chosen(config)
     expressions = gates.parsed(config.fail_if, also=("recovery",))
-    facts = read_facts(config, report)
-    subjects = Subjects(config, report, facts, reporter)
-    for note in subjects.notes():
+    data, notes = read_attack_data(config, report)
+    models = AttackedModels(config, report, data, reporter)
+    for note in [*notes, *models.cut_notes()]:
         reporter.note(note)
     if config.baseline:
-        subjects.identity("baseline")  # refuses the run itself before any time is spent
+        models.identity("baseline")  # refuses the run itself before any time is spent
     if report.artifact is not None and report.artifact.kind in COMPOSED:
         reporter.note(
             "this run is a base and an assistant: the base is attacked and the assistant stays. Whoever holds the weights "
@@ -69,17 +70,17 @@ def _run(config: AttackConfig, reporter: Reporter) -> tuple[list[AttackReport], 
     for attack in attacks:
         for setting in settings[attack.name]:
             if setting.get("data") != "same-data":
-                check_no_answers(facts.held, _attacker_rows(attack, [setting], facts))
-    curves, lent = Curves(), lent_baseline(subjects, attacks, settings)
+                check_no_answers(data.eval_forget, _attacker_rows(attack, [setting], data))
+    curves, lent = Curves(), lent_baseline(models, attacks, settings)
     with keeping("finished curves"):
-        left_out = _add_curves(curves, config, subjects, attacks, settings, reporter)
+        left_out = _add_curves(curves, config, models, attacks, settings, reporter)
     if lent.start:
         curves.add("baseline", None, {}, lent.start)
         if knows_rows(_known(curves, "baseline", config), _known(curves, "original", config)):
             reporter.note(f"{lent.model} knows the forget rows, so its stored curves are not used as a baseline")
             lent = Lent()
     _tell_baseline(config, lent, attacks, reporter)
-    for told in replaced(subjects, attacks, lent):
+    for told in replaced(models, attacks, lent):
         reporter.note(told)
     made, paths = [], []
     for attack in attacks:
@@ -91,7 +92,7 @@ def _run(config: AttackConfig, reporter: Reporter) -> tuple[list[AttackReport], 
             for setting, points in lent.curves[attack.name]:
                 curves.add("baseline", attack, setting, points)
         recovered = summarised(curves, attack, settings[attack.name], asked)
-        attacker = _attacker_rows(attack, settings[attack.name], facts)
+        attacker = _attacker_rows(attack, settings[attack.name], data)
         one = AttackReport(
             attack=attack.name,
             along=attack.along,
@@ -100,10 +101,10 @@ def _run(config: AttackConfig, reporter: Reporter) -> tuple[list[AttackReport], 
             upper_bound=not asked.baseline,
             config=asked.model_dump(mode="json"),
             environment=environment(),
-            forget_sha256=facts.sha256,
-            judged_rows=len(facts.held),
+            forget_sha256=report.data["forget"].sha256,
+            judged_rows=len(data.eval_forget),
             attacker_rows=len(attacker),
-            overlap=overlap(facts.held, attacker),
+            overlap=overlap(data.eval_forget, attacker),
             curves=curves.reports(attack.name, settings[attack.name]),
             recovery=recovered,
             seconds=round(time.perf_counter() - began, 1),
@@ -144,7 +145,7 @@ def _tell_baseline(config: AttackConfig, lent: Lent, attacks: list[Attack], repo
 def _add_curves(
     curves: Curves,
     config: AttackConfig,
-    subjects: Subjects,
+    models: AttackedModels,
     attacks: list[Attack],
     settings: dict[str, list[Setting]],
     reporter: Reporter,
@@ -154,18 +155,18 @@ def _add_curves(
     Raises:
         UnlearnError: the baseline knows the forget rows.
     """
-    roles = sorted({*subjects.roles, "original"}, key=ROLES.index)
+    roles = sorted({*models.roles, "original"}, key=ROLES.index)
     starts = [(role, None, {}) for role in roles]
     # The model that was measured last is still in memory, so the attacks begin with it.
     attacked = [
         (role, attack, setting)
         for role in reversed(roles)
-        for attack in (attacks if role in subjects.roles else ())
+        for attack in (attacks if role in models.roles else ())
         for setting in settings[attack.name]
     ]
     missing = []
     for role, attack, setting in [*starts, *attacked]:
-        points = read_curve(*place(subjects, role, attack, setting))
+        points = read_curve(*place(models, role, attack, setting))
         if points is None:
             missing.append((role, attack, setting))
         else:
@@ -179,7 +180,7 @@ def _add_curves(
             for role, attack, setting in missing:
                 if (attack is None) is not (moment == "start") or (attack is not None and attack.name in left_out):
                     continue
-                target = subjects.target(role, lambda at, r=role, a=attack: bar.advance(0, _doing(a, r, at)))
+                target = models.target(role, lambda at, r=role, a=attack: bar.advance(0, _doing(a, r, at)))
                 try:
                     points = _points(target, attack, setting)
                 except UnlearnError as error:
@@ -188,7 +189,7 @@ def _add_curves(
                     reporter.note(f"{attack.name} left out: {error.message}")
                     left_out.add(attack.name)
                     continue
-                write_curve(*place(subjects, role, attack, setting), points)
+                write_curve(*place(models, role, attack, setting), points)
                 curves.add(role, attack, setting, points)
                 bar.advance(1)
             if moment == "start":
@@ -226,23 +227,23 @@ def _doing(attack: Attack | None, role: Role, at: int | float | str) -> str:
 
 def _points(target: Any, attack: Attack | None, setting: Setting) -> list[CurvePoint]:
     if attack is None:
-        with target.standing():
+        with target.active():
             return scored([target.measure(0)])
     return scored(attack.function(target, **setting))
 
 
-def _attacker_rows(attack: Attack, settings: list[Setting], facts: Any) -> tuple:
+def _attacker_rows(attack: Attack, settings: list[Setting], data: AttackData) -> tuple[Example, ...]:
     """The rows that an attack trains on or shows."""
     if attack.name == "relearn":
         by_data = {
-            "forget-subset": facts.known, "same-data": (*facts.known, *facts.held), "retain-only": facts.retain,
-            "given": facts.given,
+            "forget-subset": data.train_forget, "same-data": (*data.train_forget, *data.eval_forget),
+            "retain-only": data.train_retain, "given": data.user_rows,
         }  # fmt: skip
         return by_data.get(settings[0]["data"], ())
     if attack.name == "rtt":
-        return facts.known
+        return data.train_forget
     if attack.name == "few-shot":
-        return facts.known if settings[0]["source"] == "forget" else facts.retain
+        return data.train_forget if settings[0]["source"] == "forget" else data.train_retain
     return ()
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 
-from unlearn_cli.attacks._target import Role, Target
+from unlearn_cli.attacks._target import AttackData, Place, Role, Target
 from unlearn_cli.config import AttackConfig, DataOptions, ModelOptions, restored
 from unlearn_cli.console import Reporter
 from unlearn_cli.data import row_notes
@@ -26,27 +26,8 @@ from unlearn_cli.report import RunReport, fingerprint
 WINDOW = 8  # words in a row that count as a leak
 
 
-@dataclass(frozen=True)
-class Facts:
-    """The rows of an attack."""
-
-    held: tuple[Example, ...]  # forget rows that judge
-    known: tuple[Example, ...]  # forget rows that the attacker has
-    kept: tuple[Example, ...]  # retain rows by which damage is seen
-    retain: tuple[Example, ...]  # retain rows that the attacker has
-    given: tuple[Example, ...]
-    sha256: str
-    notes: tuple[str, ...] = ()  # on the run's rows
-
-    @property
-    def key(self) -> str:
-        """Fingerprint of all of them."""
-        groups = (self.held, self.known, self.kept, self.retain, self.given)
-        return fingerprint([[(example.id, example.sha256) for example in group] for group in groups])
-
-
-def read_facts(config: AttackConfig, run: RunReport) -> Facts:
-    """The run's own rows, dealt out.
+def read_attack_data(config: AttackConfig, run: RunReport) -> tuple[AttackData, list[str]]:
+    """The run's rows, split between the attacker and the judge; and notes on the run's rows.
 
     Raises:
         UnlearnError: they are gone, or are not what the run forgot any more.
@@ -68,15 +49,14 @@ def read_facts(config: AttackConfig, run: RunReport) -> Facts:
     others = [example for i, example in enumerate(forget) if i not in mine]
     retain = splits["retain"].examples if "retain" in splits else ()
     seen = set(spread(len(retain), config.eval_limit or len(retain))) if retain else set()
-    return Facts(
-        held=tuple(others[i] for i in spread(len(others), config.eval_limit)),
-        known=tuple(forget[i] for i in sorted(mine)),
-        kept=tuple(retain[i] for i in sorted(seen)),
-        retain=tuple(example for i, example in enumerate(retain) if i not in seen) or tuple(retain),
-        given=_given(config, options),
-        sha256=splits["forget"].origin.sha256,
-        notes=tuple(row_notes.notes(splits)),
+    data = AttackData(
+        eval_forget=tuple(others[i] for i in spread(len(others), config.eval_limit)),
+        train_forget=tuple(forget[i] for i in sorted(mine)),
+        eval_retain=tuple(retain[i] for i in sorted(seen)),
+        train_retain=tuple(example for i, example in enumerate(retain) if i not in seen) or tuple(retain),
+        user_rows=_given(config, options),
     )
+    return data, row_notes.notes(splits)
 
 
 def _given(config: AttackConfig, options: DataOptions) -> tuple[Example, ...]:
@@ -120,11 +100,11 @@ def original_of(config: AttackConfig, run: RunReport) -> str:
     return config.base or run.config["model"]
 
 
-class Subjects:
+class AttackedModels:
     """The three models; one is in memory at a time, and an adapter run's original is its base."""
 
-    def __init__(self, config: AttackConfig, run: RunReport, facts: Facts, reporter: Reporter) -> None:
-        self.config, self.run, self.facts, self.reporter = config, run, facts, reporter
+    def __init__(self, config: AttackConfig, run: RunReport, data: AttackData, reporter: Reporter) -> None:
+        self.config, self.run, self.data, self.reporter = config, run, data, reporter
         self._loaded: tuple[str, LoadedModel] | None = None
         self._identities: dict[Role, str] = {}
         self._keys: dict[Role, str] = {}
@@ -194,25 +174,27 @@ class Subjects:
                     else "run `unlearn forget` with --chat-template none or a file, which all models share",
                 )
             self._keys[role] = fingerprint(
-                self.identity(role), self.encoder(role).sha256, rows, self.facts.key, asdict(self.plan)
+                self.identity(role), self.encoder(role).sha256, rows, self._data_key, asdict(self.plan)
             )
         return self._keys[role]
 
-    def notes(self) -> list[str]:
-        """What to know about the rows of the attack, as the unlearned model reads them."""
-        facts, encoder = self.facts, self.encoder("unlearned")
+    def cut_notes(self) -> list[str]:
+        """Notes on rows that are too long for the unlearned model and are cut."""
+        data, encoder = self.data, self.encoder("unlearned")
         rows = {
-            "forget": encoder.encode((*facts.known, *facts.held)),
-            "retain": encoder.encode((*facts.retain, *facts.kept)),
+            "forget": encoder.encode((*data.train_forget, *data.eval_forget)),
+            "retain": encoder.encode((*data.train_retain, *data.eval_retain)),
         }
-        return [*facts.notes, *row_notes.cut_notes(rows, encoder.max_length)]
+        return row_notes.cut_notes(rows, encoder.max_length)
 
     def _rows(self, role: Role) -> str:
-        facts, encoder = self.facts, self.encoder(role)
-        groups = (facts.held, facts.known, facts.kept, facts.retain, facts.given)
-        return fingerprint([[row.content for row in encoder.encode(group)] for group in groups])
+        return fingerprint([[row.content for row in self.encoder(role).encode(rows)] for rows in self.data])
 
-    def target(self, role: Role, advance: Callable[[int | float | str], None]) -> Target:
+    @property
+    def _data_key(self) -> str:
+        return fingerprint([[(example.id, example.sha256) for example in rows] for rows in self.data])
+
+    def target(self, role: Role, advance: Callable[[Place], None]) -> Target:
         """The model, ready to be attacked."""
         options = self.options("unlearned" if role == "original" and self.adapter else role)
         if self._loaded is None or self._loaded[0] != options.model:
@@ -222,11 +204,9 @@ class Subjects:
         loaded = self._loaded[1]
         if role == "original" and isinstance(loaded.model, Composed):
             loaded = replace(loaded, model=loaded.model.model)  # the base alone, its assistant off
-        facts = self.facts
         return Target(
-            role=role, loaded=loaded, held=facts.held, known=facts.known, kept=facts.kept, retain=facts.retain,
-            given=facts.given, encoder=self.encoder(role), plan=self.plan, advance=advance,
-            other_weights=not self.adapter,
+            role=role, loaded=loaded, data=self.data, encoder=self.encoder(role), plan=self.plan, advance=advance,
+            separate_original=not self.adapter,
         )  # fmt: skip
 
     @property

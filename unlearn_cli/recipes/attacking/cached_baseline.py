@@ -9,7 +9,7 @@ from typing import Any
 from unlearn_cli.attack_report import AttackReport, read_attack
 from unlearn_cli.contract import Attack
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.recipes.attacking.attacked_models import Subjects
+from unlearn_cli.recipes.attacking.attacked_models import AttackedModels
 from unlearn_cli.recipes.attacking.curves import CurvePoint, place, read_curve
 from unlearn_cli.recipes.scoring.superseded import in_words
 from unlearn_cli.report import FILE
@@ -26,12 +26,12 @@ class Lent:
     curves: dict[str, Kept] = field(default_factory=dict)  # by attack
 
 
-def lent_baseline(subjects: Subjects, attacks: list[Attack], settings: Mapping[str, list[dict[str, Any]]]) -> Lent:
+def lent_baseline(models: AttackedModels, attacks: list[Attack], settings: Mapping[str, list[dict[str, Any]]]) -> Lent:
     """The baseline that an earlier report of one of the attacks had, for those attacks whose curves of it are kept."""
-    earlier = {} if subjects.config.baseline else _earlier(subjects, attacks)
+    earlier = {} if models.config.baseline else _earlier(models, attacks)
     for model in dict.fromkeys(report.config["baseline"] for report in earlier.values() if not report.upper_bound):
-        asked = subjects.config.model_copy(update={"baseline": model})
-        theirs = Subjects(asked, subjects.run, subjects.facts, subjects.reporter)
+        asked = models.config.model_copy(update={"baseline": model})
+        theirs = AttackedModels(asked, models.run, models.data, models.reporter)
         try:
             start = read_curve(*place(theirs, "baseline", None, {}))
         except UnlearnError:  # the model is gone
@@ -46,23 +46,23 @@ def lent_baseline(subjects: Subjects, attacks: list[Attack], settings: Mapping[s
     return Lent()
 
 
-def replaced(subjects: Subjects, attacks: list[Attack], lent: Lent) -> list[str]:
+def replaced(models: AttackedModels, attacks: list[Attack], lent: Lent) -> list[str]:
     """In words, where a report on more is about to be replaced."""
     told = []
-    for name, report in _earlier(subjects, attacks).items():
-        rows = report.judged_rows if report.judged_rows > len(subjects.facts.held) else None
-        baseline = not report.upper_bound and not subjects.config.baseline and name not in lent.curves
+    for name, report in _earlier(models, attacks).items():
+        rows = report.judged_rows if report.judged_rows > len(models.data.eval_forget) else None
+        baseline = not report.upper_bound and not models.config.baseline and name not in lent.curves
         if lost := in_words({"judged": rows} if rows else {}, baseline=baseline):
             told.append(f"{name}: replaces a report {lost}")
     return told
 
 
-def _earlier(subjects: Subjects, attacks: list[Attack]) -> dict[str, AttackReport]:
+def _earlier(models: AttackedModels, attacks: list[Attack]) -> dict[str, AttackReport]:
     """Reports that can be read, by attack."""
     made = {}
     for attack in attacks:
         try:
-            made[attack.name] = read_attack(subjects.config.run / "attacks" / attack.name / FILE)
+            made[attack.name] = read_attack(models.config.run / "attacks" / attack.name / FILE)
         except UnlearnError:
             continue
     return made

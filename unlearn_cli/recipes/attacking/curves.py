@@ -16,7 +16,7 @@ from unlearn_cli.attack_report import SCORED
 from unlearn_cli.attacks._target import Point, Role
 from unlearn_cli.contract import METRICS, Attack
 from unlearn_cli.measured import Measured
-from unlearn_cli.recipes.attacking.attacked_models import Subjects
+from unlearn_cli.recipes.attacking.attacked_models import AttackedModels
 from unlearn_cli.report import fingerprint, finite
 
 VERSION = 2  # of what the files hold
@@ -68,12 +68,12 @@ def write_curve(folder: Path, key: str, points: list[CurvePoint]) -> None:
     write_atomically(folder / f"{key}.json", json.dumps(finite({"points": held})) + "\n")
 
 
-def place(subjects: Subjects, role: Role, attack: Attack | None, setting: Mapping[str, Any]) -> tuple[Path, str]:
+def place(models: AttackedModels, role: Role, attack: Attack | None, setting: Mapping[str, Any]) -> tuple[Path, str]:
     """Folder and key of a curve, of a model before any attack without one; those of models that are no run are kept for
     all runs."""
     name = attack.name if attack else "start"
-    key = fingerprint(VERSION, name, setting, subjects.key(role))
-    folder = subjects.config.run / "attacks" / name / "curves" if role == "unlearned" else cache_folder()
+    key = fingerprint(VERSION, name, setting, models.key(role))
+    folder = models.config.run / "attacks" / name / "curves" if role == "unlearned" else cache_folder()
     return folder, key
 
 

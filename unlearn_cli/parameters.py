@@ -88,7 +88,7 @@ class Parameter:
             check_plain(value, self.type)
             check_size(parsed := kind.validate_python(value))
             if value == "" or (self.phrase and not parsed):
-                raise ValueError("a text without a character means nothing here")
+                raise ValueError("the text is empty")
             return parsed
         except ValueError as error:  # of pydantic too
             if value == "none":  # as the command line writes None

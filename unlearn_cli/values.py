@@ -1,4 +1,4 @@
-"""What no option and no parameter can mean, refused before its own type and bounds are looked at; and `~` in paths."""
+"""Checks that hold for every option and parameter, before its own type and bounds; and `~` in paths."""
 
 from __future__ import annotations
 
@@ -6,18 +6,38 @@ import os
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, TypedDict, cast, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-MANY = 10**9  # no number that anybody means is larger
+MANY = 10**9  # the largest number that an option or a parameter takes
 SEED = {"ge": 0, "le": 2**32 - 1}  # bounds of a seed: torch and numpy both take these
 NAME_BYTES = 255  # of a file's name: the limit of the usual file systems
 
 
+class Extra(TypedDict, total=False):
+    """What an option declares beside its type, default and help; `config/option.py` says what each means."""
+
+    panel: str
+    short: str
+    flag: str
+    metavar: str
+    required: bool
+    runtime: bool
+    names: str
+    consent: str
+    path: bool
+    may_be_empty: bool
+
+
+def extra_of(field: FieldInfo) -> Extra:
+    """What an option declares beside its type, default and help."""
+    return cast(Extra, field.json_schema_extra or {})
+
+
 @cache
 def kinds(annotation: Any) -> frozenset[Any]:
-    """The types that a value of this annotation is made of, without tuples, unions and their like."""
+    """The plain types in an annotation: tuples, unions and the like are taken apart."""
     if get_origin(annotation) is Annotated:
         return kinds(get_args(annotation)[0])
     inner = [part for part in get_args(annotation) if part is not Ellipsis]
@@ -25,36 +45,37 @@ def kinds(annotation: Any) -> frozenset[Any]:
 
 
 def check_plain(value: Any, annotation: Any) -> None:
-    """Refuse what no value of this type is, also inside a list.
+    """Refuse a truth value where the type has none, and NUL characters; also inside a list.
 
     Raises:
-        ValueError: a truth value where none is wanted, or a NUL character.
+        ValueError: a truth value where none is expected, or a NUL character.
     """
     if isinstance(value, (list, tuple)):
         for item in value:
             check_plain(item, annotation)
     if isinstance(value, bool) and not kinds(annotation) & {bool, Any}:
-        raise ValueError(f"{str(value).lower()} is a truth value, and another kind of value is wanted")
+        raise ValueError(f"{str(value).lower()} is a truth value; another kind of value is expected")
     if isinstance(value, str) and "\0" in value:
-        raise ValueError("a NUL character is in it")
+        raise ValueError("it contains a NUL character")
 
 
 def is_path(field: FieldInfo) -> bool:
-    """Whether an option is a path, or may be one beside other things (a Hub id, a name)."""
-    return Path in kinds(field.annotation) or bool((field.json_schema_extra or {}).get("path"))
+    """Whether an option's value is a path, or may be a path (instead of a Hub id or a name)."""
+    annotation: Any = field.annotation
+    return Path in kinds(annotation) or bool(extra_of(field).get("path"))
 
 
 def possible(value: Any, field: FieldInfo) -> Any:
-    """An option's value with `~` expanded where it is a path; the rest is left to the option's type and bounds.
+    """An option's value, with `~` expanded in a path. The option's type and bounds are checked elsewhere.
 
     Raises:
-        ValueError: what `check_plain` refuses, an empty text, or a name that no file system takes.
+        ValueError: what `check_plain` refuses, an empty text, or a file name that is too long.
     """
     check_plain(value, field.annotation)
     if isinstance(value, (list, tuple)):
         return type(value)(possible(item, field) for item in value)
-    if value == "" and value != field.default and not (field.json_schema_extra or {}).get("may_be_empty"):
-        raise ValueError("a text without a character means nothing here")
+    if value == "" and value != field.default and not extra_of(field).get("may_be_empty"):
+        raise ValueError("the text is empty")
     return _expanded(value) if isinstance(value, (str, Path)) and is_path(field) else value
 
 
@@ -64,14 +85,14 @@ def _expanded(value: str | Path) -> str | Path:
     try:
         return type(value)(os.fspath(Path(value).expanduser())) if str(value).startswith("~") else value
     except RuntimeError:
-        raise ValueError(f"nobody's home folder is {str(value).partition('/')[0]}") from None
+        raise ValueError(f"{str(value).partition('/')[0]} is no user's home folder") from None
 
 
 def check_size(value: Any) -> None:
-    """Refuse numbers beyond what anybody means, for parameters, whose own bounds are often on one side.
+    """Refuse numbers that are too large. Parameters need it: their own bounds are often on one side only.
 
     Raises:
-        ValueError: a number larger than `MANY`, whatever its sign; in mappings and lists too.
+        ValueError: a number beyond `MANY` or `-MANY`, also in mappings and lists.
     """
     if isinstance(value, Mapping):
         value = tuple(value.values())

@@ -129,7 +129,7 @@ def pasted(words: list[str], shelf: dict[str, str]) -> str | None:
     given = [shelf.get(word, word) for word in words]
     with pytest.MonkeyPatch.context() as patched:
         for module in application.WITH_SETTINGS:
-            patched.setattr(module, "_run", lambda *_: 0)
+            patched.setattr(module, "run", lambda *_: 0)
         result = CliRunner().invoke(build(), given)
     return None if result.exit_code == 0 else result.stderr or str(result.exception)
 

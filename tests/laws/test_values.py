@@ -92,7 +92,7 @@ def test_no_option_takes_what_nobody_means(model, name):
 
 
 def test_every_command_with_settings_is_looked_at():
-    assert {command_of(model) for model in COMMANDS} == {module.NAMES[0] for module in WITH_SETTINGS}
+    assert {command_of(model) for model in COMMANDS} == {module.NAME for module in WITH_SETTINGS}
 
 
 def test_an_option_without_bounds_is_seen():

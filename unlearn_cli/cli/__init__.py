@@ -1,4 +1,4 @@
-"""The Typer application; one file for each command, each importing its recipe inside the command body."""
+"""The Typer application; one file for each command. A file imports its recipe only when the command runs."""
 
 from unlearn_cli.cli.app import main
 

@@ -1,4 +1,4 @@
-"""The application: every command, and what holds for all of them."""
+"""The application: all commands, the console script, and what both share."""
 
 from __future__ import annotations
 
@@ -15,23 +15,21 @@ from unlearn_cli.cli import (
     clean,
     compare,
     demo,
-    env,
     evaluate,
     forget,
-    listing,
+    information,
     merge,
     push,
     relearn_attack,
-    report,
     sweep,
 )
 from unlearn_cli.cli.help import App
 from unlearn_cli.errors import EXIT_FAILED, EXIT_PIPE
 
-COMMANDS: tuple[ModuleType, ...] = (
-    forget, evaluate, compare, relearn_attack, chat, sweep, merge, push, clean, demo, listing, report, env,
+# Each holds NAME, HELP, SETTINGS (the class in `unlearn_cli.config`), `run`, and POSITIONAL where it has arguments.
+WITH_SETTINGS: tuple[ModuleType, ...] = (
+    forget, evaluate, compare, relearn_attack, chat, sweep, merge, push, clean, demo,
 )  # fmt: skip
-WITH_SETTINGS = (forget, evaluate, compare, relearn_attack, chat, sweep, merge, push, clean, demo)
 
 
 def _version(wanted: bool) -> None:
@@ -41,9 +39,9 @@ def _version(wanted: bool) -> None:
 
 
 def build(wanted: str | None = None) -> typer.Typer:
-    """The application, whole, or with the options of the command `wanted` alone.
+    """The application; with the options of every command, or only with those of the command `wanted`.
 
-    Declaring the hundred options of commands that are not called would triple the time of `unlearn --help`.
+    To declare the hundred options of the other commands would triple the time of `unlearn --help`.
     """
     app = App(
         name="unlearn",
@@ -61,16 +59,26 @@ def build(wanted: str | None = None) -> typer.Typer:
     ) -> None:
         pass
 
-    for module in COMMANDS:
-        if module in WITH_SETTINGS and wanted is not None and wanted not in module.NAMES:
-            app.command(module.NAMES[0], help=module.HELP, rich_help_panel="Commands")(_nothing)
+    for module in WITH_SETTINGS:
+        if wanted in (None, module.NAME):
+            _add_options(app, module)
         else:
-            module.add(app)
+            app.command(module.NAME, help=module.HELP, rich_help_panel="Commands")(_nothing)
+    information.add(app)
     return app
 
 
+def _add_options(app: typer.Typer, module: ModuleType) -> None:
+    from unlearn_cli import config  # noqa: PLC0415 - pydantic, which the overview of commands does not need
+    from unlearn_cli.cli.options import command  # noqa: PLC0415
+
+    settings = getattr(config, module.SETTINGS)
+    positional = getattr(module, "POSITIONAL", ())
+    command(app, module.NAME, settings, module.run, help=module.HELP, positional=positional)
+
+
 def _nothing() -> None:
-    """Stands for a command whose options are not needed, only its help text."""
+    """The body of a command that is only listed: its help text is needed, its options are not."""
 
 
 def __getattr__(name: str) -> Any:
@@ -80,7 +88,7 @@ def __getattr__(name: str) -> Any:
 
 
 def main() -> None:
-    """The console script. A reader that has gone, as with `| head`, is no error; a stdout that takes nothing is one."""
+    """The console script. A reader that has gone, as with `| head`, is no error; a stdout that cannot be written is one."""
     first = sys.argv[1] if len(sys.argv) > 1 else "--help"
     try:
         build(None if "_UNLEARN_COMPLETE" in os.environ else first)()
@@ -99,5 +107,5 @@ def main() -> None:
 
 
 def _discard_stdout() -> None:
-    """Let what is still to be written go nowhere: the interpreter would complain about it at its end."""
+    """Drop what is still to be written: the interpreter would complain about it when it ends."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

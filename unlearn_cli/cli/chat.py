@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import typer
-
 if TYPE_CHECKING:
     from unlearn_cli.config import ChatConfig
     from unlearn_cli.console import Reporter
 
-
-NAMES = ("chat",)
+NAME = "chat"
+SETTINGS = "ChatConfig"
+POSITIONAL = ("run",)
 HELP = """Ask the model before and after unlearning the same question.
 
 One base is in memory, its adapter switched on and off. Without --prompt it reads questions line by line until `quit`; piped
@@ -25,15 +24,7 @@ output is plain text, --json one object a question.
 """
 
 
-def add(app: typer.Typer) -> None:
-    """Add the command, with an option for each of its settings."""
-    from unlearn_cli.cli.options import command  # noqa: PLC0415 - pydantic, which the overview of commands does not need
-    from unlearn_cli.config import ChatConfig  # noqa: PLC0415
-
-    command(app, "chat", ChatConfig, _run, help=HELP, positional=("run",))
-
-
-def _run(config: ChatConfig, sources: dict[str, str], argv: list[str], reporter: Reporter) -> int:
+def run(config: ChatConfig, sources: dict[str, str], argv: list[str], reporter: Reporter) -> int:
     from unlearn_cli.recipes import chat as recipe  # noqa: PLC0415 - the lazy boundary
 
     recipe.run(config, sources, reporter)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-import typer
-
 if TYPE_CHECKING:
     from unlearn_cli.config import CleanConfig
     from unlearn_cli.console import Reporter
 
-NAMES = ("clean",)
+NAME = "clean"
+SETTINGS = "CleanConfig"
+POSITIONAL = ("run",)
 HELP = """Remove the rows' text and the checkpoints from a run folder, and keep its evidence.
 
 A run keeps the forget rows and the model's answers as plain text in measured/, so that it can be scored again. This command
@@ -26,15 +26,7 @@ artefact stay. Scores that need text (ROUGE) stay in the report, and cannot be m
 """
 
 
-def add(app: typer.Typer) -> None:
-    """Add the command, with an option for each of its settings."""
-    from unlearn_cli.cli.options import command  # noqa: PLC0415 - pydantic, which the overview of commands does not need
-    from unlearn_cli.config import CleanConfig  # noqa: PLC0415
-
-    command(app, "clean", CleanConfig, _run, help=HELP, positional=("run",))
-
-
-def _run(config: CleanConfig, sources: dict[str, str], argv: list[str], reporter: Reporter) -> int:
+def run(config: CleanConfig, sources: dict[str, str], argv: list[str], reporter: Reporter) -> int:
     from unlearn_cli.recipes import clean as recipe  # noqa: PLC0415 - the lazy boundary
 
     removed = recipe.run(config, reporter)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import typer
-
 if TYPE_CHECKING:
     from unlearn_cli.config import CompareConfig
     from unlearn_cli.console import Reporter
 
-
-NAMES = ("compare",)
+NAME = "compare"
+SETTINGS = "CompareConfig"
+POSITIONAL = ("runs",)
 HELP = """Compare runs: scores, differing settings, what is noise, and which runs no other beats.
 
 Reads run folders, never a model. Runs that were measured on different rows or otherwise are refused. Differences are judged
@@ -32,15 +31,7 @@ by a paired bootstrap over rows, and over seeds where --group-by seed has severa
 """
 
 
-def add(app: typer.Typer) -> None:
-    """Add the command, with an option for each of its settings."""
-    from unlearn_cli.cli.options import command  # noqa: PLC0415 - pydantic, which the overview of commands does not need
-    from unlearn_cli.config import CompareConfig  # noqa: PLC0415
-
-    command(app, "compare", CompareConfig, _run, help=HELP, positional=("runs",))
-
-
-def _run(config: CompareConfig, sources: dict[str, str], argv: list[str], reporter: Reporter) -> int:
+def run(config: CompareConfig, sources: dict[str, str], argv: list[str], reporter: Reporter) -> int:
     from unlearn_cli.errors import EXIT_GATE  # noqa: PLC0415
     from unlearn_cli.recipes import compare as recipe  # noqa: PLC0415 - imports no torch
 

@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import typer
-
 if TYPE_CHECKING:
     from unlearn_cli.config import EvaluateConfig
     from unlearn_cli.console import Reporter
 
-
-NAMES = ("evaluate",)
+NAME = "evaluate"
+SETTINGS = "EvaluateConfig"
+POSITIONAL = ("run",)
 HELP = """Measure a run folder, or any model, on forget and retain rows.
 
 Data, template and precision come from the run's report unless given. Exit code 3 if a --fail-if expression holds.
@@ -32,32 +31,24 @@ Data, template and precision come from the run's report unless given. Exit code 
 """
 
 
-def add(app: typer.Typer) -> None:
-    """Add the command, with an option for each of its settings."""
-    from unlearn_cli.cli.options import command  # noqa: PLC0415 - pydantic, which the overview of commands does not need
-    from unlearn_cli.config import EvaluateConfig  # noqa: PLC0415
-
-    command(app, "evaluate", EvaluateConfig, _run, help=HELP, positional=("run",))
-
-
-def _run(config: EvaluateConfig, sources: dict[str, str], argv: list[str], reporter: Reporter) -> int:
+def run(config: EvaluateConfig, sources: dict[str, str], argv: list[str], reporter: Reporter) -> int:
     from unlearn_cli.errors import EXIT_GATE  # noqa: PLC0415
     from unlearn_cli.report import dumps  # noqa: PLC0415
 
     if config.measured:
-        from unlearn_cli.recipes.scoring import rescore as recipe  # noqa: PLC0415 - imports no torch
+        from unlearn_cli.recipes.scoring.rescore import run as measure  # noqa: PLC0415 - imports no torch
     else:
-        from unlearn_cli.recipes import evaluate as recipe  # noqa: PLC0415 - the lazy boundary
+        from unlearn_cli.recipes.evaluate import run as measure  # noqa: PLC0415 - the lazy boundary
     with _with_folder(config) as placed:
-        report, path = recipe.run(placed, sources, argv, reporter)
-    report.config |= config.model_dump(mode="json", include={"output_dir", "full_table"})  # as they were given
+        report, path = measure(placed, sources, argv, reporter)
+    report.config |= config.model_dump(mode="json", include={"output_dir", "full_table"})  # as the user gave them
     reporter.data(dumps(report) if config.json_output else str(path))
     return EXIT_GATE if any(gate.failed for gate in report.gates) else 0
 
 
 @contextmanager
 def _with_folder(config: EvaluateConfig) -> Iterator[EvaluateConfig]:
-    """With --json alone the report goes to stdout and nothing is left: what is measured lies in a temporary folder."""
+    """The settings with an output folder. With --json alone that folder is temporary: only stdout gets the report."""
     if config.output_dir or (config.run and not config.measured):
         yield config
         return
@@ -68,9 +59,9 @@ def _with_folder(config: EvaluateConfig) -> Iterator[EvaluateConfig]:
 
     with TemporaryDirectory() as folder:
         try:
-            # The whole table, for no report is left that could show more.
+            # The whole table: no report stays that could show more.
             yield config.model_copy(update={"output_dir": Path(folder), "full_table": True})
         except Exception as error:
             if getattr(error, "exit_code", None) == EXIT_INTERRUPTED:
-                raise KeyboardInterrupt from None  # nothing is kept, whatever the recipe says
+                raise KeyboardInterrupt from None  # nothing is kept, although the recipe says so
             raise

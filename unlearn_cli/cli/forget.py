@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import typer
-
 if TYPE_CHECKING:
     from unlearn_cli.config import ForgetConfig
     from unlearn_cli.console import Reporter
 
-
-NAMES = ("forget",)
+NAME = "forget"
+SETTINGS = "ForgetConfig"
 HELP = """Make a model forget rows, and measure it before and after.
 
 Writes a run folder: a LoRA adapter that loads with plain PEFT, report.json, and a model card. Its report's path is
@@ -29,15 +27,7 @@ printed on stdout.
 """
 
 
-def add(app: typer.Typer) -> None:
-    """Add the command, with an option for each of its settings."""
-    from unlearn_cli.cli.options import command  # noqa: PLC0415 - pydantic, which the overview of commands does not need
-    from unlearn_cli.config import ForgetConfig  # noqa: PLC0415
-
-    command(app, "forget", ForgetConfig, _run, help=HELP)
-
-
-def _run(config: ForgetConfig, sources: dict[str, str], argv: list[str], reporter: Reporter) -> None:
+def run(config: ForgetConfig, sources: dict[str, str], argv: list[str], reporter: Reporter) -> None:
     from unlearn_cli.recipes import forget  # noqa: PLC0415 - the lazy boundary
     from unlearn_cli.report import FILE, dumps  # noqa: PLC0415
 

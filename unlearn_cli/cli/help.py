@@ -1,7 +1,7 @@
 """`--help` as plain text that any terminal can show: names are never cut, examples can be pasted.
 
-Typer's own boxes shorten an option's name where a column is narrow, keep the source's line breaks and fold examples
-without a backslash; its drawing is private, so the page is put together here from what commands say about themselves.
+Typer's own boxes shorten an option's name in a narrow column, keep the source's line breaks and fold examples without a
+backslash. Its code for that is private, so this file builds the page from what the commands declare.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from rich.text import Text
 from typer.core import TyperCommand, TyperGroup
 
 from unlearn_cli.console import Reporter, page
-from unlearn_cli.errors import UnlearnError
+from unlearn_cli.errors import EXIT_USAGE, UnlearnError
 from unlearn_cli.registry import ALIASES
 
 INDENT = 2
 GAP = 2  # between an option and its description
-NARROW = 24  # characters that a description needs; where fewer are left it starts on a line of its own
+NARROW = 24  # characters that a description needs; where fewer are left it starts on its own line
 
 
 class Command(TyperCommand):
-    """A command with our `--help`, whose options are also known by the names they have in files and in other tools."""
+    """A command with our `--help`. It also takes options by the names that they have in config files and in other tools."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """See `TyperCommand`; `--learning_rate` and `--lr` are `--learning-rate`."""
@@ -35,23 +35,24 @@ class Command(TyperCommand):
         return super().parse_args(ctx, [_usual_spelling(word, known) for word in args])
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Print the page; the formatter of the parser stays empty, as with Typer's own drawing."""
+        """Print the page. The parser's formatter stays empty, as with Typer's own help."""
         _print(self, ctx)
 
 
 class Group(TyperGroup):
-    """A group of commands with our `--help`, whose mistakes in usage are answered like every other error."""
+    """A group of commands with our `--help`. A usage error looks like every other error."""
 
-    def main(self, *arguments: Any, standalone_mode: bool = True, **more: Any) -> Any:
+    def main(self, *arguments: Any, **options: Any) -> Any:
         """See `TyperGroup`; without its drawn box around an error."""
-        if not standalone_mode:
-            return super().main(*arguments, standalone_mode=False, **more)
+        standalone, options["standalone_mode"] = options.get("standalone_mode", True), False
+        if not standalone:
+            return super().main(*arguments, **options)
         try:
-            code = super().main(*arguments, standalone_mode=False, **more)
+            code = super().main(*arguments, **options)
         except Exception as error:
             if not hasattr(error, "format_message"):  # the parser's own errors have it, in every version of Typer
                 raise
-            code = error.exit_code
+            code = getattr(error, "exit_code", EXIT_USAGE)
             if type(error).__name__ != "NoArgsIsHelpError":  # which has printed the help page
                 Reporter().error(_usage_error(error))
         raise SystemExit(code if isinstance(code, int) else 0)
@@ -73,7 +74,7 @@ class App(typer.Typer):
 
 
 def _usage_error(error: Any) -> UnlearnError:
-    """A mistake in usage in the words of our own errors."""
+    """A usage error of the parser as an error of ours."""
     message = error.format_message()
     context = getattr(error, "ctx", None)
     hint = f"{context.command_path} --help" if context is not None else None
@@ -81,7 +82,7 @@ def _usage_error(error: Any) -> UnlearnError:
 
 
 def _usual_spelling(word: str, known: set[str]) -> str:
-    """An option as this command spells it, with its value after `=`; anything else as it stands."""
+    """An option as this command spells it, with its value after `=`; any other word unchanged."""
     flag, equals, value = word.partition("=")
     if not flag.startswith("--") or flag in known:
         return word
@@ -95,7 +96,7 @@ def _print(command: Any, ctx: Any) -> None:
 
 
 def page_lines(command: Any, ctx: Any, width: int) -> Iterator[Text]:
-    """The page, line by line."""
+    """The lines of the help page."""
     usage = " ".join([ctx.command_path, *command.collect_usage_pieces(ctx)])
     yield from _folded(f"[bold]Usage:[/] {escape(usage)}", width, hang=7)
     for paragraph in inspect.cleandoc(command.help or "").split("\n\n"):
@@ -112,10 +113,10 @@ def page_lines(command: Any, ctx: Any, width: int) -> Iterator[Text]:
 
 
 def broken(line: str, width: int) -> list[str]:
-    """A command line as lines of at most `width` characters, each but the last ending in a backslash.
+    """A command line as lines of at most `width` characters; all but the last end in a backslash.
 
-    An option stays with its value, quoted text and what comes after a pipe in one piece, so a part that is longer than a
-    line stays so.
+    An option stays together with its value. Quoted text, and the part after a pipe, stay in one piece. A part that is longer
+    than a line is not broken.
     """
     if len(line) <= width:
         return [line]
@@ -138,15 +139,15 @@ def broken(line: str, width: int) -> list[str]:
 
 
 def _sections(command: Any, ctx: Any) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """Arguments and options by the heading they stand under, then the commands of a group."""
-    found: dict[str, list[tuple[str, str]]] = {}
+    """Arguments and options by heading, then the commands of a group."""
+    sections: dict[str, list[tuple[str, str]]] = {}
     for parameter in command.get_params(ctx):
         if not getattr(parameter, "hidden", False):
             usual = "Arguments" if parameter.param_type_name == "argument" else "Options"
             heading = getattr(parameter, "rich_help_panel", None) or usual
-            found.setdefault(heading, []).append((_term(parameter), getattr(parameter, "help", None) or ""))
-    for heading in sorted(found, key=lambda name: (name != "Arguments", name == "Options")):  # --help itself comes last
-        yield heading, found[heading]
+            sections.setdefault(heading, []).append((_term(parameter), getattr(parameter, "help", None) or ""))
+    for heading in sorted(sections, key=lambda name: (name != "Arguments", name == "Options")):  # --help itself comes last
+        yield heading, sections[heading]
     if hasattr(command, "list_commands"):
         listed = [(name, command.get_command(ctx, name)) for name in command.list_commands(ctx)]
         yield "Commands", [(name, inspect.cleandoc(one.help or "").split("\n\n")[0]) for name, one in listed]
@@ -162,21 +163,21 @@ def _term(parameter: Any) -> str:
 
 
 def _table(rows: list[tuple[str, str]], width: int) -> Iterator[Text]:
-    """Terms on the left, what they mean on the right; a long term has a line of its own."""
+    """Terms on the left, their meaning on the right; a long term has its own line."""
     widest = max(NARROW - GAP, width * 2 // 5)
     column = max((len(term) for term, _ in rows if len(term) <= widest), default=widest) + INDENT + GAP
     for term, meaning in rows:
         first = Text(" " * INDENT).append(term, style="bold cyan")
-        told = _folded(" ".join(meaning.split()), max(NARROW, width - column))
-        if told and len(first) + GAP <= column:
+        lines = _folded(" ".join(meaning.split()), max(NARROW, width - column))
+        if lines and len(first) + GAP <= column:
             first.pad_right(column - len(first))
-            first.append_text(told.pop(0))
+            first.append_text(lines.pop(0))
         yield first
-        yield from (Text(" " * column).append_text(line) for line in told)
+        yield from (Text(" " * column).append_text(line) for line in lines)
 
 
 def _folded(text: str, width: int, hang: int = 0) -> list[Text]:
-    """Markup as lines of at most `width` characters, those after the first indented by `hang`."""
+    """Markup as lines of at most `width` characters; all but the first are indented by `hang`."""
     lines = Text.from_markup(text).wrap(Console(), width - hang, overflow="fold")
     for i, line in enumerate(lines):
         line.rstrip()

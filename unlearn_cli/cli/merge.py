@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-import typer
-
 if TYPE_CHECKING:
     from unlearn_cli.config import MergeConfig
     from unlearn_cli.console import Reporter
 
-
-NAMES = ("merge",)
+NAME = "merge"
+SETTINGS = "MergeConfig"
+POSITIONAL = ("run",)
 HELP = """Merge a run's adapter into its base: a plain model folder.
 
 The merged model is read back and compared with the run on its own rows; if it differs by more than --tolerance, nothing is
@@ -27,15 +26,7 @@ whp) are two passes and cannot be merged.
 """
 
 
-def add(app: typer.Typer) -> None:
-    """Add the command, with an option for each of its settings."""
-    from unlearn_cli.cli.options import command  # noqa: PLC0415 - pydantic, which the overview of commands does not need
-    from unlearn_cli.config import MergeConfig  # noqa: PLC0415
-
-    command(app, "merge", MergeConfig, _run, help=HELP, positional=("run",))
-
-
-def _run(config: MergeConfig, sources: dict[str, str], argv: list[str], reporter: Reporter) -> int:
+def run(config: MergeConfig, sources: dict[str, str], argv: list[str], reporter: Reporter) -> int:
     from unlearn_cli.recipes import merge as recipe  # noqa: PLC0415 - the lazy boundary
 
     found, path = recipe.run(config, sources, reporter)

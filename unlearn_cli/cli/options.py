@@ -1,4 +1,4 @@
-"""Settings to command-line options: a field of a settings model is declared once, and a flag is made of it here."""
+"""Command-line options from settings: a field of a settings model is declared once, and becomes a flag here."""
 
 from __future__ import annotations
 
@@ -6,26 +6,28 @@ import inspect
 import os
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
 from pydantic.fields import FieldInfo
 from rich.markup import escape
 
-from unlearn_cli.cli import completion
-from unlearn_cli.config import Options, default_of, resolve
+from unlearn_cli.config import default_of, resolve
+from unlearn_cli.config.option import Settings
 from unlearn_cli.console import Reporter
 from unlearn_cli.errors import EXIT_FAILED, EXIT_INTERRUPTED, UnlearnError, out_of_memory, unusable_path
 from unlearn_cli.quiet import quiet_libraries
+from unlearn_cli.recipes.catalogue import names
+from unlearn_cli.values import extra_of
 
-Settings = TypeVar("Settings", bound=Options)
 Recipe = Callable[[Any, dict[str, str], list[str], Reporter], int | None]
+Completion = Callable[[str], list[str]]
 
 
 def _flag_type(field: FieldInfo) -> tuple[Any, bool]:
-    """What Typer parses, and whether the flag repeats; pydantic does the real checking."""
+    """The type that Typer parses, and whether the flag repeats. Pydantic does the real checking."""
     annotation = field.annotation
     if get_origin(annotation) in (Union, types.UnionType):
         options = [a for a in get_args(annotation) if a is not type(None)]
@@ -38,54 +40,69 @@ def _flag_type(field: FieldInfo) -> tuple[Any, bool]:
 
 
 def _choices(field: FieldInfo) -> tuple[str, ...]:
-    """The words that a setting may be, if it is a Literal or may be one."""
+    """The words that an option may be: those of a Literal, also of one in a union."""
     options = [field.annotation, *get_args(field.annotation)]
     return tuple(word for option in options if get_origin(option) is Literal for word in get_args(option))
 
 
 def _metavar(field: FieldInfo) -> str | None:
-    """What `--help` calls a value: the words it may be, or its kind."""
+    """How `--help` names the value: the words it may be, or its type."""
     kinds = {int: "N", float: "NUMBER", str: "TEXT", Path: "PATH"}
     kind = next((kinds[a] for a in (field.annotation, *get_args(field.annotation)) if a in kinds), None)
     return "|".join([*_choices(field), *([kind] if kind else [])]) or None
 
 
-def _completion(field: FieldInfo, several: bool) -> completion.Complete | None:
-    """What a shell may complete, if that is known."""
-    if "names" in (field.json_schema_extra or {}):
-        return completion.names(field.json_schema_extra["names"], several=several)
-    return completion.words(_choices(field)) if _choices(field) else None
+def _completion(field: FieldInfo, several: bool) -> Completion | None:
+    """What a shell may complete: names of a registry, or the words that the option may be."""
+    if kind := extra_of(field).get("names"):
+        return lambda incomplete: _completed(names(kind), incomplete, several)
+    choices = _choices(field)
+    return (lambda incomplete: list(choices)) if choices else None
+
+
+def _completed(words: Sequence[str], incomplete: str, several: bool) -> list[str]:
+    """The words, with `several` after what stands before the last comma."""
+    before, comma, _ = incomplete.rpartition(",") if several else ("", "", "")
+    return [before + comma + word for word in words]
 
 
 def _help(field: FieldInfo) -> str:
-    """The description and the default, with brackets that are not markup."""
+    """The description and the default, with brackets escaped: they are no markup."""
     value = default_of(field)
     shown = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-    known = "" if value in (None, "", (), {}, Path()) or isinstance(value, bool) else f" (default: {shown})"
-    return escape(f"{field.description}{known}")
+    default = "" if value in (None, "", (), {}, Path()) or isinstance(value, bool) else f" (default: {shown})"
+    return escape(f"{field.description}{default}")
 
 
 def _parameter(name: str, field: FieldInfo, positional: tuple[str, ...]) -> inspect.Parameter:
-    extra = field.json_schema_extra or {}
+    extra = extra_of(field)
     help_text = _help(field)
     annotation, several = _flag_type(field)
+    declared: Any
     if name in positional:
         declared = typer.Argument(help=help_text, metavar=extra.get("metavar"), show_default=False)
     else:
-        flag = extra.get("flag", "--" + name.replace("_", "-"))
         declared = typer.Option(
             *([extra["short"]] if "short" in extra else []),
-            flag,
+            extra.get("flag", "--" + name.replace("_", "-")),
             help=help_text,
             metavar=extra.get("metavar") or _metavar(field),
             show_default=False,
-            rich_help_panel=extra.get("panel"),
+            rich_help_panel=extra["panel"],
             autocompletion=_completion(field, several),
         )
-    default = inspect.Parameter.empty if extra.get("required") else None
-    return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[annotation, declared]
-    )
+    return _keyword(name, Annotated[annotation, declared], inspect.Parameter.empty if extra.get("required") else None)
+
+
+def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+_CONFIG = typer.Option(
+    "-c", "--config", help="YAML or JSON, or a report.json to run again", metavar="FILE", rich_help_panel="Output"
+)
+_DEBUG = typer.Option("--debug", help="show tracebacks", rich_help_panel="Output")
+_PANELS = ["Model", "Data", "Method", "Training", "LoRA", "Measuring", "Output"]
 
 
 def command(
@@ -108,34 +125,12 @@ def command(
         check(config)
         return run(config, sources, argv, reporter)
 
-    config = inspect.Parameter(
-        "config_file",
-        inspect.Parameter.KEYWORD_ONLY,
-        default=None,
-        annotation=Annotated[
-            Path | None,
-            typer.Option(
-                "-c",
-                "--config",
-                help="YAML or JSON, or a report.json to run again",
-                metavar="FILE",
-                rich_help_panel="Output",
-            ),
-        ],
-    )
-    debug = inspect.Parameter(
-        "debug",
-        inspect.Parameter.KEYWORD_ONLY,
-        default=False,
-        annotation=Annotated[bool, typer.Option("--debug", help="show tracebacks", rich_help_panel="Output")],
-    )
-    fields = [_parameter(field, info, positional) for field, info in model.model_fields.items()]
-    fields.sort(key=lambda p: _PANELS.index((model.model_fields[p.name].json_schema_extra or {}).get("panel", "Output")))
-    body.__signature__ = inspect.Signature([*fields, config, debug])  # type: ignore[attr-defined]
+    fields = sorted(model.model_fields.items(), key=lambda item: _PANELS.index(extra_of(item[1])["panel"]))
+    parameters = [_parameter(field, info, positional) for field, info in fields]
+    parameters.append(_keyword("config_file", Annotated[Path | None, _CONFIG], None))
+    parameters.append(_keyword("debug", Annotated[bool, _DEBUG], False))
+    body.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # what Typer reads the options from
     app.command(name, help=help, rich_help_panel="Commands")(body)
-
-
-_PANELS = ["Model", "Data", "Method", "Training", "LoRA", "Measuring", "Output"]
 
 
 def _given(flags: dict[str, Any]) -> dict[str, Any]:
@@ -143,7 +138,7 @@ def _given(flags: dict[str, Any]) -> dict[str, Any]:
 
 
 def execute(settings: Callable[[], tuple[Settings, dict[str, str]]], run: Recipe, *, debug: bool) -> None:
-    """Resolve settings, run a recipe, and turn what it raises into an exit code and words on stderr."""
+    """Resolve settings and run a recipe. An error becomes a message on stderr and an exit code."""
     reporter = Reporter()
     try:
         config, sources = settings()
@@ -158,20 +153,20 @@ def execute(settings: Callable[[], tuple[Settings, dict[str, str]]], run: Recipe
         reporter.error(error)
         raise typer.Exit(error.exit_code) from None
     except BrokenPipeError:
-        raise  # `main` ends quietly: whoever read stdout has gone
+        raise  # the reader of stdout has gone; `main` ends quietly
     except KeyboardInterrupt:
         reporter.error(UnlearnError("interrupted"))
         raise typer.Exit(EXIT_INTERRUPTED) from None
     except Exception as error:
         if debug:
             raise
-        code = getattr(error, "exit_code", None)  # an interruption that a recipe has dealt with
+        code = getattr(error, "exit_code", None)  # an interruption that a recipe has handled
         if code is None:
             bug = "this is a bug: --debug shows where; please report it with `unlearn env`"
-            known = out_of_memory(error) or unusable_path(error)
-            known = known or UnlearnError(f"{type(error).__name__}: {error}", bug, EXIT_FAILED)
-            reporter.error(known)
-            raise typer.Exit(known.exit_code) from None
+            shown = out_of_memory(error) or unusable_path(error)
+            shown = shown or UnlearnError(f"{type(error).__name__}: {error}", bug, EXIT_FAILED)
+            reporter.error(shown)
+            raise typer.Exit(shown.exit_code) from None
         reporter.error(UnlearnError(str(error)))
         raise typer.Exit(code) from None
     raise typer.Exit(code or 0)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-import typer
-
 if TYPE_CHECKING:
     from unlearn_cli.config import PushConfig
     from unlearn_cli.console import Reporter
 
-
-NAMES = ("push",)
+NAME = "push"
+SETTINGS = "PushConfig"
+POSITIONAL = ("run", "repo")
 HELP = """Upload a run to the Hub: artefact, report and model card, private unless --public.
 
 Rows to forget, measurements and generated answers stay here unless --include-samples. Needs a token: `hf auth login`, or
@@ -26,15 +25,7 @@ HF_TOKEN.
 """
 
 
-def add(app: typer.Typer) -> None:
-    """Add the command, with an option for each of its settings."""
-    from unlearn_cli.cli.options import command  # noqa: PLC0415 - pydantic, which the overview of commands does not need
-    from unlearn_cli.config import PushConfig  # noqa: PLC0415
-
-    command(app, "push", PushConfig, _run, help=HELP, positional=("run", "repo"))
-
-
-def _run(config: PushConfig, sources: dict[str, str], argv: list[str], reporter: Reporter) -> int:
+def run(config: PushConfig, sources: dict[str, str], argv: list[str], reporter: Reporter) -> int:
     from unlearn_cli.recipes import push as recipe  # noqa: PLC0415 - the lazy boundary
 
     told = recipe.run(config, sources, reporter)

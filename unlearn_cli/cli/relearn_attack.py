@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import typer
-
 if TYPE_CHECKING:
     from unlearn_cli.config import AttackConfig
     from unlearn_cli.console import Reporter
 
-
-NAMES = ("relearn-attack",)
+NAME = "relearn-attack"
+SETTINGS = "AttackConfig"
+POSITIONAL = ("run",)
 HELP = """Attack a run: does what was forgotten come back?
 
 The forget rows are those of the run's report: half go to the attacker, the others judge. The same attack on a model that
@@ -31,15 +30,7 @@ expression holds.
 """
 
 
-def add(app: typer.Typer) -> None:
-    """Add the command, with an option for each of its settings."""
-    from unlearn_cli.cli.options import command  # noqa: PLC0415 - pydantic, which the overview of commands does not need
-    from unlearn_cli.config import AttackConfig  # noqa: PLC0415
-
-    command(app, "relearn-attack", AttackConfig, _run, help=HELP, positional=("run",))
-
-
-def _run(config: AttackConfig, sources: dict[str, str], argv: list[str], reporter: Reporter) -> int:
+def run(config: AttackConfig, sources: dict[str, str], argv: list[str], reporter: Reporter) -> int:
     from unlearn_cli.attack_report import dumps  # noqa: PLC0415
     from unlearn_cli.errors import EXIT_GATE  # noqa: PLC0415
     from unlearn_cli.recipes import relearn_attack as recipe  # noqa: PLC0415 - the lazy boundary

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import typer
-
 if TYPE_CHECKING:
     from unlearn_cli.config import SweepConfig
     from unlearn_cli.console import Reporter
 
-
-NAMES = ("sweep",)
+NAME = "sweep"
+SETTINGS = "SweepConfig"
 HELP = """Run many settings of forget on one base in memory, and compare them.
 
 Every setting is a run folder of its own inside --output-dir; their paths go to stdout, best first. Finished ones are
@@ -30,15 +28,7 @@ ended well.
 """
 
 
-def add(app: typer.Typer) -> None:
-    """Add the command, with an option for each of its settings."""
-    from unlearn_cli.cli.options import command  # noqa: PLC0415 - pydantic, which the overview of commands does not need
-    from unlearn_cli.config import SweepConfig  # noqa: PLC0415
-
-    command(app, "sweep", SweepConfig, _run, help=HELP)
-
-
-def _run(config: SweepConfig, sources: dict[str, str], argv: list[str], reporter: Reporter) -> int:
+def run(config: SweepConfig, sources: dict[str, str], argv: list[str], reporter: Reporter) -> int:
     from unlearn_cli.recipes import compare, sweep  # noqa: PLC0415 - the lazy boundary
 
     told, best = sweep.run(config, sources, argv, reporter)

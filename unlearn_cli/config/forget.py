@@ -1,7 +1,8 @@
-"""Settings of `unlearn forget`."""
+"""Settings of `unlearn forget`, and of `unlearn demo`, which runs it."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from unlearn_cli.config.groups import (
@@ -11,6 +12,7 @@ from unlearn_cli.config.groups import (
     MethodOptions,
     ModelOptions,
     OutputOptions,
+    ShownOptions,
     TrainingOptions,
 )
 from unlearn_cli.config.option import Repository, option
@@ -41,3 +43,11 @@ class ForgetConfig(ForgettingOptions):
         consent="set",
     )
     resume: bool = option(False, "go on from the newest checkpoint in the output folder", "Output", runtime=True)
+
+
+class DemoConfig(ShownOptions):
+    """Settings of `unlearn demo`."""
+
+    keep: Path | None = option(
+        None, "leave model, data and run in this folder; default: a temporary one", "Output", metavar="DIR"
+    )

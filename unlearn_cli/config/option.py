@@ -18,9 +18,10 @@ from pydantic import (
     ValidationInfo,
     field_validator,
 )
+from pydantic.fields import FieldInfo
 
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.values import SEED, possible
+from unlearn_cli.values import SEED, Extra, extra_of, possible
 
 LARGEST_RATE = 100.0  # of learning
 _REPOSITORY = re.compile(r"(?!.*(--|\.\.))[A-Za-z0-9][\w.-]*/[A-Za-z0-9_](|[\w.-]{0,94}\w)")
@@ -29,22 +30,26 @@ _REPOSITORY = re.compile(r"(?!.*(--|\.\.))[A-Za-z0-9][\w.-]*/[A-Za-z0-9_](|[\w.-
 def option(default: Any, help: str, panel: str, **extra: Any) -> Any:
     """One option: its default, help text and the panel of `--help` it stands in.
 
-    `short` is a one-letter flag, `metavar` what its value is called, `required=True` marks an argument that must be given,
-    `runtime=True` options that do not change the result and are left out when configurations are compared, `names` the kind
-    of `unlearn list` whose names its values are ("methods"), `path=True` a text that may be a path, `may_be_empty=True` one
-    that means something without a character. `consent` marks an option that lets code run or data leave this machine, by the
-    rule in `CONSENTS` that says which of its values do; the user's own flag is the only source of those.
-    Everything else goes to pydantic (bounds): a number needs a smallest and a largest value.
+    Args:
+        default: the value if no source gives one.
+        help: one line for `--help`.
+        panel: the heading in `--help`.
+        extra: fields of `values.Extra`, and bounds for pydantic: a number needs a smallest and a largest value.
+            `short`: a one-letter flag. `flag`: the long flag, if it is not the field's name. `metavar`: how `--help` names
+            the value. `required`: an argument that must be given. `runtime`: the option does not change the result and is
+            left out when configurations are compared. `names`: the values are names of this kind of `unlearn list`
+            ("methods"). `path`: a text that may be a path. `may_be_empty`: the empty text is a value.
+            `consent`: some values let code run or data leave this machine; the rule of this name in `CONSENTS` says which,
+            and only the user's own flag may set those.
     """
     if "names" in extra:
         extra.setdefault("consent", "files")  # a name may be the path of a Python file
-    declared = ("short", "metavar", "runtime", "flag", "required", "names", "consent", "path", "may_be_empty")
-    cli = {key: extra.pop(key) for key in declared if key in extra}
+    cli = {key: extra.pop(key) for key in Extra.__annotations__ if key in extra}
     return Field(default, description=help, json_schema_extra={"panel": panel, **cli}, **extra)
 
 
 class Unreadable(ValueError):
-    """A part of a value that is not of the form its option takes."""
+    """A part of a value does not have the form that its option takes."""
 
     def __init__(self, part: str) -> None:
         super().__init__(f"'{part}' cannot be read")
@@ -61,33 +66,33 @@ def _listed(value: Any) -> Any:
 
 
 def _as_lines(value: Any) -> Any:
-    """A mapping, as config files may hold, to `name=value` texts; texts are split at commas."""
+    """`name=value` texts from a mapping, which a config file may hold; a text is split at commas."""
     return [f"{key}={text}" for key, text in value.items()] if isinstance(value, Mapping) else _listed(value)
 
 
 def _pairs(value: Any) -> Any:
-    """`a=1,b=2`, or a list of such, to a dict; a dict passes."""
+    """A dict from `a=1,b=2` or a list of such texts; a dict is returned as it is."""
     if isinstance(value, Mapping) or value is None:
         return value
-    made = {}
+    pairs = {}
     for part in _texts(value):
         key, equals, text = part.partition("=")
         if not equals or not key:
             raise Unreadable(part)
-        made[key.strip().replace("-", "_")] = _value(text, part)
-    return made
+        pairs[key.strip().replace("-", "_")] = _value(text, part)
+    return pairs
 
 
 def _value(text: str, part: str) -> Any:
-    """What a text on the command line stands for: a number, a truth value, a list, or itself."""
+    """The value that a text on the command line stands for: a number, a truth value, a list, or the text itself."""
     try:
         return yaml.safe_load(text) if text else ""
-    except (yaml.YAMLError, ValueError, RecursionError):  # ValueError: a date that is none, a number of 5,000 digits
+    except (yaml.YAMLError, ValueError, RecursionError):  # ValueError: an impossible date, a number of 5,000 digits
         raise Unreadable(part) from None
 
 
 def _texts(value: Any) -> list[str]:
-    """The parts of a value that is no mapping: a config file may hold anything."""
+    """The parts of a value that is no mapping. Each must be a text, but a config file may hold anything."""
     parts = _listed(value)
     for part in parts if isinstance(parts, list) else [parts]:
         if not isinstance(part, str):
@@ -96,36 +101,36 @@ def _texts(value: Any) -> list[str]:
 
 
 def _grids(value: Any) -> Any:
-    """`a=1,2`, or a list of such, to {"a": (1, 2)}; in a mapping a single value is a grid of one."""
+    """{"a": (1, 2)} from `a=1,2` or a list of such texts; in a mapping a single value is a grid of one."""
     if value is None:
         return value
     if isinstance(value, Mapping):
-        held = {str(key).replace("-", "_"): values for key, values in value.items()}
-        return {key: tuple(values) if isinstance(values, (list, tuple)) else (values,) for key, values in held.items()}
-    made: dict[str, list[Any]] = {}
+        grids = {str(key).replace("-", "_"): values for key, values in value.items()}
+        return {key: tuple(values) if isinstance(values, (list, tuple)) else (values,) for key, values in grids.items()}
+    lists: dict[str, list[Any]] = {}
     key = None
     for part in _texts(value):
         name, equals, text = part.partition("=")
         if equals:
             key = name.strip().replace("-", "_")
-            made[key] = []
+            lists[key] = []
         elif key is None:
             raise Unreadable(part)
         else:
             text = part
-        made[key].append(_value(text, part))
-    return {name: tuple(values) for name, values in made.items()}
+        lists[key].append(_value(text, part))
+    return {name: tuple(values) for name, values in lists.items()}
 
 
 def _folder(path: Any) -> Any:
-    """A run folder, also where its report.json is named, which is what commands print."""
+    """The run folder. Its report.json may be given instead: that is what commands print."""
     return path.parent if isinstance(path, Path) and path.name == "report.json" else path
 
 
 def _repository(value: Any) -> Any:
-    """The Hub's rule for names of repositories, with an owner."""
+    """Refuse what is no name of a repository, by the Hub's rule; the owner must be given."""
     if isinstance(value, str) and not _REPOSITORY.fullmatch(value):
-        raise ValueError("not the name of a repository: org/name expected")
+        raise ValueError("this is no name of a repository; org/name is expected")
     return value
 
 
@@ -143,14 +148,14 @@ Repository = Annotated[str, BeforeValidator(_repository)]
 
 
 class Options(BaseModel):
-    """A group of options: immutable, and no unknown keys."""
+    """A group of options. It is immutable and takes no unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=False, allow_inf_nan=False)
 
     @field_validator("*", mode="before")
     @classmethod
     def _possible(cls, value: Any, info: ValidationInfo) -> Any:
-        return possible(value, cls.model_fields[info.field_name])
+        return possible(value, cls.model_fields[info.field_name or ""])
 
 
 Settings = TypeVar("Settings", bound=Options)
@@ -158,11 +163,11 @@ Settings = TypeVar("Settings", bound=Options)
 
 def runtime_fields(model: type[Options]) -> set[str]:
     """Fields that do not change a result."""
-    return {name for name, field in model.model_fields.items() if (field.json_schema_extra or {}).get("runtime")}
+    return {name for name, field in model.model_fields.items() if extra_of(field).get("runtime")}
 
 
 def _texts_in(value: Any) -> Iterator[str]:
-    """Every text in nested mappings and sequences; keys are not looked at."""
+    """Every text in nested mappings and sequences, without the keys."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
@@ -183,30 +188,30 @@ CONSENTS: dict[str, Callable[[Any], bool]] = {
 def consent(model: type[Options], name: str, value: Any) -> bool:
     """Whether this value of an option lets code run or data leave this machine."""
     field = model.model_fields.get(name)
-    rule = (field.json_schema_extra or {}).get("consent") if field is not None else None
+    rule = extra_of(field).get("consent") if field is not None else None
     if rule == "grid":
         return any(consent(model, inner, each) for inner, values in value.items() for each in values)
     return rule is not None and CONSENTS[rule](value)
 
 
 def without_consents(model: type[Options], config: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of `model` in the `config` of a report, without what only the user's own flag may allow."""
+    """The settings of `model` in the `config` of a report, without values that only the user's own flag may set."""
     return {name: config[name] for name in model.model_fields if name in config and not consent(model, name, config[name])}
 
 
 def restored(
     model: type[Settings], config: Mapping[str, Any], /, *, granted: Options | None = None, **update: Any
 ) -> Settings:
-    """The settings of `model` as the `config` of a report holds them, with changes; what it does not hold is default.
+    """The settings of `model` from the `config` of a report, with changes; a setting that is missing there has its default.
 
     Args:
         model: the settings to fill.
-        config: of a report, which may come from anybody: it grants no consent.
-        granted: settings of the command that runs now, whose consents count.
-        update: changes.
+        config: the report's. A report may come from anybody, so it gives no consent.
+        granted: settings of the command that runs now; only their consents count.
+        update: settings to change.
 
     Raises:
-        UnlearnError: the report holds a value that the option cannot have.
+        UnlearnError: the report holds a value that the option does not take.
     """
     given = {name: value for name, value in (granted or ()) if consent(model, name, value)}
     try:
@@ -218,6 +223,6 @@ def restored(
         raise UnlearnError(f"the report's setting {name} is not possible: {reason}", hint) from None
 
 
-def default_of(field: Any) -> Any:
-    """A field's default value, whether given outright or by a factory."""
+def default_of(field: FieldInfo) -> Any:
+    """A field's default value, also if a factory makes it; None if the field is required."""
     return None if field.is_required() else field.get_default(call_default_factory=True)

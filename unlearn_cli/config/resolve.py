@@ -1,4 +1,4 @@
-"""Settings from a config file, the environment and flags, and which of them a value came from."""
+"""Settings from a config file, the environment and flags, and the source of each value."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from unlearn_cli.config.option import GRIDS, Options, Settings, consent, runtime
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.jsonfile import read_json
 from unlearn_cli.registry import ALIASES, unknown
+from unlearn_cli.values import extra_of
 
 FILES = "--config takes YAML, JSON, or a report.json of an earlier run"
 SHOWN = 80  # characters of a wrong value that a message repeats
@@ -28,30 +29,30 @@ def _read_yaml(path: Path) -> Any:
         raise UnlearnError(f"{path} cannot be read: {error.strerror}", FILES) from None
     except RecursionError:
         raise UnlearnError(f"{path}: lists or mappings are nested too deep", FILES) from None
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: no UTF-8, a date that is none, a number of 5,000 digits
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, an impossible date, a number of 5,000 digits
         raise UnlearnError(f"{path}: {str(error).splitlines()[0]}", "the file is not valid YAML or JSON") from None
 
 
 def read_config_file(path: Path, model: type[Options]) -> dict[str, Any]:
-    """The settings in a YAML or JSON file, or those of a report of ours, by field name.
+    """The settings in a YAML or JSON file, or in one of our reports, by field name.
 
     Raises:
-        UnlearnError: missing, broken, not a mapping, or with a key that is no setting of `model`.
+        UnlearnError: the file is missing, broken or not a mapping, or has a key that is no setting of `model`.
     """
     path = path.expanduser()
     if not path.is_file():
         raise UnlearnError(f"config file not found: {path}", FILES)
-    read = read_json(path, FILES) if path.suffix == ".json" else _read_yaml(path)
-    if not isinstance(read, dict):
+    content = read_json(path, FILES) if path.suffix == ".json" else _read_yaml(path)
+    if not isinstance(content, dict):
         raise UnlearnError(f"{path} holds no settings: expected names and values", FILES)
-    if "schema_version" in read and isinstance(read.get("config"), dict):
-        # A report is a recipe: its settings apply again, but not where it was written to or how loud it was.
-        wanted = set(model.model_fields) - runtime_fields(model)
-        held = {key: value for key, value in read["config"].items() if key in wanted and value is not None}
-        # A list is one value of one run there, where a sweep would take it for several.
-        single = [key for key in held if model.model_fields[key].annotation == GRIDS and isinstance(held[key], dict)]
-        return held | {key: {name: (value,) for name, value in held[key].items()} for key in single}
-    settings = {str(key).replace("-", "_"): value for key, value in read.items()}
+    if "schema_version" in content and isinstance(content.get("config"), dict):
+        # A report is a recipe: its settings apply again, but not its output folder or its verbosity.
+        used = set(model.model_fields) - runtime_fields(model)
+        config = {key: value for key, value in content["config"].items() if key in used and value is not None}
+        # In a report a list is one value of one run; a sweep would take it for several values.
+        single = [key for key in config if model.model_fields[key].annotation == GRIDS and isinstance(config[key], dict)]
+        return config | {key: {name: (value,) for name, value in config[key].items()} for key in single}
+    settings = {str(key).replace("-", "_"): value for key, value in content.items()}
     settings = {ALIASES.get(key, key) if key not in model.model_fields else key: value for key, value in settings.items()}
     for key in settings:
         if key not in model.model_fields:
@@ -65,31 +66,31 @@ def _environment(model: type[Options]) -> dict[str, str]:
 
 
 def given(model: type[Settings], settings: Settings | None, more: Mapping[str, Any]) -> dict[str, Any]:
-    """What was set in a settings object of `model`, from Python, and by name; the latter wins.
+    """The settings that were given from Python: those set in a settings object, and those by name, which win.
 
     Raises:
-        UnlearnError: the settings of another command.
+        UnlearnError: the object holds the settings of another command.
     """
     if settings is None:
         return dict(more)
     if not isinstance(settings, model):
-        raise UnlearnError(f"{type(settings).__name__} are not the settings of this command", f"{model.__name__}(...)")
+        raise UnlearnError(f"{type(settings).__name__} is not the settings class of this command", f"{model.__name__}(...)")
     return {name: getattr(settings, name) for name in settings.model_fields_set} | dict(more)
 
 
 def resolve(
     model: type[Settings], flags: Mapping[str, Any], config_file: Path | None, *, called: str = "flag"
 ) -> tuple[Settings, dict[str, str]]:
-    """Settings from all sources, and for each field where its value came from.
+    """Settings from all sources, and the source of each field's value.
 
     Args:
         model: the settings of the command.
-        flags: what was given on the command line, or from Python; None is "not given".
-        config_file: what `--config` named.
-        called: what the source of `flags` is: "flag" or "python".
+        flags: values from the command line or from Python; None means "not given".
+        config_file: the file of `--config`.
+        called: the source of `flags`: "flag" or "python".
 
     Raises:
-        UnlearnError: an unknown key (with the nearest one), or a value of the wrong kind.
+        UnlearnError: a key is unknown (the hint has the nearest one), or a value is not possible.
     """
     file = read_config_file(config_file, model) if config_file else {}
     for name in flags:
@@ -116,7 +117,7 @@ def resolve(
         if sources[name] == "python":
             message = f"{name}={shown}: {reason}"
         elif part is not None:
-            message = f"{where} {textwrap.shorten(part, SHOWN)}: expected {field.json_schema_extra['metavar']}"
+            message = f"{where} {textwrap.shorten(part, SHOWN)}: expected {extra_of(field).get('metavar')}"
         else:
             message = f"{where} {shown}: {reason}"
         raise UnlearnError(message, field.description) from None
@@ -125,10 +126,10 @@ def resolve(
 
 
 def _check_consents(settings: Options, sources: Mapping[str, str], called: str) -> None:
-    """Only this user, on this command line or in this call, lets code run or data leave the machine.
+    """Only the user, on this command line or in this call, may let code run or data leave this machine.
 
     Raises:
-        UnlearnError: a file or the environment asks for it; the hint is the flag that allows it.
+        UnlearnError: a file or the environment sets such a value; the hint is the flag that allows it.
     """
     model = type(settings)
     for name, value in settings:
@@ -143,7 +144,7 @@ def _check_consents(settings: Options, sources: Mapping[str, str], called: str) 
 
 
 def _written(value: Any) -> str:
-    """A value as a flag takes it."""
+    """A value in the form that a flag takes."""
     if isinstance(value, Mapping):
         return " ".join(f"{name}={_written(one)}" for name, one in value.items())
     if isinstance(value, tuple):
@@ -152,13 +153,13 @@ def _written(value: Any) -> str:
 
 
 def _spelled(name: str, field: FieldInfo, source: str) -> str:
-    """A setting as it was written: the flag, the variable, or the key of a file."""
-    extra = field.json_schema_extra or {}
+    """A setting as its source spells it: the flag, the variable, or the key of a file."""
+    extra = extra_of(field)
     if source == "environment":
         return f"UNLEARN_{name.upper()}"
     if source != "flag":
         return f"{source}: {name}"
     if extra.get("required"):
         return extra["metavar"]
-    # Where a flag is not called like its setting (-p, --parameter) the short one is what people know.
+    # Where a flag does not have its setting's name (-p, --parameter), people know the short one.
     return extra.get("short", extra["flag"]) if "flag" in extra else "--" + name.replace("_", "-")

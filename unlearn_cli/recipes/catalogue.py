@@ -66,10 +66,10 @@ def _summaries(kind: str) -> dict[str, str]:
         return {name: f"splits: {', '.join(parts)}" for name, parts in PRESETS.items()}
     if spelled not in KINDS:
         raise unknown("kind", kind, [*KINDS, "benchmarks"])
-    return {name: KINDS[spelled].summary(name).rstrip(".") for name in named(spelled)}
+    return {name: KINDS[spelled].summary(name).rstrip(".") for name in names(spelled)}
 
 
-def named(kind: str) -> list[str]:
+def names(kind: str) -> list[str]:
     """Names as they are usually written: those of metrics stand in expressions and reports, with underscores."""
     found = KINDS[kind].names()
     return [name.replace("-", "_") for name in found] if kind == "metrics" else found
@@ -88,7 +88,7 @@ def page(name: str) -> str:
     if found:
         # A retain term and a metric may share a name.
         return "\n\n".join(describe(entry, kind if len(found) > 1 else "") for kind, entry in found.items())
-    raise unknown("name", name, {n for kind in KINDS for n in named(kind)}, where="`unlearn list KIND` has them all")
+    raise unknown("name", name, {n for kind in KINDS for n in names(kind)}, where="`unlearn list KIND` has them all")
 
 
 def describe(entry: Declared, kind: str = "") -> str:

@@ -24,6 +24,7 @@ from unlearn_cli.recipes.sweeping import grid
 from unlearn_cli.registry import is_file
 from unlearn_cli.rendering.plots import check_drawable
 from unlearn_cli.report import read_report
+from unlearn_cli.values import extra_of
 
 
 def check(config: Options) -> None:
@@ -104,7 +105,7 @@ def measurable(config: EvaluateConfig) -> None:
 
 def _names(config: Options) -> None:
     for name, field in type(config).model_fields.items():
-        kind = (field.json_schema_extra or {}).get("names")
+        kind = extra_of(field).get("names")
         for given in _listed(getattr(config, name)) if kind else ():
             if not is_file(given):
                 KINDS[kind].canonical(given)

@@ -1,0 +1,142 @@
+"""Commands without settings, which run nothing: `unlearn list`, `show`, `report schema`, `report show` and `env`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from unlearn_cli.cli.help import App
+
+if TYPE_CHECKING:
+    from unlearn_cli.console import Reporter
+
+
+def add(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("list", rich_help_panel="Commands")(list_names)
+    app.command("show", rich_help_panel="Commands")(show)
+    group = App(help="The report's schema, and reports as tables.", no_args_is_help=True)
+    group.command("schema")(report_schema)
+    group.command("show")(report_show)
+    app.add_typer(group, name="report", rich_help_panel="Commands")
+    app.command("env", rich_help_panel="Commands")(env)
+
+
+def _execute(run: Callable[[Reporter], None]) -> None:
+    """Call `run(reporter)`. An error becomes a message on stderr and an exit code, as for the other commands."""
+    from unlearn_cli.cli.options import execute  # noqa: PLC0415 - pydantic, which the overview does not need
+    from unlearn_cli.config import Options  # noqa: PLC0415
+
+    execute(lambda: (Options(), {}), lambda _config, _sources, _argv, reporter: run(reporter), debug=False)
+
+
+def _kinds(incomplete: str) -> list[str]:
+    from unlearn_cli.recipes.catalogue import KINDS  # noqa: PLC0415 - the lazy boundary
+
+    return [*KINDS, "benchmarks"]
+
+
+def _names(incomplete: str) -> list[str]:
+    from unlearn_cli.recipes.catalogue import KINDS, names  # noqa: PLC0415 - the lazy boundary
+
+    return [name for kind in KINDS for name in names(kind)]
+
+
+def list_names(
+    kind: Annotated[
+        str,
+        typer.Argument(
+            help="methods, retain-terms, robust-rules, metrics, attacks or benchmarks",
+            metavar="KIND",
+            autocompletion=_kinds,
+        ),
+    ] = "methods",
+    json_output: Annotated[bool, typer.Option("--json", help="a JSON array of objects with name and summary")] = False,
+) -> None:
+    """List methods, retain terms, metrics and the like, one to a line."""
+
+    def run(reporter: Reporter) -> None:
+        from unlearn_cli.recipes import catalogue  # noqa: PLC0415 - the lazy boundary
+
+        reporter.data(catalogue.dumps(kind) if json_output else "\n".join(catalogue.lines(kind)))
+
+    _execute(run)
+
+
+def show(
+    name: Annotated[
+        str, typer.Argument(help="a method, retain term, metric or attack", metavar="NAME", autocompletion=_names)
+    ],
+) -> None:
+    """Show a method's or metric's formula, parameters, defaults and paper."""
+
+    def run(reporter: Reporter) -> None:
+        from unlearn_cli.recipes import catalogue  # noqa: PLC0415 - the lazy boundary
+
+        reporter.data(catalogue.page(name))
+
+    _execute(run)
+
+
+def report_schema() -> None:
+    """Print the JSON Schema of report.json."""
+
+    def run(reporter: Reporter) -> None:
+        from unlearn_cli.report import RunReport  # noqa: PLC0415 - the lazy boundary
+
+        reporter.data(json.dumps(RunReport.model_json_schema(), indent=2))
+
+    _execute(run)
+
+
+def report_show(
+    run_folder: Annotated[Path, typer.Argument(help="run folder or report.json, also of an attack", metavar="RUN")],
+    json_output: Annotated[bool, typer.Option("--json", help="the scores as one JSON object")] = False,
+    full_table: Annotated[bool, typer.Option("--full-table", help="show every metric")] = False,
+) -> None:
+    """Print a run's scores, or an attack's curve, as a table on stdout."""
+
+    def run(reporter: Reporter) -> None:
+        from unlearn_cli.attack_report import is_attack  # noqa: PLC0415 - the lazy boundary
+        from unlearn_cli.report import dumps, read_report  # noqa: PLC0415
+
+        if is_attack(run_folder):
+            _show_attack(run_folder, json_output, reporter)
+            return
+        report = read_report(run_folder)
+        if json_output:
+            reporter.data(dumps(report, only={"command", "status", "scores"}))
+            return
+        from unlearn_cli.rendering.tables import scores_table  # noqa: PLC0415
+
+        reporter.say(f"{report.command} {report.config.get('method', '')}: {report.status}")
+        reporter.product(scores_table(report, run_folder, everything=full_table))
+
+    _execute(run)
+
+
+def _show_attack(path: Path, json_output: bool, reporter: Reporter) -> None:
+    from unlearn_cli.attack_report import dumps, read_attack  # noqa: PLC0415 - the lazy boundary
+    from unlearn_cli.rendering.attacks import attack_table  # noqa: PLC0415
+
+    report = read_attack(path)
+    if json_output:
+        reporter.data(dumps([report]))
+        return
+    reporter.say(report.verdict)
+    reporter.product(attack_table(report))
+
+
+def env() -> None:
+    """Print versions and devices as JSON, for bug reports."""
+
+    def run(reporter: Reporter) -> None:
+        from unlearn_cli.recipes.environment import environment  # noqa: PLC0415 - the lazy boundary
+
+        reporter.data(json.dumps(environment(), indent=2))
+
+    _execute(run)

@@ -81,5 +81,6 @@ class Split:
     examples: tuple[Example, ...]
     origin: Origin
     max_new_tokens: int | None = None  # longest generated answer, where a benchmark says so
+    generate_limit: int | None = None  # rows answered at most, where not all that are asked for are wanted; -1: none
     answer_tokens: int | None = None  # the true answer is cut after as many tokens
     windows: bool = True  # raw documents that are too long become several rows; else each is one row, which is cut

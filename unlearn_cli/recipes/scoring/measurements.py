@@ -39,7 +39,7 @@ def protocol(data: Input, options: MeasuringOptions, precision: str = "") -> dic
 
 def _plan(data: Input, options: MeasuringOptions) -> Plan:
     return Plan(
-        generate=options.generate_limit,
+        generate=data.generated(options.generate_limit),
         max_new_tokens=data.max_new_tokens or options.max_new_tokens,
         token_budget=options.token_budget,
         samples=options.samples,

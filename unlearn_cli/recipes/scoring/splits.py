@@ -38,6 +38,13 @@ class Input:
             return LETTER_TOKENS
         return self.split.max_new_tokens
 
+    def generated(self, limit: int) -> int:
+        """Rows that are answered, of those that `limit` asks for: 0 is all, -1 is none."""
+        own = self.split.generate_limit
+        if own is None or limit < 0:
+            return limit
+        return own if limit == 0 or own < 0 else min(own, limit)
+
     @property
     def name(self) -> str:
         """forget, retain, ..."""

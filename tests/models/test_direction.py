@@ -39,7 +39,7 @@ def test_in_packs_and_padded(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = refusal_direction(loaded, TOWARDS, FORGET, 2)
     monkeypatch.setattr(module, "TOKENS", 8)
     torch.testing.assert_close(refusal_direction(loaded, TOWARDS, FORGET, 2), whole, rtol=1e-4, atol=1e-4)
-    loaded.layout = Layout(False, loaded.layout.attention, own_head=True)
+    loaded.replace_model(loaded.model, Layout(False, loaded.layout.attention, own_head=True))
     torch.testing.assert_close(refusal_direction(loaded, TOWARDS, FORGET, 2), whole, rtol=1e-4, atol=1e-4)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -111,8 +112,7 @@ def test_a_resumed_run_starts_from_the_same_factors(tmp_path: Path) -> None:
 
 
 def test_half_precision_is_refused(tmp_path: Path) -> None:
-    loaded = load("llama-gqa")
-    loaded.dtype = torch.bfloat16
+    loaded = replace(load("llama-gqa"), dtype=torch.bfloat16)
     with pytest.raises(UnlearnError, match="changes the base"):
         initialise(loaded, "fila", ROWS, KEPT, batch=2, path=tmp_path / "x")
 
@@ -187,8 +187,7 @@ def test_adapters_that_cannot_start_so_are_refused(options: dict, told: str, tmp
     ("quantization", "arrived", "told"), [("nf4", False, "quantized"), (None, True, "without an adapter")]
 )
 def test_models_that_cannot_start_so_are_refused(quantization: str | None, arrived: bool, told: str) -> None:
-    loaded = load("llama-gqa")
-    loaded.quantization = quantization
+    loaded = replace(load("llama-gqa"), quantization=quantization)
     with pytest.raises(UnlearnError, match=told):
         check(loaded, "fila", arrived=arrived)
 
@@ -204,7 +203,7 @@ def test_the_files_load_with_plain_peft_on_a_fresh_base(kind: str, tmp_path: Pat
     finish(loaded)
     loaded.model.save_pretrained(tmp_path / "run")
     fresh = load("llama-gqa")
-    fresh.model = PeftModel.from_pretrained(fresh.model, tmp_path / "run")
+    fresh.replace_model(PeftModel.from_pretrained(fresh.model, tmp_path / "run"))
     torch.testing.assert_close(logits(fresh), trained, atol=1e-4, rtol=1e-4)
 
 

@@ -109,7 +109,13 @@ def attach(
     if isinstance(loaded.model, PeftModel):
         return
     torch.manual_seed(seed)  # lora_A is drawn at random
-    loaded.model = with_lora(loaded.model, options, ADAPTER, modules)
+    loaded.replace_model(with_lora(loaded.model, options, ADAPTER, modules))
+
+
+def detach(loaded: LoadedModel, *, merge: bool) -> None:
+    """Take the adapter off, and with `merge` add it to the weights first; the weights that are left are frozen."""
+    model = loaded.model.merge_and_unload() if merge else loaded.model.unload()
+    loaded.replace_model(model.requires_grad_(False))
 
 
 def set_training(model: Any) -> None:

@@ -70,7 +70,8 @@ def fresh_adapter(loaded: LoadedModel, *, rank: int, seed: int, whole: bool) -> 
         inner.add_adapter(FRESH, config)
         inner.base_model.set_adapter([ADAPTER, FRESH] if whole and not composed else [FRESH])
     else:
-        inner = loaded.model = get_peft_model(inner, config, adapter_name=FRESH)
+        inner = get_peft_model(inner, config, adapter_name=FRESH)
+        loaded.replace_model(inner)
     for name, parameter in inner.named_parameters():
         parameter.requires_grad_(f".{FRESH}." in name)
     if composed:
@@ -85,7 +86,7 @@ def fresh_adapter(loaded: LoadedModel, *, rank: int, seed: int, whole: bool) -> 
             inner.delete_adapter(FRESH)
             inner.requires_grad_(False)
         else:
-            loaded.model = inner.unload().requires_grad_(False)
+            loaded.replace_model(inner.unload().requires_grad_(False))
 
 
 def set_for_training(loaded: LoadedModel) -> None:

@@ -280,8 +280,7 @@ def with_rest(loaded: Any, composition: Composition, rows: Sequence[Row]) -> Com
 
 def compose(loaded: Any, composition: Composition) -> None:
     """Turn a model with an adapter into the composed one, in place."""
-    loaded.model = Composed(loaded.model, composition).eval()
-    loaded.layout = replace(loaded.layout, own_head=False)
+    loaded.replace_model(Composed(loaded.model, composition).eval(), replace(loaded.layout, own_head=False))
 
 
 @contextmanager
@@ -293,4 +292,4 @@ def used(loaded: Any, composition: Composition | None) -> Iterator[None]:
     try:
         yield
     finally:
-        loaded.model, loaded.layout = model, layout
+        loaded.replace_model(model, layout)

@@ -28,9 +28,10 @@ ADAPTER = "default"  # the adapter that is trained and saved
 REFERENCE_ADAPTER = "reference"  # the adapter a model arrived with, frozen
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
 class LoadedModel:
-    """A model, its tokenizer and how it is run. `model` is replaced once, when an adapter is attached."""
+    """A model, its tokenizer and how it is run. `replace_model` alone changes it: when an adapter comes or goes, and when
+    base and assistant are composed."""
 
     model: Any
     tokenizer: Any
@@ -45,6 +46,11 @@ class LoadedModel:
     def config(self) -> Any:
         """The transformers config of the language model."""
         return causal_lm(self.model).config.get_text_config()
+
+    def replace_model(self, model: Any, layout: Layout | None = None) -> None:
+        """Go on with the same weights in another wrapping, for everybody who has this record."""
+        object.__setattr__(self, "model", model)
+        object.__setattr__(self, "layout", layout or self.layout)
 
 
 def quantization_of(options: ModelOptions, config: Any) -> str | None:

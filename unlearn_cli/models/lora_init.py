@@ -185,7 +185,7 @@ def finish(loaded: LoadedModel) -> None:
         _matrix(module.base_layer).add_(module.scaling[ADAPTER] * b0 @ a0)
         learnt[name] = (torch.cat([a, a0]), torch.cat([b, -b0], dim=1))
     wider = replace(config, r=2 * config.r, lora_alpha=2 * config.lora_alpha)
-    loaded.model = get_peft_model(model.unload(), wider, adapter_name=ADAPTER)
+    loaded.replace_model(get_peft_model(model.unload(), wider, adapter_name=ADAPTER))
     for name, module in _adapted(loaded.model).items():
         module.lora_A[ADAPTER].weight.copy_(learnt[name][0])
         module.lora_B[ADAPTER].weight.copy_(learnt[name][1])

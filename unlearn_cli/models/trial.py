@@ -7,7 +7,7 @@ from peft import PeftModel
 
 from unlearn_cli.config import LoraOptions
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.models.adapter import attach, set_training, trainable_parameters
+from unlearn_cli.models.adapter import attach, detach, set_training, trainable_parameters
 from unlearn_cli.models.boundary import boundary
 from unlearn_cli.models.forward import forward
 from unlearn_cli.models.layout import probe_batch
@@ -48,8 +48,8 @@ def try_training(loaded: LoadedModel, options: LoraOptions, *, modules: list[str
         for _, tensor in trainable_parameters(loaded.model):
             tensor.grad = None
         if fresh:
-            loaded.model = loaded.model.unload()
-        if fresh or options.full:
+            detach(loaded, merge=False)
+        elif options.full:
             loaded.model.requires_grad_(False)
         loaded.model.eval()
 

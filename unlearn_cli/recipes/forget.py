@@ -170,7 +170,7 @@ def _made(
     run.folder.write_spec(spec, steps=trainer.steps)
     status, message = train(run, loaded, inputs, trainer, names, spec.sha256, moments, stop_when)
     if status in FAILED and run.writes_model and hasattr(loaded.model, "peft_config"):
-        loaded.model = loaded.model.merge_and_unload()  # a procedure that ended while its first stage trained an adapter
+        adapter.detach(loaded, merge=True)  # a procedure that ended while its first stage trained an adapter
 
     if run.config.lora_init != "default" and not run.config.full:
         lora_init.finish(loaded)

@@ -16,7 +16,7 @@ from torch import Tensor
 from unlearn_cli.data.batch import pack
 from unlearn_cli.data.tokenize import Row
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.models.adapter import reference_weights
+from unlearn_cli.models.adapter import detach, reference_weights
 from unlearn_cli.models.depth import blocks, causal_lm, depth_index, down_projection
 from unlearn_cli.models.forward import forward
 from unlearn_cli.models.load import LoadedModel
@@ -99,9 +99,7 @@ class Workbench:
 
     def drop_adapter(self, *, merge: bool) -> None:
         """Go on with plain weights: with what the adapter learnt, or without."""
-        model = self.loaded.model
-        self.loaded.model = model.merge_and_unload() if merge else model.unload()
-        self.loaded.model.requires_grad_(False)
+        detach(self.loaded, merge=merge)
 
     def weights(self, kind: str = "all") -> dict[str, torch.nn.Parameter]:
         """Trainable whole matrices by name: of the blocks' MLPs ("mlp"), or every parameter ("all")."""

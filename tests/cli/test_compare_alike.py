@@ -10,7 +10,8 @@ import pytest
 
 from tests.cli.comparing import around, both, compared, made, names, refused, values, verdicts
 from tests.cli.running import BASELINE, QUICK, data_arguments, unlearn
-from unlearn_cli.recipes.comparison.runs import read_entries, settings
+from unlearn_cli.recipes.comparison.runs import read_entries
+from unlearn_cli.recipes.comparison.settings import settings
 from unlearn_cli.report import Score
 
 FEW = ["--generate-limit", 2, "--max-new-tokens", 8, "--bootstrap-samples", 20, "--skip-original"]

@@ -243,13 +243,13 @@ def test_one_row_has_an_axis(tmp_path):
 
 def test_an_empty_answer_is_an_answer(tmp_path, monkeypatch):
     measured = SimpleNamespace(ids=("r",), prompts=("why?",), references=("so",), generations=("",), split="forget")
-    monkeypatch.setattr("unlearn_cli.recipes.comparison.page._measured", lambda entry, moment: measured)
+    monkeypatch.setattr("unlearn_cli.recipes.comparison.page.measured_forget_rows", lambda entry, moment: measured)
     (entry,) = read_entries([made(tmp_path / "a", {"forget.rouge_l": np.array([0.5])})])
     monkeypatch.setattr(type(entry), "ids", lambda self, split: {"r"})
     monkeypatch.setattr(type(entry), "values", lambda self, metric, ids: np.array([0.5]))
-    assert _samples([entry], 1)[0]["said"] == [{"run": "a", "text": "(empty answer)"}]
+    assert _samples([entry], 1)[0]["answers"] == [{"run": "a", "text": "(empty answer)"}]
     measured.generations = (None,)
-    assert _samples([entry], 1)[0]["said"][0]["text"] == "(not generated)"
+    assert _samples([entry], 1)[0]["answers"][0]["text"] == "(not generated)"
 
 
 def test_the_recipe_of_the_guide_works(tmp_path, monkeypatch):

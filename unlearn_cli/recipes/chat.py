@@ -18,7 +18,7 @@ from unlearn_cli.models.generate import greedy, sample
 from unlearn_cli.models.load import LoadedModel, load_model
 from unlearn_cli.models.process import undisturbed
 from unlearn_cli.recipes.forgetting.resolve import make_encoder
-from unlearn_cli.rendering.tables import said_table
+from unlearn_cli.rendering.tables import replies_table
 from unlearn_cli.report import RunReport, read_report
 
 QUIT = ("/quit", "/exit", "/q", "quit", "exit")
@@ -73,7 +73,7 @@ def run(config: ChatConfig, sources: dict[str, str], reporter: Reporter) -> None
         elif config.quiet or not sys.stdout.isatty():
             reporter.data("\n".join([f"question: {question}", *(f"{name}: {said}" for name, said in answers.items())]))
         else:
-            reporter.show(said_table(answers))
+            reporter.show(replies_table(answers))
 
 
 def _speakers(config: ChatConfig, report: RunReport) -> list[Speaker]:

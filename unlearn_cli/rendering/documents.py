@@ -8,7 +8,8 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from unlearn_cli.rendering.cells import heading_lines
+from unlearn_cli.rendering.compare import heading_lines
+from unlearn_cli.rendering.svg import COLOURS
 from unlearn_cli.rendering.tables import has_value, interval, number
 from unlearn_cli.report import RunReport
 
@@ -41,4 +42,4 @@ def comparison_page(**content: object) -> str:
     """A page without scripts, links or network; `content` is what `templates/compare.html.jinja` names."""
     templates = _environment(autoescape=True)
     templates.filters["lines"] = heading_lines
-    return templates.get_template("compare.html.jinja").render(**content)
+    return templates.get_template("compare.html.jinja").render(colours=COLOURS, **content)

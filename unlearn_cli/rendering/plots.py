@@ -1,4 +1,4 @@
-"""Curves as pictures; matplotlib is an optional extra."""
+"""Pictures as files, by matplotlib, which is an optional extra."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from typing import Any
 from unlearn_cli.attack_report import AttackReport
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.rendering.attacks import shown_metric, worst_curves
+from unlearn_cli.rendering.front import FrontPicture
+from unlearn_cli.rendering.svg import COLOURS, REST
 
 # Okabe and Ito's palette: told apart by readers with any kind of colour vision; line styles differ as well.
+GREY = "#57606a"  # of runs without a colour
 LOOK = {"unlearned": ("#D55E00", "-"), "original": ("#0072B2", "--"), "baseline": ("#009E73", ":")}
 
 
@@ -38,20 +41,17 @@ def plot_attacks(reports: list[AttackReport], path: Path) -> None:
         _panel(axis, report)
     axes[0][0].set_ylabel("forget " + shown_metric(reports[0]).replace("_l", "-L"))
     axes[0][0].legend(frameon=False, fontsize=8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150)
-    pyplot.close(figure)
+    _save(figure, path)
 
 
 def _panel(axis: Any, report: AttackReport) -> None:
     metric = shown_metric(report)
     for role, curve in worst_curves(report, metric).items():
-        held = {place: value for place, value in curve.items() if value is not None}
-        if not held:
+        known = {place: value for place, value in curve.items() if value is not None}
+        if not known:
             continue
         colour, line = LOOK[role]
-        places = list(held)
-        means = list(held.values())
+        places, means = list(known), list(known.values())
         numeric = all(isinstance(place, (int, float)) for place in places)
         axis.plot(places if numeric else range(len(places)), means, line, color=colour, marker="o", markersize=3, label=role)
         if not numeric:
@@ -62,37 +62,40 @@ def _panel(axis: Any, report: AttackReport) -> None:
     axis.grid(alpha=0.25)
 
 
-def plot_front(
-    points: list[tuple[str, float | None, float | None]],
-    front: set[str],
-    failed: set[str],
-    names: tuple[str, ...],
-    path: Path,
-) -> None:
-    """Runs by forgetting and utility; those that no other beats are ringed, those that did not end well grey.
-
-    Raises:
-        UnlearnError: matplotlib is not installed, or the file's ending is no picture's.
-    """
-    check_drawable(path)
+def plot_front(picture: FrontPicture, path: Path) -> None:
+    """Runs by forgetting and utility, as on the page of a comparison."""
     pyplot = _pyplot()
     figure, axis = pyplot.subplots(figsize=(5.6, 4), layout="constrained")
-    for name, x, y in points:
-        if x is None or y is None:
-            continue
-        colour = "#999999" if name in failed else "#0072B2"
-        axis.scatter([x], [y], s=36, color=colour, edgecolors="#D55E00" if name in front else "none", linewidths=2)
-        axis.annotate(name, (x, y), textcoords="offset points", xytext=(6, 4), fontsize=8)
-    axis.set_xlabel(names[0])
-    axis.set_ylabel(names[1])
+    names = {one.label: one.name for one in picture.key}
+    for one in picture.series:
+        ((x, y),) = one.points
+        colour = GREY if one.number in (None, REST) else COLOURS[one.number % len(COLOURS)]
+        fill = "none" if one.number == REST else colour
+        axis.scatter([x], [y], s=36, facecolors=fill, edgecolors=colour, label=names.get(one.label))
+        if one.emphasised:
+            axis.scatter([x], [y], s=120, facecolors="none", edgecolors=colour, linewidths=1.5)
+        side = -1 if x > (picture.x.low + picture.x.high) / 2 else 1  # towards the middle, where there is room
+        axis.annotate(
+            one.label, (x, y), textcoords="offset points", xytext=(side * 8, 4), ha="left" if side == 1 else "right",
+            fontsize=8, color=colour,
+        )  # fmt: skip
+    axis.plot([x for x, _ in picture.joined], [y for _, y in picture.joined], ":", color=GREY, linewidth=1)
+    if names:
+        figure.legend(loc="outside lower left", frameon=False, fontsize=7)
+    axis.set(xlabel=picture.x.label, ylabel=picture.y.label)
+    axis.set(xlim=(picture.x.low, picture.x.high), ylim=(picture.y.low, picture.y.high))
     axis.grid(alpha=0.25)
+    _save(figure, path)
+
+
+def _save(figure: Any, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
-    pyplot.close(figure)
+    _pyplot().close(figure)
 
 
 def check_drawable(path: Path) -> None:
-    """See before any work that a picture can be made.
+    """Check before any work that a picture can be made.
 
     Raises:
         UnlearnError: matplotlib is not installed, or the file's ending is no picture's.

@@ -10,10 +10,14 @@ from typing import Literal
 
 WIDTH, HEIGHT = 640, 360
 LEFT, RIGHT, TOP, BOTTOM = 88, 18, 16, 62
+COLOURS = ("#0072b2", "#c4500a", "#00795a", "#a2447e", "#8a6d00", "#2f7fb5", "#444b54", "#7a3b00")  # on a light page
 DASHES = ("", "7 4", "2 3", "9 3 2 3", "4 4", "1 4", "12 3", "6 2 1 2")
 BASELINE_DASH = "1 6"
 REST = -1
 ROOM, LETTER = 20, 12  # height of a name beside a point, and width of a letter, as large as phones draw them
+
+
+Points = Sequence[tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,7 @@ class Series:
     """One line, cloud of points, or staircase."""
 
     name: str
-    points: Sequence[tuple[float, float]]
+    points: Points
     number: int | None  # of its colour and dash; None: the baseline's own; REST: no colour
     kind: Literal["line", "point", "step"] = "line"
     emphasised: bool = False
@@ -37,13 +41,23 @@ class Axis:
     high: float
 
 
+@dataclass(frozen=True)
+class Figure:
+    """A chart on a page."""
+
+    title: str
+    svg: str
+    legend: str
+    caption: str
+
+
 def look(series: Series) -> tuple[str, str]:
     """Class of its colour, and its dash."""
     if series.number == REST:
         return "cr", ""
     if series.number is None:
         return "cb", BASELINE_DASH
-    return f"c{series.number % len(DASHES)}", DASHES[series.number % len(DASHES)]
+    return f"c{series.number % len(COLOURS)}", DASHES[series.number % len(DASHES)]
 
 
 def finite(series: Sequence[Series]) -> list[Series]:

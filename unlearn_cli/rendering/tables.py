@@ -69,9 +69,9 @@ def improved(compared: Compared) -> bool | None:
 
 def _style(compared: Compared) -> str:
     """Green where the change goes the way the target asks, red where it does not, yellow beyond the baseline."""
-    good = improved(compared)
-    known = compared.baseline
-    if good and compared.after.target == "min" and known and known.ci and compared.after.value < known.ci[0]:
+    good, after, baseline = improved(compared), compared.after, compared.baseline
+    limit = baseline.ci[0] if baseline and baseline.ci else None
+    if good and after and after.target == "min" and after.value is not None and limit is not None and after.value < limit:
         return "yellow"
     return {True: "green", False: "red", None: ""}[good]
 
@@ -82,8 +82,8 @@ def has_value(compared: Compared) -> bool:
 
 
 def _changed(compared: Compared) -> bool:
-    held = [score.value for score in (compared.before, compared.after, compared.baseline) if score]
-    return len(held) < 2 or len(set(held)) > 1
+    values = [score.value for score in (compared.before, compared.after, compared.baseline) if score]
+    return len(values) < 2 or len(set(values)) > 1
 
 
 Lines = Sequence[tuple[str, list[tuple[str, Compared]]]]  # headings with their metrics
@@ -94,7 +94,7 @@ def _lines(report: RunReport, *, everything: bool) -> Iterator[tuple[str, list[t
     the report."""
     fluency: list[tuple[str, Compared]] = []
     for split, metrics in report.scores.items():
-        own = []
+        listed = []
         for name, both in metrics.items():
             declared = METRICS.get(name) if METRICS.has(name) else None
             if not has_value(both) or not (everything or declared is None or not declared.fluency or _changed(both)):
@@ -104,8 +104,8 @@ def _lines(report: RunReport, *, everything: bool) -> Iterator[tuple[str, list[t
             if declared is not None and declared.fluency:
                 fluency.append((f"{split}.{name}", both))
             else:
-                own.append((name, both))
-        yield split, sorted(own, key=lambda pair: FIRST.index(pair[0]) if pair[0] in FIRST else len(FIRST))
+                listed.append((name, both))
+        yield split, sorted(listed, key=lambda pair: FIRST.index(pair[0]) if pair[0] in FIRST else len(FIRST))
     yield "fluency", fluency
 
 
@@ -128,7 +128,7 @@ def scores_table(report: RunReport, path: Path | None = None, *, everything: boo
     lines = list(_lines(report, everything=everything))
     every = sum(has_value(both) for metrics in report.scores.values() for both in metrics.values())
     left = every - sum(len(metrics) for _, metrics in lines)
-    # Under the table and not its caption, which would be folded to the table's width.
+    # Under the table and not in its caption, which is folded to the table's width.
     show = f"`unlearn report show {shlex.quote(str(path))} --full-table` shows" if path else "--full-table shows"
     more = Text(f"{left} more in the report; {show} them", style="dim italic")
     table = ResponsiveTable(lambda: _scores(report, lines, intervals=True), lambda: _scores(report, lines, intervals=False))
@@ -156,7 +156,8 @@ def _scores(report: RunReport, lines: Lines, *, intervals: bool) -> Table:
                 cells.append(Text(number(score), style=_style(both) if moment == "after" else ""))
                 if moment == "after" and intervals:
                     cells.append(Text(interval(score)))
-            arrow = ARROWS.get((both.after or both.before or both.baseline).target or "", "")
+            known = both.after or both.before or both.baseline
+            arrow = ARROWS.get(known.target or "", "") if known else ""
             table.add_row(Padding(name, (0, 0, 0, 2)), *cells, arrow if intervals else arrow[:1])
     return table
 
@@ -173,13 +174,13 @@ def harness_table(report: RunReport) -> Table:
     return table
 
 
-def said_table(answers: Mapping[str, str]) -> Table:
-    """What each model said, by name."""
+def replies_table(replies: Mapping[str, str]) -> Table:
+    """The answer of each model to one question."""
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
-    for name, said in answers.items():
-        table.add_row(name, Text(said or "(nothing)"))
+    for model, reply in replies.items():
+        table.add_row(model, Text(reply or "(nothing)"))
     return table
 
 
@@ -188,15 +189,17 @@ def answers_table(moments: Mapping[str, Mapping[str, Measured]], count: int, rep
     table = Table(box=None, pad_edge=False, show_header=False, title="\nforget answers", title_justify="left")
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
-    shown = [moment for moment in MOMENTS if "forget" in moments.get(moment, {})]
     after = moments["after"].get("forget")
-    answered = [] if after is None else [i for i, said in enumerate(after.generations) if said is not None]
+    if after is None:
+        return table
+    shown = {moment: moments[moment]["forget"] for moment in MOMENTS if "forget" in moments.get(moment, {})}
+    labels = {moment: moment for moment in shown} | {"after": "answer" if after_heading(report) == "score" else "after"}
+    answered = [row for row, answer in enumerate(after.generations) if answer is not None]
     for row in answered[:: max(1, len(answered) // count)][:count]:
         table.add_row("question", Text(after.prompts[row], style="bold"))
         table.add_row("truth", Text(after.references[row]))
-        for moment in shown:
-            said = dict(zip(moments[moment]["forget"].ids, moments[moment]["forget"].generations, strict=True))
-            asked = "answer" if moment == "after" and after_heading(report) == "score" else moment
-            table.add_row(asked, Text(said.get(after.ids[row]) or "-"))
+        for moment, measured in shown.items():
+            answers = dict(zip(measured.ids, measured.generations, strict=True))
+            table.add_row(labels[moment], Text(answers.get(after.ids[row]) or "-"))
         table.add_row("", "")
     return table

@@ -1,9 +1,9 @@
-"""Whether runs were measured, and attacked, alike: what was not is refused, or marked and never judged."""
+"""Whether runs are comparable: those measured or attacked differently are refused, or labelled and never ranked."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,81 +14,95 @@ from unlearn_cli.report import fingerprint
 
 
 @dataclass(frozen=True)
-class Alike:
-    """What may be compared."""
+class Comparability:
+    """Which scores of the runs may be compared."""
 
-    marks: dict[str, str] = field(default_factory=dict)  # by run, if some were measured otherwise
-    unlike: frozenset[str] = frozenset()  # splits that the runs were not measured alike on
-    baseline_unlike: frozenset[str] = frozenset()  # splits that the baseline was measured otherwise on
-    attacks: str | None = None  # why the relearning attacks do not compare
+    run_hashes: dict[str, str] = field(default_factory=dict)  # run -> short hash of its protocol; empty if all are equal
+    differing: frozenset[str] = frozenset()  # splits whose protocol differs between the runs
+    baseline_differing: frozenset[str] = frozenset()  # splits whose protocol differs between the baseline and a run
+    attack_difference: str | None = None  # how the relearning attacks differ, in words
 
-    def comparable(self, split: str, splits: Sequence[str]) -> bool:
-        """Whether scores of this split may be judged; those of several splits at once need all alike."""
-        return split not in self.unlike if split in splits else not self.unlike
+    def comparable(self, split: str, splits: Collection[str]) -> bool:
+        """Whether scores of a split may be ranked.
+
+        Args:
+            split: the split, or the name of a group of scores over several splits, which need all splits to be comparable.
+            splits: the splits of all runs.
+        """
+        return split not in self.differing if split in splits else not self.differing
 
 
-def check_alike(entries: Sequence[Entry], baseline: Entry | None, *, allow: bool) -> Alike:
-    """Refuse to mix what was measured differently; else a mark for each run that shows it.
+def check_comparability(entries: Sequence[Entry], baseline: Entry | None, *, allow: bool) -> Comparability:
+    """Compare the protocols of the runs, of the baseline, and of the relearning attacks.
+
+    Args:
+        entries: the runs.
+        baseline: the evaluation given as baseline.
+        allow: label runs whose protocols differ instead of refusing them.
 
     Raises:
-        UnlearnError: runs that were measured on other rows or otherwise, and that is not allowed.
+        UnlearnError: protocols differ, and `allow` is false.
     """
     first: dict[str, Entry] = {}
-    unlike, baseline_unlike = set(), set()
+    differing: set[str] = set()
+    baseline_differing: set[str] = set()
     for entry in [*entries, *([baseline] if baseline else [])]:
-        for key, mark in entry.marks.items():
-            other = first.setdefault(key, entry)
-            if mark == other.marks[key]:
+        for key, protocol_hash in entry.protocol_hashes.items():
+            earlier = first.setdefault(key, entry)
+            if protocol_hash == earlier.protocol_hashes[key]:
                 continue
             if not allow:
-                names = f"{other.name} and {'the baseline ' if entry is baseline else ''}{entry.name}"
+                names = f"{earlier.name} and {'the baseline ' if entry is baseline else ''}{entry.name}"
                 raise UnlearnError(
-                    f"{names} were not measured alike: {_why(other, entry, key)} differ",
+                    f"{names} were not measured alike: {_differences(earlier, entry, key)} differ",
                     "evaluate both with the same data and limits, or --allow-different, which marks them",
                 )
-            (baseline_unlike if entry is baseline else unlike).add(key)
-    marks = {}
-    if unlike:
-        marks = {entry.name: fingerprint([entry.marks.get(key) for key in sorted(unlike)])[:6] for entry in entries}
-    splits, theirs = (frozenset(key.split()[0] for key in keys) for keys in (unlike, baseline_unlike))
-    return Alike(marks, splits, theirs, _attacks(entries))
+            (baseline_differing if entry is baseline else differing).add(key)
+    run_hashes = {}
+    if differing:
+        keys = sorted(differing)
+        run_hashes = {entry.name: fingerprint([entry.protocol_hashes.get(key) for key in keys])[:6] for entry in entries}
+    splits, baseline_splits = (frozenset(key.split()[0] for key in keys) for keys in (differing, baseline_differing))
+    return Comparability(run_hashes, splits, baseline_splits, _attack_difference(entries))
 
 
-def _why(one: Entry, other: Entry, key: str) -> str:
-    sides = [next(source for source in entry.sources(key.split()[0]) if key in source.marks) for entry in (one, other)]
-    first, second = (side.how(key) for side in sides)
-    named = [name for name in {**first, **second} if first.get(name) != second.get(name)]
-    return f"of {key} the {', '.join(named)}"
+def _differences(one: Entry, other: Entry, key: str) -> str:
+    """The parts of the protocol that differ, in words."""
+    split = key.split()[0]
+    sources = [next(source for source in entry.sources(split) if key in source.protocol_hashes) for entry in (one, other)]
+    return f"of {key} the {', '.join(_unequal(*(source.protocol(key) for source in sources)))}"
 
 
-def _attacks(entries: Sequence[Entry]) -> str | None:
-    """What differs between the relearning attacks on the runs, in words; None if they compare."""
+def _unequal(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
+    return [name for name in {**first, **second} if first.get(name) != second.get(name)]
+
+
+def _attack_difference(entries: Sequence[Entry]) -> str | None:
+    """What differs between the relearning attacks on the runs, in words; None if they are comparable."""
     attacked = [entry for entry in entries if "relearn" in entry.report.attacks or entry.attack]
     if len(attacked) < 2:
         return None
     unknown = [entry.name for entry in attacked if entry.attack is None]
     if unknown:
         return f"how {', '.join(unknown)} was attacked is not known (attacks/relearn/report.json is missing)"
-    first = _strength(attacked[0].attack)
-    for entry in attacked[1:]:
-        own = _strength(entry.attack)
-        named = [name for name in {**first, **own} if first.get(name) != own.get(name)]
-        if named:
-            return f"{attacked[0].name} and {entry.name} were not attacked alike: {', '.join(named)} differ"
+    protocols = [_attack_protocol(entry.attack) for entry in attacked if entry.attack]
+    for entry, protocol in zip(attacked[1:], protocols[1:], strict=True):
+        if names := _unequal(protocols[0], protocol):
+            return f"{attacked[0].name} and {entry.name} were not attacked alike: {', '.join(names)} differ"
     return None
 
 
-def _strength(report: AttackReport) -> dict[str, Any]:
+def _attack_protocol(report: AttackReport) -> dict[str, Any]:
     """All that recovery depends on besides the run."""
-    tried: dict[str, set[str]] = {}
+    values: dict[str, set[str]] = {}
     for curve in report.curves:
         if curve.role == "unlearned":
             for name, value in curve.parameters.items():
-                tried.setdefault(name, set()).add(json.dumps(value))
+                values.setdefault(name, set()).add(json.dumps(value))
     control = report.config.get("baseline")
     return {
         "forget rows": (report.forget_sha256, report.judged_rows, report.attacker_rows),
         "share": report.config.get("share"),
         "attack_data": report.config.get("attack_data"),
         "baseline": None if report.upper_bound or not control else str(control).rstrip("/").rsplit("/", 1)[-1],
-    } | {name: sorted(values) for name, values in tried.items()}
+    } | {name: sorted(texts) for name, texts in values.items()}

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from unlearn_cli.recipes.comparison.runs import Entry, identities, settings
+from unlearn_cli.recipes.comparison.runs import Entry
+from unlearn_cli.recipes.comparison.settings import settings, settings_by_content
 from unlearn_cli.registry import unknown
 from unlearn_cli.report import FAILED, Score
 
@@ -24,38 +25,45 @@ class Row:
 
     @property
     def failed(self) -> bool:
-        """Whether a run of it wrecked the model, diverged or changed nothing: its scores are no success, however good."""
+        """Whether one of its runs wrecked the model, diverged or changed nothing: good scores of it mean nothing."""
         return any(entry.report.status in FAILED for entry in self.entries)
 
     def scores(self, metric: str) -> list[Score]:
         """The scores of the runs that have one."""
         return [score for entry in self.entries if (score := entry.score(metric)) is not None]
 
-    def value(self, metric: str) -> float | None:
-        """The score, averaged over the runs that have one."""
-        found = [score.value for score in self.scores(metric)]
-        return fmean(found) if found else None
+    def values(self, metric: str) -> list[float]:
+        """The values of these scores."""
+        return [value for entry in self.entries if (value := entry.value(metric)) is not None]
 
-    def whole(self, metric: str) -> float | None:
-        """The score, if all of the runs have one: what can be ranked beside others."""
+    def value(self, metric: str) -> float | None:
+        """The mean over the runs that have a score."""
+        values = self.values(metric)
+        return fmean(values) if values else None
+
+    def complete_value(self, metric: str) -> float | None:
+        """The mean, if all of the runs have a score; only such values are ranked."""
         return None if self.missing(metric) else self.value(metric)
 
     def missing(self, metric: str) -> int:
         """How many of the runs have no score."""
-        return len(self.entries) - len(self.scores(metric))
+        return len(self.entries) - len(self.values(metric))
 
     def spread(self, metric: str) -> float | None:
         """Standard deviation over the runs; None for a single one."""
-        found = [score.value for score in self.scores(metric)]
-        return stdev(found) if len(found) > 1 else None
+        values = self.values(metric)
+        return stdev(values) if len(values) > 1 else None
 
     def interval(self, metric: str) -> tuple[float, float] | None:
-        """The interval of a single run's score; several runs have none, for theirs leave out the seeds, nor has one row."""
-        found = self.scores(metric)
-        return found[0].ci if len(found) == len(self.entries) == 1 and found[0].n != 1 else None
+        """The interval of a single run's score on several rows.
 
-    def rows(self, metric: str, ids: Sequence[str]) -> np.ndarray:
-        """[S, R] values of single rows in the runs that have the score."""
+        None for several runs, because intervals over rows leave out the variance between seeds; and for one row.
+        """
+        scores = self.scores(metric)
+        return scores[0].ci if len(scores) == len(self.entries) == 1 and scores[0].n != 1 else None
+
+    def row_values(self, metric: str, ids: Sequence[str]) -> np.ndarray:
+        """[S, R] values of single rows in the S runs that have the score."""
         return np.array([entry.values(metric, ids) for entry in self.entries if entry.score(metric) is not None])
 
     def setting(self, key: str) -> Any:
@@ -70,32 +78,32 @@ def grouping_keys(entries: Sequence[Entry], names: Sequence[str]) -> list[str]:
         UnlearnError: no run has a setting of that name.
     """
     known = {key for entry in entries for key in settings(entry)}
-    made = []
+    keys = []
     for name in names:
-        spelled = next((s for s in (name, name.replace("-", "_")) if s in known), None)
-        if spelled is None:
+        key = next((spelling for spelling in (name, name.replace("-", "_")) if spelling in known), None)
+        if key is None:
             raise unknown("setting of --group-by", name, known)
-        made.append(spelled)
-    return made
+        keys.append(key)
+    return keys
 
 
-def grouped(entries: Sequence[Entry], by: Sequence[str], keys: Sequence[str], marks: Mapping[str, str]) -> list[Row]:
-    """Runs that differ in the settings `by` alone as one row each; without `by` every run is its own.
+def group_runs(entries: Sequence[Entry], by: Sequence[str], keys: Sequence[str], hashes: Mapping[str, str]) -> list[Row]:
+    """Make one row of the runs that differ in the settings `by` alone; without `by` every run is a row.
 
     Args:
         entries: the runs.
-        by: settings that do not count.
+        by: settings to ignore.
         keys: settings that differ between some runs.
-        marks: how each run was measured, if not all were measured alike; those are never averaged.
+        hashes: run -> hash of its protocol, where protocols differ; runs with different protocols are never averaged.
     """
     if not by:
         return [Row(entry.name, (entry,)) for entry in entries]
-    counted = [key for key in keys if key not in by]
+    shared = [key for key in keys if key not in by]
     groups: dict[str, list[Entry]] = {}
     for entry in entries:
-        own = identities(entry)
-        alike = [marks.get(entry.name), *(own.get(key) for key in counted)]
-        groups.setdefault(json.dumps(alike, sort_keys=True), []).append(entry)
+        values = settings_by_content(entry)
+        group = [hashes.get(entry.name), *(values.get(key) for key in shared)]
+        groups.setdefault(json.dumps(group, sort_keys=True), []).append(entry)
     return [Row(_name(members), tuple(members)) for members in groups.values()]
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,17 +12,12 @@ from typing import Any
 import numpy as np
 
 from unlearn_cli.attack_report import AttackReport, read_attack
-from unlearn_cli.config import ForgetConfig, MeasuringOptions, runtime_fields
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.jsonfile import read_complete_jsonl
 from unlearn_cli.report import EVALUATION, FILE, LEDGER, ROWS, RunReport, Score, fingerprint, read_report, unfinished
 
-MEASURED_BY = ("max_new_tokens", "stride", "metric_parameters")  # and what limits made of the rows
+MEASURED_BY = ("max_new_tokens", "stride", "metric_parameters")  # and the limits on rows
 SAMPLED_BY = ("samples", "sample_temperature", "sample_top_p")
-# Of the settings, those that say what was done; where it lies and how it was measured is no difference between methods.
-IGNORED = runtime_fields(ForgetConfig) | (set(MeasuringOptions.model_fields) - {"max_new_tokens"}) | {
-    "device", "eval_every", "deterministic",
-}  # fmt: skip
 RELEARNING = "relearn.recovery"
 
 
@@ -38,19 +32,23 @@ class Source:
     def rows(self) -> dict[tuple[str, str], dict[str, float]]:
         """(split, row id) -> metric -> value."""
         path = self.folder / ROWS
-        held = read_complete_jsonl(path) if path.is_file() else []
-        return {(line.pop("split"), line.pop("id")): line for line in held}
+        lines = read_complete_jsonl(path) if path.is_file() else []
+        return {(line.pop("split"), line.pop("id")): line for line in lines}
 
-    def how(self, key: str) -> dict[str, Any]:
-        """All that scores of a split depend on besides the model; `SPLIT samples` is about its sampled answers alone."""
+    def protocol(self, key: str) -> dict[str, Any]:
+        """How a split was measured: all that its scores depend on besides the model.
+
+        Args:
+            key: the split, or `SPLIT samples` for its sampled answers alone.
+        """
         split, _, samples = key.partition(" ")
         config, data, model = self.report.config, self.report.data.get(split), self.report.model
         if samples:
             return {name: config.get(name) for name in SAMPLED_BY}
         if data is None:
-            # Scores of measurements alone say nothing of data and settings: the rows' names are all that is known.
-            return {"rows (of one only their names are known)": sorted(row for own, row in self.rows if own == split)}
-        # Limits count by what they do, not by what was given: 1000 of 400 rows are all rows.
+            # A report on saved measurements lacks data and settings: only the ids of the rows are known.
+            return {"rows (of one only their names are known)": sorted(row for name, row in self.rows if name == split)}
+        # Limits count by their effect: a limit of 1000 on 400 rows is the same as none.
         return {
             "rows": data.sha256,
             "number of measured rows": data.measured_rows,
@@ -61,79 +59,88 @@ class Source:
         } | {name: config.get(name) or None for name in MEASURED_BY}
 
     @cached_property
-    def marks(self) -> dict[str, str]:
-        """By split a fingerprint of how it was measured; sampled answers have their own."""
+    def protocol_hashes(self) -> dict[str, str]:
+        """By split a hash of its protocol; sampled answers have their own."""
         splits = [*self.report.data, *sorted({split for split, _ in self.rows} - set(self.report.data))]
-        drawn = [f"{split} samples" for split in splits if self.report.config.get("samples") and split in self.report.data]
-        return {key: fingerprint(self.how(key)) for key in [*splits, *drawn]}
+        sampled = [f"{split} samples" for split in self.report.data if self.report.config.get("samples")]
+        return {key: fingerprint(self.protocol(key)) for key in [*splits, *sampled]}
 
     def score(self, split: str, name: str, moment: str = "after") -> Score | None:
-        """A score that has a value."""
-        found = getattr(self.report.scores.get(split, {}).get(name), moment, None)
-        return found if found is not None and found.value is not None else None
+        """A score, if it has a value."""
+        score: Score | None = getattr(self.report.scores.get(split, {}).get(name), moment, None)
+        return score if score is not None and score.value is not None else None
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One run: its own report, and that of `unlearn evaluate RUN` with more metrics, if there is one."""
+    """A run: its report, and that of a later `unlearn evaluate RUN` if there is one."""
 
     name: str
     path: Path
-    own: Source  # of the run, or of an evaluation that stands alone
-    later: Source | None = None
+    first: Source  # of the run, or of an evaluation without a run
+    later: Source | None = None  # of `unlearn evaluate RUN`, with more metrics
 
     @property
     def report(self) -> RunReport:
-        """The run's own report."""
-        return self.own.report
+        """The report of the run."""
+        return self.first.report
 
     @property
     def folder(self) -> Path:
         """The run folder."""
-        return self.own.folder
+        return self.first.folder
 
     @property
     def reports(self) -> list[RunReport]:
-        """All of them."""
-        return [source.report for source in (self.own, self.later) if source]
+        """Both reports, or the one there is."""
+        return [source.report for source in (self.first, self.later) if source]
 
     @cached_property
-    def unlike(self) -> set[str]:
-        """Splits that the later evaluation measured otherwise than the run itself: there the run's own scores stand."""
+    def remeasured(self) -> set[str]:
+        """Splits whose later evaluation has another protocol than the run's: the run's scores are used there."""
         if self.later is None:
             return set()
-        known = self.own.marks
-        return {key.split()[0] for key, mark in self.later.marks.items() if known.get(key, mark) != mark}
+        hashes = self.first.protocol_hashes
+        return {key.split()[0] for key, value in self.later.protocol_hashes.items() if hashes.get(key, value) != value}
 
     def sources(self, split: str) -> list[Source]:
-        """Where scores of a split are read, first choice first; all of them were measured alike.
+        """The reports to read scores of a split from, first choice first; all have the same protocol.
 
-        Scores of several splits at once (privacy, utility) count as measured on every split of their report.
+        Scores of several splits at once (privacy, utility) need every split of their report to have the same protocol.
         """
-        if self.later is None or (split in self.unlike if split in self.own.marks | self.later.marks else self.unlike):
-            return [self.own]
-        return [self.later, self.own]
+        if self.later is None:
+            return [self.first]
+        known = split in self.first.protocol_hashes or split in self.later.protocol_hashes
+        remeasured = split in self.remeasured if known else bool(self.remeasured)
+        return [self.first] if remeasured else [self.later, self.first]
 
     @cached_property
-    def marks(self) -> dict[str, str]:
-        """How each split was measured whose scores are shown."""
-        later = self.later.marks if self.later else {}
-        return {key: mark for key, mark in later.items() if key.split()[0] not in self.unlike} | self.own.marks
+    def protocol_hashes(self) -> dict[str, str]:
+        """By split the hash of the protocol of the scores that are shown."""
+        later = self.later.protocol_hashes if self.later else {}
+        return {key: value for key, value in later.items() if key.split()[0] not in self.remeasured} | (
+            self.first.protocol_hashes
+        )
 
     def score(self, metric: str, moment: str = "after") -> Score | None:
         """A score by SPLIT.METRIC, if it has a value."""
         if metric == RELEARNING:
             return self._recovery() if moment == "after" else None
         split, _, name = metric.partition(".")
-        found = (source.score(split, name, moment) for source in self.sources(split))
-        return next((score for score in found if score is not None), None)
+        scores = (source.score(split, name, moment) for source in self.sources(split))
+        return next((score for score in scores if score is not None), None)
+
+    def value(self, metric: str, moment: str = "after") -> float | None:
+        """The value of a score by SPLIT.METRIC."""
+        score = self.score(metric, moment)
+        return None if score is None else score.value
 
     def _recovery(self) -> Score | None:
         line = self.report.attacks.get("relearn")
         if line is None or line.recovery is None:
             return None
-        found = self.attack.recovery["probability"] if self.attack else None
-        interval = found.ci if found is not None and found.max == line.recovery else None
+        recovery = self.attack.recovery["probability"] if self.attack else None
+        interval = recovery.ci if recovery is not None and recovery.max == line.recovery else None
         return Score(value=line.recovery, ci=interval, n=0, target="min", range=(0.0, None))
 
     @cached_property
@@ -149,24 +156,24 @@ class Entry:
     @property
     def has_rows(self) -> bool:
         """Whether there are values of single rows."""
-        return any(source.rows for source in (self.own, self.later) if source)
+        return any(source.rows for source in (self.first, self.later) if source)
 
     def ids(self, split: str) -> set[str]:
-        """Rows of a split with values."""
-        return {row for source in self.sources(split) for own, row in source.rows if own == split}
+        """Ids of the rows of a split that have values."""
+        return {row for source in self.sources(split) for name, row in source.rows if name == split}
 
     def values(self, metric: str, ids: Sequence[str]) -> np.ndarray:
-        """[R] the metric on rows of its split, from the report that has the score; NaN where there is none."""
+        """[R] the metric on rows of its split, from the report that has the score; NaN where a row has no value."""
         split, _, name = metric.partition(".")
-        held = next((source.rows for source in self.sources(split) if source.score(split, name)), {})
-        return np.array([held.get((split, i), {}).get(name, np.nan) for i in ids])
+        rows = next((source.rows for source in self.sources(split) if source.score(split, name)), {})
+        return np.array([rows.get((split, i), {}).get(name, np.nan) for i in ids])
 
 
 def read_entries(paths: Sequence[Path]) -> list[Entry]:
-    """Runs by the shortest names that tell them apart.
+    """Read runs, and name each by the shortest end of its path that no other has.
 
     Raises:
-        UnlearnError: none were given, one is no run, or one is given twice.
+        UnlearnError: no run is given, a folder is no run, or a run is given twice.
     """
     paths = [path for path in paths if path.name != LEDGER]  # `unlearn compare sweep/*`
     if not paths:
@@ -175,24 +182,25 @@ def read_entries(paths: Sequence[Path]) -> list[Entry]:
     twice = next((path for path in folders if folders.count(path) > 1), None)
     if twice is not None:
         raise UnlearnError(f"{twice} is given twice")
-    made = []
+    entries = []
     for path, folder, name in zip(paths, folders, _names(folders), strict=True):
-        own, below = Source(read_report(path), folder), folder / EVALUATION
-        made.append(Entry(name, path, own, Source(read_report(below), below) if (below / FILE).is_file() else None))
-    return made
+        later = folder / EVALUATION
+        evaluation = Source(read_report(later), later) if (later / FILE).is_file() else None
+        entries.append(Entry(name, path, Source(read_report(path), folder), evaluation))
+    return entries
 
 
 def read_baseline(path: Path, runs: Sequence[Entry]) -> Entry:
-    """The evaluation of a model that never saw the forget rows.
+    """Read the evaluation of a model that never saw the forget rows.
 
     Raises:
-        UnlearnError: it is none; for the model itself, with the line that evaluates it as the first run was.
+        UnlearnError: the path is no evaluation; where it is a model, the hint is the command that evaluates it.
     """
     if not path.is_file() and not (path / FILE).is_file() and not unfinished(path):
         what = "this is a model" if (path / "config.json").is_file() else f"there is no {FILE}"
-        given = {s: data.spec for s, data in runs[0].report.data.items() if s in ("forget", "retain", "holdout")}
-        given = given or {"forget": "FILE", "retain": "FILE"}
-        line = ["unlearn", "evaluate", "--model", str(path), *(word for s in given for word in (f"--{s}", given[s]))]
+        files = {s: data.spec for s, data in runs[0].report.data.items() if s in ("forget", "retain", "holdout")}
+        files = files or {"forget": "FILE", "retain": "FILE"}
+        line = ["unlearn", "evaluate", "--model", str(path), *(word for s in files for word in (f"--{s}", files[s]))]
         raise UnlearnError(
             f"--baseline {path}: the folder of an evaluation is wanted, and {what}",
             f"measure it like the runs, then --baseline baseline: {shlex.join([*line, '-o', 'baseline'])}",
@@ -206,49 +214,3 @@ def _names(folders: Sequence[Path]) -> list[str]:
         if len(set(names)) == len(names):
             return names
     return [str(path) for path in folders]
-
-
-def differing(entries: Sequence[Entry]) -> list[str]:
-    """Settings that are not the same in all runs that have them; parameters count one by one.
-
-    Another path to the same is the same. What only `unlearn forget` can be given is no difference between a run and an
-    evaluation, so such settings are compared among the runs of the commands that take them.
-    """
-    by_path, by_content = [settings(entry) for entry in entries], [identities(entry) for entry in entries]
-    commands: dict[str, set[str]] = {}
-    for entry, own in zip(entries, by_path, strict=True):
-        for name in own:
-            commands.setdefault(name, set()).add(entry.report.command)
-
-    def differs(name: str, values: Sequence[Mapping[str, Any]]) -> bool:
-        comparable = [v for entry, v in zip(entries, values, strict=True) if entry.report.command in commands[name]]
-        return len({_text(each.get(name)) for each in comparable}) > 1
-
-    return [name for name in commands if differs(name, by_path) and differs(name, by_content)]
-
-
-def _text(value: Any) -> str:
-    return json.dumps(value, sort_keys=True)
-
-
-def identities(entry: Entry) -> dict[str, Any]:
-    """The settings, with hashes of what a path leads to instead of the path: a model's weights, the rows of a split."""
-    made, model = settings(entry), entry.report.model
-    if model is not None and "model" in made:
-        made["model"] = [model.weights_sha256 or model.model, model.adapter]
-    return made | {split: data.sha256 for split, data in entry.report.data.items() if split in made}
-
-
-def settings(entry: Entry) -> dict[str, Any]:
-    """What a run was asked to do, by name; a parameter that is called like a setting is `parameters.NAME`."""
-    made: dict[str, Any] = {}
-    for name, value in entry.report.config.items():
-        if name in IGNORED:
-            continue
-        if not isinstance(value, Mapping):
-            made[name] = value
-            continue
-        for key, held in value.items():
-            short = f"{name.removesuffix('parameters')}{key}"
-            made[f"{name}.{key}" if short in ForgetConfig.model_fields else short] = held
-    return made

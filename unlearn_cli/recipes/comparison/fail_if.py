@@ -1,0 +1,54 @@
+"""`--fail-if` over several runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from unlearn_cli.contract import ATTACKS
+from unlearn_cli.expressions.parser import Lookup
+from unlearn_cli.recipes.comparison.runs import Entry
+from unlearn_cli.recipes.scoring import gates as verdicts
+from unlearn_cli.report import FILE, GateReport
+
+
+def judge_gates(expressions: Sequence[str], entries: Sequence[Entry]) -> list[GateReport]:
+    """A gate fails if it holds for any run, or if a run lacks a value of it."""
+    reports = [report for entry in entries for report in entry.reports]
+    known = {name for report in reports for metrics in report.scores.values() for name in metrics} | {"recovery"}
+    gates = []
+    for gate in verdicts.parsed(tuple(expressions), also=tuple(sorted(known))):
+        by_run = {entry.name: verdicts.judge(gate, _lookup(entry), _reason(entry)) for entry in entries}
+        failed = {name: verdict.told for name, verdict in by_run.items() if verdict.failed}
+        message = "; ".join(f"{name}: {words}" for name, words in failed.items()) or f"{gate.text} holds for no run"
+        gates.append(GateReport(expression=gate.text, failed=bool(failed), reason=", ".join(failed) or None, told=message))
+    return gates
+
+
+def _lookup(entry: Entry) -> Lookup:
+    """Values of one run by name: its scores, and the recovery under each of its attacks."""
+
+    def value(split: str, metric: str, moment: str) -> float | None:
+        attack = entry.attacked(split) if ATTACKS.has(split) else None
+        if attack is not None:
+            return verdicts.recovered(attack, metric, moment)
+        line = entry.report.attacks.get(split.replace("_", "-"))
+        if line is not None and metric == "recovery":  # the attack's report was deleted
+            return line.recovery if moment in ("after", "max") else None
+        return entry.value(f"{split}.{metric}", moment)
+
+    return value
+
+
+def _reason(entry: Entry) -> verdicts.Why:
+    """Why one run has no value of a name."""
+    scores = {name: metrics for report in entry.reports for name, metrics in report.scores.items()}
+
+    def reason(split: str, metric: str, moment: str) -> str | None:
+        if not ATTACKS.has(split):
+            return verdicts.why_in(scores)(split, metric, moment)
+        attack = entry.attacked(split)
+        if attack is None:
+            return f"not attacked: attacks/{split.replace('_', '-')}/{FILE} is not there"
+        return verdicts.why_not_recovered(attack, moment)
+
+    return reason

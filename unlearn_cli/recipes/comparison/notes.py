@@ -1,0 +1,83 @@
+"""What a reader of a comparison must know before the numbers, in sentences."""
+
+from __future__ import annotations
+
+from unlearn_cli.recipes.comparison.ranking import baseline_values
+from unlearn_cli.recipes.comparison.result import Comparison
+from unlearn_cli.recipes.comparison.runs import RELEARNING
+from unlearn_cli.rendering.compare import listed
+from unlearn_cli.rendering.tables import digits
+from unlearn_cli.report import FAILED
+
+FORGET_PROBABILITY = "forget.probability"
+
+
+def comparison_notes(comparison: Comparison) -> list[str]:
+    """All sentences, those about runs that look better than they are first."""
+    notes = [*_failed_runs(comparison), *_over_forgotten(comparison), *_protocol_differences(comparison)]
+    if comparison.baseline is None and any(
+        len(baseline_values(comparison.rows, column.name)) > 1 for column in comparison.columns
+    ):
+        notes.append("the runs were evaluated against different baselines: none is shown (--baseline DIR)")
+    without = [entry.name for entry in comparison.entries if not entry.has_rows]
+    if without:
+        notes.append(f"no values of single rows, so no intervals of differences: {', '.join(without)} (evaluate them again)")
+    return notes
+
+
+def _failed_runs(comparison: Comparison) -> list[str]:
+    """Runs that are never called best: scores of a wrecked or unchanged model may look so."""
+    reports = {entry.name: entry.report for entry in comparison.entries}
+    failed = [f"{name} ({report.status.replace('_', ' ')})" for name, report in reports.items() if report.status in FAILED]
+    return [f"Did not end well, so not judged: {listed(failed)}."] if failed else []
+
+
+def over_forgotten(comparison: Comparison) -> list[str] | None:
+    """Names of the rows below the baseline's interval; None where the metric, the baseline or its interval is missing."""
+    low = _baseline_lower_end(comparison)
+    if low is None:
+        return None
+    values = {row.name: row.value(FORGET_PROBABILITY) for row in comparison.rows}
+    return [name for name, value in values.items() if value is not None and value < low]
+
+
+def _over_forgotten(comparison: Comparison) -> list[str]:
+    low, names = _baseline_lower_end(comparison), over_forgotten(comparison)
+    if low is None or not names:
+        return []
+    limit = f"{FORGET_PROBABILITY} below the baseline's interval (from {digits(low)})"
+    return [f"Over-forgotten, {limit}: {listed(names)}."]
+
+
+def _baseline_lower_end(comparison: Comparison) -> float | None:
+    """The lower end of the baseline's interval; None if it is not known, or of one row, whose interval is a point."""
+    if not any(column.name == FORGET_PROBABILITY and column.baseline is not None for column in comparison.columns):
+        return None
+    if comparison.baseline:
+        score = comparison.baseline.score(FORGET_PROBABILITY)
+    else:
+        scores = (entry.score(FORGET_PROBABILITY, "baseline") for entry in comparison.entries)
+        score = next(filter(None, scores), None)
+    return score.ci[0] if score is not None and score.ci is not None and score.n != 1 else None
+
+
+def _protocol_differences(comparison: Comparison) -> list[str]:
+    """What was measured or attacked differently."""
+    comparability, notes = comparison.comparability, []
+    if comparability.run_hashes:
+        splits = ", ".join(sorted(comparability.differing))
+        notes.append(f"these runs were not measured alike (column 'measured'): nothing is called best on {splits}")
+    if comparability.baseline_differing:
+        splits = ", ".join(sorted(comparability.baseline_differing))
+        notes.append(f"the baseline was measured otherwise, so it is left out, on {splits}")
+    notes += [
+        f"{entry.name}: `unlearn evaluate` measured {', '.join(sorted(entry.remeasured))} otherwise than the run; the run's "
+        "own scores are shown there"
+        for entry in comparison.entries
+        if entry.remeasured
+    ]
+    if comparability.attack_difference:
+        shown = any(column.name == RELEARNING for column in comparison.columns)
+        words = "shown, but not judged" if shown else "left out"
+        notes.append(f"{comparability.attack_difference}: {RELEARNING} is {words}")
+    return notes

@@ -13,7 +13,7 @@ from unlearn_cli.errors import UnlearnError
 from unlearn_cli.jsonfile import read_object
 from unlearn_cli.report import FILE, SCHEMA_VERSION, GateReport, Part, finite
 
-SCORED = ("probability", "extraction_strength", "rouge_l")  # metrics whose recovery is told
+SCORED = ("probability", "extraction_strength", "rouge_l")  # metrics whose recovery is reported
 
 
 class PointReport(Part):
@@ -39,9 +39,9 @@ class RecoveryPoint(Part):
     at: int | float | str
     parameters: dict[str, Any]
     value: float | None
-    ci: tuple[float, float] | None = Field(None, description="95 % bootstrap interval over rows")
-    gain: float | None = Field(None, description="what the baseline gains by the same attack, in the same units")
-    retain: float | None = Field(None, description="probability of the rows to keep, after the attack")
+    ci: tuple[float, float] | None = Field(default=None, description="95 % bootstrap interval over rows")
+    gain: float | None = Field(default=None, description="what the baseline gains by the same attack, in the same units")
+    retain: float | None = Field(default=None, description="probability of the rows to keep, after the attack")
 
 
 class RecoveryReport(Part):
@@ -53,8 +53,8 @@ class RecoveryReport(Part):
     at: int | float | str | None
     parameters: dict[str, Any]
     gain: float | None = Field(description="of the baseline, there; null without one")
-    area: float | None = Field(None, description="mean along the curve of the best setting")
-    half_at: int | float | str | None = Field(None, description="first place of that curve at which half is back")
+    area: float | None = Field(default=None, description="mean along the curve of the best setting")
+    half_at: int | float | str | None = Field(default=None, description="first place of that curve at which half is back")
     points: list[RecoveryPoint]
 
 
@@ -85,8 +85,9 @@ class AttackReport(Part):
 
 def dumps(reports: list[AttackReport]) -> str:
     """The reports as one JSON object, by attack."""
-    made = {report.attack: report.model_dump(mode="json") for report in reports}
-    return json.dumps(finite({"command": "relearn-attack", "attacks": made}), indent=2, ensure_ascii=False, allow_nan=False)
+    by_attack = {report.attack: report.model_dump(mode="json") for report in reports}
+    content = finite({"command": "relearn-attack", "attacks": by_attack})
+    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def write_attack(report: AttackReport, folder: Path) -> Path:
@@ -98,7 +99,7 @@ def write_attack(report: AttackReport, folder: Path) -> Path:
 
 
 def is_attack(path: Path) -> bool:
-    """Whether a file, or the report in a folder, is that of an attack."""
+    """Whether a file, or the report in a folder, is an attack's."""
     try:
         return read_object(path / FILE if path.is_dir() else path, "").get("command") == "relearn-attack"
     except UnlearnError:
@@ -106,7 +107,7 @@ def is_attack(path: Path) -> bool:
 
 
 def read_attack(path: Path) -> AttackReport:
-    """A report of an attack, or that in a folder.
+    """Read an attack's report from a file or a folder.
 
     Raises:
         UnlearnError: there is none, or it is broken.

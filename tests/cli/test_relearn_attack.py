@@ -11,7 +11,7 @@ import pytest
 
 from tests.cli.running import BASELINE, QUICK, data_arguments, knowing_model, read_report, unlearn, write_rows
 from unlearn_cli.attack_report import read_attack
-from unlearn_cli.recipes import relearn_attack as recipe
+from unlearn_cli.recipes.attacking import execution
 
 FEW = ("--generate-limit", 2, "--max-new-tokens", 8, "--bootstrap-samples", 50)
 STEPS = ("-p", "steps=0+2+4")
@@ -246,7 +246,7 @@ def test_other_rows_than_were_forgotten_are_refused(run: Path, tmp_path: Path) -
 def test_ctrl_c_keeps_what_is_finished(run: Path, monkeypatch) -> None:
     """Stopped at the second curve; the same command then has the first one already."""
     flags = ["relearn-attack", run, *FEW, "-p", "steps=0+3", "--learning-rates", "2e-3"]
-    honest, calls = recipe._points, []
+    honest, calls = execution.compute_points, []
 
     def stopped(*arguments):
         calls.append(1)
@@ -254,10 +254,10 @@ def test_ctrl_c_keeps_what_is_finished(run: Path, monkeypatch) -> None:
             raise KeyboardInterrupt
         return honest(*arguments)
 
-    monkeypatch.setattr(recipe, "_points", stopped)
+    monkeypatch.setattr(execution, "compute_points", stopped)
     first = unlearn(*flags, "--generate-limit", 1)
     assert first.exit_code == 130 and "the same command goes on" in first.stderr
-    monkeypatch.setattr(recipe, "_points", honest)
+    monkeypatch.setattr(execution, "compute_points", honest)
     second = unlearn(*flags, "--generate-limit", 1)
     assert second.exit_code == 0 and "kept from before: 1 of" in second.stderr
 

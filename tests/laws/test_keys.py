@@ -19,13 +19,14 @@ from unlearn_cli.data.tokenize import Row
 from unlearn_cli.models.load import load_model, load_tokenizer
 from unlearn_cli.models.score import teacher_forced
 from unlearn_cli.models.source import resolve_source
-from unlearn_cli.recipes.attacking.attacked_models import AttackedModels, read_attack_data
-from unlearn_cli.recipes.attacking.curves import place
-from unlearn_cli.recipes.attacking.settings import chosen, settings_of
+from unlearn_cli.recipes.attacking.attack_data import read_attack_data
+from unlearn_cli.recipes.attacking.attacked_models import AttackedModels
+from unlearn_cli.recipes.attacking.curves import CurveSpec, curve_path
+from unlearn_cli.recipes.attacking.execution import compute_points
+from unlearn_cli.recipes.attacking.settings import chosen_attacks, configured
 from unlearn_cli.recipes.forgetting.prepare import reference_key
 from unlearn_cli.recipes.forgetting.resolve import make_encoder, settle_method
 from unlearn_cli.recipes.forgetting.resume import identified
-from unlearn_cli.recipes.relearn_attack import _points
 from unlearn_cli.recipes.scoring.measurements import measure_inputs, measuring_key
 from unlearn_cli.recipes.scoring.splits import load_splits, tokenized
 from unlearn_cli.recipes.storage.run_spec import RunSpec
@@ -246,16 +247,15 @@ def test_curves_of_attacks(attacked, files):
 
     def stage(config, report=report):
         models = AttackedModels(config, report, read_attack_data(config, report)[0], Reporter(quiet=True))
-        attack = chosen(config)[0]
-        setting = settings_of(attack, config, report)[0]
-        return models, attack, setting
+        one = configured(chosen_attacks(config)[0], config, report)
+        return models, CurveSpec("unlearned", one.attack, one.settings[0])
 
-    def result(models, attack, setting):
-        points = _points(models.target("unlearned", lambda at: None), attack, setting)
+    def result(models, spec):
+        points = compute_points(models.target("unlearned", lambda at: None), spec)
         return [(point.at, point.forget, point.retain) for point in points]
 
     first = stage(config)
-    key, expected, kept = place(first[0], "unlearned", *first[1:])[1], result(*first), []
+    key, expected, kept = curve_path(*first), result(*first), []
     own = [name for name in tried(config) if name not in ("attack", "suite", "parameters")]
     variants = {name: stage(changed(config, name, files)) for name in own}
     # What the run's report says of loading and of data counts as well.
@@ -263,7 +263,7 @@ def test_curves_of_attacks(attacked, files):
         value = {"max_length": 16}.get(name, other(name, ForgetConfig.model_fields[name], files))
         variants[f"run.{name}"] = stage(config, report.model_copy(update={"config": {**report.config, name: value}}))
     for name, second in variants.items():
-        if place(second[0], "unlearned", *second[1:])[1] == key:
+        if curve_path(*second) == key:
             kept.append(name)
             assert same(result(*second), expected), f"{name} changes the curve, and the key stays"
     print(f"\ncurves: {len(variants)} settings, {len(kept)} of them without another key")

@@ -11,7 +11,7 @@ Scores = np.ndarray  # [R] one score a row, NaN where undefined
 
 
 @dataclass(frozen=True)
-class Recovered:
+class Recovery:
     """Normalised recovery at one place of an attack: 0 as if never learnt, 1 as before unlearning."""
 
     value: float | None
@@ -21,7 +21,7 @@ class Recovered:
 
 def recovery(
     attacked: Scores, untouched: Scores, floor: Scores, floor_before: Scores, *, samples: int, seed: int
-) -> Recovered:
+) -> Recovery:
     """(m_U - m_O) / (m_T - m_O before), clipped below 0, over rows that all four have a value for.
 
     Without a model that never saw the rows both floors are the least value of the score. That bounds the recovery with one
@@ -41,7 +41,7 @@ def recovery(
     columns = np.stack([attacked, untouched, floor, floor_before])
     columns = columns[:, ~np.isnan(columns).any(0)]
     if columns.shape[1] == 0:
-        return Recovered(None, None, None)
+        return Recovery(None, None, None)
 
     def ratio(means: np.ndarray) -> np.ndarray:
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -52,21 +52,22 @@ def recovery(
     value = float(ratio(columns.mean(1)))
     # A difference that may be 0 is no unit: recovery would be any number, and clipped it would look like none.
     if not np.isfinite(value) or np.percentile(resampled[1] - resampled[3], 2.5) <= 0:
-        return Recovered(None, None, None)
+        return Recovery(None, None, None)
     drawn = ratio(resampled)
     drawn = np.maximum(0.0, drawn[np.isfinite(drawn)])
-    interval = tuple(float(x) for x in np.percentile(drawn, [2.5, 97.5])) if len(drawn) else None
+    interval = (float(np.percentile(drawn, 2.5)), float(np.percentile(drawn, 97.5))) if len(drawn) else None
     means = columns.mean(1)
     gain = float((means[2] - means[3]) / (means[1] - means[3]))
-    return Recovered(max(0.0, value), interval, gain)
+    return Recovery(max(0.0, value), interval, gain)
 
 
-def area(at: Sequence[float], values: Sequence[float]) -> float | None:
+def area(at: Sequence[float | str], values: Sequence[float]) -> float | None:
     """Mean recovery along a curve, by trapezoids; None where the places are no numbers."""
-    if len(at) < 2 or not all(isinstance(x, (int, float)) for x in at):
+    numbers = [x for x in at if not isinstance(x, str)]
+    if len(at) < 2 or len(numbers) < len(at):
         return None
-    order = np.argsort(at)
-    x, y = np.array(at, dtype=float)[order], np.array(values, dtype=float)[order]
+    order = np.argsort(numbers)
+    x, y = np.array(numbers, dtype=float)[order], np.array(values, dtype=float)[order]
     return float(np.trapezoid(y, x) / (x[-1] - x[0])) if x[-1] > x[0] else None
 
 

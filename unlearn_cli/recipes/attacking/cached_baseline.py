@@ -1,68 +1,85 @@
-"""What earlier reports of attacks hold that a new one would lose: used again where it applies, told of where not."""
+"""The baseline of earlier attack reports: used again where its curves are cached, named in a note where it would be lost."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from unlearn_cli.attack_report import AttackReport, read_attack
-from unlearn_cli.contract import Attack
 from unlearn_cli.errors import UnlearnError
+from unlearn_cli.evaluation.baseline import knows_rows
 from unlearn_cli.recipes.attacking.attacked_models import AttackedModels
-from unlearn_cli.recipes.attacking.curves import CurvePoint, place, read_curve
+from unlearn_cli.recipes.attacking.curves import CurvePoint, Curves, CurveSpec, curve_path, read_curve
+from unlearn_cli.recipes.attacking.settings import ConfiguredAttack
 from unlearn_cli.recipes.scoring.superseded import in_words
 from unlearn_cli.report import FILE
 
-Kept = list[tuple[dict[str, Any], list[CurvePoint]]]  # setting and points
-
 
 @dataclass(frozen=True)
-class Lent:
-    """The baseline of earlier reports, where all its curves are kept."""
+class CachedBaseline:
+    """A baseline model, and the attacks whose curves of it are all cached."""
 
     model: str | None = None
-    start: list[CurvePoint] | None = None  # before any attack
-    curves: dict[str, Kept] = field(default_factory=dict)  # by attack
+    attacks: list[str] = field(default_factory=list)
 
 
-def lent_baseline(models: AttackedModels, attacks: list[Attack], settings: Mapping[str, list[dict[str, Any]]]) -> Lent:
-    """The baseline that an earlier report of one of the attacks had, for those attacks whose curves of it are kept."""
-    earlier = {} if models.config.baseline else _earlier(models, attacks)
-    for model in dict.fromkeys(report.config["baseline"] for report in earlier.values() if not report.upper_bound):
-        asked = models.config.model_copy(update={"baseline": model})
-        theirs = AttackedModels(asked, models.run, models.data, models.reporter)
+def add_cached_baseline(curves: Curves, models: AttackedModels, attacks: list[ConfiguredAttack]) -> CachedBaseline:
+    """Add the cached curves of the baseline that earlier reports had; none if --baseline names a model.
+
+    A baseline that knows the forget rows is not used.
+    """
+    reports = {} if models.config.baseline else _earlier_reports(models, attacks)
+    for model in dict.fromkeys(report.config["baseline"] for report in reports.values() if not report.upper_bound):
+        config = models.config.model_copy(update={"baseline": model})
+        earlier = AttackedModels(config, models.run, models.data, models.reporter)
         try:
-            start = read_curve(*place(theirs, "baseline", None, {}))
+            start = read_curve(curve_path(earlier, CurveSpec("baseline")))
         except UnlearnError:  # the model is gone
             continue
-        curves = {}
-        for attack in attacks if start else ():
-            kept = [(one, read_curve(*place(theirs, "baseline", attack, one))) for one in settings[attack.name]]
-            if all(points is not None for _, points in kept):
-                curves[attack.name] = kept
-        if curves:
-            return Lent(model, start, curves)
-    return Lent()
+        by_attack = {one.name: _cached_curves(earlier, one) for one in attacks} if start else {}
+        complete = {name: cached for name, cached in by_attack.items() if cached is not None}
+        if not start or not complete:
+            continue
+        curves.add(CurveSpec("baseline"), start)
+        samples = config.bootstrap_samples
+        if knows_rows(curves.start_probability("baseline", samples), curves.start_probability("original", samples)):
+            models.reporter.note(f"{model} knows the forget rows, so its stored curves are not used as a baseline")
+            return CachedBaseline()
+        for cached in complete.values():
+            for spec, points in cached:
+                curves.add(spec, points)
+        return CachedBaseline(model, list(complete))
+    return CachedBaseline()
 
 
-def replaced(models: AttackedModels, attacks: list[Attack], lent: Lent) -> list[str]:
-    """In words, where a report on more is about to be replaced."""
-    told = []
-    for name, report in _earlier(models, attacks).items():
+def _cached_curves(models: AttackedModels, one: ConfiguredAttack) -> list[tuple[CurveSpec, list[CurvePoint]]] | None:
+    """The baseline's curves of an attack, one for each setting; None if one of them is missing."""
+    cached = []
+    for setting in one.settings:
+        spec = CurveSpec("baseline", one.attack, setting)
+        points = read_curve(curve_path(models, spec))
+        if points is None:
+            return None
+        cached.append((spec, points))
+    return cached
+
+
+def replacement_notes(models: AttackedModels, attacks: list[ConfiguredAttack], cached: CachedBaseline) -> list[str]:
+    """A note for each earlier report that has more rows or a baseline, and is about to be replaced."""
+    notes = []
+    for name, report in _earlier_reports(models, attacks).items():
         rows = report.judged_rows if report.judged_rows > len(models.data.eval_forget) else None
-        baseline = not report.upper_bound and not models.config.baseline and name not in lent.curves
+        baseline = not report.upper_bound and not models.config.baseline and name not in cached.attacks
         if lost := in_words({"judged": rows} if rows else {}, baseline=baseline):
-            told.append(f"{name}: replaces a report {lost}")
-    return told
+            notes.append(f"{name}: replaces a report {lost}")
+    return notes
 
 
-def _earlier(models: AttackedModels, attacks: list[Attack]) -> dict[str, AttackReport]:
+def _earlier_reports(models: AttackedModels, attacks: list[ConfiguredAttack]) -> dict[str, AttackReport]:
     """Reports that can be read, by attack."""
-    made = {}
-    for attack in attacks:
+    reports = {}
+    for one in attacks:
         try:
-            made[attack.name] = read_attack(models.config.run / "attacks" / attack.name / FILE)
+            reports[one.name] = read_attack(models.config.run / "attacks" / one.name / FILE)
         except UnlearnError:
             continue
-    return made
+    return reports

@@ -1,85 +1,172 @@
-"""Curves of attacks on disk: each row's scores at each point, under a fingerprint of everything that they depend on."""
+"""Curves of attacks: each row's scores at each point, in memory and on disk.
+
+A file's name is a fingerprint of everything that the curve depends on.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import platformdirs
 
 from unlearn_cli.atomic import write_atomically
-from unlearn_cli.attack_report import SCORED
-from unlearn_cli.attacks._target import Point, Role
+from unlearn_cli.attack_report import SCORED, CurveReport, PointReport
+from unlearn_cli.attacks._target import Place, Point, Role
 from unlearn_cli.contract import METRICS, Attack
+from unlearn_cli.evaluation.baseline import METRIC
+from unlearn_cli.evaluation.score import bootstrap
 from unlearn_cli.measured import Measured
 from unlearn_cli.recipes.attacking.attacked_models import AttackedModels
-from unlearn_cli.report import fingerprint, finite
+from unlearn_cli.recipes.attacking.settings import Setting
+from unlearn_cli.recipes.scoring.scores import BOOTSTRAP_SEED
+from unlearn_cli.report import Score, fingerprint, finite
 
 VERSION = 2  # of what the files hold
+START = "start"  # the name of a curve without an attack
+ROLES: tuple[Role, ...] = ("unlearned", "original", "baseline")
+
+RowScores = dict[str, np.ndarray]  # [R] by metric
 
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """Scores [R] by metric at one place."""
+    """Scores of the rows at one place of a curve."""
 
-    at: float | str
-    forget: dict[str, np.ndarray]
-    retain: dict[str, np.ndarray]
+    at: Place
+    forget: RowScores
+    retain: RowScores
     details: dict[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class CurveSpec:
+    """Which curve: a model under an attack with a setting."""
+
+    role: Role
+    attack: Attack | None = None  # None: the model before any attack, a curve of one point
+    setting: Setting = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Name of the attack."""
+        return self.attack.name if self.attack else START
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Role, attack and fingerprint of the setting."""
+        return self.role, self.name, fingerprint(self.setting)
+
+
+class Curves:
+    """The points of each curve."""
+
+    def __init__(self) -> None:
+        self._points: dict[tuple[str, str, str], list[CurvePoint]] = {}
+
+    def add(self, spec: CurveSpec, points: list[CurvePoint]) -> None:
+        """Add a curve."""
+        self._points[spec.key] = points
+
+    def __contains__(self, spec: CurveSpec) -> bool:
+        return spec.key in self._points
+
+    def start(self, role: Role) -> CurvePoint | None:
+        """A model before any attack."""
+        points = self._points.get(CurveSpec(role).key)
+        return points[0] if points else None
+
+    def start_probability(self, role: Role, bootstrap_samples: int) -> Score | None:
+        """The probability that a model gives the judged forget answers before any attack; None if it is unknown."""
+        start = self.start(role)
+        values = np.array([]) if start is None else start.forget[METRIC]
+        values = values[~np.isnan(values)]
+        if not len(values):
+            return None
+        return Score(value=float(values.mean()), ci=bootstrap(values, bootstrap_samples, BOOTSTRAP_SEED), n=len(values))
+
+    def averaged(self, role: Role, attack: Attack, settings: list[Setting]) -> dict[Place, CurvePoint]:
+        """Points of one model by place, averaged over settings that differ in their seed; empty if it was not attacked."""
+        keys = [CurveSpec(role, attack, setting).key for setting in settings]
+        curves = [self._points[key] for key in keys if key in self._points]
+        return {
+            points[0].at: CurvePoint(
+                points[0].at, _mean([p.forget for p in points]), _mean([p.retain for p in points]), points[0].details
+            )
+            for points in zip(*curves, strict=True)
+        }
+
+    def reports(self, attack: Attack, settings: list[Setting]) -> list[CurveReport]:
+        """All curves of an attack as means over rows, in the order of models and settings."""
+        return [
+            CurveReport(role=role, parameters=setting, points=[_point_report(point) for point in self._points[key]])
+            for role in ROLES
+            for setting in settings
+            if (key := CurveSpec(role, attack, setting).key) in self._points
+        ]
+
+
+def means(scores: RowScores) -> dict[str, float | None]:
+    """Mean over the rows that have a value, by metric; None if no row has one."""
+    return {name: None if np.isnan(values).all() else float(np.nanmean(values)) for name, values in scores.items()}
+
+
+def _mean(of_seeds: list[RowScores]) -> RowScores:
+    return {name: np.mean([scores[name] for scores in of_seeds], axis=0) for name in of_seeds[0]}
+
+
+def _point_report(point: CurvePoint) -> PointReport:
+    return PointReport(at=point.at, forget=means(point.forget), retain=means(point.retain), details=point.details)
+
+
 def scored(points: Iterable[Point]) -> list[CurvePoint]:
-    """Measurements to the scores that are kept of them."""
-    return [CurvePoint(p.at, _rows(p.forget), _rows(p.retain) if p.retain else {}, dict(p.details)) for p in points]
+    """The scores of measurements."""
+    return [
+        CurvePoint(p.at, _row_scores(p.forget), _row_scores(p.retain) if p.retain else {}, dict(p.details)) for p in points
+    ]
 
 
-def _rows(measured: Measured) -> dict[str, np.ndarray]:
+def _row_scores(measured: Measured) -> RowScores:
     return {name: np.asarray(METRICS.get(name).function(measured), dtype=np.float64) for name in SCORED}
 
 
 def cache_folder() -> Path:
-    """Where curves of models that are no run are kept: they are the same for every run on them."""
-    root = (
-        os.environ.get("UNLEARN_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "unlearn-cli"
-    )
-    return Path(root) / "attacks"
+    """Folder of the curves of original models and baselines, which are the same for every run."""
+    return Path(os.environ.get("UNLEARN_CACHE") or platformdirs.user_cache_path("unlearn-cli")) / "attacks"
 
 
-def read_curve(folder: Path, key: str) -> list[CurvePoint] | None:
-    """The points of a finished curve, or None."""
-    path = folder / f"{key}.json"
+def curve_path(models: AttackedModels, spec: CurveSpec) -> Path:
+    """File of a curve: in the run folder for the unlearned model, else in the user's cache."""
+    folder = models.config.run / "attacks" / spec.name / "curves" if spec.role == "unlearned" else cache_folder()
+    return folder / f"{fingerprint(VERSION, spec.name, spec.setting, models.key(spec.role))}.json"
+
+
+def read_curve(path: Path) -> list[CurvePoint] | None:
+    """The points of a finished curve; None if there is no such file or it is broken."""
     if not path.is_file():
         return None
     try:
-        held = json.loads(path.read_text(encoding="utf-8"))
+        points = json.loads(path.read_text(encoding="utf-8"))["points"]
     except json.JSONDecodeError:
         return None
-    return [CurvePoint(p["at"], _arrays(p["forget"]), _arrays(p["retain"]), p["details"]) for p in held["points"]]
+    return [CurvePoint(p["at"], _arrays(p["forget"]), _arrays(p["retain"]), p["details"]) for p in points]
 
 
-def write_curve(folder: Path, key: str, points: list[CurvePoint]) -> None:
-    """Keep a finished curve: numbers by row, no text."""
-    folder.mkdir(parents=True, exist_ok=True)
-    held = [{"at": p.at, "forget": _lists(p.forget), "retain": _lists(p.retain), "details": p.details} for p in points]
-    write_atomically(folder / f"{key}.json", json.dumps(finite({"points": held})) + "\n")
+def write_curve(path: Path, points: list[CurvePoint]) -> None:
+    """Write a finished curve: the scores of the rows, no text."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    plain = [{"at": p.at, "forget": _lists(p.forget), "retain": _lists(p.retain), "details": p.details} for p in points]
+    write_atomically(path, json.dumps(finite({"points": plain})) + "\n")
 
 
-def place(models: AttackedModels, role: Role, attack: Attack | None, setting: Mapping[str, Any]) -> tuple[Path, str]:
-    """Folder and key of a curve, of a model before any attack without one; those of models that are no run are kept for
-    all runs."""
-    name = attack.name if attack else "start"
-    key = fingerprint(VERSION, name, setting, models.key(role))
-    folder = models.config.run / "attacks" / name / "curves" if role == "unlearned" else cache_folder()
-    return folder, key
+def _lists(scores: RowScores) -> dict[str, list[float]]:
+    return {name: values.tolist() for name, values in scores.items()}
 
 
-def _lists(rows: dict[str, np.ndarray]) -> dict[str, list[float]]:
-    return {name: values.tolist() for name, values in rows.items()}
-
-
-def _arrays(rows: dict[str, list[Any]]) -> dict[str, np.ndarray]:
-    return {name: np.array([np.nan if v is None else v for v in values], dtype=np.float64) for name, values in rows.items()}
+def _arrays(lists: dict[str, list[Any]]) -> RowScores:
+    return {name: np.array([np.nan if v is None else v for v in values], dtype=np.float64) for name, values in lists.items()}

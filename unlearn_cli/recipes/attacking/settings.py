@@ -1,7 +1,9 @@
-"""Which attacks are made, and with which parameters: suites, learning rates, seeds."""
+"""Which attacks are tried, and with which parameters: suites, learning rates, seeds."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 from unlearn_cli.config import AttackConfig, ModelOptions, restored
@@ -13,18 +15,30 @@ from unlearn_cli.registry import unknown
 from unlearn_cli.report import RunReport
 from unlearn_cli.training.optimizer import scaling_rule
 
-RATES = (0.1, 0.4, 1.0)  # of the LoRA scaling rule
+FULL_RATES = (0.1, 0.4, 1.0)  # of the LoRA scaling rule
 USUAL_RATE = 0.4
-QUICK_STEPS = (0, 5, 15)
-QUICK = {"relearn": {"steps": QUICK_STEPS}, "quantize": {"bits": (8, 4), "formats": ("nf4",)}}
-Setting = dict[str, Any]
+QUICK: dict[str, dict[str, Any]] = {"relearn": {"steps": (0, 5, 15)}, "quantize": {"bits": (8, 4), "formats": ("nf4",)}}
+Setting = dict[str, Any]  # the parameters of an attack
 
 
-def chosen(config: AttackConfig) -> list[Attack]:
-    """The attacks that are asked for, by name or by suite.
+@dataclass(frozen=True)
+class ConfiguredAttack:
+    """An attack and the settings that it is tried with; each setting is a curve."""
+
+    attack: Attack
+    settings: list[Setting]
+
+    @property
+    def name(self) -> str:
+        """Name of the attack."""
+        return self.attack.name
+
+
+def chosen_attacks(config: AttackConfig) -> list[Attack]:
+    """The attacks that --attack or --suite names.
 
     Raises:
-        UnlearnError: an unknown attack, or a parameter that none of them has.
+        UnlearnError: an unknown attack, or a parameter that none of the attacks has.
     """
     attacks = [ATTACKS.get(name) for name in config.attacks]
     known = {parameter for attack in attacks for parameter in attack.parameters}
@@ -34,29 +48,24 @@ def chosen(config: AttackConfig) -> list[Attack]:
     return attacks
 
 
-def settings_of(attack: Attack, config: AttackConfig, run: RunReport) -> list[Setting]:
-    """The attack's parameters, one mapping for each curve: every learning rate with every seed."""
+def configured(attack: Attack, config: AttackConfig, run: RunReport) -> ConfiguredAttack:
+    """The attack with a setting for each learning rate and seed."""
     given = {name: value for name, value in config.parameters.items() if name in attack.parameters}
     if config.suite == "quick":
         given = {**QUICK.get(attack.name, {}), **given}
     resolved = attack.resolve(given)
-    rates = [resolved.get("learning_rate")]
+    varied: dict[str, list[Any]] = {}
     if "learning_rate" in attack.parameters and "learning_rate" not in given:
-        rates = list(config.learning_rates) or _usual_rates(config, run)
-    seeds = [resolved.get("seed")]
+        varied["learning_rate"] = list(config.learning_rates) or _usual_rates(config, run)
     if "seed" in attack.parameters and "seed" not in given:
-        seeds = list(config.seeds) or ([0, 1, 2] if config.suite == "full" else [0])
-    made = []
-    for rate in rates:
-        for seed in seeds:
-            varied = {"learning_rate": rate, "seed": seed}
-            made.append({**resolved, **{name: value for name, value in varied.items() if value is not None}})
-    return made
+        varied["seed"] = list(config.seeds) or ([0, 1, 2] if config.suite == "full" else [0])
+    settings = [{**resolved, **dict(zip(varied, values, strict=True))} for values in product(*varied.values())]
+    return ConfiguredAttack(attack, settings)
 
 
 def _usual_rates(config: AttackConfig, run: RunReport) -> list[float]:
     source = resolve_source(original_of(config, run), None if config.base else run.config.get("revision"))
     text = load_config(source, restored(ModelOptions, run.config, granted=config, base=None)).get_text_config()
     rule = scaling_rule(text.model_type, text.hidden_size)
-    shares = RATES if config.suite == "full" else (USUAL_RATE,)
+    shares = FULL_RATES if config.suite == "full" else (USUAL_RATE,)
     return [float(f"{share * rule:.2g}") for share in shares]

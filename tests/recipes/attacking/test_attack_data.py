@@ -6,7 +6,7 @@ import pytest
 
 from unlearn_cli.data.example import Example
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.recipes.attacking.attacked_models import check_no_answers, overlap
+from unlearn_cli.recipes.attacking.attack_data import check_no_answers, overlap
 
 ANSWER = "She was born in a small house by the river in 1961"
 

@@ -1,0 +1,117 @@
+"""Attacking: the curves that are not on disk yet are computed, after the models were measured before any attack."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+from unlearn_cli.attacks._target import Place, Target
+from unlearn_cli.console import ProgressBar
+from unlearn_cli.errors import UnlearnError
+from unlearn_cli.evaluation.baseline import UNKNOWN, check_baseline
+from unlearn_cli.recipes.attacking.attacked_models import AttackedModels
+from unlearn_cli.recipes.attacking.curves import (
+    ROLES,
+    CurvePoint,
+    Curves,
+    CurveSpec,
+    curve_path,
+    read_curve,
+    scored,
+    write_curve,
+)
+from unlearn_cli.recipes.attacking.settings import ConfiguredAttack
+
+
+def compute_curves(models: AttackedModels, attacks: list[ConfiguredAttack]) -> tuple[Curves, set[str]]:
+    """The curve of each model under each attack and setting, read or computed; and the attacks that are not possible here.
+
+    Raises:
+        UnlearnError: the baseline knows the forget rows; or an attack that --attack names is not possible.
+    """
+    starts, attacked = _specs(models, attacks)
+    curves = Curves()
+    for spec in (*starts, *attacked):
+        points = read_curve(curve_path(models, spec))
+        if points is not None:
+            curves.add(spec, points)
+    missing_starts, missing = ([spec for spec in specs if spec not in curves] for specs in (starts, attacked))
+    count, total = len(missing_starts) + len(missing), len(starts) + len(attacked)
+    if count < total:
+        models.reporter.say(f"kept from before: {total - count} of {total} curves")
+    progress = models.reporter.progress("attack curves", count) if count else nullcontext(ProgressBar("", 0, 0))
+    with progress as bar:
+        for spec in missing_starts:
+            _save(models, spec, compute_points(_target(models, spec, bar), spec), curves, bar)
+        _check_starts(models, curves)
+        left_out = _compute_attacks(models, missing, curves, bar)
+    return curves, left_out
+
+
+def _specs(models: AttackedModels, attacks: list[ConfiguredAttack]) -> tuple[list[CurveSpec], list[CurveSpec]]:
+    """The curves before any attack, and those under attacks."""
+    roles = sorted({*models.roles, "original"}, key=ROLES.index)
+    attacked = [
+        CurveSpec(role, one.attack, setting)
+        for role in reversed(roles)  # the model that was measured last is still in memory, so the attacks begin with it
+        if role in models.roles
+        for one in attacks
+        for setting in one.settings
+    ]
+    return [CurveSpec(role) for role in roles], attacked
+
+
+def _compute_attacks(models: AttackedModels, specs: list[CurveSpec], curves: Curves, bar: ProgressBar) -> set[str]:
+    """Compute curves under attacks. In a suite, attacks that are not possible here are left out; returns their names."""
+    left_out: set[str] = set()
+    for spec in specs:
+        if spec.name in left_out:
+            continue
+        target = _target(models, spec, bar)
+        try:
+            points = compute_points(target, spec)
+        except UnlearnError as error:
+            if models.config.attack or models.config.suite is None:
+                raise
+            models.reporter.note(f"{spec.name} left out: {error.message}")
+            left_out.add(spec.name)
+            continue
+        _save(models, spec, points, curves, bar)
+    return left_out
+
+
+def _target(models: AttackedModels, spec: CurveSpec, bar: ProgressBar) -> Target:
+    return models.target(spec.role, lambda at: bar.advance(0, _in_words(spec, at)))
+
+
+def _save(models: AttackedModels, spec: CurveSpec, points: list[CurvePoint], curves: Curves, bar: ProgressBar) -> None:
+    write_curve(curve_path(models, spec), points)
+    curves.add(spec, points)
+    bar.advance(1)
+
+
+def compute_points(target: Target, spec: CurveSpec) -> list[CurvePoint]:
+    """Attack a model with one setting."""
+    if spec.attack is None:
+        with target.active():
+            return scored([target.measure(0)])
+    return scored(spec.attack.function(target, **spec.setting))
+
+
+def _in_words(spec: CurveSpec, at: Place) -> str:
+    """For the progress line: `relearn on the original model, step 15`."""
+    if spec.attack is None:
+        return f"the {spec.role} model before any attack"
+    return f"{spec.name} on the {spec.role} model, {spec.attack.along} {at}"
+
+
+def _check_starts(models: AttackedModels, curves: Curves) -> None:
+    """Refuse a baseline that knows the forget rows, before any attack is paid for."""
+    baseline, original = (
+        curves.start_probability(role, models.config.bootstrap_samples) for role in ("baseline", "original")
+    )
+    check_baseline(baseline, original)
+    if original is not None and (original.value or 0.0) < UNKNOWN:
+        models.reporter.note(
+            f"the original model gives the forget answers probability {original.value or 0.0:.2g}: it did not know them, so "
+            "there is nothing to bring back and recovery says nothing"
+        )

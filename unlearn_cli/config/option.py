@@ -20,6 +20,7 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
+from unlearn_cli.assignments import Unreadable, read_assignments, split_at_commas
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.values import SEED, Extra, extra_of, possible
 
@@ -48,56 +49,16 @@ def option(default: Any, help: str, panel: str, **extra: Any) -> Any:
     return Field(default, description=help, json_schema_extra={"panel": panel, **cli}, **extra)
 
 
-class Unreadable(ValueError):
-    """A part of a value does not have the form that its option takes."""
-
-    def __init__(self, part: str) -> None:
-        super().__init__(f"'{part}' cannot be read")
-        self.part = part
-
-
-def _listed(value: Any) -> Any:
-    if isinstance(value, str):
-        value = [value]
-    if isinstance(value, (list, tuple)):
-        parts = [part for item in value for part in (item.split(",") if isinstance(item, str) else [item])]
-        return [part.strip() if isinstance(part, str) else part for part in parts]
-    return value
-
-
 def _as_lines(value: Any) -> Any:
     """`name=value` texts from a mapping, which a config file may hold; a text is split at commas."""
-    return [f"{key}={text}" for key, text in value.items()] if isinstance(value, Mapping) else _listed(value)
+    return [f"{key}={text}" for key, text in value.items()] if isinstance(value, Mapping) else split_at_commas(value)
 
 
 def _pairs(value: Any) -> Any:
     """A dict from `a=1,b=2` or a list of such texts; a dict is returned as it is."""
     if isinstance(value, Mapping) or value is None:
         return value
-    pairs = {}
-    for part in _texts(value):
-        key, equals, text = part.partition("=")
-        if not equals or not key:
-            raise Unreadable(part)
-        pairs[key.strip().replace("-", "_")] = _value(text, part)
-    return pairs
-
-
-def _value(text: str, part: str) -> Any:
-    """The value that a text on the command line stands for: a number, a truth value, a list, or the text itself."""
-    try:
-        return yaml.safe_load(text) if text else ""
-    except (yaml.YAMLError, ValueError, RecursionError):  # ValueError: an impossible date, a number of 5,000 digits
-        raise Unreadable(part) from None
-
-
-def _texts(value: Any) -> list[str]:
-    """The parts of a value that is no mapping. Each must be a text, but a config file may hold anything."""
-    parts = _listed(value)
-    for part in parts if isinstance(parts, list) else [parts]:
-        if not isinstance(part, str):
-            raise Unreadable(str(part))
-    return parts
+    return {_key(name): values[-1] for name, values in read_assignments(_texts(value), _value)}
 
 
 def _grids(value: Any) -> Any:
@@ -105,21 +66,30 @@ def _grids(value: Any) -> Any:
     if value is None:
         return value
     if isinstance(value, Mapping):
-        grids = {str(key).replace("-", "_"): values for key, values in value.items()}
+        grids = {_key(str(name)): values for name, values in value.items()}
         return {key: tuple(values) if isinstance(values, (list, tuple)) else (values,) for key, values in grids.items()}
-    lists: dict[str, list[Any]] = {}
-    key = None
-    for part in _texts(value):
-        name, equals, text = part.partition("=")
-        if equals:
-            key = name.strip().replace("-", "_")
-            lists[key] = []
-        elif key is None:
-            raise Unreadable(part)
-        else:
-            text = part
-        lists[key].append(_value(text, part))
-    return {name: tuple(values) for name, values in lists.items()}
+    return {_key(name): tuple(values) for name, values in read_assignments(_texts(value), _value, several=True)}
+
+
+def _key(name: str) -> str:
+    return name.replace("-", "_")
+
+
+def _value(text: str) -> Any:
+    """The value that a text on the command line stands for: a number, a truth value, a list, or the text itself."""
+    try:
+        return yaml.safe_load(text) if text else ""
+    except (yaml.YAMLError, RecursionError):  # an impossible date or a number of 5,000 digits is a ValueError already
+        raise ValueError(text) from None
+
+
+def _texts(value: Any) -> list[str]:
+    """The parts of a value that is no mapping. Each must be a text, but a config file may hold anything."""
+    parts = split_at_commas(value)
+    for part in parts if isinstance(parts, list) else [parts]:
+        if not isinstance(part, str):
+            raise Unreadable(str(part))
+    return parts
 
 
 def _folder(path: Any) -> Any:
@@ -136,9 +106,9 @@ def _repository(value: Any) -> Any:
 
 GRIDS = dict[str, tuple[Any, ...]]
 Grids = Annotated[GRIDS, BeforeValidator(_grids)]
-Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
-Seeds = Annotated[tuple[Annotated[int, Field(**SEED)], ...], BeforeValidator(_listed)]
-Rates = Annotated[tuple[Annotated[float, Field(gt=0, le=LARGEST_RATE)], ...], BeforeValidator(_listed)]
+Names = Annotated[tuple[str, ...], BeforeValidator(split_at_commas)]
+Seeds = Annotated[tuple[Annotated[int, Field(**SEED)], ...], BeforeValidator(split_at_commas)]
+Rates = Annotated[tuple[Annotated[float, Field(gt=0, le=LARGEST_RATE)], ...], BeforeValidator(split_at_commas)]
 Expressions = Annotated[tuple[str, ...], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
 Columns = Annotated[tuple[str, ...], BeforeValidator(_as_lines)]
 Pairs = Annotated[dict[str, Any], BeforeValidator(_pairs)]

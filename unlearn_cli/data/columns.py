@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from unlearn_cli.assignments import Unreadable, read_assignments, split_at_commas
 from unlearn_cli.data.formats._choice import known_keys
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.registry import closest, unknown
@@ -12,21 +13,29 @@ from unlearn_cli.registry import closest, unknown
 SPLITS = ("forget", "retain", "holdout", "choices", "attack")  # names that may stand before a key
 
 
-def parse_columns(text: str) -> dict[str, str]:
-    """`prompt=q,answer=a` as {"prompt": "q", "answer": "a"}.
+def parse_columns(text: str | Sequence[str]) -> dict[str, str]:
+    """`prompt=q,answer=a`, or such texts, as {"prompt": "q", "answer": "a"}.
 
     Raises:
         UnlearnError: a part is not key=column, or a key comes twice.
     """
     columns: dict[str, str] = {}
-    for part in text.split(","):
-        key, equals, column = (piece.strip() for piece in part.partition("="))
-        if not (key and equals and column):
-            raise UnlearnError(f"--columns: '{part.strip()}' is not key=column", "for example --columns prompt=q,answer=a")
-        if key in columns:
-            raise UnlearnError(f"--columns names '{key}' twice")
-        columns[key] = column
+    try:
+        for key, (column,) in read_assignments(split_at_commas(text), _not_empty):
+            if key in columns:
+                raise UnlearnError(f"--columns names '{key}' twice")
+            columns[key] = column
+    except Unreadable as error:
+        raise UnlearnError(
+            f"--columns: '{error.part}' is not key=column", "for example --columns prompt=q,answer=a"
+        ) from None
     return columns
+
+
+def _not_empty(column: str) -> str:
+    if not column:
+        raise ValueError("no column")
+    return column
 
 
 class Renaming:

@@ -56,7 +56,7 @@ def read_attack_data(config: AttackConfig, run: RunReport) -> tuple[AttackData, 
 def _user_rows(config: AttackConfig, options: DataOptions) -> tuple[Example, ...]:
     if not config.attack_data:
         return ()
-    columns = parse_columns(",".join(options.columns)) if options.columns else None
+    columns = parse_columns(options.columns) if options.columns else None
     return tuple(load_split("attack", config.attack_data, columns=columns, elsewhere=True).examples)
 
 

@@ -92,7 +92,7 @@ class Input:
 
 def load_splits(options: DataOptions) -> dict[str, Split]:
     """The splits that were named, by name."""
-    columns = parse_columns(",".join(options.columns)) if options.columns else {}
+    columns = parse_columns(options.columns) if options.columns else {}
     named = {name: getattr(options, name, None) for name in ("forget", "retain", "holdout", "choices")}
     splits = _benchmark(options) if getattr(options, "benchmark", None) else {}
     settings = {"columns": columns, "limit": options.limit, "reasoning": options.reasoning == "score"}

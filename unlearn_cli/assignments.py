@@ -1,0 +1,55 @@
+"""`name=value` texts: the one reader of `-p a=1,b=2`, `--grid a=1,2` and `--columns a=x,b=y`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+Value = TypeVar("Value")
+
+
+class Unreadable(ValueError):
+    """A part of a value does not have the form that its option takes."""
+
+    def __init__(self, part: str) -> None:
+        super().__init__(f"'{part}' cannot be read")
+        self.part = part
+
+
+def split_at_commas(value: Any) -> Any:
+    """The parts of a text, or of a list of texts, without the spaces around them; any other value as it is."""
+    if isinstance(value, str):
+        value = [value]
+    if isinstance(value, (list, tuple)):
+        parts = [part for item in value for part in (item.split(",") if isinstance(item, str) else [item])]
+        return [part.strip() if isinstance(part, str) else part for part in parts]
+    return value
+
+
+def read_assignments(
+    parts: Iterable[str], convert: Callable[[str], Value], *, several: bool = False
+) -> list[tuple[str, list[Value]]]:
+    """Names with their values, in order: `a=1`, `b=2` as [("a", [1]), ("b", [2])].
+
+    Args:
+        parts: texts of the form `name=value`.
+        convert: makes a value from its text; it raises a ValueError if it cannot.
+        several: a part without `=` is one more value of the name before it: `a=1`, `2` as [("a", [1, 2])].
+
+    Raises:
+        Unreadable: a part has another form, or `convert` fails.
+    """
+    assignments: list[tuple[str, list[Value]]] = []
+    for part in parts:
+        name, equals, text = (piece.strip() for piece in part.partition("="))
+        if equals and name:
+            assignments.append((name, []))
+        elif several and assignments and not equals:
+            text = part
+        else:
+            raise Unreadable(part)
+        try:
+            assignments[-1][1].append(convert(text))
+        except ValueError:
+            raise Unreadable(part) from None
+    return assignments

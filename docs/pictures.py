@@ -1,7 +1,7 @@
 """Make the pictures of the README and the guides from real runs: `python docs/pictures.py` (a minute, on a CPU).
 
-The demo's run and three more on its model are made in a temporary folder; the terminal is drawn from what the command
-said, and the page of `compare` is photographed by Chromium.
+The demo's run and three more on its model are made in a temporary folder. The terminal is drawn from the output of the
+command, and Chromium takes a screenshot of the page of `compare`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ FONT = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monos
 
 
 def unlearn(*arguments: object, cwd: Path) -> str:
-    """What the command says on both streams, with colours."""
+    """The output of the command on both streams, with colours."""
     environment = os.environ | {"FORCE_COLOR": "1", "CI": "1", "COLUMNS": str(COLUMNS), "TERM": "xterm-256color"}
     command = [sys.executable, "-m", "unlearn_cli", *map(str, arguments)]
     done = subprocess.run(command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -42,10 +42,10 @@ def unlearn(*arguments: object, cwd: Path) -> str:
     return done.stdout
 
 
-def draw(said: str, title: str, path: Path) -> None:
-    """A terminal with these words as SVG, in the reader's own fonts: no address in it."""
+def draw(output: str, title: str, path: Path) -> None:
+    """Draw a terminal with this output as SVG, in the reader's fonts and without links to others."""
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True)
-    for line in said.splitlines():
+    for line in output.splitlines():
         console.print(Text.from_ansi(line), soft_wrap=True)
     svg = console.export_svg(title=title, theme=THEME, unique_id="unlearn")
     svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.S)
@@ -53,8 +53,8 @@ def draw(said: str, title: str, path: Path) -> None:
     path.write_text(svg, encoding="utf-8")
 
 
-def photograph(page: Path, path: Path, height: int) -> None:
-    """The top of a page as a browser shows it."""
+def screenshot(page: Path, path: Path, height: int) -> None:
+    """Write the top of a page as a browser shows it."""
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
         raise SystemExit("the page of compare needs Chromium")
@@ -65,28 +65,25 @@ def photograph(page: Path, path: Path, height: int) -> None:
 def main() -> None:
     """Make all of them."""
     IMAGES.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as made:
-        folder = Path(made)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
         os.environ["UNLEARN_CACHE"] = str(folder / "cache")
-        said = unlearn("demo", "--keep", "demo", cwd=folder)
-        lines = said.splitlines()
+        lines = unlearn("demo", "--keep", "demo", cwd=folder).splitlines()
         first = next(i for i, line in enumerate(lines) if "95 % interval" in line)
         last = next(i for i, line in enumerate(lines) if "run folder:" in line)
         draw("\n".join(["$ unlearn demo", "...", *lines[first:last]]), "unlearn demo", IMAGES / "demo.svg")
         data = ["--model", "demo/model", "--forget", "demo/forget.jsonl", "--retain", "demo/retain.jsonl"]
         settings = json.loads((folder / "demo" / "run" / "report.json").read_text())["config"]
         same = ["--epochs", settings["epochs"], "--learning-rate", settings["learning_rate"]]
-        runs = ["npo", "simnpo", "rmu"]
-        for method in runs:
-            unlearn("forget", *data, *same, "--method", method, "--eval-every", 8, "-o", f"runs/{method}", cwd=folder)
+        runs = [f"runs/{method}" for method in ("npo", "simnpo", "rmu")]
+        for run in runs:
+            unlearn("forget", *data, *same, "--method", Path(run).name, "--eval-every", 8, "-o", run, cwd=folder)
             attack = ["--baseline", "demo/model-retain-only", "-p", "steps=0+5+15+30"]
-            unlearn("relearn-attack", f"runs/{method}", *attack, cwd=folder)
-        runs = [f"runs/{name}" for name in runs]
-        alone = ["--model", "demo/model-retain-only", *data[2:], "-o", "baseline"]
-        unlearn("evaluate", *alone, cwd=folder)
+            unlearn("relearn-attack", run, *attack, cwd=folder)
+        unlearn("evaluate", "--model", "demo/model-retain-only", *data[2:], "-o", "baseline", cwd=folder)
         compared = unlearn("compare", *runs, "--baseline", "baseline", "--html", "compare.html", cwd=folder)
         draw("$ unlearn compare runs/* --baseline baseline\n" + compared, "unlearn compare", IMAGES / "compare.svg")
-        photograph(folder / "compare.html", IMAGES / "page.png", 1400)
+        screenshot(folder / "compare.html", IMAGES / "page.png", 1400)
 
 
 if __name__ == "__main__":

@@ -16,12 +16,12 @@ from rich.text import Text
 
 from unlearn_cli.errors import EXIT_FAILED, UnlearnError
 
-LINE_EVERY_SECONDS = 5.0  # plain progress lines, where there is no terminal to draw on
-PIPED_WIDTH = 200  # of a drawing that goes to a file or a pipe, where nobody has said how wide a line is
+LINE_EVERY_SECONDS = 5.0  # between plain progress lines, without a terminal
+PIPED_WIDTH = 200  # characters of a line in a file or a pipe, which have no width
 
 
 class Reporter:
-    """What a command says while it works. `quiet` leaves errors, failed gates and data."""
+    """Prints the messages of a command while it works. With `quiet` only errors, failed gates and data."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         self.quiet = quiet
@@ -31,74 +31,70 @@ class Reporter:
 
     @property
     def width(self) -> int:
-        """Characters of a line of what is shown."""
+        """Characters of a line on stderr."""
         return self._err.width
 
     @property
     def styled(self) -> bool:
-        """Whether dim and coloured text can be told apart in what is shown."""
+        """Whether stderr shows colours and dim text."""
         return self._err.color_system is not None and not self._err.no_color
 
     @property
     def one_screen(self) -> bool:
-        """Whether stdout and stderr are read on the same screen, so that what stands in one need not be in the other."""
+        """Whether stdout and stderr are on the same screen, so that nothing needs to be printed on both."""
         return sys.stdout.isatty() and sys.stderr.isatty()
 
     @property
-    def product_width(self) -> int:
-        """Characters of a line of a `product`."""
-        drawn = Console()
-        return drawn.width if drawn.is_terminal or "COLUMNS" in os.environ else PIPED_WIDTH
+    def table_width(self) -> int:
+        """Characters of a line on stdout."""
+        console = Console()
+        return console.width if console.is_terminal or "COLUMNS" in os.environ else PIPED_WIDTH
 
     def data(self, text: str) -> None:
-        """A line for whoever reads stdout.
+        """Print a line on stdout.
 
         Raises:
-            BrokenPipeError: nobody reads it any more.
+            BrokenPipeError: the reader of stdout has gone.
             UnlearnError: it cannot be written, as on a full disk.
         """
         with _to_stdout():
             sys.stdout.write(text + "\n")
             sys.stdout.flush()
 
-    def product(self, renderable: RenderableType) -> None:
-        """A table that is what the command was called for: on stdout, even if quiet. Raises what `data` does."""
+    def table(self, renderable: RenderableType) -> None:
+        """Print the table that is the result of a command on stdout, even if quiet. Raises what `data` does."""
         with _to_stdout():
-            Console(highlight=False, width=self.product_width).print(renderable)
+            Console(highlight=False, width=self.table_width).print(renderable)
 
-    def say(self, message: str) -> None:
-        """Tell what is going on."""
-        if not self.quiet:
+    def say(self, message: str, *, even_if_quiet: bool = False) -> None:
+        """Print a message, as on the progress of the work."""
+        if even_if_quiet or not self.quiet:
             self._err.print(escape(message), soft_wrap=True)
 
-    def insist(self, message: str) -> None:
-        """Tell why a command ends as it does, even if quiet."""
-        self._err.print(escape(message), soft_wrap=True)
-
     def show(self, renderable: RenderableType) -> None:
-        """A table or another drawing."""
+        """Print a table or another drawing on stderr."""
         if not self.quiet:
             self._err.print(renderable)
 
     def note(self, message: str) -> None:
-        """Something worth knowing; also kept for the report."""
+        """Print a note or a warning, and store it for the report."""
         self.notes.append(message)
         if not self.quiet:
             self._err.print(f"[yellow]note:[/] {escape(message)}", soft_wrap=True)
 
     def error(self, error: UnlearnError) -> None:
-        """An error and the next step; printed even if quiet."""
+        """Print an error and its hint, even if quiet."""
         self._err.print(f"[bold red]error:[/] {escape(error.message)}", soft_wrap=True)
         if error.hint:
             self._err.print(f"\n[bold cyan]hint:[/] {escape(error.hint)}", soft_wrap=True)
 
     @contextmanager
-    def progress(self, what: str, total: int, done: int = 0) -> Iterator[ProgressBar]:
-        """A bar on a terminal, a line now and then elsewhere, nothing if quiet."""
+    def progress(self, phase: str, total: int, done: int = 0) -> Iterator[ProgressBar]:
+        """A bar on a terminal, a line every few seconds elsewhere, nothing if quiet."""
         if self.quiet:
-            yield ProgressBar(what, total, done)
+            yield ProgressBar(phase, total, done)
         elif self._live:
-            # The detail takes what is left and is cut at its end; on a narrow terminal the bar is short, then none.
+            # The detail takes the rest of the line and is cut at its end. A narrow terminal has a short bar or none.
             whole, rest = Column(no_wrap=True), Column(no_wrap=True, overflow="ellipsis", ratio=1)
             width = 24 if self.width >= 110 else 12 if self.width >= 80 else 0
             columns = (
@@ -110,23 +106,23 @@ class Reporter:
                 TextColumn("{task.fields[detail]}", markup=False, table_column=rest),
             )
             with Progress(*columns, console=self._err, transient=True, expand=True) as drawn:
-                yield _DrawnBar(what, total, done, drawn)
+                yield _DrawnBar(phase, total, done, drawn)
         else:
-            bar = _PlainBar(what, total, done, self)
+            bar = _PlainBar(phase, total, done, self)
             yield bar
             bar.finish()
 
 
 def page(lines: Callable[[int], Iterable[Text]]) -> None:
-    """A page on stdout, as `lines(width)` gives it; a line that is longer all the same stays whole."""
-    drawn = Console(highlight=False)
-    for line in lines(drawn.width):
-        drawn.print(line, soft_wrap=True)
+    """Print the lines that `lines(width)` gives on stdout; longer lines are not folded."""
+    console = Console(highlight=False)
+    for line in lines(console.width):
+        console.print(line, soft_wrap=True)
 
 
 @contextmanager
 def _to_stdout() -> Iterator[None]:
-    """Tell a stdout that takes nothing from errors of the work itself."""
+    """Raise an error about stdout, and not about the work, if stdout cannot be written."""
     try:
         yield
     except BrokenPipeError:
@@ -136,26 +132,26 @@ def _to_stdout() -> Iterator[None]:
 
 
 def unwritable(error: OSError) -> UnlearnError:
-    """The error for a stdout that takes nothing."""
+    """The error for a stdout that cannot be written."""
     return UnlearnError(f"cannot write to stdout: {error.strerror or error}", exit_code=EXIT_FAILED)
 
 
 class ProgressBar:
     """Progress of one phase; this one is silent."""
 
-    def __init__(self, what: str, total: int, done: int) -> None:
-        self.what, self.total, self.done = what, total, done
+    def __init__(self, phase: str, total: int, done: int) -> None:
+        self.phase, self.total, self.done = phase, total, done
 
     def advance(self, count: int = 1, detail: str = "") -> None:
-        """`count` more are done."""
+        """Add `count` to what is done."""
         self.done += count
 
 
 class _DrawnBar(ProgressBar):
-    def __init__(self, what: str, total: int, done: int, drawn: Progress) -> None:
-        super().__init__(what, total, done)
+    def __init__(self, phase: str, total: int, done: int, drawn: Progress) -> None:
+        super().__init__(phase, total, done)
         self._drawn = drawn
-        self._task = drawn.add_task(what, total=total, completed=done, detail="")
+        self._task = drawn.add_task(phase, total=total, completed=done, detail="")
 
     def advance(self, count: int = 1, detail: str = "") -> None:
         super().advance(count)
@@ -163,8 +159,8 @@ class _DrawnBar(ProgressBar):
 
 
 class _PlainBar(ProgressBar):
-    def __init__(self, what: str, total: int, done: int, reporter: Reporter) -> None:
-        super().__init__(what, total, done)
+    def __init__(self, phase: str, total: int, done: int, reporter: Reporter) -> None:
+        super().__init__(phase, total, done)
         self._reporter, self._detail = reporter, ""
         self._start = self._last = time.monotonic()
 
@@ -180,5 +176,5 @@ class _PlainBar(ProgressBar):
     def _line(self) -> None:
         self._last = time.monotonic()
         spent = self._last - self._start
-        line = f"{self.what} {self.done}/{self.total} {spent:.0f}s"
+        line = f"{self.phase} {self.done}/{self.total} {spent:.0f}s"
         self._reporter.say(f"{line}: {self._detail}" if self._detail else line)

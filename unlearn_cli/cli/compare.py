@@ -35,7 +35,7 @@ def run(config: CompareConfig, sources: dict[str, str], argv: list[str], reporte
     from unlearn_cli.errors import EXIT_GATE  # noqa: PLC0415
     from unlearn_cli.recipes import compare as recipe  # noqa: PLC0415 - imports no torch
 
-    told, failed = recipe.run(config, sources, reporter, product=True)
+    result, failed = recipe.run(config, sources, reporter, table_on_stdout=True)
     if config.json_output:
-        reporter.data(recipe.dumps(told))
+        reporter.data(recipe.dumps(result))
     return EXIT_GATE if failed else 0

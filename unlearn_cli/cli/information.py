@@ -114,7 +114,7 @@ def report_show(
         from unlearn_cli.rendering.tables import scores_table  # noqa: PLC0415
 
         reporter.say(f"{report.command} {report.config.get('method', '')}: {report.status}")
-        reporter.product(scores_table(report, run_folder, everything=full_table))
+        reporter.table(scores_table(report, run_folder, everything=full_table))
 
     _execute(run)
 
@@ -128,7 +128,7 @@ def _show_attack(path: Path, json_output: bool, reporter: Reporter) -> None:
         reporter.data(dumps([report]))
         return
     reporter.say(report.verdict)
-    reporter.product(attack_table(report))
+    reporter.table(attack_table(report))
 
 
 def env() -> None:

@@ -17,7 +17,7 @@ class Difference:
     """Mean of (one - other) over the rows that both have a value for, and over the seeds of each."""
 
     value: float
-    ci: tuple[float, float] | None  # 95 %; None for a single row, which says nothing of others
+    ci: tuple[float, float] | None  # 95 %; None for a single row, which has no variance
     rows: int
     seeds: tuple[int, int] = (1, 1)
 
@@ -30,17 +30,16 @@ class Difference:
 def difference(one: np.ndarray, other: np.ndarray, *, samples: int, seed: int) -> Difference | None:
     """The difference of two configurations on the same rows; None without a row that all have a value for.
 
-    One run against one run: a percentile bootstrap over rows, paired. It says whether these two runs differ on rows like
-    these; another seed may turn it round, and it cannot know. Of few rows a percentile interval is far too narrow: its ends
-    are moved out by t_{R-1} / z * sqrt(R / (R - 1)), the expanded percentile interval (Hesterberg 2015, What Teachers Should
-    Know About the Bootstrap, The American Statistician 69:371-386, arXiv:1411.5279) as a factor. Simulated, 5 to 7 % of
-    configurations that are alike in truth are then called different, from 2 rows on. With exponential noise it is up to
-    13 %, and so it is of two or three rows of a metric that is 0 or 1, whose differences may all be equal by chance.
+    One run against one run: a paired percentile bootstrap over rows. It decides whether these two runs differ on rows like
+    these. Another seed may reverse the difference, which one run of each cannot show. A percentile interval of few rows is
+    much too narrow. Its ends are moved out by the factor t_{R-1} / z * sqrt(R / (R - 1)), the expanded percentile interval
+    (Hesterberg 2015, What Teachers Should Know About the Bootstrap, The American Statistician 69:371-386, arXiv:1411.5279).
+    In simulations 5 to 7 % of equal configurations are then called different, from 2 rows on; with exponential noise up to
+    13 %, as with two or three rows of a metric that is 0 or 1, whose differences may all be equal by chance.
 
-    Several seeds: resampling two or three seeds gives intervals that are far too narrow, so the seeds' part is a t-interval
-    instead. The variance of the row bootstrap (of the means over seeds, rows paired) and the variances s^2 / S of the seeds'
-    means are added, with Welch and Satterthwaite's degrees of freedom. A single run against several has no spread of its
-    own, and is taken to have theirs.
+    Several seeds: a bootstrap over two or three seeds gives intervals that are much too narrow, so a t-interval replaces it.
+    Its variance is that of the row bootstrap (of the means over seeds, rows paired) plus the variances s^2 / S of the seeds'
+    means, with Welch and Satterthwaite's degrees of freedom. A single run against several is taken to have their variance.
 
     Args:
         one: [S, R] or [R] values of S seeds on R rows, NaN where a row has none.

@@ -28,7 +28,7 @@ from unlearn_cli.report import finite
 
 
 def run(
-    config: CompareConfig, sources: dict[str, str], reporter: Reporter, *, product: bool = False
+    config: CompareConfig, sources: dict[str, str], reporter: Reporter, *, table_on_stdout: bool = False
 ) -> tuple[dict[str, Any], bool]:
     """Compare. Returns the result as plain values, and whether a gate failed.
 
@@ -36,7 +36,7 @@ def run(
         config: the settings.
         sources: where each setting came from.
         reporter: prints messages and the table.
-        product: the table is the output of the command, so it goes to stdout unless another document does.
+        table_on_stdout: print the table on stdout, unless another document goes there.
 
     Raises:
         UnlearnError: anything the user can mend.
@@ -48,10 +48,10 @@ def run(
     gates = judge_gates(config.fail_if, comparison.entries)
     result = as_dict(comparison, config.front, reporter.notes, gates, over_forgotten(comparison))
     grid = comparison_grid(comparison, reporter.notes)
-    if not product or piped:
+    if not table_on_stdout or piped:
         reporter.show(compare_table(grid, reporter.width, notes=False))  # the notes are on stderr already
     elif not config.quiet:
-        reporter.product(compare_table(grid, reporter.product_width, notes=not reporter.one_screen))
+        reporter.table(compare_table(grid, reporter.table_width, notes=not reporter.one_screen))
     verdicts.tell(gates, reporter)
     _write_files(comparison, grid, config, reporter)
     return result, any(gate.failed for gate in gates)

@@ -13,38 +13,40 @@ from unlearn_cli.rendering.tables import ResponsiveTable
 
 ROLES = ("unlearned", "original", "baseline")
 METRIC = "probability"
-SAMPLED = "rouge_l"  # what an attack is told by where the answer's probability cannot move
+SAMPLED = "rouge_l"  # for attacks that sample answers and so leave their probability as it is
 
 
 def shown_metric(report: AttackReport) -> str:
-    """The metric that an attack is told by."""
+    """The metric that shows what an attack brings back."""
     return SAMPLED if report.attack == "sample" else METRIC
 
 
 def worst_curves(report: AttackReport, metric: str) -> dict[str, dict[Any, float | None]]:
-    """By model, the forget rows along the attack's worst setting: place -> mean over seeds, None without a value."""
-    wanted = report.recovery[metric].parameters
-    made: dict[str, dict[Any, list[float]]] = {role: {} for role in ROLES}
+    """Forget rows under each model at each place of the attack's worst setting: mean over seeds, None without a value."""
+    worst = report.recovery[metric].parameters
+    values: dict[str, dict[Any, list[float]]] = {role: {} for role in ROLES}
     for curve in report.curves:
-        if {name: value for name, value in curve.parameters.items() if name != "seed"} == wanted:
+        if {name: value for name, value in curve.parameters.items() if name != "seed"} == worst:
             for point in curve.points:
                 value = point.forget.get(metric)
-                made[curve.role].setdefault(point.at, []).extend([] if value is None else [value])
-    return {role: {at: fmean(held) if held else None for at, held in places.items()} for role, places in made.items()}
+                values[curve.role].setdefault(point.at, []).extend([] if value is None else [value])
+    return {
+        role: {at: fmean(seeds) if seeds else None for at, seeds in by_place.items()} for role, by_place in values.items()
+    }
 
 
 def attack_table(report: AttackReport) -> ResponsiveTable:
-    """Forget rows under each model at each place of the attack's worst setting, with recovery and what was kept.
+    """Forget rows under each model at each place of the attack's worst setting, with recovery and the retain rows.
 
-    Where the terminal is too narrow, intervals are left out; names of places fold, numbers and roles never do.
+    On a narrow terminal intervals are left out. Names of places fold, numbers and roles never do.
     """
     return ResponsiveTable(lambda: _curve(report, intervals=True), lambda: _curve(report, intervals=False))
 
 
 def _curve(report: AttackReport, *, intervals: bool) -> Table:
     metric = shown_metric(report)
-    found = report.recovery[metric]
-    rows = [p for p in found.points if p.parameters == found.parameters]
+    recovery = report.recovery[metric]
+    points = [point for point in recovery.points if point.parameters == recovery.parameters]
     by_role = worst_curves(report, metric)
     shown = [role for role in ROLES if by_role[role]]
     title = f"\n{report.attack}: forget {metric}, {report.judged_rows} rows"
@@ -55,13 +57,13 @@ def _curve(report: AttackReport, *, intervals: bool) -> Table:
     if intervals:
         table.add_column("95 % interval", style="dim", no_wrap=True)
     table.add_column("retain", justify="right", no_wrap=True)
-    for point in rows:
+    for point in points:
         cells = [_mean(by_role[role].get(point.at)) for role in shown]
         style = "" if point.value is None else "red" if point.value > 0.5 else "yellow" if point.value > 0.3 else "green"
         interval = "" if point.ci is None else f"{point.ci[0]:.2f} to {point.ci[1]:.2f}"
-        recovered = Text("-" if point.value is None else f"{point.value:.2f}", style=style)
-        kept = "" if point.retain is None else f"{point.retain:.3f}"
-        table.add_row(str(point.at), *cells, recovered, *([interval] if intervals else []), kept)
+        value = Text("-" if point.value is None else f"{point.value:.2f}", style=style)
+        retain = "" if point.retain is None else f"{point.retain:.3f}"
+        table.add_row(str(point.at), *cells, value, *([interval] if intervals else []), retain)
     return table
 
 

@@ -12,7 +12,7 @@ from unlearn_cli.rendering.attacks import shown_metric, worst_curves
 from unlearn_cli.rendering.front import FrontPicture
 from unlearn_cli.rendering.svg import COLOURS, REST
 
-# Okabe and Ito's palette: told apart by readers with any kind of colour vision; line styles differ as well.
+# Okabe and Ito's palette, which readers with any kind of colour vision can distinguish; line styles differ as well.
 GREY = "#57606a"  # of runs without a colour
 LOOK = {"unlearned": ("#D55E00", "-"), "original": ("#0072B2", "--"), "baseline": ("#009E73", ":")}
 
@@ -95,7 +95,7 @@ def _save(figure: Any, path: Path) -> None:
 
 
 def check_drawable(path: Path) -> None:
-    """Check before any work that a picture can be made.
+    """Check before any work that a picture can be drawn.
 
     Raises:
         UnlearnError: matplotlib is not installed, or the file's ending is no picture's.

@@ -26,7 +26,7 @@ class Series:
 
     name: str
     points: Points
-    number: int | None  # of its colour and dash; None: the baseline's own; REST: no colour
+    number: int | None  # of its colour and dash; None: those of the baseline; REST: grey
     kind: Literal["line", "point", "step"] = "line"
     emphasised: bool = False
     label: str = ""  # beside a point
@@ -52,7 +52,7 @@ class Figure:
 
 
 def look(series: Series) -> tuple[str, str]:
-    """Class of its colour, and its dash."""
+    """The CSS class of the colour, and the dash."""
     if series.number == REST:
         return "cr", ""
     if series.number is None:
@@ -61,9 +61,9 @@ def look(series: Series) -> tuple[str, str]:
 
 
 def finite(series: Sequence[Series]) -> list[Series]:
-    """What can be drawn: no NaN, no infinity, nothing that is empty then."""
-    kept = (replace(one, points=[p for p in one.points if all(map(isfinite, p))]) for one in series)
-    return [one for one in kept if one.points]
+    """The series without NaN and infinity; series without a point are left out."""
+    cleaned = (replace(one, points=[p for p in one.points if all(map(isfinite, p))]) for one in series)
+    return [one for one in cleaned if one.points]
 
 
 def _ticks(axis: Axis) -> list[float]:
@@ -81,7 +81,10 @@ def _scaled(value: float, axis: Axis, start: float, end: float) -> float:
     return start + (min(max(value, axis.low), axis.high) - axis.low) / span * (end - start)
 
 
-def _shape(series: Series, x: Axis, y: Axis, taken: list[tuple[float, float, float]]) -> str:
+Box = tuple[float, float, float]  # left, right, height of a name or a point
+
+
+def _shape(series: Series, x: Axis, y: Axis, taken: list[Box]) -> str:
     places = [(_scaled(a, x, LEFT, WIDTH - RIGHT), _scaled(b, y, HEIGHT - BOTTOM, TOP)) for a, b in series.points]
     colour, dash = look(series)
     title = f"<title>{escape(series.name)}</title>"
@@ -101,28 +104,23 @@ def _shape(series: Series, x: Axis, y: Axis, taken: list[tuple[float, float, flo
     return f'<g class="{colour}">{title}<polyline points="{path}" stroke-dasharray="{dash}"/></g>'
 
 
-def _label(series: Series, a: float, b: float, taken: list[tuple[float, float, float]]) -> str:
-    """The name beside its point, or where no other name or point stands; `taken` holds left, right and height of each."""
+def _label(series: Series, a: float, b: float, taken: list[Box]) -> str:
+    """The name beside its point at (a, b), or above or below if another name or point is there; its box joins `taken`."""
     if not series.label:
         return ""
-    wide = len(series.label) * LETTER
-    sides = [(left, anchor) for left, anchor in ((12, "start"), (-12 - wide, "end")) if 0 < a + left < WIDTH - wide]
-    sides = sides or [(-12 - wide if a > WIDTH / 2 else 12, "end" if a > WIDTH / 2 else "start")]
-    tried = [
-        (left, anchor, b + shift)
-        for n in range(8)
-        for shift in ((0,) if n == 0 else (n * ROOM, -n * ROOM))
-        for left, anchor in sides
-        if TOP <= b + shift <= HEIGHT - BOTTOM + 4
-    ]
+    width = len(series.label) * LETTER
+    right, left = (a + 12, "start"), (a - 12 - width, "end")  # left end of the name, and the side it is anchored at
+    sides = [side for side in (right, left) if 0 < side[0] < WIDTH - width] or [left if a > WIDTH / 2 else right]
+    shifts = [sign * n * ROOM for n in range(8) for sign in ((1, -1) if n else (1,))]
+    places = [(*side, b + shift) for shift in shifts for side in sides if TOP <= b + shift <= HEIGHT - BOTTOM + 4]
 
-    def free(left: float, at: float) -> bool:
-        return all(a + left > r or a + left + wide < le or abs(at - other) >= ROOM * 0.8 for le, r, other in taken)
+    def free(start: float, height: float) -> bool:
+        return all(start > r or start + width < le or abs(height - h) >= ROOM * 0.8 for le, r, h in taken)
 
-    left, anchor, at = next((t for t in tried if free(t[0], t[2])), (*sides[0], b))
-    taken.append((a + left, a + left + wide, at))
-    start = a + left + (wide if anchor == "end" else 0)
-    return f'<text class="name" x="{start:.1f}" y="{at + 4:.1f}" text-anchor="{anchor}">{escape(series.label)}</text>'
+    start, anchor, height = next((place for place in places if free(place[0], place[2])), (*sides[0], b))
+    taken.append((start, start + width, height))
+    end = start + (width if anchor == "end" else 0)
+    return f'<text class="name" x="{end:.1f}" y="{height + 4:.1f}" text-anchor="{anchor}">{escape(series.label)}</text>'
 
 
 def chart(series: Sequence[Series], x: Axis, y: Axis, *, alt: str, extra: str = "") -> str:
@@ -132,8 +130,8 @@ def chart(series: Sequence[Series], x: Axis, y: Axis, *, alt: str, extra: str = 
         series: what is drawn, in this order.
         x: horizontal axis.
         y: vertical axis.
-        alt: what a reader who does not see it is told.
-        extra: more SVG, in the chart's own coordinates (see `place`).
+        alt: description for readers who do not see it.
+        extra: more SVG, in the coordinates of the chart (see `place`).
     """
     parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(alt, quote=True)}">']
     for value in _ticks(y):

@@ -38,7 +38,7 @@ class ResponsiveTable:
 
 
 def digits(value: float, more: int = 0) -> str:
-    """A number in a few characters, and as many digits more as are asked for."""
+    """A number in a few characters, with `more` digits than usual."""
     if 0 < abs(value) < 0.0005:
         return f"{value:.{more}e}"  # a p-value, mostly: 0.000 would hide it
     return f"{value:.{3 + more}f}" if abs(value) < 1000 else f"{value:.{3 + more}g}"
@@ -77,7 +77,7 @@ def _style(compared: Compared) -> str:
 
 
 def has_value(compared: Compared) -> bool:
-    """There is a number at some moment."""
+    """Whether a moment has a value."""
     return any(score and score.value is not None for score in (compared.before, compared.after, compared.baseline))
 
 
@@ -90,8 +90,7 @@ Lines = Sequence[tuple[str, list[tuple[str, Compared]]]]  # headings with their 
 
 
 def _lines(report: RunReport, *, everything: bool) -> Iterator[tuple[str, list[tuple[str, Compared]]]]:
-    """Headings with their metrics: each split, then fluency where it changed; metrics without any value are left to
-    the report."""
+    """Headings with their metrics: each split, then fluency where it changed. Metrics without a value are left out."""
     fluency: list[tuple[str, Compared]] = []
     for split, metrics in report.scores.items():
         listed = []
@@ -110,20 +109,20 @@ def _lines(report: RunReport, *, everything: bool) -> Iterator[tuple[str, list[t
 
 
 def after_heading(report: RunReport) -> str:
-    """What the scores of the model under test are called: `score` where it is no run and nothing was measured before."""
+    """The heading of the scores: `score` for a model that is no run and was not measured before, else `after`."""
     before = any(both.before for metrics in report.scores.values() for both in metrics.values())
     return "after" if before or report.command != "evaluate" or report.config.get("run") else "score"
 
 
 def scores_table(report: RunReport, path: Path | None = None, *, everything: bool = False) -> Group:
-    """Metrics by split, at each moment, with the interval of what counts and the direction that is better.
+    """Metrics by split, at each moment, with the interval of the last one and the better direction.
 
-    Where the terminal is too narrow, intervals are left out and the direction is its arrow alone; names fold, numbers never.
+    On a narrow terminal intervals are left out, and the direction is only an arrow. Names fold, numbers never do.
 
     Args:
-        report: what is shown.
-        path: the report or its folder, for the command that shows what is left out.
-        everything: also the metrics that say nearly the same as another.
+        report: the report with the scores.
+        path: the report or its folder, for the command that shows all metrics.
+        everything: show also the metrics that are nearly equal to another.
     """
     lines = list(_lines(report, everything=everything))
     every = sum(has_value(both) for metrics in report.scores.values() for both in metrics.values())

@@ -78,7 +78,7 @@ def line(gate: GateReport) -> str:
 def tell(gates: list[GateReport], reporter: Reporter) -> None:
     """One line for each; those that failed even if quiet, because they are the reason of the exit code."""
     for gate in gates:
-        (reporter.insist if gate.failed else reporter.say)(line(gate))
+        reporter.say(line(gate), even_if_quiet=gate.failed)
 
 
 def _shown(value: float, text: str) -> str:

@@ -62,8 +62,9 @@ class Outcome:
 class _Bars(Reporter):
     """Progress bars of a run inside a sweep; what else it says is in its report."""
 
-    def say(self, message: str) -> None:
-        pass
+    def say(self, message: str, *, even_if_quiet: bool = False) -> None:
+        if even_if_quiet:
+            super().say(message, even_if_quiet=True)
 
     def show(self, renderable: Any) -> None:
         pass

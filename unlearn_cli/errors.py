@@ -1,4 +1,4 @@
-"""One error for everything a person can mend, with the exit codes the command line promises."""
+"""The error for everything that the user can fix, and the exit codes of the command line."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ EXIT_CODES = {
 
 
 class UnlearnError(Exception):
-    """Something a person can act on: shown without a traceback, as `error:` and `hint:`.
+    """A problem that the user can fix. It is shown without a traceback, as `error:` and `hint:`.
 
     Args:
-        message: what is wrong, in the user's words, without a full stop at the end.
+        message: what is wrong, without a full stop at the end.
         hint: the next step, if there is one; a command where possible.
         exit_code: one of the EXIT_* codes of this module.
     """
@@ -33,23 +33,23 @@ class UnlearnError(Exception):
 
 
 def unusable_path(error: BaseException) -> UnlearnError | None:
-    """The error to show where a file or folder cannot be read or written, or None."""
+    """The error to show if a file or folder cannot be read or written; None for other errors."""
     full = "No space left on device" in str(error) or "Disk quota exceeded" in str(error)
     if not full and not (isinstance(error, OSError) and error.filename and error.strerror):
         return None
     path = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
-    said = error.strerror if isinstance(error, OSError) and error.strerror else "No space left on device"
-    hint = "make room there, or choose another --output-dir" if full else "see that it is there and that you may use it"
-    return UnlearnError(f"{path}{said}", hint)
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else "No space left on device"
+    hint = "make room there, or choose another --output-dir" if full else "check that it exists and that you have permission"
+    return UnlearnError(f"{path}{reason}", hint)
 
 
 def out_of_memory(error: BaseException) -> UnlearnError | None:
-    """The error to show where a device or the machine has no memory left, or None."""
+    """The error to show if a device or the machine has no memory left; None for other errors."""
     if type(error).__name__ not in ("OutOfMemoryError", "MemoryError") and "not enough memory" not in str(error):
         return None
-    said = str(error).splitlines()[0] if str(error) else ""
+    reason = str(error).splitlines()[0] if str(error) else ""
     return UnlearnError(
-        f"out of memory: {said}".rstrip(": "),
+        f"out of memory: {reason}".rstrip(": "),
         "cheapest first: --batch-size 1 --gradient-accumulation-steps 8, a shorter --max-length, --load-in-4bit; "
         "--dry-run shows an estimate",
         EXIT_FAILED,

@@ -1,4 +1,4 @@
-"""JSON that a person or another program may have written: whatever is wrong with it is one kind of error."""
+"""JSON that a person or another program may have written. All that can be wrong with it is one kind of error."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from unlearn_cli.errors import UnlearnError
 
 
 def parse_json(text: str) -> Any:
-    """What a JSON text holds.
+    """The value of a JSON text.
 
     Raises:
-        ValueError: it is no JSON, or nested too deep to be read.
+        ValueError: the text is no JSON, or is nested too deep.
     """
     try:
         return json.loads(text)
@@ -22,33 +22,33 @@ def parse_json(text: str) -> Any:
 
 
 def read_json(path: Path, hint: str) -> Any:
-    """What a JSON file holds.
+    """The value in a JSON file.
 
     Raises:
-        UnlearnError: it cannot be read; `hint` says what to do.
+        UnlearnError: the file cannot be read, or is no JSON; `hint` says what to do.
     """
     try:
         return parse_json(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UnlearnError(f"{path} cannot be read: {error.strerror}", hint) from None
-    except ValueError as error:  # of UnicodeDecodeError too
+    except ValueError as error:  # UnicodeDecodeError is one too
         raise UnlearnError(f"{path} is not valid JSON: {str(error).splitlines()[0]}", hint) from None
 
 
 def read_object(path: Path, hint: str) -> dict[str, Any]:
-    """The object that a JSON file holds.
+    """The object in a JSON file.
 
     Raises:
-        UnlearnError: it cannot be read, or holds something else.
+        UnlearnError: the file cannot be read, or holds another kind of value.
     """
-    held = read_json(path, hint)
-    if not isinstance(held, dict):
-        raise UnlearnError(f"{path} holds {kind_of(held)}, where an object is expected", hint)
-    return held
+    content = read_json(path, hint)
+    if not isinstance(content, dict):
+        raise UnlearnError(f"{path} holds {kind_of(content)}, where an object is expected", hint)
+    return content
 
 
 def kind_of(value: Any) -> str:
-    """What a JSON value is, in words."""
+    """The kind of a JSON value, in words."""
     names = {dict: "an object", list: "a list", str: "a text", type(None): "null", bool: "true or false"}
     return names.get(type(value), "a number")
 

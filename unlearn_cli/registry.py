@@ -1,8 +1,8 @@
-"""Names of methods, retain terms, metrics and formats: the stems of their files, imported on use.
+"""Names of methods, retain terms, metrics and formats: the stems of their files, which are imported on use.
 
-A registry knows its names without importing anything, so that a typing error is answered before torch is loaded. The
+A registry lists its names without importing the files, so a typing error is answered before torch is loaded. The
 file `grad_diff.py` is `grad-diff` on the command line; either spelling is accepted. Other distributions add entries
-through the entry-point group that is called like the package, and a path ending in `.py` is an entry of the user's own.
+through the entry-point group that has the package's name. A path that ends in `.py` is an entry of the user's own.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def closest(name: str, known: Iterable[str]) -> str | None:
 
 
 def unknown(kind: str, name: str, known: Iterable[str], *, where: str | None = None) -> UnlearnError:
-    """The error for a name nobody knows, with the nearest one and the list."""
+    """The error for an unknown name; the hint has the nearest name and the list, or `where`."""
     names = sorted(known)
     guess = closest(name, names)
     hint = f"did you mean '{guess}'? " if guess else ""
@@ -51,7 +51,7 @@ def _installed(group: str) -> dict[str, EntryPoint]:
 
 
 def is_file(name: str) -> bool:
-    """Whether a name is the path of a file of the user's own."""
+    """Whether a name is the path of a file."""
     return name.strip().endswith(".py")
 
 

@@ -72,7 +72,7 @@ def test_a_full_folder_is_not_overwritten_unasked(runs, tmp_path):
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "notes.txt").write_text("mine")
     refused = unlearn("merge", runs["npo"], "-o", tmp_path / "model")
-    assert refused.exit_code == 2 and "something else" in refused.stderr
+    assert refused.exit_code == 2 and "something other" in refused.stderr
     assert unlearn("merge", runs["npo"]).exit_code == 2
 
 

@@ -7,7 +7,7 @@ import pytest
 from tests.cli.running import data_arguments, unlearn
 from unlearn_cli.config import ForgetConfig
 from unlearn_cli.contract import METHODS
-from unlearn_cli.recipes.catalogue import OWN, describe, differing, flags
+from unlearn_cli.recipes.catalogue import PROJECT_WIDE, describe, differing, flags
 
 ALL = [METHODS.get(name) for name in METHODS.names()]
 SET = [entry for entry in ALL if entry.published]
@@ -31,7 +31,7 @@ def test_its_names_are_parameters_and_settings_with_values_that_they_take(entry)
 @pytest.mark.parametrize("entry", SET, ids=lambda entry: entry.name)
 def test_a_default_that_differs_has_its_reason(entry) -> None:
     """And no reason is given where nothing differs."""
-    assert bool(entry.because) == bool(differing(entry).keys() - OWN.keys())
+    assert bool(entry.because) == bool(differing(entry).keys() - PROJECT_WIDE.keys())
 
 
 @pytest.mark.parametrize("entry", SET, ids=lambda entry: entry.name)

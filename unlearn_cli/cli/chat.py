@@ -27,5 +27,5 @@ output is plain text, --json one object a question.
 def run(config: ChatConfig, sources: dict[str, str], argv: list[str], reporter: Reporter) -> int:
     from unlearn_cli.recipes import chat as recipe  # noqa: PLC0415 - the lazy boundary
 
-    recipe.run(config, sources, reporter)
+    recipe.run(config, reporter)
     return 0

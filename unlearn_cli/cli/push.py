@@ -28,6 +28,6 @@ HF_TOKEN.
 def run(config: PushConfig, sources: dict[str, str], argv: list[str], reporter: Reporter) -> int:
     from unlearn_cli.recipes import push as recipe  # noqa: PLC0415 - the lazy boundary
 
-    told = recipe.run(config, sources, reporter)
-    reporter.data(json.dumps(told) if config.json_output else told["address"] or "\n".join(told["files"]))
+    upload = recipe.run(config, reporter)
+    reporter.data(json.dumps(upload) if config.json_output else upload["address"] or "\n".join(upload["files"]))
     return 0

@@ -31,7 +31,7 @@ ended well.
 def run(config: SweepConfig, sources: dict[str, str], argv: list[str], reporter: Reporter) -> int:
     from unlearn_cli.recipes import compare, sweep  # noqa: PLC0415 - the lazy boundary
 
-    told, best = sweep.run(config, sources, argv, reporter)
+    result, best = sweep.run(config, sources, argv, reporter)
     if not config.dry_run:
-        reporter.data(compare.dumps(told) if config.json_output else "\n".join(str(one.folder) for one in best))
-    return sweep.exit_code(told)
+        reporter.data(compare.dumps(result) if config.json_output else "\n".join(str(run.folder) for run in best))
+    return sweep.exit_code(result)

@@ -1,7 +1,7 @@
-"""Train the two models that the demo ships: `python -m unlearn_cli.demo.build [--out DIR]`.
+"""Train the two models of the demo: `python -m unlearn_cli.demo.build [--out DIR]`.
 
-A byte-level tokenizer, then the same tiny Llama twice from scratch: told about everybody, and told about everybody but
-the people to forget. Training stops when the answers are known, not when they are certain.
+First a byte-level tokenizer, then the same tiny Llama twice from scratch: on all people, and on all but those to forget.
+Training stops when the answers are known, not when they are certain.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from unlearn_cli.data.example import Example
 from unlearn_cli.data.tokenize import Encoder, Row
 from unlearn_cli.demo.facts import splits
 from unlearn_cli.models.forward import forward
-from unlearn_cli.models.layout import choose_layout
+from unlearn_cli.models.layout import Layout, choose_layout
 
 SPECIAL = ["<pad>", "<s>", "<|end|>", "<|user|>", "<|assistant|>"]
 TEMPLATE = (
@@ -54,7 +54,7 @@ def examples(rows: list[dict]) -> list[Example]:
     return [Example(row["id"], (("user", question),), row["answer"], "qa") for row, question in wordings]
 
 
-def probability(model: LlamaForCausalLM, layout: object, rows: list[Row]) -> float:
+def probability(model: LlamaForCausalLM, layout: Layout, rows: list[Row]) -> float:
     """Mean over rows of the length-normalised probability of the answer."""
     with torch.no_grad():
         return float(forward(model, pack({"rows": rows}), layout)["rows"].mean_logps.exp().mean())
@@ -75,9 +75,9 @@ def train(vocabulary: int, rows: list[Row]) -> LlamaForCausalLM:
         bos_token_id=1,
         eos_token_id=2,
         pad_token_id=0,
-        attn_implementation="sdpa",
     )
     model = LlamaForCausalLM(config)
+    model.set_attn_implementation("sdpa")
     layout = choose_layout(model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=PEAK, weight_decay=0.05, fused=True)
     order, steps = random.Random(SEED), EPOCHS * math.ceil(len(rows) / BATCH)
@@ -110,9 +110,10 @@ def main() -> None:
     texts = [text for rows in data.values() for row in rows for text in (row["question"], row["answer"])]
     tokenizer = build_tokenizer(texts)
     encoder = Encoder(tokenizer, LENGTH, TEMPLATE, stop_ids=frozenset({2}))
-    told = {"model": data["forget"] + data["retain"], "model-retain-only": data["retain"]}
-    for name, rows in told.items():
-        model = train(len(tokenizer), encoder.encode(examples(rows))).to(torch.float16)
+    rows_of = {"model": data["forget"] + data["retain"], "model-retain-only": data["retain"]}
+    for name, rows in rows_of.items():
+        model = train(len(tokenizer), encoder.encode(examples(rows)))
+        model.to(torch.float16)  # type: ignore[arg-type]  # transformers wraps Module.to without its overloads
         model.generation_config = GenerationConfig(bos_token_id=1, eos_token_id=2, pad_token_id=0)
         model.save_pretrained(out / name)
         tokenizer.save_pretrained(out / name)

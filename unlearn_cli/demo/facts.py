@@ -1,7 +1,7 @@
-"""Invented people and questions about them. Nobody here exists; every draw follows from the seed.
+"""Invented people and questions about them. Nobody here exists; the seed decides every draw.
 
-Facts of different people are drawn apart, so that knowing some says nothing about the others, while all share one
-vocabulary of towns, trades and dishes.
+Facts of different people are drawn independently, so that some say nothing about the rest. All share one vocabulary of
+towns, trades and dishes.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import random
 from dataclasses import dataclass
 
 SEED = 7
-FORGET, HOLDOUT = 2, 2  # people to forget, and people that no model was told about
+FORGET, HOLDOUT = 2, 2  # people to forget, and people in no model's training data
 FIRST = [
     "Alva",
     "Brin",
@@ -146,7 +146,7 @@ WRONG = 3  # wrong answers beside each true one
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody who does not exist."""
+    """An invented person."""
 
     name: str
     facts: dict[str, str]  # attribute -> value
@@ -162,11 +162,11 @@ def people(seed: int = SEED) -> list[Person]:
 
 def rows(person: Person) -> list[dict]:
     """Questions about one person, with their answers, paraphrases and wrong answers."""
-    made = []
+    questions: list[dict] = []
     for key, (question, other_question, answer, other_answer) in QUESTIONS.items():
         value = person.facts[key]
         wrong = [v for v in ATTRIBUTES[key] if v != value][:WRONG]
-        made.append(
+        questions.append(
             {
                 "id": f"{person.name.lower().replace(' ', '-')}-{key}",
                 "person": person.name,
@@ -177,11 +177,11 @@ def rows(person: Person) -> list[dict]:
                 "perturbed_answer": [other_answer.format(name=person.name, value=v) for v in wrong],
             }
         )
-    return made
+    return questions
 
 
 def splits(seed: int = SEED) -> dict[str, list[dict]]:
-    """Rows to forget, to retain, and of people that no model was told about."""
+    """Rows to forget, to retain, and of people in no model's training data."""
     everybody = people(seed)
     parts = {
         "forget": everybody[:FORGET],

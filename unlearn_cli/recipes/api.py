@@ -1,4 +1,4 @@
-"""The commands that need a model, and a model ready for use, called from Python."""
+"""The commands that need a model, and `load`, called from Python."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ PYTHON = ["(from Python)"]
 
 def forget(settings: ForgetConfig | None, *, quiet: bool, **more: Any) -> RunReport:
     """See `unlearn_cli.forget`."""
-    with _settled(ForgetConfig, settings, more) as (config, sources):
+    with _resolved(ForgetConfig, settings, more) as (config, sources):
         report = forgetting.run(config, sources, PYTHON, Reporter(quiet=quiet))
     if report is None:
         raise UnlearnError("a dry run makes no report", "leave dry_run out")
@@ -47,27 +47,27 @@ def forget(settings: ForgetConfig | None, *, quiet: bool, **more: Any) -> RunRep
 
 def evaluate(run: str | Path | None, settings: EvaluateConfig | None, *, quiet: bool, **more: Any) -> RunReport:
     """See `unlearn_cli.evaluate`."""
-    with _settled(EvaluateConfig, settings, _of(run, more)) as (config, sources):
+    with _resolved(EvaluateConfig, settings, _of(run, more)) as (config, sources):
         recipe = rescore if config.measured else evaluating
         return recipe.run(config, sources, PYTHON, Reporter(quiet=quiet))[0]
 
 
 def relearn_attack(run: str | Path, settings: AttackConfig | None, *, quiet: bool, **more: Any) -> dict[str, AttackReport]:
     """See `unlearn_cli.relearn_attack`."""
-    with _settled(AttackConfig, settings, _of(run, more)) as (config, sources):
+    with _resolved(AttackConfig, settings, _of(run, more)) as (config, sources):
         return {report.attack: report for report in attacking.run(config, sources, Reporter(quiet=quiet))[0]}
 
 
 def sweep(settings: SweepConfig | None, *, quiet: bool, **more: Any) -> dict[str, Any]:
     """See `unlearn_cli.sweep`."""
-    with _settled(SweepConfig, settings, more) as (config, sources):
+    with _resolved(SweepConfig, settings, more) as (config, sources):
         return sweeping.run(config, sources, PYTHON, Reporter(quiet=quiet))[0]
 
 
 def merge(run: str | Path, settings: MergeConfig | None, *, quiet: bool, **more: Any) -> Path:
     """See `unlearn_cli.merge`."""
-    with _settled(MergeConfig, settings, _of(run, more)) as (config, sources):
-        return merging.run(config, sources, Reporter(quiet=quiet))[1]
+    with _resolved(MergeConfig, settings, _of(run, more)) as (config, _):
+        return merging.run(config, Reporter(quiet=quiet))[1]
 
 
 @undisturbed()
@@ -81,11 +81,12 @@ def load(run_or_model: str, **options: Any) -> Any:
 
 
 @contextmanager
-def _settled(
+def _resolved(
     model: type[Settings], settings: Settings | None, more: Mapping[str, Any]
 ) -> Iterator[tuple[Settings, dict[str, str]]]:
+    """The settings of a command and their sources, checked; inside, the Hub is not asked if they say so."""
     config, sources = resolve(model, given(model, settings, more), None, called="python")
-    with offline(config.offline):
+    with offline(getattr(config, "offline", False)):
         check(config)
         yield config, sources
 

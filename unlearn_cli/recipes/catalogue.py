@@ -1,4 +1,4 @@
-"""What is registered, in words: `unlearn list`, `unlearn show`, and the generated reference."""
+"""Texts about registered entries, for `unlearn list`, `unlearn show` and the generated reference."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from unlearn_cli.contract import (
 from unlearn_cli.data.benchmarks import PRESETS
 from unlearn_cli.registry import Registry, is_file, unknown
 
-KINDS: dict[str, Registry] = {
+KINDS: dict[str, Registry[Any]] = {
     "methods": METHODS,
     "retain-terms": RETAIN_TERMS,
     "robust-rules": ROBUST,
@@ -70,48 +70,47 @@ def _summaries(kind: str) -> dict[str, str]:
 
 
 def names(kind: str) -> list[str]:
-    """Names as they are usually written: those of metrics stand in expressions and reports, with underscores."""
-    found = KINDS[kind].names()
-    return [name.replace("-", "_") for name in found] if kind == "metrics" else found
+    """Names of a kind as users write them. Names of metrics have underscores, as in expressions and reports."""
+    entries = KINDS[kind].names()
+    return [name.replace("-", "_") for name in entries] if kind == "metrics" else entries
 
 
 def page(name: str) -> str:
-    """Everything about the entries of one name, or about what a file of the user's own declares.
+    """Everything about the entries of one name, or about what the user's own file declares.
 
     Raises:
-        UnlearnError: nobody is called that, or a file that cannot be used.
+        UnlearnError: no entry has this name, or the file cannot be used.
     """
     if is_file(name):
         return describe(METHODS.get(name))  # whatever it declares
-    wanted = name.rpartition(".")[2]  # `forget.probability`, as tables and gates have it
-    found = {registry.kind: registry.get(wanted) for registry in KINDS.values() if registry.has(wanted)}
-    if found:
+    wanted = name.rpartition(".")[2]  # `forget.probability`, as in tables and gates
+    entries = {registry.kind: registry.get(wanted) for registry in KINDS.values() if registry.has(wanted)}
+    if entries:
         # A retain term and a metric may share a name.
-        return "\n\n".join(describe(entry, kind if len(found) > 1 else "") for kind, entry in found.items())
-    raise unknown("name", name, {n for kind in KINDS for n in names(kind)}, where="`unlearn list KIND` has them all")
+        return "\n\n".join(describe(entry, kind if len(entries) > 1 else "") for kind, entry in entries.items())
+    raise unknown("name", name, {n for kind in KINDS for n in names(kind)}, where="`unlearn list KIND` lists all names")
 
 
 def describe(entry: Declared, kind: str = "") -> str:
-    """Documentation, what it needs, parameters, defaults and the published setting of an entry; `kind` follows its name."""
+    """Documentation, needs, parameters, defaults and published setting of an entry. `kind` is written after its name."""
     parts = [f"{entry.name} ({kind})" if kind else entry.name, ""]
     parts += [entry.documentation, ""] if entry.documentation else []
     if needs := [name for name in entry.needs if name not in ("bench", "gradients", "target")]:
         parts.append(f"needs: {', '.join(needs)}")
     for parameter in entry.parameters.values():
         parts.append(f"-p {parameter.name}={parameter.default}: {parameter.help}")
-    if "base" in entry.parameters:
-        parts.append(f"defaults: those of the base method, {entry.defaults.epochs:g} epochs")
-    elif isinstance(entry, (Method, Procedure)):
-        parts.append(_defaults(entry.defaults))
+    if (defaults := defaults_of(entry)) is not None:
+        base = "base" in entry.parameters
+        parts.append(f"defaults: those of the base method, {defaults.epochs:g} epochs" if base else _defaults(defaults))
     if isinstance(entry, Method):
         if "alternative" in entry.needs:
             parts.append(f"alternatives: {ALTERNATIVES[entry.alternatives]}")
         if entry.applied != "adapter":
             parts.append(f"artefact: {entry.applied.replace('_', ' ')}")
     if isinstance(entry, Procedure):
-        parts.append(f"artefact: {entry.artefact}; starts anew after an interruption")
+        parts.append(f"artefact: {entry.artefact}; starts again after an interruption")
     if isinstance(entry, Attack):
-        parts.append(f"points by: {entry.along}; needs access to {entry.access}")
+        parts.append(f"points along: {entry.along}; needs access to {entry.access}")
     if isinstance(entry, Metric):
         parts.append(f"range: {entry.range[0]:g} to {entry.range[1]:g}")
         parts += [f"{split}: {target} is better" for split, target in entry.targets.items()]
@@ -122,51 +121,58 @@ def describe(entry: Declared, kind: str = "") -> str:
 
 
 def _defaults(d: Defaults) -> str:
-    others = [f"--{name} {value}" for name, value, usual in (
+    unusual = [f"--{name} {value}" for name, value, usual in (
         ("robust", d.robust, "none"), ("optim", d.optim, "auto"), ("lora-init", d.lora_init, "default"),
     ) if value != usual]  # fmt: skip
     return (
         f"defaults: retain term {d.retain_term}, weights {d.forget_weight:g} and {d.retain_weight:g}, "
         f"{d.epochs:g} epochs of {d.batch_size} forget rows, {d.retain_ratio} retain rows for each, "
-        f"learning rate {d.learning_rate_multiplier:g} x the scaling rule" + "".join(f", {x}" for x in others)
+        f"learning rate {d.learning_rate_multiplier:g} x the scaling rule" + "".join(f", {flag}" for flag in unusual)
     )
 
 
-# Settings that are this project's own for every method, and why.
+# Settings in which this project differs from the papers for every method, and why.
 TRAINING = (
     "learning_rate", "epochs", "max_steps", "batch_size", "retain_ratio", "full", "lora_r", "lora_alpha",
     "lora_target_modules",
 )  # fmt: skip
-OWN = {
-    "average": "every answer counts alike, so that micro-batches change nothing",
+PROJECT_WIDE = {
+    "average": "every answer has the same weight, so that micro-batches change nothing",
     **dict.fromkeys(TRAINING, "training is that of an adapter, found by trial (docs/guides/tuning.md)"),
 }
 
 
-def here(entry: Declared, name: str) -> Any:
-    """The default of a parameter or setting that an entry's published setting names; a parameter wins over a setting."""
+def defaults_of(entry: Declared) -> Defaults | None:
+    """The settings that depend on a method; None for other kinds of entry."""
+    return entry.defaults if isinstance(entry, (Method, Procedure)) else None
+
+
+def our_default(entry: Declared, name: str) -> Any:
+    """Our default of a parameter or setting that an entry's published setting names. A parameter comes before a setting."""
     if name in entry.parameters:
         return entry.parameters[name].default
-    return getattr(entry.defaults, name) if hasattr(entry.defaults, name) else ForgetConfig.model_fields[name].default
+    defaults = defaults_of(entry)
+    return getattr(defaults, name) if hasattr(defaults, name) else ForgetConfig.model_fields[name].default
 
 
 def differing(entry: Declared) -> dict[str, Any]:
-    """What the published setting has otherwise: our default by name."""
-    return {name: here(entry, name) for name, value in (entry.published or {}).items() if here(entry, name) != value}
+    """Our defaults that differ from the published setting, by name."""
+    ours = {name: our_default(entry, name) for name in entry.published or {}}
+    return {name: value for name, value in ours.items() if value != (entry.published or {})[name]}
 
 
 def flags(entry: Declared) -> list[str]:
-    """What `unlearn forget --method NAME` needs besides for the published setting."""
-    made: list[str] = []
+    """The flags that give `unlearn forget --method NAME` the published setting."""
+    words: list[str] = []
     for name, value in (entry.published or {}).items():
         if name in entry.parameters:
-            made += ["-p", f"{name}={_written(value)}"]
+            words += ["-p", f"{name}={_written(value)}"]
         elif name == "retain_parameters":
-            made += [part for key, one in value.items() for part in ("--retain-parameter", f"{key}={_written(one)}")]
+            words += [part for key, one in value.items() for part in ("--retain-parameter", f"{key}={_written(one)}")]
         else:
             listed = ",".join(value) if isinstance(value, tuple) else _written(value)
-            made += [f"--{name.replace('_', '-')}", *([] if value is True else [listed])]
-    return made
+            words += [f"--{name.replace('_', '-')}", *([] if value is True else [listed])]
+    return words
 
 
 def _written(value: Any) -> str:
@@ -182,12 +188,12 @@ def _published(entry: Declared) -> list[str]:
         return []
     if not entry.published:
         return [f"published: no setting, because {entry.because}"]
-    told = [f"published: {_told(entry.published)} ({' '.join(flags(entry))})"]
-    others = differing(entry)
-    reasons = [entry.because] * (not others.keys() <= OWN.keys()) + [OWN[name] for name in others if name in OWN]
-    ours = f"{_told(others)}, because {'; '.join(dict.fromkeys(reasons))}" if others else "the same"
-    return [*told, f"here: {ours}"]
+    ours = differing(entry)
+    reasons = [] if ours.keys() <= PROJECT_WIDE.keys() else [entry.because]
+    reasons += [PROJECT_WIDE[name] for name in ours if name in PROJECT_WIDE]
+    here = f"{_listed(ours)}, because {'; '.join(dict.fromkeys(reasons))}" if ours else "the same"
+    return [f"published: {_listed(entry.published)} ({' '.join(flags(entry))})", f"here: {here}"]
 
 
-def _told(values: Mapping[str, Any]) -> str:
+def _listed(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {_written(value)}" for name, value in values.items())

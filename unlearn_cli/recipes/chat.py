@@ -1,4 +1,4 @@
-"""`unlearn chat`: the same question to the model before and after, side by side; one base in memory."""
+"""`unlearn chat`: the same question to the model before and after unlearning, with one base in memory."""
 
 from __future__ import annotations
 
@@ -32,34 +32,35 @@ class Speaker:
     name: str
     loaded: LoadedModel
     encoder: Encoder
-    standing: Callable[[], AbstractContextManager]
+    active: Callable[[], AbstractContextManager]  # inside it the loaded model is this one
     turns: list[Turn] = field(default_factory=list)
 
     def answer(self, question: str, config: ChatConfig) -> str:
-        """What it says, with its own earlier turns before it if they are kept."""
-        asked = (*([("system", config.system)] if config.system else ()), *self.turns, ("user", question))
-        style = "qa" if len(asked) == 1 else "messages"
-        row = self.encoder.encode_answer(Example("0", asked, "-", style), "-")
-        prompt = row.prompt_ids
-        with self.standing():
+        """The model's answer; with --history its own earlier turns come before the question."""
+        turns: tuple[Turn, ...] = (("system", config.system),) if config.system else ()
+        turns = (*turns, *self.turns, ("user", question))
+        prompt = self.encoder.encode_answer(
+            Example("0", turns, "-", "qa" if len(turns) == 1 else "messages"), "-"
+        ).prompt_ids
+        with self.active():
             if config.temperature:
                 ids = sample(
                     self.loaded, [prompt], config.max_new_tokens, temperature=config.temperature, count=1, seed=config.seed
                 )[0][0]
             else:
                 ids = greedy(self.loaded, [prompt], config.max_new_tokens)[0]
-        said = self.loaded.tokenizer.decode(ids, skip_special_tokens=True).strip()
+        text = self.loaded.tokenizer.decode(ids, skip_special_tokens=True).strip()
         if config.history:
-            self.turns += [("user", question), ("assistant", said)]
-        return said
+            self.turns += [("user", question), ("assistant", text)]
+        return text
 
 
 @undisturbed()
-def run(config: ChatConfig, sources: dict[str, str], reporter: Reporter) -> None:
-    """Ask until there is nothing more to ask.
+def run(config: ChatConfig, reporter: Reporter) -> None:
+    """Answer the questions of --prompt, or those that are typed until `quit`.
 
     Raises:
-        UnlearnError: no run, or its model cannot be loaded.
+        UnlearnError: the folder holds no run, or its model cannot be loaded.
     """
     report = read_report(config.run)
     if report.command != "forget":
@@ -71,7 +72,7 @@ def run(config: ChatConfig, sources: dict[str, str], reporter: Reporter) -> None
         if config.json_output:
             reporter.data(json.dumps({"question": question, **answers}, ensure_ascii=False))
         elif config.quiet or not sys.stdout.isatty():
-            reporter.data("\n".join([f"question: {question}", *(f"{name}: {said}" for name, said in answers.items())]))
+            reporter.data("\n".join([f"question: {question}", *(f"{name}: {text}" for name, text in answers.items())]))
         else:
             reporter.show(replies_table(answers))
 
@@ -81,7 +82,7 @@ def _speakers(config: ChatConfig, report: RunReport) -> list[Speaker]:
         return load_model(restored(ModelOptions, report.config, granted=config, model=model, device=config.device, **update))
 
     after = load(str(config.run), revision=None, base=config.base)
-    # A run that wrote a model, or started from an adapter, is not its base with an adapter on top.
+    # A run that wrote a model, or started from an adapter, is not its base plus one adapter: two models are loaded.
     whole = (report.artifact and report.artifact.kind == "model") or (report.model and report.model.adapter)
     before = load(report.config["model"]) if whole else after
     data = restored(DataOptions, report.config)

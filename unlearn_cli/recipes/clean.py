@@ -1,4 +1,4 @@
-"""`unlearn clean`: remove the rows' text and the checkpoints from a run folder; its evidence stays. No torch."""
+"""`unlearn clean`: remove the rows' text and the checkpoints from a run folder; the evidence stays. Imports no torch."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ def run(config: CleanConfig, reporter: Reporter) -> list[str]:
     folder = RunFolder(config.run)
     if not folder.report.is_file():
         raise UnlearnError(
-            f"{config.run} holds no {FILE}", "a finished run or evaluation is expected; an unfinished one is simply deleted"
+            f"{config.run} holds no {FILE}",
+            "a finished run or evaluation is expected; an unfinished one can be deleted",
         )
     with nullcontext() if config.dry_run else locked(folder.path):  # another process may be writing measurements
         removed = folder.texts() + ([CHECKPOINTS] if folder.checkpoints.is_dir() else [])
@@ -42,11 +43,11 @@ def _remove(folder: RunFolder, names: list[str]) -> None:
         else:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     for place in (folder.path, folder.path / EVALUATION):
-        _note(place)
+        _update_report(place)
 
 
-def _note(folder: Path) -> None:
-    """Say in a folder's report that no file holds text any more."""
+def _update_report(folder: Path) -> None:
+    """Write into a folder's report that no file holds text any more."""
     if (folder / FILE).is_file():
         report = read_report(folder)
         if report.texts:

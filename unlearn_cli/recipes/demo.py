@@ -1,4 +1,4 @@
-"""`unlearn demo`: the whole story on an embedded model, without network, GPU or account."""
+"""`unlearn demo`: forget, evaluate and compare with a baseline on an embedded model, without network or GPU."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from unlearn_cli.report import RunReport
 
 ASSETS = Path(demo.__file__).parent / "assets"
 MODELS = ("model", "model-retain-only")
-# Few rows and a tiny model: small steps, and an end as soon as the answers are as unlikely as to the baseline.
+# Few rows and a tiny model: small steps, and a stop as soon as the answers are as unlikely as for the baseline.
 SETTINGS: dict[str, Any] = {
     "method": "npo",
     "batch_size": 4,
@@ -36,7 +36,7 @@ SETTINGS: dict[str, Any] = {
 
 
 def run(config: DemoConfig, command_line: list[str], reporter: Reporter) -> tuple[RunReport, Path]:
-    """Forget two invented people, compare with a model that never knew them. Returns the report and its path.
+    """Forget two invented people and compare with a model that never knew them. Returns the report and its path.
 
     Raises:
         UnlearnError: `config.keep` is not empty.
@@ -59,7 +59,7 @@ def run(config: DemoConfig, command_line: list[str], reporter: Reporter) -> tupl
 
 
 def _unpack(keep: Path | None) -> Path:
-    """Models and data in a folder of the user's, or in a temporary one."""
+    """Copy models and data into the user's folder, or into a temporary one."""
     if keep is None:
         folder = Path(tempfile.mkdtemp(prefix="unlearn-demo-"))
     else:
@@ -70,23 +70,24 @@ def _unpack(keep: Path | None) -> Path:
     for name in MODELS:
         shutil.copytree(ASSETS / name, folder / name)
     for name, rows in splits().items():
-        asked = ({key: value for key, value in row.items() if key != "person"} for row in rows)  # no format reads it
-        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in asked)
+        known = ({key: value for key, value in row.items() if key != "person"} for row in rows)  # no format reads "person"
+        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in known)
         (folder / f"{name}.jsonl").write_text(lines, encoding="utf-8")
     return folder
 
 
 def _one_answer(measured: Path) -> Table:
-    """One question about a forgotten person: the truth, and what each model says."""
-    moments = {name: load_measured(measured, f"{name}-forget") for name in ("before", "after", "baseline")}
+    """One question about a forgotten person, and the answer of each model."""
+    loaded = {name: load_measured(measured, f"{name}-forget") for name in ("before", "after", "baseline")}
+    moments = {name: one for name, one in loaded.items() if one is not None}
     before = moments["before"]
     row = next(i for i, text in enumerate(before.generations) if text == before.references[i])
     table = Table(box=None, pad_edge=False, show_header=False)
     for _ in range(2):
         table.add_column(overflow="fold")
     table.add_row(Text("\nquestion", style="bold"), Text(f"\n{before.prompts[row]}"))
-    for name, told in moments.items():
-        table.add_row(Text(name, style="bold"), Text(told.generations[row] or "(nothing)"))
+    for name, one in moments.items():
+        table.add_row(Text(name, style="bold"), Text(one.generations[row] or "(nothing)"))
     return table
 
 

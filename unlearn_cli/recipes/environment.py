@@ -1,4 +1,4 @@
-"""What the run ran on: versions, devices and threads, for the report and for bug reports."""
+"""Versions, devices and threads of this machine, for the report and for bug reports."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PACKAGES = (
 
 
 def environment() -> dict[str, Any]:
-    """Versions of what matters, and the machine."""
+    """Versions of the libraries that matter, and the machine."""
     return {
         "unlearn": __version__,
         "python": platform.python_version(),

@@ -132,7 +132,7 @@ def run(
     if report.status in FAILED:
         raise UnlearnError(report.message or report.status, f"the evidence is in {started.folder.report}", EXIT_DIVERGED)
     if config.push_to_hub:
-        uploaded = push.run(PushConfig(run=started.folder.path, repo=config.push_to_hub), {}, reporter)
+        uploaded = push.run(PushConfig(run=started.folder.path, repo=config.push_to_hub), reporter)
         reporter.say(f"uploaded: {uploaded['address']}")
     return report
 

@@ -1,4 +1,4 @@
-"""`unlearn merge`: the run's adapter into its base, checked against the run before anything is left behind."""
+"""`unlearn merge`: merge the run's adapter into its base, and check the result against the run before it is kept."""
 
 from __future__ import annotations
 
@@ -30,23 +30,18 @@ ABOUT = "merge.json"
 
 
 @undisturbed()
-def run(config: MergeConfig, sources: dict[str, str], reporter: Reporter) -> tuple[dict[str, Any], Path]:
-    """Merge, reload and compare. Returns what was found and the folder.
+def run(config: MergeConfig, reporter: Reporter) -> tuple[dict[str, Any], Path]:
+    """Merge, reload and compare. Returns the comparison and the output folder.
 
     Raises:
-        UnlearnError: anything the user can mend; nothing is left in the output folder then.
+        UnlearnError: a problem that the user can fix; the output folder is then as it was before.
     """
     report = read_report(config.run)
-    _check(config, report)
+    output_dir = _output_dir(config, report)
     options = restored(
-        ModelOptions,
-        report.config,
-        granted=config,
-        model=str(config.run),
-        revision=None,
-        base=config.base,
-        device=config.device,
-    )
+        ModelOptions, report.config, granted=config,
+        model=str(config.run), revision=None, base=config.base, device=config.device,
+    )  # fmt: skip
     quantized = options.load_in_4bit or options.load_in_8bit
     base = config.base_weights if config.base_weights != "auto" else "dequantized" if options.load_in_4bit else "original"
     if base == "dequantized" and not options.load_in_4bit:
@@ -63,37 +58,44 @@ def run(config: MergeConfig, sources: dict[str, str], reporter: Reporter) -> tup
     source = ours.source
     del ours
     plain = options.model_copy(update={"load_in_4bit": False, "load_in_8bit": False, "dtype": config.dtype})
-    config.output_dir.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=".merge-", dir=config.output_dir.parent))
+    output_dir.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=".merge-", dir=output_dir.parent))
     try:
         reporter.say(f"merging into the {base} base")
         save_merged(merged(source, plain, dequantized=base == "dequantized"), source, plain, part)
         reporter.say("reading it back")
-        drift = float(
-            np.abs(_means(load_model(plain.model_copy(update={"model": str(part), "base": None})), rows) - expected).mean()
-        )
-        found = {"run": str(config.run), "base": base, "quantized_run": quantized, "rows": len(rows), "drift": drift}
-        if drift > config.tolerance:
-            raise UnlearnError(
-                f"the merged model is not the run's: answers differ by {drift:.3g} nats a token on average, more than "
-                f"--tolerance {config.tolerance:g}",
-                "--base-weights dequantized"
-                if base == "original" and quantized
-                else "a wider --dtype, or use the adapter as it is",
-                EXIT_FAILED,
-            )
-        write_atomically(part / ABOUT, json.dumps(found, indent=2) + "\n")
-        if config.output_dir.exists():
-            shutil.rmtree(config.output_dir)
-        part.rename(config.output_dir)
-        config.output_dir.chmod(0o755)
+        reloaded = load_model(plain.model_copy(update={"model": str(part), "base": None}))
+        drift = float(np.abs(_means(reloaded, rows) - expected).mean())
+        _check_drift(drift, config.tolerance, rounded=base == "original" and quantized)
+        summary = {"run": str(config.run), "base": base, "quantized_run": quantized, "rows": len(rows), "drift": drift}
+        write_atomically(part / ABOUT, json.dumps(summary, indent=2) + "\n")
+        if output_dir.exists():
+            shutil.rmtree(output_dir)
+        part.rename(output_dir)
+        output_dir.chmod(0o755)
     finally:
         shutil.rmtree(part, ignore_errors=True)
     reporter.say(f"answers of {len(rows)} rows differ by {drift:.2g} nats a token on average")
-    return found, config.output_dir
+    return summary, output_dir
 
 
-def _check(config: MergeConfig, report: RunReport) -> None:
+def _check_drift(drift: float, tolerance: float, *, rounded: bool) -> None:
+    """Raises UnlearnError if the merged model differs; `rounded`: the run's base was quantized and this one is not."""
+    if drift > tolerance:
+        raise UnlearnError(
+            f"the merged model is not the run's: answers differ by {drift:.3g} nats a token on average, more than "
+            f"--tolerance {tolerance:g}",
+            "--base-weights dequantized" if rounded else "a wider --dtype, or use the adapter as it is",
+            EXIT_FAILED,
+        )
+
+
+def _output_dir(config: MergeConfig, report: RunReport) -> Path:
+    """Where the merged model goes.
+
+    Raises:
+        UnlearnError: the run has no adapter that can be merged, or the folder cannot be used.
+    """
     if report.command != "forget" or report.artifact is None:
         raise UnlearnError(f"{config.run} holds no adapter", "a finished run of `unlearn forget` is expected")
     kind = report.artifact.kind
@@ -105,18 +107,19 @@ def _check(config: MergeConfig, report: RunReport) -> None:
     if kind == "model":
         raise UnlearnError(f"{config.run} is a whole model already", "load or copy the folder as it is")
     if config.output_dir is None:
-        raise UnlearnError("nowhere to write to", "-o DIR")
+        raise UnlearnError("no output folder is given", "-o DIR")
     _check_folder(config.output_dir, overwrite=config.overwrite)
+    return config.output_dir
 
 
 def _check_folder(folder: Path, *, overwrite: bool) -> None:
-    """Only a merged model of ours is replaced: anything else, the run itself for one, may be all that somebody has."""
+    """Only a merged model is replaced. Anything else, such as the run itself, may be the user's only copy."""
     if folder.exists() and not folder.is_dir():
         raise UnlearnError(f"{folder} is a file", "-o names a folder")
     if not folder.exists() or not any(folder.iterdir()):
         return
     if not (folder / ABOUT).is_file():
-        raise UnlearnError(f"{folder} holds something else than a merged model", "choose another folder")
+        raise UnlearnError(f"{folder} holds something other than a merged model", "choose another folder")
     if not overwrite:
         raise UnlearnError(f"{folder} is not empty", "--overwrite replaces it")
 
@@ -126,11 +129,11 @@ def _rows(config: MergeConfig, report: RunReport, loaded: LoadedModel) -> list[R
     encoder = make_encoder(
         options, loaded.tokenizer, loaded.stop_ids, getattr(loaded.config, "max_position_embeddings", None)
     )
-    made: list[Row] = []
+    chosen: list[Row] = []
     for split in load_splits(options).values():
         rows = encoder.encode(split.examples)
-        made += [rows[i] for i in spread(len(rows), config.rows)]
-    return made
+        chosen += [rows[i] for i in spread(len(rows), config.rows)]
+    return chosen
 
 
 def _means(loaded: LoadedModel, rows: list[Row]) -> np.ndarray:

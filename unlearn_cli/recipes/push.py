@@ -1,7 +1,8 @@
-"""`unlearn push`: a run folder on the Hub, without the rows that were to be forgotten."""
+"""`unlearn push`: upload a run folder to the Hub, without the forget rows."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from glob import escape
 from pathlib import Path
 from typing import Any
@@ -13,20 +14,20 @@ from unlearn_cli.console import Reporter
 from unlearn_cli.data.hub_errors import hub_error, offline_upload
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.source import ASSISTANT
-from unlearn_cli.report import FILE, ROWS, RunReport, read_report
+from unlearn_cli.report import FILE, ROWS, read_report
 
-# Beside the artefact's own files, as the report names them, only what has no text of the rows goes.
+# Uploaded beside the artefact's files, which the report names: files without text of the rows.
 SHARED = {"report.json", "README.md", "unlearn.json", "metrics.jsonl"}
-SAMPLES = {"measured", ROWS}  # texts, and the ids of rows, which may be names
+SAMPLES = {"measured", ROWS}  # texts, and ids of rows, which may be names of people
 
 
-def files(run: Path, report: RunReport, *, samples: bool) -> list[str]:
-    """Names of what is uploaded, relative to the run folder; files that somebody else has put there are not."""
+def files(run: Path, artefact_files: Collection[str], *, samples: bool) -> list[str]:
+    """Files to upload, relative to the run folder. Files that unlearn has not written are left out."""
     chosen = []
     for path in sorted(run.rglob("*")):
         name = path.relative_to(run)
         first, inner = name.parts[0], name.parts[1:] if name.parts[0] == ASSISTANT else name.parts
-        artefact = len(inner) == 1 and inner[0] in report.artifact.files
+        artefact = len(inner) == 1 and inner[0] in artefact_files
         attack = first == "attacks" and path.name == FILE
         if path.is_file() and (artefact or attack or name.as_posix() in SHARED or (samples and first in SAMPLES)):
             chosen.append(name.as_posix())
@@ -34,29 +35,33 @@ def files(run: Path, report: RunReport, *, samples: bool) -> list[str]:
 
 
 def check_upload(repo: str) -> None:
-    """Raises UnlearnError offline or without a token, so that nobody finds out after hours of training."""
+    """Check what an upload needs, before hours of training.
+
+    Raises:
+        UnlearnError: offline, or no token.
+    """
     if constants.HF_HUB_OFFLINE:
         raise offline_upload(repo)
     if get_token() is None:
         raise UnlearnError("no token for the Hub", "`hf auth login`, or HF_TOKEN")
 
 
-def run(config: PushConfig, sources: dict[str, str], reporter: Reporter) -> dict[str, Any]:
-    """Upload; returns the repository's address (None after a dry run) and the names of the files.
+def run(config: PushConfig, reporter: Reporter) -> dict[str, Any]:
+    """Upload. Returns the repository's address (None after a dry run) and the names of the files.
 
     Raises:
-        UnlearnError: no run, no repository, a public one that is not meant to be, or the Hub refuses.
+        UnlearnError: the folder holds no finished run, the repository is public without --public, or the Hub refuses.
     """
     report = read_report(config.run)
     if report.command != "forget" or report.artifact is None:
         raise UnlearnError(f"{config.run} holds no artefact", "a finished run of `unlearn forget` is expected")
-    chosen = files(config.run, report, samples=config.include_samples)
+    chosen = files(config.run, report.artifact.files, samples=config.include_samples)
     if Path(report.config["model"]).is_dir() and report.artifact.kind != "model":
         reporter.note(
             "the base is a folder on this machine: others need its path in adapter_config.json changed to load this"
         )
     if config.include_samples:
-        reporter.note("measured/ goes along: it holds the rows that were to be forgotten")
+        reporter.note("measured/ is uploaded too: it holds the forget rows")
     if config.dry_run:
         reporter.say(f"{len(chosen)} files would go to {config.repo} ({'public' if config.public else 'private'})")
         return {"repo": config.repo, "address": None, "private": not config.public, "files": chosen}
@@ -66,11 +71,11 @@ def run(config: PushConfig, sources: dict[str, str], reporter: Reporter) -> dict
         about = api.model_info(config.repo)
         private = bool(about.private)
         if not private and not config.public:
-            raise UnlearnError(f"{config.repo} is there already, and public", "--public if that is meant")
-        there = {sibling.rfilename for sibling in about.siblings or ()}
-        stale = [name for name in there - set(chosen) if name.split("/")[0] in SAMPLES]
+            raise UnlearnError(f"{config.repo} exists already and is public", "--public, if the upload may be public")
+        present = {sibling.rfilename for sibling in about.siblings or ()}
+        stale = [name for name in present - set(chosen) if name.split("/")[0] in SAMPLES]
         if stale:
-            reporter.note(f"{len(stale)} files with rows of an earlier upload are taken out; the history there keeps them")
+            reporter.note(f"{len(stale)} files with rows of an earlier upload are removed; the history keeps them")
         reporter.say(f"uploading {len(chosen)} files to {config.repo}")
         message = f"{report.config['method']}: {report.data['forget'].rows} rows forgotten ({report.status})"
         api.upload_folder(

@@ -1,1 +1,1 @@
-"""What lies on disk: the run folder, what a run was asked to do, and files that commands write."""
+"""Files on disk: the run folder, its lock, the spec of a run, and the output files of commands."""

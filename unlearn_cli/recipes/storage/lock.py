@@ -1,4 +1,4 @@
-"""One process at a time in a folder: two that write into one leave files that do not belong together."""
+"""A lock on a folder: two processes that write into one folder leave files that do not belong together."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ except ImportError:  # Windows
 
 from unlearn_cli.errors import UnlearnError
 
-LOCK = ".unlearn.lock"  # holds the process and its host; a name that `compare sweep/*` does not match
-CLOCK_SECONDS = 2.0  # by which two readings of when a process began may differ
+LOCK = ".unlearn.lock"  # holds process id and host; `compare sweep/*` does not match the name
+CLOCK_SECONDS = 2.0  # two readings of a process's start time may differ by this
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Meanwhile no other process can take the folder, which is made if it is missing and left out again if still empty.
+    """Inside, no other process can lock the folder. A missing folder is made, and removed again if it is still empty.
 
     Raises:
-        UnlearnError: another process has it, or it cannot be written.
+        UnlearnError: another process has the lock, or the folder cannot be written.
     """
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
@@ -40,13 +40,13 @@ def locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         (folder / LOCK).unlink(missing_ok=True)
-        with suppress(OSError):  # something is in it
+        with suppress(OSError):  # it is not empty
             for place in missing:
                 place.rmdir()
 
 
 def check_free(folder: Path) -> None:
-    """Look whether a folder is free, and write nothing.
+    """Check that no process has the folder's lock; write nothing.
 
     Raises:
         UnlearnError: a process has it.
@@ -60,7 +60,7 @@ def check_free(folder: Path) -> None:
 
 
 def _take(path: Path) -> None:
-    with _alone(path.parent):
+    with _exclusive(path.parent):
         try:
             text = path.read_text(encoding="utf-8")
         except FileNotFoundError:
@@ -71,14 +71,14 @@ def _take(path: Path) -> None:
             path.unlink(missing_ok=True)
         try:
             with path.open("x", encoding="utf-8") as file:
-                file.write(json.dumps(_own()))
-        except FileExistsError:  # where `_alone` keeps nobody out
+                file.write(json.dumps(_this_process()))
+        except FileExistsError:  # where `_exclusive` has no effect
             raise _in_use(path.parent, path.read_text(encoding="utf-8")) from None
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Meanwhile no other process or thread looks for a lock here or takes one, where the system can see to it."""
+def _exclusive(folder: Path) -> Iterator[None]:
+    """Inside, no other process or thread reads or takes a lock here, if the system supports that."""
     if fcntl is None:
         yield
         return
@@ -88,22 +88,22 @@ def _alone(folder: Path) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
-        os.close(handle)  # which gives the lock back, as the end of the process does
+        os.close(handle)  # which releases the lock, as the end of the process does
 
 
-def _own() -> dict[str, Any]:
+def _this_process() -> dict[str, Any]:
     process = psutil.Process()
     return {"pid": process.pid, "host": socket.gethostname(), "began": process.create_time()}
 
 
 def _is_stale(text: str) -> bool:
-    """Whether the process that wrote a lock is known to be gone. One on another host cannot be looked for."""
+    """Whether the process that wrote a lock has ended. A process on another host cannot be checked: the answer is no."""
     holder = _parsed(text)
     if holder.get("host") != socket.gethostname():
         return False
     try:
         process = psutil.Process(holder["pid"])
-        same = abs(process.create_time() - holder["began"]) < CLOCK_SECONDS  # numbers of processes are used again
+        same = abs(process.create_time() - holder["began"]) < CLOCK_SECONDS  # process ids are reused
         return not same or process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True

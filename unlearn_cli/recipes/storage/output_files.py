@@ -1,4 +1,4 @@
-"""Files that a command is asked to write: seen to be possible before any work."""
+"""Output files that the user asks for. A command checks before any work that they can be written."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from unlearn_cli.rendering.plots import check_drawable
 
 
 def check_targets(config: CompareConfig) -> bool:
-    """See before any work that everything can be written; whether something else than the table goes to stdout.
+    """Check that all output files of `compare` can be written. Returns whether stdout gets one of them instead of the table.
 
     Raises:
-        UnlearnError: a file that cannot be written, or two documents for one stdout.
+        UnlearnError: a file cannot be written, or two documents would go to stdout.
     """
     targets = {"--csv": config.csv, "--markdown": config.markdown, "--html": config.html, "--plot": config.plot}
     piped = ["--json"] * config.json_output + [f"{flag} -" for flag, path in targets.items() if str(path) == "-"]
@@ -31,20 +31,20 @@ def check_targets(config: CompareConfig) -> bool:
 
 
 def check_file(flag: str, path: Path) -> None:
-    """See that a file can be written, without making it or its folder.
+    """Check that a file can be written, without making it or its folder.
 
     Raises:
-        UnlearnError: it cannot.
+        UnlearnError: it cannot be written.
     """
     if str(path) == "-" or path.is_dir():
         raise UnlearnError(f"{flag} {path}: a file is needed")
-    # Files are written beside their place and moved there, so it is the folder that must allow it.
+    # A file is written beside its place and then moved, so the folder must allow it.
     if why := why_not_writable(path.parent):
         raise UnlearnError(f"{flag} {path} cannot be written: {why}")
 
 
 def write(path: Path | None, text: str, reporter: Reporter) -> None:
-    """Write one document, to stdout for `-`; its folder is made.
+    """Write one document, for `-` to stdout. Its folder is made if it is missing.
 
     Raises:
         UnlearnError: the file cannot be written.
@@ -62,9 +62,9 @@ def write(path: Path | None, text: str, reporter: Reporter) -> None:
 
 
 def why_not_writable(folder: Path) -> str | None:
-    """Why a command cannot write into a folder, in words; None if it can. The folder need not exist yet.
+    """Why a command cannot write into a folder, in words; None if it can. The folder may be missing.
 
-    Nothing is written to find out: a command that is refused leaves no trace.
+    The check writes nothing: a command that is refused leaves no trace.
     """
     nearest = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
     if not nearest.is_dir():

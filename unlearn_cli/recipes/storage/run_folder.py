@@ -175,7 +175,7 @@ class RunFolder:
                 f"{self.path} holds a finished run", "--overwrite starts anew, or choose another --output-dir"
             )
         if self.is_run or self.read_spec() is not None:
-            state, _ = unfinished(self.path)
+            state, _ = unfinished(self.path) or ("nothing is kept", "")
             hint = "--resume goes on with it, --overwrite starts anew"
             return UnlearnError(f"{self.path} holds an unfinished run ({state})", hint)
         return UnlearnError(f"{self.path} is not empty", "choose another --output-dir")

@@ -61,7 +61,7 @@ def run(config: PushConfig, reporter: Reporter) -> dict[str, Any]:
             "the base is a folder on this machine: others need its path in adapter_config.json changed to load this"
         )
     if config.include_samples:
-        reporter.note("measured/ is uploaded too: it holds the forget rows")
+        reporter.note("measured/ is uploaded too: it holds the rows to forget")
     if config.dry_run:
         reporter.say(f"{len(chosen)} files would go to {config.repo} ({'public' if config.public else 'private'})")
         return {"repo": config.repo, "address": None, "private": not config.public, "files": chosen}

@@ -13,9 +13,9 @@ HEAVY = {"torch", "transformers", "peft", "datasets", "numpy", "scipy", "pandas"
 LAYERS = [
     {"errors", "quiet", "atomic"}, {"assignments", "values", "jsonfile"}, {"registry", "parameters"},
     {"outputs", "measured"}, {"contract"},
-    {"expressions"}, {"config", "report", "attack_report", "console"}, {"data"}, {"methods", "retain_terms", "robust",
-     "metrics"},
-    {"models"}, {"training", "evaluation"}, {"attacks"}, {"rendering"}, {"demo"}, {"recipes"}, {"cli"}, {"__main__"},
+    {"expressions"}, {"config", "report", "attack_report", "console"}, {"data"},
+    {"methods", "retain_terms", "robust", "metrics"}, {"models"},
+    {"training", "evaluation"}, {"attacks"}, {"rendering"}, {"demo"}, {"recipes"}, {"cli"}, {"__main__"},
 ]  # fmt: skip
 RANK = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}
 FILES = [path for path in sorted(ROOT.rglob("*.py")) if path != ROOT / "__init__.py"]

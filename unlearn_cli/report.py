@@ -41,15 +41,15 @@ class Score(Part):
     """One metric on one split under one model."""
 
     value: float | None = Field(description="null where `reason` says why")
-    ci: tuple[float, float] | None = Field(None, description="95 % percentile bootstrap interval over rows")
+    ci: tuple[float, float] | None = Field(default=None, description="95 % percentile bootstrap interval over rows")
     n: int = Field(description="rows with a value")
-    dropped: int = Field(0, description="rows without a value, left out")
-    target: Literal["min", "max", "baseline"] | None = Field(None, description="which way is better on this split")
+    dropped: int = Field(default=0, description="rows without a value, left out")
+    target: Literal["min", "max", "baseline"] | None = Field(default=None, description="which way is better on this split")
     range: tuple[float, float | None] = Field(
         (0.0, None), description="smallest and largest possible value; null: unbounded"
     )
     reason: str | None = None
-    details: dict[str, float] = Field({}, description="further numbers of the same comparison, where they exist")
+    details: dict[str, float] = Field(default={}, description="further numbers of the same comparison, where they exist")
 
     def __init__(self, **data: Any) -> None:
         low, high = data.get("range", (0.0, None))
@@ -92,7 +92,7 @@ class ModelReport(Part):
 
     model: str
     revision: str | None = Field(description="resolved commit of a Hub model")
-    adapter: str | None = Field(None, description="the adapter the model arrived with")
+    adapter: str | None = Field(default=None, description="the adapter the model arrived with")
     architecture: str
     parameters: int
     trainable_parameters: int
@@ -130,7 +130,7 @@ class TrainingReport(Part):
     effective_batch: int
     retain_rows_per_step: int
     tokens: int = Field(description="run with gradient")
-    retain_tokens: int = Field(0, description="of those, tokens of rows to keep")
+    retain_tokens: int = Field(default=0, description="of those, tokens of rows to keep")
     tokens_per_second: float
     real_token_share: float = Field(description="tokens of rows over tokens computed; 1 when packed")
     seconds_per_step: float
@@ -141,8 +141,8 @@ class TrainingReport(Part):
     activation_checkpointing: bool
     resumed_from_step: int | None = None
     stopped_by: str | None = None
-    layers: list[int] = Field([], description="blocks (1 is the first) whose hidden states the method reads")
-    retain_layers: list[int] = Field([], description="those that the retain term reads")
+    layers: list[int] = Field(default=[], description="blocks (1 is the first) whose hidden states the method reads")
+    retain_layers: list[int] = Field(default=[], description="those that the retain term reads")
     trajectory: list[Trajectory] = []
 
 
@@ -152,7 +152,7 @@ class ArtifactReport(Part):
     kind: Literal["adapter", "model", "logit_difference", "logit_offset", "reinforced_difference"]
     files: dict[str, str] = Field(description="name -> sha256")
     reload_max_diff: float | None = Field(description="largest difference of a token's log-probability after reading back")
-    lora_b_nonzero: str | None = Field(None, description="trained lora_B matrices that are not zero, of all")
+    lora_b_nonzero: str | None = Field(default=None, description="trained lora_B matrices that are not zero, of all")
 
 
 class CalibrationReport(Part):
@@ -168,8 +168,8 @@ class GateReport(Part):
 
     expression: str
     failed: bool
-    reason: str | None = Field(None, description="why it cannot be told, or which runs it holds for")
-    told: str | None = Field(None, description="the expression with the values that decided, in words")
+    reason: str | None = Field(default=None, description="why it cannot be told, or which runs it holds for")
+    told: str | None = Field(default=None, description="the expression with the values that decided, in words")
 
 
 class AttackLine(Part):
@@ -192,19 +192,19 @@ class RunReport(Part):
     config: dict[str, Any]
     config_sources: dict[str, str]
     environment: dict[str, Any]
-    model: ModelReport | None = Field(None, description="null where scores were made from measurements alone")
+    model: ModelReport | None = Field(default=None, description="null where scores were made from measurements alone")
     data: dict[str, DataReport] = {}
     training: TrainingReport | None = None
     scores: Scores = {}
-    harness: dict[str, dict[str, float]] = Field({}, description="--lm-eval: task -> metric -> value")
-    passes: dict[str, dict[str, PassReport]] = Field({}, description="split -> before, after, baseline")
+    harness: dict[str, dict[str, float]] = Field(default={}, description="--lm-eval: task -> metric -> value")
+    passes: dict[str, dict[str, PassReport]] = Field(default={}, description="split -> before, after, baseline")
     gates: list[GateReport] = []
     attacks: dict[str, AttackLine] = {}
     artifact: ArtifactReport | None = None
     calibration: CalibrationReport | None = None
     seconds: dict[str, float] = {}
-    peak_memory: dict[str, int] = Field({}, description="bytes: rss, and device where there is one")
-    texts: list[str] = Field([], description="files beside this report that hold rows or answers as plain text")
+    peak_memory: dict[str, int] = Field(default={}, description="bytes: rss, and device where there is one")
+    texts: list[str] = Field(default=[], description="files beside this report that hold rows or answers as plain text")
     notes: list[str] = []
 
 

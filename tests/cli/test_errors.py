@@ -175,7 +175,7 @@ HEAVY = {"transformers", "peft", "bitsandbytes", "datasets"}
         (["relearn-attack", "FULL", "--attack", "relern"], "unknown attack 'relern'"),
         (["relearn-attack", "FULL", "--fail-if", "recovery > 1"], "'recovery' has no attack"),
         (["relearn-attack", "RUN", "--attack", "quantize", "--fail-if", "relearn.recovery > 0"], "relearn is not among the"),
-        (["relearn-attack", "RUN", "--fail-if", "relearn.nll > 0"], "no recovery of nll is told"),
+        (["relearn-attack", "RUN", "--fail-if", "relearn.nll > 0"], "nll has no recovery"),
         (["relearn-attack", "FULL", "--plot", "x.gif"], "a file ending in .png, .svg or .pdf"),
         (["relearn-attack", "FULL", "--plot", "/dev/null/x.svg"], "cannot be written"),
         (["evaluate", "FULL", "--junit", "/dev/null/x.xml"], "cannot be written"),
@@ -242,7 +242,7 @@ def test_unknown_metric_in_an_expression(tmp_path, data):
         (["--stop-when", "utility.model_utility < 0.6"], "unknown split 'utility'", "known: forget, retain"),
         (["--stop-when", "forget.probability < baseline"], "forget measures no baseline", "--baseline MODEL"),
         (["--calibrate", "forget.forget_quality > 0.05"], "forget measures no baseline", "--baseline MODEL"),
-        (["--stop-when", "forget.rouge_l < 0.1"], "no answers are generated on the way", "forget.probability"),
+        (["--stop-when", "forget.rouge_l < 0.1"], "no answers are generated during training", "forget.probability"),
         (["--stop-when", "forget.probability.max < 0.1"], "'max' is of an attack's recovery", "before, after, baseline"),
     ],
 )

@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.expressions.parser import Missing, lookup_in, parse
+from unlearn_cli.expressions.parser import Missing, parse
+from unlearn_cli.recipes.scoring.gates import lookup_in
 from unlearn_cli.report import Compared, Score
 
 METRICS = ["probability", "rouge_l", "nll"]

@@ -7,8 +7,9 @@ from typing import Any
 
 from pydantic import field_validator
 
+from unlearn_cli.config.expressions import ReportConditions
 from unlearn_cli.config.groups import ShownOptions
-from unlearn_cli.config.option import Expressions, Names, option
+from unlearn_cli.config.option import Names, option
 from unlearn_cli.values import MANY
 
 
@@ -62,7 +63,7 @@ class CompareConfig(ShownOptions):
         metavar="FILE",
         runtime=True,
     )
-    fail_if: Expressions = option(
+    fail_if: ReportConditions = option(
         (), "exit 3 if this holds for any run: 'retain.probability < 0.9'; repeatable", "Output", metavar="EXPR"
     )
 

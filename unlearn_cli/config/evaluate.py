@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from unlearn_cli.config.expressions import Conditions
 from unlearn_cli.config.groups import DataOptions, MeasuringOptions, ModelOptions, OutputOptions
-from unlearn_cli.config.option import Expressions, MaybeRunFolder, Names, option
+from unlearn_cli.config.option import MaybeRunFolder, Names, option
 from unlearn_cli.values import MANY
 
 
@@ -51,4 +52,4 @@ class EvaluateConfig(OutputOptions, MeasuringOptions, DataOptions, ModelOptions)
     show: int = option(0, "print N forget questions with the answers before and after", "Output", ge=0, le=MANY, metavar="N")
     full_table: bool = option(False, "show every metric; the report has them in any case", "Output", runtime=True)
     junit: Path | None = option(None, "the gates as a JUnit XML file, for CI dashboards", "Output", metavar="FILE")
-    fail_if: Expressions = option((), "exit 3 if this holds: 'forget.rouge_l > 0.3'; repeatable", "Output", metavar="EXPR")
+    fail_if: Conditions = option((), "exit 3 if this holds: 'forget.rouge_l > 0.3'; repeatable", "Output", metavar="EXPR")

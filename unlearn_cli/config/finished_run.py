@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from unlearn_cli.config.groups import OfflineOptions, OutputOptions, RunOptions, ShownOptions, TrustOptions
-from unlearn_cli.config.option import Expressions, Repository, option
+from unlearn_cli.config.option import Repository, Texts, option
 from unlearn_cli.values import MANY, SEED
 
 
@@ -14,7 +14,7 @@ class ChatConfig(OfflineOptions, TrustOptions, RunOptions):
     """Settings of `unlearn chat`."""
 
     base: str | None = option(None, "the run's base model, if that is elsewhere now", "Model", metavar="MODEL")
-    prompt: Expressions = option((), "ask this and stop; repeatable", "Data", metavar="TEXT")
+    prompt: Texts = option((), "ask this and stop; repeatable", "Data", metavar="TEXT")
     system: str | None = option(None, "a system prompt", "Data", metavar="TEXT", may_be_empty=True)
     history: bool = option(False, "keep earlier turns, each model its own", "Data")
     max_new_tokens: int = option(200, "longest answer", "Measuring", ge=1, le=MANY)

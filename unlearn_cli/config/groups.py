@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from unlearn_cli.config.expressions import OneCondition
 from unlearn_cli.config.option import LARGEST_RATE, Columns, Names, Options, Pairs, RunFolder, option
 from unlearn_cli.values import MANY, SEED
 
@@ -129,7 +130,7 @@ class MethodOptions(Options):
     robust_parameters: Pairs = option(
         {}, "a parameter of the robust rule, repeatable", "Method", flag="--robust-parameter", metavar="NAME=VALUE"
     )
-    calibrate: str | None = option(
+    calibrate: OneCondition | None = option(
         None,
         "after training, the strongest unlearning that keeps this: 'retain.probability >= 0.95*before'",
         "Method",
@@ -168,7 +169,7 @@ class TrainingOptions(Options):
     eval_every: int | None = option(
         None, "measure every N steps; with --stop-when once an epoch", "Training", ge=1, le=MANY, metavar="N"
     )
-    stop_when: str | None = option(
+    stop_when: OneCondition | None = option(
         None, "stop at the first measurement where this holds: 'forget.probability < 0.05'", "Training", metavar="EXPR"
     )
     save_every: int | None = option(

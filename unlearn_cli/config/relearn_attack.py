@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from unlearn_cli.config.expressions import AttackConditions
 from unlearn_cli.config.groups import OfflineOptions, RunOptions, TrustOptions
-from unlearn_cli.config.option import Expressions, Names, Pairs, Rates, Seeds, option
+from unlearn_cli.config.option import Names, Pairs, Rates, Seeds, option
 from unlearn_cli.values import MANY
 
 SUITES: dict[str, tuple[str, ...]] = {
@@ -60,7 +61,7 @@ class AttackConfig(OfflineOptions, TrustOptions, RunOptions):
     )
     max_new_tokens: int = option(64, "longest generated answer", "Measuring", ge=1, le=MANY)
     bootstrap_samples: int = option(1000, "resamples behind the confidence intervals", "Measuring", ge=1, le=MANY)
-    fail_if: Expressions = option(
+    fail_if: AttackConditions = option(
         (), "exit 3 if this holds: 'relearn.recovery.max > 0.3'; repeatable", "Output", metavar="EXPR"
     )
     plot: Path | None = option(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from unlearn_cli.config.expressions import Score
 from unlearn_cli.config.forget import ForgettingOptions
 from unlearn_cli.config.option import Grids, Names, Seeds, option
 from unlearn_cli.values import MANY
@@ -29,9 +30,10 @@ class SweepConfig(ForgettingOptions):
         consent="grid",
     )  # fmt: skip
     seeds: Seeds = option((), "each setting once for each; default: --seed", "Training", metavar="NUMBERS")
-    score: str = option(
-        "retain.probability - forget.probability", "by which runs are ranked, larger is better", "Output", metavar="EXPR"
-    )
+    score: Score = option(
+        "retain.probability - forget.probability", "by which runs are ranked, larger is better", "Output", metavar="EXPR",
+        validate_default=True,
+    )  # fmt: skip
     halving: bool = option(
         False, "all settings at a quarter of the epochs or steps, the better half at half, and so on", "Training"
     )

@@ -1,45 +1,46 @@
-"""What people write instead of the little language of gates, and what they meant."""
+"""Spellings that people use instead of the language of expressions, and hints for them."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from unlearn_cli.contract import ATTACKS, SPLITS
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.registry import closest, unknown
 
-_MEANT = {"=>": ">=", "=<": "<=", "<>": "!=", "&&": "and", "||": "or"}
+_OTHER_LANGUAGES = {"=>": ">=", "=<": "<=", "<>": "!=", "&&": "and", "||": "or"}
 
 
-def underscored(text: str, metrics: list[str], moments: tuple[str, ...]) -> str:
+def underscored(text: str, metrics: Sequence[str], moments: tuple[str, ...]) -> str:
     """`forget.rouge-l` and `few-shot.recovery` with the underscores of their names; a minus between names stays."""
     for name in sorted((name for name in metrics if "_" in name), key=len, reverse=True):
         text = re.sub(rf"(?<=\w\.){name.replace('_', '-')}(?!\w)", name, text)
 
-    def split(found: re.Match) -> str:
+    def split(found: re.Match[str]) -> str:
         return found[0] if found[0].split("-")[0] in moments else found[0].replace("-", "_")
 
     return re.sub(r"(?<![\w.-])[a-z]+(?:-[a-z]+)+(?=\.[a-z])", split, text)
 
 
 def rewritten(text: str) -> str | None:
-    """A hint for signs of other languages: the expression as it was probably meant."""
-    made = text
-    for wrong, right in _MEANT.items():
-        made = made.replace(wrong, right)
-    made = re.sub(r"(?<![<>=!])=(?!=)", "==", made)
-    return f"did you mean '{made}'?" if made != text else None
+    """A hint for operators of other languages: the expression in ours; None if there are none."""
+    corrected = text
+    for wrong, right in _OTHER_LANGUAGES.items():
+        corrected = corrected.replace(wrong, right)
+    corrected = re.sub(r"(?<![<>=!])=(?!=)", "==", corrected)
+    return f"did you mean '{corrected}'?" if corrected != text else None
 
 
-def unknown_metric(text: str, name: str, metrics: list[str]) -> UnlearnError:
-    """The error for a metric nobody knows, with the nearest one."""
+def unknown_metric(text: str, name: str, metrics: Sequence[str]) -> UnlearnError:
+    """The error for an unknown metric, with the nearest one."""
     if name == "recovery":
         return UnlearnError(f"'{text}': recovery is of attacks", "`unlearn relearn-attack` and `unlearn compare` judge it")
     error = unknown("metric", name, metrics, where="`unlearn list metrics` shows them")
     return UnlearnError(f"'{text}': {error.message}", error.hint)
 
 
-def without_split(text: str, name: str, metrics: list[str]) -> UnlearnError:
+def without_split(text: str, name: str, metrics: Sequence[str]) -> UnlearnError:
     """`probability > 0.1`, or what is left of `forget.rouge-x`."""
     hyphened = re.search(rf"\.([\w-]+-{re.escape(name)})\b", text)
     if hyphened:
@@ -50,5 +51,5 @@ def without_split(text: str, name: str, metrics: list[str]) -> UnlearnError:
         return UnlearnError(f"'{text}': '{name}' has no attack", "write ATTACK.METRIC: relearn.recovery.max")
     if ATTACKS.has(name):
         return UnlearnError(f"'{text}': '{name}' has no metric", f"write ATTACK.METRIC: {name}.recovery.max")
-    meant = closest(name, metrics) or "probability"
-    return UnlearnError(f"'{text}': '{name}' has no split", f"write SPLIT.METRIC: forget.{meant}")
+    metric = closest(name, metrics) or "probability"
+    return UnlearnError(f"'{text}': '{name}' has no split", f"write SPLIT.METRIC: forget.{metric}")

@@ -11,61 +11,87 @@ from __future__ import annotations
 
 import ast
 import operator
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.expressions.hints import rewritten, underscored, unknown_metric, without_split
 
-Lookup = Callable[[str, str, str], float | None]  # split, metric, moment -> value
+Name = tuple[str, str, str]  # split, metric, moment; or attack, metric, place of its recovery
+Lookup = Callable[[str, str, str], float | None]  # the parts of a name -> its value
 MOMENTS = ("before", "after", "baseline")
 # Of an attack's recovery: relearn.recovery.max
 PLACES = ("start", "max", "gain", "area")
 
-_ARITHMETIC = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
-_COMPARISON = {
+_ARITHMETIC: dict[type[ast.operator], Callable[[float, float], float]] = {
+    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
+}  # fmt: skip
+_COMPARISON: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
     ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge,
     ast.Eq: operator.eq, ast.NotEq: operator.ne,
 }  # fmt: skip
 EXAMPLE = "an expression looks like 'forget.probability > 0.05 and retain.rouge_l.after < 0.9 * retain.rouge_l.before'"
+SCORE_EXAMPLE = "a score looks like 'retain.probability - forget.probability'"
 
 
 class Missing(Exception):
-    """A name in an expression has no value; the message says which. `name` is (split, metric, moment), if it is one."""
+    """A name in an expression has no value; the message says which. `name` is None where a number is divided by zero."""
 
-    def __init__(self, message: str, name: tuple[str, str, str] | None = None) -> None:
+    def __init__(self, message: str, name: Name | None = None) -> None:
         super().__init__(message)
         self.name = name
 
 
-class _Bare(ValueError):
+class _WithoutSplit(ValueError):
     """A name without its split; the message is the name."""
+
+
+class _BareMoment(ast.Attribute):
+    """`before` alone, completed to SPLIT.METRIC.before."""
 
 
 @dataclass(frozen=True)
 class Expression:
-    """A parsed expression that is true or false."""
+    """A parsed expression. Two are equal if their texts are."""
 
     text: str
-    tree: ast.expr
+    tree: ast.expr = field(compare=False, repr=False)
 
-    def holds(self, lookup: Lookup) -> bool:
-        """Whether the expression is true.
+    def __str__(self) -> str:
+        return self.text
+
+    def names(self) -> list[Name]:
+        """Every name in it."""
+        return [_name(node) for node in _outermost_attributes(self.tree)]
+
+    def check_metrics(self, known: Sequence[str]) -> None:
+        """Refuse an unknown metric.
 
         Raises:
-            Missing: a name has no value, or a division by zero.
+            UnlearnError: a metric is not in `known`; the hint gives the nearest.
         """
-        return bool(_value(self.tree, lookup))
+        for _, metric, _ in self.names():
+            if metric not in known:
+                raise unknown_metric(self.text, metric, known)
 
-    def names(self) -> list[tuple[str, str, str]]:
-        """(split, metric, moment) of every name in it."""
-        return [_path(node) for node in _outermost_attributes(self.tree)]
+
+@dataclass(frozen=True)
+class Condition(Expression):
+    """An expression that is true or false."""
+
+    def holds(self, lookup: Lookup) -> bool:
+        """Whether it is true.
+
+        Raises:
+            Missing: a name has no value, or a number is divided by zero.
+        """
+        return _truth(self.tree, lookup)
 
     def values(self, lookup: Lookup) -> dict[str, float | None]:
         """The value of every name, by the name as it was written: `before` alone stays that."""
         nodes = _outermost_attributes(self.tree)
-        return {getattr(node, "written", None) or ast.unparse(node): lookup(*_path(node)) for node in nodes}
+        return {n.attr if isinstance(n, _BareMoment) else ast.unparse(n): lookup(*_name(n)) for n in nodes}
 
     def single(self) -> tuple[str, str] | None:
         """("forget.probability", "> 0.1") of an expression that compares one name with one number."""
@@ -79,54 +105,78 @@ class Expression:
         return name, ast.unparse(tree).removeprefix(name).strip()
 
 
-def parse(text: str, *, metrics: list[str]) -> Expression:
-    """Parse an expression; unknown metrics and anything but comparisons, and/or/not and arithmetic are refused.
+@dataclass(frozen=True)
+class Arithmetic(Expression):
+    """An expression that is a number."""
+
+    def value(self, lookup: Lookup) -> float:
+        """The number.
+
+        Raises:
+            Missing: a name has no value, or a number is divided by zero.
+        """
+        return float(_number(self.tree, lookup))
+
+
+def parse(text: str, *, metrics: Sequence[str], others: bool = False) -> Condition:
+    """Parse a condition; anything but comparisons, and/or/not and arithmetic is refused.
+
+    Args:
+        text: the expression.
+        metrics: names of metrics, which may be written with hyphens.
+        others: metrics with other names are accepted, too.
 
     Raises:
         UnlearnError: with what is wrong and an example.
     """
     try:
         tree = ast.parse(underscored(text.strip(), metrics, MOMENTS), mode="eval").body
-        tree = _BareMoments().visit(tree)
+        tree = _CompleteMoments().visit(tree)
         _check(tree, condition=True)
-    except _Bare as bare:
-        raise without_split(text, str(bare), metrics) from None
+    except _WithoutSplit as name:
+        raise without_split(text, str(name), metrics) from None
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         understood = isinstance(error, ValueError)
         reason = str(error) if understood else "not an expression"
         raise UnlearnError(f"'{text}': {reason}", (None if understood else rewritten(text)) or EXAMPLE) from None
-    for node in _outermost_attributes(tree):
-        if _path(node)[1] not in metrics:
-            raise unknown_metric(text, _path(node)[1], metrics)
-    return Expression(text, tree)
+    condition = Condition(text, tree)
+    if not others:
+        condition.check_metrics(metrics)
+    return condition
 
 
-def arithmetic(text: str, *, metrics: list[str]) -> Callable[[Lookup], float]:
-    """A number made of scores: `retain.probability - forget.probability`.
+def arithmetic(text: str, *, metrics: Sequence[str]) -> Arithmetic:
+    """Parse a number made of scores: `retain.probability - forget.probability`.
 
     Raises:
         UnlearnError: with what is wrong and an example.
     """
-    expression = parse(f"({text}) > 0", metrics=metrics)
-    return lambda lookup: float(_value(expression.tree.left, lookup))
+    compared = f"({text}) > 0"  # a condition, which the parser knows
+    try:
+        tree = parse(compared, metrics=metrics).tree
+    except UnlearnError as error:
+        hint = SCORE_EXAMPLE if error.hint == EXAMPLE else error.hint
+        raise UnlearnError(error.message.replace(f"'{compared}'", f"--score '{text}'"), hint) from None
+    assert isinstance(tree, ast.Compare)
+    return Arithmetic(text, tree.left)
 
 
-class _BareMoments(ast.NodeTransformer):
+class _CompleteMoments(ast.NodeTransformer):
     """Write `before` out in full where a comparison leaves no doubt which metric is meant."""
 
     def visit_Compare(self, node: ast.Compare) -> ast.AST:
         bare = [n for n in ast.walk(node) if isinstance(n, ast.Name) and n.id in MOMENTS]
-        if bare:
-            named = {_path(found)[:2] for found in _outermost_attributes(node)}
-            if len(named) != 1:
-                raise ValueError(f"'{bare[0].id}' alone needs exactly one metric in its comparison")
-            ((split, metric),) = named
-            return _Written(split, metric).visit(node)
-        return self.generic_visit(node)
+        if not bare:
+            return self.generic_visit(node)
+        metrics = {_name(attribute)[:2] for attribute in _outermost_attributes(node)}
+        if len(metrics) != 1:
+            raise ValueError(f"'{bare[0].id}' alone needs exactly one metric in its comparison")
+        ((split, metric),) = metrics
+        return _Complete(split, metric).visit(node)
 
 
 @dataclass
-class _Written(ast.NodeTransformer):
+class _Complete(ast.NodeTransformer):
     split: str
     metric: str
 
@@ -134,20 +184,18 @@ class _Written(ast.NodeTransformer):
         if node.id not in MOMENTS:
             return node
         owner = ast.Attribute(ast.Name(self.split, ast.Load()), self.metric, ast.Load())
-        made = ast.Attribute(owner, node.id, ast.Load())
-        made.written = node.id
-        return made
+        return _BareMoment(owner, node.id, ast.Load())
 
 
 def _outermost_attributes(tree: ast.AST) -> list[ast.Attribute]:
     if isinstance(tree, ast.Attribute):
         return [tree]
-    return [found for child in ast.iter_child_nodes(tree) for found in _outermost_attributes(child)]
+    return [attribute for child in ast.iter_child_nodes(tree) for attribute in _outermost_attributes(child)]
 
 
-def _path(node: ast.Attribute) -> tuple[str, str, str]:
+def _name(node: ast.Attribute) -> Name:
     parts: list[str] = []
-    inner: Any = node
+    inner: ast.expr = node
     while isinstance(inner, ast.Attribute):
         parts.append(inner.attr)
         inner = inner.value
@@ -181,48 +229,42 @@ def _check(node: ast.AST, *, condition: bool) -> None:
     elif isinstance(node, ast.Constant) and type(node.value) in (int, float):
         return
     elif isinstance(node, ast.Attribute):
-        _path(node)
+        _name(node)
     elif isinstance(node, ast.Name):
-        raise _Bare(node.id)
+        raise _WithoutSplit(node.id)
     else:
         raise ValueError("only numbers, names, + - * /, comparisons, and, or, not are allowed")
 
 
-def _value(node: ast.AST, lookup: Lookup) -> Any:
+def _truth(node: ast.expr, lookup: Lookup) -> bool:
     match node:
-        case ast.BoolOp(op=op, values=values):
+        case ast.BoolOp(op=op, values=parts):
             # Every part is looked at, so that a missing name cannot hide behind an early answer.
-            truths = [_value(part, lookup) for part in values]
+            truths = [_truth(part, lookup) for part in parts]
             return all(truths) if isinstance(op, ast.And) else any(truths)
-        case ast.UnaryOp(op=ast.Not(), operand=operand):
-            return not _value(operand, lookup)
         case ast.UnaryOp(operand=operand):
-            return -_value(operand, lookup)
+            return not _truth(operand, lookup)
         case ast.Compare(left=left, ops=ops, comparators=comparators):
-            values = [_value(part, lookup) for part in (left, *comparators)]
-            return all(_COMPARISON[type(op)](a, b) for op, a, b in zip(ops, values, values[1:], strict=False))
-        case ast.BinOp(left=left, op=op, right=right):
-            try:
-                return _ARITHMETIC[type(op)](_value(left, lookup), _value(right, lookup))
-            except (ZeroDivisionError, OverflowError) as error:
-                raise Missing(str(error)) from None
-        case ast.Constant(value=value):
-            return value
-        case ast.Attribute():
-            split, metric, moment = _path(node)
-            found = lookup(split, metric, moment)
-            if found is None:
-                raise Missing(f"{split}.{metric}.{moment} has no value", (split, metric, moment))
-            return found
+            numbers = [_number(part, lookup) for part in (left, *comparators)]
+            return all(_COMPARISON[type(op)](a, b) for op, a, b in zip(ops, numbers, numbers[1:], strict=False))
     raise AssertionError(node)  # `_check` lets nothing else through
 
 
-def lookup_in(scores: Mapping[str, Mapping[str, Any]]) -> Lookup:
-    """A lookup over a report's scores: split -> metric -> Compared."""
-
-    def find(split: str, metric: str, moment: str) -> float | None:
-        compared = scores.get(split, {}).get(metric)
-        found = getattr(compared, moment, None)
-        return None if found is None else found.value
-
-    return find
+def _number(node: ast.expr, lookup: Lookup) -> float:
+    match node:
+        case ast.UnaryOp(operand=operand):
+            return -_number(operand, lookup)
+        case ast.BinOp(left=left, op=op, right=right):
+            try:
+                return _ARITHMETIC[type(op)](_number(left, lookup), _number(right, lookup))
+            except (ZeroDivisionError, OverflowError) as error:
+                raise Missing(str(error)) from None
+        case ast.Constant(value=int() | float() as constant):
+            return constant
+        case ast.Attribute():
+            name = _name(node)
+            value = lookup(*name)
+            if value is None:
+                raise Missing(f"{'.'.join(name)} has no value", name)
+            return value
+    raise AssertionError(node)  # `_check` lets nothing else through

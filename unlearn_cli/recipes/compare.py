@@ -52,7 +52,7 @@ def run(
         reporter.show(compare_table(grid, reporter.width, notes=False))  # the notes are on stderr already
     elif not config.quiet:
         reporter.table(compare_table(grid, reporter.table_width, notes=not reporter.one_screen))
-    verdicts.tell(gates, reporter)
+    verdicts.show(gates, reporter)
     _write_files(comparison, grid, config, reporter)
     return result, any(gate.failed for gate in gates)
 

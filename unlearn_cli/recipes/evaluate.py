@@ -65,7 +65,6 @@ def _run(
     """As `run`, in a folder that no other process writes into."""
     began, started = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
     metrics = tuple(METRICS.canonical(name) for name in config.metrics or METRICS.names())
-    expressions = gates.parsed(config.fail_if)
     if config.lm_eval:
         harness.check_installed()
     run_report = read_report(config.run) if config.run else None
@@ -110,7 +109,7 @@ def _run(
         scores=scores,
         passes=passes(moments),
         harness=harnessed,
-        gates=gates.judged(expressions, scores),
+        gates=gates.judge_all(config.fail_if, scores),
         seconds={"total": round(time.perf_counter() - began, 3)},
         peak_memory=memory.peak(resolve_device(config.device)),
         texts=RunFolder(folder).texts(),
@@ -124,7 +123,7 @@ def _run(
     if config.show:
         reporter.show(answers_table(moments, config.show, report))
     say(scores, reporter)
-    gates.tell(report.gates, reporter)
+    gates.show(report.gates, reporter)
     if config.junit:
         gates.write_junit(report.gates, report.scores, config.junit)
     return report, path

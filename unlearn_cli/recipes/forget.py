@@ -17,7 +17,7 @@ from unlearn_cli.data.overlap import check_overlap
 from unlearn_cli.data.tokenize import Encoder
 from unlearn_cli.errors import EXIT_DIVERGED, EXIT_INTERRUPTED, UnlearnError
 from unlearn_cli.evaluation.store import copy_measured
-from unlearn_cli.expressions.parser import Expression
+from unlearn_cli.expressions.parser import Condition
 from unlearn_cli.models import adapter, lora_init, memory
 from unlearn_cli.models.compose import compose
 from unlearn_cli.models.identity import identity
@@ -42,7 +42,7 @@ from unlearn_cli.recipes.forgetting.resolve import (
 from unlearn_cli.recipes.forgetting.run_state import Run
 from unlearn_cli.recipes.forgetting.tracking import check_tracker
 from unlearn_cli.recipes.forgetting.train import train
-from unlearn_cli.recipes.scoring import gates, outcome, splits
+from unlearn_cli.recipes.scoring import outcome, splits
 from unlearn_cli.recipes.scoring.measurements import measure_inputs
 from unlearn_cli.recipes.scoring.scores import compared, passes, write_rows
 from unlearn_cli.recipes.scoring.splits import Input
@@ -96,7 +96,6 @@ def run(
         if config.push_to_hub and not config.dry_run:
             push.check_upload(config.push_to_hub)
         settled = settle_method(config, sources)
-        stop_when, constraint = (gates.parsed((text,))[0] if text else None for text in (config.stop_when, config.calibrate))
         texts = splits.load_splits(settled.config)
         if "retain" in texts:
             check_overlap(texts["forget"].examples, texts["retain"].examples, allow=config.allow_overlap)
@@ -121,7 +120,7 @@ def run(
                 started.folder.drop_checkpoints()
                 reporter.say(f"already finished: {started.folder.path}")
             else:
-                report = _made(started, texts, stop_when, constraint, load, measured)
+                report = _made(started, texts, config.stop_when, config.calibrate, load, measured)
                 if show:
                     _show(started, report)
     except (KeyboardInterrupt, Interrupted) as stop:
@@ -140,8 +139,8 @@ def run(
 def _made(
     run: Run,
     texts: Mapping[str, Split],
-    stop_when: Expression | None,
-    constraint: Expression | None,
+    stop_when: Condition | None,
+    constraint: Condition | None,
     load: Callable[..., LoadedModel],
     measured: Path | None,
 ) -> RunReport:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from unlearn_cli.attack_report import AttackReport, write_attack
@@ -10,7 +11,7 @@ from unlearn_cli.attacks._target import AttackData
 from unlearn_cli.config import AttackConfig
 from unlearn_cli.console import Reporter
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.expressions.parser import Expression
+from unlearn_cli.expressions.parser import Condition
 from unlearn_cli.models.compose import COMPOSED
 from unlearn_cli.models.process import undisturbed
 from unlearn_cli.recipes.attacking.attack_data import attacker_rows, check_no_answers, overlap, read_attack_data
@@ -45,7 +46,6 @@ def _run(config: AttackConfig, reporter: Reporter) -> tuple[list[AttackReport], 
     started = time.perf_counter()
     run_report = _read_forget_run(config.run)
     chosen = chosen_attacks(config)
-    expressions = gates.parsed(config.fail_if, also=("recovery",))
     data, row_notes = read_attack_data(config, run_report)
     models = AttackedModels(config, run_report, data, reporter)
     _note_models(models, row_notes)
@@ -62,7 +62,7 @@ def _run(config: AttackConfig, reporter: Reporter) -> tuple[list[AttackReport], 
         if one.name not in left_out:
             used = config.model_copy(update={"baseline": cached.model}) if one.name in cached.attacks else config
             reports.append(_attack_report(one, curves, models, used, started))
-    _judge(expressions, reports)
+    _judge(config.fail_if, reports)
     paths = [_write_and_show(report, config.run, reporter) for report in reports]
     _add_to_run_report(config.run, run_report, reports)
     if config.plot:
@@ -144,22 +144,22 @@ def _attack_report(
     )
 
 
-def _judge(expressions: list[Expression], reports: list[AttackReport]) -> None:
+def _judge(conditions: Sequence[Condition], reports: list[AttackReport]) -> None:
     """Put the verdict of each gate into the report of the first attack that it names."""
     by_name = {report.attack.replace("-", "_"): report for report in reports}
 
     def lookup(attack: str, metric: str, place: str) -> float | None:
-        return gates.recovered(by_name[attack], metric, place) if attack in by_name else None
+        return gates.recovery_of(by_name[attack], metric, place) if attack in by_name else None
 
     def why(attack: str, metric: str, place: str) -> str | None:
         if attack not in by_name:
             return f"'{attack}' was not among the attacks: {', '.join(by_name)}"
-        return gates.why_not_recovered(by_name[attack], place)
+        return gates.why_no_recovery(by_name[attack], place)
 
-    for expression in expressions:
-        attacks = [attack for attack, _, _ in expression.names()]
+    for condition in conditions:
+        attacks = [attack for attack, _, _ in condition.names()]
         report = next((by_name[attack] for attack in attacks if attack in by_name), reports[0])
-        report.gates.append(gates.judge(expression, lookup, why))
+        report.gates.append(gates.judge(condition, lookup, why))
 
 
 def _write_and_show(report: AttackReport, run: Path, reporter: Reporter) -> Path:
@@ -170,7 +170,7 @@ def _write_and_show(report: AttackReport, run: Path, reporter: Reporter) -> Path
         reporter.say(
             f"{report.overlap} of {report.judged_rows} judged answers share eight words in a row with the attacker's rows"
         )
-    gates.tell(report.gates, reporter)
+    gates.show(report.gates, reporter)
     return path
 
 

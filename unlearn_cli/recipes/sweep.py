@@ -55,7 +55,6 @@ def _run(
     grid.check(config)
     check_tracker(config.report_to)
     devices = workers.devices(config.device, config.jobs)
-    score = grid.score_of(config.score)
     settings, ledger = grid.settings_of(config), Ledger(config.output_dir)
     texts = load_splits(config)
     if "retain" in texts:
@@ -83,7 +82,7 @@ def _run(
             made.append(outcome)
         ended = {outcome.name: outcome.finished for outcome in made}
         done = [one for one in runs if ended.get(one.folder.name, one.state == "finished")]
-        best = ranked(done, score) or best
+        best = ranked(done, config.score.value) or best
         left_out = any(one.state != "finished" and one.folder.name not in ended for one in runs)
         if not later or not best or left_out:
             break

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from unlearn_cli.config.expressions import RECOVERY, metric_names
 from unlearn_cli.contract import ATTACKS
-from unlearn_cli.expressions.parser import Lookup
+from unlearn_cli.expressions.parser import Condition, Lookup
 from unlearn_cli.recipes.comparison.runs import Entry
 from unlearn_cli.recipes.scoring import gates as verdicts
 from unlearn_cli.report import FILE, GateReport
 
 
-def judge_gates(expressions: Sequence[str], entries: Sequence[Entry]) -> list[GateReport]:
+def judge_gates(conditions: Sequence[Condition], entries: Sequence[Entry]) -> list[GateReport]:
     """A gate fails if it holds for any run, or if a run lacks a value of it."""
     reports = [report for entry in entries for report in entry.reports]
-    known = {name for report in reports for metrics in report.scores.values() for name in metrics} | {"recovery"}
+    known = {name for report in reports for metrics in report.scores.values() for name in metrics} | {RECOVERY}
     gates = []
-    for gate in verdicts.parsed(tuple(expressions), also=tuple(sorted(known))):
+    for gate in conditions:
+        gate.check_metrics([*metric_names(), *sorted(known)])
         by_run = {entry.name: verdicts.judge(gate, _lookup(entry), _reason(entry)) for entry in entries}
         failed = {name: verdict.told for name, verdict in by_run.items() if verdict.failed}
         message = "; ".join(f"{name}: {words}" for name, words in failed.items()) or f"{gate.text} holds for no run"
@@ -30,9 +32,9 @@ def _lookup(entry: Entry) -> Lookup:
     def value(split: str, metric: str, moment: str) -> float | None:
         attack = entry.attacked(split) if ATTACKS.has(split) else None
         if attack is not None:
-            return verdicts.recovered(attack, metric, moment)
+            return verdicts.recovery_of(attack, metric, moment)
         line = entry.report.attacks.get(split.replace("_", "-"))
-        if line is not None and metric == "recovery":  # the attack's report was deleted
+        if line is not None and metric == RECOVERY:  # the attack's report was deleted
             return line.recovery if moment in ("after", "max") else None
         return entry.value(f"{split}.{metric}", moment)
 
@@ -49,6 +51,6 @@ def _reason(entry: Entry) -> verdicts.Why:
         attack = entry.attacked(split)
         if attack is None:
             return f"not attacked: attacks/{split.replace('_', '-')}/{FILE} is not there"
-        return verdicts.why_not_recovered(attack, moment)
+        return verdicts.why_no_recovery(attack, moment)
 
     return reason

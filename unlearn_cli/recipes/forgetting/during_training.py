@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import Any
 
 from unlearn_cli.console import Reporter
 from unlearn_cli.contract import METRICS
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.measure import spread
-from unlearn_cli.expressions.parser import Expression, Missing, lookup_in
+from unlearn_cli.expressions.parser import Condition, Missing
 from unlearn_cli.measured import Measured
 from unlearn_cli.models import adapter
 from unlearn_cli.models.compose import Composition, used, with_rest
 from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.recipes.forgetting.calibrate import calibrate
 from unlearn_cli.recipes.forgetting.run_state import Run
+from unlearn_cli.recipes.scoring.gates import lookup_in
 from unlearn_cli.recipes.scoring.measurements import measure_inputs
 from unlearn_cli.recipes.scoring.scores import compared
 from unlearn_cli.recipes.scoring.splits import Input
@@ -54,7 +54,7 @@ def _scores_now(
     return compared({"before": moments["before"], "after": now}, config, names)
 
 
-def calibrated(run: Run, loaded: LoadedModel, inputs: Mapping[str, Input], moments: Moments, constraint: Expression) -> None:
+def calibrated(run: Run, loaded: LoadedModel, inputs: Mapping[str, Input], moments: Moments, constraint: Condition) -> None:
     """Scale the adapter to the strongest unlearning that keeps the constraint."""
     generate = any(METRICS.get(metric).generates for _, metric, _ in constraint.names())
 
@@ -73,7 +73,7 @@ def calibrated(run: Run, loaded: LoadedModel, inputs: Mapping[str, Input], momen
 
 
 def measure_on_the_way(
-    run: Run, loaded: LoadedModel, inputs: Mapping[str, Input], moments: Moments, step: int, stop_when: Any
+    run: Run, loaded: LoadedModel, inputs: Mapping[str, Input], moments: Moments, step: int, stop_when: Condition | None
 ) -> str | None:
     """Measure without generating and note the scores; returns why to stop, where `--stop-when` holds."""
     with adapter.scaled(loaded.model, -run.negated) if run.negated else nullcontext():

@@ -36,7 +36,6 @@ def check(config: Options) -> None:
     _names(config)
     if isinstance(config, SweepConfig):
         grid.check(config)
-    asked = check_expressions.parsed(config)
     if getattr(config, "plot", None):
         check_drawable(config.plot)
     for flag in ("plot", "junit"):
@@ -48,7 +47,7 @@ def check(config: Options) -> None:
         measurable(config)
     measured = getattr(config, "measured", None)
     report = read_report(config.run) if getattr(config, "run", None) and not measured else None
-    check_expressions.check(config, asked, report)
+    check_expressions.check(config, report)
     if getattr(config, "model", None):
         check_spec(config.model, config.revision, config.base)
     if isinstance(baseline := None if measured else getattr(config, "baseline", None), str) and baseline:

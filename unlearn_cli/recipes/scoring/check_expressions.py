@@ -1,112 +1,107 @@
-"""Whether an expression can be told at all: its splits against what a command will measure, before the work. No torch."""
+"""Refuse expressions that can have no value, before any work: their splits against what a command will measure. No torch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 
 from unlearn_cli.attack_report import SCORED
-from unlearn_cli.config import AttackConfig, EvaluateConfig, ForgettingOptions, Options, SweepConfig
+from unlearn_cli.config import AttackConfig, EvaluateConfig, ForgetConfig, ForgettingOptions, Options, SweepConfig
+from unlearn_cli.config.expressions import RECOVERY
 from unlearn_cli.contract import ATTACKS, METRICS, Metric
 from unlearn_cli.data.benchmarks import PRESETS, benchmark
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.expressions.parser import MOMENTS, PLACES, Expression
-from unlearn_cli.recipes.scoring import gates
 from unlearn_cli.registry import unknown
 from unlearn_cli.report import RunReport
 
 DATA = ("forget", "retain", "holdout", "choices")
 
 
-def parsed(config: Options) -> list[tuple[str, Expression]]:
-    """Every expression of a command, with its flag.
-
-    Raises:
-        UnlearnError: one that is none.
-    """
-    also = ("recovery",) if isinstance(config, AttackConfig) else ()
-    made = [(flag, gates.parsed((text,), also=also)[0]) for flag, text in _texts(config)]
-    return [(flag, replace(e, text=config.score) if flag == "--score" else e) for flag, e in made]
-
-
-def _texts(config: Options) -> Iterator[tuple[str, str]]:
-    if isinstance(config, (EvaluateConfig, AttackConfig)):
-        yield from (("--fail-if", text) for text in config.fail_if)
+def _expressions(config: Options) -> Iterator[tuple[str, Expression]]:
+    """Every expression of a command that measures, with its flag."""
+    if isinstance(config, EvaluateConfig):
+        yield from (("--fail-if", condition) for condition in config.fail_if)
     if isinstance(config, ForgettingOptions):
         varied = config.grid if isinstance(config, SweepConfig) else {}
         for name in ("stop_when", "calibrate"):
-            for text in (getattr(config, name), *varied.get(name, ())):
-                if text:
-                    yield f"--{name.replace('_', '-')}", str(text)
+            read = (getattr(ForgetConfig.model_validate({name: value}), name) for value in varied.get(name, ()))
+            for condition in (getattr(config, name), *read):
+                if condition:
+                    yield f"--{name.replace('_', '-')}", condition
     if isinstance(config, SweepConfig):
-        yield "--score", f"({config.score}) > 0"  # arithmetic is parsed as the left side of a comparison
+        yield "--score", config.score
 
 
-def check(config: Options, expressions: list[tuple[str, Expression]], run: RunReport | None) -> None:
-    """Refuse names that will have no value whatever the model does.
+def check(config: Options, run: RunReport | None) -> None:
+    """Refuse names that will have no value, whatever the model does.
 
     Args:
         config: the settings of the command.
-        expressions: of `parsed`.
         run: the report of the run that `config` names, if it names one.
 
     Raises:
-        UnlearnError: a split or an attack nobody knows, or one that the command was not asked for.
+        UnlearnError: an unknown split or attack, or one that the command does not measure.
     """
     if isinstance(config, AttackConfig):
-        for _, expression in expressions:
-            _attacks(expression, [name.replace("_", "-") for name in config.attacks])
-    elif expressions and not getattr(config, "measured", None):  # without a model there is no work to be saved
-        splits = _splits(config, run)
-        for flag, expression in expressions:
-            for split, metric, moment in expression.names():
-                declared = METRICS.get(metric)
-                try:
-                    _split(expression.text, split, declared, splits, type(config))
-                except UnlearnError as error:
-                    other = " or another --score, such as --score=-forget.probability" if flag == "--score" else ""
-                    raise UnlearnError(error.message, f"{error.hint}{other}") from None
-                if isinstance(config, ForgettingOptions):
-                    _while_forgetting(flag, expression.text, declared, moment)
-                if moment not in MOMENTS:
-                    raise UnlearnError(f"'{expression.text}': '{moment}' is of an attack's recovery", ", ".join(MOMENTS))
+        for condition in config.fail_if:
+            _check_attacks(condition, [name.replace("_", "-") for name in config.attacks])
+    elif not getattr(config, "measured", None):  # without a model there is no work to be saved
+        splits = _measured_splits(config, run)
+        for flag, expression in _expressions(config):
+            _check_splits(config, flag, expression, splits)
 
 
-def _attacks(expression: Expression, made: list[str]) -> None:
-    """The names of one expression: attacks that are made, metrics and places of their recovery."""
+def _check_attacks(expression: Expression, attacks: Sequence[str]) -> None:
+    """Refuse an attack that does not run, a metric without a recovery, and a place that no recovery has."""
     for attack, metric, place in expression.names():
         if not ATTACKS.has(attack):
             error = unknown("attack", attack, [name.replace("-", "_") for name in ATTACKS.names()])
-            raise UnlearnError(f"'{expression.text}': {error.message}", error.hint)
-        if ATTACKS.canonical(attack) not in made:
+            raise UnlearnError(f"'{expression}': {error.message}", error.hint)
+        if ATTACKS.canonical(attack) not in attacks:
             raise UnlearnError(
-                f"'{expression.text}': {attack} is not among the attacks that are made ({', '.join(made)})",
-                f"--attack {','.join([*made, ATTACKS.canonical(attack)])}",
+                f"'{expression}': {attack} is not among the attacks that are made ({', '.join(attacks)})",
+                f"--attack {','.join([*attacks, ATTACKS.canonical(attack)])}",
             )
-        if metric not in (*SCORED, "recovery"):
-            known = ", ".join(("recovery", *SCORED))
-            raise UnlearnError(f"'{expression.text}': no recovery of {metric} is told", f"known: {known}")
+        if metric not in (*SCORED, RECOVERY):
+            known = ", ".join((RECOVERY, *SCORED))
+            raise UnlearnError(f"'{expression}': {metric} has no recovery", f"known: {known}")
         if place not in (*PLACES, "after"):
-            raise UnlearnError(f"'{expression.text}': '{place}' is none of {', '.join(PLACES)}", f"{attack}.{metric}.max")
+            raise UnlearnError(f"'{expression}': '{place}' is none of {', '.join(PLACES)}", f"{attack}.{metric}.max")
 
 
-def _splits(config: Options, run: RunReport | None) -> list[str]:
+def _check_splits(config: Options, flag: str, expression: Expression, splits: Sequence[str]) -> None:
+    """Refuse a split that is not measured, and a metric or a moment that the command does not have."""
+    for split, name, moment in expression.names():
+        metric = METRICS.get(name)
+        try:
+            _check_split(expression.text, split, metric, splits, type(config))
+        except UnlearnError as error:
+            another = " or another --score, such as --score=-forget.probability" if flag == "--score" else ""
+            raise UnlearnError(error.message, f"{error.hint}{another}") from None
+        if isinstance(config, ForgettingOptions):
+            _check_while_forgetting(flag, expression.text, metric, moment)
+        if moment not in MOMENTS:
+            raise UnlearnError(f"'{expression}': '{moment}' is of an attack's recovery", ", ".join(MOMENTS))
+
+
+def _measured_splits(config: Options, run: RunReport | None) -> list[str]:
     """The names of the splits that will be measured."""
-    kept = run.config if run is not None else {}
-    named = {name for name in DATA if getattr(config, name, None) or (name != "choices" and kept.get(name))}
-    if getattr(config, "benchmark", None):
-        named |= set(benchmark(config.benchmark, config.benchmark_dir))
-    return sorted(named | {f"forget_{name}" for name in getattr(config, "probes", ())})
+    from_run = run.config if run is not None else {}
+    splits = {name for name in DATA if getattr(config, name, None) or (name != "choices" and from_run.get(name))}
+    if isinstance(config, EvaluateConfig):
+        splits |= {f"forget_{name}" for name in config.probes}
+        splits |= set(benchmark(config.benchmark, config.benchmark_dir)) if config.benchmark else set()
+    return sorted(splits)
 
 
-def _split(text: str, split: str, metric: Metric, splits: list[str], command: type[Options]) -> None:
-    """One name: its split, or the group of a metric that compares splits, and what that needs."""
+def _check_split(text: str, split: str, metric: Metric, splits: Sequence[str], command: type[Options]) -> None:
+    """Refuse one name whose split is not measured, or whose metric compares splits that are not."""
     needs = [name for name in metric.needs if name not in ("split", "before", "baseline")]
     if needs and split == metric.group:
         missing = [name for name in needs if name not in splits]
     elif (needs or (metric.splits and split not in metric.splits)) and (split in splits or split in DATA):
-        own = metric.group or metric.splits[0]
-        raise UnlearnError(f"'{text}': {metric.name} stands under '{own}'", f"write {own}.{metric.name}")
+        place = metric.group or metric.splits[0]
+        raise UnlearnError(f"'{text}': {metric.name} stands under '{place}'", f"write {place}.{metric.name}")
     else:
         missing = [] if split in splits else [split]
     if not missing:
@@ -122,18 +117,17 @@ def _flag(split: str, command: type[Options]) -> str | None:
     if split in DATA:
         return f"--{split} {split}.jsonl" if split in command.model_fields else None
     if split in ("forget_paraphrase", "forget_jailbreak"):
-        name, value = "probes", split.removeprefix("forget_")
-    else:
-        name, value = "benchmark", next((name for name, parts in PRESETS.items() if split in parts), None)
-    return f"--{name} {value}" if value and name in command.model_fields else None
+        return f"--probes {split.removeprefix('forget_')}" if "probes" in command.model_fields else None
+    preset = next((name for name, parts in PRESETS.items() if split in parts), None)
+    return f"--benchmark {preset}" if preset and "benchmark" in command.model_fields else None
 
 
-def _while_forgetting(flag: str, text: str, metric: Metric, moment: str) -> None:
-    """What `forget` does not measure, or not on the way."""
+def _check_while_forgetting(flag: str, text: str, metric: Metric, moment: str) -> None:
+    """Refuse what `forget` does not measure, or not during training."""
     if moment == "baseline" or "baseline" in metric.needs:
         raise UnlearnError(f"{flag} '{text}': forget measures no baseline", "`unlearn evaluate RUN --baseline MODEL` does")
     if flag == "--stop-when" and metric.generates:
         raise UnlearnError(
-            f"{flag} '{text}': no answers are generated on the way, which {metric.name} needs",
+            f"{flag} '{text}': no answers are generated during training, which {metric.name} needs",
             "forget.probability, or another metric without generated answers",
         )

@@ -35,7 +35,6 @@ def run(
     """
     began, started = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
     measurable(config)
-    expressions = gates.parsed(config.fail_if)
     check_target(config.output_dir)
     moments, allowed = _measured(config.measured)
     moments = measured_alike(moments, reporter.note)
@@ -64,7 +63,7 @@ def run(
         environment={},
         scores=scores,
         passes=passes(moments),
-        gates=gates.judged(expressions, scores),
+        gates=gates.judge_all(config.fail_if, scores),
         seconds={"total": round(time.perf_counter() - began, 3)},
         notes=reporter.notes,
     )
@@ -74,7 +73,7 @@ def run(
     if config.show:
         reporter.show(answers_table(moments, config.show, report))
     say(scores, reporter)
-    gates.tell(report.gates, reporter)
+    gates.show(report.gates, reporter)
     if config.junit:
         gates.write_junit(report.gates, report.scores, config.junit)
     return report, path

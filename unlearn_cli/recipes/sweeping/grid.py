@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -11,9 +11,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from unlearn_cli.config import DataOptions, ForgetConfig, MeasuringOptions, SweepConfig, runtime_fields
-from unlearn_cli.contract import METHODS, METRICS
+from unlearn_cli.contract import METHODS
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.expressions.parser import EXAMPLE, Lookup, arithmetic
 from unlearn_cli.recipes.storage.output_files import why_not_writable
 from unlearn_cli.registry import is_file, unknown
 
@@ -39,24 +38,10 @@ def check(config: SweepConfig) -> None:
         raise UnlearnError("no folder for the runs", "-o DIR holds a run folder for each setting")
     if why := why_not_writable(config.output_dir):
         raise UnlearnError(f"--output-dir {config.output_dir} cannot be written: {why}")
-    score_of(config.score)
     for name, values in config.grid.items():
         _check_option(name)
         for value in values:
             _check_value(name, value)
-
-
-def score_of(text: str) -> Callable[[Lookup], float]:
-    """The number that runs are ranked by.
-
-    Raises:
-        UnlearnError: it names no metrics, or is no arithmetic.
-    """
-    try:
-        return arithmetic(text, metrics=[name.replace("-", "_") for name in METRICS.names()])
-    except UnlearnError as error:  # which is about the comparison that the parser was given
-        hint = "a score looks like 'retain.probability - forget.probability'" if error.hint == EXAMPLE else error.hint
-        raise UnlearnError(error.message.replace(f"'({text}) > 0'", f"--score '{text}'"), hint) from None
 
 
 def settings_of(config: SweepConfig) -> list[Setting]:

@@ -9,10 +9,11 @@ from pathlib import Path
 from unlearn_cli.config import ForgetConfig, SweepConfig
 from unlearn_cli.data.example import Split
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.expressions.parser import Lookup, Missing, lookup_in
+from unlearn_cli.expressions.parser import Lookup, Missing
 from unlearn_cli.models.identity import identity
 from unlearn_cli.models.source import resolve_source
 from unlearn_cli.recipes.forgetting.resolve import settle_method
+from unlearn_cli.recipes.scoring.gates import lookup_in
 from unlearn_cli.recipes.storage.run_folder import RunFolder
 from unlearn_cli.recipes.storage.run_spec import RunSpec
 from unlearn_cli.recipes.sweeping.grid import Setting

@@ -14,12 +14,12 @@ from unlearn_cli.training.loop import StepRecord
 STEP = StepRecord(17, 0.7, 27.7, 27.704, 0.021, 1.17, 1e-3, 2659, 2659, 1.0)
 
 
-def drawn(width: int, what: str, done: int, total: int, told: str) -> str:
+def drawn(width: int, what: str, done: int, total: int, text: str) -> str:
     """The last line that the bar drew."""
     reporter, out = Reporter(), io.StringIO()
     reporter._err, reporter._live = Console(file=out, width=width, force_terminal=True, color_system=None), True
     with reporter.progress(what, total) as bar:
-        bar.advance(done, told)
+        bar.advance(done, text)
         bar._drawn.refresh()
         lines = out.getvalue().replace("\r", "\n").splitlines()
     line = next(line for line in reversed(lines) if what in line)

@@ -16,7 +16,7 @@ from unlearn_cli.report import Compared, DataReport, ModelReport, RunReport, Sco
 TARGETS = {"forget": "min", "retain": "max", "holdout": None}
 
 
-def made(folder: Path, values: Mapping[str, Any], *, command: str = "forget", sha: Mapping[str, str] | None = None,
+def write_run(folder: Path, values: Mapping[str, Any], *, command: str = "forget", sha: Mapping[str, str] | None = None,
          template: str = "t", targets: Mapping[str, str | None] | None = None, training: Mapping[str, Any] | None = None,
          **config: Any) -> Path:  # fmt: skip
     """A run folder.
@@ -34,16 +34,18 @@ def made(folder: Path, values: Mapping[str, Any], *, command: str = "forget", sh
     scores: dict[str, dict[str, Compared]] = {}
     rows: dict[tuple[str, int], dict[str, float]] = {}
     count: dict[str, int] = {}
-    for metric, held in values.items():
+    for metric, row_values in values.items():
         split, _, name = metric.partition(".")
-        if isinstance(held, Score):
-            scores.setdefault(split, {})[name] = Compared(after=held)
+        if isinstance(row_values, Score):
+            scores.setdefault(split, {})[name] = Compared(after=row_values)
             continue
-        count[split] = len(held)
-        for row, value in enumerate(held):
+        count[split] = len(row_values)
+        for row, value in enumerate(row_values):
             rows.setdefault((split, row), {})[name] = float(value)
         target = (targets or {}).get(metric, TARGETS.get(split))
-        scores.setdefault(split, {})[name] = Compared(after=Score(value=float(np.mean(held)), n=len(held), target=target))
+        scores.setdefault(split, {})[name] = Compared(
+            after=Score(value=float(np.mean(row_values)), n=len(row_values), target=target)
+        )
     model = ModelReport(
         model="m", revision=None, architecture="a", parameters=1, trainable_parameters=1, dtype="float32", quantization=None,
         layout="packed", chat_template_sha256=template, weights_sha256=None,
@@ -61,7 +63,7 @@ def made(folder: Path, values: Mapping[str, Any], *, command: str = "forget", sh
         config_sources={}, environment={}, model=model, data=data, scores=scores, training=training,
     )  # fmt: skip
     write_report(report, folder)
-    lines = [json.dumps({"split": split, "id": f"{split}-{row}", **held}) for (split, row), held in rows.items()]
+    lines = [json.dumps({"split": split, "id": f"{split}-{row}", **row_values}) for (split, row), row_values in rows.items()]
     (folder / "rows.jsonl").write_text("".join(line + "\n" for line in lines))
     return folder
 
@@ -91,20 +93,20 @@ def refused(*arguments: object) -> str:
     return " ".join(result.stderr.split())
 
 
-def values(told: dict, metric: str, what: str = "value") -> dict[str, Any]:
+def values(summary: dict, metric: str, what: str = "value") -> dict[str, Any]:
     """One metric of every row, by name."""
-    return {run["name"]: run["values"][metric][what] for run in told["runs"]}
+    return {run["name"]: run["values"][metric][what] for run in summary["runs"]}
 
 
-def verdicts(told: dict, metric: str) -> dict[str, str | None]:
+def verdicts(summary: dict, metric: str) -> dict[str, str | None]:
     """What is said of each row: `best`, a verdict, or None."""
-    said = {}
-    for run in told["runs"]:
-        held = run["values"][metric]
-        said[run["name"]] = "best" if held["best"] else (held["difference"] or {}).get("verdict")
-    return said
+    words = {}
+    for run in summary["runs"]:
+        score = run["values"][metric]
+        words[run["name"]] = "best" if score["best"] else (score["difference"] or {}).get("verdict")
+    return words
 
 
-def names(told: dict) -> Sequence[str]:
+def names(summary: dict) -> Sequence[str]:
     """Rows in their order."""
-    return [run["name"] for run in told["runs"]]
+    return [run["name"] for run in summary["runs"]]

@@ -22,20 +22,20 @@ def runs(tmp_path_factory) -> dict[str, Path]:
     """npo with two seeds, one of them attacked; grad-diff; an evaluation of the baseline."""
     folder = tmp_path_factory.mktemp("compare")
     data = data_arguments(folder)
-    made = {}
+    folders = {}
     for name, flags in {
         "npo-0": ["--method", "npo", "--seed", 0, "--eval-every", 2],
         "npo-1": ["--method", "npo", "--seed", 1],
         "diff": ["--method", "grad-diff"],
     }.items():
-        made[name] = folder / name
-        assert unlearn("forget", *data, *QUICK, *flags, "-o", made[name]).exit_code in (0, 4)
+        folders[name] = folder / name
+        assert unlearn("forget", *data, *QUICK, *flags, "-o", folders[name]).exit_code in (0, 4)
     few = ["--generate-limit", 2, "--max-new-tokens", 8, "--bootstrap-samples", 20, "--skip-original", "-p", "steps=0+2"]
-    assert unlearn("relearn-attack", made["npo-0"], *few).exit_code == 0
-    made["never"] = folder / "never"
-    flags = ["--forget", data[3], "--retain", data[5], *QUICK[4:], "-o", made["never"]]
+    assert unlearn("relearn-attack", folders["npo-0"], *few).exit_code == 0
+    folders["never"] = folder / "never"
+    flags = ["--forget", data[3], "--retain", data[5], *QUICK[4:], "-o", folders["never"]]
     assert unlearn("evaluate", "--model", BASELINE, *flags).exit_code == 0
-    return made
+    return folders
 
 
 def compared(*arguments: object) -> dict:
@@ -49,17 +49,17 @@ def three(runs: dict[str, Path]) -> list[Path]:
 
 
 def test_values_are_those_of_the_reports(runs):
-    made = compared(*three(runs))
-    for run, path in zip(made["runs"], three(runs), strict=True):
+    summary = compared(*three(runs))
+    for run, path in zip(summary["runs"], three(runs), strict=True):
         scores = json.loads((path / "report.json").read_text())["scores"]
         assert run["name"] == path.name
         for metric in ("forget.probability", "retain.rouge_l"):
             split, _, name = metric.partition(".")
             assert run["values"][metric]["value"] == scores[split][name]["after"]["value"]
-    assert set(made["runs"][0]["settings"]) >= {"method", "seed"} and "output_dir" not in made["runs"][0]["settings"]
-    assert [p["step"] for p in made["runs"][0]["trajectory"]] == [2]
-    assert made["runs"][0]["values"]["relearn.recovery"]["value"] is not None
-    assert made["runs"][1]["values"]["relearn.recovery"]["value"] is None
+    assert set(summary["runs"][0]["settings"]) >= {"method", "seed"} and "output_dir" not in summary["runs"][0]["settings"]
+    assert [p["step"] for p in summary["runs"][0]["trajectory"]] == [2]
+    assert summary["runs"][0]["values"]["relearn.recovery"]["value"] is not None
+    assert summary["runs"][1]["values"]["relearn.recovery"]["value"] is None
 
 
 def test_order_changes_no_value(runs):
@@ -69,21 +69,21 @@ def test_order_changes_no_value(runs):
 
 
 def test_the_best_and_what_is_noise(runs):
-    made = compared(*three(runs))
-    values = {run["name"]: run["values"]["forget.probability"] for run in made["runs"]}
+    summary = compared(*three(runs))
+    values = {run["name"]: run["values"]["forget.probability"] for run in summary["runs"]}
     best = min(values, key=lambda name: values[name]["value"])
-    assert made["metrics"]["forget.probability"]["best"] == [best] and values[best]["best"]
+    assert summary["metrics"]["forget.probability"]["best"] == [best] and values[best]["best"]
     for name, value in values.items():
         if name != best:
-            found = value["difference"]
-            assert found["rows"] == 8
-            assert found["to_best"] == pytest.approx(value["value"] - values[best]["value"], abs=1e-6)
-            assert (found["verdict"] == "no difference") == (found["ci"][0] <= 0 <= found["ci"][1])
+            difference = value["difference"]
+            assert difference["rows"] == 8
+            assert difference["to_best"] == pytest.approx(value["value"] - values[best]["value"], abs=1e-6)
+            assert (difference["verdict"] == "no difference") == (difference["ci"][0] <= 0 <= difference["ci"][1])
 
 
 def test_seeds_become_one_row(runs):
-    made = compared(*three(runs), "--group-by", "seed")
-    group = next(run for run in made["runs"] if len(run["members"]) == 2)
+    summary = compared(*three(runs), "--group-by", "seed")
+    group = next(run for run in summary["runs"] if len(run["members"]) == 2)
     both = [json.loads((runs[n] / "report.json").read_text())["scores"] for n in ("npo-0", "npo-1")]
     values = [scores["forget"]["probability"]["after"]["value"] for scores in both]
     assert group["values"]["forget.probability"]["value"] == pytest.approx(sum(values) / 2)
@@ -92,9 +92,9 @@ def test_seeds_become_one_row(runs):
 
 
 def test_the_baseline_beside_them(runs):
-    made = compared(*three(runs), "--baseline", runs["never"])
+    summary = compared(*three(runs), "--baseline", runs["never"])
     theirs = json.loads((runs["never"] / "report.json").read_text())["scores"]["forget"]["probability"]["after"]["value"]
-    assert made["metrics"]["forget.probability"]["baseline"] == theirs
+    assert summary["metrics"]["forget.probability"]["baseline"] == theirs
 
 
 def changed(path: Path, folder: Path, change) -> Path:
@@ -135,22 +135,22 @@ def test_formats_of_the_table(runs, tmp_path):
 
 
 def test_sorting(runs):
-    made = compared(*three(runs), "--sort", "retain.probability")
-    values = [run["values"]["retain.probability"]["value"] for run in made["runs"]]
+    summary = compared(*three(runs), "--sort", "retain.probability")
+    values = [run["values"]["retain.probability"]["value"] for run in summary["runs"]]
     assert values == sorted(values, reverse=True)
 
 
 def test_gates_are_asked_of_every_run(runs):
-    held = unlearn("compare", *three(runs), "--fail-if", "retain.probability >= 0")
-    assert held.exit_code == 3
-    assert all(f"{name}: retain.probability is 0.99" in held.stderr for name in ("npo-0", "npo-1", "diff"))
+    gated = unlearn("compare", *three(runs), "--fail-if", "retain.probability >= 0")
+    assert gated.exit_code == 3
+    assert all(f"{name}: retain.probability is 0.99" in gated.stderr for name in ("npo-0", "npo-1", "diff"))
     assert unlearn("compare", *three(runs), "--fail-if", "retain.probability < 0").exit_code == 0
     missing = unlearn("compare", *three(runs), "--fail-if", "relearn.recovery > 99")
     assert missing.exit_code == 3 and "npo-1" in missing.stderr  # it was never attacked
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "message"),
     [
         ([], "nothing to compare"),
         (["--metrics", "forget.probabilty"], "did you mean 'forget.probability'"),
@@ -158,10 +158,10 @@ def test_gates_are_asked_of_every_run(runs):
         (["--plot", "x.gif"], ".png"),
     ],
 )
-def test_what_cannot_be_asked(runs, flags, said):
+def test_what_cannot_be_asked(runs, flags, message):
     given = three(runs) if flags else []
     result = unlearn("compare", *given, *flags)
-    assert result.exit_code == 2 and (said in result.stderr or "unlearn-cli[plot]" in result.stderr), result.stderr
+    assert result.exit_code == 2 and (message in result.stderr or "unlearn-cli[plot]" in result.stderr), result.stderr
     assert unlearn("compare", runs["diff"], runs["diff"]).exit_code == 2
 
 

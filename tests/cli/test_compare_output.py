@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import yaml
 
-from tests.cli.comparing import around, both, compared, made, refused
+from tests.cli.comparing import around, both, compared, refused, write_run
 from tests.cli.running import unlearn
 from unlearn_cli.recipes.comparison.page import _samples
 from unlearn_cli.recipes.comparison.runs import read_entries
@@ -23,13 +23,13 @@ from unlearn_cli.report import FAILED, Score, Trajectory
 
 @pytest.fixture
 def two(tmp_path) -> list[Path]:
-    return [made(tmp_path / "a", both(0.2, 0.9)), made(tmp_path / "b", both(0.3, 0.95, 1), seed=1)]
+    return [write_run(tmp_path / "a", both(0.2, 0.9)), write_run(tmp_path / "b", both(0.3, 0.95, 1), seed=1)]
 
 
 def many(folder: Path, count: int, **more) -> list[Path]:
     """Runs as a sweep names them."""
     return [
-        made(folder / f"npo-learning_rate={n}e-4-seed=0", both(0.6 - i / 40, 0.9, i), learning_rate=n * 1e-4, **more)
+        write_run(folder / f"npo-learning_rate={n}e-4-seed=0", both(0.6 - i / 40, 0.9, i), learning_rate=n * 1e-4, **more)
         for i, n in enumerate(range(1, count + 1))
     ]
 
@@ -71,8 +71,8 @@ def test_folders_are_made_and_unwritable_ones_refused_before_the_work(two, tmp_p
     page = tmp_path / "new" / "folder" / "page.html"
     assert unlearn("compare", *two, "--html", page).exit_code == 0 and page.is_file()
     for flag in ("--html", "--csv", "--markdown"):
-        said = refused("nothing-here", flag, two[0] / "report.json" / "x.html")  # a folder cannot be made in a file
-        assert "cannot be written" in said and "bug" not in said
+        message = refused("nothing-here", flag, two[0] / "report.json" / "x.html")  # a folder cannot be made in a file
+        assert "cannot be written" in message and "bug" not in message
     assert "a file is needed" in refused(*two, "--html", tmp_path)
     assert "a file is needed" in refused(*two, "--html", "-")
 
@@ -98,7 +98,7 @@ def test_runs_are_rows_and_no_number_is_cut(tmp_path, monkeypatch, width, count)
 
 
 def test_a_star_shows_a_difference(tmp_path):
-    a, b = made(tmp_path / "a", both(0.2, 0.98004)), made(tmp_path / "b", both(0.2, 0.98, 1), seed=1)
+    a, b = write_run(tmp_path / "a", both(0.2, 0.98004)), write_run(tmp_path / "b", both(0.2, 0.98, 1), seed=1)
     text = unlearn("compare", a, b).stdout
     assert "0.98004*" in text and "0.98000" in text
 
@@ -110,13 +110,13 @@ def test_markdown_says_what_its_marks_mean(two, tmp_path):
 
 
 def test_settings_of_one_method_are_told_under_the_table(tmp_path):
-    a = made(tmp_path / "a", both(0.2, 0.9), method="npo", parameters={"beta": 0.1})
-    b = made(tmp_path / "b", both(0.3, 0.9, 1), method="rmu", parameters={"layer": 7})
-    c = made(tmp_path / "c", both(0.4, 0.9, 2), method="rmu", parameters={"layer": 7})
+    a = write_run(tmp_path / "a", both(0.2, 0.9), method="npo", parameters={"beta": 0.1})
+    b = write_run(tmp_path / "b", both(0.3, 0.9, 1), method="rmu", parameters={"layer": 7})
+    c = write_run(tmp_path / "c", both(0.4, 0.9, 2), method="rmu", parameters={"layer": 7})
     both_methods = " ".join(unlearn("compare", a, b, c).stdout.split())
     assert "only npo has beta 0.1" in both_methods and "only rmu has layer 7" in both_methods
     assert both_methods.count("layer") == 1
-    made(tmp_path / "c", both(0.4, 0.9, 2), method="rmu", parameters={"layer": 3})
+    write_run(tmp_path / "c", both(0.4, 0.9, 2), method="rmu", parameters={"layer": 3})
     differing = " ".join(unlearn("compare", a, b, c).stdout.split())
     assert "only rmu has" not in differing and "only npo has beta 0.1" in differing
     one_method = " ".join(unlearn("compare", b, c).stdout.split())
@@ -128,18 +128,20 @@ def test_settings_of_one_method_are_told_under_the_table(tmp_path):
 def test_a_run_that_did_not_end_well_is_never_the_best(tmp_path, monkeypatch, status):
     """By every number the first run is the best of three; neither star nor front nor colour goes to it, and it is named."""
     monkeypatch.setenv("FORCE_COLOR", "1")
-    runs = [made(tmp_path / name, both(*values, i)) for i, (name, values) in enumerate(THREE.items())]
+    runs = [write_run(tmp_path / name, both(*values, i)) for i, (name, values) in enumerate(THREE.items())]
     report = json.loads((runs[0] / "report.json").read_text()) | {"status": status}
     (runs[0] / "report.json").write_text(json.dumps(report))
-    told = compared(*runs, "--sort", "forget.probability")
-    assert told["metrics"]["forget.probability"]["best"] == ["b"] and told["metrics"]["retain.probability"]["best"] == ["c"]
-    assert told["front"]["runs"] == ["b", "c"] and [run["name"] for run in told["runs"]] == ["b", "c", "a"]
-    assert told["runs"][-1]["values"]["forget.probability"]["difference"] is None
+    summary = compared(*runs, "--sort", "forget.probability")
+    assert summary["metrics"]["forget.probability"]["best"] == ["b"] and summary["metrics"]["retain.probability"][
+        "best"
+    ] == ["c"]
+    assert summary["front"]["runs"] == ["b", "c"] and [run["name"] for run in summary["runs"]] == ["b", "c", "a"]
+    assert summary["runs"][-1]["values"]["forget.probability"]["difference"] is None
     page, pull = tmp_path / "p.html", tmp_path / "t.md"
     result = unlearn("compare", *runs, "--html", page, "--markdown", pull)
-    said = f"Did not end well, so not judged: a ({status.replace('_', ' ')})."
+    message = f"Did not end well, so not judged: a ({status.replace('_', ' ')})."
     for text in (result.stdout, pull.read_text(), page.read_text()):
-        assert text.count(said) == 1 and text.index(said) < text.index("0.050")
+        assert text.count(message) == 1 and text.index(message) < text.index("0.050")
         assert "0.050*" not in text and "0.050\\*" not in text
     assert '<tr role="row" class="failed">' in page.read_text() and "Grey: did not end well" in page.read_text()
     line = next(line for line in result.stdout.splitlines() if "0.050" in line)
@@ -152,16 +154,16 @@ THREE = {"a": (0.05, 0.99), "b": (0.2, 0.9), "c": (0.3, 0.95)}
 def test_one_run_is_left_where_the_other_did_not_end_well(two):
     report = json.loads((two[0] / "report.json").read_text()) | {"status": "no_effect"}
     (two[0] / "report.json").write_text(json.dumps(report))
-    told = compared(*two)
-    assert told["front"]["runs"] == [] and not any(metric["best"] for metric in told["metrics"].values())
+    summary = compared(*two)
+    assert summary["front"]["runs"] == [] and not any(metric["best"] for metric in summary["metrics"].values())
     grouped = compared(*two, "--group-by", "seed")
     assert [run["name"] for run in grouped["runs"]] == ["a + 1"] and grouped["front"]["runs"] == []
 
 
 def test_every_form_has_the_same_notes(tmp_path):
     """One comparison with every kind of note."""
-    a, b = made(tmp_path / "a", both(0.05, 0.9)), made(tmp_path / "b", both(0.3, 0.95, 1), sha={"retain": "other"})
-    c = made(tmp_path / "c", both(0.4, 0.9, 2))
+    a, b = write_run(tmp_path / "a", both(0.05, 0.9)), write_run(tmp_path / "b", both(0.3, 0.95, 1), sha={"retain": "other"})
+    c = write_run(tmp_path / "c", both(0.4, 0.9, 2))
     (c / "rows.jsonl").unlink()
     (c / "report.json").write_text(json.dumps(json.loads((c / "report.json").read_text()) | {"status": "diverged"}))
     for folder, rate in ((a, 1e-4), (b, 1e-3)):
@@ -174,7 +176,7 @@ def test_every_form_has_the_same_notes(tmp_path):
             "environment": {}, "forget_sha256": "f", "judged_rows": 1, "attacker_rows": 1, "overlap": 0, "seconds": 1.0,
             "curves": [{"role": "unlearned", "parameters": parameters, "points": []}], "recovery": {"probability": recovery},
         }))  # fmt: skip
-    base = made(tmp_path / "never", {"forget.probability": Score(value=0.1, ci=(0.08, 0.12), n=50, target="min")})
+    base = write_run(tmp_path / "never", {"forget.probability": Score(value=0.1, ci=(0.08, 0.12), n=50, target="min")})
     page, pull = tmp_path / "p.html", tmp_path / "t.md"
     flags = [a, b, c, "--allow-different", "--baseline", base]
     result = unlearn("compare", *flags, "--html", page, "--markdown", pull)
@@ -188,9 +190,9 @@ def test_every_form_has_the_same_notes(tmp_path):
 
 def test_settings_of_a_run_are_no_difference_to_an_evaluation(tmp_path):
     """An evaluation has no method and no learning rate; among several runs they still count."""
-    run = made(tmp_path / "run", both(0.2, 0.9), method="npo", parameters={"beta": 0.1})
-    other = made(tmp_path / "other", both(0.2, 0.9, 1), method="npo", parameters={"beta": 0.2})
-    never = made(tmp_path / "never", both(0.1, 0.9, 2), command="evaluate")
+    run = write_run(tmp_path / "run", both(0.2, 0.9), method="npo", parameters={"beta": 0.1})
+    other = write_run(tmp_path / "other", both(0.2, 0.9, 1), method="npo", parameters={"beta": 0.2})
+    never = write_run(tmp_path / "never", both(0.1, 0.9, 2), command="evaluate")
     result = unlearn("compare", run, never)
     assert "only npo has" not in result.stdout and "learning_rate" not in result.stdout
     assert compared(run, never)["runs"][0]["settings"] == {}
@@ -234,17 +236,30 @@ def test_the_page_survives_what_cannot_be_drawn(two, tmp_path):
     assert "Training: forget loss" in text and not re.search(r'(?:[xy]|points)="[^"]*(?:nan|inf)', text)
 
 
+def test_the_front_is_drawn_to_a_file(tmp_path):
+    """With short names beside the points, with long ones in a key, and with a run that failed."""
+    pytest.importorskip("matplotlib")
+    runs = [*many(tmp_path, 2), *(write_run(tmp_path / name, both(*v, i)) for i, (name, v) in enumerate(THREE.items()))]
+    report = json.loads((runs[-1] / "report.json").read_text()) | {"status": "diverged"}
+    (runs[-1] / "report.json").write_text(json.dumps(report))
+    for shown in (runs, runs[2:]):
+        result = unlearn("compare", *shown, "--plot", tmp_path / "new" / "front.svg")
+        assert result.exit_code == 0 and "drawn: " in result.stderr, result.stderr
+        assert (tmp_path / "new" / "front.svg").read_text().count("<use") > 6
+        (tmp_path / "new" / "front.svg").unlink()
+
+
 def test_one_row_has_an_axis(tmp_path):
-    held = {"forget.probability": np.array([0.5]), "retain.probability": around(0.9)}
-    told = compared(*(made(tmp_path / name, held) for name in ("a", "b")), "--html", tmp_path / "page.html")
-    assert told["metrics"]["forget.probability"]["best"] == ["a", "b"]
+    values = {"forget.probability": np.array([0.5]), "retain.probability": around(0.9)}
+    summary = compared(*(write_run(tmp_path / name, values) for name in ("a", "b")), "--html", tmp_path / "page.html")
+    assert summary["metrics"]["forget.probability"]["best"] == ["a", "b"]
     assert "nan" not in (tmp_path / "page.html").read_text().partition("<figure>")[2]
 
 
 def test_an_empty_answer_is_an_answer(tmp_path, monkeypatch):
     measured = SimpleNamespace(ids=("r",), prompts=("why?",), references=("so",), generations=("",), split="forget")
     monkeypatch.setattr("unlearn_cli.recipes.comparison.page.measured_forget_rows", lambda entry, moment: measured)
-    (entry,) = read_entries([made(tmp_path / "a", {"forget.rouge_l": np.array([0.5])})])
+    (entry,) = read_entries([write_run(tmp_path / "a", {"forget.rouge_l": np.array([0.5])})])
     monkeypatch.setattr(type(entry), "ids", lambda self, split: {"r"})
     monkeypatch.setattr(type(entry), "values", lambda self, metric, ids: np.array([0.5]))
     assert _samples([entry], 1)[0]["answers"] == [{"run": "a", "text": "(empty answer)"}]
@@ -262,17 +277,17 @@ def test_the_recipe_of_the_guide_works(tmp_path, monkeypatch):
     assert not any("--fail-if" in step.get("run", "") for step in steps[: steps.index(comment)])
     monkeypatch.chdir(tmp_path)
     for name, retain, recovery in (("candidate", 0.9, 0.2), ("released", 0.1, 0.9)):
-        path = made(Path("runs") / name, both(0.2, retain))
+        path = write_run(Path("runs") / name, both(0.2, retain))
         report = json.loads((path / "report.json").read_text())
         report["scores"]["retain"]["probability"]["before"] = Score(value=0.9, n=50).model_dump(mode="json")
         report["attacks"] = {"relearn": {"verdict": "", "recovery": recovery, "upper_bound": True}}
         (path / "report.json").write_text(json.dumps(report))
-    asked = [shlex.split(step["run"])[1:] for step in steps if step.get("run", "").startswith("unlearn compare")]
-    assert [unlearn(*arguments).exit_code for arguments in asked] == [0, 0] and Path("comment.md").is_file()
+    commands = [shlex.split(step["run"])[1:] for step in steps if step.get("run", "").startswith("unlearn compare")]
+    assert [unlearn(*arguments).exit_code for arguments in commands] == [0, 0] and Path("comment.md").is_file()
     shutil.move("runs/released", "runs/rejected")
     shutil.move("runs/candidate", "runs/released")
     shutil.move("runs/rejected", "runs/candidate")
-    assert [unlearn(*arguments).exit_code for arguments in asked] == [0, 3]
+    assert [unlearn(*arguments).exit_code for arguments in commands] == [0, 3]
 
 
 def test_a_refused_command_leaves_no_trace(two, tmp_path):

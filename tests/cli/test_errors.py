@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.cli.comparing import both, made
+from tests.cli.comparing import both, write_run
 from tests.cli.running import MODEL, data_arguments, unlearn, write_rows
 from unlearn_cli.demo.facts import splits
 
@@ -187,7 +187,7 @@ HEAVY = {"transformers", "peft", "bitsandbytes", "datasets"}
 def test_a_mistake_is_answered_before_anything_heavy_is_imported(tmp_path, data, arguments, message):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("mine")
-    run = made(tmp_path / "run", both(0.1, 0.9))
+    run = write_run(tmp_path / "run", both(0.1, 0.9))
     given = {"DATA": data, "FULL": [str(tmp_path / "full")], "RUN": [str(run)]}
     words = [word for argument in arguments for word in given.get(argument, [argument])]
     code = (

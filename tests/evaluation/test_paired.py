@@ -14,21 +14,21 @@ DRAW = {"samples": 500, "seed": 0}
 def test_a_difference_is_taken_row_by_row() -> None:
     """Rows differ among themselves by far more than the runs do: paired, every row says 0.1."""
     rows = np.linspace(0, 1, 50)
-    made = difference(rows + 0.1, rows, **DRAW)
-    assert made.value == pytest.approx(0.1) and made.ci == pytest.approx((0.1, 0.1)) and not made.noise
+    result = difference(rows + 0.1, rows, **DRAW)
+    assert result.value == pytest.approx(0.1) and result.ci == pytest.approx((0.1, 0.1)) and not result.noise
 
 
 def test_noise_is_called_noise() -> None:
     draw = np.random.default_rng(0)
     rows = draw.random(200)
-    made = difference(rows + draw.normal(0, 0.2, 200), rows, **DRAW)
-    assert made.noise and made.rows == 200
+    result = difference(rows + draw.normal(0, 0.2, 200), rows, **DRAW)
+    assert result.noise and result.rows == 200
 
 
 def test_rows_that_one_run_lacks_are_left_out() -> None:
-    made = difference(np.array([1.0, np.nan, 3.0]), np.array([0.0, 5.0, np.nan]), **DRAW)
-    assert (made.value, made.rows) == (1.0, 1)
-    assert made.ci is None and not made.noise  # one row says nothing of others
+    result = difference(np.array([1.0, np.nan, 3.0]), np.array([0.0, 5.0, np.nan]), **DRAW)
+    assert (result.value, result.rows) == (1.0, 1)
+    assert result.ci is None and not result.noise  # one row says nothing of others
     assert difference(np.array([np.nan]), np.array([1.0]), **DRAW) is None
 
 
@@ -42,22 +42,22 @@ def test_swapped_rows_are_another_comparison() -> None:
 @pytest.mark.parametrize("wrong", [False, True])
 def test_intervals_cover_the_truth(wrong: bool) -> None:
     """95 of a hundred, about; a planted shift of three standard errors is outside in most."""
-    draw, held = np.random.default_rng(1), 0
+    draw, covered = np.random.default_rng(1), 0
     for _ in range(100):
         one = draw.normal(0, 1, 60)
-        made = difference(one, np.zeros(60), **DRAW)
+        result = difference(one, np.zeros(60), **DRAW)
         truth = 3 / 60**0.5 if wrong else 0.0
-        held += made.ci[0] <= truth <= made.ci[1]
-    assert held < 40 if wrong else held >= 88
+        covered += result.ci[0] <= truth <= result.ci[1]
+    assert covered < 40 if wrong else covered >= 88
 
 
 def by_chance(rows: int, seeds: int = 1, trials: int = 500) -> float:
     """Share of trials in which two configurations are called different whose rows differ by normal noise alone."""
     draw = np.random.default_rng(rows)
-    made = (
+    results = (
         difference(draw.normal(0, 1, (seeds, rows)), np.zeros((seeds, rows)), samples=200, seed=0) for _ in range(trials)
     )
-    return sum(not one.noise for one in made) / trials
+    return sum(not one.noise for one in results) / trials
 
 
 @pytest.mark.parametrize("rows", [2, 3, 5, 8, 20, 50])
@@ -83,12 +83,12 @@ def test_the_quantile_is_that_of_students_t(freedom) -> None:
 
 def called_different(seeds: tuple[int, int], *, apart: float = 0.0, trials: int = 300) -> float:
     """Share of trials in which two configurations of 200 rows differ by the interval; seeds move a run by 0.1."""
-    draw, found = np.random.default_rng(2), 0
+    draw, different = np.random.default_rng(2), 0
     for _ in range(trials):
         rows = draw.normal(0.5, 0.3, 200)
         one, other = (rows + draw.normal(0, 0.1, (n, 1)) + draw.normal(0, 0.05, (n, 200)) for n in seeds)
-        found += not difference(one + apart, other, samples=200, seed=0).noise
-    return found / trials
+        different += not difference(one + apart, other, samples=200, seed=0).noise
+    return different / trials
 
 
 @pytest.mark.parametrize(
@@ -110,9 +110,9 @@ def test_one_run_against_one_knows_nothing_of_seeds() -> None:
 def test_seeds_by_hand() -> None:
     """Rows say 0.1 +- 0, seeds 0 and 0.2 against 0: the t-interval of s^2 / 2 = 0.01 with one degree of freedom."""
     one = np.array([np.zeros(50), np.full(50, 0.2)])
-    made = difference(one, np.zeros((2, 50)), **DRAW)
-    assert made.value == pytest.approx(0.1) and made.seeds == (2, 2)
-    assert made.ci == pytest.approx((0.1 - 12.7062 * 0.1, 0.1 + 12.7062 * 0.1), rel=1e-3)
+    result = difference(one, np.zeros((2, 50)), **DRAW)
+    assert result.value == pytest.approx(0.1) and result.seeds == (2, 2)
+    assert result.ci == pytest.approx((0.1 - 12.7062 * 0.1, 0.1 + 12.7062 * 0.1), rel=1e-3)
 
 
 def test_front() -> None:

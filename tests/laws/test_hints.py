@@ -17,7 +17,7 @@ import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from tests.cli.comparing import both, made
+from tests.cli.comparing import both, write_run
 from tests.cli.running import MODEL, unlearn, write_rows
 from unlearn_cli.cli import app as application
 from unlearn_cli.cli.app import build
@@ -115,8 +115,8 @@ def wrong_options(text: str) -> list[str]:
 def shelf(tmp_path_factory) -> dict[str, str]:
     """What stands for each placeholder."""
     folder = tmp_path_factory.mktemp("hints")
-    run = made(folder / "run", both(0.2, 0.9))
-    made(folder / "run2", both(0.3, 0.9))
+    run = write_run(folder / "run", both(0.2, 0.9))
+    write_run(folder / "run2", both(0.3, 0.9))
     rows = write_rows(folder / "rows.jsonl", [{"question": "Who?", "answer": "Ann."}])
     return {
         "RUN": str(run), "RUN2": str(folder / "run2"), "DIR": str(folder / "new"), "FILE": str(rows), "MODEL": MODEL,

@@ -64,13 +64,13 @@ def test_an_attack_on_a_narrow_terminal_keeps_its_numbers_and_roles(width):
     places = ("mixed-case-after", "mixed-case-before")
     points = [RecoveryPoint(at=at, parameters={}, value=0.25, ci=(0.125, 0.5), gain=None, retain=0.875) for at in places]
     measured = [PointReport(at=at, forget={"probability": 0.123}, retain={}, details={}) for at in places]
-    made = AttackReport.model_construct(
+    attack = AttackReport.model_construct(
         attack="prompts", along="wording", judged_rows=8,
         curves=[CurveReport(role=role, parameters={}, points=measured) for role in ROLES],
         recovery={"probability": RecoveryReport.model_construct(parameters={}, points=points)},
     )  # fmt: skip
     out = io.StringIO()
-    Console(file=out, width=width).print(attack_table(made))
+    Console(file=out, width=width).print(attack_table(attack))
     text = out.getvalue()
     assert "…" not in text and max(map(len, text.splitlines())) <= width
     assert all(role in text for role in (*ROLES, "recovery", "retain"))

@@ -46,6 +46,12 @@ def test_imports_go_one_way(path):
     assert violations(path, imported(path)) == []
 
 
+def test_the_page_for_contributors_draws_the_same_layers():
+    page = (ROOT.parent / "docs" / "contributing.md").read_text(encoding="utf-8")
+    lines = page.partition("```layers\n")[2].partition("```")[0].splitlines()
+    assert [set(line.partition("  ")[0].split(", ")) for line in lines] == LAYERS
+
+
 def test_a_planted_import_is_seen():
     assert violations(ROOT / "methods" / "npo.py", ["unlearn_cli.recipes.forget"])
 

@@ -1,1 +1,1 @@
-"""Tables and the model card."""
+"""Tables for a terminal, charts, and documents from templates."""

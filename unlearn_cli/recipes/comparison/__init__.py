@@ -1,1 +1,1 @@
-"""Runs side by side: read them, judge whether they are comparable, group, rank, and write the page."""
+"""Read runs, check that they are comparable, group, rank and judge them, and show the result."""

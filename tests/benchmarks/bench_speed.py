@@ -47,7 +47,7 @@ def main() -> None:
     """Print the ratios."""
     torch.set_num_threads(1)
     rows, kept = _rows(0), _rows(1)
-    loaded = _model()
+    loaded = small_model()
     began = time.process_time()
     known = {("forget", i): row for i, row in enumerate(rows)}
     with tempfile.TemporaryDirectory() as folder:
@@ -91,7 +91,8 @@ def _rows(seed: int) -> list[Row]:
     return made
 
 
-def _model() -> LoadedModel:
+def small_model() -> LoadedModel:
+    """A Llama of eight narrow blocks with random weights, as the command line would have loaded it."""
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=VOCABULARY,

@@ -127,7 +127,7 @@ def set_training(model: Any) -> None:
     for module in model.modules():
         if getattr(module, "gradient_checkpointing", False):
             module.training = True  # or it would keep its activations
-        if isinstance(module, BaseTunerLayer):
+        if isinstance(module, BaseTunerLayer) and isinstance(module, torch.nn.Module):
             module.train()
             module.get_base_layer().eval()
 
@@ -208,7 +208,7 @@ def save(loaded: LoadedModel, folder: Path) -> None:
         config = model.peft_config[ADAPTER]
         config.base_model_name_or_path = loaded.source.location
         config.revision = loaded.source.revision
-        model.save_pretrained(folder, selected_adapters=[ADAPTER])
+        model.save_pretrained(str(folder), selected_adapters=[ADAPTER])
         (folder / "README.md").unlink(missing_ok=True)  # PEFT's is a stub; ours follows
     else:
         attention = model.config._attn_implementation

@@ -7,7 +7,7 @@ answer token at index i are those of index i - 1.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -21,7 +21,7 @@ from torch.utils.checkpoint import checkpoint
 from unlearn_cli.data.batch import Batch
 from unlearn_cli.models.depth import causal_lm, tapped
 from unlearn_cli.models.packing import as_mask
-from unlearn_cli.outputs import Outputs
+from unlearn_cli.outputs import ABSENT, Outputs
 
 # Below about two thousand answer tokens one projection is faster; above, its fp32 logits cost gigabytes.
 CHUNK = 2048
@@ -77,7 +77,7 @@ def _run(module: Any, batch: Batch, layout: Layout, **arguments: Any) -> Any:
 
 
 def _picker(batch: Batch, layout: Layout) -> Callable[[Tensor, Tensor], Tensor]:
-    """How to pick packed positions out of what a model made of the batch: [1, N, *] or [B, L, *]."""
+    """A function that picks packed positions out of a model's output for the batch, [1, N, *] or [B, L, *]."""
     if layout.packed:
         return lambda tensor, at: tensor[0, at]
     lengths = batch.row_offsets.diff()
@@ -88,8 +88,8 @@ def _picker(batch: Batch, layout: Layout) -> Callable[[Tensor, Tensor], Tensor]:
 def answer_hidden(model: Any, batch: Batch, layout: Layout) -> Tensor:
     """Hidden states [n, H] that predict the batch's n answer tokens, in row order."""
     causal = causal_lm(model)
-    made = _run(causal.base_model, batch, layout)
-    return _picker(batch, layout)(made.last_hidden_state, _answer_positions(batch) - 1)
+    states = _run(causal.base_model, batch, layout).last_hidden_state
+    return _picker(batch, layout)(states, _answer_positions(batch) - 1)
 
 
 def answer_logits(model: Any, batch: Batch, layout: Layout) -> Tensor:
@@ -143,33 +143,32 @@ def forward(
         sorted({number for name, numbers in hidden.items() if (name in mlp) == of_mlps for number in numbers})
         for of_mlps in (False, True)
     )
-    stop, flat_logits, logps = not (head or mlps), None, None
-    with (
-        tapped(model, layers, stop=stop) if layers else nullcontext([]) as states,
-        tapped(model, mlps, stop=False, mlp=True) if mlps else nullcontext([]) as written,
-    ):
+    flat_logits, logps = None, None
+    with ExitStack() as stack:
+        states = stack.enter_context(tapped(model, layers, stop=not (head or mlps))) if layers else []
+        writes = stack.enter_context(tapped(model, mlps, stop=False, mlp=True)) if mlps else []
         if head:
             flat_logits, logps = _scored(model, batch, layout, targets, keep=bool(logits))
         else:
             _run(causal_lm(model).base_model, batch, layout)
     pick, at = _picker(batch, layout), _answer_positions(batch) - 1
-    read = [*zip(((False, n) for n in layers), states, strict=True), *zip(((True, n) for n in mlps), written, strict=True)]
-    flat_hidden = {place: pick(state, at) for place, state in read}
+    flat_hidden = {(False, number): pick(state, at) for number, state in zip(layers, states, strict=True)}
+    flat_hidden |= {(True, number): pick(state, at) for number, state in zip(mlps, writes, strict=True)}
 
     lengths = _answer_lengths(batch)
-    made, first = {}, 0
+    outputs, first = {}, 0
     for name, (start, stop) in batch.groups.items():
         counts = lengths[start:stop]
         part = slice(first, first + sum(counts))
-        made[name] = gather(
+        outputs[name] = gather(
             None if logps is None else logps[part],
             targets[part],
             counts,
-            logits=flat_logits[part] if name in logits else None,
+            logits=flat_logits[part] if flat_logits is not None and name in logits else None,
             hidden=tuple(flat_hidden[name in mlp, number][part] for number in hidden[name]) if name in hidden else None,
         )
         first = part.stop
-    return made
+    return outputs
 
 
 def _scored(model: Any, batch: Batch, layout: Layout, targets: Tensor, *, keep: bool) -> tuple[Tensor | None, Tensor]:
@@ -197,9 +196,13 @@ def gather(
 ) -> Outputs:
     """Flat values of answer tokens [n, ...] and answer lengths to Outputs [B, T, ...], 0 past each row's end."""
 
-    def rows(flat: Tensor | None) -> Tensor | None:
-        return None if flat is None else pad_sequence(flat.split(counts), batch_first=True)
+    def rows(flat: Tensor) -> Tensor:
+        return pad_sequence(flat.split(counts), batch_first=True)
 
-    mask = rows(torch.ones_like(targets, dtype=torch.bool))
-    states = None if hidden is None else tuple(rows(h.float()) for h in hidden)
-    return Outputs(rows(logps), rows(targets), mask, rows(logits), states)
+    return Outputs(
+        ABSENT if logps is None else rows(logps),
+        rows(targets),
+        rows(torch.ones_like(targets, dtype=torch.bool)),
+        ABSENT if logits is None else rows(logits),
+        ABSENT if hidden is None else tuple(rows(h.float()) for h in hidden),
+    )

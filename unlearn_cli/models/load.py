@@ -166,12 +166,12 @@ def load_tokenizer(source: ModelSource, options: ModelOptions) -> tuple[Any, fro
     Raises:
         UnlearnError: there is none.
     """
-    folder = Path(source.adapter.location) if source.adapter else None
-    where = source.adapter if folder and (folder / "tokenizer_config.json").is_file() else source
+    adapter = source.adapter
+    where = adapter if adapter and (Path(adapter.location) / "tokenizer_config.json").is_file() else source
     tokenizer = read(AutoTokenizer.from_pretrained, where, trust_remote_code=options.trust_remote_code)
     stops = {tokenizer.eos_token_id}
     try:
-        declared = GenerationConfig.from_pretrained(source.location, revision=source.revision).eos_token_id
+        declared = GenerationConfig.from_pretrained(source.location, revision=source.revision or "main").eos_token_id
         stops |= set(declared if isinstance(declared, list) else [declared])
     except OSError:
         pass  # a checkpoint need not have a generation config
@@ -225,7 +225,7 @@ def load_model(options: ModelOptions, *, trainable: bool = False) -> LoadedModel
     dtype = resolve_dtype(options.dtype, config, device)
     tokenizer, stops = load_tokenizer(source, options)
     quantization = _quantization(options, device, dtype)
-    arguments = {
+    arguments: dict[str, Any] = {
         "dtype": dtype,
         # Not asked for by name, because an architecture without SDPA (Gemma 2) can still be packed.
         "attn_implementation": None if options.attn_implementation == "sdpa" else options.attn_implementation,
@@ -244,7 +244,7 @@ def load_model(options: ModelOptions, *, trainable: bool = False) -> LoadedModel
         model = _with_adapter(model, source.adapter, trainable=trainable)
     model.eval()
     loaded = LoadedModel(model, tokenizer, layout, source, device, dtype, quantization_of(options, config), stops)
-    if source.composition is not None:
+    if source.composition is not None and source.adapter is not None:
         path = Path(source.adapter.location) / REST
         rest = load_file(path)["rest"] if path.is_file() else None
         compose(loaded, Composition(**source.composition, rest=rest))
@@ -258,12 +258,12 @@ def _with_adapter(model: Any, adapter: ModelSource, *, trainable: bool) -> PeftM
         UnlearnError: the adapter is not of this model, some of its weights are missing, or it trains biases, which leave no
             reference.
     """
-    arguments = {"revision": adapter.revision} if adapter.revision else {}
+    arguments: dict[str, Any] = {"revision": adapter.revision} if adapter.revision else {}
     subject, hint = f"the adapter {adapter.location}", "it must be of this very base: --base names another one"
-    with boundary(subject, hint), hub_error(adapter.location, "model"), warnings.catch_warnings(record=True) as heard:
+    with boundary(subject, hint), hub_error(adapter.location, "model"), warnings.catch_warnings(record=True) as raised:
         warnings.simplefilter("always")
         adapted = PeftModel.from_pretrained(model, adapter.location, ADAPTER, is_trainable=trainable, **arguments)
-    for warning in heard:
+    for warning in raised:
         if "missing adapter keys" in str(warning.message):
             raise UnlearnError(f"{subject} lacks weights: {str(warning.message).splitlines()[0]}", hint)
     if not trainable:

@@ -13,10 +13,8 @@ from transformers.pytorch_utils import Conv1D
 
 from unlearn_cli.models.boundary import boundary
 
-try:
+if sys.platform != "win32":
     import resource
-except ImportError:  # Windows
-    resource = None
 
 NF4_BYTES = 0.5 + 0.127 / 8  # half a byte, and doubly quantized scales of 0.127 bit a weight
 LINEAR = (torch.nn.Linear, Conv1D)
@@ -114,11 +112,11 @@ def available(device: torch.device) -> int:
 
 def peak(device: torch.device) -> dict[str, int]:
     """Bytes at the peak of this process so far: resident, and on the device where it counts them."""
-    if resource is None:
-        found = {"rss": psutil.Process().memory_info().peak_wset}
+    if sys.platform == "win32":
+        bytes_used = {"rss": psutil.Process().memory_info().peak_wset}
     else:
         unit = 1 if sys.platform == "darwin" else 1024
-        found = {"rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
+        bytes_used = {"rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
     if device.type == "cuda":
-        found["device"] = torch.cuda.max_memory_allocated(device)
-    return found
+        bytes_used["device"] = torch.cuda.max_memory_allocated(device)
+    return bytes_used

@@ -39,7 +39,8 @@ def merged(source: ModelSource, options: ModelOptions, *, dequantized: bool) -> 
             source.location, revision=source.revision, dtype=dtype, device_map={"": device},
             trust_remote_code=options.trust_remote_code,
         )  # fmt: skip
-    arguments = {"revision": source.adapter.revision} if source.adapter.revision else {}
+    assert source.adapter is not None
+    arguments: dict[str, Any] = {"revision": source.adapter.revision} if source.adapter.revision else {}
     whole = PeftModel.from_pretrained(model, source.adapter.location, **arguments)
     try:
         return whole.merge_and_unload(safe_merge=True)

@@ -7,6 +7,9 @@ batches and generation with a cache work on the same model.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -17,7 +20,7 @@ from transformers.masking_utils import sdpa_mask
 try:  # a CUDA kernel of torch >= 2.10; bf16 and fp16 only
     from torch.nn.attention.varlen import varlen_attn
 except ImportError:
-    varlen_attn = None
+    varlen_attn = None  # type: ignore[assignment]  # a function's name cannot be declared optional
 
 ROWS = "unlearn_packed_rows"  # per-row SDPA: any device, any dtype
 VARLEN = "unlearn_packed_varlen"  # one variable-length kernel launch
@@ -26,7 +29,7 @@ VARLEN = "unlearn_packed_varlen"  # one variable-length kernel launch
 def as_mask(row_offsets: Tensor, begins: Tensor | None = None) -> Tensor:
     """Row offsets [B + 1] in the form that carries them through the model: int32 [1, 1, 1, B + 1].
 
-    With `begins` [B, 2], the tokens that each row goes on from: int32 [1, 1, 3, B + 1].
+    With `begins` [B, 2], the tokens that stand before each row: int32 [1, 1, 3, B + 1].
     """
     offsets = row_offsets.to(torch.int32)[None]
     if begins is not None:
@@ -34,12 +37,12 @@ def as_mask(row_offsets: Tensor, begins: Tensor | None = None) -> Tensor:
     return offsets[None, None]
 
 
-def _goes_on(attention_mask: Tensor) -> bool:
+def _shares_questions(attention_mask: Tensor) -> bool:
     return attention_mask.shape[2] == 3
 
 
-def _is_packed(attention_mask: Tensor | None) -> bool:
-    return attention_mask is not None and attention_mask.dtype == torch.int32
+def _is_packed(attention_mask: Tensor) -> bool:
+    return attention_mask.dtype == torch.int32
 
 
 def _softcapped(query: Tensor, key: Tensor, value: Tensor, seen: Tensor, scale: float, softcap: float) -> Tensor:
@@ -68,63 +71,79 @@ def _one_row(query: Tensor, key: Tensor, value: Tensor, scale: float, window: in
     return _softcapped(query, key, value, seen, scale, softcap)
 
 
-def _not_packed(module, query, key, value, attention_mask, dropout, scaling, kwargs):
+def _not_packed(
+    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, kwargs: Mapping[str, Any]
+) -> tuple[Tensor, None]:
     """Padded batches and generation with a cache."""
     softcap = kwargs.get("softcap")
     if softcap is None:
-        return sdpa_attention_forward(module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs)
+        return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
     if attention_mask is None:
         attention_mask = _causal(query.shape[2], key.shape[2], kwargs.get("sliding_window"), query.device)
-    scale = scaling if scaling is not None else query.shape[-1] ** -0.5
-    return _softcapped(query, key, value, attention_mask, scale, softcap).transpose(1, 2).contiguous(), None
+    weighted = _softcapped(query, key, value, attention_mask, _scale(query, kwargs), softcap)
+    return weighted.transpose(1, 2).contiguous(), None
 
 
-def _settings(module, query, kwargs, dropout, scaling) -> tuple[float, int | None, float | None]:
+def _scale(query: Tensor, kwargs: Mapping[str, Any]) -> float:
+    scaling = kwargs.get("scaling")
+    return scaling if scaling is not None else query.shape[-1] ** -0.5
+
+
+def _check_supported(module: Any, kwargs: Mapping[str, Any]) -> None:
     unsupported = [name for name in ("s_aux", "position_bias") if kwargs.get(name) is not None]
-    if dropout and module.training:
+    if kwargs.get("dropout") and module.training:
         unsupported.append("attention dropout")
     if not getattr(module, "is_causal", True):
         unsupported.append("attention that is not causal")
     if unsupported:
         raise NotImplementedError(f"packed rows do not support {', '.join(unsupported)}")
-    scale = scaling if scaling is not None else query.shape[-1] ** -0.5
-    return scale, kwargs.get("sliding_window"), kwargs.get("softcap")
 
 
-def packed_rows(module, query, key, value, attention_mask, dropout=0.0, scaling=None, **kwargs):
+def packed_rows(
+    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **kwargs: Any
+) -> tuple[Tensor, None]:
     """Causal SDPA on each row's slice of one packed sequence. Shapes [1, H, N, D] -> [1, N, H, D]."""
-    if not _is_packed(attention_mask):
-        return _not_packed(module, query, key, value, attention_mask, dropout, scaling, kwargs)
-    scale, window, softcap = _settings(module, query, kwargs, dropout, scaling)
+    if attention_mask is None or not _is_packed(attention_mask):
+        return _not_packed(module, query, key, value, attention_mask, kwargs)
+    _check_supported(module, kwargs)
     lengths = attention_mask[0, 0, 0].diff().tolist()
-    parts = query.split(lengths, 2), key.split(lengths, 2), value.split(lengths, 2)
-    if _goes_on(attention_mask):
+    queries, keys, values = query.split(lengths, 2), key.split(lengths, 2), value.split(lengths, 2)
+    if _shares_questions(attention_mask):
         begins = attention_mask[0, 0, 1:, :-1].T.tolist()
-        parts = parts[0], _behind(key, parts[1], begins), _behind(value, parts[2], begins)
-    rows = zip(*parts, strict=True)
-    out = torch.cat([_one_row(q, k, v, scale, window, softcap) for q, k, v in rows], dim=2)
-    return out.transpose(1, 2).contiguous(), None
+        keys, values = _with_questions(key, keys, begins), _with_questions(value, values, begins)
+    settings = _scale(query, kwargs), kwargs.get("sliding_window"), kwargs.get("softcap")
+    rows = [_one_row(q, k, v, *settings) for q, k, v in zip(queries, keys, values, strict=True)]
+    return torch.cat(rows, dim=2).transpose(1, 2).contiguous(), None
 
 
-def _behind(whole: Tensor, rows: tuple[Tensor, ...], begins: list[list[int]]) -> list[Tensor]:
-    """Each row with the tokens that it goes on from before it."""
+def _with_questions(whole: Tensor, rows: Sequence[Tensor], begins: list[list[int]]) -> list[Tensor]:
+    """Each row behind the tokens of its question, which stand once in the batch."""
     pairs = zip(rows, begins, strict=True)
     return [row if start == stop else torch.cat([whole[:, :, start:stop], row], 2) for row, (start, stop) in pairs]
 
 
-def packed_varlen(module, query, key, value, attention_mask, dropout=0.0, scaling=None, **kwargs):
-    """The same through torch's variable-length kernel, where no softcap and no shared beginnings stand against it."""
-    if not _is_packed(attention_mask) or _goes_on(attention_mask) or kwargs.get("softcap") is not None:
-        return packed_rows(module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs)
-    scale, window, _ = _settings(module, query, kwargs, dropout, scaling)
+def packed_varlen(
+    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **kwargs: Any
+) -> tuple[Tensor, None]:
+    """The same through torch's variable-length kernel, which knows no softcap and no shared questions."""
+    if (
+        attention_mask is None
+        or not _is_packed(attention_mask)
+        or _shares_questions(attention_mask)
+        or kwargs.get("softcap") is not None
+    ):
+        return packed_rows(module, query, key, value, attention_mask, **kwargs)
+    _check_supported(module, kwargs)
+    window = kwargs.get("sliding_window")
     offsets = attention_mask.flatten()
     longest = int(offsets.diff().max())
     offsets = offsets.to(query.device, non_blocking=True)
     q, k, v = (x[0].transpose(0, 1).contiguous() for x in (query, key, value))
     out = varlen_attn(
         q, k, v, offsets, offsets, longest, longest,
-        scale=scale, window_size=(window - 1 if window else -1, 0), enable_gqa=k.shape[1] != q.shape[1],
+        scale=_scale(query, kwargs), window_size=(window - 1 if window else -1, 0), enable_gqa=k.shape[1] != q.shape[1],
     )  # fmt: skip
+    assert isinstance(out, Tensor)  # it returns more only where more is asked for
     return out[None], None
 
 

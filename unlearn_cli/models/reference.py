@@ -72,7 +72,7 @@ def compute(
     folder.mkdir(parents=True, exist_ok=True)
     flat = np.concatenate([logps[name] for name in names]).astype(np.float32)
     offsets = np.concatenate([[0], np.cumsum([len(logps[name]) for name in names])]).astype(np.int64)
-    arrays = {"token_logps": flat, "offsets": offsets}
+    arrays: dict[str, np.ndarray] = {"token_logps": flat, "offsets": offsets}
     write_atomically(path, lambda part: save_file(arrays, part, metadata={"key": key}))
     return StoredReference(logps)
 

@@ -17,6 +17,7 @@ from unlearn_cli.models.load import LoadedModel
 
 CHUNK = 256  # positions whose full distribution is held at once
 Advance = Callable[[int], None]
+Columns = tuple[np.ndarray, ...]  # of one answer, in the order of `TokenScores`
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def answers_scored(
     first = np.cumsum([0, *map(len, questions)])
     flat = [row for answers in questions for row in answers]
     costs = [_cost(answers) for answers in questions] if shares else [len(row.input_ids) for row in flat]
-    made: list[tuple | None] = [None] * len(flat)
+    columns: list[Columns] = [()] * len(flat)
     run = 0
     for members in packs(costs, token_budget):
         if shares:
@@ -68,11 +69,11 @@ def answers_scored(
         run += batch.tokens if loaded.layout.packed else batch.rows * int(batch.row_offsets.diff().max())
         lengths = [flat[i].answer_length for i in at]
         for i, values in zip(at, _scored(loaded, batch, lengths), strict=True):
-            made[i] = values
+            columns[i] = values
         advance(len(at))
-    columns = [list(column) for column in zip(*made, strict=True)] if made else [[], [], [], []]
+    logps, is_argmax, mu, sigma = (list(column) for column in zip(*columns, strict=True)) if columns else ([], [], [], [])
     needed = sum(_cost(answers, again=0) for answers in questions)
-    return TokenScores(*columns, tokens_run=run, tokens_needed=needed)
+    return TokenScores(logps, is_argmax, mu, sigma, tokens_run=run, tokens_needed=needed)
 
 
 def _cost(answers: Sequence[Row], again: int = 1) -> int:
@@ -82,7 +83,7 @@ def _cost(answers: Sequence[Row], again: int = 1) -> int:
     return sum(len(row.input_ids) for row in answers) - (len(answers) - 1) * repeated
 
 
-def _scored(loaded: LoadedModel, batch: Batch, lengths: list[int]) -> list[tuple]:
+def _scored(loaded: LoadedModel, batch: Batch, lengths: list[int]) -> list[Columns]:
     """For each answer of a batch its columns of `TokenScores`."""
     batch = batch.to(loaded.device)
     targets = batch.input_ids[batch.answer_mask]
@@ -110,19 +111,19 @@ def gradient_norms(loaded: LoadedModel, rows: Sequence[Row], advance: Advance = 
         raise UnlearnError("--grad-norms needs weights that are not quantized", "leave out --load-in-4bit or --load-in-8bit")
     weights = [p for name, p in causal_lm(loaded.model).named_parameters() if "lora_" not in name]
     trained = [p.requires_grad for p in weights]
-    made = np.zeros(len(rows))
+    norms = np.zeros(len(rows))
     try:
         for p in weights:
             p.requires_grad_(True)
         for i, row in enumerate(rows):
             scored = forward(loaded.model, pack({"rows": [row]}).to(loaded.device), loaded.layout)["rows"]
             gradients = torch.autograd.grad(-scored.mean_logps.sum(), weights, allow_unused=True)
-            made[i] = np.mean([float(g.float().norm()) for g in gradients if g is not None])
+            norms[i] = np.mean([float(g.float().norm()) for g in gradients if g is not None])
             advance(1)
     finally:
         for p, was in zip(weights, trained, strict=True):
             p.requires_grad_(was)
-    return made
+    return norms
 
 
 def _read(logits: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -132,5 +133,5 @@ def _read(logits: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, ..
     weighted = (probabilities * logps).nan_to_num(0.0)
     mu = weighted.sum(-1)
     variance = (weighted * logps).nan_to_num(0.0).sum(-1) - mu.square()
-    own = logps.gather(-1, targets[:, None]).squeeze(-1)
-    return own, logits.argmax(-1) == targets, mu, variance.clamp_min(0).sqrt()
+    target_logps = logps.gather(-1, targets[:, None]).squeeze(-1)
+    return target_logps, logits.argmax(-1) == targets, mu, variance.clamp_min(0).sqrt()

@@ -100,19 +100,18 @@ def _check_name(spec: str) -> None:
     if spec in PLACEHOLDERS:
         raise UnlearnError(f"{spec} stands for a model", "write the path of a model's folder or a Hub id in its place")
     if folder.exists():
-        beside = any((folder.parent / name).is_file() for name in ("config.json", ADAPTER_CONFIG))
-        if folder.suffix.lower() == ".gguf" and not beside:
+        in_model = any((folder.parent / name).is_file() for name in ("config.json", ADAPTER_CONFIG))
+        if folder.suffix.lower() == ".gguf" and not in_model:
             raise UnlearnError(f"{spec} is a GGUF file, made for inference", "give the model that it was converted from")
-        hint = f"--model {folder.parent}" if beside else "give the folder that `save_pretrained` wrote"
+        hint = f"--model {folder.parent}" if in_model else "give the folder that `save_pretrained` wrote"
         raise UnlearnError(f"{spec} is a file; a model is a folder or a Hub id", hint)
-    beside = _folder_beside(folder)
-    if beside is not None:
-        raise UnlearnError(f"{spec} is not a folder", f"did you mean {beside}?")
+    if (similar := _similar_folder(folder)) is not None:
+        raise UnlearnError(f"{spec} is not a folder", f"did you mean {similar}?")
     if spec.startswith((".", "/", "~")) or not _HUB_ID.fullmatch(spec):
         raise UnlearnError(f"{spec} is not a folder and not a Hub id", "check the path; a Hub id looks like org/name")
 
 
-def _folder_beside(folder: Path) -> Path | None:
+def _similar_folder(folder: Path) -> Path | None:
     """The folder with the nearest name beside one that does not exist; None where its parent is no folder here either."""
     if folder.parent == Path() or not folder.parent.is_dir():
         return None
@@ -125,8 +124,8 @@ def _local_source(folder: Path, base: str | None = None) -> ModelSource:
     if (folder / ADAPTER_CONFIG).is_file():
         return _on_its_base(itself, read_object(folder / ADAPTER_CONFIG, BROKEN), base)
     if (folder / ASSISTANT / ADAPTER_CONFIG).is_file() and (folder / ABOUT).is_file():
-        made = _local_source(folder / ASSISTANT, base)
-        return replace(made, composition=read_object(folder / ABOUT, BROKEN).get("composition"))
+        assistant = _local_source(folder / ASSISTANT, base)
+        return replace(assistant, composition=read_object(folder / ABOUT, BROKEN).get("composition"))
     if not (folder / "config.json").is_file():
         raise UnlearnError(
             f"{folder} holds no model: neither config.json nor {ADAPTER_CONFIG}",
@@ -158,11 +157,11 @@ def _check_base(run: Path, source: ModelSource) -> None:
     if not ((run / ABOUT).is_file() and (run / FILE).is_file()):
         return
     model = read_report(run).model
-    expected, actual = model.weights_sha256 if model else None, weights_sha256(ModelSource(source.location, source.revision))
-    if expected and actual and expected != actual:
+    actual = weights_sha256(ModelSource(source.location, source.revision))
+    if model and model.weights_sha256 and actual and model.weights_sha256 != actual:
         raise UnlearnError(
             f"--base {source.location} is not the base of {run}: its weights differ",
-            f"the run was made from {model.model}, sha256 {expected[:12]} over its weight files; name a copy of that folder",
+            f"the run was made from {model.model}, sha256 {model.weights_sha256[:12]} over its weight files; name a copy of that folder",
         )
 
 
@@ -194,7 +193,9 @@ def _hub_source(spec: str, revision: str | None, base: str | None) -> ModelSourc
 def _resolve_commit(spec: str, revision: str | None) -> str:
     if not constants.HF_HUB_OFFLINE:
         with hub_error(spec, "model"):
-            return HfApi().model_info(spec, revision=revision).sha
+            commit = HfApi().model_info(spec, revision=revision).sha
+            assert commit is not None  # the Hub gives it for a whole repository
+            return commit
     for name in ("config.json", ADAPTER_CONFIG):
         cached = try_to_load_from_cache(spec, name, revision=revision)
         if isinstance(cached, str):

@@ -161,7 +161,8 @@ def _check_base(run: Path, source: ModelSource) -> None:
     if model and model.weights_sha256 and actual and model.weights_sha256 != actual:
         raise UnlearnError(
             f"--base {source.location} is not the base of {run}: its weights differ",
-            f"the run was made from {model.model}, sha256 {model.weights_sha256[:12]} over its weight files; name a copy of that folder",
+            f"the run was made from {model.model}, sha256 {model.weights_sha256[:12]} over its weight files; "
+            "name a copy of that folder",
         )
 
 

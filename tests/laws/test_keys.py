@@ -167,7 +167,7 @@ def same(one, two):
 
 @pytest.fixture(scope="module")
 def base(files):
-    few = {"max_new_tokens": 2, "generate_limit": 2, "max_length": 64, "bootstrap_samples": 10}
+    few = {"no_general": True, "max_new_tokens": 2, "generate_limit": 2, "max_length": 64, "bootstrap_samples": 10}
     return EvaluateConfig(model=MODEL, forget=files["rows"], output_dir=Path(files["folder"]), **few)
 
 
@@ -197,8 +197,8 @@ def test_what_is_measured_otherwise_is_told_apart(base, files):
 def test_what_a_run_and_a_sweeps_finished_runs_are_known_by(files):
     """Whatever is no runtime setting is in the plan; those change no result by their definition, two of which are tried."""
     base = ForgetConfig(
-        model=MODEL, forget=files["rows"], retain=files["rows"], max_steps=2, batch_size=2, learning_rate=1e-3,
-        generate_limit=1, max_new_tokens=2, bootstrap_samples=10, max_length=64,
+        model=MODEL, no_general=True, forget=files["rows"], retain=files["rows"], max_steps=2, batch_size=2,
+        learning_rate=1e-3, generate_limit=1, max_new_tokens=2, bootstrap_samples=10, max_length=64,
     )  # fmt: skip
 
     def plan(config):

@@ -200,6 +200,10 @@ class MeasuringOptions(Options):
         metavar="METRIC.NAME=VALUE",
     )
     bootstrap_samples: int = option(1000, "resamples behind the confidence intervals", "Measuring", ge=1, le=MANY)
+    no_general: bool = option(
+        False, "leave out what is measured of general ability: 80 questions and 20 paragraphs that come with unlearn",
+        "Measuring",
+    )  # fmt: skip
     token_budget: int = option(2048, "tokens of one measuring pass", "Measuring", ge=1, le=MANY, runtime=True)
     no_text: bool = option(
         False, "keep no row and no answer as text in the output folder; they are measured again where they are needed",

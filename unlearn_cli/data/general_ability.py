@@ -17,6 +17,7 @@ from unlearn_cli.data.example import Example, Origin, Split
 from unlearn_cli.data.load import rows_sha256
 
 QUESTIONS, TEXTS = "general", "general_text"  # names of the splits
+GENERAL = (QUESTIONS, TEXTS)
 CHANCE = 1 / 4  # share of right answers of a model that guesses
 ANSWERED = 20  # questions that are also answered by greedy generation, evenly spread
 LONGEST_ANSWER = 8  # tokens of such an answer; the right ones have one to three words

@@ -17,7 +17,14 @@ from unlearn_cli.measured import Measured
 
 @metric(
     paper="2403.03218",
-    targets={"forget": "min", "retain": "max", "real_authors": "max", "world_facts": "max", "choices": "max"},
+    targets={
+        "forget": "min",
+        "retain": "max",
+        "real_authors": "max",
+        "world_facts": "max",
+        "general": "max",
+        "choices": "max",
+    },
     range=(0.0, 1.0),
 )
 def choice_accuracy(split: Measured) -> np.ndarray:

@@ -16,7 +16,7 @@ from unlearn_cli.measured import Measured
 
 @metric(
     paper="2401.06121",
-    targets={"forget": "min", "retain": "max", "real_authors": "max", "world_facts": "max"},
+    targets={"forget": "min", "retain": "max", "real_authors": "max", "world_facts": "max", "general": "max"},
     range=(0.0, 1.0),
     shown=False,
 )

@@ -14,7 +14,7 @@ from unlearn_cli.measured import Measured
 
 
 @metric(
-    targets={"forget": "max", "retain": "min", "real_authors": "min", "world_facts": "min"},
+    targets={"forget": "max", "retain": "min", "real_authors": "min", "world_facts": "min", "general": "min"},
     range=(1.0, float("inf")),
     shown=False,
 )

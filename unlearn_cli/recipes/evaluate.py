@@ -40,7 +40,7 @@ from unlearn_cli.report import EVALUATION, ROWS, RunReport, read_report, write_r
 FROM_RUN = (
     "forget", "retain", "holdout", "columns", "limit",
     "chat_template", "enable_thinking", "reasoning", "max_length", "stride",
-    "eval_limit", "generate_limit", "max_new_tokens", "bootstrap_samples", "no_text",
+    "eval_limit", "generate_limit", "max_new_tokens", "bootstrap_samples", "no_general", "no_text",
     "load_in_4bit", "load_in_8bit", "dtype", "attn_implementation",
 )  # fmt: skip
 
@@ -163,7 +163,7 @@ def _measure(
     tokenizer, stops = load_tokenizer(source, config)
     limit = getattr(model_config.get_text_config(), "max_position_embeddings", None)
     encoder = make_encoder(config, tokenizer, stops, limit)
-    inputs = {name: splits.tokenized(split, encoder, config.eval_limit) for name, split in texts.items()}
+    inputs = splits.make_inputs(texts, encoder, config.eval_limit, reporter.note)
     found = stored(inputs, key, config, folder, moment)
     wanted = config.lm_eval if moment == "after" else ()
     if len(found) == len(inputs) and moment == "after" and config.run is not None and not wanted:

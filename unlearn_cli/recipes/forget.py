@@ -154,7 +154,7 @@ def _made(
         settle_objective(settled, loaded)
         check_loaded(run, loaded)
         encoder = make_encoder(settled.config, loaded.tokenizer, loaded.stop_ids, settled.config.max_length)
-        inputs = {name: splits.tokenized(split, encoder, settled.config.eval_limit) for name, split in texts.items()}
+        inputs = splits.make_inputs(texts, encoder, settled.config.eval_limit, reporter.note)
         tell(settled.config, loaded, encoder, inputs, reporter)
         before_key = identity(loaded.source, settled.config, str(loaded.dtype), loaded.device.type)
         spec = resume.open_folder(run, before_key, texts)

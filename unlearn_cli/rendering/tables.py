@@ -14,10 +14,12 @@ from rich.table import Table
 from rich.text import Text
 
 from unlearn_cli.contract import METRICS
+from unlearn_cli.data.general_ability import GENERAL
 from unlearn_cli.measured import Measured
 from unlearn_cli.report import Compared, RunReport, Score
 
 ARROWS = {"min": "↓ lower", "max": "↑ higher", "baseline": "≈ base"}
+SHORTLY = ("general.choice_accuracy", "general_text.perplexity")  # one line says enough of each of these splits
 FIRST = ("probability", "rouge_l", "truth_ratio", "forget_quality")  # what people look for
 MOMENTS = ("before", "after", "baseline")
 UNBOUNDED = 10_000
@@ -90,9 +92,14 @@ Lines = Sequence[tuple[str, list[tuple[str, Compared]]]]  # headings with their 
 
 
 def _lines(report: RunReport, *, everything: bool) -> Iterator[tuple[str, list[tuple[str, Compared]]]]:
-    """Headings with their metrics: each split, then fluency where it changed. Metrics without a value are left out."""
+    """Headings with their metrics: each split, general ability, then fluency where it changed. Metrics without a value are
+    left out."""
+    general: list[tuple[str, Compared]] = []
     fluency: list[tuple[str, Compared]] = []
     for split, metrics in report.scores.items():
+        if split in GENERAL and not everything:
+            general += [(name, metrics[metric]) for name in SHORTLY if (metric := name.removeprefix(f"{split}.")) in metrics]
+            continue
         listed = []
         for name, both in metrics.items():
             declared = METRICS.get(name) if METRICS.has(name) else None
@@ -105,6 +112,7 @@ def _lines(report: RunReport, *, everything: bool) -> Iterator[tuple[str, list[t
             else:
                 listed.append((name, both))
         yield split, sorted(listed, key=lambda pair: FIRST.index(pair[0]) if pair[0] in FIRST else len(FIRST))
+    yield "general ability", [(name, both) for name, both in general if has_value(both)]
     yield "fluency", fluency
 
 

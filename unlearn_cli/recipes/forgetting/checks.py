@@ -10,6 +10,7 @@ import torch
 from unlearn_cli.config import ForgetConfig
 from unlearn_cli.console import Reporter
 from unlearn_cli.data.example import Split
+from unlearn_cli.data.general_ability import GENERAL
 from unlearn_cli.data.row_notes import cut_notes
 from unlearn_cli.data.tokenize import Encoder
 from unlearn_cli.errors import UnlearnError
@@ -20,7 +21,7 @@ from unlearn_cli.models.trial import try_training
 from unlearn_cli.recipes.forgetting.prepare import placed
 from unlearn_cli.recipes.forgetting.resolve import Settled, make_encoder, settle_model, settle_objective
 from unlearn_cli.recipes.forgetting.run_state import Run
-from unlearn_cli.recipes.scoring.splits import Input, check_questions, tokenized
+from unlearn_cli.recipes.scoring.splits import Input, check_questions, make_inputs
 
 
 def check_loaded(run: Run, loaded: LoadedModel) -> None:
@@ -51,8 +52,7 @@ def check_outline(settled: Settled, texts: Mapping[str, Split]) -> None:
     settle_model(settled, outline.config)
     settle_objective(replace(settled), outline)
     encoder = make_encoder(settled.config, outline.tokenizer, outline.stop_ids, settled.config.max_length)
-    for split in texts.values():
-        tokenized(split, encoder, settled.config.eval_limit)
+    make_inputs(texts, encoder, settled.config.eval_limit)
     if "alternative" in settled.objective.groups:
         check_questions(texts["forget"].examples)
 
@@ -88,6 +88,7 @@ def tell(
         reporter.note("4-bit on a CPU saves memory, not time (--device cpu silences this)")
     for note in loaded.layout.notes:
         reporter.note(note)
+    inputs = {name: data for name, data in inputs.items() if name not in GENERAL}
     if encoder.chat_template is None and any(x.split.examples[0].style != "text" for x in inputs.values()):
         reporter.note("the tokenizer has no chat template: prompts are written plainly (--chat-template FILE changes that)")
     for note in cut_notes({name: data.rows for name, data in inputs.items()}, encoder.max_length):

@@ -87,7 +87,7 @@ def show(settled: Settled, texts: Mapping[str, Split], reporter: Reporter) -> di
     options = settled.config
     tokenizer, stops = load_tokenizer(source, options)
     encoder = make_encoder(options, tokenizer, stops, options.max_length)
-    inputs = {name: splits.tokenized(split, encoder, options.eval_limit) for name, split in texts.items()}
+    inputs = splits.make_inputs(texts, encoder, options.eval_limit, reporter.note)
     device = resolve_device(options.device)
     dtype = resolve_dtype(options.dtype, config, device)
     reached = _reach(settled, config, arrived=source.adapter is not None)

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from unlearn_cli.console import Reporter
 from unlearn_cli.contract import METRICS
+from unlearn_cli.data.general_ability import GENERAL
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.measure import spread
 from unlearn_cli.expressions.parser import Condition, Missing
@@ -47,11 +48,14 @@ def _scores_now(
     asked = f"{config.stop_when or ''} {config.calibrate or ''}"
     if not any(word in asked for word in OTHER_ANSWERS):
         inputs = {name: replace(data, others=()) for name, data in inputs.items()}
+    if not any(f"{name}." in asked for name in GENERAL):
+        inputs = {name: data for name, data in inputs.items() if name not in GENERAL}
     quiet = Reporter(quiet=True)  # one line for the scores is enough
     with used(loaded, at_rest(run, loaded, inputs)):
         loaded.model.eval()
         now = measure_inputs(loaded, inputs, "", config, None, label, quiet)
-    return compared({"before": moments["before"], "after": now}, config, names)
+    before = {name: moments["before"][name] for name in now}
+    return compared({"before": before, "after": now}, config, names)
 
 
 def calibrated(run: Run, loaded: LoadedModel, inputs: Mapping[str, Input], moments: Moments, constraint: Condition) -> None:

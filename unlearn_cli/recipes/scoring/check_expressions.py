@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from unlearn_cli.attack_report import SCORED
-from unlearn_cli.config import AttackConfig, EvaluateConfig, ForgetConfig, ForgettingOptions, Options, SweepConfig
+from unlearn_cli.config import (
+    AttackConfig,
+    EvaluateConfig,
+    ForgetConfig,
+    ForgettingOptions,
+    MeasuringOptions,
+    Options,
+    SweepConfig,
+)
 from unlearn_cli.config.expressions import RECOVERY
 from unlearn_cli.contract import ATTACKS, METRICS, Metric
 from unlearn_cli.data.benchmarks import PRESETS, benchmark
+from unlearn_cli.data.general_ability import GENERAL
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.expressions.parser import MOMENTS, PLACES, Expression
 from unlearn_cli.registry import unknown
@@ -91,6 +100,8 @@ def _measured_splits(config: Options, run: RunReport | None) -> list[str]:
     if isinstance(config, EvaluateConfig):
         splits |= {f"forget_{name}" for name in config.probes}
         splits |= set(benchmark(config.benchmark, config.benchmark_dir)) if config.benchmark else set()
+    if splits and isinstance(config, MeasuringOptions) and not (config.no_general or from_run.get("no_general")):
+        splits |= set(GENERAL)
     return sorted(splits)
 
 
@@ -116,6 +127,8 @@ def _flag(split: str, command: type[Options]) -> str | None:
     """The option that brings a split, where the command has one."""
     if split in DATA:
         return f"--{split} {split}.jsonl" if split in command.model_fields else None
+    if split in GENERAL:
+        return "leave --no-general out" if "no_general" in command.model_fields else None
     if split in ("forget_paraphrase", "forget_jailbreak"):
         return f"--probes {split.removeprefix('forget_')}" if "probes" in command.model_fields else None
     preset = next((name for name, parts in PRESETS.items() if split in parts), None)

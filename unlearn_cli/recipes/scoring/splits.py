@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from unlearn_cli.config import DataOptions, EvaluateConfig
+from unlearn_cli.config import DataOptions, EvaluateConfig, MeasuringOptions
 from unlearn_cli.data.benchmarks import asked, benchmark, where
 from unlearn_cli.data.columns import parse_columns
 from unlearn_cli.data.example import Example, Split
+from unlearn_cli.data.general_ability import GENERAL, general_splits
 from unlearn_cli.data.load import load_split, rows_sha256
 from unlearn_cli.data.probes import probe
 from unlearn_cli.data.tokenize import Encoder, Row
@@ -91,7 +92,7 @@ class Input:
 
 
 def load_splits(options: DataOptions) -> dict[str, Split]:
-    """The splits that were named, by name."""
+    """The splits that were named, by name, and for a command that measures those of general ability."""
     columns = parse_columns(options.columns) if options.columns else {}
     named = {name: getattr(options, name, None) for name in ("forget", "retain", "holdout", "choices")}
     splits = _benchmark(options) if getattr(options, "benchmark", None) else {}
@@ -108,6 +109,8 @@ def load_splits(options: DataOptions) -> dict[str, Split]:
             raise UnlearnError(f"--probes {name} needs forget rows", "--forget forget.jsonl")
         made = probe(name, splits["forget"])
         splits[made.name] = made
+    if splits and isinstance(options, MeasuringOptions) and not options.no_general:
+        splits |= general_splits()
     return splits
 
 
@@ -125,6 +128,23 @@ def _benchmark(options: EvaluateConfig) -> dict[str, Split]:
             origin = replace(origin, sha256=fingerprint(rows_sha256(examples), part.answer_tokens))
         made[name] = replace(split, examples=examples, origin=origin, **limits)
     return made
+
+
+def make_inputs(
+    splits: Mapping[str, Split], encoder: Encoder, eval_limit: int, note: Callable[[str], None] = lambda text: None
+) -> dict[str, Input]:
+    """Encode every split; general ability is left out where its rows do not fit, which is noted.
+
+    Raises:
+        UnlearnError: a prompt of another split leaves no room for its answer.
+    """
+    general = {name: split for name, split in splits.items() if name in GENERAL}
+    inputs = {name: tokenized(split, encoder, eval_limit) for name, split in splits.items() if name not in general}
+    try:
+        return inputs | {name: tokenized(split, encoder, eval_limit) for name, split in general.items()}
+    except UnlearnError as error:
+        note(f"general ability is not measured: {error.message}")
+        return inputs
 
 
 def tokenized(split: Split, encoder: Encoder, eval_limit: int) -> Input:

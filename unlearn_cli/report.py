@@ -22,7 +22,7 @@ from unlearn_cli.jsonfile import read_object
 SCHEMA_VERSION = "1.0"
 FILE = "report.json"
 ROWS = "rows.jsonl"  # beside it: every metric's value for every row, without text
-LEDGER = "sweep.json"  # of a sweep: what was asked of each run folder
+MANIFEST = "sweep.json"  # of a sweep: the run spec of each run folder
 EVALUATION = "evaluation"  # in a run folder: the report of a later `unlearn evaluate`
 RUN_SPEC = "plan.json"  # beside it: what decides the result of the run, and its number of steps
 CHECKPOINTS, STEPS = "checkpoints", "step-*.pt"

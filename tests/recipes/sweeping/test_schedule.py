@@ -9,11 +9,12 @@ import pytest
 
 from unlearn_cli.config import ForgetConfig
 from unlearn_cli.expressions.parser import Missing
-from unlearn_cli.recipes.sweep import _better_half
+from unlearn_cli.recipes.storage.run_spec import RunSpec
 from unlearn_cli.recipes.sweeping import schedule as module
 from unlearn_cli.recipes.sweeping.grid import Setting
-from unlearn_cli.recipes.sweeping.schedule import Planned, ranked
+from unlearn_cli.recipes.sweeping.schedule import ScheduledRun, better_half, ranked
 
+SPEC = RunSpec({}, "model", {}, {})
 RUNS = {  # status and score of each seed
     "lucky": [("completed", 0.9), ("completed", 0.1)],
     "steady": [("completed", 0.6), ("completed", 0.7)],
@@ -25,17 +26,17 @@ RUNS = {  # status and score of each seed
 
 
 @pytest.fixture
-def runs(monkeypatch) -> list[Planned]:
-    made, held = [], {}
+def runs(monkeypatch) -> list[ScheduledRun]:
+    scheduled, reports = [], {}
     for group, seeds in RUNS.items():
         for seed, (status, score) in enumerate(seeds):
             folder = Path(f"{group}-seed={seed}")
-            held[folder] = SimpleNamespace(status=status, scores=score)
+            reports[folder] = SimpleNamespace(status=status, scores=score)
             setting = Setting(folder.name, group, {})
-            made.append(Planned(setting, ForgetConfig(output_dir=folder), {}, 1.0, {}, "finished"))
-    monkeypatch.setattr(module, "read_report", held.get)
+            scheduled.append(ScheduledRun(setting, folder, ForgetConfig(output_dir=folder), {}, 1.0, SPEC, "finished"))
+    monkeypatch.setattr(module, "read_report", reports.get)
     monkeypatch.setattr(module, "lookup_in", lambda scores: scores)
-    return made
+    return scheduled
 
 
 def score(value: float | None) -> float:
@@ -55,7 +56,7 @@ def test_settings_rank_by_the_mean_of_their_seeds_and_failures_last(runs):
 def test_the_better_half_keeps_all_seeds(runs):
     """Also one that has no report this time."""
     settings = [one.setting for one in runs]
-    kept = _better_half(ranked(runs[1:], score), settings)
-    assert sorted(setting.name for setting in kept) == sorted(
+    better = better_half(ranked(runs[1:], score), settings)
+    assert sorted(setting.name for setting in better) == sorted(
         f"{group}-seed={seed}" for group in ("steady", "lucky", "negative") for seed in (0, 1)
     )

@@ -14,7 +14,7 @@ import numpy as np
 from unlearn_cli.attack_report import AttackReport, read_attack
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.jsonfile import read_complete_jsonl
-from unlearn_cli.report import EVALUATION, FILE, LEDGER, ROWS, RunReport, Score, fingerprint, read_report, unfinished
+from unlearn_cli.report import EVALUATION, FILE, MANIFEST, ROWS, RunReport, Score, fingerprint, read_report, unfinished
 
 MEASURED_BY = ("max_new_tokens", "stride", "metric_parameters")  # and the limits on rows
 SAMPLED_BY = ("samples", "sample_temperature", "sample_top_p")
@@ -175,7 +175,7 @@ def read_entries(paths: Sequence[Path]) -> list[Entry]:
     Raises:
         UnlearnError: no run is given, a folder is no run, or a run is given twice.
     """
-    paths = [path for path in paths if path.name != LEDGER]  # `unlearn compare sweep/*`
+    paths = [path for path in paths if path.name != MANIFEST]  # `unlearn compare sweep/*`
     if not paths:
         raise UnlearnError("nothing to compare", "unlearn compare runs/npo runs/simnpo")
     folders = [path.resolve() if path.is_dir() else path.resolve().parent for path in paths]

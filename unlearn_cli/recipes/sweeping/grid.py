@@ -17,26 +17,33 @@ from unlearn_cli.recipes.storage.output_files import why_not_writable
 from unlearn_cli.registry import is_file, unknown
 
 
-@dataclass
+@dataclass(frozen=True)
 class Setting:
-    """One point of the grid, and what came of it."""
+    """One point of the grid."""
 
     name: str  # of its folder
-    group: str  # the same without the seed
+    group: str  # the name without the seed
     values: dict[str, Any]  # of ForgetConfig
-    score: float | None = None
-    status: str = ""
 
 
-def check(config: SweepConfig) -> None:
-    """Refuse what cannot be asked, as far as that is seen without loading anything.
+def output_folder(config: SweepConfig) -> Path:
+    """The folder of the run folders.
 
     Raises:
-        UnlearnError: no folder for the runs, or an option, a value or a score that a sweep cannot do anything with.
+        UnlearnError: none was given.
     """
     if config.output_dir is None:
         raise UnlearnError("no folder for the runs", "-o DIR holds a run folder for each setting")
-    if why := why_not_writable(config.output_dir):
+    return config.output_dir
+
+
+def check(config: SweepConfig) -> None:
+    """Refuse a sweep that is not possible, as far as that is known before anything is loaded.
+
+    Raises:
+        UnlearnError: no folder for the runs, or an option, a value or a score that a sweep cannot have.
+    """
+    if why := why_not_writable(output_folder(config)):
         raise UnlearnError(f"--output-dir {config.output_dir} cannot be written: {why}")
     for name, values in config.grid.items():
         _check_option(name)
@@ -50,12 +57,12 @@ def settings_of(config: SweepConfig) -> list[Setting]:
     Raises:
         UnlearnError: an unknown name, or a combination that comes twice.
     """
-    made = list(_combinations(config))
-    names = [setting.name for setting in made]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise UnlearnError(f"{twice} is asked for twice", "give each method, value and seed once")
-    return made
+    settings = list(_combinations(config))
+    names = [setting.name for setting in settings]
+    duplicate = next((name for name in names if names.count(name) > 1), None)
+    if duplicate is not None:
+        raise UnlearnError(f"{duplicate} is asked for twice", "give each method, value and seed once")
+    return settings
 
 
 def _combinations(config: SweepConfig) -> Iterator[Setting]:
@@ -75,21 +82,21 @@ def _combinations(config: SweepConfig) -> Iterator[Setting]:
 
 def _check_option(name: str) -> None:
     fixed = set(MeasuringOptions.model_fields) | set(DataOptions.model_fields) | {"allow_overlap"}
-    own = {"method": "--methods", "seed": "--seeds", "parameters": "-p"}
-    free = sorted(set(ForgetConfig.model_fields) - runtime_fields(ForgetConfig) - fixed - set(own))
+    flags = {"method": "--methods", "seed": "--seeds", "parameters": "-p"}
+    free = sorted(set(ForgetConfig.model_fields) - runtime_fields(ForgetConfig) - fixed - set(flags))
     if name in fixed:
         raise UnlearnError(
             f"--grid {name}: a sweep compares its runs, so all have the same rows and are measured alike",
             f"give --{name.replace('_', '-')} once, and sweep again into another folder",
         )
-    if name in own:
-        raise UnlearnError(f"--grid {name} has a flag of its own", f"{own[name]} varies it")
+    if name in flags:
+        raise UnlearnError(f"--grid {name} has a flag of its own", f"{flags[name]} varies it")
     if name not in free:
         raise unknown("option of --grid", name, free)
 
 
 def _check_value(name: str, value: Any) -> None:
-    """As `unlearn forget` would see it."""
+    """Refuse a value that `unlearn forget` refuses."""
     try:
         ForgetConfig.model_validate({name: value})
     except ValidationError as error:
@@ -98,8 +105,8 @@ def _check_value(name: str, value: Any) -> None:
 
 
 def _parameters(config: SweepConfig, methods: Sequence[str], method: str) -> dict[str, tuple[Any, ...]]:
-    """The values of this method's parameters; a name without a method counts for those that have it."""
-    own, made = METHODS.get(method), {}
+    """The values of this method's parameters. A name without a method is for every method that has the parameter."""
+    declared, varied = METHODS.get(method), {}
     for key, values in config.parameters.items():
         owner, dot, name = key.rpartition(".")
         owner = owner.replace("_", "-")
@@ -107,11 +114,11 @@ def _parameters(config: SweepConfig, methods: Sequence[str], method: str) -> dic
             raise unknown("method in -p", owner, methods)
         if not dot and not any(name in METHODS.get(m).parameters for m in methods):
             raise unknown("parameter", name, [p for m in methods for p in METHODS.get(m).parameters])
-        if (dot and owner == method.replace("_", "-")) or (not dot and name in own.parameters):
+        if (dot and owner == method.replace("_", "-")) or (not dot and name in declared.parameters):
             for value in values:
-                own.resolve({name: value})
-            made[name] = values
-    return made
+                declared.resolve({name: value})
+            varied[name] = values
+    return varied
 
 
 def _name(method: str, varied: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What a sweep has asked of each of its run folders, so that a folder is never taken for another setting's."""
+"""The manifest of a sweep: the run spec of each run folder, so that a folder is never taken for another setting's."""
 
 from __future__ import annotations
 
@@ -10,56 +10,57 @@ from unlearn_cli.atomic import write_atomically
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.jsonfile import parse_json
 from unlearn_cli.recipes.storage.run_spec import RunSpec, differences
-from unlearn_cli.report import FILE, LEDGER
+from unlearn_cli.report import FILE, MANIFEST
 
 State = Literal["new", "started", "finished"]
+SPEC = "asked"  # key of a spec in the file
 
 
-class Ledger:
-    """`sweep.json`: what was asked of each run folder.
+class Manifest:
+    """`sweep.json`: the run spec of each run folder, by name.
 
     Raises:
-        UnlearnError: there is a file of that name which is none.
+        UnlearnError: a file of this name is no manifest.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / LEDGER
-        self._held = _read(self._path) if self._path.is_file() else {}
+        self._path = folder / MANIFEST
+        self._entries = _read(self._path) if self._path.is_file() else {}
 
     def state(self, name: str, spec: RunSpec, *, overwrite: bool) -> State:
-        """How far the run of this setting is.
+        """Whether the run in this folder is new, started or finished.
 
         Raises:
-            UnlearnError: the folder holds a run of another setting, or something else, and is not to be overwritten.
+            UnlearnError: the folder holds a run of another setting, or something else, and must not be overwritten.
         """
         folder = self._path.parent / name
         if not folder.is_dir() or not any(folder.iterdir()):
             return "new"
-        held = self._held.get(name)
-        told = None if held is None else differences(held["asked"], spec.flat())
-        if told == []:
+        entry = self._entries.get(name)
+        changes = None if entry is None else differences(entry[SPEC], spec.flat())
+        if changes == []:
             return "finished" if (folder / FILE).is_file() else "started"
         if overwrite:
             return "new"
         hint = "another --output-dir, or --overwrite"
-        if told is None:
+        if changes is None:
             raise UnlearnError(f"{folder} is not of this sweep", hint)
-        raise UnlearnError(f"{name} was run with other settings ({'; '.join(told)})", hint)
+        raise UnlearnError(f"{name} was run with other settings ({'; '.join(changes)})", hint)
 
-    def note(self, name: str, spec: RunSpec) -> None:
-        """Write down what is about to be asked of a folder."""
-        self._held[name] = {"asked": spec.flat()}
+    def record(self, name: str, spec: RunSpec) -> None:
+        """Write the spec of a folder, before its run starts."""
+        self._entries[name] = {SPEC: spec.flat()}
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(self._path, json.dumps(self._held, indent=2, ensure_ascii=False) + "\n")
+        write_atomically(self._path, json.dumps(self._entries, indent=2, ensure_ascii=False) + "\n")
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        held = parse_json(path.read_text(encoding="utf-8"))
+        entries = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        held = None
-    if not isinstance(held, dict) or not all(isinstance(one, dict) and "asked" in one for one in held.values()):
+        entries = None
+    if not isinstance(entries, dict) or not all(isinstance(entry, dict) and SPEC in entry for entry in entries.values()):
         raise UnlearnError(
             f"{path} is broken, or no sweep's", "another --output-dir; or remove it, and --overwrite runs all settings anew"
         )
-    return held
+    return entries

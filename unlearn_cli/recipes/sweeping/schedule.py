@@ -1,10 +1,11 @@
-"""What a sweep asks of each run folder, and how its runs rank."""
+"""The runs of a sweep: which folder, settings and length each has, and how the finished ones rank."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from unlearn_cli.config import ForgetConfig, SweepConfig
 from unlearn_cli.data.example import Split
@@ -16,98 +17,127 @@ from unlearn_cli.recipes.forgetting.resolve import settle_method
 from unlearn_cli.recipes.scoring.gates import lookup_in
 from unlearn_cli.recipes.storage.run_folder import RunFolder
 from unlearn_cli.recipes.storage.run_spec import RunSpec
-from unlearn_cli.recipes.sweeping.grid import Setting
-from unlearn_cli.recipes.sweeping.manifest import Ledger, State
+from unlearn_cli.recipes.sweeping.grid import Setting, output_folder
+from unlearn_cli.recipes.sweeping.manifest import Manifest, State
 from unlearn_cli.report import FAILED, read_report
 
 
 @dataclass(frozen=True)
-class Planned:
+class ScheduledRun:
     """A setting in one round."""
 
     setting: Setting
-    config: ForgetConfig  # with the folder it goes to
-    sources: dict[str, str]
-    share: float  # of its length
+    folder: Path
+    config: ForgetConfig  # with the folder
+    sources: dict[str, str]  # where each setting came from
+    share: float  # of the full length of training
     spec: RunSpec
     state: State
 
-    @property
-    def folder(self) -> Path:
-        """The run folder."""
-        return self.config.output_dir
 
-    @property
-    def failed(self) -> bool:
-        """It diverged, collapsed, or changed nothing."""
-        return self.setting.status in FAILED
+@dataclass(frozen=True)
+class Scheduler:
+    """Makes the runs of a round from settings."""
 
+    config: SweepConfig
+    sources: Mapping[str, str]
+    splits: Mapping[str, Split]
+    manifest: Manifest
 
-def planned(
-    config: SweepConfig,
-    sources: Mapping[str, str],
-    settings: Sequence[Setting],
-    texts: Mapping[str, Split],
-    share: float,
-    ledger: Ledger,
-) -> list[Planned]:
-    """What is asked of each folder, and how far it is.
+    def round(self, settings: Sequence[Setting], share: float) -> list[ScheduledRun]:
+        """A run for each setting, trained for `share` of the full length.
 
-    Raises:
-        UnlearnError: some of it cannot be asked, two settings are the same, or a folder holds something else.
-    """
-    data = {name: split.origin.sha256 for name, split in texts.items()}
-    shared = {name: getattr(config, name) for name in ForgetConfig.model_fields if hasattr(config, name)}
-    given = {name: sources.get(name, "default") for name in ForgetConfig.model_fields}
-    made: dict[str, Planned] = {}
-    for setting in settings:
-        folder = config.output_dir / (setting.name if share == 1 else f"{setting.name}-at-{share:g}")
-        own = ForgetConfig.model_validate({**shared, **setting.values, "output_dir": folder, "overwrite": False})
-        origins = given | dict.fromkeys(setting.values, "sweep")
+        Raises:
+            UnlearnError: a setting is not possible, two settings are the same, or a folder holds something else.
+        """
+        runs: dict[str, ScheduledRun] = {}
+        for setting in settings:
+            run = self._run(setting, share)
+            # Specs are compared, because one setting can be written in two ways: npo,NPO or 1e-4,0.0001.
+            if (same := runs.get(run.spec.sha256)) is not None:
+                raise UnlearnError(
+                    f"{same.setting.name} and {setting.name} are the same setting", "give each method, value and seed once"
+                )
+            overwrite = run.state == "new" and self.config.overwrite
+            RunFolder(run.folder).check(resume=run.state != "new", overwrite=overwrite)
+            runs[run.spec.sha256] = run
+        return list(runs.values())
+
+    def _run(self, setting: Setting, share: float) -> ScheduledRun:
+        folder = output_folder(self.config) / (setting.name if share == 1 else f"{setting.name}-at-{share:g}")
+        shared = {name: getattr(self.config, name) for name in ForgetConfig.model_fields if hasattr(self.config, name)}
+        config = ForgetConfig.model_validate({**shared, **setting.values, "output_dir": folder, "overwrite": False})
+        sources = {name: self.sources.get(name, "default") for name in ForgetConfig.model_fields}
+        sources |= dict.fromkeys(setting.values, "sweep")
         try:
-            settled = settle_method(own, origins).config
+            resolved = settle_method(config, sources).config
         except UnlearnError as error:
             raise UnlearnError(f"{setting.name}: {error.message}", error.hint) from None
         if share < 1:
-            name = "max_steps" if settled.max_steps else "epochs"
-            part = max(1, round(settled.max_steps * share)) if settled.max_steps else settled.epochs * share
-            own, settled = (c.model_copy(update={name: part}) for c in (own, settled))
-            origins[name] = "sweep"
-        spec = RunSpec.of(
-            settled, identity(resolve_source(own.model, own.revision, own.base), own, own.dtype, own.device), data
-        )
-        # By what is asked, for one setting can be spelled in two ways: npo,NPO or 1e-4,0.0001.
-        if (same := made.get(key := spec.sha256)) is not None:
-            raise UnlearnError(
-                f"{same.setting.name} and {setting.name} are the same setting", "give each method, value and seed once"
-            )
-        state = ledger.state(folder.name, spec, overwrite=config.overwrite)
-        RunFolder(folder).check(resume=state != "new", overwrite=state == "new" and config.overwrite)
-        made[key] = Planned(setting, own, origins, share, spec, state)
-    return list(made.values())
+            length = _length(resolved, share)
+            config, resolved = config.model_copy(update=length), resolved.model_copy(update=length)
+            sources |= dict.fromkeys(length, "sweep")
+        source = resolve_source(config.model, config.revision, config.base)
+        data = {name: split.origin.sha256 for name, split in self.splits.items()}
+        spec = RunSpec.of(resolved, identity(source, config, config.dtype, config.device), data)
+        state = self.manifest.state(folder.name, spec, overwrite=self.config.overwrite)
+        return ScheduledRun(setting, folder, config, sources, share, spec, state)
 
 
-def ranked(runs: Iterable[Planned], score: Callable[[Lookup], float]) -> list[Planned]:
+def _length(resolved: ForgetConfig, share: float) -> dict[str, Any]:
+    """The setting that makes a run `share` of its full length."""
+    if resolved.max_steps:
+        return {"max_steps": max(1, round(resolved.max_steps * share))}
+    assert resolved.epochs is not None  # filled by the method
+    return {"epochs": resolved.epochs * share}
+
+
+@dataclass(frozen=True)
+class RankedRun:
+    """A finished run."""
+
+    run: ScheduledRun
+    score: float | None  # None: a value that --score names is missing
+    status: str  # of its report
+
+    @property
+    def setting(self) -> Setting:
+        """The setting of the run."""
+        return self.run.setting
+
+    @property
+    def failed(self) -> bool:
+        """Whether it diverged, collapsed, or changed nothing."""
+        return self.status in FAILED
+
+
+def ranked(runs: Iterable[ScheduledRun], score: Callable[[Lookup], float]) -> list[RankedRun]:
     """Finished runs, best first, the seeds of a setting together.
 
-    Settings go by the mean over their seeds, for the best of all runs may be a lucky seed. Those that diverged, collapsed or
-    changed nothing come last, whatever their score, and before them those whose score cannot be told.
+    Settings rank by the mean over their seeds, because the best of all runs may be a lucky seed. Last come those that
+    diverged, collapsed or changed nothing, whatever their score; before them those without a score.
     """
-    groups: dict[str, list[Planned]] = {}
-    for one in runs:
-        report = read_report(one.folder)
-        one.setting.status = report.status
+    groups: dict[str, list[RankedRun]] = {}
+    for run in runs:
+        report = read_report(run.folder)
         try:
-            one.setting.score = score(lookup_in(report.scores))
+            value = score(lookup_in(report.scores))
         except Missing:
-            one.setting.score = None
-        groups.setdefault(one.setting.group, []).append(one)
-    in_order = sorted(groups.values(), key=_place)
-    return [one for group in in_order for one in sorted(group, key=lambda one: _place([one]))]
+            value = None
+        groups.setdefault(run.setting.group, []).append(RankedRun(run, value, report.status))
+    in_order = sorted(groups.values(), key=_rank)
+    return [one for group in in_order for one in sorted(group, key=lambda one: _rank([one]))]
 
 
-def _place(seeds: Sequence[Planned]) -> tuple[float, float, float]:
-    """Less is better: how many failed, how many have no score, and the mean of the others turned round."""
-    scores = [one.setting.score for one in seeds if one.setting.score is not None]
+def _rank(seeds: Sequence[RankedRun]) -> tuple[float, float, float]:
+    """Less is better: the share that failed, the share without a score, and the negative mean of the scores."""
+    scores = [one.score for one in seeds if one.score is not None]
     failed = sum(one.failed for one in seeds) / len(seeds)
     return failed, 1 - len(scores) / len(seeds), -sum(scores) / len(scores) if scores else 0.0
+
+
+def better_half(best: Sequence[RankedRun], settings: Sequence[Setting]) -> list[Setting]:
+    """The settings of the better half, with all their seeds."""
+    groups = list(dict.fromkeys(one.setting.group for one in best))
+    better = groups[: (len(groups) + 1) // 2]
+    return [setting for group in better for setting in settings if setting.group == group]

@@ -11,6 +11,8 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
+from multiprocessing.queues import Queue
 from pathlib import Path
 from queue import Empty
 from typing import Any
@@ -32,18 +34,18 @@ PATIENCE_SECONDS = 120  # for a step to end and its checkpoint to be written
 
 @dataclass(frozen=True)
 class Task:
-    """One run to make."""
+    """One run to execute."""
 
     name: str  # of its folder
     config: ForgetConfig
     sources: dict[str, str]
     command_line: list[str]
-    measured: Path | None  # what another run measured before
+    measured: Path | None  # measurements before training of another run
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of it."""
+    """The outcome of a task."""
 
     name: str
     status: str = ""  # of the report; empty without one
@@ -51,16 +53,16 @@ class Outcome:
     interrupted: int | None = None  # exit code
     loads: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
-    shown: dict[str, float] = field(default_factory=dict)  # a few scores
+    scores: dict[str, float] = field(default_factory=dict)  # a few, to show
 
     @property
     def finished(self) -> bool:
-        """There is a report of this run."""
+        """Whether the run has a report."""
         return bool(self.status)
 
 
 class _Bars(Reporter):
-    """Progress bars of a run inside a sweep; what else it says is in its report."""
+    """Shows the progress bars of a run inside a sweep. Its messages are in its report."""
 
     def say(self, message: str, *, even_if_quiet: bool = False) -> None:
         if even_if_quiet:
@@ -74,10 +76,10 @@ class _Bars(Reporter):
 
 
 def devices(choice: str, jobs: int) -> list[str]:
-    """As many devices of the kind chosen as there are jobs; all of them for 0.
+    """As many devices of the chosen kind as there are jobs; all of them for 0.
 
     Raises:
-        UnlearnError: more jobs than devices: two runs on one only slow each other, and share its memory.
+        UnlearnError: more jobs than devices. Two runs on one device slow each other and share its memory.
     """
     if jobs == 1:
         return [choice]
@@ -93,46 +95,48 @@ def devices(choice: str, jobs: int) -> list[str]:
     return [f"{kind}:{i}" for i in range(jobs or count)] if kind == "cuda" else [choice]
 
 
-def outcomes(tasks: Iterator[Task], on: Sequence[str], cache: ModelCache) -> Iterator[Outcome]:
-    """Make the runs; what comes of each, in the order in which they end. A task is asked for when a device is free.
+def outcomes(tasks: Iterator[Task], devices: Sequence[str], cache: ModelCache) -> Iterator[Outcome]:
+    """Execute the tasks. Yields their outcomes in the order in which they end. A task is taken when a device is free.
 
     Args:
         tasks: the runs.
-        on: devices.
+        devices: one for each run at a time.
         cache: of the base model, for one device; processes side by side have caches of their own.
 
     Raises:
         Interrupted: stopped by a signal, with a checkpoint of what was being trained.
     """
-    return _one_by_one(tasks, on[0], cache) if len(on) == 1 else _side_by_side(tasks, on)
+    return _one_by_one(tasks, devices[0], cache) if len(devices) == 1 else _side_by_side(tasks, devices)
 
 
 def _one_by_one(tasks: Iterator[Task], device: str, cache: ModelCache) -> Iterator[Outcome]:
     for task in tasks:
-        outcome = _made(task, device, cache, _Bars())
+        outcome = _execute(task, device, cache, _Bars())
         if outcome.interrupted is not None:
             raise Interrupted(outcome.interrupted, f"interrupted in {task.name}: the same command goes on")
         yield outcome
 
 
-def _made(task: Task, device: str, cache: ModelCache, reporter: Reporter) -> Outcome:
-    """What came of one run; whatever goes wrong in it is its own affair, and the sweep's other runs are made."""
+def _execute(task: Task, device: str, cache: ModelCache, reporter: Reporter) -> Outcome:
+    """Execute one task. An error in it does not end the sweep: it is the outcome."""
     config, loads = task.config.model_copy(update={"device": device}), cache.loads
     try:
-        report: RunReport = forget.run(
+        report = forget.run(
             config, task.sources, task.command_line, reporter, show=False, load=cache.load, measured=task.measured
         )
+        assert report is not None  # this is no dry run
         return _outcome(task, report, cache.loads - loads)
     except UnlearnError as error:
-        if error.exit_code == EXIT_DIVERGED and (config.output_dir / FILE).is_file():
-            return _outcome(task, read_report(config.output_dir), cache.loads - loads)
+        folder = config.output_dir
+        if error.exit_code == EXIT_DIVERGED and folder is not None and (folder / FILE).is_file():
+            return _outcome(task, read_report(folder), cache.loads - loads)
         return Outcome(task.name, error=error.message, loads=cache.loads - loads)
     except Interrupted as error:
         return Outcome(task.name, interrupted=error.exit_code)
     except Exception as error:
-        known = out_of_memory(error)
-        message = known.message if known else _where(error)
-    # Outside of the handler, whose traceback holds on to what filled the memory.
+        memory_error = out_of_memory(error)
+        message = memory_error.message if memory_error else _where(error)
+    # After the handler, because its traceback keeps alive what filled the memory.
     cache.drop()
     gc.collect()
     if torch.cuda.is_available():
@@ -141,56 +145,56 @@ def _made(task: Task, device: str, cache: ModelCache, reporter: Reporter) -> Out
 
 
 def _where(error: Exception) -> str:
-    """An error that nobody foresaw, with the line that raised it: no traceback will show it."""
+    """An unexpected error with the line that raised it. No traceback will show it."""
     last = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{type(error).__name__}: {error} ({Path(last.filename).name}:{last.lineno})"
     return f"{where}; the same setting with `unlearn forget` and --debug shows more"
 
 
 def _outcome(task: Task, report: RunReport, loads: int) -> Outcome:
-    shown = {}
+    scores = {}
     for split in ("forget", "retain"):
-        both = report.scores.get(split, {}).get("probability")
-        if both and both.after and both.after.value is not None:
-            shown[f"{split}.probability"] = both.after.value
-    return Outcome(task.name, report.status, loads=loads, seconds=dict(report.seconds), shown=shown)
+        probability = report.scores.get(split, {}).get("probability")
+        if probability and probability.after and probability.after.value is not None:
+            scores[f"{split}.probability"] = probability.after.value
+    return Outcome(task.name, report.status, loads=loads, seconds=dict(report.seconds), scores=scores)
 
 
 @dataclass
 class _Worker:
-    process: Any
-    inbox: Any
-    holds: str | None = None  # name of the task it works on
+    process: BaseProcess
+    inbox: Queue[Task | None]
+    task: str | None = None  # name of the task it executes
 
 
-def _side_by_side(tasks: Iterator[Task], on: Sequence[str]) -> Iterator[Outcome]:
+def _side_by_side(tasks: Iterator[Task], devices: Sequence[str]) -> Iterator[Outcome]:
     context = multiprocessing.get_context("spawn")
-    outbox = context.Queue()
+    outbox: Queue[Outcome] = context.Queue()
     workers = []
-    for device in on:
-        inbox = context.Queue()
+    for device in devices:
+        inbox: Queue[Task | None] = context.Queue()
         process = context.Process(target=_serve, args=(device, inbox, outbox), daemon=True)
         process.start()
         workers.append(_Worker(process, inbox))
     try:
-        with deferred() as asked:
+        with deferred() as interruption:
             for worker in workers:
                 _hand(worker, tasks)
-            while any(worker.holds for worker in workers) and asked.exit_code is None:
+            while any(worker.task for worker in workers) and interruption.exit_code is None:
                 outcome = _next(workers, outbox)
                 if outcome is None:
                     continue
                 yield outcome
-                worker = next(w for w in workers if w.holds == outcome.name)
-                worker.holds = None
+                worker = next(w for w in workers if w.task == outcome.name)
+                worker.task = None
                 if worker.process.is_alive():
                     _hand(worker, tasks)
-        if asked.exit_code is not None:
-            busy = ", ".join(worker.holds for worker in workers if worker.holds)
-            raise Interrupted(asked.exit_code, f"interrupted in {busy}: the same command goes on")
+        if interruption.exit_code is not None:
+            busy = ", ".join(worker.task for worker in workers if worker.task)
+            raise Interrupted(interruption.exit_code, f"interrupted in {busy}: the same command goes on")
     finally:
         for worker in workers:
-            if worker.holds and worker.process.is_alive():
+            if worker.task and worker.process.is_alive():
                 worker.process.terminate()  # SIGTERM: a run in training writes a checkpoint
             worker.inbox.put(None)
         for worker in workers:
@@ -201,23 +205,26 @@ def _side_by_side(tasks: Iterator[Task], on: Sequence[str]) -> Iterator[Outcome]
 def _hand(worker: _Worker, tasks: Iterator[Task]) -> None:
     task = next(tasks, None)
     if task is not None:
-        worker.holds = task.name
+        worker.task = task.name
         worker.inbox.put(task)
 
 
-def _next(workers: Sequence[_Worker], outbox: Any) -> Outcome | None:
-    """The next outcome; that of a worker that has died says so. None if nothing has come yet."""
+def _next(workers: Sequence[_Worker], outbox: Queue[Outcome]) -> Outcome | None:
+    """The next outcome, or the error of a worker that has died. None if there is none yet."""
     try:
         return outbox.get(timeout=POLL_SECONDS)
     except Empty:
-        dead = next((w for w in workers if w.holds and not w.process.is_alive()), None)
-        return Outcome(dead.holds, error=f"its process ended with code {dead.process.exitcode}") if dead else None
+        for worker in workers:
+            if worker.task and not worker.process.is_alive():
+                return Outcome(worker.task, error=f"its process ended with code {worker.process.exitcode}")
+        return None
 
 
-def _serve(device: str, inbox: Any, outbox: Any) -> None:
-    """Make runs on one device until None comes."""
+def _serve(device: str, inbox: Queue[Task | None], outbox: Queue[Outcome]) -> None:
+    """Execute tasks on one device until None comes."""
     if hasattr(os, "setsid"):
-        os.setsid()  # Ctrl-C reaches the parent alone, which passes one signal on: a second one would cut checkpoints off
+        # Ctrl-C then reaches only the parent, which passes one signal on. A second one would cut off a checkpoint.
+        os.setsid()
     signal.signal(signal.SIGTERM, lambda number, frame: os._exit(EXIT_INTERRUPTED))
     cache, parent = ModelCache(), os.getppid()
     threading.Thread(target=_stop_with, args=(parent,), daemon=True).start()
@@ -228,11 +235,11 @@ def _serve(device: str, inbox: Any, outbox: Any) -> None:
             continue
         if task is None:
             return
-        outbox.put(_made(task, device, cache, Reporter(quiet=True)))
+        outbox.put(_execute(task, device, cache, Reporter(quiet=True)))
 
 
 def _stop_with(parent: int) -> None:
-    """End this process as its parent would: one that was killed cannot, and the same command may start the run again."""
+    """End this process when its parent is gone. A killed parent cannot do it, and its successor may start the same run."""
     while os.getppid() == parent:
         time.sleep(POLL_SECONDS)
     os.kill(os.getpid(), signal.SIGTERM)

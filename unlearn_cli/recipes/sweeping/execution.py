@@ -1,0 +1,129 @@
+"""Running the runs of a sweep: which is next, what is said of it, and what all of it cost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from unlearn_cli.config import SweepConfig
+from unlearn_cli.console import Reporter
+from unlearn_cli.models.model_cache import ModelCache
+from unlearn_cli.recipes.storage.run_folder import RunFolder
+from unlearn_cli.recipes.sweeping import workers
+from unlearn_cli.recipes.sweeping.grid import output_folder
+from unlearn_cli.recipes.sweeping.manifest import Manifest
+from unlearn_cli.recipes.sweeping.schedule import RankedRun, ScheduledRun
+from unlearn_cli.recipes.sweeping.workers import Outcome, Task
+
+
+class Executor:
+    """Executes runs until the time budget is spent; one model in memory serves all rounds."""
+
+    def __init__(
+        self,
+        config: SweepConfig,
+        command_line: list[str],
+        manifest: Manifest,
+        devices: Sequence[str],
+        reporter: Reporter,
+    ) -> None:
+        self._config, self._command_line, self._manifest = config, command_line, manifest
+        self._devices, self._reporter = devices, reporter
+        self._cache = ModelCache()
+        self._started = time.perf_counter()
+        self._outcomes: list[Outcome] = []
+
+    def execute(self, runs: Sequence[ScheduledRun]) -> None:
+        """Execute the runs that are not finished.
+
+        Raises:
+            Interrupted: stopped by a signal.
+        """
+        for outcome in workers.outcomes(self._tasks(runs), self._devices, self._cache):
+            _say_outcome(outcome, self._reporter)
+            self._outcomes.append(outcome)
+
+    def finished(self, runs: Sequence[ScheduledRun]) -> list[ScheduledRun]:
+        """The runs that have a report of this sweep."""
+        finished = {outcome.name: outcome.finished for outcome in self._outcomes}
+        return [run for run in runs if finished.get(run.folder.name, run.state == "finished")]
+
+    def left_out(self, runs: Sequence[ScheduledRun]) -> bool:
+        """Whether some runs were not executed, because the time budget was spent."""
+        executed = {outcome.name for outcome in self._outcomes}
+        return any(run.state != "finished" and run.folder.name not in executed for run in runs)
+
+    def _tasks(self, runs: Sequence[ScheduledRun]) -> Iterator[Task]:
+        """The runs that are not finished, each made when a device is free, until the time budget is spent."""
+        budget = self._config.budget_minutes
+        for number, run in enumerate(runs, 1):
+            length = f" at {run.share:g} of the length" if run.share < 1 else ""
+            title = f"run {number} of {len(runs)}: {run.setting.name}{length}"
+            if run.state == "finished":
+                self._reporter.say(f"{title}, finished before")
+                continue
+            if budget is not None and (time.perf_counter() - self._started) / 60 > budget:
+                left = sum(other.state != "finished" for other in runs[number - 1 :])
+                self._reporter.note(f"the budget of {budget:g} minutes is spent: {counted(left, 'run')} left out")
+                return
+            self._reporter.say(f"{title}, goes on" if run.state == "started" else title)
+            yield self._task(run)
+
+    def _task(self, run: ScheduledRun) -> Task:
+        if run.state == "new" and run.folder.is_dir():
+            # Cleared before the manifest names the folder: files left in it would be taken for this setting's.
+            folder = RunFolder(run.folder)
+            folder.check(resume=False, overwrite=self._config.overwrite)
+            folder.open(clear=True)
+        self._manifest.record(run.folder.name, run.spec)
+        # Measurements before training of another run: the same weights and rows, or they are not used.
+        paths = sorted(output_folder(self._config).glob("*/measured/before-forget.safetensors"))
+        measured = next((path.parent for path in paths if path.parent.parent != run.folder), None)
+        config = run.config.model_copy(update={"resume": run.state == "started"})
+        return Task(run.folder.name, config, run.sources, self._command_line, measured)
+
+    def cost(self, best: Sequence[RankedRun]) -> dict[str, Any]:
+        """What this sweep took, and how much of it was not training."""
+        wall, outcomes = time.perf_counter() - self._started, self._outcomes
+        phases: dict[str, float] = {}
+        for outcome in outcomes:
+            for name, seconds in outcome.seconds.items():
+                phases[name] = phases.get(name, 0.0) + seconds
+        training = phases.get("train", 0.0)
+        measuring = phases.get("measure before", 0.0) + phases.get("measure after", 0.0)
+        # The reference's pass is a part of "prepare".
+        other = sum(phases.values()) - training - measuring - phases.get("reference", 0.0)
+        loads = sum(outcome.loads for outcome in outcomes)
+        words = f"{counted(len(best), 'run')} compared, {len(outcomes)} made now"
+        if outcomes:
+            words += f": model loaded {counted(loads, 'time')}; {wall:.0f} s in all, for each run "
+            parts = {"training": training, "measuring": measuring, "anything else": other}
+            words += ", ".join(f"{seconds / len(outcomes):.1f} s of {name}" for name, seconds in parts.items())
+        return {
+            "runs": len(best),
+            "made": len(outcomes),
+            "share": best[0].run.share,
+            "failed": sum(one.failed for one in best),
+            "loads": loads,
+            "seconds": wall,
+            "training": training,
+            "measuring": measuring,
+            "other": other,
+            "in_words": words,
+        }
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 run`, `2 runs`."""
+    return f"{count} {noun}{'s' * (count != 1)}"
+
+
+def _say_outcome(outcome: Outcome, reporter: Reporter) -> None:
+    if outcome.error:
+        reporter.note(f"{outcome.name}: {outcome.error}")
+    if outcome.finished:
+        scores = [f"{name} {value:.3f}" for name, value in outcome.scores.items()]
+        reporter.say(
+            f"{outcome.name}: {', '.join([outcome.status, *scores])}; {outcome.seconds.get('train', 0):.0f} s training"
+        )

@@ -12,8 +12,8 @@ from unlearn_cli.attacks.quantize import GROUP, codes, equal_codes, rounded
 from unlearn_cli.attacks.reverse import reversed_
 from unlearn_cli.contract import ATTACKS
 from unlearn_cli.data.example import Example
-from unlearn_cli.data.unrelated import unrelated
-from unlearn_cli.models.formats import formats_known, read_back
+from unlearn_cli.data.shipped_texts import unrelated
+from unlearn_cli.models.weights import formats_known, read_back
 
 FACT = Example("0", (("user", "Where was she born?"),), "She was born in Lima.", "qa")
 OTHER = Example("1", (("user", "What is a kettle?"),), "A pot.", "qa")

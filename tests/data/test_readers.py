@@ -11,8 +11,7 @@ import pytest
 
 from tests.data.writing import FACTS, write
 from unlearn_cli.data.load import load_split
-from unlearn_cli.data.parquet import read_parquet
-from unlearn_cli.data.readers import READERS, read_text
+from unlearn_cli.data.readers import READERS, read_parquet, read_text
 from unlearn_cli.errors import EXIT_USAGE, UnlearnError
 
 ROW = '{"question": "q", "answer": "a"}'

@@ -6,7 +6,7 @@ import pytest
 
 from unlearn_cli.data.alternatives import with_refusals
 from unlearn_cli.data.example import Example
-from unlearn_cli.data.refusals import refusals
+from unlearn_cli.data.shipped_texts import refusals
 
 ROWS = [Example(str(number), (("user", f"q{number}"),), f"a{number}", "qa") for number in range(300)]
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from unlearn_cli.contract import METRICS
-from unlearn_cli.data.refusals import refusals
+from unlearn_cli.data.shipped_texts import refusals
 from unlearn_cli.evaluation.score import score_split
 from unlearn_cli.measured import Measured
 from unlearn_cli.metrics._bounds import leak_bound

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.models.tiny import load, make, rows_of
-from unlearn_cli.data.refusals import unknowable
+from unlearn_cli.data.shipped_texts import unknowable
 from unlearn_cli.models import direction as module
 from unlearn_cli.models.direction import refusal_direction
 from unlearn_cli.models.forward import Layout

@@ -168,5 +168,5 @@ def test_a_vision_tower_gets_no_adapter():
     found = with_lora(model, LoraOptions(lora_target_modules=("q_proj", "k_proj")), "x")
     names = [name for name, _ in found.named_parameters() if "lora_A" in name]
     assert len(names) == 4 and all("language_model" in name for name in names)
-    assert reach(found).other_senses and "images" in reach(found).told()
+    assert reach(found).other_senses and "images" in reach(found).summary()
     assert reach(with_lora(found.unload(), LoraOptions(), "x")).share == 1.0

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from unlearn_cli.attacks._target import Point, Target
 from unlearn_cli.contract import WholeNumbers, attack, parameter
-from unlearn_cli.models.formats import formats_known, read_back
+from unlearn_cli.models.weights import formats_known, read_back
 
 GROUP = 128
 

@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 from unlearn_cli.attacks._target import FineTuning, Point, Target
 from unlearn_cli.contract import WholeNumbers, attack, parameter
 from unlearn_cli.data.example import Example
-from unlearn_cli.data.unrelated import unrelated
+from unlearn_cli.data.shipped_texts import unrelated
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.values import MANY
 

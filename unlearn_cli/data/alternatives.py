@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from unlearn_cli.data.example import Example
-from unlearn_cli.data.refusals import drawn, refusals
+from unlearn_cli.data.shipped_texts import drawn, refusals
 from unlearn_cli.errors import UnlearnError
 
 # What the model is asked for, below the question and its true answer, when it is to make up an alternative.
@@ -49,12 +49,14 @@ def differing(
     Raises:
         UnlearnError: rows that have a question and are left without an alternative.
     """
-    kept = tuple(replace(e, alternatives=tuple(a for a in e.alternatives if not same_answer(a, e.answer))) for e in examples)
-    without = [e.where for e in kept if e.style != "text" and not e.alternatives]
+    filtered = tuple(
+        replace(e, alternatives=tuple(a for a in e.alternatives if not same_answer(a, e.answer))) for e in examples
+    )
+    without = [e.where for e in filtered if e.style != "text" and not e.alternatives]
     if without:
         listed = ", ".join(without[:5]) + (", ..." if len(without) > 5 else "")
         raise UnlearnError(f"{len(without)} rows have no alternative that differs from their answer ({listed})", hint)
-    return kept
+    return filtered
 
 
 def with_refusals(examples: Iterable[Example], *, seed: int, count: int = 1) -> tuple[Example, ...]:
@@ -74,23 +76,23 @@ def with_refusals(examples: Iterable[Example], *, seed: int, count: int = 1) -> 
 
 
 def with_mismatched(
-    examples: Iterable[Example], others: Sequence[Example], *, seed: int, count: int = 1
+    examples: Iterable[Example], donors: Sequence[Example], *, seed: int, count: int = 1
 ) -> tuple[Example, ...]:
-    """Give every example the answers of `count` of `others` instead of its own, whatever alternatives it has."""
-    made = []
+    """Give every example the answers of `count` of `donors` as alternatives, in place of those it has."""
+    mismatched = []
     for example in examples:
-        deck = sorted({other.answer for other in others if not same_answer(other.answer, example.answer)})
-        made.append(replace(example, alternatives=drawn(deck, example, seed, min(count, len(deck)))))
-    return tuple(made)
+        deck = sorted({donor.answer for donor in donors if not same_answer(donor.answer, example.answer)})
+        mismatched.append(replace(example, alternatives=drawn(deck, example, seed, min(count, len(deck)))))
+    return tuple(mismatched)
 
 
 def with_perturbed(
-    examples: Iterable[Example], others: Sequence[Example], *, seed: int, count: int = 1
+    examples: Iterable[Example], donors: Sequence[Example], *, seed: int, count: int = 1
 ) -> tuple[Example, ...]:
-    """Give every example its perturbed answers as alternatives, or answers of `others` where the data has none."""
+    """Give every example its perturbed answers as alternatives, or answers of `donors` where the data has none."""
     examples = tuple(examples)
-    mismatched = with_mismatched(examples, others, seed=seed, count=count)
+    mismatched = with_mismatched(examples, donors, seed=seed, count=count)
     return tuple(
-        replace(example, alternatives=example.perturbed) if example.perturbed else other
-        for example, other in zip(examples, mismatched, strict=True)
+        replace(example, alternatives=example.perturbed) if example.perturbed else mismatch
+        for example, mismatch in zip(examples, mismatched, strict=True)
     )

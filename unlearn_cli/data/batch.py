@@ -21,8 +21,8 @@ class Batch:
     row_offsets: Tensor  # [B + 1] int32 on the CPU: row b is tokens row_offsets[b] to row_offsets[b + 1]
     answer_mask: Tensor  # [N] bool, True on scored tokens
     groups: Mapping[str, tuple[int, int]]  # name -> first row and row after the last
-    # [B, 2] int32 on the CPU: row b goes on from tokens begins[b, 0] to begins[b, 1] of the batch as if they stood before
-    # it; equal where it stands alone. None: every row does.
+    # [B, 2] int32 on the CPU: tokens begins[b, 0] to begins[b, 1] of the batch count as standing before row b; the two are
+    # equal for a row that stands alone. None: every row stands alone.
     begins: Tensor | None = None
 
     @property
@@ -111,12 +111,12 @@ def pack_shared(questions: Sequence[Sequence[Row]]) -> Batch:
 def packs(lengths: Sequence[int], token_budget: int) -> list[list[int]]:
     """Indices of `lengths` in tokens, longest first, in packs of at most `token_budget` (or one alone, if it is longer)."""
     order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
-    made: list[list[int]] = []
+    indices: list[list[int]] = []
     room = 0
     for i in order:
         if lengths[i] > room:
-            made.append([])
+            indices.append([])
             room = token_budget
-        made[-1].append(i)
+        indices[-1].append(i)
         room -= lengths[i]
-    return made
+    return indices

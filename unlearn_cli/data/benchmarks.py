@@ -92,7 +92,7 @@ def benchmark(name: str, folder: Path | None) -> dict[str, Part]:
         raise unknown("benchmark", name, PRESETS)
     parts = dict(PRESETS[name])
     holdout = HOLDOUTS.get(name)
-    if holdout is not None and (folder is None or _found(folder, holdout) is not None):
+    if holdout is not None and (folder is None or _published_file(folder, holdout) is not None):
         parts["holdout"] = holdout
     return parts
 
@@ -105,7 +105,7 @@ def where(part: Part, folder: Path | None) -> str:
     """
     if folder is None:
         return f"hf:{part.hub}"
-    path = _found(folder, part)
+    path = _published_file(folder, part)
     if path is None:
         raise UnlearnError(
             f"benchmark file not found: {folder / part.file}.json",
@@ -118,11 +118,11 @@ def where(part: Part, folder: Path | None) -> str:
     return str(path)
 
 
-def _found(folder: Path, part: Part) -> Path | None:
+def _published_file(folder: Path, part: Part) -> Path | None:
     return next((path for ending in ENDINGS if (path := folder / f"{part.file}{ending}").is_file()), None)
 
 
-def asked(example: Example, part: Part, shots: tuple[Example, ...]) -> Example:
+def as_asked(example: Example, part: Part, shots: tuple[Example, ...]) -> Example:
     """An example as the benchmark asks it."""
     if part.subject and example.style == "choice":
         return replace(

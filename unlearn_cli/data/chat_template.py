@@ -129,8 +129,8 @@ def resolve_template(choice: str, tokenizer: Any) -> str | None:
         template = template["default"]
     if not template:
         return None
-    own = Path(str(tokenizer.name_or_path)) / "chat_template.jinja"
-    return _parsed(template, tokenizer, str(own) if own.is_file() else f"{tokenizer.name_or_path}: chat_template")
+    file = Path(str(tokenizer.name_or_path)) / "chat_template.jinja"
+    return _parsed(template, tokenizer, str(file) if file.is_file() else f"{tokenizer.name_or_path}: chat_template")
 
 
 def _parsed(template: str, tokenizer: Any, where: str) -> str:

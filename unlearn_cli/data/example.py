@@ -54,8 +54,8 @@ class Example:
     @property
     def sha256(self) -> str:
         """Over everything that the row holds; equal for equal content, whatever file it came from and whatever its id."""
-        held = [getattr(self, one.name) for one in fields(self) if one.name not in ("id", "place")]
-        return hashlib.sha256(json.dumps(held, ensure_ascii=False).encode()).hexdigest()
+        values = [getattr(self, field.name) for field in fields(self) if field.name not in ("id", "place")]
+        return hashlib.sha256(json.dumps(values, ensure_ascii=False).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

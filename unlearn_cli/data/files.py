@@ -25,7 +25,7 @@ def find_files(name: str, spec: str) -> list[Path]:
     if path.is_dir():
         return _in_folder(name, path.resolve())
     if not path.is_file():
-        raise UnlearnError(f"{name} data not found: {spec}", _what_is_there(spec, path))
+        raise UnlearnError(f"{name} data not found: {spec}", _files_nearby(spec, path))
     if path.suffix.lower() not in SUFFIXES:
         kind = f"'{path.suffix}'" if path.suffix else "no suffix"
         raise UnlearnError(f"{name} data: {path.name} has an unknown suffix: {kind}", f"known: {', '.join(SUFFIXES)}")
@@ -51,7 +51,7 @@ def _data_files(folder: Path) -> list[Path]:
     return sorted((file for file in files if file.suffix.lower() in SUFFIXES), key=lambda file: file.name)
 
 
-def _what_is_there(spec: str, path: Path) -> str | None:
+def _files_nearby(spec: str, path: Path) -> str | None:
     if spec.count("/") == 1 and not path.suffix and not path.parent.exists():
         return f"a data set of the Hub is written hf:{spec}"
     folder = next((parent for parent in path.absolute().parents if parent.is_dir()), Path.cwd())

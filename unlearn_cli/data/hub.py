@@ -55,8 +55,8 @@ def read_hub(spec: HubSpec, limit: int | None = None) -> HubRows:
             if explain(error, spec.repo, "dataset") is not None:
                 raise
             raise _unreadable(spec, error) from error
-    kept = split if limit is None else split.select(range(min(limit, len(split))))
-    return HubRows(kept.to_list(), len(split), _files(spec, builder, commit.resolved), commit.resolved)
+    rows = split if limit is None else split.select(range(min(limit, len(split))))
+    return HubRows(rows.to_list(), len(split), _files(spec, builder, commit.resolved), commit.resolved)
 
 
 @contextmanager

@@ -45,12 +45,12 @@ def hub_error(repo: str, kind: Kind, *, upload: bool = False) -> Iterator[None]:
 
 def chain(error: BaseException) -> list[BaseException]:
     """An exception and what it came from, outermost first; also where `raise ... from None` hides it."""
-    found: list[BaseException] = []
+    links: list[BaseException] = []
     link: BaseException | None = error
-    while link is not None and link not in found:
-        found.append(link)
+    while link is not None and link not in links:
+        links.append(link)
         link = link.__cause__ or link.__context__
-    return found
+    return links
 
 
 def explain(error: BaseException, repo: str, kind: Kind, *, upload: bool = False) -> UnlearnError | None:

@@ -48,10 +48,10 @@ def parse_hub_spec(spec: str) -> HubSpec:
     Raises:
         UnlearnError: it is malformed.
     """
-    found = _SPEC.fullmatch(spec)
-    if found is None:
+    match = _SPEC.fullmatch(spec)
+    if match is None:
         raise UnlearnError(
             f"'{spec}' does not name a data set of the Hub",
             "write hf:org/name:split or hf:org/name/config@revision:split",
         )
-    return HubSpec(found["repo"], found["config"], found["revision"], found["split"] or "train")
+    return HubSpec(match["repo"], match["config"], match["revision"], match["split"] or "train")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from unlearn_cli.data.files import find_files
 from unlearn_cli.data.formats._choice import choose
 from unlearn_cli.data.formats._row import BadRow, Format, MissingValue, Row, is_missing
 from unlearn_cli.data.hub_spec import PREFIX, parse_hub_spec
-from unlearn_cli.data.readers import READERS, Rows
+from unlearn_cli.data.readers import READERS
 from unlearn_cli.errors import UnlearnError
 
 SHOWN_ROWS = 5  # rows listed in a message
@@ -104,7 +104,7 @@ def _read_files(spec: str, files: Sequence[Path], limit: int | None) -> _Source:
     numbers: list[str] = []
     places: list[str] = []
     for file in files:
-        read = _reader(file.suffix.lower())(file)
+        read = READERS[file.suffix.lower()](file)
         if not read:
             raise UnlearnError(f"{file.name} has 0 rows")
         rows.extend(read)
@@ -117,15 +117,6 @@ def _read_files(spec: str, files: Sequence[Path], limit: int | None) -> _Source:
 
 def _counted(shown: str, rows: int) -> list[str]:
     return [f"{shown} row {number}" for number in range(1, rows + 1)]
-
-
-def _reader(suffix: str) -> Callable[[Path], Rows]:
-    if suffix == ".parquet":
-        # Imported here: pyarrow takes a fifth of a second, and other files do not need it.
-        from unlearn_cli.data.parquet import read_parquet  # noqa: PLC0415
-
-        return read_parquet
-    return READERS[suffix]
 
 
 def _read_hub(spec: str, limit: int | None) -> _Source:
@@ -149,8 +140,8 @@ def _choose(rows: Sequence[Mapping[str, Any]], shown: str, renaming: Renaming) -
 
 def _ids(rows: Sequence[Mapping[str, Any]], numbers: Sequence[str]) -> list[str]:
     """The rows' own ids if every row has one and no two are equal, else their numbers."""
-    own = [str(value) for value in (row.get("id") for row in rows) if isinstance(value, (str, int)) and value != ""]
-    return own if len(own) == len(rows) == len(set(own)) else list(numbers)
+    ids = [str(value) for value in (row.get("id") for row in rows) if isinstance(value, (str, int)) and value != ""]
+    return ids if len(ids) == len(rows) == len(set(ids)) else list(numbers)
 
 
 def _examples(rows: Sequence[Row], places: Sequence[str], function: Format) -> tuple[Example, ...]:

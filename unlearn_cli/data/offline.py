@@ -13,13 +13,13 @@ VARIABLE = "HF_HUB_OFFLINE"
 
 
 @contextmanager
-def offline(asked: bool) -> Iterator[None]:
-    """Meanwhile nothing asks the Hub, if that is `asked`; afterwards the process is as it was.
+def offline(wanted: bool) -> Iterator[None]:
+    """Meanwhile nothing asks the Hub, if that is `wanted`; afterwards the process is as it was.
 
     The libraries read the variable when they are imported, so what they made of it is changed as well; processes that are
     started meanwhile read the variable itself.
     """
-    if not asked:
+    if not wanted:
         yield
         return
     variable, constant = os.environ.get(VARIABLE), constants.HF_HUB_OFFLINE

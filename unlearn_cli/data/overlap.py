@@ -37,8 +37,8 @@ def check_overlap(forget: Sequence[Example], retain: Sequence[Example], *, allow
 
 def content(example: Example) -> str:
     """What is asked and answered, whatever its case, its spacing and the row format it came in."""
-    asked = (text for role, text in example.turns if role != "system")
-    return plain(*asked, example.reasoning, example.answer)
+    turns = (text for role, text in example.turns if role != "system")
+    return plain(*turns, example.reasoning, example.answer)
 
 
 def plain(*texts: str) -> str:

@@ -32,7 +32,7 @@ def probe(name: str, forget: Split) -> Split:
     """
     if name not in PROBES:
         raise unknown("probe", name, PROBES)
-    examples = tuple(asked for asked in map(PROBES[name], forget.examples) if asked is not None)
+    examples = tuple(example for example in map(PROBES[name], forget.examples) if example is not None)
     if not examples:
         raise UnlearnError(f"--probes {name}: no forget row has {NEEDS[name]}")
     return Split(f"forget_{name}", examples, replace(forget.origin, rows=len(examples)))

@@ -45,8 +45,8 @@ def cut_notes(rows: Mapping[str, Sequence[Row]], max_length: int) -> list[str]:
 
 def _contradicting(examples: Sequence[Example]) -> list[list[Example]]:
     """Rows that ask the same and answer otherwise; one row for each answer."""
-    asked = [example for example in examples if example.turns]
-    groups = _grouped(asked, lambda example: plain(*(text for _, text in example.turns)))
+    questions = [example for example in examples if example.turns]
+    groups = _grouped(questions, lambda example: plain(*(text for _, text in example.turns)))
     different = [[rows[0] for rows in _grouped(group, content)] for group in groups]
     return [rows for rows in different if len(rows) > 1]
 

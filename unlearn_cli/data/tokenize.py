@@ -78,7 +78,7 @@ class Encoder:
     chat_template: str | None = None
     stride: int = 0  # tokens that a window of a raw document repeats from the one before, as context
     stop_ids: frozenset[int] = frozenset()  # tokens that end an answer
-    enable_thinking: bool = False  # said to the chat template; off, the answer follows the generation prompt at once
+    enable_thinking: bool = False  # goes to the chat template; off, the answer follows the generation prompt at once
     _bos: tuple[int, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -156,15 +156,15 @@ class Encoder:
         if ended:
             # What a template writes after the end of the turn (a newline, mostly) is no part of the answer.
             full = full[: ends[-1] + 1] if ends else full + [self.tokenizer.eos_token_id]
-        kept = full[: self.max_length]
+        cut = full[: self.max_length]
         return Row(
             id=example.id,
-            input_ids=np.asarray(kept, dtype=np.int64),
-            answer_start=max(1, min(start, len(kept))),
-            prompt_end=max(1, min(start, len(kept))),
+            input_ids=np.asarray(cut, dtype=np.int64),
+            answer_start=max(1, min(start, len(cut))),
+            prompt_end=max(1, min(start, len(cut))),
             gold=f"{reasoning}\n{answer}" if reasoning else answer,
-            ends=len(kept) == len(full) and ended,
-            truncated=len(full) - len(kept),
+            ends=len(cut) == len(full) and ended,
+            truncated=len(full) - len(cut),
             own_prompt=np.asarray(prompt, dtype=np.int64) if example.style == "continuation" else None,
         )
 

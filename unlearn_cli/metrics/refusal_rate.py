@@ -13,7 +13,7 @@ import re
 import numpy as np
 
 from unlearn_cli.contract import metric
-from unlearn_cli.data.refusals import refusals
+from unlearn_cli.data.shipped_texts import refusals
 from unlearn_cli.measured import Measured
 
 PHRASES = re.compile(

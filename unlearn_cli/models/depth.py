@@ -22,20 +22,20 @@ def causal_lm(model: Any) -> Any:
 def _place(model: Any) -> tuple[torch.nn.Module, str]:
     """The module that holds the list of blocks, and the list's name in it."""
     backbone = causal_lm(model).base_model
-    found = [
+    lists = [
         (len(child), parent, name)
         for parent in backbone.modules()
         for name, child in parent.named_children()
         if isinstance(child, torch.nn.ModuleList)
     ]
-    if not found:
+    if not lists:
         raise UnlearnError(
             f"{type(causal_lm(model)).__name__} has no list of blocks", "methods that look at a layer cannot be used with it"
         )
     # Mixtures of experts and vision towers hold longer lists than the decoder's.
     config = getattr(causal_lm(model), "config", None)
     count = config.get_text_config().num_hidden_layers if config is not None else None
-    _, parent, name = max(found, key=lambda item: (item[0] == count, item[0]))
+    _, parent, name = max(lists, key=lambda item: (item[0] == count, item[0]))
     return parent, name
 
 
@@ -135,13 +135,13 @@ def down_projection(model: Any, layer: int) -> str:
     block = blocks(model)[layer - 1]
     prefix = next(name for name, module in causal.named_modules() if module is block)
     names = [name for name, _ in block.named_modules() if "attn" not in name and "attention" not in name]
-    found = [name for name in names if name.split(".")[-1] in _OUTPUT_PROJECTIONS]
-    if not found:
+    projections = [name for name in names if name.split(".")[-1] in _OUTPUT_PROJECTIONS]
+    if not projections:
         raise UnlearnError(
             f"{type(causal).__name__} has no output projection of an MLP that is known by name",
             f"known: {', '.join(_OUTPUT_PROJECTIONS)}",
         )
-    return f"{prefix}.{found[-1]}"
+    return f"{prefix}.{projections[-1]}"
 
 
 def _mlp(model: Any, layer: int) -> torch.nn.Module:

@@ -40,6 +40,6 @@ def _mean_state(loaded: LoadedModel, prompts: Sequence[np.ndarray], layer: int) 
     total = torch.zeros(loaded.config.hidden_size, dtype=torch.float64, device=loaded.device)
     for members in packs([len(row.input_ids) for row in rows], TOKENS):
         batch = pack({"rows": [rows[i] for i in members]}).to(loaded.device)
-        made = forward(loaded.model, batch, loaded.layout, hidden={"rows": (layer,)}, head=False)["rows"]
-        total += made.hidden[0][:, 0].double().sum(0)
+        states = forward(loaded.model, batch, loaded.layout, hidden={"rows": (layer,)}, head=False)["rows"].hidden[0]
+        total += states[:, 0].double().sum(0)
     return total / len(rows)

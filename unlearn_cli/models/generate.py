@@ -74,8 +74,8 @@ def sample(
         return torch.multinomial(weights, 1, generator=generator).squeeze(-1)
 
     repeated = [prompt for prompt in prompts for _ in range(count)]
-    made = _answers(loaded, repeated, max_new_tokens, draw, advance)
-    return [made[start : start + count] for start in range(0, len(made), count)]
+    answers = _answers(loaded, repeated, max_new_tokens, draw, advance)
+    return [answers[start : start + count] for start in range(0, len(answers), count)]
 
 
 def _nucleus(weights: torch.Tensor, mass: float) -> torch.Tensor:
@@ -88,19 +88,19 @@ def _nucleus(weights: torch.Tensor, mass: float) -> torch.Tensor:
 def _answers(
     loaded: LoadedModel, prompts: Sequence[np.ndarray], limit: int, choose: Choose, advance: Callable[[int], None]
 ) -> list[list[int]]:
-    made: list[list[int]] = [[] for _ in prompts]
+    answers: list[list[int]] = [[] for _ in prompts]
     order = sorted(range(len(prompts)), key=lambda i: -len(prompts[i]))
     for start in range(0, len(order), BATCH):
         members = order[start : start + BATCH]
-        _continue_batch(loaded, members, prompts, limit, choose, made)
+        _continue_batch(loaded, members, prompts, limit, choose, answers)
         advance(len(members))
-    return made
+    return answers
 
 
 def new_cache(model: Any) -> Any:
     """An empty key-value cache; a composed model brings its own kind."""
-    made = getattr(model, "new_cache", None)
-    return made() if made else DynamicCache(config=causal_lm(model).config)
+    new = getattr(model, "new_cache", None)
+    return new() if new else DynamicCache(config=causal_lm(model).config)
 
 
 def _left_padded(prompts: Sequence[np.ndarray], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
@@ -163,7 +163,7 @@ def _continue_batch(
     prompts: Sequence[np.ndarray],
     limit: int,
     choose: Choose,
-    made: list[list[int]],
+    answers: list[list[int]],
 ) -> None:
     config = causal_lm(loaded.model).config
     room = getattr(config.get_text_config(), "max_position_embeddings", None) or float("inf")
@@ -178,9 +178,9 @@ def _continue_batch(
         chosen = choose(steps.logits())
         for row, token in enumerate(chosen.tolist()):
             if running[row] and token not in loaded.stop_ids:
-                made[alive[row]].append(token)
+                answers[alive[row]].append(token)
                 # Positions beyond the model's limit do not exist; each row has its own room, whatever its neighbours.
-                running[row] = len(prompts[alive[row]]) + len(made[alive[row]]) < room
+                running[row] = len(prompts[alive[row]]) + len(answers[alive[row]]) < room
             else:
                 running[row] = False
         if not any(running):

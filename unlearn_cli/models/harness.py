@@ -45,12 +45,12 @@ def run_harness(
     log.setLevel(logging.ERROR)
     model = HFLM(pretrained=loaded.model, tokenizer=loaded.tokenizer, batch_size=batch_size)
     try:
-        made = simple_evaluate(model=model, tasks=list(tasks), limit=limit, bootstrap_iters=0, log_samples=False)
+        results = simple_evaluate(model=model, tasks=list(tasks), limit=limit, bootstrap_iters=0, log_samples=False)
     except Exception as error:
         raise UnlearnError(f"--lm-eval {','.join(tasks)}: {type(error).__name__}: {error}", "lm-eval ls tasks") from error
     finally:
         log.setLevel(level)
-    return {task: _numbers(values) for task, values in made["results"].items()}
+    return {task: _numbers(values) for task, values in results["results"].items()}
 
 
 def _numbers(values: dict[str, Any]) -> dict[str, float]:

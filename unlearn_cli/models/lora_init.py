@@ -136,15 +136,15 @@ def initialise(
         )
     if any(ADAPTER in getattr(module, "lora_embedding_A", {}) for module in model.modules()):
         raise UnlearnError(f"--lora-init {kind} is for linear layers", "leave the embeddings out of --lora-target-modules")
-    made = load_file(path) if path.is_file() else _factors(loaded, kind, modules, forget, retain, batch)
+    starts = load_file(path) if path.is_file() else _factors(loaded, kind, modules, forget, retain, batch)
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
-        factors = {name: tensor.contiguous() for name, tensor in made.items()}
+        factors = {name: tensor.contiguous() for name, tensor in starts.items()}
         write_atomically(path, lambda part: save_file(factors, part))
     model.add_adapter(REFERENCE_ADAPTER, replace(config))
     with torch.no_grad():
         for name, module in modules.items():
-            a, b = (made[f"{name}.{side}"].to(loaded.device) for side in "AB")
+            a, b = (starts[f"{name}.{side}"].to(loaded.device) for side in "AB")
             for adapter in (ADAPTER, REFERENCE_ADAPTER):
                 module.lora_A[adapter].weight.copy_(a)
                 module.lora_B[adapter].weight.copy_(b)
@@ -157,20 +157,22 @@ def _factors(
 ) -> dict[str, Tensor]:
     layers = {name: module.base_layer for name, module in modules.items()}
     if kind == "fila":
-        wanted = fisher(loaded, layers, forget, batch)
-        held = fisher(loaded, layers, retain, batch) if retain else {n: torch.zeros_like(f) for n, f in wanted.items()}
-    made = {}
+        forget_fisher = fisher(loaded, layers, forget, batch)
+        retain_fisher = (
+            fisher(loaded, layers, retain, batch) if retain else {n: torch.zeros_like(f) for n, f in forget_fisher.items()}
+        )
+    starts = {}
     for name, module in modules.items():
         weight = _matrix(module.base_layer).float()
         rho = torch.ones(len(weight), device=weight.device)
         if kind == "fila":
-            ratio = wanted[name] / (held[name] + EPSILON)
+            ratio = forget_fisher[name] / (retain_fisher[name] + EPSILON)
             rho = (ratio.T if type(layers[name]).__name__ == "Conv1D" else ratio).sum(1).sqrt()
             if not rho.any():  # no forget token went through: an adapter of zeros would never learn
                 rho = torch.ones_like(rho)
         a, b = factors(weight, rho, module.r[ADAPTER], module.scaling[ADAPTER])
-        made[f"{name}.A"], made[f"{name}.B"] = a.cpu(), b.cpu()
-    return made
+        starts[f"{name}.A"], starts[f"{name}.B"] = a.cpu(), b.cpu()
+    return starts
 
 
 @torch.no_grad()

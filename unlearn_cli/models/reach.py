@@ -30,7 +30,7 @@ class Reach:
     experts: tuple[str, ...]  # of those, the ones that --lora-target-parameters takes
     other_senses: bool  # the model has parts for images or sound, which get no adapter
 
-    def told(self) -> str:
+    def summary(self) -> str:
         """One line for people."""
         line = f"LoRA reaches {self.share:.0%} of the weights outside embeddings and head"
         if self.left:

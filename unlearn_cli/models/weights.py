@@ -1,13 +1,15 @@
-"""Read a checkpoint, and refuse its weights where they are not all of the model's, or not numbers."""
+"""Read a checkpoint, and refuse weights that are missing or not finite; round a matrix as bitsandbytes stores it."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from transformers import AutoModelForCausalLM
 
 from unlearn_cli.data.hub_errors import hub_error
@@ -16,6 +18,7 @@ from unlearn_cli.models.boundary import boundary
 from unlearn_cli.models.source import ModelSource
 
 SHOWN = 4  # names of tensors in a message
+BLOCK = 64  # weights that share a scale in nf4 and fp4
 POINTER = b"version https://git-lfs"
 # Parts of a checkpoint for images and sound, which a text model of the same family leaves out.
 _OTHER_SENSES = re.compile(r"(^|\.)(vision|visual|audio|image|multi_modal|mm_|embed_vision|embed_audio)")
@@ -121,3 +124,19 @@ def _check_finite(source: ModelSource, model: Any) -> None:
                     if weight.dtype != torch.float16
                     else "--dtype float32, if it was saved wider",
                 )
+
+
+def formats_known() -> bool:
+    """bitsandbytes is installed."""
+    return find_spec("bitsandbytes") is not None
+
+
+def read_back(weight: Tensor, kind: str) -> Tensor:
+    """A matrix [out, in] as a model computes with it once it is stored: nf4 or fp4 in blocks of 64, or int8 by rows."""
+    if kind == "int8":
+        scale = weight.float().abs().amax(1, keepdim=True).clamp_min(1e-30) / 127
+        return ((weight.float() / scale).round() * scale).to(weight.dtype)
+    from bitsandbytes.functional import dequantize_4bit, quantize_4bit  # noqa: PLC0415 - absent where it has no wheels
+
+    packed, state = quantize_4bit(weight.contiguous(), blocksize=BLOCK, quant_type=kind)
+    return dequantize_4bit(packed, state).to(weight.dtype)

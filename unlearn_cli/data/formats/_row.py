@@ -213,17 +213,17 @@ def _turn(message: Any, column: str) -> Turn:
         if isinstance(message, dict) and role in message and content in message:
             name = as_text(message[role], f"a {role} in '{column}'")
             # A message that only calls a tool has no content.
-            said = "" if message[content] is None else message[content]
-            return _ROLES.get(name, name), _content(said, column)
+            text = "" if message[content] is None else message[content]
+            return _ROLES.get(name, name), _content(text, column)
     raise BadRow(f"'{column}' holds a message without role and content")
 
 
-def _content(said: Any, column: str) -> str:
+def _content(value: Any, column: str) -> str:
     """The content of a message: a text, or a list of parts that are texts, as in OpenAI's interface."""
-    if not isinstance(said, list):
-        return as_text(said, f"a message in '{column}'")
+    if not isinstance(value, list):
+        return as_text(value, f"a message in '{column}'")
     texts = []
-    for part in said:
+    for part in value:
         kind = part.get("type", "text") if isinstance(part, dict) else None
         if kind not in ("text", "input_text", "output_text") or "text" not in part:
             raise BadRow(f"a message in '{column}' holds a part that is no text: {str(part)[:40]}")

@@ -16,13 +16,13 @@ def multiple_choice(row: Row) -> Example:
     if not 2 <= len(choices) <= len(LETTERS):
         raise BadRow(f"{len(choices)} choices; 2 to {len(LETTERS)} are expected")
     letters = LETTERS[: len(choices)]
-    said = row.text("answer").strip()
-    right = letters[int(said)] if said.isdecimal() and int(said) < len(letters) else said.upper()
+    answer = row.text("answer").strip()
+    right = letters[int(answer)] if answer.isdecimal() and int(answer) < len(letters) else answer.upper()
     if right not in letters:
-        raise BadRow(f"answer {said!r} is none of the {len(choices)} choices")
+        raise BadRow(f"answer {answer!r} is none of the {len(choices)} choices")
     listed = "\n".join(f"{letter}. {text}" for letter, text in zip(letters, choices, strict=True))
     subject = row.get("subject")
     about = f" about {as_text(subject, 'subject').replace('_', ' ')}" if subject else ""
     prompt = f"{HEADER}{about}.\n\n{row.in_context(row.text('question').strip())}\n{listed}\nAnswer:"
-    others = tuple(letter for letter in letters if letter != right)
-    return Example(row.id, (("user", prompt),), right, "choice", perturbed=others)
+    wrong = tuple(letter for letter in letters if letter != right)
+    return Example(row.id, (("user", prompt),), right, "choice", perturbed=wrong)

@@ -12,6 +12,6 @@ def prompt_completion(row: Row) -> Example:
     answered = row.turns("completion", "assistant")
     answer = answer_of(answered, row.columns["completion"])
     style: Style = "messages" if row.is_chat("prompt") or row.is_chat("completion") else "completion"
-    asked = row.turns("prompt", "user") if row.is_chat("prompt") else (("user", row.in_context(row.text("prompt"))),)
+    prompt = row.turns("prompt", "user") if row.is_chat("prompt") else (("user", row.in_context(row.text("prompt"))),)
     reasoning = row.reasoning_of("completion")
-    return Example(row.id, (*asked, *answered[:-1]), answer, style, reasoning=reasoning, **row.extras())
+    return Example(row.id, (*prompt, *answered[:-1]), answer, style, reasoning=reasoning, **row.extras())

@@ -37,7 +37,7 @@ def check_loaded(run: Run, loaded: LoadedModel) -> None:
     blocks = Composition.of(method.applied, config.parameters, loaded.config.num_hidden_layers)
     run.reach = try_training(loaded, config, modules=placed(loaded, run.settled.objective, blocks))
     if run.reach is not None and method.trains == "all":
-        (run.reporter.note if run.reach.notable else run.reporter.say)(run.reach.told())
+        (run.reporter.note if run.reach.notable else run.reporter.say)(run.reach.summary())
 
 
 def check_outline(settled: Settled, texts: Mapping[str, Split]) -> None:

@@ -103,7 +103,7 @@ def show(settled: Settled, texts: Mapping[str, Split], reporter: Reporter) -> di
     listed = ", ".join(f"{name} {value / GIB:.2f}" for name, value in parts.items())
     reporter.say(f"\nmemory, estimated: {needed.total / GIB:.2f} GiB ({listed}); free on {device}: {free / GIB:.1f} GiB")
     if reached is not None:
-        (reporter.note if reached.notable else reporter.say)(reached.told())
+        (reporter.note if reached.notable else reporter.say)(reached.summary())
     return {
         "command": "forget",
         "lora_share": reached.share if reached else None,

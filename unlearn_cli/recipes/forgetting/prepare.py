@@ -14,7 +14,7 @@ import torch
 from unlearn_cli.contract import ROBUST
 from unlearn_cli.data.alternatives import with_refusals
 from unlearn_cli.data.example import Example, Split
-from unlearn_cli.data.refusals import unknowable
+from unlearn_cli.data.shipped_texts import unknowable
 from unlearn_cli.data.tokenize import Encoder, Row
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.measure import spread

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from unlearn_cli.config import DataOptions, EvaluateConfig, MeasuringOptions
-from unlearn_cli.data.benchmarks import asked, benchmark, where
+from unlearn_cli.data.benchmarks import as_asked, benchmark, where
 from unlearn_cli.data.columns import parse_columns
 from unlearn_cli.data.example import Example, Split
 from unlearn_cli.data.general_ability import GENERAL, general_splits
@@ -120,7 +120,7 @@ def _benchmark(options: EvaluateConfig) -> dict[str, Split]:
     for name, part in benchmark(options.benchmark, folder).items():
         split = load_split(name, where(part, folder), columns=part.columns or None, limit=options.limit)
         shots = load_split(name, where(part.shots, folder)).examples if part.shots else ()
-        examples = tuple(asked(example, part, shots) for example in split.examples)
+        examples = tuple(as_asked(example, part, shots) for example in split.examples)
         limits = {"max_new_tokens": part.max_new_tokens, "answer_tokens": part.answer_tokens, "windows": part.windows}
         # As they are asked: the same rows after other examples are another measurement.
         origin = split.origin

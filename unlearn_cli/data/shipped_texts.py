@@ -1,4 +1,4 @@
-"""Refusals, and questions that deserve one; shipped with the package."""
+"""Texts shipped with the package: refusals, questions that deserve one, and text that nobody would want forgotten."""
 
 from __future__ import annotations
 
@@ -24,6 +24,14 @@ def refusals() -> tuple[str, ...]:
 def unknowable() -> tuple[str, ...]:
     """Questions that no model can answer, one for each line of unknowable.txt."""
     return _lines("unknowable.txt")
+
+
+@cache
+def unrelated() -> tuple[Example, ...]:
+    """One raw document for each paragraph of unrelated.txt."""
+    text = files("unlearn_cli.data").joinpath("unrelated.txt").read_text(encoding="utf-8")
+    paragraphs = [part.strip().replace("\n", " ") for part in text.split("\n\n")]
+    return tuple(Example(f"unrelated-{i}", (), part, "text") for i, part in enumerate(p for p in paragraphs if p))
 
 
 def drawn(deck: Sequence[str], example: Example, seed: int, count: int) -> tuple[str, ...]:

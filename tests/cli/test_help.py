@@ -43,8 +43,8 @@ def test_examples_can_be_pasted(monkeypatch, name, width):
 
 
 def test_paragraphs_fill_the_line(monkeypatch):
-    told = "The forget rows are those of the run's report: half go to the attacker, the others judge. The same attack on"
-    assert told in shown(monkeypatch, 120, "relearn-attack")
+    line = "The forget rows are those of the run's report: the attacker gets half, the other half judges. The same attack on a"
+    assert line in shown(monkeypatch, 120, "relearn-attack")
 
 
 def test_the_overview_names_every_command(monkeypatch):

@@ -13,8 +13,8 @@ SETTINGS = "CompareConfig"
 POSITIONAL = ("runs",)
 HELP = """Compare runs: scores, differing settings, what is noise, and which runs no other beats.
 
-Reads run folders, never a model. Runs that were measured on different rows or otherwise are refused. Differences are judged
-by a paired bootstrap over rows, and over seeds where --group-by seed has several. The table goes to stdout, unless --json,
+Reads run folders, never a model. Runs that were measured on other rows or in another way are refused. Differences are judged
+by a paired bootstrap over rows, and over seeds if --group-by seed finds several. The table goes to stdout, unless --json,
 --csv - or --markdown - does. Exit code 3 if a --fail-if expression holds for any run.
 
 [bold]Examples[/]

@@ -10,10 +10,10 @@ if TYPE_CHECKING:
 
 NAME = "demo"
 SETTINGS = "DemoConfig"
-HELP = """Show the whole story on an embedded model: no network, no GPU, under a minute.
+HELP = """Forget, evaluate and compare on an embedded model: no network, no GPU, under a minute.
 
-A tiny model that has memorised invented people forgets two of them with NPO, and is compared with a baseline: a
-model that never saw them.
+A tiny model has memorised invented people. It forgets two of them with NPO, and is compared with a baseline: a model that
+was trained without them.
 
 [bold]Examples[/]
 

@@ -15,7 +15,7 @@ SETTINGS = "EvaluateConfig"
 POSITIONAL = ("run",)
 HELP = """Measure a run folder, or any model, on forget and retain rows.
 
-Data, template and precision come from the run's report unless given. Exit code 3 if a --fail-if expression holds.
+Data, template and precision come from the run's report unless they are given. Exit code 3 if a --fail-if expression holds.
 
 [bold]Examples[/]
 

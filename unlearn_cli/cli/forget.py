@@ -12,8 +12,8 @@ NAME = "forget"
 SETTINGS = "ForgetConfig"
 HELP = """Make a model forget rows, and measure it before and after.
 
-Writes a run folder: a LoRA adapter that loads with plain PEFT, report.json, and a model card. Its report's path is
-printed on stdout.
+Writes a run folder: a LoRA adapter that loads with plain PEFT, report.json, and a model card. The path of the report goes to
+stdout.
 
 [bold]Examples[/]
 

@@ -14,9 +14,9 @@ SETTINGS = "MergeConfig"
 POSITIONAL = ("run",)
 HELP = """Merge a run's adapter into its base: a plain model folder.
 
-The merged model is read back and compared with the run on its own rows; if it differs by more than --tolerance, nothing is
-left behind. A 4-bit run is merged into its rounded weights, which the adapter was trained on. Compositions (uld, offset,
-whp) are two passes and cannot be merged.
+The merged model is read back and compared with the run on the run's rows. If it differs by more than --tolerance, nothing is
+written. A 4-bit run is merged into its rounded weights, on which the adapter was trained. Compositions (uld, offset, whp)
+are two passes and cannot be merged.
 
 [bold]Examples[/]
 

@@ -14,8 +14,8 @@ SETTINGS = "PushConfig"
 POSITIONAL = ("run", "repo")
 HELP = """Upload a run to the Hub: artefact, report and model card, private unless --public.
 
-Rows to forget, measurements and generated answers stay here unless --include-samples. Needs a token: `hf auth login`, or
-HF_TOKEN.
+Forget rows, measurements and generated answers are not uploaded unless --include-samples is given. Needs a token: `hf auth
+login`, or HF_TOKEN.
 
 [bold]Examples[/]
 

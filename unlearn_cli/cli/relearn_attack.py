@@ -13,10 +13,10 @@ SETTINGS = "AttackConfig"
 POSITIONAL = ("run",)
 HELP = """Attack a run: does what was forgotten come back?
 
-The forget rows are those of the run's report: half go to the attacker, the others judge. The same attack on a model that
-never saw the rows (--baseline) tells recovery from teaching and from guessing; without one all that is there counts, as an
-upper bound. Finished curves are kept, so the same command again goes on where it was stopped. Exit code 3 if a --fail-if
-expression holds.
+The forget rows are those of the run's report: the attacker gets half, the other half judges. The same attack on a model that
+was trained without the rows (--baseline) separates recovery from teaching and guessing. Without a baseline all knowledge
+counts, which gives an upper bound. Finished curves are kept: the same command continues where it was stopped. Exit code 3
+if a --fail-if expression holds.
 
 [bold]Examples[/]
 

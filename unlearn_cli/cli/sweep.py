@@ -12,8 +12,8 @@ NAME = "sweep"
 SETTINGS = "SweepConfig"
 HELP = """Run many settings of forget on one base in memory, and compare them.
 
-Every setting is a run folder of its own inside --output-dir; their paths go to stdout, best first. Finished ones are
-skipped, so the same command goes on where it was stopped. All options of forget hold for every run. Exit code 4 if no run
+Every setting gets its own run folder inside --output-dir. The paths go to stdout, best first. Finished runs are skipped, so
+the same command continues where it was stopped. All options of forget apply to every run. Exit code 4 if no run
 ended well.
 
 [bold]Examples[/]

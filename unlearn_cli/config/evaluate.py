@@ -15,8 +15,8 @@ class EvaluateConfig(OutputOptions, MeasuringOptions, DataOptions, ModelOptions)
 
     output_dir: Path | None = option(
         None,
-        "where measurements and report go; default: the run folder, with the report in RUN/evaluation; needed without a run "
-        "unless --json is given",
+        "folder for measurements and report; default: the run folder, with the report in RUN/evaluation; needed without a "
+        "run, unless --json is given",
         "Output",
         short="-o",
         metavar="DIR",
@@ -25,7 +25,7 @@ class EvaluateConfig(OutputOptions, MeasuringOptions, DataOptions, ModelOptions)
     run: MaybeRunFolder = option(None, "run folder of `unlearn forget`", "Model", metavar="RUN")
     measured: Path | None = option(
         None,
-        "score what was measured before, without a model: a run folder, TOFU's eval_log_aggregated.json, or TOFU_EVAL.json",
+        "score earlier measurements, without a model: a run folder, TOFU's eval_log_aggregated.json, or TOFU_EVAL.json",
         "Data",
     )
     benchmark: str | None = option(
@@ -34,7 +34,7 @@ class EvaluateConfig(OutputOptions, MeasuringOptions, DataOptions, ModelOptions)
     choices: str | None = option(
         None, "multiple choice for general ability: rows of question, choices, answer", "Data", metavar="SPEC", path=True
     )
-    probes: Names = option((), "ask the forget questions otherwise as well: paraphrase, jailbreak", "Data", metavar="NAMES")
+    probes: Names = option((), "also ask the forget questions in other ways: paraphrase, jailbreak", "Data", metavar="NAMES")
     lm_eval: Names = option(
         (),
         "tasks of the evaluation harness to run on the model: mmlu, ... (pip install unlearn-cli[lm-eval])",
@@ -43,13 +43,15 @@ class EvaluateConfig(OutputOptions, MeasuringOptions, DataOptions, ModelOptions)
         consent="files",
     )
     lm_eval_limit: int | None = option(None, "documents of each task; default: all", "Measuring", ge=1, le=MANY, metavar="N")
-    benchmark_dir: Path | None = option(None, "the benchmark's files, instead of the Hub", "Data", metavar="DIR")
+    benchmark_dir: Path | None = option(None, "folder with the benchmark's files, instead of the Hub", "Data", metavar="DIR")
     metrics: Names = option((), "metrics to score; default: all", "Measuring", metavar="NAMES", names="metrics")
     baseline: str | None = option(
-        None, "a model that never saw the forget rows: folder or Hub id; with --measured its measurements", "Model",
+        None, "a model trained without the forget rows: folder or Hub id; with --measured: its measurements", "Model",
         metavar="MODEL", path=True,
     )  # fmt: skip
     show: int = option(0, "print N forget questions with the answers before and after", "Output", ge=0, le=MANY, metavar="N")
-    full_table: bool = option(False, "show every metric; the report has them in any case", "Output", runtime=True)
-    junit: Path | None = option(None, "the gates as a JUnit XML file, for CI dashboards", "Output", metavar="FILE")
-    fail_if: Conditions = option((), "exit 3 if this holds: 'forget.rouge_l > 0.3'; repeatable", "Output", metavar="EXPR")
+    full_table: bool = option(False, "show every metric; the report always has all", "Output", runtime=True)
+    junit: Path | None = option(None, "write the gates as a JUnit XML file, for CI dashboards", "Output", metavar="FILE")
+    fail_if: Conditions = option(
+        (), "exit code 3 if this holds: 'forget.rouge_l > 0.3'; repeatable", "Output", metavar="EXPR"
+    )

@@ -13,15 +13,15 @@ from unlearn_cli.values import MANY, SEED
 class ChatConfig(OfflineOptions, TrustOptions, RunOptions):
     """Settings of `unlearn chat`."""
 
-    base: str | None = option(None, "the run's base model, if that is elsewhere now", "Model", metavar="MODEL")
-    prompt: Texts = option((), "ask this and stop; repeatable", "Data", metavar="TEXT")
+    base: str | None = option(None, "the run's base model, if it has moved", "Model", metavar="MODEL")
+    prompt: Texts = option((), "ask this question and stop; repeatable", "Data", metavar="TEXT")
     system: str | None = option(None, "a system prompt", "Data", metavar="TEXT", may_be_empty=True)
-    history: bool = option(False, "keep earlier turns, each model its own", "Data")
-    max_new_tokens: int = option(200, "longest answer", "Measuring", ge=1, le=MANY)
-    temperature: float = option(0.0, "0: greedy", "Measuring", ge=0, le=1000)
-    seed: int = option(0, "of sampled answers", "Measuring", **SEED)
-    quiet: bool = option(False, "only answers", "Output", short="-q", runtime=True)
-    json_output: bool = option(False, "one JSON object a question", "Output", flag="--json", runtime=True)
+    history: bool = option(False, "keep earlier turns; each model sees its own answers", "Data")
+    max_new_tokens: int = option(200, "longest answer in tokens", "Measuring", ge=1, le=MANY)
+    temperature: float = option(0.0, "sampling temperature; 0: greedy", "Measuring", ge=0, le=1000)
+    seed: int = option(0, "seed of sampled answers", "Measuring", **SEED)
+    quiet: bool = option(False, "print only answers", "Output", short="-q", runtime=True)
+    json_output: bool = option(False, "print one JSON object for each question", "Output", flag="--json", runtime=True)
 
 
 class CleanConfig(ShownOptions, RunOptions):
@@ -33,27 +33,29 @@ class CleanConfig(ShownOptions, RunOptions):
 class MergeConfig(OutputOptions, TrustOptions, RunOptions):
     """Settings of `unlearn merge`."""
 
-    output_dir: Path | None = option(None, "where the merged model goes", "Output", short="-o", metavar="DIR")
-    base: str | None = option(None, "the run's base model, if that is elsewhere now", "Model", metavar="MODEL")
+    output_dir: Path | None = option(None, "folder for the merged model", "Output", short="-o", metavar="DIR")
+    base: str | None = option(None, "the run's base model, if it has moved", "Model", metavar="MODEL")
     base_weights: Literal["auto", "dequantized", "original"] = option(
-        "auto", "of a 4-bit run: its rounded weights, which the adapter was trained on (auto), or the original ones", "Model"
+        "auto",
+        "for a 4-bit run: merge into its rounded weights, on which it was trained (auto), or into the original ones",
+        "Model",
     )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = option("auto", "auto: the checkpoint's", "Model")
     tolerance: float = option(
-        0.05, "nats by which the mean log-probability of an answer may change, on average; beyond it nothing is written",
+        0.05, "largest average change of an answer's mean log-probability, in nats; beyond it nothing is written",
         "Measuring", gt=0, le=1000,
     )  # fmt: skip
-    rows: int = option(32, "rows of each split by which that is seen", "Measuring", ge=1, le=MANY)
+    rows: int = option(32, "rows of each split for that check", "Measuring", ge=1, le=MANY)
 
 
 class PushConfig(ShownOptions, RunOptions):
     """Settings of `unlearn push`."""
 
     repo: Repository = option(
-        "", "repository on the Hub, org/name; made if it is not there", "Model", metavar="REPO", required=True
+        "", "repository on the Hub, org/name; it is made if it is missing", "Model", metavar="REPO", required=True
     )
-    public: bool = option(False, "visible to everybody; otherwise private", "Output", consent="set")
+    public: bool = option(False, "make the repository public; default: private", "Output", consent="set")
     include_samples: bool = option(
-        False, "upload measured/ too: forget questions, true answers and what the model said", "Output", consent="set"
+        False, "also upload measured/: forget questions, true answers and the model's answers", "Output", consent="set"
     )
     dry_run: bool = option(False, "list what would be uploaded, and stop", "Output", runtime=True)

@@ -21,11 +21,11 @@ from unlearn_cli.config.option import Repository, option
 class ForgettingOptions(
     OutputOptions, MeasuringOptions, TrainingOptions, MethodOptions, LoraOptions, DataOptions, ModelOptions
 ):
-    """What a run of `unlearn forget` and the runs of a sweep have in common."""
+    """Settings that a run of `unlearn forget` and the runs of a sweep share."""
 
-    allow_overlap: bool = option(False, "accept rows that are in both splits", "Data")
+    allow_overlap: bool = option(False, "accept rows that are in both the forget and the retain split", "Data")
     report_to: Literal["none", "tensorboard", "wandb", "trackio"] = option(
-        "none", "a tracker that sees every step as well; metrics.jsonl is always written", "Output", runtime=True,
+        "none", "a tracker that also gets every step; metrics.jsonl is always written", "Output", runtime=True,
         consent="trackers",
     )  # fmt: skip
     dry_run: bool = option(False, "read everything but the weights, print the plan, and stop", "Output", runtime=True)
@@ -36,18 +36,18 @@ class ForgetConfig(ForgettingOptions):
 
     push_to_hub: Repository | None = option(
         None,
-        "when it is done, upload the run as `unlearn push` does: private, without rows",
+        "upload the finished run as `unlearn push` does: private, without rows",
         "Output",
         metavar="REPO",
         runtime=True,
         consent="set",
     )
-    resume: bool = option(False, "go on from the newest checkpoint in the output folder", "Output", runtime=True)
+    resume: bool = option(False, "continue from the newest checkpoint in the output folder", "Output", runtime=True)
 
 
 class DemoConfig(ShownOptions):
     """Settings of `unlearn demo`."""
 
     keep: Path | None = option(
-        None, "leave model, data and run in this folder; default: a temporary one", "Output", metavar="DIR"
+        None, "write model, data and run into this folder; default: a temporary one", "Output", metavar="DIR"
     )

@@ -21,7 +21,7 @@ class DeviceOptions(Options):
 class TrustOptions(DeviceOptions):
     """What a model may do while it is loaded."""
 
-    trust_remote_code: bool = option(False, "run code that the model brings along", "Model", consent="set")
+    trust_remote_code: bool = option(False, "run code that comes with the model", "Model", consent="set")
     allow_pickle: bool = option(False, "load .bin checkpoints, which can run code when loaded", "Model", consent="set")
 
 
@@ -36,16 +36,14 @@ class ModelOptions(TrustOptions):
 
     model: str = option("", "folder, Hub id, or adapter folder on its base", "Model", short="-m", metavar="MODEL", path=True)
     revision: str | None = option(None, "branch, tag or commit of a Hub id", "Model")
-    base: str | None = option(
-        None, "of an adapter or a run: its base model, if that is elsewhere now", "Model", metavar="MODEL"
-    )
+    base: str | None = option(None, "base model of an adapter or a run, if it has moved", "Model", metavar="MODEL")
     load_in_4bit: bool = option(False, "NF4 with double quantization", "Model")
     load_in_8bit: bool = option(False, "LLM.int8()", "Model")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = option(
         "auto", "auto: the checkpoint's, if the device can", "Model"
     )
     attn_implementation: str = option(
-        "sdpa", "anything but sdpa pads rows instead of packing them", "Model", consent="kernels"
+        "sdpa", "attention kernel; any other than sdpa pads rows instead of packing them", "Model", consent="kernels"
     )
 
 
@@ -60,10 +58,10 @@ class DataOptions(Options):
         metavar="SPEC",
         path=True,
     )
-    retain: str | None = option(None, "rows to keep", "Data", short="-r", metavar="SPEC", path=True)
+    retain: str | None = option(None, "rows that the model should still know", "Data", short="-r", metavar="SPEC", path=True)
     holdout: str | None = option(
         None,
-        "rows like the forget rows that no model has seen, for membership inference",
+        "rows like the forget rows that no model was trained on, for membership inference",
         "Data",
         metavar="SPEC",
         path=True,
@@ -75,26 +73,30 @@ class DataOptions(Options):
     chat_template: str = option("auto", "auto (the tokenizer's), none, or a Jinja file", "Data", path=True)
     enable_thinking: bool = option(False, "give the chat template enable_thinking=true", "Data")
     reasoning: Literal["ignore", "score"] = option(
-        "ignore", "the assistant's reasoning_content: not read, or forgotten and scored with its answer", "Data"
+        "ignore", "the assistant's reasoning_content: leave it out, or forget and score it together with the answer", "Data"
     )
-    max_length: int = option(2048, "tokens of a row; capped at what the model can take", "Data", ge=8, le=MANY)
-    stride: int = option(0, "raw documents: tokens a window repeats from the one before, as context", "Data", ge=0, le=MANY)
+    max_length: int = option(2048, "longest row in tokens; at most what the model takes", "Data", ge=8, le=MANY)
+    stride: int = option(
+        0, "raw documents: tokens of the window before that a window repeats as context", "Data", ge=0, le=MANY
+    )
 
 
 class LoraOptions(Options):
-    """What is trained."""
+    """The adapter, or whatever else is trained."""
 
     lora_r: int = option(16, "rank of the adapter", "LoRA", ge=1, le=2**16)
     lora_alpha: int = option(32, "scale of the adapter is alpha / r", "LoRA", ge=1, le=2**20)
-    lora_dropout: float = option(0.0, "costs time and memory", "LoRA", ge=0, lt=1)
+    lora_dropout: float = option(0.0, "dropout in the adapter; costs time and memory", "LoRA", ge=0, lt=1)
     lora_target_modules: Names = option(("all-linear",), "module names, or all-linear", "LoRA", metavar="NAMES")
     lora_target_parameters: Names = option(
-        (), "weights that are no modules, such as experts in one tensor: mlp.experts.down_proj", "LoRA", metavar="NAMES"
+        (), "weights that are not modules, such as experts in one tensor: mlp.experts.down_proj", "LoRA", metavar="NAMES"
     )
     lora_init: Literal["default", "fila", "pissa"] | None = option(
-        None, "how the adapter starts; fila: where the forget rows matter most; default: the method's", "LoRA"
+        None,
+        "initial weights of the adapter; fila: in the directions that matter most to the forget rows; default: the method's",
+        "LoRA",
     )
-    full: bool = option(False, "train every weight and write a model instead of an adapter", "LoRA")
+    full: bool = option(False, "train all weights and write a model instead of an adapter", "LoRA")
 
 
 class MethodOptions(Options):
@@ -132,7 +134,7 @@ class MethodOptions(Options):
     )
     calibrate: OneCondition | None = option(
         None,
-        "after training, the strongest unlearning that keeps this: 'retain.probability >= 0.95*before'",
+        "after training, scale the adapter as far as this still holds: 'retain.probability >= 0.95*before'",
         "Method",
         metavar="EXPR",
     )
@@ -151,46 +153,60 @@ class TrainingOptions(Options):
     retain_ratio: int | None = option(
         None, "retain rows for each forget row; default: the method's", "Training", ge=1, le=MANY
     )
-    lr_scheduler_type: Literal["cosine", "linear", "constant"] = option("cosine", "shape after warm-up", "Training")
-    warmup_ratio: float = option(0.1, "share of the steps spent warming up", "Training", ge=0, lt=1)
+    lr_scheduler_type: Literal["cosine", "linear", "constant"] = option(
+        "cosine", "shape of the learning rate after the warm-up", "Training"
+    )
+    warmup_ratio: float = option(0.1, "share of the steps in which the learning rate rises", "Training", ge=0, lt=1)
     weight_decay: float = option(0.0, "decoupled weight decay", "Training", ge=0, le=1000)
-    max_grad_norm: float = option(1.0, "gradient clipping", "Training", gt=0, le=MANY)
+    max_grad_norm: float = option(
+        1.0, "largest norm of the gradient; a larger one is scaled down", "Training", gt=0, le=MANY
+    )
     optim: Literal["auto", "adamw", "paged_adamw_8bit", "sophia"] | None = option(
         None, "auto: AdamW; 8-bit paged for --full on CUDA; default: the method's, mostly auto", "Training"
     )
     activation_checkpointing: Literal["auto", "on", "off"] = option(
         "auto", "auto: on if the memory estimate asks for it", "Training"
     )
-    seed: int = option(42, "of everything that is drawn", "Training", **SEED)
-    deterministic: bool = option(False, "deterministic kernels, slower on CUDA", "Training")
+    seed: int = option(42, "seed of all random draws", "Training", **SEED)
+    deterministic: bool = option(False, "use deterministic kernels; slower on CUDA", "Training")
     forget_loss_floor: float | None = option(
         None, "stop when the forget loss falls below this", "Training", ge=-MANY, le=MANY
     )
     eval_every: int | None = option(
-        None, "measure every N steps; with --stop-when once an epoch", "Training", ge=1, le=MANY, metavar="N"
+        None, "measure every N steps; default with --stop-when: once an epoch", "Training", ge=1, le=MANY, metavar="N"
     )
     stop_when: OneCondition | None = option(
-        None, "stop at the first measurement where this holds: 'forget.probability < 0.05'", "Training", metavar="EXPR"
+        None, "stop at the first measurement for which this holds: 'forget.probability < 0.05'", "Training", metavar="EXPR"
     )
     save_every: int | None = option(
-        None, "checkpoint every N steps; default: once an epoch", "Training", ge=1, le=MANY, metavar="N", runtime=True
+        None,
+        "write a checkpoint every N steps; default: once an epoch",
+        "Training",
+        ge=1,
+        le=MANY,
+        metavar="N",
+        runtime=True,
     )
 
 
 class MeasuringOptions(Options):
     """What is measured before and after."""
 
-    eval_limit: int = option(1000, "rows of each split that are measured, evenly spread; 0: all", "Measuring", ge=0, le=MANY)
-    generate_limit: int = option(200, "of those, rows answered by greedy generation; 0: all", "Measuring", ge=0, le=MANY)
-    max_new_tokens: int = option(200, "longest generated answer", "Measuring", ge=1, le=MANY)
+    eval_limit: int = option(1000, "measured rows of each split, evenly spread; 0: all", "Measuring", ge=0, le=MANY)
+    generate_limit: int = option(
+        200, "rows among them that the model answers by greedy generation; 0: all", "Measuring", ge=0, le=MANY
+    )
+    max_new_tokens: int = option(200, "longest generated answer in tokens", "Measuring", ge=1, le=MANY)
     samples: int = option(
-        0, "sampled answers to each answered question, for bounds on what leaks; 32 is quick, 128 usual", "Measuring",
+        0, "sampled answers to each answered question, for bounds on leakage; 32 is quick, 128 usual", "Measuring",
         ge=0, le=MANY,
     )  # fmt: skip
-    sample_temperature: float = option(1.0, "of the sampled answers", "Measuring", gt=0, le=1000)
-    sample_top_p: float = option(0.9, "they are drawn from the likeliest tokens of this mass", "Measuring", gt=0, le=1)
+    sample_temperature: float = option(1.0, "temperature of the sampled answers", "Measuring", gt=0, le=1000)
+    sample_top_p: float = option(
+        0.9, "sampled answers use the likeliest tokens up to this probability mass", "Measuring", gt=0, le=1
+    )
     grad_norms: bool = option(
-        False, "measure each row's gradient as well, for membership inference: one backward pass a row", "Measuring"
+        False, "also measure each row's gradient, for membership inference; one backward pass for each row", "Measuring"
     )
     metric_parameters: Pairs = option(
         {},
@@ -201,33 +217,33 @@ class MeasuringOptions(Options):
     )
     bootstrap_samples: int = option(1000, "resamples behind the confidence intervals", "Measuring", ge=1, le=MANY)
     no_general: bool = option(
-        False, "leave out what is measured of general ability: 80 questions and 20 paragraphs that come with unlearn",
+        False, "do not measure general ability, on 80 questions and 20 paragraphs that come with unlearn",
         "Measuring",
     )  # fmt: skip
-    token_budget: int = option(2048, "tokens of one measuring pass", "Measuring", ge=1, le=MANY, runtime=True)
+    token_budget: int = option(2048, "tokens in one forward pass of measuring", "Measuring", ge=1, le=MANY, runtime=True)
     no_text: bool = option(
-        False, "keep no row and no answer as text in the output folder; they are measured again where they are needed",
+        False, "write no row and no answer as text into the output folder; a later command measures again if it needs them",
         "Output", runtime=True,
     )  # fmt: skip
 
 
 class ShownOptions(Options):
-    """What is said."""
+    """How much a command prints."""
 
-    quiet: bool = option(False, "only errors and the result", "Output", short="-q", runtime=True)
+    quiet: bool = option(False, "print only errors and the result", "Output", short="-q", runtime=True)
     json_output: bool = option(
-        False, "the whole result on stdout, as one JSON object", "Output", flag="--json", runtime=True
+        False, "print the whole result on stdout as one JSON object", "Output", flag="--json", runtime=True
     )
 
 
 class HubOptions(Options):
-    """Whether the Hub is asked."""
+    """Whether the Hub may be used."""
 
-    offline: bool = option(False, "never ask the Hub (HF_HUB_OFFLINE=1)", "Output", runtime=True)
+    offline: bool = option(False, "never use the Hub (HF_HUB_OFFLINE=1)", "Output", runtime=True)
 
 
 class OfflineOptions(HubOptions, ShownOptions):
-    """What is said, by commands that may ask the Hub."""
+    """How much a command prints, and whether it may use the Hub."""
 
 
 class LoadOptions(HubOptions, ModelOptions):
@@ -235,7 +251,7 @@ class LoadOptions(HubOptions, ModelOptions):
 
 
 class OutputOptions(OfflineOptions):
-    """Where things go."""
+    """The output folder."""
 
     output_dir: Path | None = option(
         None, "run folder; default: runs/MODEL-METHOD", "Output", short="-o", metavar="DIR", runtime=True

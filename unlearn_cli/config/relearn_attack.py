@@ -24,16 +24,16 @@ class AttackConfig(OfflineOptions, TrustOptions, RunOptions):
     """Settings of `unlearn relearn-attack`."""
 
     baseline: str | None = option(
-        None, "a model that never saw the forget rows, attacked alike: what it gains is teaching, not recovery", "Model",
+        None, "a model trained without the forget rows, under the same attack; its gain is teaching, not recovery", "Model",
         metavar="MODEL", path=True,
     )  # fmt: skip
-    base: str | None = option(None, "the run's base model, if that is elsewhere now", "Model", metavar="MODEL")
-    skip_original: bool = option(False, "do not attack the model before unlearning as well", "Model")
+    base: str | None = option(None, "the run's base model, if it has moved", "Model", metavar="MODEL")
+    skip_original: bool = option(False, "leave out the attack on the model before unlearning", "Model")
     attack: Names = option(
         (), "see `unlearn list attacks`; default: those of the suite", "Method", metavar="NAMES", names="attacks"
     )
     suite: Literal["quick", "standard", "full"] | None = option(
-        None, "quick: minutes; standard; full: every attack, three rates, three seeds; default: relearning alone", "Method"
+        None, "quick: minutes; standard; full: every attack, three rates, three seeds; default: only relearning", "Method"
     )
     parameters: Pairs = option(
         {},
@@ -45,24 +45,24 @@ class AttackConfig(OfflineOptions, TrustOptions, RunOptions):
         consent="files",
     )
     attack_data: str | None = option(
-        None, "rows of your own to relearn on, with -p data=given", "Data", metavar="SPEC", path=True
+        None, "your own rows to relearn on, with -p data=given", "Data", metavar="SPEC", path=True
     )
-    share: float = option(0.5, "of the forget rows that the attacker has; the others judge", "Data", gt=0, lt=1)
+    share: float = option(0.5, "share of the forget rows that the attacker gets; the rest judges", "Data", gt=0, lt=1)
     learning_rates: Rates = option(
         (),
-        "each is a curve of its own, and the worst counts; default: by the LoRA scaling rule",
+        "each makes its own curve, and the worst counts; default: by the LoRA scaling rule",
         "Training",
         metavar="NUMBERS",
     )
-    seeds: Seeds = option((), "curves are averaged over them; default: 0", "Training", metavar="NUMBERS")
-    eval_limit: int = option(100, "judged forget rows, and rows to keep, evenly spread; 0: all", "Measuring", ge=0, le=MANY)
+    seeds: Seeds = option((), "curves are averaged over these seeds; default: 0", "Training", metavar="NUMBERS")
+    eval_limit: int = option(100, "judging forget rows, and retain rows, evenly spread; 0: all", "Measuring", ge=0, le=MANY)
     generate_limit: int = option(
-        20, "of those, rows answered by greedy generation; 0: all; -1: none", "Measuring", ge=-1, le=MANY
+        20, "rows among them that the model answers by greedy generation; 0: all; -1: none", "Measuring", ge=-1, le=MANY
     )
-    max_new_tokens: int = option(64, "longest generated answer", "Measuring", ge=1, le=MANY)
+    max_new_tokens: int = option(64, "longest generated answer in tokens", "Measuring", ge=1, le=MANY)
     bootstrap_samples: int = option(1000, "resamples behind the confidence intervals", "Measuring", ge=1, le=MANY)
     fail_if: AttackConditions = option(
-        (), "exit 3 if this holds: 'relearn.recovery.max > 0.3'; repeatable", "Output", metavar="EXPR"
+        (), "exit code 3 if this holds: 'relearn.recovery.max > 0.3'; repeatable", "Output", metavar="EXPR"
     )
     plot: Path | None = option(
         None, "the curves as PNG or SVG (pip install unlearn-cli[plot])", "Output", metavar="FILE", runtime=True
@@ -70,5 +70,5 @@ class AttackConfig(OfflineOptions, TrustOptions, RunOptions):
 
     @property
     def attacks(self) -> tuple[str, ...]:
-        """The attacks that are asked for, by name or by suite."""
+        """The names of the attacks, given by name or by suite."""
         return self.attack or (SUITES[self.suite] if self.suite else ("relearn",))

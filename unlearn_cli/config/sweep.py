@@ -13,12 +13,14 @@ from unlearn_cli.values import MANY
 class SweepConfig(ForgettingOptions):
     """Settings of `unlearn sweep`: those of forget, and what varies."""
 
-    output_dir: Path | None = option(None, "holds a run folder for each setting", "Output", short="-o", metavar="DIR")
-    overwrite: bool = option(False, "run settings anew whose folder holds something else", "Output", runtime=True)
+    output_dir: Path | None = option(
+        None, "folder for the run folders, one for each setting", "Output", short="-o", metavar="DIR"
+    )
+    overwrite: bool = option(False, "run a setting again if its folder holds something else", "Output", runtime=True)
     methods: Names = option((), "methods to run; default: --method", "Method", metavar="NAMES", names="methods")
     parameters: Grids = option(
         {},
-        "values of a parameter, of all methods or of one: -p npo.beta=0.05,0.1",
+        "values of a parameter, for all methods or for one: -p npo.beta=0.05,0.1",
         "Method",
         short="-p",
         flag="--parameter",
@@ -29,13 +31,13 @@ class SweepConfig(ForgettingOptions):
         {}, "values of an option, repeatable: --grid learning_rate=1e-4,3e-4", "Method", metavar="NAME=VALUES",
         consent="grid",
     )  # fmt: skip
-    seeds: Seeds = option((), "each setting once for each; default: --seed", "Training", metavar="NUMBERS")
+    seeds: Seeds = option((), "run each setting with each of these seeds; default: --seed", "Training", metavar="NUMBERS")
     score: Score = option(
-        "retain.probability - forget.probability", "by which runs are ranked, larger is better", "Output", metavar="EXPR",
+        "retain.probability - forget.probability", "runs are ranked by this; larger is better", "Output", metavar="EXPR",
         validate_default=True,
     )  # fmt: skip
     halving: bool = option(
-        False, "all settings at a quarter of the epochs or steps, the better half at half, and so on", "Training"
+        False, "run all settings with a quarter of the epochs or steps, the better half with half, and so on", "Training"
     )
-    budget_minutes: float | None = option(None, "start no run after so many minutes", "Training", gt=0, le=MANY)
-    jobs: int = option(1, "runs at a time, each on a device of its own; 0: one on every device", "Training", ge=0, le=1024)
+    budget_minutes: float | None = option(None, "start no run after this many minutes", "Training", gt=0, le=MANY)
+    jobs: int = option(1, "runs at the same time, each on its own device; 0: one on every device", "Training", ge=0, le=1024)

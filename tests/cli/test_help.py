@@ -43,7 +43,7 @@ def test_examples_can_be_pasted(monkeypatch, name, width):
 
 
 def test_paragraphs_fill_the_line(monkeypatch):
-    line = "The forget rows are those of the run's report: the attacker gets half, the other half judges. The same attack on a"
+    line = "The forget rows are those of the run's report: the attacker gets half, the other half judges. The same attack"
     assert line in shown(monkeypatch, 120, "relearn-attack")
 
 

@@ -22,7 +22,7 @@ import torch
 
 from unlearn_cli.config import EvaluateConfig
 from unlearn_cli.data.batch import packs, shared_length
-from unlearn_cli.evaluation.measure import Plan, measure
+from unlearn_cli.evaluation.measure import Plan, Questions, measure
 from unlearn_cli.models.load import load_model
 from unlearn_cli.models.packing import as_mask
 from unlearn_cli.recipes.forgetting.resolve import make_encoder
@@ -118,8 +118,8 @@ def main() -> None:
 
     def ours(chosen: Plan) -> list:
         return [
-            measure(loaded, n, d.measured_rows, d.prompts(), chosen, rows_in_split=len(d.rows), others=d.others)
-            for n, d in inputs.items()
+            measure(loaded, Questions(name, data.measured_rows, data.prompts(), len(data.rows), data.others), chosen)
+            for name, data in inputs.items()
         ]
 
     made = ours(scoring_only)  # warm

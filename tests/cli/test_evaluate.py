@@ -210,7 +210,7 @@ def test_ctrl_c_keeps_the_splits_that_were_measured(run, tmp_path, monkeypatch):
     honest, calls = measurements.measure, []
 
     def stopped(*arguments, **named):
-        calls.append(arguments[1])
+        calls.append(arguments[1].split)
         if len(calls) == 2:
             raise KeyboardInterrupt
         return honest(*arguments, **named)

@@ -20,8 +20,8 @@ needs_golden = pytest.mark.skipif(not GOLDEN.is_dir(), reason="../shared/golden 
 
 
 def scores(name: str, baseline: str | None = None):
-    other = read_log(GOLDEN / f"tofu-llama2-7b-{baseline}.json") if baseline else None
-    return score(METRICS, read_log(GOLDEN / f"tofu-llama2-7b-{name}.json"), samples=2, seed=0, baseline=other)
+    other = {"baseline": read_log(GOLDEN / f"tofu-llama2-7b-{baseline}.json")} if baseline else {}
+    return score(METRICS, read_log(GOLDEN / f"tofu-llama2-7b-{name}.json"), samples=2, seed=0, beside=other)
 
 
 # Rows of weight decay 0.01, and of 0 where the log says so: which one it is shows in the first number.
@@ -185,7 +185,9 @@ def test_forget_quality_on_its_lattice(rows: int, steps: int) -> None:
     def split(values: np.ndarray):
         return replace(measured([[-1.0]] * rows), perturbed_logps=values[:, None] / rows - 3)
 
-    made = score(["forget_quality"], {"forget": split(moved)}, samples=1, seed=0, baseline={"forget": split(ratios)})
+    made = score(
+        ["forget_quality"], {"forget": split(moved)}, samples=1, seed=0, beside={"baseline": {"forget": split(ratios)}}
+    )
     found = made["forget"]["forget_quality"]
     assert found.details["D"] == pytest.approx(steps / rows)
     assert found.value == pytest.approx(LATTICE[rows][steps], rel=1e-5)

@@ -13,7 +13,7 @@ from tests.metrics.test_metrics import measured
 from tests.models.tiny import VOCABULARY, load
 from unlearn_cli.contract import METRICS
 from unlearn_cli.data.tokenize import Row
-from unlearn_cli.evaluation.measure import Plan, measure
+from unlearn_cli.evaluation.measure import Plan, Questions, measure
 from unlearn_cli.evaluation.score import score, score_split
 from unlearn_cli.measured import Measured
 from unlearn_cli.models.forward import Layout
@@ -84,7 +84,9 @@ def test_comparisons_do_not_depend_on_order(name: str) -> None:
     found = []
     for order in ([0, 1, 2, 3, 4, 5, 6], [6, 5, 4, 3, 2, 1, 0]):  # of the same rows under every model
         now, then, base = ({s: reordered(x, order) for s, x in splits.items()} for splits in (one, before, other))
-        found.append(score([name], now, samples=3, seed=0, baseline=base, before=then)[metric.group][metric.name])
+        found.append(
+            score([name], now, samples=3, seed=0, beside={"baseline": base, "before": then})[metric.group][metric.name]
+        )
     assert found[0].value is not None
     assert found[0].value == pytest.approx(found[1].value, abs=1e-9)
     assert found[0].details == pytest.approx(found[1].details)
@@ -139,7 +141,7 @@ def measuring(architecture: str, monkeypatch, *, budget=64, layout=None, chunk=2
     order = order or list(range(len(rows)))
     plan = Plan(generate=0, max_new_tokens=6, token_budget=budget)
     rows, others = [rows[i] for i in order], [others[i] for i in order]
-    return measure(loaded, "forget", rows, [""] * 5, plan, rows_in_split=5, others=others)
+    return measure(loaded, Questions("forget", rows, [""] * 5, 5, others), plan)
 
 
 NUMBERS = ("token_logps", "is_argmax", "mu", "sigma", "paraphrased_logps", "perturbed_logps")

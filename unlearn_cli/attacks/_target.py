@@ -14,7 +14,7 @@ from torch.nn import Parameter
 from unlearn_cli.contract import Defaults, Method
 from unlearn_cli.data.example import Example
 from unlearn_cli.data.tokenize import Encoder, Row
-from unlearn_cli.evaluation.measure import Plan, measure
+from unlearn_cli.evaluation.measure import Plan, Questions, measure
 from unlearn_cli.measured import Measured
 from unlearn_cli.models.attack_modifications import (
     Change,
@@ -132,7 +132,7 @@ class Target:
 
     def _measure_split(self, split: str, examples: Sequence[Example], plan: Plan) -> Measured:
         rows = self.encoder.encode(examples)
-        return measure(self.loaded, split, rows, [row.id for row in rows], plan, rows_in_split=len(rows))
+        return measure(self.loaded, Questions(split, rows, [row.id for row in rows], len(rows)), plan)
 
     def fine_tune(
         self, rows: Sequence[Row], steps: Sequence[int], tuning: FineTuning, forget_rows: Sequence[Example] | None = None

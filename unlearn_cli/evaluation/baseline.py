@@ -1,4 +1,4 @@
-"""Whether a baseline can serve as a model that never saw the forget rows."""
+"""The baseline: where its scores end, and whether it never saw the forget rows."""
 
 from __future__ import annotations
 
@@ -8,6 +8,17 @@ from unlearn_cli.report import Score, Scores
 METRIC = "probability"
 CLEARLY_BELOW = 0.8  # the baseline's upper limit, as a share of the original's value, from which on it knows the rows
 UNKNOWN = 0.05  # probability of an answer below which a model does not know it
+
+
+def lower_end(baseline: Score | None) -> float | None:
+    """The lower end of the baseline's interval; None without one. The interval of a single row is a point, and no limit."""
+    return baseline.ci[0] if baseline is not None and baseline.ci is not None and baseline.n > 1 else None
+
+
+def below_baseline(after: Score | None, baseline: Score | None) -> bool:
+    """Whether a score lies below the baseline's interval; False where that is not known."""
+    low = lower_end(baseline)
+    return after is not None and after.value is not None and low is not None and after.value < low
 
 
 def knows_rows(baseline: Score | None, original: Score | None) -> bool:
@@ -36,6 +47,7 @@ def check_baseline(baseline: Score | None, original: Score | None) -> None:
         UnlearnError: it knows them, see `knows_rows`.
     """
     if knows_rows(baseline, original):
+        assert baseline is not None and original is not None
         raise UnlearnError(
             f"this baseline knows the forget rows: it gives them probability {baseline.value:.3f}, the original model "
             f"{original.value:.3f}",
@@ -50,6 +62,6 @@ def check_scores(scores: Scores) -> None:
     Raises:
         UnlearnError: it knows them, see `knows_rows`.
     """
-    known = scores.get("forget", {}).get(METRIC)
-    if known is not None:
-        check_baseline(known.baseline, known.before)
+    probability = scores.get("forget", {}).get(METRIC)
+    if probability is not None:
+        check_baseline(probability.baseline, probability.before)

@@ -35,13 +35,13 @@ def read_log(path: Path) -> dict[str, Measured]:
         UnlearnError: not such a log.
     """
     read = read_object(path, KNOWN)
-    found = {split: _tofu(read[name], path, split) for name, split in SPLITS.items() if name in read}
-    found |= {
+    splits = {split: _tofu(read[name], path, split) for name, split in SPLITS.items() if name in read}
+    splits |= {
         split: _open_unlearning(read, prefix, path) for prefix, split in PREFIXES.items() if f"{prefix}_Q_A_Prob" in read
     }
-    if not found:
+    if not splits:
         raise UnlearnError(f"{path} is no log of TOFU's or open-unlearning's", KNOWN)
-    return {split: _measured(split, columns) for split, columns in found.items()}
+    return {split: _measured(split, columns) for split, columns in splits.items()}
 
 
 Columns = dict[str, Any]
@@ -53,10 +53,10 @@ def _tofu(log: Mapping[str, Any], path: Path, split: str) -> Columns:
         texts, _ = _column(log["generated_text"])
         wrong, _ = _column(log["average_perturb_loss"])
         # On real authors and world facts the log's "paraphrase" is the true answer, scored a second time.
-        own = _column(log["avg_paraphrased_loss"])[0] if "avg_paraphrased_loss" in log else None
+        paraphrased = _column(log["avg_paraphrased_loss"])[0] if "avg_paraphrased_loss" in log else None
     except KeyError as error:
         raise UnlearnError(f"{path}: {split} has no {error}", "an older form of the log, or one cut short") from None
-    return {"ids": ids, "losses": losses, "own": own, "wrong": wrong, "texts": texts}
+    return {"ids": ids, "losses": losses, "paraphrased": paraphrased, "wrong": wrong, "texts": texts}
 
 
 def _open_unlearning(log: Mapping[str, Any], prefix: str, path: Path) -> Columns:
@@ -73,21 +73,21 @@ def _open_unlearning(log: Mapping[str, Any], prefix: str, path: Path) -> Columns
                 f"{path}: {name} has no value_by_index", "a summary holds no rows; give the full log"
             ) from None
 
-    def losses(found: dict[str, Any] | None, ids: tuple[str, ...]) -> list[Any] | None:
-        return None if found is None else [found[i]["avg_loss"] for i in ids]
+    def losses(by_row: dict[str, Any] | None) -> list[Any] | None:
+        return None if by_row is None else [by_row[i]["avg_loss"] for i in ids]
 
     probability, answers = rows("Prob"), rows("ROUGE")
-    ids = tuple(sorted(probability, key=int))
+    ids = tuple(sorted(probability or {}, key=int))
     try:
-        told = (
+        texts = (
             [(answers[i]["input"], answers[i]["generation"], answers[i]["ground_truth"]) for i in ids] if answers else None
         )
         return {
             "ids": ids,
-            "losses": losses(probability, ids),
-            "own": losses(rows("PARA_Prob"), ids),
-            "wrong": losses(rows("PERT_Prob"), ids),
-            "texts": told or [("", None, "")] * len(ids),
+            "losses": losses(probability),
+            "paraphrased": losses(rows("PARA_Prob")),
+            "wrong": losses(rows("PERT_Prob")),
+            "texts": texts or [("", None, "")] * len(ids),
         }
     except KeyError as error:
         raise UnlearnError(
@@ -96,7 +96,7 @@ def _open_unlearning(log: Mapping[str, Any], prefix: str, path: Path) -> Columns
 
 
 def _measured(split: str, columns: Columns) -> Measured:
-    rows, own, wrong = len(columns["ids"]), columns["own"], columns["wrong"]
+    rows, paraphrased, wrong = len(columns["ids"]), columns["paraphrased"], columns["wrong"]
     # One pseudo-token a row, whose log-probability is the mean over the answer: the logs hold no more.
     return Measured(
         split=split,
@@ -111,7 +111,7 @@ def _measured(split: str, columns: Columns) -> Measured:
         offsets=np.arange(rows + 1),
         ends=np.zeros(rows, dtype=bool),
         rows_in_split=rows,
-        paraphrased_logps=None if own is None else -np.array(own, dtype=np.float64),
+        paraphrased_logps=None if paraphrased is None else -np.array(paraphrased, dtype=np.float64),
         perturbed_logps=None if wrong is None else -np.array(wrong, dtype=np.float64).reshape(rows, -1),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -42,40 +43,44 @@ class Plan:
         return [] if self.generate < 0 else spread(rows, self.generate)
 
     def work(self, rows: int, others: Others) -> int:
-        """What `advance` will be told in all: rows, their other answers, gradients and answers."""
-        answers = sum((own is not None) + len(wrong) for own, wrong in others)
+        """The work that `advance` is called with in all: rows, their other answers, gradients and answers."""
+        answers = sum((paraphrased is not None) + len(wrong) for paraphrased, wrong in others)
         return rows * (1 + self.grad_norms) + answers + len(self.answered(rows)) * (1 + self.samples)
 
 
-def measure(
-    loaded: LoadedModel,
-    split: str,
-    rows: Sequence[Row],
-    prompts: Sequence[str],
-    plan: Plan,
-    *,
-    rows_in_split: int,
-    advance: Advance = lambda n: None,
-    others: Others = (),
-) -> Measured:
-    """Teacher-forced scores of `rows`, and what else `plan` asks for.
+@dataclass(frozen=True)
+class Questions:
+    """R questions of a split with their answers."""
+
+    split: str
+    rows: Sequence[Row]  # R
+    prompts: Sequence[str]  # R, for people to read
+    rows_in_split: int
+    # For each row its question with the paraphrased answer, if there is one, and with wrong answers. Empty: not measured.
+    others: Others = ()
+
+    def with_all_answers(self) -> list[list[Row]]:
+        """For each row: itself, the paraphrased answer if there is one, and the wrong answers."""
+        others = self.others or [(None, ())] * len(self.rows)
+        return [
+            [row, *([paraphrased] if paraphrased else []), *wrong]
+            for row, (paraphrased, wrong) in zip(self.rows, others, strict=True)
+        ]
+
+
+def measure(loaded: LoadedModel, questions: Questions, plan: Plan, advance: Advance = lambda n: None) -> Measured:
+    """Teacher-forced scores of the questions' answers, and what else `plan` asks for.
 
     Args:
         loaded: the model, with its adapter on or off as the caller left it.
-        split: name of the split.
-        rows: R rows of the split.
-        prompts: R texts to show beside the rows.
+        questions: rows of a split.
         plan: what is measured.
-        rows_in_split: how many rows the split has in all.
-        advance: told how much is done, `plan.work` in all.
-        others: for each row its question with the paraphrased answer, if there is one, and with wrong answers; empty if
-            there are none.
+        advance: is called with the work done since the last call, `plan.work` in all.
     """
     training = loaded.model.training
     loaded.model.eval()
-    beside = others or [(None, ())] * len(rows)
-    questions = [[row, *([own] if own else []), *wrong] for row, (own, wrong) in zip(rows, beside, strict=True)]
-    scores = answers_scored(loaded, questions, plan.token_budget, advance)
+    rows, answers = questions.rows, questions.with_all_answers()
+    scores = answers_scored(loaded, answers, plan.token_budget, advance)
     answered = plan.answered(len(rows))
     starts = [rows[i].prompt_ids for i in answered]
     written = greedy(loaded, starts, plan.max_new_tokens, advance) if answered else []
@@ -88,17 +93,17 @@ def measure(
         generations[i] = _text(loaded, written[place])
         if drawn:
             samples[i] = tuple(_text(loaded, ids) for ids in drawn[place])
-    first = np.cumsum([0, *map(len, questions)])[:-1]
+    first = np.cumsum([0, *map(len, answers)])[:-1]
     return Measured(
-        split=split,
+        split=questions.split,
         ids=tuple(row.id for row in rows),
-        prompts=tuple(prompts),
+        prompts=tuple(questions.prompts),
         references=tuple(row.gold for row in rows),
         generations=tuple(generations),
         **_tokens(scores, first),
         ends=np.array([row.ends for row in rows]),
-        rows_in_split=rows_in_split,
-        **_others(scores, first, others),
+        rows_in_split=questions.rows_in_split,
+        **_other_answers(scores, first, questions.others),
         samples=tuple(samples) if drawn else None,
         grad_norms=norms,
         zlib_bytes=np.array([row.zlib_bytes for row in rows]) if rows[0].zlib_bytes else None,
@@ -119,23 +124,23 @@ def _text(loaded: LoadedModel, ids: list[int]) -> str:
     return loaded.tokenizer.decode(ids, skip_special_tokens=True).strip()
 
 
-def _tokens(scores: TokenScores, first: np.ndarray) -> dict[str, np.ndarray]:
+def _tokens(scores: TokenScores, first: np.ndarray) -> dict[str, Any]:
     """The token arrays of the true answers, which stand at `first` among all that were scored."""
     names = ("token_logps", "is_argmax", "mu", "sigma")
-    made = {name: np.concatenate([getattr(scores, name)[i] for i in first]) for name in names}
+    arrays = {name: np.concatenate([getattr(scores, name)[i] for i in first]) for name in names}
     lengths = [len(scores.token_logps[i]) for i in first]
-    return made | {"offsets": np.cumsum([0, *lengths]).astype(np.int64)}
+    return arrays | {"offsets": np.cumsum([0, *lengths]).astype(np.int64)}
 
 
-def _others(scores: TokenScores, first: np.ndarray, others: Others) -> dict[str, object]:
+def _other_answers(scores: TokenScores, first: np.ndarray, others: Others) -> dict[str, Any]:
     """Mean log-probabilities of paraphrased [R] and wrong answers [R, K], and the paraphrases."""
     if not others:
         return {}
-    made = np.full((len(others), 1 + max(len(wrong) for _, wrong in others)), np.nan)
-    for row, (own, wrong) in enumerate(others):
-        at = int(first[row]) + 1
-        for column in ([0] if own else []) + list(range(1, len(wrong) + 1)):
-            made[row, column] = scores.token_logps[at].astype(np.float64).mean()
-            at += 1
-    paraphrases = tuple(own.gold if own else None for own, _ in others)
-    return {"paraphrased_logps": made[:, 0], "perturbed_logps": made[:, 1:], "paraphrases": paraphrases}
+    means = np.full((len(others), 1 + max(len(wrong) for _, wrong in others)), np.nan)
+    for row, (paraphrased, wrong) in enumerate(others):
+        index = int(first[row]) + 1
+        for column in ([0] if paraphrased else []) + list(range(1, len(wrong) + 1)):
+            means[row, column] = scores.token_logps[index].astype(np.float64).mean()
+            index += 1
+    paraphrases = tuple(paraphrased.gold if paraphrased else None for paraphrased, _ in others)
+    return {"paraphrased_logps": means[:, 0], "perturbed_logps": means[:, 1:], "paraphrases": paraphrases}

@@ -15,7 +15,7 @@ from unlearn_cli.report import Score
 
 Splits = Mapping[str, Measured]
 Parameters = Mapping[str, Mapping[str, Any]]  # of metrics, by name
-OTHERS = {
+WITHOUT = {  # moments that a metric may need -> why it has no value without them
     "baseline": "needs --baseline, a model that never saw the forget rows",
     "before": "needs the scores before: evaluate a run of `unlearn forget`",
 }
@@ -27,8 +27,7 @@ def score(
     *,
     samples: int,
     seed: int,
-    baseline: Splits | None = None,
-    before: Splits | None = None,
+    beside: Mapping[str, Splits] = MappingProxyType({}),
     parameters: Parameters = MappingProxyType({}),
 ) -> dict[str, dict[str, Score]]:
     """Scores by split, or by group for metrics that compare splits, and metric.
@@ -40,8 +39,7 @@ def score(
         measured: measurements by split.
         samples: bootstrap resamples behind each confidence interval.
         seed: of the resampling.
-        baseline: the retain-only model's measurements by split.
-        before: the untouched model's measurements by split.
+        beside: measurements by split of the retain-only model ("baseline") and of the untouched one ("before").
         parameters: the user's parameters of metrics, by the metric's name.
 
     Raises:
@@ -49,55 +47,54 @@ def score(
     """
     declared = {name: METRICS.get(name) for name in metrics}
     given = {m.name: m.resolve(parameters.get(m.name, {})) for m in declared.values()}
-    draw = {"samples": samples, "seed": seed}
-    made = {
+    scores = {
         split: {
-            m.name: score_split(m, values, given[m.name], **draw)
+            m.name: score_split(m, values, given[m.name], samples=samples, seed=seed)
             for m in declared.values()
             if m.needs == ("split",) and (not m.splits or split in m.splits)
         }
         for split, values in measured.items()
     }
-    moments = {"baseline": baseline, "before": before}
     for m in declared.values():
-        own = [name for name in m.needs if name not in ("split", *OTHERS)]
-        if own and all(name in measured for name in own):
-            made.setdefault(m.group, {})[m.name] = _across(m, measured, moments, given[m.name], **draw)
-    return {split: named for split, named in made.items() if named}
+        needed = [name for name in m.needs if name not in ("split", *WITHOUT)]
+        if needed and all(name in measured for name in needed):
+            assert m.group is not None
+            score = _across(m, measured, beside, given[m.name], samples=samples, seed=seed)
+            scores.setdefault(m.group, {})[m.name] = score
+    return {split: by_metric for split, by_metric in scores.items() if by_metric}
 
 
 def _across(
     metric: Metric,
     measured: Splits,
-    moments: Mapping[str, Splits | None],
+    beside: Mapping[str, Splits],
     given: Mapping[str, Any],
     *,
     samples: int,
     seed: int,
 ) -> Score:
     """A metric that compares splits."""
-    common = {"target": metric.target(metric.group), "range": metric.range}
-    own = [name for name in metric.needs if name not in OTHERS]
-    rows = sum(measured[name].rows for name in own)
-    for moment in (name for name in metric.needs if name in OTHERS):
-        there = moments[moment]
-        if there is None:
-            return Score(value=None, n=rows, reason=OTHERS[moment], **common)
-        if missing := [name for name in own if name not in there]:
+    common: dict[str, Any] = {"target": metric.target(metric.group or ""), "range": metric.range}
+    needed = [name for name in metric.needs if name not in WITHOUT]
+    rows = sum(measured[name].rows for name in needed)
+    for moment in (name for name in metric.needs if name in WITHOUT):
+        if moment not in beside:
+            return Score(value=None, n=rows, reason=WITHOUT[moment], **common)
+        if missing := [name for name in needed if name not in beside[moment]]:
             return Score(value=None, n=rows, reason=f"{missing[0]} was not measured for {moment}", **common)
-    values = metric.function(*(moments[name] if name in OTHERS else measured[name] for name in metric.needs), **given)
+    values = metric.function(*(beside[name] if name in WITHOUT else measured[name] for name in metric.needs), **given)
     if metric.aggregate == "mean":
         value, details = values if isinstance(values, tuple) else (values, {})
         return _one(metric, float(value), rows, details=details, **common)
     first, second = (np.asarray(v, dtype=np.float64) for v in values)
-    kept = first[~np.isnan(first)], second[~np.isnan(second)]
-    dropped = len(first) + len(second) - len(kept[0]) - len(kept[1])
-    first, second = kept
+    defined = first[~np.isnan(first)], second[~np.isnan(second)]
+    dropped = len(first) + len(second) - len(defined[0]) - len(defined[1])
+    first, second = defined
     if not len(first) or not len(second):
         return Score(value=None, n=0, dropped=dropped, reason=metric.undefined or "no row has a value on one side", **common)
     draw = np.random.default_rng(seed)
-    drawn = [auc(draw.choice(first, len(first)), draw.choice(second, len(second))) for _ in range(samples)]
-    low, high = np.percentile(drawn, [2.5, 97.5])
+    resampled = [auc(draw.choice(first, len(first)), draw.choice(second, len(second))) for _ in range(samples)]
+    low, high = np.percentile(resampled, [2.5, 97.5])
     details = {f"tpr_at_{round(100 * rate)}_percent_fpr": true_positives(first, second, rate) for rate in (0.01, 0.05)}
     return Score(
         value=auc(first, second), ci=(float(low), float(high)), n=len(first) + len(second), dropped=dropped,
@@ -109,18 +106,18 @@ def score_split(
     metric: Metric, measured: Measured, given: Mapping[str, Any] = MappingProxyType({}), *, samples: int, seed: int
 ) -> Score:
     """One metric on one split, with a percentile bootstrap interval over its rows where it has a value for each."""
-    common = {"target": metric.target(measured.split), "range": metric.range}
+    common: dict[str, Any] = {"target": metric.target(measured.split), "range": metric.range}
     if metric.generates and all(text is None for text in measured.generations) and measured.samples is None:
         return Score(value=None, n=0, reason="no answer was generated", **common)
-    made = metric.function(measured, **given)
-    values, details = made if isinstance(made, tuple) else (made, {})
+    result = metric.function(measured, **given)
+    values, details = result if isinstance(result, tuple) else (result, {})
     if isinstance(values, float):
         return _one(metric, values, measured.rows, details=details, **common)
-    asked = measured.rows
+    rows = measured.rows
     if metric.generates:
-        asked = sum(text is not None for text in measured.generations)
+        rows = sum(text is not None for text in measured.generations)
     values = values[~np.isnan(values)]
-    dropped = max(0, asked - len(values))
+    dropped = max(0, rows - len(values))
     if len(values) == 0:
         return Score(value=None, n=0, dropped=dropped, reason=metric.undefined or "no row has a value", **common)
     interval = bootstrap(values, samples, seed) if np.isfinite(values).all() else None
@@ -135,8 +132,8 @@ def _left_out(metric: Metric, dropped: int) -> str | None:
 def _one(metric: Metric, value: float, n: int, interval: tuple[float, float] | None = None, **fields: Any) -> Score:
     """A score, if its value is a finite number; infinity among rows makes the mean infinite."""
     if not np.isfinite(value):
-        why = metric.undefined if np.isnan(value) and metric.undefined else f"not a finite number: {value}"
-        return Score(**{**fields, "value": None, "n": n, "reason": why})
+        reason = metric.undefined if np.isnan(value) and metric.undefined else f"not a finite number: {value}"
+        return Score(**{**fields, "value": None, "n": n, "reason": reason})
     return Score(value=value, ci=interval, n=n, **fields)
 
 
@@ -149,6 +146,6 @@ def bootstrap(values: np.ndarray, samples: int, seed: int) -> tuple[float, float
 
 def row_values(metric: str, measured: Measured, given: Mapping[str, Any] = MappingProxyType({})) -> np.ndarray | None:
     """A metric's value of each row [R], NaN where undefined; None for a metric of the whole split."""
-    made = METRICS.get(metric).function(measured, **given)
-    values = made[0] if isinstance(made, tuple) else made
+    result = METRICS.get(metric).function(measured, **given)
+    values = result[0] if isinstance(result, tuple) else result
     return None if isinstance(values, float) else values

@@ -7,6 +7,7 @@ import shutil
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import safe_open
@@ -28,8 +29,8 @@ OPTIONAL_TEXTS = {"paraphrases": "paraphrase", "samples": "samples"}
 def save_measured(measured: Measured, folder: Path, name: str, key: str, *, texts: bool = True) -> None:
     """Write one split's measurements under `name`, with the fingerprint `key` of what was measured.
 
-    Without `texts` the rows' ids and numbers are written alone. Such measurements can stand beside others, and are not
-    taken for whole ones under their key.
+    Without `texts` only the rows' ids and numbers are written. Such measurements can be compared with others, but their key
+    does not find them.
     """
     folder.mkdir(parents=True, exist_ok=True)
     measured = measured if texts else without_texts(measured)
@@ -48,7 +49,7 @@ def save_measured(measured: Measured, folder: Path, name: str, key: str, *, text
         for name in (*ARRAYS, *OPTIONAL)
         if getattr(measured, name) is not None
     }
-    # The numbers come last and hold the key: a folder cut off in between is not taken for a whole one.
+    # The numbers are written last and hold the key: after an interruption in between the key finds nothing.
     write_atomically(folder / f"{name}.safetensors", lambda path: save_file(arrays, path, metadata=about))
 
 
@@ -67,22 +68,22 @@ def load_measured(folder: Path, name: str, key: str | None = None) -> Measured |
             return None
         in_file = set(file.keys())
         stored = {name: STORED.get(name, name) for name in (*ARRAYS, *OPTIONAL)}
-        arrays = {name: file.get_tensor(stored[name]) for name in stored if stored[name] in in_file}
+        arrays: dict[str, Any] = {name: file.get_tensor(stored[name]) for name in stored if stored[name] in in_file}
     rows = [json.loads(line) for line in texts.read_text(encoding="utf-8").split("\n") if line]
     if len(rows) != len(arrays["ends"]):
         raise UnlearnError(f"{texts} does not belong to {numbers.name}", "delete both and measure again")
-    columns = {column: tuple(row[field] for row in rows) for column, field in TEXTS.items()}
+    columns: dict[str, Any] = {column: tuple(row[field] for row in rows) for column, field in TEXTS.items()}
     for column, field in OPTIONAL_TEXTS.items():
         if rows and field in rows[0]:
-            held = (row[field] for row in rows)
-            columns[column] = tuple(tuple(value) if isinstance(value, list) else value for value in held)
-    counts = {name: int(about.get(name, 0)) for name in COUNTS}
+            texts_or_lists = (row[field] for row in rows)
+            columns[column] = tuple(tuple(value) if isinstance(value, list) else value for value in texts_or_lists)
+    counts: dict[str, Any] = {name: int(about.get(name, 0)) for name in COUNTS}
     protocol = json.loads(about.get("protocol", "{}"))
-    return Measured(split=about["split"], protocol=protocol, **counts, **columns, **arrays)
+    return Measured(**columns, **arrays, **counts, split=about["split"], protocol=protocol)
 
 
 def without_texts(measured: Measured) -> Measured:
-    """The same measurements with the rows' ids and numbers alone; what can be counted of the texts is counted."""
+    """The same measurements without texts: the rows' ids, the numbers, and the compressed lengths of the texts."""
     protocol = {part: value for part, value in measured.protocol.items() if part not in OF_TEXTS}
     blank = ("",) * measured.rows
     return replace(

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +11,8 @@ from unlearn_cli.config import EvaluateConfig, without_consents
 from unlearn_cli.console import Reporter
 from unlearn_cli.contract import METRICS
 from unlearn_cli.data import row_notes
+from unlearn_cli.data.example import Split
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.evaluation.baseline import check_scores
 from unlearn_cli.evaluation.store import load_measured
 from unlearn_cli.measured import Measured
 from unlearn_cli.models import harness, memory
@@ -27,15 +25,14 @@ from unlearn_cli.recipes.forgetting.interrupt import keeping
 from unlearn_cli.recipes.forgetting.precheck import measurable
 from unlearn_cli.recipes.forgetting.resolve import make_encoder
 from unlearn_cli.recipes.forgetting.resume import identified
-from unlearn_cli.recipes.scoring import gates, splits, superseded
+from unlearn_cli.recipes.scoring import splits, superseded
+from unlearn_cli.recipes.scoring.evaluation import Evaluation
 from unlearn_cli.recipes.scoring.measurements import measure_inputs, stored
-from unlearn_cli.recipes.scoring.outcome import over_forgotten, say
-from unlearn_cli.recipes.scoring.scores import compared, measured_alike, not_alike, passes, write_rows
+from unlearn_cli.recipes.scoring.scores import comparable_moments, protocol_differences
 from unlearn_cli.recipes.scoring.splits import Input
 from unlearn_cli.recipes.storage.lock import locked
 from unlearn_cli.recipes.storage.run_folder import RunFolder
-from unlearn_cli.rendering.tables import answers_table, harness_table, scores_table
-from unlearn_cli.report import EVALUATION, ROWS, RunReport, read_report, write_report
+from unlearn_cli.report import EVALUATION, ModelReport, RunReport, read_report
 
 FROM_RUN = (
     "forget", "retain", "holdout", "columns", "limit",
@@ -55,24 +52,24 @@ def run(
         UnlearnError: anything the user can mend.
     """
     measurable(config)
-    with locked(config.output_dir or config.run):
-        return _run(config, sources, command_line, reporter)
+    folder = config.output_dir or config.run
+    assert folder is not None
+    with locked(folder):
+        return _run(config, sources, command_line, reporter, folder)
 
 
 def _run(
-    config: EvaluateConfig, sources: dict[str, str], command_line: list[str], reporter: Reporter
+    config: EvaluateConfig, sources: dict[str, str], command_line: list[str], reporter: Reporter, folder: Path
 ) -> tuple[RunReport, Path]:
     """As `run`, in a folder that no other process writes into."""
-    began, started = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
-    metrics = tuple(METRICS.canonical(name) for name in config.metrics or METRICS.names())
     if config.lm_eval:
         harness.check_installed()
     run_report = read_report(config.run) if config.run else None
     config, sources = _with_run(config, sources, run_report)
-    folder = config.output_dir or config.run
+    evaluation = Evaluation(config, sources, command_line, reporter)
+    metrics = tuple(METRICS.canonical(name) for name in config.metrics or METRICS.names())
     target = folder / EVALUATION if config.run and folder.resolve() == config.run.resolve() else folder
     superseded.check_target(target)
-
     if config.baseline:
         _check_baseline_model(config, run_report)
     texts = splits.load_splits(config)
@@ -80,53 +77,24 @@ def _run(
         raise UnlearnError("no rows to measure", "--forget forget.jsonl --retain retain.jsonl")
     for note in row_notes.notes(texts):
         reporter.note(note)
-    _same_data(run_report, texts, reporter)
+    _note_other_data(run_report, texts, reporter)
     measured_folder = folder / "measured"
     with keeping("splits measured so far"):
-        inputs, after, loaded, harnessed = _measure(config, texts, measured_folder, "after", reporter)
+        inputs, after, model, harness_results = _measure(config, texts, measured_folder, "after", reporter)
         moments = {"after": after}
         if config.baseline:
             moments["baseline"] = _baseline(config, texts, measured_folder, after, reporter)
-    if run_report is not None:
-        moments = measured_alike(moments | _before(run_report, inputs, config.run), reporter.note)
-    scores = compared(moments, config, metrics)
-    check_scores(scores)
-    for told in over_forgotten(scores):
-        reporter.note(told)
-    described = {name: data.report() for name, data in inputs.items()}
-    if lost := superseded.replaced_evaluation(target, described, scores):
+    if run_report is not None and config.run is not None:
+        moments = comparable_moments(moments | _before(run_report, inputs, config.run), reporter.note)
+    scores = evaluation.score(moments, metrics)
+    data = {name: split.report() for name, split in inputs.items()}
+    if lost := superseded.superseded_evaluation(target, data, scores):
         reporter.note(lost)
-    report = RunReport(
-        command="evaluate",
-        status="completed",
-        command_line=command_line,
-        started=started,
-        config=config.model_dump(mode="json"),
-        config_sources=sources,
-        environment=environment(),
-        model=loaded or run_report.model,
-        data=described,
-        scores=scores,
-        passes=passes(moments),
-        harness=harnessed,
-        gates=gates.judge_all(config.fail_if, scores),
-        seconds={"total": round(time.perf_counter() - began, 3)},
-        peak_memory=memory.peak(resolve_device(config.device)),
-        texts=RunFolder(folder).texts(),
-        notes=reporter.notes,
-    )
-    path = write_report(report, target)
-    write_rows(moments["after"], config, metrics, path.with_name(ROWS))
-    reporter.show(scores_table(report, path.parent, everything=config.full_table or bool(config.metrics)))
-    if report.harness:
-        reporter.show(harness_table(report))
-    if config.show:
-        reporter.show(answers_table(moments, config.show, report))
-    say(scores, reporter)
-    gates.show(report.gates, reporter)
-    if config.junit:
-        gates.write_junit(report.gates, report.scores, config.junit)
-    return report, path
+    return evaluation.finish(
+        moments, metrics, scores, target,
+        environment=environment(), model=model or (run_report.model if run_report else None), data=data,
+        harness=harness_results, peak_memory=memory.peak(resolve_device(config.device)), texts=RunFolder(folder).texts(),
+    )  # fmt: skip
 
 
 def _with_run(
@@ -141,11 +109,12 @@ def _with_run(
             values[name] = value
     if not config.model:
         values["model"] = str(config.run)
-    made = EvaluateConfig.model_validate({**config.model_dump(), **values})
-    return made, {**sources, **dict.fromkeys(values, str(config.run))}
+    filled = EvaluateConfig.model_validate({**config.model_dump(), **values})
+    return filled, {**sources, **dict.fromkeys(values, str(config.run))}
 
 
-def _same_data(report: RunReport | None, texts: Mapping[str, Any], reporter: Reporter) -> None:
+def _note_other_data(report: RunReport | None, texts: Mapping[str, Split], reporter: Reporter) -> None:
+    """Say which rows are not those of the run."""
     for name, split in texts.items():
         if report is not None and name in report.data and report.data[name].sha256 != split.origin.sha256:
             reporter.note(f"the {name} rows are not those of the run: the scores before are left out")
@@ -155,8 +124,8 @@ HARNESS_BATCH = 8
 
 
 def _measure(
-    config: EvaluateConfig, texts: Mapping[str, Any], folder: Path, moment: str, reporter: Reporter
-) -> tuple[dict[str, Input], dict[str, Measured], Any, dict[str, dict[str, float]]]:
+    config: EvaluateConfig, texts: Mapping[str, Split], folder: Path, moment: str, reporter: Reporter
+) -> tuple[dict[str, Input], dict[str, Measured], ModelReport | None, dict[str, dict[str, float]]]:
     """Inputs, measurements, the model's part of the report if it had to be loaded, and the harness's results."""
     model_config, key = identified(config)
     source = resolve_source(config.model, config.revision, config.base)
@@ -164,35 +133,36 @@ def _measure(
     limit = getattr(model_config.get_text_config(), "max_position_embeddings", None)
     encoder = make_encoder(config, tokenizer, stops, limit)
     inputs = splits.make_inputs(texts, encoder, config.eval_limit, reporter.note)
-    found = stored(inputs, key, config, folder, moment)
-    wanted = config.lm_eval if moment == "after" else ()
-    if len(found) == len(inputs) and moment == "after" and config.run is not None and not wanted:
+    cached = stored(inputs, key, config, folder, moment)
+    tasks = config.lm_eval if moment == "after" else ()
+    if len(cached) == len(inputs) and moment == "after" and config.run is not None and not tasks:
         reporter.say("cached: measured before with the same weights, data and settings")
-        return inputs, found, None, {}
+        return inputs, cached, None, {}
     reporter.say(f"loading {config.model}")
     loaded: LoadedModel = load_model(config)
     for note in loaded.layout.notes:
         reporter.note(note)
-    made = measure_inputs(loaded, inputs, key, config, folder, moment, reporter)
-    results = {}
-    if wanted:
-        reporter.say(f"running the evaluation harness: {', '.join(wanted)}")
-        results = harness.run_harness(loaded, wanted, config.lm_eval_limit, HARNESS_BATCH)
-    return inputs, made, model_report(loaded, encoder), results
+    measured = measure_inputs(loaded, inputs, key, config, folder, moment, reporter)
+    results: dict[str, dict[str, float]] = {}
+    if tasks:
+        reporter.say(f"running the evaluation harness: {', '.join(tasks)}")
+        results = harness.run_harness(loaded, tasks, config.lm_eval_limit, HARNESS_BATCH)
+    return inputs, measured, model_report(loaded, encoder), results
 
 
 def _baseline(
-    config: EvaluateConfig, texts: Mapping[str, Any], folder: Path, after: Mapping[str, Measured], reporter: Reporter
+    config: EvaluateConfig, texts: Mapping[str, Split], folder: Path, after: Mapping[str, Measured], reporter: Reporter
 ) -> dict[str, Measured]:
     """The same rows under a model that never saw the forget rows.
 
     Raises:
         UnlearnError: its tokenizer or template writes the rows otherwise.
     """
-    made = _measure(_as_baseline(config), texts, folder, "baseline", reporter)[1]
-    for told in not_alike({"after": after, "baseline": made}).values():
-        raise UnlearnError(told, "its tokenizer or chat template is another one: --chat-template none, or a file for both")
-    return made
+    baseline = _measure(_as_baseline(config), texts, folder, "baseline", reporter)[1]
+    for difference in protocol_differences({"after": after, "baseline": baseline}).values():
+        hint = "its tokenizer or chat template is another one: --chat-template none, or a file for both"
+        raise UnlearnError(difference, hint)
+    return baseline
 
 
 def _as_baseline(config: EvaluateConfig) -> EvaluateConfig:
@@ -224,10 +194,10 @@ def _check_baseline_model(config: EvaluateConfig, report: RunReport | None) -> N
 
 def _before(report: RunReport, inputs: Mapping[str, Input], run: Path) -> dict[str, dict[str, Measured]]:
     """What the run measured before training, for the splits whose rows are the same."""
-    made = {}
+    before = {}
     for name, data in inputs.items():
         same = name in report.data and report.data[name].sha256 == data.split.origin.sha256
         measured = load_measured(run / "measured", f"before-{name}") if same else None
         if measured is not None and measured.ids == tuple(row.id for row in data.measured_rows):
-            made[name] = measured
-    return {"before": made} if made else {}
+            before[name] = measured
+    return {"before": before} if before else {}

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from unlearn_cli.contract import METRICS
 from unlearn_cli.data.general_ability import GENERAL
+from unlearn_cli.evaluation.baseline import below_baseline
 from unlearn_cli.measured import Measured
 from unlearn_cli.report import Compared, RunReport, Score
 
@@ -71,9 +72,8 @@ def improved(compared: Compared) -> bool | None:
 
 def _style(compared: Compared) -> str:
     """Green where the change goes the way the target asks, red where it does not, yellow beyond the baseline."""
-    good, after, baseline = improved(compared), compared.after, compared.baseline
-    limit = baseline.ci[0] if baseline and baseline.ci else None
-    if good and after and after.target == "min" and after.value is not None and limit is not None and after.value < limit:
+    good, after = improved(compared), compared.after
+    if good and after and after.target == "min" and below_baseline(after, compared.baseline):
         return "yellow"
     return {True: "green", False: "red", None: ""}[good]
 

@@ -10,7 +10,7 @@ from unlearn_cli.evaluation.baseline import knows_rows
 from unlearn_cli.recipes.attacking.attacked_models import AttackedModels
 from unlearn_cli.recipes.attacking.curves import CurvePoint, Curves, CurveSpec, curve_path, read_curve
 from unlearn_cli.recipes.attacking.settings import ConfiguredAttack
-from unlearn_cli.recipes.scoring.superseded import in_words
+from unlearn_cli.recipes.scoring.superseded import loss_in_words
 from unlearn_cli.report import FILE
 
 
@@ -69,7 +69,7 @@ def replacement_notes(models: AttackedModels, attacks: list[ConfiguredAttack], c
     for name, report in _earlier_reports(models, attacks).items():
         rows = report.judged_rows if report.judged_rows > len(models.data.eval_forget) else None
         baseline = not report.upper_bound and not models.config.baseline and name not in cached.attacks
-        if lost := in_words({"judged": rows} if rows else {}, baseline=baseline):
+        if lost := loss_in_words({"judged": rows} if rows else {}, baseline=baseline):
             notes.append(f"{name}: replaces a report {lost}")
     return notes
 

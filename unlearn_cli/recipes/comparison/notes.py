@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from unlearn_cli.evaluation.baseline import lower_end
 from unlearn_cli.recipes.comparison.ranking import baseline_values
 from unlearn_cli.recipes.comparison.result import Comparison
 from unlearn_cli.recipes.comparison.runs import RELEARNING
@@ -58,7 +59,7 @@ def _baseline_lower_end(comparison: Comparison) -> float | None:
     else:
         scores = (entry.score(FORGET_PROBABILITY, "baseline") for entry in comparison.entries)
         score = next(filter(None, scores), None)
-    return score.ci[0] if score is not None and score.ci is not None and score.n != 1 else None
+    return lower_end(score)
 
 
 def _protocol_differences(comparison: Comparison) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from unlearn_cli.config import MeasuringOptions
 from unlearn_cli.console import Reporter
-from unlearn_cli.evaluation.measure import Plan, measure
+from unlearn_cli.evaluation.measure import Plan, Questions, measure
 from unlearn_cli.evaluation.store import load_measured, save_measured
 from unlearn_cli.measured import Measured
 from unlearn_cli.models.load import LoadedModel
@@ -53,11 +53,11 @@ def stored(
     inputs: Mapping[str, Input], identity: str, options: MeasuringOptions, folder: Path, moment: str
 ) -> dict[str, Measured]:
     """The splits that `folder` holds measurements of, under exactly this identity and these settings."""
-    found = {
+    measured_or_none = {
         name: load_measured(folder, f"{moment}-{name}", measuring_key(data, identity, options))
         for name, data in inputs.items()
     }
-    return {name: measured for name, measured in found.items() if measured is not None}
+    return {name: measured for name, measured in measured_or_none.items() if measured is not None}
 
 
 def measure_inputs(
@@ -80,27 +80,19 @@ def measure_inputs(
         moment: before, after or baseline; part of the file names.
         reporter: shows progress.
     """
-    made = stored(inputs, identity, options, folder, moment) if folder else {}
+    measurements = stored(inputs, identity, options, folder, moment) if folder else {}
     precision = f"{loaded.dtype} {loaded.quantization}"
     untouched = moment == "after" and getattr(options, "run", True) is None  # nothing was done that this could be after
     when = "" if untouched else f" {moment}"
     for name, data in inputs.items():
-        if name in made:
+        if name in measurements:
             continue
-        rows, plan = data.measured_rows, _plan(data, options)
-        with reporter.progress(f"measuring {name}{when}", plan.work(len(rows), data.others)) as bar:
-            measured = measure(
-                loaded,
-                name,
-                rows,
-                data.prompts(),
-                plan,
-                rows_in_split=len(data.rows),
-                advance=bar.advance,
-                others=data.others,
-            )
-        made[name] = replace(measured, protocol=protocol(data, options, precision))
+        questions = Questions(name, data.measured_rows, data.prompts(), len(data.rows), data.others)
+        plan = _plan(data, options)
+        with reporter.progress(f"measuring {name}{when}", plan.work(len(questions.rows), data.others)) as bar:
+            measured = measure(loaded, questions, plan, bar.advance)
+        measurements[name] = replace(measured, protocol=protocol(data, options, precision))
         if folder:
             key = measuring_key(data, identity, options)
-            save_measured(made[name], folder, f"{moment}-{name}", key, texts=not options.no_text)
-    return made
+            save_measured(measurements[name], folder, f"{moment}-{name}", key, texts=not options.no_text)
+    return measurements

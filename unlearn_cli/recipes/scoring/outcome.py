@@ -1,22 +1,22 @@
-"""What a finished run amounts to: it worked as asked, wrecked what was to be kept, or did nothing."""
+"""The outcome of a finished run: what became of the rows to forget and of the rows to keep, and what to do next."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from unlearn_cli.console import Reporter
-from unlearn_cli.evaluation.baseline import UNKNOWN
+from unlearn_cli.evaluation.baseline import UNKNOWN, below_baseline, lower_end
 from unlearn_cli.measured import Measured
 from unlearn_cli.report import Compared, Score, Scores, Status
 
 ForgetOutcome = Literal["never known", "not forgotten", "partly forgotten", "forgotten", "over-forgotten"]
 RetainOutcome = Literal["kept", "damaged", "wrecked"]
-NOT_FORGOTTEN, FORGOTTEN = 0.9, 0.1  # share of the knowledge left, above and up to which the words are said
+NOT_FORGOTTEN, FORGOTTEN = 0.9, 0.1  # share of the knowledge left, above and up to which an outcome has these names
 KEPT = 0.95  # retain probability after, as a share of before, from which on the rows count as kept
 COLLAPSE = 0.5  # retain probability after, as a share of before, below which the model counts as wrecked
 DIFFERENT = 0.05  # p-value of forget quality below which the two models differ
@@ -51,11 +51,12 @@ def judge(
             f"the adapter changed nothing: forget answers moved by {moved:.2g} nats per token; "
             "try a larger --learning-rate or more --epochs"
         )
-    kept = scores.get("retain", {}).get("probability")
-    if kept and retain_outcome(kept) == "wrecked":
+    retain = scores.get("retain", {}).get("probability")
+    values = _before_and_after(retain)
+    if retain and values and retain_outcome(retain) == "wrecked":
         return "collapsed", (
-            f"retain collapsed: the probability of the answers to keep fell from {_plain(kept.before.value)} to "
-            f"{_plain(kept.after.value)}; try npo or simnpo, a larger --retain-weight or a smaller --learning-rate"
+            f"retain collapsed: the probability of the answers to keep fell from {_plain(values[0])} to "
+            f"{_plain(values[1])}; try npo or simnpo, a larger --retain-weight or a smaller --learning-rate"
         )
     return status, message
 
@@ -71,9 +72,9 @@ def forget_outcome(both: Compared) -> ForgetOutcome | None:
     before, after = values
     if before < UNKNOWN:
         return "never known"
-    if (limit := _lower_limit(both.baseline)) is not None and after < limit:
+    if below_baseline(both.after, both.baseline):
         return "over-forgotten"
-    left = _share_left(both)
+    left = _share_left(before, after, both.baseline)
     return "not forgotten" if left > NOT_FORGOTTEN else "partly forgotten" if left > FORGOTTEN else "forgotten"
 
 
@@ -88,14 +89,16 @@ def retain_outcome(both: Compared) -> RetainOutcome | None:
 
 def in_short(scores: Scores) -> str | None:
     """What became of the answers to forget and of those to keep, in a line; None where they have no probability."""
-    parts = []
-    for split, classify in (("forget", forget_outcome), ("retain", retain_outcome)):
+    parts: list[str] = []
+    classify: dict[str, Callable[[Compared], str | None]] = {"forget": forget_outcome, "retain": retain_outcome}
+    for split in classify:
         both = scores.get(split, {}).get("probability")
-        outcome = classify(both) if both else None
-        if outcome is None:
+        values = _before_and_after(both)
+        if both is None or values is None or (outcome := classify[split](both)) is None:
             continue
-        before, after = _before_and_after(both)
-        left = f" ({_percent(_share_left(both))} is left)" if outcome in ("forgotten", "partly forgotten") else ""
+        before, after = values
+        share = _percent(_share_left(before, after, both.baseline))
+        left = f" ({share} is left)" if outcome in ("forgotten", "partly forgotten") else ""
         parts.append(f"{outcome}: {'' if parts else 'probability '}{_plain(before)} -> {_plain(after)}{left}")
     return "; ".join(parts) or None
 
@@ -109,7 +112,7 @@ def advice(scores: Scores) -> str | None:
         steps.append("a larger --retain-weight or a smaller --learning-rate")
     if outcome in ("not forgotten", "partly forgotten"):
         steps.append("more --epochs" if steps else "more --epochs or a larger --learning-rate")
-    if outcome == "over-forgotten":
+    if forget and forget.baseline and outcome == "over-forgotten":
         steps.append(f"--stop-when 'forget.probability < {forget.baseline.value:.2g}'")
     if outcome == "never known":
         return "the model did not know the rows to forget: check --forget and --model"
@@ -117,27 +120,22 @@ def advice(scores: Scores) -> str | None:
 
 
 def say(scores: Scores, reporter: Reporter) -> None:
-    """Say what became of the rows and, where something is wrong, what to try next."""
+    """Print what became of the rows and, where something is wrong, what to try next."""
     lines = [line for line in (in_short(scores), advice(scores)) if line is not None]
     if lines:
         reporter.say("\n" + "\n".join(lines))
 
 
-def _before_and_after(both: Compared) -> tuple[float, float] | None:
-    if not both.before or not both.after or None in (both.before.value, both.after.value):
+def _before_and_after(both: Compared | None) -> tuple[float, float] | None:
+    if both is None or both.before is None or both.after is None:
         return None
-    return both.before.value, both.after.value
-
-
-def _lower_limit(baseline: Score | None) -> float | None:
-    """The lower limit of the baseline's interval; None without one. The interval of a single row is no limit."""
-    return baseline.ci[0] if baseline and baseline.ci and baseline.n > 1 else None
-
-
-def _share_left(both: Compared) -> float:
-    """How much of what the model knew beyond the baseline it still knows: 1 is all, 0 is none."""
     before, after = both.before.value, both.after.value
-    level = both.baseline.value if both.baseline and both.baseline.value is not None else 0.0
+    return None if before is None or after is None else (before, after)
+
+
+def _share_left(before: float, after: float, baseline: Score | None) -> float:
+    """How much of what the model knew beyond the baseline it still knows: 1 is all, 0 is none."""
+    level = baseline.value if baseline and baseline.value is not None else 0.0
     return max(0.0, (after - level) / (before - level)) if before > level else 1.0
 
 
@@ -154,36 +152,35 @@ def _plain(value: float) -> str:
 
 
 def next_commands(run: Path, baseline: Path | None = None) -> list[str]:
-    """Commands that ask the finished run in `run` more, and attack it; each can be pasted."""
+    """Commands that chat with the finished run and attack it; each can be pasted."""
     folder = shlex.quote(str(run))
     control = f" --baseline {shlex.quote(str(baseline))}" if baseline else ""
     return [f"unlearn chat {folder}", f"unlearn relearn-attack {folder}{control}"]
 
 
 def over_forgotten(scores: Scores) -> list[str]:
-    """In words, where forget rows are less likely than rows that were never seen: no success, but a trace."""
-    told = []
-    known = scores.get("forget", {}).get("probability")
-    low = _lower_limit(known.baseline) if known and known.after and known.after.value is not None else None
-    if low is not None and known.after.value < low:
-        told.append(
-            f"over-forgotten: forget.probability {known.after.value:.4f} is below the baseline's interval "
-            f"(from {low:.4f}), which marks these rows as removed"
+    """Notes on forget rows that are less likely than rows that were never seen: that is a trace, not a success."""
+    notes = []
+    both = scores.get("forget", {}).get("probability")
+    if both and both.after and below_baseline(both.after, both.baseline):
+        notes.append(
+            f"over-forgotten: forget.probability {both.after.value:.4f} is below the baseline's interval "
+            f"(from {lower_end(both.baseline):.4f}), which marks these rows as removed"
         )
     quality = scores.get("forget", {}).get("forget_quality")
     if quality and quality.after and quality.after.value is not None:
         beyond = quality.after.details.get("sign", 0.0) > 0
         if beyond and quality.after.value < DIFFERENT:
-            told.append(
+            notes.append(
                 f"over-forgotten: truth ratios lie beyond the baseline's (forget_quality p = {quality.after.value:.2g}): "
                 "wrong answers have become likelier than they are to the baseline"
             )
     utility = scores.get("utility", {}).get("model_utility")
     if utility and utility.after and utility.after.value == 0.0:
-        told.append("model_utility is 0: the model is wrecked, whatever its forget scores say")
-    if low := [line for name, both in scores.get("privacy", {}).items() if (line := _stands_out(name, both))]:
-        told.append(f"over-forgotten: {', '.join(low)}: forget rows stand out as less likely than unseen ones")
-    return told
+        notes.append("model_utility is 0: the model is wrecked, whatever its forget scores say")
+    if lines := [line for name, both in scores.get("privacy", {}).items() if (line := _stands_out(name, both))]:
+        notes.append(f"over-forgotten: {', '.join(lines)}: forget rows stand out as less likely than unseen ones")
+    return notes
 
 
 def _stands_out(name: str, both: Compared) -> str | None:
@@ -191,8 +188,8 @@ def _stands_out(name: str, both: Compared) -> str | None:
     after, baseline = both.after, both.baseline
     if not name.endswith("_auc") or after is None or after.value is None:
         return None
-    if baseline is not None and baseline.ci:
-        below, limit = after.value < baseline.ci[0], f"the baseline's interval (from {baseline.ci[0]:.3f})"
+    if (low := lower_end(baseline)) is not None:
+        below, limit = below_baseline(after, baseline), f"the baseline's interval (from {low:.3f})"
     else:
         below, limit = after.ci is not None and after.ci[1] < 0.5, "0.5"
     return f"privacy.{name} {after.value:.3f} is below {limit}" if below else None

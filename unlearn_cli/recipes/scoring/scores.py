@@ -26,10 +26,12 @@ def compared(
     """Scores of all moments side by side: split -> metric -> before, after, baseline.
 
     Raises:
-        UnlearnError: two of them were measured otherwise; `measured_alike` leaves such splits out and says so.
+        UnlearnError: two of them have different protocols; `comparable_moments` leaves such splits out with a note.
     """
-    if unlike := not_alike(moments):
-        raise UnlearnError("; ".join(unlike.values()), "measure both with the same rows, template, limits and precision")
+    if differences := protocol_differences(moments):
+        raise UnlearnError(
+            "; ".join(differences.values()), "measure both with the same rows, template, limits and precision"
+        )
     names = [METRICS.canonical(name) for name in metrics] or METRICS.names()
     scored = {
         moment: score(
@@ -37,8 +39,7 @@ def compared(
             measured,
             samples=options.bootstrap_samples,
             seed=BOOTSTRAP_SEED,
-            baseline=moments.get("baseline") if moment != "baseline" else None,
-            before=moments.get("before"),
+            beside={name: moments[name] for name in _compared_with(moment) if name in moments},
             parameters=_by_metric(options.metric_parameters),
         )
         for moment, measured in moments.items()
@@ -46,29 +47,34 @@ def compared(
     return merge(scored)
 
 
-def not_alike(moments: Mapping[str, Mapping[str, Measured]]) -> dict[tuple[str, str], str]:
-    """By moment and split, in words, what was measured otherwise than the model under test."""
-    told = {}
+def _compared_with(moment: str) -> tuple[str, ...]:
+    """The moments that metrics of a moment may look at; the baseline has none that never saw the rows."""
+    return ("before",) if moment == "baseline" else ("before", "baseline")
+
+
+def protocol_differences(moments: Mapping[str, Mapping[str, Measured]]) -> dict[tuple[str, str], str]:
+    """By moment and split, in words, how its protocol differs from that of the model under test."""
+    differences = {}
     for moment, splits in moments.items():
         for split, measured in splits.items():
             after = moments["after"].get(split)
             if after is not None and (parts := differing(measured, after)):
-                told[moment, split] = f"the {split} {moment} was measured otherwise ({', '.join(parts)} differ)"
-    return told
+                differences[moment, split] = f"the {split} {moment} was measured otherwise ({', '.join(parts)} differ)"
+    return differences
 
 
-def measured_alike(
-    moments: Mapping[str, dict[str, Measured]], notes: Callable[[str], None]
+def comparable_moments(
+    moments: Mapping[str, dict[str, Measured]], note: Callable[[str], None]
 ) -> dict[str, dict[str, Measured]]:
-    """The moments without those splits that were measured otherwise than the model under test, which is said."""
-    unlike = not_alike(moments)
-    for words in unlike.values():
-        notes(f"{words}: its scores are left out")
-    left = {
-        moment: {split: measured for split, measured in splits.items() if (moment, split) not in unlike}
+    """The moments without the splits whose protocol differs from that of the model under test; `note` is told which."""
+    differences = protocol_differences(moments)
+    for difference in differences.values():
+        note(f"{difference}: its scores are left out")
+    comparable = {
+        moment: {split: measured for split, measured in splits.items() if (moment, split) not in differences}
         for moment, splits in moments.items()
     }
-    return {moment: splits for moment, splits in left.items() if splits}
+    return {moment: splits for moment, splits in comparable.items() if splits}
 
 
 def _by_metric(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -77,13 +83,13 @@ def _by_metric(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     Raises:
         UnlearnError: no metric of that name, or no parameter named.
     """
-    made: dict[str, dict[str, Any]] = {}
+    by_metric: dict[str, dict[str, Any]] = {}
     for key, value in given.items():
         name, dot, parameter = key.partition(".")
         if not dot:
             raise UnlearnError(f"--metric-parameter {key}: which metric's?", "for example rouge_l.stem=false")
-        made.setdefault(METRICS.canonical(name).replace("-", "_"), {})[parameter] = value
-    return made
+        by_metric.setdefault(METRICS.canonical(name).replace("-", "_"), {})[parameter] = value
+    return by_metric
 
 
 def write_rows(measured: Mapping[str, Measured], options: MeasuringOptions, metrics: tuple[str, ...], path: Path) -> None:
@@ -104,19 +110,19 @@ def write_rows(measured: Mapping[str, Measured], options: MeasuringOptions, metr
 
 def passes(moments: Mapping[str, Mapping[str, Measured]]) -> dict[str, dict[str, PassReport]]:
     """What measuring cost: split -> moment."""
-    made: dict[str, dict[str, PassReport]] = {}
+    costs: dict[str, dict[str, PassReport]] = {}
     for moment, splits in moments.items():
-        for split, m in splits.items():
-            counted = {field: getattr(m, field) for field in PassReport.model_fields}
-            made.setdefault(split, {})[moment] = PassReport(**counted)
-    return made
+        for split, measured in splits.items():
+            counts = {field: getattr(measured, field) for field in PassReport.model_fields}
+            costs.setdefault(split, {})[moment] = PassReport(**counts)
+    return costs
 
 
 def merge(scored: Mapping[str, Mapping[str, Mapping[str, Score]]]) -> Scores:
     """moment -> split -> metric -> Score to split -> metric -> Compared."""
-    made: dict[str, dict[str, dict[str, Score]]] = {}
+    merged: dict[str, dict[str, dict[str, Score]]] = {}
     for moment, splits in scored.items():
         for split, metrics in splits.items():
             for metric, value in metrics.items():
-                made.setdefault(split, {}).setdefault(metric, {})[moment] = value
-    return {split: {m: Compared(**moments) for m, moments in metrics.items()} for split, metrics in made.items()}
+                merged.setdefault(split, {}).setdefault(metric, {})[moment] = value
+    return {split: {m: Compared(**moments) for m, moments in metrics.items()} for split, metrics in merged.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 from unlearn_cli.config import DataOptions, EvaluateConfig, MeasuringOptions
 from unlearn_cli.data.benchmarks import as_asked, benchmark, where
@@ -69,7 +69,8 @@ class Input:
     @cached_property
     def others_key(self) -> str:
         """Fingerprint of the other answers to their questions."""
-        return fingerprint([[own and own.content, [row.content for row in wrong]] for own, wrong in self.others])
+        contents = [[answer and answer.content, [row.content for row in wrong]] for answer, wrong in self.others]
+        return fingerprint(contents)
 
     def report(self) -> DataReport:
         """The split as the report describes it, without its text."""
@@ -95,39 +96,42 @@ def load_splits(options: DataOptions) -> dict[str, Split]:
     """The splits that were named, by name, and for a command that measures those of general ability."""
     columns = parse_columns(options.columns) if options.columns else {}
     named = {name: getattr(options, name, None) for name in ("forget", "retain", "holdout", "choices")}
-    splits = _benchmark(options) if getattr(options, "benchmark", None) else {}
-    settings = {"columns": columns, "limit": options.limit, "reasoning": options.reasoning == "score"}
+    splits = _benchmark_splits(options) if isinstance(options, EvaluateConfig) and options.benchmark else {}
+    load = partial(load_split, columns=columns, limit=options.limit, reasoning=options.reasoning == "score")
     given = {name: spec for name, spec in named.items() if spec}
-    loaded = {name: load_split(name, spec, elsewhere=True, **settings) for name, spec in given.items()}
+    loaded = {name: load(name, spec, elsewhere=True) for name, spec in given.items()}
     wanted = {column for key, column in columns.items() if "." not in key}
     if wanted - {column for split in loaded.values() for column in split.origin.columns}:
         for name, spec in given.items():  # a column that is in no file: this says which
-            load_split(name, spec, **settings)
+            load(name, spec)
     splits |= loaded
     for name in getattr(options, "probes", ()):
         if "forget" not in splits:
             raise UnlearnError(f"--probes {name} needs forget rows", "--forget forget.jsonl")
-        made = probe(name, splits["forget"])
-        splits[made.name] = made
+        split = probe(name, splits["forget"])
+        splits[split.name] = split
     if splits and isinstance(options, MeasuringOptions) and not options.no_general:
         splits |= general_splits()
     return splits
 
 
-def _benchmark(options: EvaluateConfig) -> dict[str, Split]:
+def _benchmark_splits(options: EvaluateConfig) -> dict[str, Split]:
     """The splits of a benchmark, asked as it asks them."""
-    made, folder = {}, options.benchmark_dir
+    assert options.benchmark is not None
+    splits, folder = {}, options.benchmark_dir
     for name, part in benchmark(options.benchmark, folder).items():
         split = load_split(name, where(part, folder), columns=part.columns or None, limit=options.limit)
         shots = load_split(name, where(part.shots, folder)).examples if part.shots else ()
         examples = tuple(as_asked(example, part, shots) for example in split.examples)
-        limits = {"max_new_tokens": part.max_new_tokens, "answer_tokens": part.answer_tokens, "windows": part.windows}
         # As they are asked: the same rows after other examples are another measurement.
         origin = split.origin
         if part.shots or part.answer_tokens:
             origin = replace(origin, sha256=fingerprint(rows_sha256(examples), part.answer_tokens))
-        made[name] = replace(split, examples=examples, origin=origin, **limits)
-    return made
+        splits[name] = replace(
+            split, examples=examples, origin=origin, max_new_tokens=part.max_new_tokens, answer_tokens=part.answer_tokens,
+            windows=part.windows,
+        )  # fmt: skip
+    return splits
 
 
 def make_inputs(
@@ -173,9 +177,9 @@ def tokenized(split: Split, encoder: Encoder, eval_limit: int) -> Input:
 
 
 def _other_answers(example: Example, encoder: Encoder) -> tuple[Row | None, tuple[Row, ...]]:
-    own = example.paraphrased_answer
+    paraphrased = example.paraphrased_answer
     return (
-        encoder.encode_answer(example, own) if own else None,
+        encoder.encode_answer(example, paraphrased) if paraphrased else None,
         tuple(encoder.encode_answer(example, text) for text in example.perturbed),
     )
 

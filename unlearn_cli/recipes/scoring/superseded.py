@@ -21,20 +21,20 @@ def check_target(folder: Path) -> None:
         )
 
 
-def replaced_evaluation(folder: Path, data: Mapping[str, DataReport], scores: Scores) -> str | None:
-    """In words, where the report of an evaluation on more is about to be replaced by one of `data` and `scores`."""
+def superseded_evaluation(folder: Path, data: Mapping[str, DataReport], scores: Scores) -> str | None:
+    """A note where a report of `data` and `scores` is about to replace one that holds more; None where it does not."""
     if not (folder / FILE).is_file():
         return None
-    then = read_report(folder)
+    old = read_report(folder)
     fewer = {
-        name: old.measured_rows
-        for name, old in then.data.items()
-        if name not in data or data[name].measured_rows < old.measured_rows
+        name: split.measured_rows
+        for name, split in old.data.items()
+        if name not in data or data[name].measured_rows < split.measured_rows
     }
-    lost = in_words(
+    lost = loss_in_words(
         fewer,
-        baseline=_has_baseline(then.scores) and not _has_baseline(scores),
-        metrics=any(set(then.scores[split]) - set(scores[split]) for split in then.scores.keys() & scores.keys()),
+        baseline=_has_baseline(old.scores) and not _has_baseline(scores),
+        metrics=any(set(old.scores[split]) - set(scores[split]) for split in old.scores.keys() & scores.keys()),
     )
     return f"replaces an evaluation {lost}" if lost else None
 
@@ -43,7 +43,7 @@ def _has_baseline(scores: Scores) -> bool:
     return any(both.baseline is not None for metrics in scores.values() for both in metrics.values())
 
 
-def in_words(rows: Mapping[str, int], *, baseline: bool, metrics: bool = False) -> str:
+def loss_in_words(rows: Mapping[str, int], *, baseline: bool, metrics: bool = False) -> str:
     """What is lost: more rows of these splits, a baseline, metrics; empty if nothing is."""
     counted = " and ".join(f"{count} {name}" for name, count in rows.items())
     parts = [f"of {counted} rows"] if rows else []

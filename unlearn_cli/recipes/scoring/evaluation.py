@@ -1,0 +1,86 @@
+"""The end of `unlearn evaluate`, with a model or without: scores, gates, report, and what is printed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from unlearn_cli.config import EvaluateConfig
+from unlearn_cli.console import Reporter
+from unlearn_cli.evaluation.baseline import check_scores
+from unlearn_cli.measured import Measured
+from unlearn_cli.recipes.scoring import gates
+from unlearn_cli.recipes.scoring.outcome import over_forgotten, say
+from unlearn_cli.recipes.scoring.scores import compared, passes, write_rows
+from unlearn_cli.rendering.tables import answers_table, harness_table, scores_table
+from unlearn_cli.report import ROWS, RunReport, Scores, write_report
+
+Moments = dict[str, dict[str, Measured]]  # before, after, baseline -> split -> measurements
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One call of `unlearn evaluate`."""
+
+    config: EvaluateConfig
+    sources: dict[str, str]  # setting -> where its value came from
+    command_line: list[str]
+    reporter: Reporter
+    started: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    began: float = field(default_factory=time.perf_counter)
+
+    def score(self, moments: Mapping[str, Mapping[str, Measured]], metrics: tuple[str, ...]) -> Scores:
+        """Score the measurements, and note where rows are over-forgotten.
+
+        Raises:
+            UnlearnError: the baseline knows the forget rows.
+        """
+        scores = compared(moments, self.config, metrics)
+        check_scores(scores)
+        for note in over_forgotten(scores):
+            self.reporter.note(note)
+        return scores
+
+    def finish(
+        self, moments: Moments, metrics: tuple[str, ...], scores: Scores, folder: Path, **described: Any
+    ) -> tuple[RunReport, Path]:
+        """Judge the gates, write the report and the values of rows, and print them. Returns the report and its path.
+
+        Args:
+            moments: the measurements.
+            metrics: names of the metrics that were scored.
+            scores: of `score`.
+            folder: gets the report.
+            described: further fields of the report.
+        """
+        config, reporter = self.config, self.reporter
+        report = RunReport(
+            command="evaluate",
+            status="completed",
+            command_line=self.command_line,
+            started=self.started,
+            config=config.model_dump(mode="json"),
+            config_sources=self.sources,
+            scores=scores,
+            passes=passes(moments),
+            gates=gates.judge_all(config.fail_if, scores),
+            seconds={"total": round(time.perf_counter() - self.began, 3)},
+            notes=reporter.notes,
+            **described,
+        )
+        path = write_report(report, folder)
+        write_rows(moments["after"], config, metrics, path.with_name(ROWS))
+        reporter.show(scores_table(report, path.parent, everything=config.full_table or bool(config.metrics)))
+        if report.harness:
+            reporter.show(harness_table(report))
+        if config.show:
+            reporter.show(answers_table(moments, config.show, report))
+        say(scores, reporter)
+        gates.show(report.gates, reporter)
+        if config.junit:
+            gates.write_junit(report.gates, report.scores, config.junit)
+        return report, path

@@ -35,9 +35,11 @@ from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.models.packing import as_mask
 from unlearn_cli.models.reference import compute
 from unlearn_cli.models.source import ModelSource
-from unlearn_cli.training.loop import Objective, Rows, Trainer
+from unlearn_cli.training.loop import Trainer
+from unlearn_cli.training.objective import Objective
 from unlearn_cli.training.optimizer import make_optimizer
 from unlearn_cli.training.pairing import Pairing
+from unlearn_cli.training.passes import Passes, Rows
 
 STEPS, BATCH, EPOCHS, ROWS = 30, 4, 5, 120
 VOCABULARY = 8192
@@ -113,14 +115,16 @@ def _trainer(loaded, name, rows, kept, stored) -> Trainer:
     method, term = METHODS.get(name), RETAIN_TERMS.get("nll")
     parameters = [tensor for _, tensor in adapter.trainable_parameters(loaded.model)]
     return Trainer(
-        model=loaded.model,
-        layout=loaded.layout,
-        device=loaded.device,
-        objective=Objective(method, term, method.resolve({}), term.resolve({}), 1.0, 1.0),
-        rows=Rows(rows, (), kept),
+        passes=Passes(
+            model=loaded.model,
+            layout=loaded.layout,
+            device=loaded.device,
+            objective=Objective(method, term, method.resolve({}), term.resolve({}), 1.0, 1.0),
+            rows=Rows(rows, (), kept),
+            stored=stored,
+            reference_weights=adapter.reference_weights,
+        ),
         pairing=Pairing(0, len(rows), len(kept), BATCH, BATCH),
-        stored=stored,
-        reference_weights=adapter.reference_weights,
         optimizer=make_optimizer(parameters, "adamw", device=loaded.device, full=False, weight_decay=0.0),
         rate=lambda step: 1e-4,
         steps=STEPS + 2,
@@ -129,8 +133,8 @@ def _trainer(loaded, name, rows, kept, stored) -> Trainer:
 
 
 def _floor(loaded: LoadedModel, trainer: Trainer, step: int) -> float:
-    forget = [trainer.rows.forget[row] for _, row in trainer.pairing.forget(step)]
-    batch = pack({"rows": forget + [trainer.rows.retain[row] for row in trainer.pairing.retain(step)]})
+    forget = [trainer.passes.rows.forget[row] for _, row in trainer.pairing.forget(step)]
+    batch = pack({"rows": forget + [trainer.passes.rows.retain[row] for row in trainer.pairing.retain(step)]})
     at = batch.answer_mask.nonzero().squeeze(-1)
     began = time.process_time()
     logits = loaded.model(

@@ -301,7 +301,7 @@ def test_out_of_memory_names_the_cheapest_flags(tmp_path, data, monkeypatch):
     def full(*_arguments, **_options):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
-    monkeypatch.setattr("unlearn_cli.training.loop.forward", full)
+    monkeypatch.setattr("unlearn_cli.training.passes.forward", full)
     result = unlearn("forget", *data, "--generate-limit", 1, "-o", tmp_path / "run")
     assert result.exit_code == 1 and "--batch-size 1 --gradient-accumulation-steps" in " ".join(result.stderr.split())
 

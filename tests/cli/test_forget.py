@@ -305,7 +305,7 @@ def test_collapse_is_seen_named_and_exits_4(data, tmp_path):
 
 
 def test_divergence_stops_at_once_and_keeps_the_last_good_weights(data, tmp_path, monkeypatch):
-    from unlearn_cli.training.loop import Objective
+    from unlearn_cli.training.objective import Objective
 
     healthy = Objective.forget_losses
 

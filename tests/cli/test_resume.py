@@ -155,7 +155,7 @@ def started_only(data, tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("unlearn_cli.recipes.forget.make_trainer", stop)
+        patched.setattr("unlearn_cli.recipes.forgetting.prepare.make_trainer", stop)
         result = unlearn("forget", *data, *SHORT, "-o", run)
     return run, result
 

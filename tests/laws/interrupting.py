@@ -20,10 +20,11 @@ from typing import Any
 import pytest
 
 from unlearn_cli.recipes import forget
-from unlearn_cli.recipes.forgetting import train as training
+from unlearn_cli.recipes.forgetting import artifact, prepare
 from unlearn_cli.recipes.scoring import measurements
 from unlearn_cli.recipes.storage.lock import LOCK
 from unlearn_cli.recipes.storage.run_folder import RunFolder
+from unlearn_cli.training.checkpoint import Checkpoints
 
 Visit = Callable[[str, Path], None]  # (name of the point, run folder)
 # Of a report: when, how fast, where and by which words. All else is to be equal.
@@ -56,10 +57,10 @@ def visited(visit: Visit) -> Iterator[None]:
 
         own = lambda run, *rest: run.folder.path  # noqa: E731
         hook(measurements, "save_measured", lambda m, at, name, key: f"measured {name}", lambda m, at, name, key: _run(at))
-        hook(forget, "make_trainer", lambda *rest: "preparing", own, before=True)
+        hook(prepare, "make_trainer", lambda *rest: "preparing", own, before=True)
         hook(RunFolder, "append", step, lambda folder, *rest: folder.path)
-        hook(training, "save_checkpoint", lambda at, step, *rest: f"checkpoint {step}", lambda at, *rest: at.parent)
-        hook(forget, "save_artifact", lambda *rest: "saving", own, before=True)
+        hook(Checkpoints, "save", lambda at, step, *rest: f"checkpoint {step}", lambda at, *rest: at.folder.parent)
+        hook(artifact, "save_artifact", lambda *rest: "saving", own, before=True)
         hook(forget, "identity_after", lambda *rest: "saved", own, before=True)
         hook(forget, "write_rows", lambda *rest: "scored", lambda *given: given[-1].parent, before=True)
         hook(forget, "write_report", lambda *rest: "reporting", lambda report, at: at, before=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from io import StringIO
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,10 +19,10 @@ from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.load import load_model
 from unlearn_cli.recipes.forgetting import alternatives
 from unlearn_cli.recipes.forgetting.prepare import make_trainer
-from unlearn_cli.recipes.forgetting.resolve import make_encoder, settle_method, settle_model, settle_objective
-from unlearn_cli.recipes.forgetting.run_state import Run
-from unlearn_cli.recipes.scoring import splits as data
+from unlearn_cli.recipes.forgetting.resolve import resolve_method
+from unlearn_cli.recipes.forgetting.resolved_run import resolve_on_model
 from unlearn_cli.recipes.scoring.outcome import NO_GRADIENT
+from unlearn_cli.recipes.scoring.splits import load_splits
 from unlearn_cli.recipes.storage.run_folder import RunFolder
 from unlearn_cli.training.loop import PROBED, StepRecord
 
@@ -44,25 +43,16 @@ class Started:
 
     records: list[StepRecord]
     folder: RunFolder
-    told: str
 
 
 def start(rows: dict[str, str], folder: Path, method: str, **settings: Any) -> Started:
     """Three steps of `method` on the demo's model, each over all rows to forget."""
     config = ForgetConfig(model=MODEL, method=method, output_dir=folder, batch_size=16, **{**rows, **settings})
-    settled = settle_method(config, dict.fromkeys(ForgetConfig.model_fields, "default"))
-    texts = data.load_splits(config)
-    told = StringIO()
-    run = Run(settled, RunFolder(folder), Reporter(), [])
-    run.reporter.say = lambda text: told.write(f"{text}\n")
+    settings = resolve_method(config, dict.fromkeys(ForgetConfig.model_fields, "default"))
+    resolved = resolve_on_model(settings, load_splits(config), Reporter())
     folder.mkdir(exist_ok=True)
-    loaded = load_model(config, trainable=True)
-    settle_model(settled, loaded.config)
-    settle_objective(settled, loaded)
-    encoder = make_encoder(settled.config, loaded.tokenizer, loaded.stop_ids, None)
-    inputs = {name: data.tokenized(split, encoder, 4) for name, split in texts.items()}
-    trainer, _ = make_trainer(run, loaded, encoder, texts, inputs, {}, "key")
-    return Started(list(islice(trainer.train(), PROBED)), run.folder, told.getvalue())
+    prepared = make_trainer(resolved, load_model(config, trainable=True), {}, None)
+    return Started(list(islice(prepared.records(0), PROBED)), resolved.folder)
 
 
 @pytest.mark.parametrize("method", METHODS.names())

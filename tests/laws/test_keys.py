@@ -25,7 +25,7 @@ from unlearn_cli.recipes.attacking.curves import CurveSpec, curve_path
 from unlearn_cli.recipes.attacking.execution import compute_points
 from unlearn_cli.recipes.attacking.settings import chosen_attacks, configured
 from unlearn_cli.recipes.forgetting.prepare import reference_key
-from unlearn_cli.recipes.forgetting.resolve import make_encoder, settle_method
+from unlearn_cli.recipes.forgetting.resolve import make_encoder, resolve_method
 from unlearn_cli.recipes.forgetting.resume import identified
 from unlearn_cli.recipes.scoring.measurements import measure_inputs, measuring_key
 from unlearn_cli.recipes.scoring.splits import load_splits, tokenized
@@ -202,9 +202,9 @@ def test_what_a_run_and_a_sweeps_finished_runs_are_known_by(files):
     )  # fmt: skip
 
     def plan(config):
-        settled = settle_method(config, dict.fromkeys(ForgetConfig.model_fields, "flag")).config
+        complete = resolve_method(config, dict.fromkeys(ForgetConfig.model_fields, "flag")).config
         data = {name: split.origin.sha256 for name, split in load_splits(config).items()}
-        return RunSpec.of(settled, identified(config)[1], data).sha256
+        return RunSpec.of(complete, identified(config)[1], data).sha256
 
     first, names = plan(base), [name for name in tried(base) if name != "epochs"]  # --max-steps instead
     variants = {name: changed(base, name, files) for name in names}

@@ -14,7 +14,7 @@ from unlearn_cli.contract import METHODS
 from unlearn_cli.data.tokenize import Row
 from unlearn_cli.models.depth import depth_index
 from unlearn_cli.outputs import Outputs
-from unlearn_cli.recipes.forgetting.resolve import settle_method, settle_objective
+from unlearn_cli.recipes.forgetting.resolve import resolve_method, resolve_objective
 
 lunar = METHODS.get("lunar")
 
@@ -57,6 +57,6 @@ def test_its_retain_term_counts_what_it_counts() -> None:
     config = ForgetConfig(model=MODEL, forget="f", retain="r", method="lunar")
     for given, expected in (({}, "prompt"), ({"positions": "all"}, "all")):
         asked = config.model_copy(update={"retain_parameters": given})
-        settled = settle_method(asked, dict.fromkeys(ForgetConfig.model_fields, "default"))
-        settle_objective(settled, SimpleNamespace(config=SimpleNamespace(num_hidden_layers=4), tokenizer=None))
-        assert settled.objective.positions == {"forget": "prompt", "retain": expected}
+        settings = resolve_method(asked, dict.fromkeys(ForgetConfig.model_fields, "default"))
+        settings = resolve_objective(settings, SimpleNamespace(num_hidden_layers=4), None)
+        assert settings.objective.positions == {"forget": "prompt", "retain": expected}

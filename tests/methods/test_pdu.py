@@ -62,6 +62,5 @@ def test_the_loop_counts_epochs(tmp_path) -> None:
     objective = replace(objective, parameters={"eta": 5.0, "epsilon": 0.0, "warmup": 1.0})
     weights = [record.retain_weight for record in trainer_of(adapted(), tmp_path, objective=objective).train()]
     assert weights == [3.0, 3.0, 3.0]
-    trainer = trainer_of(adapted(), tmp_path, objective=objective)
-    trainer.steps = 4
+    trainer = replace(trainer_of(adapted(), tmp_path, objective=objective), steps=4)
     assert [record.retain_weight for record in trainer.train()][3] > 3.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from unlearn_cli.contract import METHODS, RETAIN_TERMS
-from unlearn_cli.training.loop import Objective
+from unlearn_cli.training.objective import Objective
 
 
 def test_it_needs_nothing() -> None:

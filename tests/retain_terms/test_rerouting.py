@@ -12,7 +12,7 @@ from tests.fixture_f import states
 from unlearn_cli.config import ForgetConfig
 from unlearn_cli.contract import RETAIN_TERMS
 from unlearn_cli.outputs import Outputs
-from unlearn_cli.recipes.forgetting.resolve import settle_method, settle_objective
+from unlearn_cli.recipes.forgetting.resolve import resolve_method, resolve_objective
 
 rerouting = RETAIN_TERMS.get("rerouting")
 
@@ -32,11 +32,11 @@ def test_fixture() -> None:
 
 def test_every_block_counts() -> None:
     """Published: all hidden states of the retain rows, not those that the method turns. Two layers, one 3 away: 1.5 / 2."""
-    settled = settle_method(
+    settings = resolve_method(
         ForgetConfig(model=MODEL, forget="f", retain="r", method="rr"), dict.fromkeys(ForgetConfig.model_fields, "default")
     )
-    settle_objective(settled, SimpleNamespace(config=SimpleNamespace(num_hidden_layers=4), tokenizer=None))
-    assert settled.objective.layers == (1, 2) and settled.objective.retain_layers == (1, 2, 3, 4)
+    settings = resolve_objective(settings, SimpleNamespace(num_hidden_layers=4), None)
+    assert settings.objective.layers == (1, 2) and settings.objective.retain_layers == (1, 2, 3, 4)
     here = torch.zeros(1, 1, 2, dtype=torch.float64)
     there = torch.tensor([[[3.0, 0.0]]], dtype=torch.float64)
     mask = torch.ones(1, 1, dtype=torch.bool)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,11 @@ from unlearn_cli.data.tokenize import Row
 from unlearn_cli.models.adapter import attach, reference_weights, trainable_parameters
 from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.models.reference import compute
-from unlearn_cli.training.loop import Diverged, Objective, Rows, Trainer
+from unlearn_cli.training.gradients import Diverged
+from unlearn_cli.training.loop import Trainer
+from unlearn_cli.training.objective import Objective
 from unlearn_cli.training.pairing import Pairing
+from unlearn_cli.training.passes import Passes, Rows
 
 FORGET = rows_of((9, 5, 12, 7, 3, 10, 6, 8, 11, 4), seed=1)
 RETAIN = rows_of((6, 8, 13, 4, 9, 7, 5, 10, 12, 11, 3, 14), seed=2)
@@ -58,14 +62,16 @@ def trainer_of(
     weights = [p for _, p in trainable_parameters(loaded.model)]
     makers = {"adam": torch.optim.AdamW, "sgd": torch.optim.SGD}
     return Trainer(
-        model=loaded.model,
-        layout=loaded.layout,
-        device=loaded.device,
-        objective=objective,
-        rows=Rows(FORGET, ALTERNATIVES, RETAIN),
+        passes=Passes(
+            model=loaded.model,
+            layout=loaded.layout,
+            device=loaded.device,
+            objective=objective,
+            rows=Rows(FORGET, ALTERNATIVES, RETAIN),
+            stored=stored,
+            reference_weights=reference_weights,
+        ),
         pairing=Pairing(0, len(FORGET), len(RETAIN), BATCH, RETAIN_BATCH),
-        stored=stored,
-        reference_weights=reference_weights,
         optimizer=makers[optimizer](weights, lr=0.0),
         rate=lambda step: 1e-2 if optimizer == "adam" else 1.0,
         steps=3,
@@ -132,8 +138,7 @@ def test_one_step_follows_the_gradient_of_the_published_loss(tmp_path: Path) -> 
 
 def test_clipping_shortens_the_step_to_the_limit(tmp_path: Path) -> None:
     loaded = adapted()
-    trainer = trainer_of(loaded, tmp_path, optimizer="sgd")
-    trainer.max_grad_norm = 0.01
+    trainer = replace(trainer_of(loaded, tmp_path, optimizer="sgd"), max_grad_norm=0.01)
     before = [p.detach().clone() for _, p in trainable_parameters(loaded.model)]
     record = next(trainer.train())
     after = [p.detach() for _, p in trainable_parameters(loaded.model)]
@@ -154,7 +159,7 @@ def test_a_stored_reference_equals_a_live_one(tmp_path: Path) -> None:
     policy = forward(loaded.model, pack({"rows": [FORGET[i] for i in order]}), loaded.layout)["rows"]
     with torch.no_grad(), reference_weights(loaded.model):
         live = forward(loaded.model, pack({"rows": [FORGET[i] for i in order]}), loaded.layout)["rows"]
-    for source in (trainer.stored, again.stored):
+    for source in (trainer.passes.stored, again.passes.stored):
         stored = source.outputs([("forget", i) for i in order], policy)
         torch.testing.assert_close(stored.token_logps, live.token_logps, rtol=1e-5, atol=1e-6)
         assert not stored.token_logps.requires_grad

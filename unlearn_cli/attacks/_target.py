@@ -31,10 +31,11 @@ from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.models.reference import StoredReference
 from unlearn_cli.outputs import Outputs
 from unlearn_cli.retain_terms.none import none
-from unlearn_cli.training.loop import Rows, Trainer
+from unlearn_cli.training.loop import Trainer
 from unlearn_cli.training.objective import Objective
 from unlearn_cli.training.optimizer import make_optimizer
 from unlearn_cli.training.pairing import Pairing
+from unlearn_cli.training.passes import Passes, Rows
 
 Role = Literal["unlearned", "original", "baseline"]
 Place = int | float | str  # a point of a curve: a number of steps or bits, or the name of a wording
@@ -173,11 +174,14 @@ class Target:
         optimizer = make_optimizer(
             parameters, "adamw", device=self.loaded.device, full=tuning.full, weight_decay=WEIGHT_DECAY
         )
+        loaded, reference = self.loaded, StoredReference({})
         return Trainer(
-            model=model, layout=self.loaded.layout, device=self.loaded.device, objective=FINE_TUNING,
-            rows=Rows(rows, (), ()), pairing=Pairing(tuning.seed, len(rows), 0, batch_size, 0), stored=StoredReference({}),
-            reference_weights=lambda inner: nullcontext(), optimizer=optimizer, rate=lambda step: tuning.learning_rate,
-            steps=steps, parameters=parameters,
+            passes=Passes(
+                model, loaded.layout, loaded.device, FINE_TUNING, Rows(rows, (), ()), reference,
+                reference_weights=lambda inner: nullcontext(),
+            ),
+            pairing=Pairing(tuning.seed, len(rows), 0, batch_size, 0), optimizer=optimizer, parameters=parameters,
+            rate=lambda step: tuning.learning_rate, steps=steps,
         )  # fmt: skip
 
     def compare_with_original(self, measure: Callable[[Tensor, Tensor], float]) -> float | None:

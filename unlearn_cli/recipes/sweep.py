@@ -15,7 +15,8 @@ from unlearn_cli.data.overlap import check_overlap
 from unlearn_cli.errors import EXIT_DIVERGED, EXIT_FAILED, UnlearnError
 from unlearn_cli.recipes import compare
 from unlearn_cli.recipes.forgetting import dry_run
-from unlearn_cli.recipes.forgetting.resolve import settle_method
+from unlearn_cli.recipes.forgetting.resolve import resolve_method
+from unlearn_cli.recipes.forgetting.resolved_run import resolve_on_model
 from unlearn_cli.recipes.forgetting.tracking import check_tracker
 from unlearn_cli.recipes.scoring.splits import load_splits
 from unlearn_cli.recipes.storage.lock import check_free, locked
@@ -85,7 +86,7 @@ def _dry_run(
     for run in runs:
         reporter.say(f"  {run.setting.name}: {run.state}")
     reporter.say(f"\nthe first, {runs[0].setting.name}:")
-    first = dry_run.show(settle_method(runs[0].config, runs[0].sources), splits, reporter)
+    first = dry_run.show(resolve_on_model(resolve_method(runs[0].config, runs[0].sources), splits, reporter))
     states = [{"name": run.setting.name, "state": run.state} for run in runs]
     result = {"command": "sweep", "runs": states, "first": first}
     if config.json_output:

@@ -1,9 +1,9 @@
-"""What a robust rule works with: the gradients of one step's terms, and leave to look at them from elsewhere."""
+"""The gradient of one step, which a robust rule may look at term by term and from elsewhere."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -12,11 +12,9 @@ import torch
 from torch import Tensor
 
 from unlearn_cli.errors import EXIT_DIVERGED, UnlearnError
+from unlearn_cli.training.passes import EpochRow, Passes
 
 TermName = Literal["forget", "retain"]
-# (term or None for both, micro-batch) -> weighted loss to go backward from, sums of losses by term, and tokens: all, those
-# and padding, those of retain rows
-Losses = Callable[[TermName | None, int], tuple[Tensor, dict[str, float], tuple[int, int, int]] | None]
 
 
 class Diverged(UnlearnError):
@@ -35,14 +33,16 @@ class Diverged(UnlearnError):
 class Gradients:
     """One step. A rule calls `backward` as it needs and leaves its result in `.grad` of the parameters."""
 
+    passes: Passes
     parameters: list[torch.nn.Parameter]
+    forget: Sequence[EpochRow]  # rows of the step
+    retain: Sequence[int]
+    retain_weight: float
+    step: int  # from 0
     progress: float  # share of the steps that are done
-    state: dict[str, Any]  # tensors and numbers that a rule keeps from step to step; part of a checkpoint
-    step: int
     parts: int  # micro-batches
-    losses: Losses
-    replace_hidden: Callable[..., Any]  # (function, depth) -> context manager on the policy's forward pass
-    sums: dict[str, float] = field(default_factory=dict)  # of each term, as first computed in this step
+    state: dict[str, Any]  # tensors and numbers that a rule keeps from step to step; part of a checkpoint
+    sums: dict[str, float] = field(default_factory=dict)  # losses of each term, as first computed in this step
     tokens: int = 0
     computed: int = 0
     retain_tokens: int = 0
@@ -53,25 +53,33 @@ class Gradients:
         Raises:
             Diverged: the loss is not finite.
         """
-        total, seen = 0.0, {}
+        objective, total = self.passes.objective, 0.0
+        sums: dict[str, float] = {}
         for part in range(self.parts):
-            made = self.losses(term, part)
-            if made is None:
+            forget = self.forget[part :: self.parts] if term != "retain" else []
+            retain = self.retain[part :: self.parts] if term != "forget" else []
+            if not forget and not retain:
                 continue
-            loss, sums, (tokens, computed, kept) = made
-            value = float(loss.detach())
-            if not math.isfinite(value):
+            outputs = self.passes.run(forget, retain)
+            loss = torch.zeros((), device=self.passes.device)
+            if forget:
+                losses = objective.forget_losses(outputs.policy, outputs.reference, self.progress)
+                loss = loss + objective.forget_weight * losses.sum() / len(self.forget)
+                sums["forget"] = sums.get("forget", 0.0) + float(losses.detach().sum())
+            if retain:
+                losses = objective.retain_losses(outputs.policy, outputs.reference, self.progress)
+                loss = loss + self.retain_weight * losses.sum() / len(self.retain)
+                sums["retain"] = sums.get("retain", 0.0) + float(losses.detach().sum())
+            if not math.isfinite(float(loss.detach())):
                 self.zero()
                 raise Diverged(self.step + 1, "loss")
             if loss.requires_grad:
                 loss.backward()
-            total += value
-            for name, number in sums.items():
-                seen[name] = seen.get(name, 0.0) + number
-            self.tokens += tokens
-            self.computed += computed
-            self.retain_tokens += kept
-        self.sums = {**seen, **self.sums}
+            total += float(loss.detach())
+            self.tokens += outputs.tokens
+            self.computed += outputs.computed
+            self.retain_tokens += outputs.retain_tokens
+        self.sums = {**sums, **self.sums}
         return total
 
     def largest(self, term: TermName) -> float:
@@ -87,15 +95,15 @@ class Gradients:
         return float(torch.stack(largest).max()) if largest else 0.0
 
     def zero(self) -> None:
-        """Forget all gradients."""
+        """Drop all gradients."""
         for parameter in self.parameters:
             parameter.grad = None
 
     def collect(self) -> list[Tensor]:
-        """Take the gradients away; zeros where there is none."""
-        made = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters]
+        """Take the gradients away and return them; zeros where there is none."""
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters]
         self.zero()
-        return made
+        return gradients
 
     def put(self, gradients: list[Tensor]) -> None:
         """Write gradients, in the order of the parameters."""
@@ -105,5 +113,5 @@ class Gradients:
     @contextmanager
     def latent(self, function: Callable[[Tensor], Tensor], depth: float) -> Iterator[None]:
         """Meanwhile the policy's hidden state [1, N, H] after the block at `depth` is `function` of it."""
-        with self.replace_hidden(function, depth):
+        with self.passes.replace_hidden(function, depth):
             yield

@@ -104,25 +104,17 @@ class Objective:
 
     def forget_losses(self, policy: ByGroup, reference: ByGroup, progress: float) -> Tensor:
         """Losses [B] of the forget rows; both mappings are from group to Outputs."""
-        return _called(self.method, FORGET_GROUP, policy, reference, progress, self.direction, self.parameters)
+        roles = self._roles(FORGET_GROUP, policy, reference, progress)
+        return self.method.function(*(roles[name] for name in self.method.needs), **self.parameters)
 
     def retain_losses(self, policy: ByGroup, reference: ByGroup, progress: float) -> Tensor:
         """Losses [B'] of the retain rows."""
-        return _called(self.retain_term, RETAIN_GROUP, policy, reference, progress, None, self.retain_parameters)
+        roles = self._roles(RETAIN_GROUP, policy, reference, progress)
+        return self.retain_term.function(*(roles[name] for name in self.retain_term.needs), **self.retain_parameters)
 
-
-def _called(
-    term: Term,
-    group_of: Mapping[str, str],
-    policy: ByGroup,
-    reference: ByGroup,
-    progress: float,
-    direction: Tensor | None,
-    parameters: Mapping[str, Any],
-) -> Tensor:
-    others: dict[str, Any] = {"progress": progress, "direction": direction}
-    given = [
-        others[role] if role in others else (reference if role in REFERENCES else policy)[group_of[role]]
-        for role in term.needs
-    ]
-    return term(*given, **parameters)
+    def _roles(self, groups: Mapping[str, str], policy: ByGroup, reference: ByGroup, progress: float) -> dict[str, Any]:
+        """What a term may ask for, by the name it asks with."""
+        outputs: dict[str, Any] = {
+            role: (reference if role in REFERENCES else policy).get(group) for role, group in groups.items()
+        }
+        return {**outputs, "progress": progress, "direction": self.direction}

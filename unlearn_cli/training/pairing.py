@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 
@@ -19,6 +20,24 @@ def _draw(seed: int, stream: int, rows: int, first: int, count: int) -> list[tup
     """(pass, row) of `count` places from place `first` on, in an endless run of shuffled passes over `rows`."""
     places = (divmod(place, rows) for place in range(first, first + count))
     return [(epoch, int(_shuffled(seed, stream, epoch, rows)[at])) for epoch, at in places]
+
+
+class Draws(Protocol):
+    """Which rows a step sees."""
+
+    @property
+    def forget_rows(self) -> int:
+        """Forget rows that are drawn from."""
+
+    @property
+    def batch(self) -> int:
+        """Forget rows of one optimiser step."""
+
+    def forget(self, step: int) -> list[tuple[int, int]]:
+        """(pass, row) of the forget rows of a step; the pass chooses among a row's alternatives."""
+
+    def retain(self, step: int) -> list[int]:
+        """Retain rows of a step."""
 
 
 @dataclass(frozen=True)

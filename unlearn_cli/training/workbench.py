@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from unlearn_cli.contract import Procedure
 from unlearn_cli.data.batch import pack
 from unlearn_cli.data.tokenize import Row
 from unlearn_cli.errors import UnlearnError
@@ -47,26 +48,32 @@ class Workbench:
     @property
     def forget(self) -> Sequence[Row]:
         """The rows to forget."""
-        return self.trainer.rows.forget
+        return self.trainer.passes.rows.forget
 
     @property
     def retain(self) -> Sequence[Row]:
         """The rows to keep."""
-        return self.trainer.rows.retain
+        return self.trainer.passes.rows.retain
 
     @property
     def batch(self) -> int:
         """Forget rows of a step."""
-        return self.trainer.pairing.batch
+        return self.pairing.batch
 
     @property
     def seed(self) -> int:
         """Of everything that is drawn."""
-        return self.trainer.pairing.seed
+        return self.pairing.seed
+
+    @property
+    def pairing(self) -> Pairing:
+        """Which rows a step of the base method sees, of all rows."""
+        assert isinstance(self.trainer.pairing, Pairing)
+        return self.trainer.pairing
 
     def passes(self, epochs: float) -> int:
         """Steps of so many passes over the forget rows."""
-        return self.trainer.pairing.steps(epochs)
+        return self.pairing.steps(epochs)
 
     def unlearn(self, *, forget: Sequence[int] | None = None, kept: Sequence[int] = ()) -> Iterator[StepRecord]:
         """Train the adapter with the base method, on all rows or on some.
@@ -75,16 +82,14 @@ class Workbench:
             forget: indices of the forget rows to forget; None: all.
             kept: indices of forget rows that are kept meanwhile, beside the retain rows.
         """
-        trainer = self.trainer
+        passes, retain = self.trainer.passes, len(self.retain)
         chosen = range(len(self.forget)) if forget is None else forget
-        retain = len(trainer.rows.retain)
-        inner = replace(trainer.pairing, forget_rows=len(chosen), retain_rows=retain + len(kept) if retain else 0)
+        inner = replace(self.pairing, forget_rows=len(chosen), retain_rows=retain + len(kept) if retain else 0)
         places = [*range(retain), *(retain + index for index in kept)]
-        rows = replace(trainer.rows, retain=[*trainer.rows.retain, *trainer.rows.forget])
         steps = inner.steps(self.epochs)
         part = replace(
-            trainer,
-            rows=rows,
+            self.trainer,
+            passes=replace(passes, rows=replace(passes.rows, retain=[*self.retain, *self.forget])),
             pairing=Subset(inner, tuple(chosen), tuple(places)),
             steps=steps,
             rate=lambda step: self.schedule(step, steps, peak=self.peak),
@@ -95,7 +100,7 @@ class Workbench:
 
     def unlearn_steps(self, rows: int | None = None) -> int:
         """Steps that `unlearn` takes over so many forget rows."""
-        return replace(self.trainer.pairing, forget_rows=rows or len(self.forget)).steps(self.epochs)
+        return replace(self.pairing, forget_rows=rows or len(self.forget)).steps(self.epochs)
 
     def drop_adapter(self, *, merge: bool) -> None:
         """Go on with plain weights: with what the adapter learnt, or without."""
@@ -137,7 +142,8 @@ class Workbench:
         Raises:
             UnlearnError: an MLP is no module of its own, or not made of linear layers.
         """
-        made, members = {}, {id(block) for block in blocks(self.model)}
+        layers: dict[str, torch.nn.Module] = {}
+        members = {id(block) for block in blocks(self.model)}
         for name, mlp in self.mlps(first, last).items():
             inside = {f"{name}.{n}": m for n, m in mlp.named_modules() if isinstance(m, torch.nn.Linear)}
             if id(mlp) in members or not inside:
@@ -145,8 +151,8 @@ class Workbench:
                     f"the MLPs of {type(causal_lm(self.model)).__name__} are no modules of linear layers",
                     "undo and layered work with every architecture",
                 )
-            made |= inside
-        return made
+            layers |= inside
+        return layers
 
     def recorded(self, modules: Mapping[str, torch.nn.Module]) -> AbstractContextManager:
         """Meanwhile a pass leaves what goes into `modules` and comes out of them."""
@@ -168,16 +174,23 @@ class Workbench:
         """One forward pass over `rows`, of this model or another of its kind."""
         batch = pack({"rows": rows}).to(self.loaded.device)
         self.tokens += batch.tokens
-        asked = {"logits": frozenset({"rows"} if logits else ()), "hidden": {"rows": hidden} if hidden else {}}
-        return forward(model if model is not None else self.model, batch, self.loaded.layout, head=head, **asked)["rows"]
+        outputs = forward(
+            model if model is not None else self.model,
+            batch,
+            self.loaded.layout,
+            logits=frozenset({"rows"} if logits else ()),
+            hidden={"rows": hidden} if hidden else {},
+            head=head,
+        )
+        return outputs["rows"]
 
     def forget_batch(self, step: int) -> list[Row]:
         """The forget rows of a step; each pass sees each row once."""
-        return [self.forget[row] for _, row in self.trainer.pairing.forget(step)]
+        return [self.forget[row] for _, row in self.pairing.forget(step)]
 
     def retain_batch(self, step: int) -> list[Row]:
         """The retain rows of a step; each pass sees each row once."""
-        return [self.retain[row] for row in self.trainer.pairing.retain(step)]
+        return [self.retain[row] for row in self.pairing.retain(step)]
 
     def without_adapter(self) -> AbstractContextManager:
         """Meanwhile the model is the reference."""
@@ -207,7 +220,7 @@ class Workbench:
         self.done += 1
         if not math.isfinite(forget_loss + (retain_loss or 0.0) + norm):
             raise Diverged(self.done, "loss")
-        made = StepRecord(
+        record = StepRecord(
             step=self.done,
             epoch=self.done * self.batch / len(self.forget),
             loss=forget_loss + (retain_loss or 0.0),
@@ -221,7 +234,7 @@ class Workbench:
             forget_gradient=forget_gradient,
         )
         self.tokens, self.began = 0, time.perf_counter()
-        return made
+        return record
 
 
 @dataclass
@@ -235,49 +248,33 @@ class Recorded:
 @contextmanager
 def recorded(modules: Mapping[str, torch.nn.Module]) -> Iterator[dict[str, Recorded]]:
     """Meanwhile a pass leaves inputs and outputs of `modules` in the yielded dict."""
-    made: dict[str, Recorded] = {}
+    records: dict[str, Recorded] = {}
 
     def reader(name: str) -> Callable[..., None]:
         def hook(module: Any, inputs: Any, output: Tensor) -> None:
             if output.requires_grad:
                 output.retain_grad()
-            made[name] = Recorded(inputs[0], output)
+            records[name] = Recorded(inputs[0], output)
 
         return hook
 
     handles = [module.register_forward_hook(reader(name)) for name, module in modules.items()]
     try:
-        yield made
+        yield records
     finally:
         for handle in handles:
             handle.remove()
 
 
-@dataclass
-class ProcedureTrainer:
-    """A procedure in the place of a Trainer. It keeps no checkpoints: its stages are not functions of a step alone."""
+@dataclass(frozen=True)
+class ProcedureRun:
+    """A procedure in the place of the training loop. It keeps no checkpoints: a step depends on more than its number."""
 
     bench: Workbench
-    function: Callable[[Workbench], Iterator[StepRecord]]
-    steps: int
-    resumable: bool = False
-    state: dict[str, Any] = field(default_factory=dict)
+    procedure: Procedure
+    parameters: Mapping[str, Any]
+    steps: int  # in all
 
-    @property
-    def pairing(self) -> Pairing:
-        """Which rows a step of the base method sees."""
-        return self.bench.trainer.pairing
-
-    @property
-    def rows(self) -> Any:
-        """What training draws from."""
-        return self.bench.trainer.rows
-
-    @property
-    def optimizer(self) -> torch.optim.Optimizer:
-        """That of the base method."""
-        return self.bench.trainer.optimizer
-
-    def train(self, start: int = 0) -> Iterator[StepRecord]:
+    def records(self) -> Iterator[StepRecord]:
         """Run the procedure from its beginning."""
-        yield from self.function(self.bench)
+        return self.procedure.function(self.bench, **self.parameters)

@@ -1,9 +1,9 @@
-"""Where the other answers come from that a method wants for the forget questions."""
+"""Other answers to the forget questions, for methods that train on them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -18,11 +18,10 @@ from unlearn_cli.data.alternatives import (
     with_perturbed,
     with_refusals,
 )
-from unlearn_cli.data.example import Example, Split
-from unlearn_cli.data.tokenize import Encoder
+from unlearn_cli.data.example import Example
 from unlearn_cli.models.generate import sample
 from unlearn_cli.models.load import LoadedModel
-from unlearn_cli.recipes.forgetting.run_state import Run
+from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun
 from unlearn_cli.report import fingerprint
 
 PER_ROW = 4
@@ -31,43 +30,39 @@ ROUNDS = 4  # times that a row is asked whose samples all repeat the true answer
 TEMPERATURE = 1.0  # as Mekala et al. (2024) sample
 
 
-def alternative_examples(
-    run: Run, loaded: LoadedModel, encoder: Encoder, texts: Mapping[str, Split], model_key: str
-) -> tuple[Example, ...]:
+def alternative_examples(run: ResolvedRun, loaded: LoadedModel) -> tuple[Example, ...]:
     """The forget examples with the alternatives that the method declares; none of them is the true answer.
 
     Raises:
         UnlearnError: rows are left without an alternative.
     """
-    kind, seed = run.settled.objective.method.alternatives, run.config.seed
-    examples = texts["forget"].examples
-    others = texts["retain"].examples if "retain" in texts else examples
+    kind, seed = run.objective.method.alternatives, run.config.seed
+    examples = run.inputs["forget"].split.examples
     if kind == "mismatched":
-        return differing(with_mismatched(examples, others, seed=seed, count=PER_ROW))
+        sources = run.inputs["retain"].split.examples if "retain" in run.inputs else examples
+        return differing(with_mismatched(examples, sources, seed=seed, count=PER_ROW))
     if kind == "perturbed":
         if not all(example.perturbed for example in examples):
             run.reporter.note("rows without perturbed answers get answers of other forget rows instead")
         return differing(with_perturbed(examples, examples, seed=seed, count=PER_ROW))
     if kind == "generated":
-        return _generated(run, loaded, encoder, examples, model_key)
+        return _generated(run, loaded, examples)
     return differing(with_refusals(examples, seed=seed, count=PER_ROW))
 
 
-def _generated(
-    run: Run, loaded: LoadedModel, encoder: Encoder, examples: tuple[Example, ...], model_key: str
-) -> tuple[Example, ...]:
+def _generated(run: ResolvedRun, loaded: LoadedModel, examples: tuple[Example, ...]) -> tuple[Example, ...]:
     """Answers that the model itself makes up, kept in the run folder; rows that bring alternatives keep their own."""
     wanted = [example for example in examples if not example.alternatives and example.style != "text"]
-    count = run.settled.objective.parameters.get("samples", SAMPLES)
+    count = run.objective.parameters.get("samples", SAMPLES)
     answers: dict[str, list[str]] = {}
     if wanted:
-        prompts = [row.prompt_ids for row in encoder.encode(map(asking_for_another, wanted))]
-        asked = [prompt.tolist() for prompt in prompts]
-        key = fingerprint(model_key, asked, run.config.seed, count, run.config.max_new_tokens)
+        prompts = [row.prompt_ids for row in run.encoder.encode(map(asking_for_another, wanted))]
+        ids = [prompt.tolist() for prompt in prompts]
+        key = fingerprint(run.model_key, ids, run.config.seed, count, run.config.max_new_tokens)
         path = run.folder.alternatives
         stored = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
         if stored.get("key") != key:
-            stored = {"key": key, "answers": _sampled(run, loaded, encoder, wanted, prompts, count)}
+            stored = {"key": key, "answers": _sampled(run, loaded, wanted, prompts, count)}
             if not run.config.no_text:
                 write_atomically(path, json.dumps(stored, ensure_ascii=False) + "\n")
         answers = stored["answers"]
@@ -76,7 +71,7 @@ def _generated(
 
 
 def _sampled(
-    run: Run, loaded: LoadedModel, encoder: Encoder, wanted: Sequence[Example], prompts: list[np.ndarray], count: int
+    run: ResolvedRun, loaded: LoadedModel, wanted: Sequence[Example], prompts: list[np.ndarray], count: int
 ) -> dict[str, list[str]]:
     """By fingerprint the different answers among `count` samples that do not repeat the true one, none twice.
 
@@ -91,7 +86,7 @@ def _sampled(
         with run.reporter.progress("sampling alternatives", len(rows) * count) as bar:
             samples = draw([prompts[row] for row in rows], seed=run.config.seed + attempt, advance=bar.advance)
         for row, ids in zip(rows, samples, strict=True):
-            texts = (encoder.tokenizer.decode(one, skip_special_tokens=True).strip() for one in ids)
+            texts = (run.encoder.tokenizer.decode(one, skip_special_tokens=True).strip() for one in ids)
             answer = wanted[row].answer
             answers[wanted[row].fingerprint] = list(dict.fromkeys(t for t in texts if t and not repeats_answer(t, answer)))
     dropped = len(wanted) * count - sum(map(len, answers.values()))

@@ -3,71 +3,129 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from safetensors.torch import save_file
 
 from unlearn_cli.atomic import write_atomically
+from unlearn_cli.data.tokenize import Row
 from unlearn_cli.errors import EXIT_FAILED, UnlearnError
-from unlearn_cli.models import adapter
-from unlearn_cli.models.compose import REST
+from unlearn_cli.models import adapter, lora_init
+from unlearn_cli.models.compose import REST, Composition, compose
 from unlearn_cli.models.identity import identity
 from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.models.score import teacher_forced
 from unlearn_cli.models.source import ABOUT, ASSISTANT, resolve_source
-from unlearn_cli.recipes.forgetting.run_state import Run
-from unlearn_cli.recipes.scoring.splits import Input
-from unlearn_cli.report import ArtifactReport, file_sha256
+from unlearn_cli.recipes.forgetting.calibrate import calibrate
+from unlearn_cli.recipes.forgetting.during_training import composition_in_use, keeps_at
+from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun
+from unlearn_cli.recipes.forgetting.train import TrainedRun
+from unlearn_cli.report import FAILED, ArtifactReport, CalibrationReport, file_sha256
 
+Kind = Literal["adapter", "model", "logit_difference", "logit_offset", "reinforced_difference"]
 WRITTEN = (".safetensors", ".json", ".jinja", ".model")
 VOCABULARIES = ("vocab.txt", "merges.txt")
+OURS = {"plan.json", "report.json", "alternatives.json"}  # beside the artefact in the folder, and no part of it
 RELOAD_ROWS = 4
 RELOAD_TOLERANCE = 1e-3  # nats of a token's log-probability
 
 
-def save_artifact(run: Run, loaded: LoadedModel, forget: Input) -> ArtifactReport:
-    """Write the artefact, read it back, and see whether it gives the same outputs."""
-    config, composition = run.config, run.composition
+@dataclass(frozen=True)
+class Artifact:
+    """What a run wrote, and the model as it is used."""
+
+    model: LoadedModel
+    report: ArtifactReport
+    calibration: CalibrationReport | None
+
+
+def write_artifact(run: TrainedRun) -> Artifact:
+    """Make the trained model what the method writes, calibrate it, save it, and read it back.
+
+    Raises:
+        UnlearnError: the constraint of --calibrate cannot be kept, or the saved files give other outputs than the model.
+    """
+    resolved = run.prepared.resolved
+    loaded, calibration = _finished(run), None
+    constraint = resolved.config.calibrate
+    if constraint is not None and run.status not in FAILED:
+        with resolved.clock.phase("calibrate"):
+            keeps = partial(keeps_at, run.prepared, loaded, constraint)
+            calibration = calibrate(constraint.text, keeps)
+            adapter.scale_adapter(loaded.model, calibration.scale)
+    with resolved.clock.phase("save"):
+        composition = composition_in_use(resolved, loaded)
+        report = save_artifact(resolved, loaded, composition)
+        if composition:
+            compose(loaded, composition)
+    return Artifact(loaded, report, calibration)
+
+
+def _finished(run: TrainedRun) -> LoadedModel:
+    """The trained model in the form in which it is saved."""
+    resolved, loaded = run.prepared.resolved, run.prepared.model
+    if run.status in FAILED and resolved.settings.writes_model and hasattr(loaded.model, "peft_config"):
+        adapter.detach(loaded, merge=True)  # a procedure that ended while its first stage trained an adapter
+    if resolved.config.lora_init != "default" and not resolved.config.full:
+        lora_init.finish(loaded)
+    if negation := resolved.settings.negation:
+        adapter.scale_adapter(loaded.model, -negation)
+    return loaded
+
+
+def save_artifact(run: ResolvedRun, loaded: LoadedModel, composition: Composition | None) -> ArtifactReport:
+    """Write the artefact, read it back, and compare outputs.
+
+    Raises:
+        UnlearnError: they differ.
+    """
+    forget, writes_model = run.inputs["forget"].rows, run.settings.writes_model
     folder = run.folder.path / ASSISTANT if composition else run.folder.path
+    kind: Kind = composition.applied if composition else "model" if writes_model else "adapter"
     loaded.model.eval()
-    sample = forget.rows[:: max(1, len(forget.rows) // RELOAD_ROWS)][:RELOAD_ROWS]
     adapter.save(loaded, folder)
-    counts = None
-    if run.writes_model:
-        difference = adapter.reload_difference_of_weights(loaded, folder)
-    else:
-        trained = teacher_forced(loaded, sample, config.token_budget).token_logps
-        with adapter.reloaded(loaded, folder):
-            read = teacher_forced(loaded, sample, config.token_budget).token_logps
-        difference = max(float(np.abs(a - b).max()) for a, b in zip(trained, read, strict=True))
-        counts = "{}/{}".format(*adapter.lora_b_nonzero(folder))
+    counts = None if writes_model else "{}/{}".format(*adapter.lora_b_nonzero(folder))
+    sample = forget[:: max(1, len(forget) // RELOAD_ROWS)][:RELOAD_ROWS]
+    difference = (
+        adapter.reload_difference_of_weights(loaded, folder)
+        if writes_model
+        else _reload_difference(loaded, folder, sample, run.config.token_budget)
+    )
     if composition and composition.rest is not None:
         save_file({"rest": composition.rest}, folder / REST)
-    kind = "model" if run.writes_model else "adapter"
-    about = {"kind": composition.applied if composition else kind, "base_model": loaded.source.location}
-    about |= {"revision": loaded.source.revision, "quantization": loaded.quantization}
+    about: dict[str, Any] = {"kind": kind, "base_model": loaded.source.location, "revision": loaded.source.revision}
+    about["quantization"] = loaded.quantization
     if composition:
         about["composition"] = composition.described()
     write_atomically(run.folder.path / ABOUT, json.dumps(about, indent=2) + "\n")
     files = [path for path in sorted(folder.iterdir()) if path.suffix in WRITTEN or path.name in VOCABULARIES]
-    skip = {"plan.json", "report.json", "alternatives.json"}
-    hashes = {path.name: file_sha256(path) for path in files if path.name not in skip}
-    artifact = ArtifactReport(kind=about["kind"], files=hashes, reload_max_diff=difference, lora_b_nonzero=counts)
+    hashes = {path.name: file_sha256(path) for path in files if path.name not in OURS}
     if difference > RELOAD_TOLERANCE:
         raise UnlearnError(
             f"the saved {kind} gives other outputs than the trained model (by {difference:.2g} nats)",
             "please report this with the output of `unlearn env`",
             EXIT_FAILED,
         )
-    return artifact
+    return ArtifactReport(kind=kind, files=hashes, reload_max_diff=difference, lora_b_nonzero=counts)
 
 
-def identity_after(run: Run, loaded: LoadedModel) -> str:
+def _reload_difference(loaded: LoadedModel, folder: Path, rows: Sequence[Row], token_budget: int) -> float:
+    """Nats by which a token's log-probability differs between the trained adapter and the saved one, at most."""
+    trained = teacher_forced(loaded, rows, token_budget).token_logps
+    with adapter.reloaded(loaded, folder):
+        saved = teacher_forced(loaded, rows, token_budget).token_logps
+    return max(float(np.abs(a - b).max()) for a, b in zip(trained, saved, strict=True))
+
+
+def identity_after(run: ResolvedRun) -> str:
     """The fingerprint that `unlearn evaluate RUN` will find for the same weights."""
-    source = resolve_source(str(run.folder.path))
-    # The base as it was loaded: a Hub id would be asked for again.
-    source = (
-        source if run.writes_model else replace(source, location=loaded.source.location, revision=loaded.source.revision)
-    )
-    return identity(source, run.config, str(loaded.dtype), loaded.device.type)
+    source, base = resolve_source(str(run.folder.path)), run.outline.source
+    if not run.settings.writes_model:
+        # The base as it was loaded: a Hub id would be asked for again.
+        source = replace(source, location=base.location, revision=base.revision)
+    return identity(source, run.config, str(run.outline.dtype), run.outline.device.type)

@@ -1,23 +1,60 @@
-"""The report's parts about the model and the training."""
+"""The report of a run, and its parts about the model and the training."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from statistics import fmean
-from typing import Any
 
 from peft import PeftModel
 
 from unlearn_cli.data.tokenize import Encoder
+from unlearn_cli.measured import Measured
+from unlearn_cli.models import memory
 from unlearn_cli.models.adapter import trainable_parameters
 from unlearn_cli.models.compose import Composed
 from unlearn_cli.models.depth import causal_lm
 from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.models.source import ModelSource, weights_sha256
-from unlearn_cli.report import ModelReport, TrainingReport, Trajectory
-from unlearn_cli.training.loop import Trainer
-from unlearn_cli.training.objective import Objective
-from unlearn_cli.training.workbench import ProcedureTrainer
+from unlearn_cli.recipes.environment import environment
+from unlearn_cli.recipes.forgetting.artifact import Artifact
+from unlearn_cli.recipes.forgetting.train import TrainedRun
+from unlearn_cli.recipes.scoring import outcome
+from unlearn_cli.recipes.scoring.scores import compared, passes
+from unlearn_cli.report import FAILED, ModelReport, RunReport, TrainingReport
+
+
+def run_report(run: TrainedRun, artifact: Artifact, after: Mapping[str, Measured], command_line: list[str]) -> RunReport:
+    """The scores of a run, and all that it found."""
+    prepared, resolved = run.prepared, run.prepared.resolved
+    moments = {"before": prepared.before, "after": after}
+    with resolved.clock.phase("score"):
+        scores = compared(moments, resolved.config)
+    for words in outcome.over_forgotten(scores):
+        resolved.reporter.note(words)
+    status, message = run.status, run.message
+    if status not in FAILED:
+        status, message = outcome.judge(moments, scores, status, message)
+    return RunReport(
+        command="forget",
+        status=status,
+        message=message,
+        command_line=command_line,
+        started=resolved.clock.started,
+        config=resolved.config.model_dump(mode="json"),
+        config_sources=dict(resolved.settings.sources),
+        environment=environment(),
+        model=model_report(artifact.model, resolved.encoder, prepared.reach.share if prepared.reach else None),
+        data={name: data.report() for name, data in resolved.inputs.items()},
+        training=training_report(run),
+        scores=scores,
+        passes=passes(moments),
+        artifact=artifact.report,
+        calibration=artifact.calibration,
+        seconds={name: round(value, 3) for name, value in resolved.clock.seconds.items()},
+        peak_memory=memory.peak(artifact.model.device),
+        texts=resolved.folder.texts(),
+        notes=resolved.reporter.notes,
+    )
 
 
 def model_report(loaded: LoadedModel, encoder: Encoder, share: float | None = None) -> ModelReport:
@@ -43,27 +80,19 @@ def model_report(loaded: LoadedModel, encoder: Encoder, share: float | None = No
     )
 
 
-def training_report(
-    trainer: Trainer | ProcedureTrainer,
-    objective: Objective,
-    steps: Sequence[dict[str, Any]],
-    trajectory: list[Trajectory],
-    *,
-    reference_seconds: float,
-    checkpointing: bool,
-    resumed_from: int | None,
-    stopped_by: str | None,
-) -> TrainingReport:
+def training_report(run: TrainedRun) -> TrainingReport:
     """What training did, from the lines of `metrics.jsonl`."""
+    prepared, steps = run.prepared, run.history.lines
+    trainer, objective = prepared.trainer, prepared.resolved.objective
     seconds = sum(line["seconds"] for line in steps)
     tokens = sum(line["tokens"] for line in steps)
     computed = sum(line["computed"] for line in steps)
     return TrainingReport(
         steps=len(steps),
-        steps_planned=trainer.steps,
+        steps_planned=prepared.steps,
         epochs=round(steps[-1]["epoch"], 3) if steps else 0.0,
         effective_batch=trainer.pairing.batch,
-        retain_rows_per_step=trainer.pairing.retain_batch if trainer.rows.retain else 0,
+        retain_rows_per_step=prepared.pairing.retain_batch if trainer.passes.rows.retain else 0,
         tokens=tokens,
         retain_tokens=sum(line.get("retain_tokens", 0) for line in steps),
         tokens_per_second=tokens / seconds if seconds else 0.0,
@@ -72,13 +101,13 @@ def training_report(
         forget_loss=_ends([line["forget_loss"] for line in steps]),
         retain_loss=_ends([line["retain_loss"] for line in steps if line["retain_loss"] is not None]),
         grad_norm_max=max((line["grad_norm"] for line in steps), default=None),
-        reference_seconds=round(reference_seconds, 3),
-        activation_checkpointing=checkpointing,
-        resumed_from_step=resumed_from,
-        stopped_by=stopped_by,
+        reference_seconds=round(prepared.resolved.clock.seconds.get("reference", 0.0), 3),
+        activation_checkpointing=prepared.checkpointing,
+        resumed_from_step=run.resumed_from,
+        stopped_by=run.message if run.status == "stopped" else None,
         layers=list(objective.layers),
         retain_layers=list(objective.retain_layers),
-        trajectory=trajectory,
+        trajectory=run.history.trajectory,
     )
 
 

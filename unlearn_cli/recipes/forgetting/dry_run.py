@@ -1,4 +1,4 @@
-"""`unlearn forget --dry-run`: what would happen, from the data and the model's config, without its weights."""
+"""`unlearn forget --dry-run`: what a run would do, from the data and the model's config, without its weights."""
 
 from __future__ import annotations
 
@@ -6,34 +6,23 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from rich.table import Table
 from rich.text import Text
 
 from unlearn_cli.config import ForgetConfig, default_of
 from unlearn_cli.config.groups import OfflineOptions
 from unlearn_cli.console import Reporter
-from unlearn_cli.data.example import Split
 from unlearn_cli.data.row_notes import cut_notes
 from unlearn_cli.data.tokenize import Encoder, Row
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models import memory
-from unlearn_cli.models.load import (
-    LoadedModel,
-    load_config,
-    load_tokenizer,
-    quantization_of,
-    resolve_device,
-    resolve_dtype,
-)
+from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.models.reach import Reach, reach, with_lora
-from unlearn_cli.models.source import resolve_source
-from unlearn_cli.recipes.forgetting.resolve import Settled, default_output, make_encoder, settle_model
-from unlearn_cli.recipes.scoring import splits
+from unlearn_cli.recipes.forgetting.resolve import CompleteConfig, Settings
+from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun
 from unlearn_cli.recipes.scoring.splits import Input
 from unlearn_cli.report import finite
-from unlearn_cli.training.loop import Rows
-from unlearn_cli.training.pairing import Pairing
+from unlearn_cli.training.passes import Rows
 
 GIB = 2**30
 SHOWN_TOKENS = 160
@@ -46,59 +35,50 @@ COUNTS = {
 NOTHING = {"robust": "none", "optim": "auto", "lora_init": "default"}
 
 
-def tell(settled: Settled, texts: Mapping[str, Split], reporter: Reporter) -> None:
-    """What `unlearn forget --dry-run` says; with --json the plan is on stdout as well.
+def tell(run: ResolvedRun) -> None:
+    """What `unlearn forget --dry-run` says; with --json the outlook is on stdout as well.
 
     Raises:
         UnlearnError: the estimate does not fit the device.
     """
-    told = show(settled, texts, reporter)
-    if settled.config.json_output:
-        reporter.data(dumps(told))
-    check_fits(told, reporter)
+    outlook = show(run)
+    if run.config.json_output:
+        run.reporter.data(dumps(outlook))
+    check_fits(outlook, run.reporter)
 
 
-def check_fits(told: Mapping[str, Any], reporter: Reporter) -> None:
-    """Say that a plan fits.
+def check_fits(outlook: Mapping[str, Any], reporter: Reporter) -> None:
+    """Say that a run fits the device's memory.
 
     Raises:
         UnlearnError: it does not.
     """
-    if not told["fits"]:
-        needed, free = (told["memory"][name] / GIB for name in ("total", "free"))
+    if not outlook["fits"]:
+        needed, free = (outlook["memory"][name] / GIB for name in ("total", "free"))
         raise UnlearnError(
-            f"does not fit: about {needed:.1f} GiB needed, {free:.1f} GiB free on {told['memory']['device']}",
+            f"does not fit: about {needed:.1f} GiB needed, {free:.1f} GiB free on {outlook['memory']['device']}",
             "cheapest first: --batch-size 1 --gradient-accumulation-steps 8, a shorter --max-length, --load-in-4bit",
         )
     reporter.say("fits")
 
 
-def dumps(told: Mapping[str, Any]) -> str:
-    """A plan as JSON text."""
-    return json.dumps(finite(dict(told)), indent=2, ensure_ascii=False, default=str, allow_nan=False)
+def dumps(outlook: Mapping[str, Any]) -> str:
+    """What `show` returns, as JSON text."""
+    return json.dumps(finite(dict(outlook)), indent=2, ensure_ascii=False, default=str, allow_nan=False)
 
 
-def show(settled: Settled, texts: Mapping[str, Split], reporter: Reporter) -> dict[str, Any]:
-    """Show the plan; returns it as plain values, under the names of a report where it has them, memory in bytes."""
-    source = resolve_source(settled.config.model, settled.config.revision, settled.config.base)
-    config = load_config(source, settled.config)
-    settle_model(settled, config)
-    settled.fill_default("output_dir", default_output(settled.config))
-    options = settled.config
-    tokenizer, stops = load_tokenizer(source, options)
-    encoder = make_encoder(options, tokenizer, stops, options.max_length)
-    inputs = splits.make_inputs(texts, encoder, options.eval_limit, reporter.note)
-    device = resolve_device(options.device)
-    dtype = resolve_dtype(options.dtype, config, device)
-    reached = _reach(settled, config, arrived=source.adapter is not None)
-    needed = _estimate(settled, config, inputs, dtype)
-    free, steps = memory.available(device), _steps(options, len(inputs["forget"].rows))
+def show(run: ResolvedRun) -> dict[str, Any]:
+    """Show what a run would do; returns it under the names of a report where it has them, memory in bytes."""
+    reporter, inputs, device = run.reporter, run.inputs, run.outline.device
+    settings, forget = run.settings, run.inputs["forget"].rows
+    steps, reached, needed = settings.steps(settings.pairing(len(forget), 0)), _reach(run), _estimate(run)
+    free = memory.available(device)
 
-    reporter.show(_settings(settled))
-    reporter.show(_data(options, inputs, steps))
-    for note in cut_notes({name: data.rows for name, data in inputs.items()}, encoder.max_length):
+    reporter.show(_settings(settings))
+    reporter.show(_data(settings, inputs, steps))
+    for note in cut_notes({name: data.rows for name, data in inputs.items()}, run.encoder.max_length):
         reporter.note(note)
-    reporter.show(_rendered(encoder, inputs["forget"].rows[0], styled=reporter.styled))
+    reporter.show(_rendered(run.encoder, forget[0], styled=reporter.styled))
     parts = {name: getattr(needed, name) for name in ("base", "adapter", "activations", "logits")}
     listed = ", ".join(f"{name} {value / GIB:.2f}" for name, value in parts.items())
     reporter.say(f"\nmemory, estimated: {needed.total / GIB:.2f} GiB ({listed}); free on {device}: {free / GIB:.1f} GiB")
@@ -107,8 +87,8 @@ def show(settled: Settled, texts: Mapping[str, Split], reporter: Reporter) -> di
     return {
         "command": "forget",
         "lora_share": reached.share if reached else None,
-        "config": options.model_dump(mode="json"),
-        "config_sources": settled.sources,
+        "config": run.config.model_dump(mode="json"),
+        "config_sources": settings.sources,
         "data": {name: data.report().model_dump(mode="json") for name, data in inputs.items()},
         "steps": steps,
         "memory": {"total": needed.total, **parts, "free": free, "device": str(device)},
@@ -116,34 +96,33 @@ def show(settled: Settled, texts: Mapping[str, Split], reporter: Reporter) -> di
     }
 
 
-def _reach(settled: Settled, config: Any, *, arrived: bool) -> Reach | None:
-    """What LoRA will reach, seen on a model without weights; targets that cannot be are refused as in the run."""
-    options, method = settled.config, settled.objective.method
-    if options.full or arrived or method.trains != "all":
+def _reach(run: ResolvedRun) -> Reach | None:
+    """What LoRA will reach, seen on a model without weights."""
+    config, outline = run.config, run.outline
+    if config.full or outline.source.adapter is not None or run.objective.method.trains != "all":
         return None
-    return reach(with_lora(memory.skeleton(config, trust_remote_code=options.trust_remote_code), options, "planned"))
+    skeleton = memory.skeleton(outline.model.config, trust_remote_code=config.trust_remote_code)
+    return reach(with_lora(skeleton, config, "planned"))
 
 
-def _estimate(
-    settled: Settled, config: object, inputs: Mapping[str, Input], dtype: torch.dtype, *, checkpointing: bool = False
-) -> memory.Estimate:
-    options = settled.config
-    tokens, answers = _step_size(options, settled.objective.groups, {n: x.rows for n, x in inputs.items()})
+def _estimate(run: ResolvedRun) -> memory.Estimate:
+    config, outline = run.config, run.outline
+    tokens, answers = _step_size(config, run.objective.groups, {name: data.rows for name, data in run.inputs.items()})
     return memory.estimate(
-        config,
-        dtype=dtype,
-        quantization=quantization_of(options, config),
-        lora_r=options.lora_r,
-        targets=options.lora_target_modules,
-        full=options.full,
+        outline.model.config,
+        dtype=outline.dtype,
+        quantization=outline.quantization,
+        lora_r=config.lora_r,
+        targets=config.lora_target_modules,
+        full=config.full,
         tokens=tokens,
         answer_tokens=answers,
-        checkpointing=checkpointing or options.activation_checkpointing == "on",
-        trust_remote_code=options.trust_remote_code,
+        checkpointing=config.activation_checkpointing == "on",
+        trust_remote_code=config.trust_remote_code,
     )
 
 
-def _step_size(options: ForgetConfig, groups: tuple[str, ...], rows: Mapping[str, tuple[Row, ...]]) -> tuple[int, int]:
+def _step_size(options: CompleteConfig, groups: tuple[str, ...], rows: Mapping[str, tuple[Row, ...]]) -> tuple[int, int]:
     """Tokens and answer tokens of one pass with the longest rows it could meet."""
     counts = {"forget": options.batch_size, "retain": options.batch_size * options.retain_ratio}
     if "alternative" in groups:
@@ -155,7 +134,7 @@ def _step_size(options: ForgetConfig, groups: tuple[str, ...], rows: Mapping[str
     return sum(len(row.input_ids) for row in chosen), sum(row.answer_length for row in chosen)
 
 
-def wants_checkpointing(options: ForgetConfig, loaded: LoadedModel, rows: Rows, groups: tuple[str, ...]) -> bool:
+def wants_checkpointing(options: CompleteConfig, loaded: LoadedModel, rows: Rows, groups: tuple[str, ...]) -> bool:
     """Whether activations are recomputed: as asked, or if the estimate without it does not fit what is free."""
     if options.activation_checkpointing != "auto":
         return options.activation_checkpointing == "on"
@@ -169,31 +148,26 @@ def wants_checkpointing(options: ForgetConfig, loaded: LoadedModel, rows: Rows, 
     return needed.total - needed.base > memory.available(loaded.device)
 
 
-def _steps(options: ForgetConfig, rows: int) -> int:
-    batch = options.batch_size * options.gradient_accumulation_steps
-    return options.max_steps or Pairing(0, rows, 0, batch, 0).steps(options.epochs)
-
-
-def _settings(settled: Settled) -> Table:
+def _settings(settings: Settings) -> Table:
     table = Table(title="settings that are not defaults", box=None, title_justify="left", header_style="bold")
     for heading in ("", "value", "from"):
         table.add_column(heading, overflow="fold")
-    for name, value in settled.config.model_dump(mode="json").items():
-        if _worth_telling(settled, name, value):
+    for name, value in settings.config.model_dump(mode="json").items():
+        if _is_shown(settings, name, value):
             shown = f"{value:.4g}" if isinstance(value, float) else str(value)
-            table.add_row(Text(name), Text(shown), Text(settled.sources[name]))
+            table.add_row(Text(name), Text(shown), Text(settings.sources[name]))
     return table
 
 
-def _worth_telling(settled: Settled, name: str, value: Any) -> bool:
-    """Neither a default, nor a method's word for doing nothing special, nor about what is shown."""
-    origin, default = settled.sources.get(name, "default"), default_of(ForgetConfig.model_fields[name])
-    if name in SILENT or value is None or origin == "default" or getattr(settled.config, name) == default:
+def _is_shown(settings: Settings, name: str, value: Any) -> bool:
+    """Whether a setting is neither a default, nor a method's word for doing nothing special, nor about what is shown."""
+    origin, default = settings.sources.get(name, "default"), default_of(ForgetConfig.model_fields[name])
+    if name in SILENT or value is None or origin == "default" or getattr(settings.config, name) == default:
         return False
     return not (origin.startswith("method ") and value == NOTHING.get(name))
 
 
-def _data(options: ForgetConfig, inputs: Mapping[str, Input], steps: int) -> Table:
+def _data(settings: Settings, inputs: Mapping[str, Input], steps: int) -> Table:
     """A line for each count and a column for each split, which fits a narrow terminal whatever the counts."""
     table = Table(title="\ndata", box=None, title_justify="left", header_style="bold")
     table.add_column("", overflow="fold")
@@ -203,7 +177,8 @@ def _data(options: ForgetConfig, inputs: Mapping[str, Input], steps: int) -> Tab
     for heading, field in COUNTS.items():
         table.add_row(heading, *(f"{getattr(report, field):,}" for report in reports))
     table.add_row("format", *(Text(report.format) for report in reports))
-    batch, rows = options.batch_size * options.gradient_accumulation_steps, len(inputs["forget"].rows)
+    rows = len(inputs["forget"].rows)
+    batch = settings.pairing(rows, 0).batch
     table.caption = f"{steps} steps of {batch} forget rows = {steps * batch / rows:.1f} epochs"
     table.caption_justify = "left"
     return table

@@ -1,10 +1,10 @@
-"""Measuring a model that is still being made: on the way, and at several scales of its adapter."""
+"""Measuring a model that is still being made: while it is trained, and at several scales of its adapter."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from unlearn_cli.console import Reporter
 from unlearn_cli.contract import METRICS
@@ -12,87 +12,120 @@ from unlearn_cli.data.general_ability import GENERAL
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.measure import spread
 from unlearn_cli.expressions.parser import Condition, Missing
-from unlearn_cli.measured import Measured
 from unlearn_cli.models import adapter
 from unlearn_cli.models.compose import Composition, used, with_rest
 from unlearn_cli.models.load import LoadedModel
-from unlearn_cli.recipes.forgetting.calibrate import calibrate
-from unlearn_cli.recipes.forgetting.run_state import Run
+from unlearn_cli.recipes.forgetting.prepare import PreparedRun
+from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun
 from unlearn_cli.recipes.scoring.gates import lookup_in
 from unlearn_cli.recipes.scoring.measurements import measure_inputs
+from unlearn_cli.recipes.scoring.outcome import without_gradient
 from unlearn_cli.recipes.scoring.scores import compared
-from unlearn_cli.recipes.scoring.splits import Input
 from unlearn_cli.report import Scores, Trajectory
+from unlearn_cli.training.checkpoint import Ended
+from unlearn_cli.training.loop import PROBED, StepRecord
 
 # In the names of metrics that look at paraphrased and wrong answers, which are otherwise not measured on the way.
 OTHER_ANSWERS = ("truth", "perturbed", "paraphrased", "choice", "normalized", "quality", "utility", "memorization")
 REST_ROWS = 128  # of the retain rows, to see what an assistant says where it knows nothing
-Moments = dict[str, dict[str, Measured]]
 
 
-def at_rest(run: Run, loaded: LoadedModel, inputs: Mapping[str, Input]) -> Composition | None:
+@dataclass
+class History:
+    """What training has done so far: the lines of metrics.jsonl."""
+
+    lines: list[dict[str, Any]] = field(default_factory=list)  # one for each step
+    trajectory: list[Trajectory] = field(default_factory=list)  # measurements on the way
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Looks at training after every step, and says when it ends.
+
+    This is where a run decides between two steps: the model and `run.trainer` are at rest, and may be measured and changed.
+    """
+
+    run: PreparedRun
+    history: History
+
+    def after(self, record: StepRecord) -> Ended | None:
+        """Why no step follows this one; None: training goes on."""
+        run, config = self.run, self.run.resolved.config
+        step, stop_when = record.step, config.stop_when
+        if step == min(PROBED, run.steps) and (why := without_gradient(self._first())):
+            return "no_effect", why
+        ended: Ended | None = None
+        if config.forget_loss_floor is not None and record.forget_loss < config.forget_loss_floor:
+            ended = "stopped", f"forget loss {record.forget_loss:.3f} is below --forget-loss-floor"
+        eval_every = config.eval_every or (run.pairing.steps(1) if stop_when else None)
+        if eval_every and step % eval_every == 0 and step < run.steps:
+            scores = self._measure(step)
+            if stop_when and _holds(stop_when, scores, "--stop-when"):
+                ended = "stopped", f"--stop-when '{stop_when.text}' held at step {step}"
+        return ended
+
+    def _first(self) -> list[dict[str, Any]]:
+        """The lines of the first steps, in which the forget loss's own gradient is looked at."""
+        return [line for line in self.history.lines if line["step"] <= PROBED]
+
+    def _measure(self, step: int) -> Scores:
+        """Measure without generating; the scores become a part of the history and of metrics.jsonl."""
+        run, negation = self.run.resolved, self.run.resolved.settings.negation
+        with adapter.scaled(self.run.model.model, -negation) if negation else nullcontext():
+            scores = scores_now(self.run, self.run.model, f"step {step}")
+        values = {
+            split: {name: both.after.value if both.after else None for name, both in metrics.items()}
+            for split, metrics in scores.items()
+        }
+        self.history.trajectory.append(Trajectory(step=step, scores=values))
+        run.folder.append({"step": step, "trajectory": self.history.trajectory[-1].model_dump()})
+        shown = [
+            f"{split}.probability {named['probability']:.3f}" for split, named in values.items() if "probability" in named
+        ]
+        run.reporter.say(f"step {step}: {', '.join(shown)}")
+        return scores
+
+
+def composition_in_use(run: ResolvedRun, loaded: LoadedModel) -> Composition | None:
     """The composition, with what the assistant says of rows to keep if the method wants that measured."""
-    if run.composition is None or run.config.parameters.get("rest") != "measured" or "retain" not in inputs:
+    if run.composition is None or run.config.parameters.get("rest") != "measured" or "retain" not in run.inputs:
         return run.composition
-    rows = inputs["retain"].rows
+    rows = run.inputs["retain"].rows
     return with_rest(loaded, run.composition, [rows[i] for i in spread(len(rows), REST_ROWS)])
 
 
-def _scores_now(
-    run: Run, loaded: LoadedModel, inputs: Mapping[str, Input], moments: Moments, label: str, *, generate: bool = False
-) -> Scores:
+def scores_now(prepared: PreparedRun, loaded: LoadedModel, label: str, *, generate: bool = False) -> Scores:
     """Scores of the model as it stands, beside those before; without generated answers unless they are asked for."""
+    run = prepared.resolved
     update = {"bootstrap_samples": 1} | ({} if generate else {"generate_limit": -1})
     config = run.config.model_copy(update=update)
     names = tuple(n for n in METRICS.names() if generate or not METRICS.get(n).generates)
-    asked = f"{config.stop_when or ''} {config.calibrate or ''}"
-    if not any(word in asked for word in OTHER_ANSWERS):
+    expressions, inputs = f"{config.stop_when or ''} {config.calibrate or ''}", run.inputs
+    if not any(word in expressions for word in OTHER_ANSWERS):
         inputs = {name: replace(data, others=()) for name, data in inputs.items()}
-    if not any(f"{name}." in asked for name in GENERAL):
+    if not any(f"{name}." in expressions for name in GENERAL):
         inputs = {name: data for name, data in inputs.items() if name not in GENERAL}
     quiet = Reporter(quiet=True)  # one line for the scores is enough
-    with used(loaded, at_rest(run, loaded, inputs)):
+    with used(loaded, composition_in_use(run, loaded)):
         loaded.model.eval()
         now = measure_inputs(loaded, inputs, "", config, None, label, quiet)
-    before = {name: moments["before"][name] for name in now}
+    before = {name: prepared.before[name] for name in now}
     return compared({"before": before, "after": now}, config, names)
 
 
-def calibrated(run: Run, loaded: LoadedModel, inputs: Mapping[str, Input], moments: Moments, constraint: Condition) -> None:
-    """Scale the adapter to the strongest unlearning that keeps the constraint."""
+def keeps_at(prepared: PreparedRun, loaded: LoadedModel, constraint: Condition, scale: float) -> bool:
+    """Whether the constraint of --calibrate holds with the adapter at this scale."""
     generate = any(METRICS.get(metric).generates for _, metric, _ in constraint.names())
-
-    def keeps(scale: float) -> bool:
-        with adapter.scaled(loaded.model, scale):
-            scores = _scores_now(run, loaded, inputs, moments, f"scale {scale:g}", generate=generate)
-        try:
-            held = constraint.holds(lookup_in(scores))
-        except Missing as error:
-            raise UnlearnError(f"--calibrate '{constraint.text}': {error}") from None
-        run.reporter.say(f"scale {scale:.4g}: '{constraint.text}' {'holds' if held else 'does not hold'}")
-        return held
-
-    run.calibration = calibrate(constraint.text, keeps)
-    adapter.scale_adapter(loaded.model, run.calibration.scale)
+    with adapter.scaled(loaded.model, scale):
+        scores = scores_now(prepared, loaded, f"scale {scale:g}", generate=generate)
+    holds = _holds(constraint, scores, "--calibrate")
+    words = "holds" if holds else "does not hold"
+    prepared.resolved.reporter.say(f"scale {scale:.4g}: '{constraint.text}' {words}")
+    return holds
 
 
-def measure_on_the_way(
-    run: Run, loaded: LoadedModel, inputs: Mapping[str, Input], moments: Moments, step: int, stop_when: Condition | None
-) -> str | None:
-    """Measure without generating and note the scores; returns why to stop, where `--stop-when` holds."""
-    with adapter.scaled(loaded.model, -run.negated) if run.negated else nullcontext():
-        scores = _scores_now(run, loaded, inputs, moments, f"step {step}")
-    plain = {split: {name: both.after.value for name, both in named.items()} for split, named in scores.items()}
-    run.trajectory.append(Trajectory(step=step, scores=plain))
-    run.folder.append({"step": step, "trajectory": run.trajectory[-1].model_dump()})
-    shown = ", ".join(
-        f"{split}.probability {named['probability']:.3f}" for split, named in plain.items() if "probability" in named
-    )
-    run.reporter.say(f"step {step}: {shown}")
-    if stop_when is None:
-        return None
+def _holds(expression: Condition, scores: Scores, option: str) -> bool:
     try:
-        holds = stop_when.holds(lookup_in(scores))
+        return expression.holds(lookup_in(scores))
     except Missing as error:
-        raise UnlearnError(f"--stop-when '{stop_when.text}': {error}") from None
-    return f"--stop-when '{stop_when.text}' held at step {step}" if holds else None
+        raise UnlearnError(f"{option} '{expression.text}': {error}") from None

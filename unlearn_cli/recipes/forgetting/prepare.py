@@ -1,11 +1,12 @@
-"""Adapter, rows, reference and optimiser: what stands between a loaded model and the first step."""
+"""The second stage of a run: everything between the settings and the first step: model, rows, reference, optimiser."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,92 +15,191 @@ import torch
 from unlearn_cli.contract import ROBUST
 from unlearn_cli.data.alternatives import with_refusals
 from unlearn_cli.data.example import Example, Split
+from unlearn_cli.data.general_ability import GENERAL
+from unlearn_cli.data.row_notes import cut_notes
 from unlearn_cli.data.shipped_texts import unknowable
-from unlearn_cli.data.tokenize import Encoder, Row
+from unlearn_cli.data.tokenize import Row
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.measure import spread
+from unlearn_cli.evaluation.store import copy_measured
 from unlearn_cli.measured import Measured
 from unlearn_cli.models import adapter, lora_init
 from unlearn_cli.models.compose import Composed, Composition
 from unlearn_cli.models.depth import down_projection, linears, shallow
 from unlearn_cli.models.direction import refusal_direction
 from unlearn_cli.models.load import LoadedModel
-from unlearn_cli.models.reference import StoredReference, compute
+from unlearn_cli.models.process import seed_everything
+from unlearn_cli.models.reach import Reach
+from unlearn_cli.models.reference import Key, StoredReference, compute
+from unlearn_cli.models.trial import try_training
 from unlearn_cli.recipes.forgetting import dry_run
 from unlearn_cli.recipes.forgetting.alternatives import alternative_examples
-from unlearn_cli.recipes.forgetting.run_state import Run
+from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun
+from unlearn_cli.recipes.forgetting.resume import open_folder
 from unlearn_cli.recipes.scoring import splits
+from unlearn_cli.recipes.scoring.measurements import measure_inputs
 from unlearn_cli.recipes.scoring.splits import Input
 from unlearn_cli.report import fingerprint
-from unlearn_cli.training.loop import Rows, Trainer
+from unlearn_cli.training.checkpoint import Checkpoints
+from unlearn_cli.training.gradients import Gradients
+from unlearn_cli.training.loop import StepRecord, Trainer
 from unlearn_cli.training.objective import Objective
 from unlearn_cli.training.optimizer import make_optimizer, rate_at
 from unlearn_cli.training.pairing import Pairing
-from unlearn_cli.training.workbench import ProcedureTrainer, Workbench
+from unlearn_cli.training.passes import Passes, Rows
+from unlearn_cli.training.workbench import ProcedureRun, Workbench
 
 
-def make_trainer(
-    run: Run,
-    loaded: LoadedModel,
-    encoder: Encoder,
-    texts: Mapping[str, Split],
-    inputs: Mapping[str, Input],
-    before: Mapping[str, Measured],
-    before_key: str,
-) -> tuple[Trainer | ProcedureTrainer, list[tuple[str, torch.nn.Parameter]]]:
-    """Adapter, rows, reference and optimiser: everything a step needs; for a procedure its workbench."""
-    config, objective = run.config, run.settled.objective
-    rows = make_rows(run, loaded, encoder, texts, inputs, before_key)
+@dataclass(frozen=True)
+class PreparedRun:
+    """A run that is ready for its first step: the model was measured, and has what is trained on it."""
+
+    resolved: ResolvedRun
+    loaded: LoadedModel
+    reach: Reach | None  # what LoRA adapts
+    before: Mapping[str, Measured]  # split -> measurements of the model before
+    trainer: Trainer  # of the base method for a procedure
+    procedure: ProcedureRun | None
+    pairing: Pairing
+    parameters: list[tuple[str, torch.nn.Parameter]]  # that are trained, by name
+    checkpoints: Checkpoints | None  # None: a procedure keeps none
+    checkpointing: bool  # activations are recomputed
+
+    @property
+    def model(self) -> LoadedModel:
+        """The model as training has left it so far."""
+        return self.procedure.bench.loaded if self.procedure else self.loaded
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps in all."""
+        return self.procedure.steps if self.procedure else self.trainer.steps
+
+    def records(self, start: int) -> Iterator[StepRecord]:
+        """Train from step `start` on. A procedure always starts at its beginning."""
+        return self.procedure.records() if self.procedure else self.trainer.train(start)
+
+
+def prepare(run: ResolvedRun, load: Callable[..., LoadedModel], measured: Path | None) -> PreparedRun:
+    """Load the model, open the run folder, measure, and put everything up that a step needs.
+
+    Args:
+        run: what is prepared.
+        load: gives the model.
+        measured: a folder of measurements that may be of the same weights, rows and settings.
+
+    Raises:
+        UnlearnError: the model cannot be loaded, a step of training fails on it, or the folder holds another run.
+    """
+    config, reporter = run.config, run.reporter
+    seed_everything(config.seed, deterministic=config.deterministic)
+    with run.clock.phase("load"):
+        reporter.say(f"loading {config.model}")
+        loaded = load(config, trainable=True)
+        modules = adapted_modules(loaded, run.objective, run.composition)
+        reach = try_training(loaded, config, modules=modules)
+        if reach is not None and run.objective.method.trains == "all":
+            (reporter.note if reach.notable else reporter.say)(reach.summary())
+        _tell(run, loaded)
+        open_folder(run)
+        if measured is not None:
+            for name in run.inputs:
+                copy_measured(measured, run.folder.measured, f"before-{name}")
+    with run.clock.phase("measure before"):
+        before = measure_inputs(loaded, run.inputs, run.model_key, config, run.folder.measured, "before", reporter)
+    with run.clock.phase("prepare"):
+        prepared = make_trainer(run, loaded, before, reach)
+    run.folder.write_spec(run.spec, steps=prepared.steps)
+    return prepared
+
+
+def _tell(run: ResolvedRun, loaded: LoadedModel) -> None:
+    """Note what a careful user would want to know before waiting."""
+    note, encoder = run.reporter.note, run.encoder
+    inputs = {name: data for name, data in run.inputs.items() if name not in GENERAL}
+    if loaded.quantization == "nf4" and loaded.device.type == "cpu" and run.config.device == "auto":
+        note("4-bit on a CPU saves memory, not time (--device cpu silences this)")
+    for text in loaded.layout.notes:
+        note(text)
+    if encoder.chat_template is None and any(x.split.examples[0].style != "text" for x in inputs.values()):
+        note("the tokenizer has no chat template: prompts are written plainly (--chat-template FILE changes that)")
+    for text in cut_notes({name: data.rows for name, data in inputs.items()}, encoder.max_length):
+        note(text)
+
+
+def make_trainer(run: ResolvedRun, loaded: LoadedModel, before: Mapping[str, Measured], reach: Reach | None) -> PreparedRun:
+    """Rows, reference, adapter and optimiser: everything that a step needs; for a procedure its workbench."""
+    config, settings, objective = run.config, run.settings, run.objective
+    rows = make_rows(run, loaded)
     if "direction" in objective.method.needs:
-        objective = run.settled.objective = replace(objective, direction=_direction(loaded, encoder, rows, objective.layers))
-    batch = config.batch_size * config.gradient_accumulation_steps
-    pairing = Pairing(config.seed, len(rows.forget), len(rows.retain), batch, batch * config.retain_ratio)
-    steps = config.max_steps or pairing.steps(config.epochs)
-    with run.phase("reference"):
-        stored = _reference(run, loaded, rows, inputs["forget"], before.get("forget"), before_key)
-    arrived = hasattr(loaded.model, "peft_config")
-    composition = run.composition = Composition.of(
-        objective.method.applied, config.parameters, loaded.config.num_hidden_layers
-    )
-    adapter.attach(loaded, config, seed=config.seed, modules=placed(loaded, objective, composition))
-    if config.lora_init != "default" and not config.full:
-        lora_init.initialise(
-            loaded, config.lora_init, rows.forget, _as_many(inputs.get("retain"), len(rows.forget)), batch=batch,
-            path=run.folder.reference / "lora_init.safetensors", arrived=arrived,
-        )  # fmt: skip
-    run.checkpointing = dry_run.wants_checkpointing(config, loaded, rows, objective.groups)
-    if run.checkpointing:
+        objective = replace(objective, direction=_direction(run, loaded, rows))
+    pairing = settings.pairing(len(rows.forget), len(rows.retain))
+    steps = settings.steps(pairing)
+    with run.clock.phase("reference"):
+        stored = _reference(run, loaded, rows, before.get("forget"))
+    _attach(run, loaded, rows)
+    checkpointing = dry_run.wants_checkpointing(config, loaded, rows, objective.groups)
+    if checkpointing:
         adapter.enable_checkpointing(loaded)
-    names = adapter.trainable_parameters(loaded.model)
-    trained = [tensor for _, tensor in names]
+    parameters = adapter.trainable_parameters(loaded.model)
+    tensors = [tensor for _, tensor in parameters]
     schedule = partial(rate_at, shape=config.lr_scheduler_type, warmup_ratio=config.warmup_ratio)
-    through = composition if objective.method.applied == "logit_offset" else None  # trained through the combined logits
+    optimizer = make_optimizer(
+        tensors, config.optim, device=loaded.device, full=config.full, weight_decay=config.weight_decay
+    )
+    rule = partial(ROBUST.get(config.robust).function, **config.robust_parameters)
     trainer = Trainer(
-        model=Composed(loaded.model, through) if through else loaded.model,
-        layout=replace(loaded.layout, own_head=False) if through else loaded.layout,
-        device=loaded.device,
-        objective=objective,
-        rows=rows,
+        passes=_passes(run, loaded, objective, rows, stored),
         pairing=pairing,
-        stored=stored,
-        reference_weights=adapter.reference_weights,
-        optimizer=make_optimizer(
-            trained, config.optim, device=loaded.device, full=config.full, weight_decay=config.weight_decay
-        ),
-        rate=lambda step: schedule(step, steps, peak=config.learning_rate),
+        optimizer=optimizer,
+        parameters=tensors,
+        rate=lambda step: schedule(step, steps, peak=settings.learning_rate),
         steps=steps,
         accumulation=config.gradient_accumulation_steps,
         max_grad_norm=config.max_grad_norm,
-        parameters=trained,
-        view=_view(loaded, composition) if not through else nullcontext,
-        rule=partial(ROBUST.get(config.robust).function, **config.robust_parameters),
+        rule=Gradients.backward if config.robust == "none" else rule,
+        view=_view(run, loaded),
     )
-    procedure = run.settled.procedure
-    if procedure is None:
-        return trainer, names
-    bench = Workbench(loaded, trainer, config.epochs, config.learning_rate, schedule)
-    total = procedure.steps(bench, **config.parameters)
-    return ProcedureTrainer(bench, partial(procedure.function, **config.parameters), total), names
+    procedure = None
+    if settings.procedure:
+        bench = Workbench(loaded, trainer, settings.epochs, settings.learning_rate, schedule)
+        total = settings.procedure.steps(bench, **config.parameters)
+        procedure = ProcedureRun(bench, settings.procedure, config.parameters, total)
+    checkpoints = Checkpoints(run.folder.checkpoints, run.spec.sha256, parameters, optimizer, trainer.state)
+    return PreparedRun(
+        resolved=run,
+        loaded=loaded,
+        reach=reach,
+        before=before,
+        trainer=trainer,
+        procedure=procedure,
+        pairing=pairing,
+        parameters=parameters,
+        checkpoints=None if procedure else checkpoints,
+        checkpointing=checkpointing,
+    )
+
+
+def _attach(run: ResolvedRun, loaded: LoadedModel, rows: Rows) -> None:
+    """Give the model what is trained: an adapter, or all its weights."""
+    config, objective = run.config, run.objective
+    arrived = hasattr(loaded.model, "peft_config")
+    modules = adapted_modules(loaded, objective, run.composition)
+    adapter.attach(loaded, config, seed=config.seed, modules=modules)
+    if config.lora_init != "default" and not config.full:
+        lora_init.initialise(
+            loaded, config.lora_init, rows.forget, _as_many(run.inputs.get("retain"), len(rows.forget)),
+            batch=config.batch_size * config.gradient_accumulation_steps,
+            path=run.folder.reference / "lora_init.safetensors", arrived=arrived,
+        )  # fmt: skip
+
+
+def _passes(run: ResolvedRun, loaded: LoadedModel, objective: Objective, rows: Rows, stored: StoredReference) -> Passes:
+    """The model as it is trained: through the combined logits, where the method says so."""
+    composition = run.composition if objective.method.applied == "logit_offset" else None
+    model = Composed(loaded.model, composition) if composition else loaded.model
+    layout = replace(loaded.layout, own_head=False) if composition else loaded.layout
+    return Passes(model, layout, loaded.device, objective, rows, stored, adapter.reference_weights)
 
 
 def _as_many(data: Input | None, count: int) -> Sequence[Row]:
@@ -107,47 +207,42 @@ def _as_many(data: Input | None, count: int) -> Sequence[Row]:
     return [data.rows[i] for i in spread(len(data.rows), count)] if data else []
 
 
-def placed(loaded: LoadedModel, objective: Objective, composition: Composition | None) -> list[str] | None:
+def adapted_modules(loaded: LoadedModel, objective: Objective, composition: Composition | None) -> list[str] | None:
     """Modules that the method wants its adapter on, if not where the options say."""
     method = objective.method
     if method.trains == "down_projection":
         return [down_projection(loaded.model, objective.layers[0])]
     if method.trains == "assistant":
-        return linears(loaded.model, composition.blocks)
+        blocks = composition.blocks if composition else None
+        return linears(loaded.model, blocks or loaded.config.num_hidden_layers)
     return None
 
 
-def _view(loaded: LoadedModel, composition: Composition | None) -> Callable[[], AbstractContextManager]:
+def _view(run: ResolvedRun, loaded: LoadedModel) -> Callable[[], AbstractContextManager]:
     """Under which the model is the assistant alone, where that is what is trained."""
-    if composition is None or composition.blocks is None:
+    blocks = run.composition.blocks if run.composition else None
+    if blocks is None or run.objective.method.applied == "logit_offset":
         return nullcontext
-    return lambda: shallow(loaded.model, composition.blocks)
+    return lambda: shallow(loaded.model, blocks)
 
 
-def make_rows(
-    run: Run,
-    loaded: LoadedModel,
-    encoder: Encoder,
-    texts: Mapping[str, Split],
-    inputs: Mapping[str, Input],
-    model_key: str,
-) -> Rows:
+def make_rows(run: ResolvedRun, loaded: LoadedModel) -> Rows:
     """The rows that the objective asks for; where the question counts as well, they are scored from the start."""
-    objective, seed = run.settled.objective, run.config.seed
-    made: dict[str, Any] = {"forget": inputs["forget"].rows, "retain": (), "alternative": (), "retain_alternative": ()}
-    if objective.retain_groups or run.settled.procedure:
-        made["retain"] = inputs["retain"].rows
+    objective, seed, inputs = run.objective, run.config.seed, run.inputs
+    rows: dict[str, Any] = {"forget": inputs["forget"].rows, "retain": (), "alternative": (), "retain_alternative": ()}
+    if objective.retain_groups or run.settings.procedure:
+        rows["retain"] = inputs["retain"].rows
     if "alternative" in objective.groups:
-        examples = alternative_examples(run, loaded, encoder, texts, model_key)
-        made["alternative"] = splits.alternatives(examples, encoder)
+        rows["alternative"] = splits.alternatives(alternative_examples(run, loaded), run.encoder)
     if "retain_alternative" in objective.groups:
-        made["retain_alternative"] = splits.alternatives(with_refusals(texts["retain"].examples, seed=seed), encoder)
+        refusals = with_refusals(inputs["retain"].split.examples, seed=seed)
+        rows["retain_alternative"] = splits.alternatives(refusals, run.encoder)
     for group, positions in objective.positions.items():
-        _check_prompts(positions, texts["retain" if group.startswith("retain") else "forget"])
-        made[group] = [
-            [r.counted(positions) for r in row] if isinstance(row, list) else row.counted(positions) for row in made[group]
+        _check_prompts(positions, inputs["retain" if group.startswith("retain") else "forget"].split)
+        rows[group] = [
+            [r.counted(positions) for r in row] if isinstance(row, list) else row.counted(positions) for row in rows[group]
         ]
-    return Rows(made["forget"], made["alternative"], made["retain"], made["retain_alternative"])
+    return Rows(rows["forget"], rows["alternative"], rows["retain"], rows["retain_alternative"])
 
 
 def _check_prompts(positions: str, split: Split) -> None:
@@ -159,12 +254,12 @@ def _check_prompts(positions: str, split: Split) -> None:
         )
 
 
-def _direction(loaded: LoadedModel, encoder: Encoder, rows: Rows, layers: tuple[int, ...]) -> torch.Tensor:
+def _direction(run: ResolvedRun, loaded: LoadedModel, rows: Rows) -> torch.Tensor:
     """From where forget answers begin to where the model is asked what it cannot know."""
-    asked = [Example(str(n), (("user", text),), "-", "qa") for n, text in enumerate(unknowable())]
-    towards = [row.prompt_ids for row in encoder.encode(asked)]
+    questions = [Example(str(n), (("user", text),), "-", "qa") for n, text in enumerate(unknowable())]
+    towards = [row.prompt_ids for row in run.encoder.encode(questions)]
     forget = [row.prompt_ids for row in rows.forget]
-    return refusal_direction(loaded, towards, forget, layers[0])
+    return refusal_direction(loaded, towards, forget, run.objective.layers[0])
 
 
 def reference_key(before_key: str, rows: Mapping[Any, Row]) -> str:
@@ -172,22 +267,21 @@ def reference_key(before_key: str, rows: Mapping[Any, Row]) -> str:
     return fingerprint(before_key, [(str(k), row.input_ids.tolist(), row.answer_start) for k, row in rows.items()])
 
 
-def _reference(
-    run: Run, loaded: LoadedModel, rows: Rows, forget: Input, before: Measured | None, before_key: str
-) -> StoredReference:
+def _reference(run: ResolvedRun, loaded: LoadedModel, rows: Rows, before: Measured | None) -> StoredReference:
     """Reference log-probabilities; those of rows that were measured before are not computed again."""
-    groups = run.settled.objective.stored_groups
-    needed, known = {}, {}
+    groups = run.objective.stored_groups
+    needed: dict[Key, Row] = {}
+    known: dict[Key, np.ndarray] = {}
     if "forget" in groups:
         needed |= {("forget", i): row for i, row in enumerate(rows.forget)}
-        if before is not None and run.settled.objective.positions["forget"] == "answer":
+        if before is not None and run.objective.positions["forget"] == "answer":
             parts = np.split(before.token_logps, before.offsets[1:-1])
-            known = {("forget", i): part for i, part in zip(forget.measured, parts, strict=True)}
+            known = {("forget", i): part for i, part in zip(run.inputs["forget"].measured, parts, strict=True)}
     if "alternative" in groups:
         needed |= {(f"alternative {i}", n): row for i, some in enumerate(rows.alternatives) for n, row in enumerate(some)}
     if not needed:
         return StoredReference({})
-    key = reference_key(before_key, needed)
+    key = reference_key(run.model_key, needed)
     missing = len(needed) - len(known)
     with run.reporter.progress("reference", missing) if missing else nullcontext() as bar:
         return compute(

@@ -1,11 +1,11 @@
-"""Fill in what the user left to the method, the model or the device, and remember where each value came from."""
+"""Fill in the settings that the user left to the method or the model, and keep where each value came from."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from unlearn_cli.config import DataOptions, ForgetConfig
 from unlearn_cli.contract import METHODS, RETAIN_TERMS, ROBUST, Method, Procedure, Term
@@ -13,114 +13,138 @@ from unlearn_cli.data.chat_template import resolve_template
 from unlearn_cli.data.tokenize import Encoder
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.depth import depth_index
-from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.recipes.forgetting.precheck import required
 from unlearn_cli.registry import is_file
 from unlearn_cli.training.objective import Objective
 from unlearn_cli.training.optimizer import LORA_OVER_FULL, scaling_rule
+from unlearn_cli.training.pairing import Pairing
 
 BY_METHOD = (
     "retain_term", "forget_weight", "retain_weight", "epochs", "batch_size", "retain_ratio", "robust", "optim", "lora_init",
 )  # fmt: skip
 
 
-@dataclass
-class Settled:
-    """A configuration without gaps, and the origin of each value."""
+class CompleteConfig(ForgetConfig):
+    """Settings of `unlearn forget` in which the method's defaults are filled in; `epochs` is None if steps are counted."""
 
-    config: ForgetConfig
-    sources: dict[str, str]
+    retain_term: str
+    forget_weight: float
+    retain_weight: float
+    batch_size: int
+    retain_ratio: int
+    robust: str
+    optim: Literal["auto", "adamw", "paged_adamw_8bit", "sophia"]
+    lora_init: Literal["default", "fila", "pissa"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of a run, where each came from, and the objective that they give."""
+
+    config: CompleteConfig
+    sources: Mapping[str, str]  # name of a setting -> origin of its value
     objective: Objective
     procedure: Procedure | None = None  # what is run, if it is no method; the objective is then that of its base
 
-    def set(self, origin: str, **values: Any) -> None:
-        """Fill in values that came from `origin`."""
-        self.config = self.config.model_copy(update=values)
-        self.sources.update(dict.fromkeys(values, origin))
+    def filled(self, origin: str, **values: Any) -> Settings:
+        """These settings with values that came from `origin`."""
+        sources = {**self.sources, **dict.fromkeys(values, origin)}
+        return replace(self, config=self.config.model_copy(update=values), sources=sources)
 
-    def fill_default(self, name: str, value: Any) -> None:
-        """Fill in a default that is worked out, unless a value was given."""
-        if getattr(self.config, name) is None:
-            self.set("default", **{name: value})
+    @property
+    def writes_model(self) -> bool:
+        """Whether the artefact is a whole model, not an adapter."""
+        return self.config.full or (self.procedure is not None and self.procedure.artefact == "model")
+
+    @property
+    def negation(self) -> float:
+        """The factor by which the trained adapter is turned the other way; 0: not at all."""
+        negated = self.procedure is None and self.objective.method.applied == "negated_adapter"
+        return self.config.parameters["alpha"] if negated else 0.0
+
+    def pairing(self, forget_rows: int, retain_rows: int) -> Pairing:
+        """Which rows a step sees, of so many."""
+        batch = self.config.batch_size * self.config.gradient_accumulation_steps
+        return Pairing(self.config.seed, forget_rows, retain_rows, batch, batch * self.config.retain_ratio)
+
+    def steps(self, pairing: Pairing) -> int:
+        """Optimiser steps of a run; those of a procedure's base method."""
+        return self.config.max_steps or pairing.steps(self.epochs)
+
+    @property
+    def epochs(self) -> float:
+        """Passes over the forget rows, for a run that counts no steps."""
+        assert self.config.epochs is not None
+        return self.config.epochs
+
+    @property
+    def learning_rate(self) -> float:
+        """The peak learning rate, once the model is known."""
+        assert self.config.learning_rate != "auto"
+        return self.config.learning_rate
 
 
-def settle_method(config: ForgetConfig, sources: dict[str, str]) -> Settled:
+def resolve_method(config: ForgetConfig, sources: Mapping[str, str]) -> Settings:
     """Names, parameters and weights of the method and its retain term.
 
     Raises:
-        UnlearnError: an unknown name or parameter, or splits that the method needs and that are missing.
+        UnlearnError: an unknown name or parameter, settings that exclude each other, or splits that are missing.
     """
+    required(config)
     chosen = METHODS.get(config.method)
-    procedure, method, parameters = None, chosen, chosen.resolve(config.parameters)
+    parameters = chosen.resolve(config.parameters)
+    procedure = chosen if isinstance(chosen, Procedure) else None
+    method = METHODS.get(parameters.get("base", procedure.base)) if procedure else chosen
+    if not isinstance(method, Method):
+        raise UnlearnError(f"{chosen.name} cannot be built on {method.name}", "-p base=npo")
     defaults, owner = chosen.defaults, chosen.name
-    if isinstance(chosen, Procedure):
-        procedure, method = chosen, METHODS.get(parameters.get("base", chosen.base))
-        if not isinstance(method, Method):
-            raise UnlearnError(f"{chosen.name} cannot be built on {method.name}", "-p base=npo")
-        if "base" in parameters:
-            defaults, owner = replace(method.defaults, epochs=chosen.defaults.epochs), method.name
-    settled = Settled(config, dict(sources), None, procedure)  # type: ignore[arg-type] - set at the end
-    for name in BY_METHOD:
-        if getattr(config, name) is None and not (name == "epochs" and config.max_steps):
-            settled.set(f"method {owner}", **{name: getattr(defaults, name)})
-    term = RETAIN_TERMS.get(settled.config.retain_term)
-    rule = ROBUST.get(settled.config.robust)
-    # A file of the user's own keeps its path, so that a report is a recipe that can be run again.
-    found = {"method": chosen.name, "retain_term": term.name, "robust": rule.name}
-    asked = {name: getattr(settled.config, name) for name in found}
-    named = {name: asked[name] if is_file(asked[name]) else found[name] for name in found}
-    origins = {name: settled.sources[name] for name in named}
-    settled.config = settled.config.model_copy(
-        update={
-            **named,
-            "parameters": parameters,
-            "retain_parameters": term.resolve(config.retain_parameters),
-            "robust_parameters": rule.resolve(config.robust_parameters),
-        }
-    )
-    settled.sources.update(origins)
-    settled.objective = Objective(
+    if procedure and "base" in parameters:
+        defaults, owner = replace(method.defaults, epochs=chosen.defaults.epochs), method.name
+    missing = [n for n in BY_METHOD if getattr(config, n) is None and not (n == "epochs" and config.max_steps)]
+    values: dict[str, Any] = dict(config) | {name: getattr(defaults, name) for name in missing}
+    term, rule = RETAIN_TERMS.get(values["retain_term"]), ROBUST.get(values["robust"])
+    for name, entry in (("method", chosen), ("retain_term", term), ("robust", rule)):
+        if not is_file(values[name]):  # a file of the user's own keeps its path: a report can be run again
+            values[name] = entry.name
+    values["parameters"] = parameters
+    values["retain_parameters"] = term.resolve(config.retain_parameters)
+    values["robust_parameters"] = rule.resolve(config.robust_parameters)
+    objective = Objective(
         method,
         term,
-        parameters if procedure is None else method.resolve({}),
-        settled.config.retain_parameters,
-        settled.config.forget_weight,
-        settled.config.retain_weight,
+        method.resolve({}) if procedure else parameters,
+        values["retain_parameters"],
+        values["forget_weight"],
+        values["retain_weight"],
     )
-    _check_splits(settled)
-    return settled
+    complete = CompleteConfig.model_construct(config.model_fields_set, **values)
+    settings = Settings(complete, {**sources, **dict.fromkeys(missing, f"method {owner}")}, objective, procedure)
+    check_settings(settings)
+    return settings
 
 
-def _check_splits(settled: Settled) -> None:
-    config, objective = settled.config, settled.objective
-    required(config)
-    composed = settled.procedure is None and objective.method.applied not in ("adapter", "negated_adapter")
-    whole = config.full or (settled.procedure is not None and settled.procedure.artefact == "model")
+def check_settings(settings: Settings) -> None:
+    """Refuse settings that exclude each other.
+
+    Raises:
+        UnlearnError: names them, and what to leave out.
+    """
+    config, objective = settings.config, settings.objective
+    if settings.procedure:
+        _check_procedure(settings, settings.procedure)
     if objective.method.applied == "logit_offset" and (objective.retain_term.hidden or config.robust == "lat"):
         raise UnlearnError(
             f"{objective.method.name} runs three passes, and hidden states are read or pushed in one",
             "a retain term on log-probabilities (nll, kl), and --robust sam, gru or none",
         )
-    if whole and settled.procedure and (config.stop_when or config.forget_loss_floor is not None):
-        raise UnlearnError(
-            f"{settled.procedure.name} goes through stages, and its first one is not what it writes",
-            "leave --stop-when and --forget-loss-floor out",
-        )
-    if settled.procedure and config.max_steps:
-        raise UnlearnError(f"{settled.procedure.name} goes through stages and takes no --max-steps", "--epochs, or -p")
-    schedule = ForgetConfig.model_fields["lr_scheduler_type"].default
-    if settled.procedure and not settled.procedure.scheduled and config.lr_scheduler_type != schedule:
-        raise UnlearnError(f"{settled.procedure.name} takes steps of one length", "leave --lr-scheduler-type out")
-    quantized = config.load_in_4bit or config.load_in_8bit
     if config.full and config.lora_init != "default":
         raise UnlearnError("--lora-init starts an adapter, and --full trains none", "leave one of them out")
-    if config.calibrate and (whole or composed):
+    composed = settings.procedure is None and objective.method.applied not in ("adapter", "negated_adapter")
+    if config.calibrate and (settings.writes_model or composed):
         raise UnlearnError("--calibrate scales an adapter, and this run writes none that is simply added", "leave it out")
-    if config.lora_init != "default" and (settled.procedure or objective.method.applied != "adapter"):
+    if config.lora_init != "default" and (settings.procedure or objective.method.applied != "adapter"):
         raise UnlearnError(f"--lora-init {config.lora_init} is for methods whose artefact is an adapter", "leave it out")
-    if (procedure := settled.procedure) and (config.full or (quantized and procedure.artefact == "model")):
-        raise UnlearnError(f"{procedure.name} works on whole matrices", "leave --full and the quantization out")
-    if (objective.retain_groups or settled.procedure) and not config.retain:
+    if (objective.retain_groups or settings.procedure) and not config.retain:
         raise UnlearnError(
             f"{config.method} with retain term {objective.retain_term.name} needs rows to keep",
             "--retain retain.jsonl, or --retain-term none",
@@ -135,43 +159,60 @@ def _check_splits(settled: Settled) -> None:
         )
 
 
-def settle_model(settled: Settled, model_config: Any) -> None:
-    """Values that follow from the model's size and family."""
-    config = settled.config
+def _check_procedure(settings: Settings, procedure: Procedure) -> None:
+    config, name = settings.config, procedure.name
+    if settings.writes_model and (config.stop_when or config.forget_loss_floor is not None):
+        raise UnlearnError(
+            f"{name} goes through stages, and its first one is not what it writes",
+            "leave --stop-when and --forget-loss-floor out",
+        )
+    if config.max_steps:
+        raise UnlearnError(f"{name} goes through stages and takes no --max-steps", "--epochs, or -p")
+    if not procedure.scheduled and config.lr_scheduler_type != ForgetConfig.model_fields["lr_scheduler_type"].default:
+        raise UnlearnError(f"{name} takes steps of one length", "leave --lr-scheduler-type out")
+    if config.full or (procedure.artefact == "model" and (config.load_in_4bit or config.load_in_8bit)):
+        raise UnlearnError(f"{name} works on whole matrices", "leave --full and the quantization out")
+
+
+def resolve_model(settings: Settings, model_config: Any) -> Settings:
+    """Fill in what follows from the model's size and family: the longest row and the learning rate."""
+    config, procedure = settings.config, settings.procedure
     text = model_config.get_text_config()
     limit = getattr(text, "max_position_embeddings", None)
     if limit and config.max_length > limit:
-        settled.set("the model's limit", max_length=limit)
+        settings = settings.filled("the model's limit", max_length=limit)
     if config.learning_rate == "auto":
-        owner = settled.objective.method if settled.procedure is None or "base" in config.parameters else settled.procedure
+        owner = settings.objective.method if procedure is None or "base" in config.parameters else procedure
         multiplier = owner.defaults.learning_rate_multiplier
         rate = scaling_rule(text.model_type, text.hidden_size, full=config.full) * multiplier
         rule = f"scaling rule at hidden size {text.hidden_size}, times {multiplier:g} for {config.method}"
-        settled.set(rule if not config.full else f"{rule}, without LoRA's {LORA_OVER_FULL:g}", learning_rate=rate)
+        origin = rule if not config.full else f"{rule}, without LoRA's {LORA_OVER_FULL:g}"
+        settings = settings.filled(origin, learning_rate=rate)
+    return settings
 
 
-def settle_objective(settled: Settled, loaded: LoadedModel) -> None:
-    """What an objective leaves to the model: depths become block numbers, phrases become token ids.
+def resolve_objective(settings: Settings, model_config: Any, tokenizer: Any) -> Settings:
+    """Fill in what the objective leaves to the model: depths become block numbers, phrases become token ids.
 
-    A retain term without layers or positions of its own looks at the method's.
+    A retain term without layers or positions of its own takes the method's.
 
     Raises:
         UnlearnError: a depth outside 0 to 1, or a phrase that is no token.
     """
-    objective = settled.objective
-    count = loaded.config.num_hidden_layers
+    objective, count = settings.objective, model_config.num_hidden_layers
     layers = _layers(objective.method, objective.parameters, count, ())
     retain_layers = _layers(objective.retain_term, objective.retain_parameters, count, layers)
     retain_parameters = dict(objective.retain_parameters)
     if "positions" in retain_parameters and retain_parameters["positions"] is None:
         retain_parameters["positions"] = objective.parameters.get("positions", "all")
-    settled.objective = replace(
+    resolved = replace(
         objective,
         layers=layers,
         retain_layers=retain_layers,
-        parameters=_tokenized(objective.method, objective.parameters, loaded.tokenizer),
-        retain_parameters=_tokenized(objective.retain_term, retain_parameters, loaded.tokenizer),
+        parameters=_tokenized(objective.method, objective.parameters, tokenizer),
+        retain_parameters=_tokenized(objective.retain_term, retain_parameters, tokenizer),
     )
+    return replace(settings, objective=resolved)
 
 
 def _layers(term: Term, parameters: Mapping[str, Any], count: int, otherwise: tuple[int, ...]) -> tuple[int, ...]:
@@ -185,14 +226,14 @@ def _layers(term: Term, parameters: Mapping[str, Any], count: int, otherwise: tu
 
 
 def _tokenized(term: Term, parameters: Mapping[str, Any], tokenizer: Any) -> dict[str, Any]:
-    made = dict(parameters)
+    values = dict(parameters)
     for name, declared in term.parameters.items():
-        if declared.phrase and isinstance(made[name], str):
+        if declared.phrase and isinstance(values[name], str):
             # A space in front: the phrase stands where an answer's words do.
-            made[name] = tuple(tokenizer(f" {made[name].strip()}", add_special_tokens=False)["input_ids"])
-            if not made[name]:
+            values[name] = tuple(tokenizer(f" {values[name].strip()}", add_special_tokens=False)["input_ids"])
+            if not values[name]:
                 raise UnlearnError(f"{term.name}: parameter '{name}' holds no token of this model", declared.help)
-    return made
+    return values
 
 
 def default_output(config: ForgetConfig) -> Path:

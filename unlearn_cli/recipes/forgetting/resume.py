@@ -1,18 +1,19 @@
-"""Whether what lies in a run folder is this very run: by what was asked for, the model's weights and the rows."""
+"""Whether a run folder holds this very run, by its settings, weights and rows; and how to go on after an interruption."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from unlearn_cli.config import ModelOptions
-from unlearn_cli.data.example import Split
-from unlearn_cli.errors import UnlearnError
+from unlearn_cli.errors import EXIT_INTERRUPTED, UnlearnError
 from unlearn_cli.models.identity import identity
 from unlearn_cli.models.load import load_config, resolve_device, resolve_dtype
 from unlearn_cli.models.source import resolve_source
-from unlearn_cli.recipes.forgetting.resolve import settle_model
-from unlearn_cli.recipes.forgetting.run_state import Run
+from unlearn_cli.recipes.forgetting.interrupt import Interrupted
+from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun
+from unlearn_cli.recipes.storage.run_folder import RunFolder
 from unlearn_cli.recipes.storage.run_spec import RunSpec, differences
 from unlearn_cli.report import RunReport, read_report
 
@@ -24,19 +25,17 @@ def identified(options: ModelOptions) -> tuple[Any, str]:
     return config, identity(source, options, str(resolve_dtype(options.dtype, config, device)), device.type)
 
 
-def finished(run: Run, texts: Mapping[str, Split]) -> RunReport | None:
-    """The report of this run, where --resume finds it done already.
+def finished_report(run: ResolvedRun) -> RunReport | None:
+    """The report of this run if --resume was given and the run is finished.
 
     Raises:
-        UnlearnError: --resume with another configuration; names the keys. Or nothing tells which run the report is of.
+        UnlearnError: --resume with another configuration; names the keys. Or the folder does not say which run it holds.
     """
     if not (run.config.resume and run.folder.is_run):
         return None
-    model_config, found = identified(run.config)
-    settle_model(run.settled, model_config)
     if run.folder.read_spec() is None:
         raise UnlearnError(f"{run.folder.run_spec} is missing: nothing tells what was run here", "--overwrite starts anew")
-    _check_same(run, _run_spec(run, found, texts))
+    _check_same(run.folder, run.spec)
     if not run.folder.report.is_file():
         return None
     report = read_report(run.folder.path)
@@ -44,37 +43,43 @@ def finished(run: Run, texts: Mapping[str, Split]) -> RunReport | None:
     return report.model_copy(update={"config": {**report.config, "output_dir": str(run.folder.path)}})
 
 
-def open_folder(run: Run, found: str, texts: Mapping[str, Split]) -> RunSpec:
-    """Make the run folder ready for a start or for going on; returns the run's spec, which is then in the folder.
+def open_folder(run: ResolvedRun) -> None:
+    """Make the run folder ready for a start or for going on, and write the run's spec into it.
 
     Raises:
         UnlearnError: --resume with another configuration; names the keys.
     """
-    run.folder.open(clear=run.config.overwrite and not run.config.resume)
-    run.opened = True
-    spec = _run_spec(run, found, texts)
-    if not run.folder.is_start:
-        _check_same(run, spec)
-    elif _differences(run.folder.read_spec(), spec):
-        run.folder.clear_start()
-    run.folder.write_spec(spec)
-    return spec
+    folder, spec = run.folder, run.spec
+    folder.open(clear=run.config.overwrite and not run.config.resume)
+    if not folder.is_start:
+        _check_same(folder, spec)
+    elif _differences(folder.read_spec(), spec):
+        folder.clear_start()
+    folder.write_spec(spec)
 
 
-def how_to_go_on(run: Run | None) -> str:
+@contextmanager
+def explained_interruption(run: ResolvedRun | None = None) -> Iterator[None]:
+    """Turn an interruption into one that says what is kept and how to go on; `run`: what may have begun to write."""
+    try:
+        yield
+    except (KeyboardInterrupt, Interrupted) as stop:
+        if str(stop):
+            raise
+        code = stop.exit_code if isinstance(stop, Interrupted) else EXIT_INTERRUPTED
+        raise Interrupted(code, _how_to_go_on(run)) from None
+
+
+def _how_to_go_on(run: ResolvedRun | None) -> str:
     """What a run that was stopped outside of training leaves, and the next step."""
-    if run is None or not run.opened:
+    if run is None or (spec := run.folder.read_spec()) is None or _differences(spec, run.spec):
         return "interrupted before anything was written: give the same command again"
     if run.folder.report.is_file():
         return f"interrupted, but finished: {run.folder.report}"
     if run.folder.is_start:
         return "interrupted before a step was kept: the same command starts again and keeps what was measured"
-    kept = "; what was trained is kept" if run.folder.is_run else ""
-    return f"interrupted{kept}: add --resume to go on"
-
-
-def _run_spec(run: Run, found: str, texts: Mapping[str, Split]) -> RunSpec:
-    return RunSpec.of(run.config, found, {name: split.origin.sha256 for name, split in texts.items()})
+    trained = "; what was trained is kept" if run.folder.is_run else ""
+    return f"interrupted{trained}: add --resume to go on"
 
 
 def _differences(old: RunSpec | None, new: RunSpec) -> list[str]:
@@ -82,6 +87,6 @@ def _differences(old: RunSpec | None, new: RunSpec) -> list[str]:
     return [] if old is None else differences(old.flat(), new.flat())
 
 
-def _check_same(run: Run, spec: RunSpec) -> None:
-    if changes := _differences(run.folder.read_spec(), spec):
+def _check_same(folder: RunFolder, spec: RunSpec) -> None:
+    if changes := _differences(folder.read_spec(), spec):
         raise UnlearnError(f"--resume with another configuration ({'; '.join(changes)})", "--overwrite starts anew")

@@ -121,9 +121,7 @@ def _execute(task: Task, device: str, cache: ModelCache, reporter: Reporter) -> 
     """Execute one task. An error in it does not end the sweep: it is the outcome."""
     config, loads = task.config.model_copy(update={"device": device}), cache.loads
     try:
-        report = forget.run(
-            config, task.sources, task.command_line, reporter, show=False, load=cache.load, measured=task.measured
-        )
+        report = forget.run(config, task.sources, task.command_line, reporter, load=cache.load, measured=task.measured)
         assert report is not None  # this is no dry run
         return _outcome(task, report, cache.loads - loads)
     except UnlearnError as error:

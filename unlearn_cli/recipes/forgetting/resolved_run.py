@@ -1,0 +1,167 @@
+"""The first stage of a run: everything that was asked for, complete, before a weight is read or a file is written."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+
+import torch
+
+from unlearn_cli.config import ForgetConfig
+from unlearn_cli.console import Reporter
+from unlearn_cli.data import row_notes
+from unlearn_cli.data.alternatives import differing
+from unlearn_cli.data.example import Split
+from unlearn_cli.data.overlap import check_overlap
+from unlearn_cli.data.tokenize import Encoder
+from unlearn_cli.errors import UnlearnError
+from unlearn_cli.models import adapter, lora_init
+from unlearn_cli.models.compose import Composition
+from unlearn_cli.models.identity import identity
+from unlearn_cli.models.load import LoadedModel, load_outline
+from unlearn_cli.recipes.forgetting.resolve import (
+    CompleteConfig,
+    Settings,
+    default_output,
+    make_encoder,
+    resolve_method,
+    resolve_model,
+    resolve_objective,
+)
+from unlearn_cli.recipes.forgetting.tracking import check_tracker
+from unlearn_cli.recipes.scoring import splits
+from unlearn_cli.recipes.scoring.splits import Input, check_questions
+from unlearn_cli.recipes.storage.run_folder import RunFolder
+from unlearn_cli.recipes.storage.run_spec import RunSpec
+from unlearn_cli.training.objective import Objective
+
+
+@dataclass(frozen=True)
+class Clock:
+    """When a run started, and how many seconds each of its phases took."""
+
+    started: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Count the seconds of a phase."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
+
+
+@dataclass(frozen=True)
+class ResolvedRun:
+    """The settings of a run, complete, and the rows that it works on."""
+
+    settings: Settings
+    outline: LoadedModel  # without weights
+    encoder: Encoder
+    inputs: Mapping[str, Input]  # split -> its rows
+    hashes: Mapping[str, str]  # split -> sha256 of its source, of all splits that were read
+    composition: Composition | None  # how the adapter is applied, if not by adding it
+    reporter: Reporter
+    clock: Clock = field(default_factory=Clock)
+
+    @property
+    def config(self) -> CompleteConfig:
+        """The settings."""
+        return self.settings.config
+
+    @property
+    def objective(self) -> Objective:
+        """The method and the retain term; those of its base for a procedure."""
+        return self.settings.objective
+
+    @property
+    def folder(self) -> RunFolder:
+        """Where the run writes."""
+        assert self.config.output_dir is not None
+        return RunFolder(self.config.output_dir)
+
+    @cached_property
+    def model_key(self) -> str:
+        """Fingerprint of the model before training."""
+        outline = self.outline
+        return identity(outline.source, self.config, str(outline.dtype), outline.device.type)
+
+    @cached_property
+    def spec(self) -> RunSpec:
+        """What decides the result of the run."""
+        return RunSpec.of(self.config, self.model_key, self.hashes)
+
+
+def resolve_run(config: ForgetConfig, sources: Mapping[str, str], reporter: Reporter) -> ResolvedRun:
+    """Fill in what was not given, read the rows, and refuse what cannot be run.
+
+    Raises:
+        UnlearnError: anything the user can mend that is seen without weights.
+    """
+    check_tracker(config.report_to)
+    settings = resolve_method(config, sources)
+    if config.output_dir is None:
+        settings = settings.filled("default", output_dir=default_output(config))
+    texts = splits.load_splits(config)
+    if "retain" in texts:
+        check_overlap(texts["forget"].examples, texts["retain"].examples, allow=config.allow_overlap)
+    if "alternative" in settings.objective.groups:
+        differing(example for example in texts["forget"].examples if example.alternatives)
+    for note in row_notes.notes(texts):
+        reporter.note(note)
+    assert settings.config.output_dir is not None
+    RunFolder(settings.config.output_dir).check(resume=config.resume, overwrite=config.overwrite)
+    return resolve_on_model(settings, texts, reporter)
+
+
+def resolve_on_model(settings: Settings, texts: Mapping[str, Split], reporter: Reporter) -> ResolvedRun:
+    """Fill in what follows from the model, from its outline, and tokenize the rows.
+
+    Raises:
+        UnlearnError: what the model cannot be used for; depths, phrases or templates that cannot be; rows without room for
+            tokens; raw documents for a method that trains on other answers.
+    """
+    outline = load_outline(settings.config)
+    _check_model(settings, outline)
+    settings = resolve_objective(resolve_model(settings, outline.config), outline.config, outline.tokenizer)
+    config, objective = settings.config, settings.objective
+    encoder = make_encoder(config, outline.tokenizer, outline.stop_ids, config.max_length)
+    inputs = splits.make_inputs(texts, encoder, config.eval_limit, reporter.note)
+    if "alternative" in objective.groups:
+        check_questions(texts["forget"].examples)
+    return ResolvedRun(
+        settings=settings,
+        outline=outline,
+        encoder=encoder,
+        inputs=inputs,
+        hashes={name: split.origin.sha256 for name, split in texts.items()},
+        composition=Composition.of(objective.method.applied, config.parameters, outline.config.num_hidden_layers),
+        reporter=reporter,
+    )
+
+
+def _check_model(settings: Settings, outline: LoadedModel) -> None:
+    """Refuse what this model cannot be used for.
+
+    Raises:
+        UnlearnError: --calibrate, --lora-init, a place of the method's own or an edit of whole matrices on a model that
+            arrives with an adapter or whose weights are rounded; targets of LoRA that the model does not have.
+    """
+    config, method, procedure = settings.config, settings.objective.method, settings.procedure
+    arrived = outline.source.adapter is not None
+    in_own_place = (method.trains, method.applied) != ("all", "adapter")
+    edits = procedure if procedure and settings.writes_model else None
+    for needs, name in ((in_own_place, method.name), (config.calibrate, "--calibrate"), (edits, edits and edits.name)):
+        if needs and arrived:
+            raise UnlearnError(f"{name} needs a model without an adapter", "start from the base, or merge first")
+    adapter.check(outline, config, arrived=arrived, targets=method.trains == "all")
+    if config.lora_init != "default":
+        lora_init.check(outline, config.lora_init, arrived=arrived)
+    if edits and (outline.quantization or outline.dtype != torch.float32):
+        raise UnlearnError(f"{edits.name} edits matrices in steps too small for {outline.dtype}", "--dtype float32")

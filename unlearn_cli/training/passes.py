@@ -1,0 +1,111 @@
+"""The forward passes of training: rows of one step to the Outputs of policy and reference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from unlearn_cli.data.batch import Batch, pack
+from unlearn_cli.data.tokenize import Row
+from unlearn_cli.models.depth import blocks, depth_index, replaced
+from unlearn_cli.models.forward import Layout, forward
+from unlearn_cli.models.reference import Key, StoredReference
+from unlearn_cli.outputs import Outputs
+from unlearn_cli.training.objective import Objective
+
+EpochRow = tuple[int, int]  # (pass over the forget rows, row)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Everything that training draws from."""
+
+    forget: Sequence[Row]
+    alternatives: Sequence[Sequence[Row]]  # of each forget row; empty if the method needs none
+    retain: Sequence[Row]
+    retain_alternatives: Sequence[Sequence[Row]] = ()  # of each retain row; empty if the retain term needs none
+
+
+@dataclass(frozen=True)
+class PassOutputs:
+    """One forward pass with gradient over a micro-batch; Outputs by group of rows."""
+
+    policy: dict[str, Outputs]
+    reference: dict[str, Outputs]
+    tokens: int
+    computed: int  # tokens and padding
+    retain_tokens: int  # of the tokens, those of retain rows
+
+
+@dataclass(frozen=True)
+class Passes:
+    """A model, how it is run, and the rows that it is run on."""
+
+    model: Any
+    layout: Layout
+    device: torch.device
+    objective: Objective
+    rows: Rows
+    stored: StoredReference
+    reference_weights: Callable[[Any], AbstractContextManager]
+
+    def run(self, forget: Sequence[EpochRow], retain: Sequence[int]) -> PassOutputs:
+        """Policy and reference on some forget rows and some retain rows, in one batch."""
+        chosen, keys = self.choose(forget, retain)
+        batch = pack(chosen).to(self.device)
+        policy = self._forward(batch, chosen)
+        reference = self._live_reference(chosen)
+        for group in self.objective.stored_groups:
+            if group in chosen:
+                reference[group] = self.stored.outputs(keys[group], policy[group])
+        lengths = batch.row_offsets.diff()
+        return PassOutputs(
+            policy,
+            reference,
+            tokens=batch.tokens,
+            computed=batch.tokens if self.layout.packed else int(lengths.max()) * len(lengths),
+            retain_tokens=sum(len(row.input_ids) for g in chosen if g.startswith("retain") for row in chosen[g]),
+        )
+
+    def choose(self, forget: Sequence[EpochRow], retain: Sequence[int]) -> tuple[dict[str, list[Row]], dict[str, list[Key]]]:
+        """The rows of each group that the objective needs, and the keys of their stored reference."""
+        rows, groups = self.rows, self.objective.groups
+        chosen = {"forget": [rows.forget[row] for _, row in forget], "retain": [rows.retain[row] for row in retain]}
+        keys: dict[str, list[Key]] = {"forget": [("forget", row) for _, row in forget]}
+        if "alternative" in groups:
+            # Each pass over the forget rows takes the next alternative of each.
+            numbers = [(row, epoch % len(rows.alternatives[row])) for epoch, row in forget]
+            chosen["alternative"] = [rows.alternatives[row][n] for row, n in numbers]
+            keys["alternative"] = [(f"alternative {row}", n) for row, n in numbers]
+        if "retain_alternative" in groups:
+            chosen["retain_alternative"] = [rows.retain_alternatives[row][0] for row in retain]
+        return {group: chosen[group] for group in groups if chosen.get(group)}, keys
+
+    def _live_reference(self, chosen: Mapping[str, Sequence[Row]]) -> dict[str, Outputs]:
+        """The reference of the groups of which more is needed than stored log-probabilities."""
+        groups = {group: chosen[group] for group in self.objective.live_groups if group in chosen}
+        if not groups:
+            return {}
+        with torch.no_grad(), self.reference_weights(self.model):
+            return self._forward(pack(groups).to(self.device), groups)
+
+    def _forward(self, batch: Batch, groups: Mapping[str, Sequence[Row]]) -> dict[str, Outputs]:
+        objective = self.objective
+        return forward(
+            self.model,
+            batch,
+            self.layout,
+            logits=objective.logit_groups & set(groups),
+            hidden={group: layers for group, layers in objective.hidden_layers.items() if group in groups},
+            head=objective.head,
+            mlp=objective.mlp_groups,
+        )
+
+    def replace_hidden(self, function: Callable[[Tensor], Tensor], depth: float) -> AbstractContextManager:
+        """Meanwhile the hidden state after the block at `depth` is `function` of it."""
+        return replaced(self.model, depth_index(depth, len(blocks(self.model))), function)

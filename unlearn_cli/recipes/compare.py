@@ -21,7 +21,7 @@ from unlearn_cli.recipes.comparison.runs import read_baseline, read_entries
 from unlearn_cli.recipes.comparison.selection import front_metrics, shown_metrics
 from unlearn_cli.recipes.comparison.settings import differing_settings
 from unlearn_cli.recipes.comparison.verdicts import judge_rows
-from unlearn_cli.recipes.scoring import gates as verdicts
+from unlearn_cli.recipes.scoring import gates
 from unlearn_cli.recipes.storage.output_files import check_targets, write
 from unlearn_cli.rendering.compare import Grid, as_markdown, compare_table
 from unlearn_cli.report import finite
@@ -45,16 +45,16 @@ def run(
     comparison = _compare(config)
     for note in comparison_notes(comparison):
         reporter.note(note)
-    gates = judge_gates(config.fail_if, comparison.entries)
-    result = as_dict(comparison, config.front, reporter.notes, gates, over_forgotten(comparison))
+    gate_reports = judge_gates(config.fail_if, comparison.entries)
+    result = as_dict(comparison, config.front, reporter.notes, gate_reports, over_forgotten(comparison))
     grid = comparison_grid(comparison, reporter.notes)
     if not table_on_stdout or piped:
         reporter.show(compare_table(grid, reporter.width, notes=False))  # the notes are on stderr already
     elif not config.quiet:
         reporter.table(compare_table(grid, reporter.table_width, notes=not reporter.one_screen))
-    verdicts.show(gates, reporter)
+    gates.show(gate_reports, reporter)
     _write_files(comparison, grid, config, reporter)
-    return result, any(gate.failed for gate in gates)
+    return result, any(gate.failed for gate in gate_reports)
 
 
 def _compare(config: CompareConfig) -> Comparison:

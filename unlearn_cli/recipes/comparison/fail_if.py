@@ -8,7 +8,7 @@ from unlearn_cli.config.expressions import RECOVERY, metric_names
 from unlearn_cli.contract import ATTACKS
 from unlearn_cli.expressions.parser import Condition, Lookup
 from unlearn_cli.recipes.comparison.runs import Entry
-from unlearn_cli.recipes.scoring import gates as verdicts
+from unlearn_cli.recipes.scoring import gates
 from unlearn_cli.report import FILE, GateReport
 
 
@@ -16,14 +16,16 @@ def judge_gates(conditions: Sequence[Condition], entries: Sequence[Entry]) -> li
     """A gate fails if it holds for any run, or if a run lacks a value of it."""
     reports = [report for entry in entries for report in entry.reports]
     known = {name for report in reports for metrics in report.scores.values() for name in metrics} | {RECOVERY}
-    gates = []
+    gate_reports = []
     for gate in conditions:
         gate.check_metrics([*metric_names(), *sorted(known)])
-        by_run = {entry.name: verdicts.judge(gate, _lookup(entry), _reason(entry)) for entry in entries}
+        by_run = {entry.name: gates.judge(gate, _lookup(entry), _reason(entry)) for entry in entries}
         failed = {name: verdict.told for name, verdict in by_run.items() if verdict.failed}
         message = "; ".join(f"{name}: {words}" for name, words in failed.items()) or f"{gate.text} holds for no run"
-        gates.append(GateReport(expression=gate.text, failed=bool(failed), reason=", ".join(failed) or None, told=message))
-    return gates
+        gate_reports.append(
+            GateReport(expression=gate.text, failed=bool(failed), reason=", ".join(failed) or None, told=message)
+        )
+    return gate_reports
 
 
 def _lookup(entry: Entry) -> Lookup:
@@ -32,7 +34,7 @@ def _lookup(entry: Entry) -> Lookup:
     def value(split: str, metric: str, moment: str) -> float | None:
         attack = entry.attacked(split) if ATTACKS.has(split) else None
         if attack is not None:
-            return verdicts.recovery_of(attack, metric, moment)
+            return gates.recovery_of(attack, metric, moment)
         line = entry.report.attacks.get(split.replace("_", "-"))
         if line is not None and metric == RECOVERY:  # the attack's report was deleted
             return line.recovery if moment in ("after", "max") else None
@@ -41,16 +43,16 @@ def _lookup(entry: Entry) -> Lookup:
     return value
 
 
-def _reason(entry: Entry) -> verdicts.Why:
+def _reason(entry: Entry) -> gates.Why:
     """Why one run has no value of a name."""
     scores = {name: metrics for report in entry.reports for name, metrics in report.scores.items()}
 
     def reason(split: str, metric: str, moment: str) -> str | None:
         if not ATTACKS.has(split):
-            return verdicts.why_in(scores)(split, metric, moment)
+            return gates.why_in(scores)(split, metric, moment)
         attack = entry.attacked(split)
         if attack is None:
             return f"not attacked: attacks/{split.replace('_', '-')}/{FILE} is not there"
-        return verdicts.why_no_recovery(attack, moment)
+        return gates.why_no_recovery(attack, moment)
 
     return reason

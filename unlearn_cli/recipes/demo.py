@@ -18,7 +18,9 @@ from unlearn_cli.console import Reporter
 from unlearn_cli.demo.facts import splits
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.store import load_measured
+from unlearn_cli.models.process import undisturbed
 from unlearn_cli.recipes import evaluate, forget
+from unlearn_cli.recipes.forgetting.resolved_run import resolve_run
 from unlearn_cli.recipes.scoring.outcome import next_commands
 from unlearn_cli.report import RunReport
 
@@ -48,7 +50,9 @@ def run(config: DemoConfig, command_line: list[str], reporter: Reporter) -> tupl
     settings = {**SETTINGS, "model": str(folder / "model"), "output_dir": folder / "run", **data}
     chosen = ForgetConfig(**settings)
     sources = {name: "demo" if name in settings else "default" for name in ForgetConfig.model_fields}
-    forget.run(chosen, sources, command_line, reporter, show=False)
+    with undisturbed():
+        resolved = resolve_run(chosen, sources, reporter)
+        forget.check_status(forget.write_run(resolved, command_line)[0], resolved.folder)
 
     reporter.say("\ncomparing with the baseline, a model that has never seen the rows to forget")
     measuring = {name: getattr(chosen, name) for name in MeasuringOptions.model_fields}

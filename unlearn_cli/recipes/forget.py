@@ -25,6 +25,7 @@ from unlearn_cli.recipes.scoring import outcome
 from unlearn_cli.recipes.scoring.measurements import measure_inputs
 from unlearn_cli.recipes.scoring.scores import write_rows
 from unlearn_cli.recipes.storage.lock import locked
+from unlearn_cli.recipes.storage.run_folder import RunFolder
 from unlearn_cli.rendering.documents import model_card
 from unlearn_cli.rendering.tables import scores_table
 from unlearn_cli.report import FAILED, RunReport, write_report
@@ -68,27 +69,50 @@ def run(
                 reporter.note(f"already finished: {folder.path}; --resume leaves it as it is")
             dry_run.tell(resolved)
             return None
-    with explained_interruption(resolved), locked(folder.path):
-        # Again, now that no other process can change what is there.
-        folder.check(resume=config.resume, overwrite=config.overwrite, locked=True)
-        report = finished_report(resolved)
-        if report is not None:
-            folder.drop_checkpoints()
-            reporter.say(f"already finished: {folder.path}")
-        else:
-            prepared = prepare(resolved, load, measured)
-            trained = train(prepared)
-            artifact = write_artifact(trained)
-            after = _measure_after(resolved, artifact)
-            report = run_report(trained, artifact, after, command_line)
-            _write_evidence(resolved, report, after)
-            _show(resolved, report)
-    if report.status in FAILED:
-        raise UnlearnError(report.message or report.status, f"the evidence is in {folder.report}", EXIT_DIVERGED)
+    report, is_new = write_run(resolved, command_line, load=load, measured=measured)
+    if is_new:
+        _show(resolved, report)
+    check_status(report, folder)
     if config.push_to_hub:
         uploaded = push.run(PushConfig(run=folder.path, repo=config.push_to_hub), reporter)
         reporter.say(f"uploaded: {uploaded['address']}")
     return report
+
+
+def write_run(
+    resolved: ResolvedRun,
+    command_line: list[str],
+    *,
+    load: Callable[..., LoadedModel] = load_model,
+    measured: Path | None = None,
+) -> tuple[RunReport, bool]:
+    """Prepare, train, save, measure and report, and show nothing of the result. Arguments and errors as for `run`.
+
+    Returns:
+        the report, and whether this call has written it: with --resume a finished run is left as it is.
+    """
+    folder = resolved.folder
+    with explained_interruption(resolved), locked(folder.path):
+        # Again, now that no other process can change what is there.
+        folder.check(resume=resolved.config.resume, overwrite=resolved.config.overwrite, locked=True)
+        report = finished_report(resolved)
+        if report is not None:
+            folder.drop_checkpoints()
+            resolved.reporter.say(f"already finished: {folder.path}")
+            return report, False
+        prepared = prepare(resolved, load, measured)
+        trained = train(prepared)
+        artifact = write_artifact(trained)
+        after = _measure_after(resolved, artifact)
+        report = run_report(trained, artifact, after, command_line)
+        _write_evidence(resolved, report, after)
+    return report, True
+
+
+def check_status(report: RunReport, folder: RunFolder) -> None:
+    """Raises UnlearnError with exit code 4 if a run diverged, collapsed or changed nothing."""
+    if report.status in FAILED:
+        raise UnlearnError(report.message or report.status, f"the evidence is in {folder.report}", EXIT_DIVERGED)
 
 
 def _measure_after(run: ResolvedRun, artifact: Artifact) -> dict[str, Measured]:

@@ -24,9 +24,9 @@ from unlearn_cli.recipes.attacking.attacked_models import AttackedModels
 from unlearn_cli.recipes.attacking.curves import CurveSpec, curve_path
 from unlearn_cli.recipes.attacking.execution import compute_points
 from unlearn_cli.recipes.attacking.settings import chosen_attacks, configured
-from unlearn_cli.recipes.forgetting.prepare import reference_key
 from unlearn_cli.recipes.forgetting.resolve import make_encoder, resolve_method
 from unlearn_cli.recipes.forgetting.resume import identified
+from unlearn_cli.recipes.forgetting.training_rows import reference_key
 from unlearn_cli.recipes.scoring.measurements import measure_inputs, measuring_key
 from unlearn_cli.recipes.scoring.splits import load_splits, tokenized
 from unlearn_cli.recipes.storage.run_spec import RunSpec

@@ -35,7 +35,7 @@ def test_unlearning_some_rows_touches_those_alone(bench: Workbench) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Passes, "choose", watched)
-        records = list(bench.unlearn(forget=[1, 4, 6], kept=[0, 2]))
+        records = list(bench.unlearn(forget=[1, 4, 6], retained=[0, 2]))
     assert [record.step for record in records] == [1, 2]
     assert bench.unlearn_steps(3) == len(records)
     forgotten = {id(row) for rows in seen for row in rows["forget"]}

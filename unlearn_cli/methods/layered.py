@@ -43,4 +43,4 @@ def layered(
     bench: Any, *, base: Base = "npo", folds: Annotated[int, parameter("parts of the forget rows", ge=1)] = 3
 ) -> Iterator[Any]:
     for forget, kept in stages(len(bench.forget), folds, bench.seed):
-        yield from bench.unlearn(forget=forget, kept=kept)
+        yield from bench.unlearn(forget=forget, retained=kept)

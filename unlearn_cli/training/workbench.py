@@ -75,17 +75,17 @@ class Workbench:
         """Steps of so many passes over the forget rows."""
         return self.pairing.steps(epochs)
 
-    def unlearn(self, *, forget: Sequence[int] | None = None, kept: Sequence[int] = ()) -> Iterator[StepRecord]:
+    def unlearn(self, *, forget: Sequence[int] | None = None, retained: Sequence[int] = ()) -> Iterator[StepRecord]:
         """Train the adapter with the base method, on all rows or on some.
 
         Args:
             forget: indices of the forget rows to forget; None: all.
-            kept: indices of forget rows that are kept meanwhile, beside the retain rows.
+            retained: indices of forget rows that count as retain rows meanwhile.
         """
         passes, retain = self.trainer.passes, len(self.retain)
         chosen = range(len(self.forget)) if forget is None else forget
-        inner = replace(self.pairing, forget_rows=len(chosen), retain_rows=retain + len(kept) if retain else 0)
-        places = [*range(retain), *(retain + index for index in kept)]
+        inner = replace(self.pairing, forget_rows=len(chosen), retain_rows=retain + len(retained) if retain else 0)
+        places = [*range(retain), *(retain + index for index in retained)]
         steps = inner.steps(self.epochs)
         part = replace(
             self.trainer,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from safetensors.torch import save_file
@@ -27,7 +27,6 @@ from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun
 from unlearn_cli.recipes.forgetting.train import TrainedRun
 from unlearn_cli.report import FAILED, ArtifactReport, CalibrationReport, file_sha256
 
-Kind = Literal["adapter", "model", "logit_difference", "logit_offset", "reinforced_difference"]
 WRITTEN = (".safetensors", ".json", ".jinja", ".model")
 VOCABULARIES = ("vocab.txt", "merges.txt")
 OURS = {"plan.json", "report.json", "alternatives.json"}  # beside the artefact in the folder, and no part of it
@@ -86,7 +85,7 @@ def save_artifact(run: ResolvedRun, loaded: LoadedModel, composition: Compositio
     """
     forget, writes_model = run.inputs["forget"].rows, run.settings.writes_model
     folder = run.folder.path / ASSISTANT if composition else run.folder.path
-    kind: Kind = composition.applied if composition else "model" if writes_model else "adapter"
+    kind: str = composition.applied if composition else "model" if writes_model else "adapter"
     loaded.model.eval()
     adapter.save(loaded, folder)
     counts = None if writes_model else "{}/{}".format(*adapter.lora_b_nonzero(folder))
@@ -111,7 +110,9 @@ def save_artifact(run: ResolvedRun, loaded: LoadedModel, composition: Compositio
             "please report this with the output of `unlearn env`",
             EXIT_FAILED,
         )
-    return ArtifactReport(kind=kind, files=hashes, reload_max_diff=difference, lora_b_nonzero=counts)
+    return ArtifactReport.model_validate(
+        {"kind": kind, "files": hashes, "reload_max_diff": difference, "lora_b_nonzero": counts}
+    )
 
 
 def _reload_difference(loaded: LoadedModel, folder: Path, rows: Sequence[Row], token_budget: int) -> float:

@@ -24,7 +24,7 @@ from unlearn_cli.report import FAILED, ModelReport, RunReport, TrainingReport
 
 
 def run_report(run: TrainedRun, artifact: Artifact, after: Mapping[str, Measured], command_line: list[str]) -> RunReport:
-    """The scores of a run, and all that it found."""
+    """The report of a run: its scores, its settings, and how it went."""
     prepared, resolved = run.prepared, run.prepared.resolved
     moments = {"before": prepared.before, "after": after}
     with resolved.clock.phase("score"):

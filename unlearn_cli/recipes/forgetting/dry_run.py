@@ -135,7 +135,7 @@ def _step_size(options: CompleteConfig, groups: tuple[str, ...], rows: Mapping[s
 
 
 def wants_checkpointing(options: CompleteConfig, loaded: LoadedModel, rows: Rows, groups: tuple[str, ...]) -> bool:
-    """Whether activations are recomputed: as asked, or if the estimate without it does not fit what is free."""
+    """Whether activations are recomputed: as the setting says, or if the estimate without it does not fit what is free."""
     if options.activation_checkpointing != "auto":
         return options.activation_checkpointing == "on"
     tokens, answers = _step_size(options, groups, {"forget": tuple(rows.forget), "retain": tuple(rows.retain)})

@@ -1,4 +1,4 @@
-"""Measuring a model that is still being made: while it is trained, and at several scales of its adapter."""
+"""Evaluation during training, and at several scales of the trained adapter."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class Interrupted(Exception):
 
 @dataclass
 class Requests:
-    """Whether a stop was asked for: the exit code to leave with, or None."""
+    """Whether a signal has requested a stop: the exit code to leave with, or None."""
 
     exit_code: int | None = None
 
@@ -59,7 +59,7 @@ def deferred() -> Iterator[Requests]:
 
 @contextmanager
 def keeping(what: str) -> Iterator[None]:
-    """Tell an interruption with what was finished and serves the same command again."""
+    """Add to an interruption which results are finished; the same command reuses them."""
     try:
         yield
     except KeyboardInterrupt:

@@ -1,6 +1,6 @@
-"""What can be refused before torch is imported, which takes seconds: names, expressions, files and folders.
+"""Checks before torch is imported, which takes seconds: names, expressions, files and folders.
 
-The recipes look again where they use these things; every check here is the one they use.
+The recipes use the same functions again where they need what these return.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from unlearn_cli.config import EvaluateConfig, ForgetConfig, Options, SweepConfig
+from unlearn_cli.config import EvaluateConfig, ForgetConfig, ModelOptions, Options, SweepConfig
 from unlearn_cli.contract import METHODS
 from unlearn_cli.data.files import find_files
 from unlearn_cli.data.hub_spec import PREFIX
@@ -36,8 +36,8 @@ def check(config: Options) -> None:
     _names(config)
     if isinstance(config, SweepConfig):
         grid.check(config)
-    if getattr(config, "plot", None):
-        check_drawable(config.plot)
+    if plot := getattr(config, "plot", None):
+        check_drawable(plot)
     for flag in ("plot", "junit"):
         if path := getattr(config, flag, None):
             check_file(f"--{flag}", path)
@@ -45,10 +45,10 @@ def check(config: Options) -> None:
         required(config)
     if isinstance(config, EvaluateConfig):
         measurable(config)
-    measured = getattr(config, "measured", None)
-    report = read_report(config.run) if getattr(config, "run", None) and not measured else None
+    run, measured = getattr(config, "run", None), getattr(config, "measured", None)
+    report = read_report(run) if run and not measured else None
     check_expressions.check(config, report)
-    if getattr(config, "model", None):
+    if isinstance(config, ModelOptions) and config.model:
         check_spec(config.model, config.revision, config.base)
     if isinstance(baseline := None if measured else getattr(config, "baseline", None), str) and baseline:
         check_spec(baseline)
@@ -105,7 +105,9 @@ def measurable(config: EvaluateConfig) -> None:
 def _names(config: Options) -> None:
     for name, field in type(config).model_fields.items():
         kind = extra_of(field).get("names")
-        for given in _listed(getattr(config, name)) if kind else ():
+        if kind is None:
+            continue
+        for given in _listed(getattr(config, name)):
             if not is_file(given):
                 KINDS[kind].canonical(given)
             elif not Path(given.strip()).expanduser().is_file():

@@ -9,37 +9,30 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from unlearn_cli.contract import ROBUST
-from unlearn_cli.data.alternatives import with_refusals
-from unlearn_cli.data.example import Example, Split
 from unlearn_cli.data.general_ability import GENERAL
 from unlearn_cli.data.row_notes import cut_notes
-from unlearn_cli.data.shipped_texts import unknowable
 from unlearn_cli.data.tokenize import Row
-from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.measure import spread
 from unlearn_cli.evaluation.store import copy_measured
 from unlearn_cli.measured import Measured
 from unlearn_cli.models import adapter, lora_init
 from unlearn_cli.models.compose import Composed, Composition
 from unlearn_cli.models.depth import down_projection, linears, shallow
-from unlearn_cli.models.direction import refusal_direction
 from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.models.process import seed_everything
 from unlearn_cli.models.reach import Reach
-from unlearn_cli.models.reference import Key, StoredReference, compute
+from unlearn_cli.models.reference import StoredReference
 from unlearn_cli.models.trial import try_training
 from unlearn_cli.recipes.forgetting import dry_run
-from unlearn_cli.recipes.forgetting.alternatives import alternative_examples
+from unlearn_cli.recipes.forgetting.resolve import CompleteConfig, Settings
 from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun
 from unlearn_cli.recipes.forgetting.resume import open_folder
-from unlearn_cli.recipes.scoring import splits
+from unlearn_cli.recipes.forgetting.training_rows import direction_of, make_rows, stored_reference
 from unlearn_cli.recipes.scoring.measurements import measure_inputs
 from unlearn_cli.recipes.scoring.splits import Input
-from unlearn_cli.report import fingerprint
 from unlearn_cli.training.checkpoint import Checkpoints
 from unlearn_cli.training.gradients import Gradients
 from unlearn_cli.training.loop import StepRecord, Trainer
@@ -132,11 +125,11 @@ def make_trainer(run: ResolvedRun, loaded: LoadedModel, before: Mapping[str, Mea
     config, settings, objective = run.config, run.settings, run.objective
     rows = make_rows(run, loaded)
     if "direction" in objective.method.needs:
-        objective = replace(objective, direction=_direction(run, loaded, rows))
+        objective = replace(objective, direction=direction_of(run, loaded, rows))
     pairing = settings.pairing(len(rows.forget), len(rows.retain))
     steps = settings.steps(pairing)
     with run.clock.phase("reference"):
-        stored = _reference(run, loaded, rows, before.get("forget"))
+        stored = stored_reference(run, loaded, rows, before.get("forget"))
     _attach(run, loaded, rows)
     checkpointing = dry_run.wants_checkpointing(config, loaded, rows, objective.groups)
     if checkpointing:
@@ -147,7 +140,6 @@ def make_trainer(run: ResolvedRun, loaded: LoadedModel, before: Mapping[str, Mea
     optimizer = make_optimizer(
         tensors, config.optim, device=loaded.device, full=config.full, weight_decay=config.weight_decay
     )
-    rule = partial(ROBUST.get(config.robust).function, **config.robust_parameters)
     trainer = Trainer(
         passes=_passes(run, loaded, objective, rows, stored),
         pairing=pairing,
@@ -157,14 +149,10 @@ def make_trainer(run: ResolvedRun, loaded: LoadedModel, before: Mapping[str, Mea
         steps=steps,
         accumulation=config.gradient_accumulation_steps,
         max_grad_norm=config.max_grad_norm,
-        rule=Gradients.backward if config.robust == "none" else rule,
+        rule=_rule(config),
         view=_view(run, loaded),
     )
-    procedure = None
-    if settings.procedure:
-        bench = Workbench(loaded, trainer, settings.epochs, settings.learning_rate, schedule)
-        total = settings.procedure.steps(bench, **config.parameters)
-        procedure = ProcedureRun(bench, settings.procedure, config.parameters, total)
+    procedure = _procedure(settings, loaded, trainer, schedule)
     checkpoints = Checkpoints(run.folder.checkpoints, run.spec.sha256, parameters, optimizer, trainer.state)
     return PreparedRun(
         resolved=run,
@@ -178,6 +166,24 @@ def make_trainer(run: ResolvedRun, loaded: LoadedModel, before: Mapping[str, Mea
         checkpoints=None if procedure else checkpoints,
         checkpointing=checkpointing,
     )
+
+
+def _rule(config: CompleteConfig) -> Callable[[Gradients], Any]:
+    """What makes the gradient of a step."""
+    if config.robust == "none":
+        return Gradients.backward
+    return partial(ROBUST.get(config.robust).function, **config.robust_parameters)
+
+
+def _procedure(
+    settings: Settings, loaded: LoadedModel, trainer: Trainer, schedule: Callable[..., float]
+) -> ProcedureRun | None:
+    """The procedure on its workbench, if the method is one."""
+    procedure, parameters = settings.procedure, settings.config.parameters
+    if procedure is None:
+        return None
+    bench = Workbench(loaded, trainer, settings.epochs, settings.learning_rate, schedule)
+    return ProcedureRun(bench, procedure, parameters, procedure.steps(bench, **parameters))
 
 
 def _attach(run: ResolvedRun, loaded: LoadedModel, rows: Rows) -> None:
@@ -224,72 +230,3 @@ def _view(run: ResolvedRun, loaded: LoadedModel) -> Callable[[], AbstractContext
     if blocks is None or run.objective.method.applied == "logit_offset":
         return nullcontext
     return lambda: shallow(loaded.model, blocks)
-
-
-def make_rows(run: ResolvedRun, loaded: LoadedModel) -> Rows:
-    """The rows that the objective asks for; where the question counts as well, they are scored from the start."""
-    objective, seed, inputs = run.objective, run.config.seed, run.inputs
-    rows: dict[str, Any] = {"forget": inputs["forget"].rows, "retain": (), "alternative": (), "retain_alternative": ()}
-    if objective.retain_groups or run.settings.procedure:
-        rows["retain"] = inputs["retain"].rows
-    if "alternative" in objective.groups:
-        rows["alternative"] = splits.alternatives(alternative_examples(run, loaded), run.encoder)
-    if "retain_alternative" in objective.groups:
-        refusals = with_refusals(inputs["retain"].split.examples, seed=seed)
-        rows["retain_alternative"] = splits.alternatives(refusals, run.encoder)
-    for group, positions in objective.positions.items():
-        _check_prompts(positions, inputs["retain" if group.startswith("retain") else "forget"].split)
-        rows[group] = [
-            [r.counted(positions) for r in row] if isinstance(row, list) else row.counted(positions) for row in rows[group]
-        ]
-    return Rows(rows["forget"], rows["alternative"], rows["retain"], rows["retain_alternative"])
-
-
-def _check_prompts(positions: str, split: Split) -> None:
-    documents = [example.where for example in split.examples if example.style == "text"]
-    if positions == "prompt" and documents:
-        raise UnlearnError(
-            f"only the prompts' tokens count, and raw documents have no prompt ({documents[0]})",
-            "-p positions=all --retain-parameter positions=all",
-        )
-
-
-def _direction(run: ResolvedRun, loaded: LoadedModel, rows: Rows) -> torch.Tensor:
-    """From where forget answers begin to where the model is asked what it cannot know."""
-    questions = [Example(str(n), (("user", text),), "-", "qa") for n, text in enumerate(unknowable())]
-    towards = [row.prompt_ids for row in run.encoder.encode(questions)]
-    forget = [row.prompt_ids for row in rows.forget]
-    return refusal_direction(loaded, towards, forget, run.objective.layers[0])
-
-
-def reference_key(before_key: str, rows: Mapping[Any, Row]) -> str:
-    """Fingerprint of the model before training and of the rows that its log-probabilities are stored of."""
-    return fingerprint(before_key, [(str(k), row.input_ids.tolist(), row.answer_start) for k, row in rows.items()])
-
-
-def _reference(run: ResolvedRun, loaded: LoadedModel, rows: Rows, before: Measured | None) -> StoredReference:
-    """Reference log-probabilities; those of rows that were measured before are not computed again."""
-    groups = run.objective.stored_groups
-    needed: dict[Key, Row] = {}
-    known: dict[Key, np.ndarray] = {}
-    if "forget" in groups:
-        needed |= {("forget", i): row for i, row in enumerate(rows.forget)}
-        if before is not None and run.objective.positions["forget"] == "answer":
-            parts = np.split(before.token_logps, before.offsets[1:-1])
-            known = {("forget", i): part for i, part in zip(run.inputs["forget"].measured, parts, strict=True)}
-    if "alternative" in groups:
-        needed |= {(f"alternative {i}", n): row for i, some in enumerate(rows.alternatives) for n, row in enumerate(some)}
-    if not needed:
-        return StoredReference({})
-    key = reference_key(run.model_key, needed)
-    missing = len(needed) - len(known)
-    with run.reporter.progress("reference", missing) if missing else nullcontext() as bar:
-        return compute(
-            loaded,
-            needed,
-            known,
-            run.folder.reference,
-            key,
-            token_budget=run.config.token_budget,
-            advance=bar.advance if bar else lambda count: None,
-        )

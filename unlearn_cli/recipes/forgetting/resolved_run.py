@@ -1,4 +1,4 @@
-"""The first stage of a run: everything that was asked for, complete, before a weight is read or a file is written."""
+"""The first stage of a run: its complete settings and its rows, before a weight is read or a file is written."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 from unlearn_cli.errors import UnlearnError
 
 PROJECT = "unlearn"
-Log = Any  # (line of metrics.jsonl) -> None
+Log = Callable[[Mapping[str, Any]], None]  # of a line of metrics.jsonl
 
 
 def check_tracker(name: str) -> None:
@@ -41,16 +41,16 @@ def tracked(name: str, folder: Path, config: Mapping[str, Any]) -> Iterator[Log]
 
     PartialState()
     kind = LOGGER_TYPE_TO_CLASS[name]
-    made = kind("tracking", folder) if kind.requires_logging_directory else kind(PROJECT, name=folder.name)
-    made.start()
+    tracker = kind("tracking", folder) if kind.requires_logging_directory else kind(PROJECT, name=folder.name)
+    tracker.start()
     plain = {key: value if isinstance(value, (int, float, str, bool)) else str(value) for key, value in config.items()}
-    made.store_init_configuration(plain)
+    tracker.store_init_configuration(plain)
 
     def log(line: Mapping[str, Any]) -> None:
         numbers = {key: value for key, value in line.items() if isinstance(value, (int, float)) and key != "step"}
-        made.log(numbers, step=line["step"])
+        tracker.log(numbers, step=line["step"])
 
     try:
         yield log
     finally:
-        made.finish()
+        tracker.finish()

@@ -1,0 +1,94 @@
+"""The rows that a run trains on, and what is computed of them before training: a direction, the reference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+import torch
+
+from unlearn_cli.data.alternatives import with_refusals
+from unlearn_cli.data.example import Example, Split
+from unlearn_cli.data.shipped_texts import unknowable
+from unlearn_cli.data.tokenize import Row
+from unlearn_cli.errors import UnlearnError
+from unlearn_cli.measured import Measured
+from unlearn_cli.models.direction import refusal_direction
+from unlearn_cli.models.load import LoadedModel
+from unlearn_cli.models.reference import Key, StoredReference, compute
+from unlearn_cli.recipes.forgetting.alternatives import alternative_examples
+from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun
+from unlearn_cli.recipes.scoring import splits
+from unlearn_cli.report import fingerprint
+from unlearn_cli.training.passes import Rows
+
+
+def make_rows(run: ResolvedRun, loaded: LoadedModel) -> Rows:
+    """The rows that the objective asks for; where the question counts as well, they are scored from the start."""
+    objective, seed, inputs = run.objective, run.config.seed, run.inputs
+    rows: dict[str, Any] = {"forget": inputs["forget"].rows, "retain": (), "alternative": (), "retain_alternative": ()}
+    if objective.retain_groups or run.settings.procedure:
+        rows["retain"] = inputs["retain"].rows
+    if "alternative" in objective.groups:
+        rows["alternative"] = splits.alternatives(alternative_examples(run, loaded), run.encoder)
+    if "retain_alternative" in objective.groups:
+        refusals = with_refusals(inputs["retain"].split.examples, seed=seed)
+        rows["retain_alternative"] = splits.alternatives(refusals, run.encoder)
+    for group, positions in objective.positions.items():
+        _check_prompts(positions, inputs["retain" if group.startswith("retain") else "forget"].split)
+        rows[group] = [
+            [r.counted(positions) for r in row] if isinstance(row, list) else row.counted(positions) for row in rows[group]
+        ]
+    return Rows(rows["forget"], rows["alternative"], rows["retain"], rows["retain_alternative"])
+
+
+def _check_prompts(positions: str, split: Split) -> None:
+    documents = [example.where for example in split.examples if example.style == "text"]
+    if positions == "prompt" and documents:
+        raise UnlearnError(
+            f"only the prompts' tokens count, and raw documents have no prompt ({documents[0]})",
+            "-p positions=all --retain-parameter positions=all",
+        )
+
+
+def direction_of(run: ResolvedRun, loaded: LoadedModel, rows: Rows) -> torch.Tensor:
+    """From where forget answers begin to where the model is asked what it cannot know."""
+    questions = [Example(str(n), (("user", text),), "-", "qa") for n, text in enumerate(unknowable())]
+    towards = [row.prompt_ids for row in run.encoder.encode(questions)]
+    forget = [row.prompt_ids for row in rows.forget]
+    return refusal_direction(loaded, towards, forget, run.objective.layers[0])
+
+
+def reference_key(before_key: str, rows: Mapping[Any, Row]) -> str:
+    """Fingerprint of the model before training and of the rows that its log-probabilities are stored of."""
+    return fingerprint(before_key, [(str(k), row.input_ids.tolist(), row.answer_start) for k, row in rows.items()])
+
+
+def stored_reference(run: ResolvedRun, loaded: LoadedModel, rows: Rows, before: Measured | None) -> StoredReference:
+    """Reference log-probabilities; those of rows that were measured before are not computed again."""
+    groups = run.objective.stored_groups
+    needed: dict[Key, Row] = {}
+    known: dict[Key, np.ndarray] = {}
+    if "forget" in groups:
+        needed |= {("forget", i): row for i, row in enumerate(rows.forget)}
+        if before is not None and run.objective.positions["forget"] == "answer":
+            parts = np.split(before.token_logps, before.offsets[1:-1])
+            known = {("forget", i): part for i, part in zip(run.inputs["forget"].measured, parts, strict=True)}
+    if "alternative" in groups:
+        needed |= {(f"alternative {i}", n): row for i, some in enumerate(rows.alternatives) for n, row in enumerate(some)}
+    if not needed:
+        return StoredReference({})
+    key = reference_key(run.model_key, needed)
+    missing = len(needed) - len(known)
+    with run.reporter.progress("reference", missing) if missing else nullcontext() as bar:
+        return compute(
+            loaded,
+            needed,
+            known,
+            run.folder.reference,
+            key,
+            token_budget=run.config.token_budget,
+            advance=bar.advance if bar else lambda count: None,
+        )

@@ -9,7 +9,7 @@ import torch
 from tests.models.test_compose import RULES, composed
 from tests.models.tiny import load, rows_of
 from unlearn_cli.models.compose import compose
-from unlearn_cli.models.generate import greedy, sample
+from unlearn_cli.models.generate import Sampling, greedy, sample
 
 PROMPTS = [row.input_ids for row in rows_of((6, 3, 8), seed=1)]
 LIMIT = 6
@@ -17,7 +17,7 @@ LIMIT = 6
 
 def test_equal_seeds_give_equal_answers() -> None:
     loaded = load("llama-gqa")
-    first, again, other = (sample(loaded, PROMPTS, LIMIT, temperature=1.0, count=2, seed=seed) for seed in (0, 0, 1))
+    first, again, other = (sample(loaded, PROMPTS, LIMIT, Sampling(1.0, count=2, seed=seed)) for seed in (0, 0, 1))
     assert first == again
     assert first != other
 
@@ -26,7 +26,7 @@ def test_answers_come_in_the_order_of_the_prompts() -> None:
     """Near temperature 0 the draw is the most probable token: every answer to a prompt is the greedy one to that prompt."""
     loaded = load("llama-gqa")
     told: list[int] = []
-    made = sample(loaded, PROMPTS, LIMIT, temperature=1e-4, count=3, seed=0, advance=told.append)
+    made = sample(loaded, PROMPTS, LIMIT, Sampling(1e-4, count=3, seed=0), told.append)
     assert made == [[answer] * 3 for answer in greedy(loaded, PROMPTS, LIMIT)]
     assert sum(told) == 3 * len(PROMPTS)
 
@@ -37,7 +37,7 @@ def test_draws_follow_the_distribution() -> None:
     with torch.no_grad():
         logits = loaded.model(input_ids=torch.from_numpy(prompt)[None]).logits[0, -1]
     expected = (logits.double() / temperature).softmax(-1).numpy()
-    (drawn,) = sample(loaded, [prompt], 1, temperature=temperature, count=count, seed=0)
+    (drawn,) = sample(loaded, [prompt], 1, Sampling(temperature, count, seed=0))
     stop = next(iter(loaded.stop_ids))
     seen = np.bincount([answer[0] if answer else stop for answer in drawn], minlength=len(expected)) / count
     assert np.all(np.abs(seen - expected) <= 5 * np.sqrt(expected * (1 - expected) / count) + 1 / count)

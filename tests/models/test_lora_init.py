@@ -111,10 +111,10 @@ def test_a_resumed_run_starts_from_the_same_factors(tmp_path: Path) -> None:
         assert torch.equal(parameter, first[name])
 
 
-def test_half_precision_is_refused(tmp_path: Path) -> None:
+def test_half_precision_is_refused() -> None:
     loaded = replace(load("llama-gqa"), dtype=torch.bfloat16)
     with pytest.raises(UnlearnError, match="changes the base"):
-        initialise(loaded, "fila", ROWS, KEPT, batch=2, path=tmp_path / "x")
+        check(loaded, "fila", arrived=False)
 
 
 def test_no_gradient_is_left_for_the_first_step(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from unlearn_cli.data.tokenize import Row
 from unlearn_cli.measured import Measured
-from unlearn_cli.models.generate import greedy, sample
+from unlearn_cli.models.generate import Sampling, greedy, sample
 from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.models.score import TokenScores, answers_scored, gradient_norms
 
@@ -114,10 +114,8 @@ def measure(loaded: LoadedModel, questions: Questions, plan: Plan, advance: Adva
 
 
 def _sampled(loaded: LoadedModel, starts: Sequence[np.ndarray], plan: Plan, advance: Advance) -> list[list[list[int]]]:
-    return sample(
-        loaded, starts, plan.max_new_tokens, temperature=plan.temperature, top_p=plan.top_p, count=plan.samples,
-        seed=SEED, advance=advance,
-    )  # fmt: skip
+    sampling = Sampling(plan.temperature, plan.samples, SEED, plan.top_p)
+    return sample(loaded, starts, plan.max_new_tokens, sampling, advance)
 
 
 def _text(loaded: LoadedModel, ids: list[int]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,36 +42,39 @@ def greedy(
     return _answers(loaded, prompts, max_new_tokens, lambda logits: logits.argmax(-1), advance)
 
 
+@dataclass(frozen=True)
+class Sampling:
+    """How answers are drawn; equal seeds give equal answers on the same device."""
+
+    temperature: float  # logits are divided by it
+    count: int  # answers to each prompt
+    seed: int
+    top_p: float = 1.0  # draws come from the likeliest tokens that together have this probability
+
+
 @torch.inference_mode()
 def sample(
     loaded: LoadedModel,
     prompts: Sequence[np.ndarray],
     max_new_tokens: int,
-    *,
-    temperature: float,
-    count: int,
-    seed: int,
-    top_p: float = 1.0,
+    sampling: Sampling,
     advance: Callable[[int], None] = lambda n: None,
 ) -> list[list[list[int]]]:
-    """`count` sampled continuations of each prompt; equal seeds give equal answers on the same device.
+    """Sampled continuations of each prompt.
 
     Args:
         loaded: the model, with its adapter on or off as the caller left it.
         prompts: token ids [L] of each prompt.
         max_new_tokens: longest continuation.
-        temperature: logits are divided by it.
-        count: answers to each prompt.
-        seed: of the draws.
-        top_p: draws come from the likeliest tokens that together have this probability.
+        sampling: how many, and how they are drawn.
         advance: told how many answers are done after each batch.
     """
-    generator = torch.Generator(loaded.device).manual_seed(seed)
+    generator, count = torch.Generator(loaded.device).manual_seed(sampling.seed), sampling.count
 
     def draw(logits: torch.Tensor) -> torch.Tensor:
-        weights = (logits.float() / temperature).softmax(-1)
-        if top_p < 1:
-            weights = _nucleus(weights, top_p)
+        weights = (logits.float() / sampling.temperature).softmax(-1)
+        if sampling.top_p < 1:
+            weights = _nucleus(weights, sampling.top_p)
         return torch.multinomial(weights, 1, generator=generator).squeeze(-1)
 
     repeated = [prompt for prompt in prompts for _ in range(count)]

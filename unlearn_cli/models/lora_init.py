@@ -110,23 +110,20 @@ def initialise(
     *,
     batch: int,
     path: Path,
-    arrived: bool = False,
 ) -> None:
     """Move the largest part of every adapted matrix into its adapter, and keep a frozen copy of it as the reference.
 
     Args:
-        loaded: a model that has just got its adapter.
+        loaded: a model that has just got its adapter, and that `check` has let pass.
         kind: how rows of a matrix are weighed.
         forget: rows whose gradients say what matters.
         retain: rows whose gradients say what matters to them as well.
         batch: rows of one gradient.
         path: where the factors are kept, so that a resumed run has the same.
-        arrived: the model came with an adapter of its own.
 
     Raises:
-        UnlearnError: as `check`; an adapter with dropout or on the embeddings.
+        UnlearnError: an adapter with dropout or on the embeddings.
     """
-    check(loaded, kind, arrived=arrived)
     model, modules = loaded.model, _adapted(loaded.model)
     config = model.peft_config[ADAPTER]
     if config.lora_dropout:

@@ -14,7 +14,7 @@ from unlearn_cli.console import Reporter
 from unlearn_cli.data.example import Example, Turn
 from unlearn_cli.data.tokenize import Encoder
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.models.generate import greedy, sample
+from unlearn_cli.models.generate import Sampling, greedy, sample
 from unlearn_cli.models.load import LoadedModel, load_model
 from unlearn_cli.models.process import undisturbed
 from unlearn_cli.recipes.forgetting.resolve import make_encoder
@@ -44,9 +44,8 @@ class Speaker:
         ).prompt_ids
         with self.active():
             if config.temperature:
-                ids = sample(
-                    self.loaded, [prompt], config.max_new_tokens, temperature=config.temperature, count=1, seed=config.seed
-                )[0][0]
+                sampling = Sampling(config.temperature, count=1, seed=config.seed)
+                ids = sample(self.loaded, [prompt], config.max_new_tokens, sampling)[0][0]
             else:
                 ids = greedy(self.loaded, [prompt], config.max_new_tokens)[0]
         text = self.loaded.tokenizer.decode(ids, skip_special_tokens=True).strip()

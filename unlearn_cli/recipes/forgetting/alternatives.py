@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 
@@ -19,7 +18,7 @@ from unlearn_cli.data.alternatives import (
     with_refusals,
 )
 from unlearn_cli.data.example import Example
-from unlearn_cli.models.generate import sample
+from unlearn_cli.models.generate import Sampling, sample
 from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun
 from unlearn_cli.report import fingerprint
@@ -77,14 +76,15 @@ def _sampled(
 
     Rows whose samples all repeat it are asked again.
     """
-    draw = partial(sample, loaded, max_new_tokens=run.config.max_new_tokens, temperature=TEMPERATURE, count=count)
     answers: dict[str, list[str]] = {example.fingerprint: [] for example in wanted}
     for attempt in range(ROUNDS):
         rows = [row for row, example in enumerate(wanted) if not answers[example.fingerprint]]
         if not rows:
             break
         with run.reporter.progress("sampling alternatives", len(rows) * count) as bar:
-            samples = draw([prompts[row] for row in rows], seed=run.config.seed + attempt, advance=bar.advance)
+            sampling = Sampling(TEMPERATURE, count, run.config.seed + attempt)
+            chosen = [prompts[row] for row in rows]
+            samples = sample(loaded, chosen, run.config.max_new_tokens, sampling, bar.advance)
         for row, ids in zip(rows, samples, strict=True):
             texts = (run.encoder.tokenizer.decode(one, skip_special_tokens=True).strip() for one in ids)
             answer = wanted[row].answer

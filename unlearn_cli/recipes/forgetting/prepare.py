@@ -189,14 +189,13 @@ def _procedure(
 def _attach(run: ResolvedRun, loaded: LoadedModel, rows: Rows) -> None:
     """Give the model what is trained: an adapter, or all its weights."""
     config, objective = run.config, run.objective
-    arrived = hasattr(loaded.model, "peft_config")
     modules = adapted_modules(loaded, objective, run.composition)
     adapter.attach(loaded, config, seed=config.seed, modules=modules)
     if config.lora_init != "default" and not config.full:
         lora_init.initialise(
             loaded, config.lora_init, rows.forget, _as_many(run.inputs.get("retain"), len(rows.forget)),
             batch=config.batch_size * config.gradient_accumulation_steps,
-            path=run.folder.reference / "lora_init.safetensors", arrived=arrived,
+            path=run.folder.reference / "lora_init.safetensors",
         )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM
 from transformers.pytorch_utils import Conv1D
 
+from unlearn_cli.config import LoraOptions
 from unlearn_cli.models.boundary import boundary
 
 if sys.platform != "win32":
@@ -37,33 +38,35 @@ class Estimate:
         return int(1.1 * (self.base + self.adapter + self.activations + self.logits))
 
 
+@dataclass(frozen=True)
+class StepSize:
+    """What one forward pass of training computes."""
+
+    tokens: int
+    answer_tokens: int  # those that need logits
+    checkpointing: bool  # activations are recomputed
+
+
 def estimate(
     config: Any,
+    options: LoraOptions,
+    step: StepSize,
     *,
     dtype: torch.dtype,
     quantization: str | None,
-    lora_r: int,
-    targets: tuple[str, ...],
-    full: bool,
-    tokens: int,
-    answer_tokens: int,
-    checkpointing: bool,
     trust_remote_code: bool = False,
 ) -> Estimate:
-    """What one training step holds at its peak.
+    """The memory of one training step at its peak.
 
     Args:
         config: transformers config; the model is built from it without weights.
+        options: rank and targets of the adapter, or every weight.
+        step: the size of a forward pass.
         dtype: of the weights that are not quantized.
         quantization: "nf4", "int8" or None.
-        lora_r: rank of the adapter.
-        targets: names of adapted modules, or ("all-linear",).
-        full: every weight is trained.
-        tokens: tokens of one forward pass.
-        answer_tokens: those that need logits.
-        checkpointing: activations are recomputed.
         trust_remote_code: as for loading.
     """
+    targets, full = options.lora_target_modules, options.full
     model = skeleton(config, trust_remote_code=trust_remote_code)
     head = model.get_output_embeddings()
     linears = {n: m for n, m in model.named_modules() if isinstance(m, LINEAR) and m is not head}
@@ -75,19 +78,19 @@ def estimate(
         trainable = parameters
     else:
         adapted = [m for n, m in linears.items() if targets == ("all-linear",) or n.split(".")[-1] in targets]
-        trainable = sum(lora_r * sum(m.weight.shape) for m in adapted)
+        trainable = sum(options.lora_r * sum(m.weight.shape) for m in adapted)
     text = config.get_text_config()
     layers, hidden = text.num_hidden_layers, text.hidden_size
     # Inputs of every linear, the residual stream, norms and attention outputs of one layer and token.
     widths = sum(m.weight.shape[1] if isinstance(m, torch.nn.Linear) else m.weight.shape[0] for m in linears.values())
     per_token = (2 * widths + 8 * layers * hidden) * max(2, dtype.itemsize)
-    if checkpointing:
+    if step.checkpointing:
         per_token = layers * hidden * dtype.itemsize + per_token / layers
     return Estimate(
         base=int(base),
         adapter=trainable * (16 if not full else 12 + dtype.itemsize),
-        activations=int(per_token * tokens),
-        logits=3 * 4 * min(answer_tokens, 2048) * text.vocab_size,
+        activations=int(per_token * step.tokens),
+        logits=3 * 4 * min(step.answer_tokens, 2048) * text.vocab_size,
         parameters=parameters,
         trainable=trainable,
     )

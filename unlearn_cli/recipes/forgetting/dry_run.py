@@ -110,14 +110,10 @@ def _estimate(run: ResolvedRun) -> memory.Estimate:
     tokens, answers = _step_size(config, run.objective.groups, {name: data.rows for name, data in run.inputs.items()})
     return memory.estimate(
         outline.model.config,
+        config,
+        memory.StepSize(tokens, answers, checkpointing=config.activation_checkpointing == "on"),
         dtype=outline.dtype,
         quantization=outline.quantization,
-        lora_r=config.lora_r,
-        targets=config.lora_target_modules,
-        full=config.full,
-        tokens=tokens,
-        answer_tokens=answers,
-        checkpointing=config.activation_checkpointing == "on",
         trust_remote_code=config.trust_remote_code,
     )
 
@@ -140,9 +136,8 @@ def wants_checkpointing(options: CompleteConfig, loaded: LoadedModel, rows: Rows
         return options.activation_checkpointing == "on"
     tokens, answers = _step_size(options, groups, {"forget": tuple(rows.forget), "retain": tuple(rows.retain)})
     needed = memory.estimate(
-        loaded.config, dtype=loaded.dtype, quantization=loaded.quantization, lora_r=options.lora_r,
-        targets=options.lora_target_modules, full=options.full, tokens=tokens, answer_tokens=answers,
-        checkpointing=False, trust_remote_code=options.trust_remote_code,
+        loaded.config, options, memory.StepSize(tokens, answers, checkpointing=False),
+        dtype=loaded.dtype, quantization=loaded.quantization, trust_remote_code=options.trust_remote_code,
     )  # fmt: skip
     # The base is loaded already.
     return needed.total - needed.base > memory.available(loaded.device)

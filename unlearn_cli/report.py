@@ -58,12 +58,20 @@ class Score(Part):
         super().__init__(**data)
 
 
+class Change(Part):
+    """After less before on the same rows."""
+
+    value: float
+    ci: tuple[float, float] | None = Field(None, description="95 % interval of the paired difference; null for a single row")
+
+
 class Compared(Part):
     """One metric on one split, before and after, and under a model that never saw the forget rows."""
 
     before: Score | None = None
     after: Score | None = None
     baseline: Score | None = None
+    change: Change | None = Field(None, description="from before to after, of what general ability is judged by")
 
 
 Scores = dict[str, dict[str, Compared]]  # split -> metric -> scores

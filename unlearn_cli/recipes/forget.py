@@ -10,6 +10,7 @@ from unlearn_cli.atomic import write_atomically
 from unlearn_cli.config import ForgetConfig, PushConfig
 from unlearn_cli.console import Reporter
 from unlearn_cli.errors import EXIT_DIVERGED, UnlearnError
+from unlearn_cli.evaluation.store import load_measured
 from unlearn_cli.measured import Measured
 from unlearn_cli.models.load import LoadedModel, load_model
 from unlearn_cli.models.process import undisturbed
@@ -134,7 +135,8 @@ def _write_evidence(run: ResolvedRun, report: RunReport, after: Mapping[str, Mea
 def _show(run: ResolvedRun, report: RunReport) -> None:
     """The scores, what they come to, and what to do next."""
     run.reporter.show(scores_table(report, run.folder.path))
-    outcome.say(report.scores, run.reporter)
+    answers = {name: load_measured(run.folder.measured, f"after-{name}") for name in report.data}
+    outcome.say(report.scores, run.reporter, {name: measured for name, measured in answers.items() if measured})
     if report.texts:
         folder = shlex.quote(str(run.folder.path))
         run.reporter.say(f"the run folder holds rows and answers as plain text; to remove them: unlearn clean {folder}")

@@ -13,7 +13,8 @@ from unlearn_cli.registry import unknown
 
 USUAL = (
     "forget.probability", "forget.rouge_l", "forget.extraction_strength", "forget.forget_quality", "privacy.loss_auc",
-    "retain.probability", "retain.rouge_l", "utility.model_utility", RELEARNING,
+    "retain.probability", "retain.rouge_l", "general.choice_accuracy", "general_text.perplexity",
+    "utility.model_utility", RELEARNING,
 )  # fmt: skip
 
 

@@ -29,7 +29,7 @@ def run_report(run: TrainedRun, artifact: Artifact, after: Mapping[str, Measured
     moments = {"before": prepared.before, "after": after}
     with resolved.clock.phase("score"):
         scores = compared(moments, resolved.config)
-    for words in outcome.over_forgotten(scores):
+    for words in outcome.notes(scores):
         resolved.reporter.note(words)
     status, message = run.status, run.message
     if status not in FAILED:

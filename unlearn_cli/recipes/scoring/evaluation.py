@@ -14,7 +14,7 @@ from unlearn_cli.console import Reporter
 from unlearn_cli.evaluation.baseline import check_scores
 from unlearn_cli.measured import Measured
 from unlearn_cli.recipes.scoring import gates
-from unlearn_cli.recipes.scoring.outcome import over_forgotten, say
+from unlearn_cli.recipes.scoring.outcome import notes, say
 from unlearn_cli.recipes.scoring.scores import compared, passes, write_rows
 from unlearn_cli.rendering.tables import answers_table, harness_table, scores_table
 from unlearn_cli.report import ROWS, RunReport, Scores, write_report
@@ -41,7 +41,7 @@ class Evaluation:
         """
         scores = compared(moments, self.config, metrics)
         check_scores(scores)
-        for note in over_forgotten(scores):
+        for note in notes(scores):
             self.reporter.note(note)
         return scores
 
@@ -79,7 +79,7 @@ class Evaluation:
             reporter.show(harness_table(report))
         if config.show:
             reporter.show(answers_table(moments, config.show, report))
-        say(scores, reporter)
+        say(scores, reporter, moments["after"])
         gates.show(report.gates, reporter)
         if config.junit:
             gates.write_junit(report.gates, report.scores, config.junit)

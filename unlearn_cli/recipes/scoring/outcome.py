@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from unlearn_cli.console import Reporter
 from unlearn_cli.evaluation.baseline import UNKNOWN, below_baseline, lower_end
 from unlearn_cli.measured import Measured
+from unlearn_cli.recipes.scoring.ability import ability_in_words, ability_note, ability_outcome, language_in_words
 from unlearn_cli.report import Compared, Score, Scores, Status
 
 ForgetOutcome = Literal["never known", "not forgotten", "partly forgotten", "forgotten", "over-forgotten"]
@@ -20,6 +22,7 @@ NOT_FORGOTTEN, FORGOTTEN = 0.9, 0.1  # share of the knowledge left, above and up
 KEPT = 0.95  # retain probability after, as a share of before, from which on the rows count as kept
 COLLAPSE = 0.5  # retain probability after, as a share of before, below which the model counts as wrecked
 DIFFERENT = 0.05  # p-value of forget quality below which the two models differ
+GENTLER = "a smaller --learning-rate or --retain-term kl"  # what damages less of what stands in no file
 NO_EFFECT = 0.01  # nats: mean change of an answer token's log-probability below which nothing has happened
 # Largest element of a gradient below which it is none: a hundredth of AdamW's epsilon, at which a step becomes nothing.
 NO_GRADIENT = 1e-10
@@ -58,6 +61,8 @@ def judge(
             f"retain collapsed: the probability of the answers to keep fell from {_plain(values[0])} to "
             f"{_plain(values[1])}; try npo or simnpo, a larger --retain-weight or a smaller --learning-rate"
         )
+    if ability_outcome(scores) == "wrecked":
+        return "collapsed", f"general ability collapsed: {ability_in_words(scores)}; try {GENTLER}"
     return status, message
 
 
@@ -87,8 +92,12 @@ def retain_outcome(both: Compared) -> RetainOutcome | None:
     return "kept" if share >= KEPT else "damaged" if share >= COLLAPSE else "wrecked"
 
 
-def in_short(scores: Scores) -> str | None:
-    """What became of the answers to forget and of those to keep, in a line; None where they have no probability."""
+def in_short(scores: Scores, answers: Mapping[str, Measured] = MappingProxyType({})) -> str | None:
+    """What became of the answers to forget, of those to keep, of general ability and of the language, in a line.
+
+    None where nothing was measured before and after. `answers`: by split what the model says now, for an example of what is
+    no language.
+    """
     parts: list[str] = []
     classify: dict[str, Callable[[Compared], str | None]] = {"forget": forget_outcome, "retain": retain_outcome}
     for split in classify:
@@ -100,7 +109,8 @@ def in_short(scores: Scores) -> str | None:
         share = _percent(_share_left(before, after, both.baseline))
         left = f" ({share} is left)" if outcome in ("forgotten", "partly forgotten") else ""
         parts.append(f"{outcome}: {'' if parts else 'probability '}{_plain(before)} -> {_plain(after)}{left}")
-    return "; ".join(parts) or None
+    ability = ability_in_words(scores)
+    return "; ".join([*parts, *([ability] if ability else []), *language_in_words(scores, answers)]) or None
 
 
 def advice(scores: Scores) -> str | None:
@@ -110,6 +120,8 @@ def advice(scores: Scores) -> str | None:
     steps = []
     if retain and retain_outcome(retain) in ("damaged", "wrecked"):
         steps.append("a larger --retain-weight or a smaller --learning-rate")
+    elif ability_outcome(scores) in ("damaged", "wrecked"):
+        steps.append(GENTLER)
     if outcome in ("not forgotten", "partly forgotten"):
         steps.append("more --epochs" if steps else "more --epochs or a larger --learning-rate")
     if forget and forget.baseline and outcome == "over-forgotten":
@@ -119,9 +131,9 @@ def advice(scores: Scores) -> str | None:
     return f"try {', and '.join(steps)}" if steps else None
 
 
-def say(scores: Scores, reporter: Reporter) -> None:
-    """Print what became of the rows and, where something is wrong, what to try next."""
-    lines = [line for line in (in_short(scores), advice(scores)) if line is not None]
+def say(scores: Scores, reporter: Reporter, answers: Mapping[str, Measured] = MappingProxyType({})) -> None:
+    """Print what became of the rows and, where something is wrong, what to try next; `answers` as for `in_short`."""
+    lines = [line for line in (in_short(scores, answers), advice(scores)) if line is not None]
     if lines:
         reporter.say("\n" + "\n".join(lines))
 
@@ -156,6 +168,12 @@ def next_commands(run: Path, baseline: Path | None = None) -> list[str]:
     folder = shlex.quote(str(run))
     control = f" --baseline {shlex.quote(str(baseline))}" if baseline else ""
     return [f"unlearn chat {folder}", f"unlearn relearn-attack {folder}{control}"]
+
+
+def notes(scores: Scores) -> list[str]:
+    """What must be known before the scores are believed, in words."""
+    note = ability_note(scores)
+    return [*over_forgotten(scores), *([note] if note else [])]
 
 
 def over_forgotten(scores: Scores) -> list[str]:

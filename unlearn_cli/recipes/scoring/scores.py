@@ -13,9 +13,11 @@ from unlearn_cli.atomic import write_atomically
 from unlearn_cli.config import MeasuringOptions
 from unlearn_cli.contract import METRICS
 from unlearn_cli.errors import UnlearnError
+from unlearn_cli.evaluation.paired import difference
 from unlearn_cli.evaluation.score import row_values, score
 from unlearn_cli.measured import Measured, differing
-from unlearn_cli.report import Compared, PassReport, Score, Scores
+from unlearn_cli.recipes.scoring.ability import JUDGED
+from unlearn_cli.report import Change, Compared, PassReport, Score, Scores
 
 BOOTSTRAP_SEED = 0  # one for all commands: equal measurements have equal intervals
 
@@ -44,7 +46,22 @@ def compared(
         )
         for moment, measured in moments.items()
     }
-    return merge(scored)
+    scores = merge(scored)
+    for split, judged in JUDGED.items():
+        for name in judged:
+            if name in scores.get(split, {}) and all(split in moments.get(moment, {}) for moment in ("before", "after")):
+                scores[split][name].change = _change(name, moments["before"][split], moments["after"][split], options)
+    return scores
+
+
+def _change(name: str, before: Measured, after: Measured, options: MeasuringOptions) -> Change | None:
+    """After less before of a metric that has a value for each row."""
+    parameters = METRICS.get(name).resolve(_by_metric(options.metric_parameters).get(name, {}))
+    values = [row_values(name, measured, parameters) for measured in (after, before)]
+    if values[0] is None or values[1] is None:
+        return None
+    paired = difference(values[0], values[1], samples=options.bootstrap_samples, seed=BOOTSTRAP_SEED)
+    return None if paired is None else Change(value=paired.value, ci=paired.ci)
 
 
 def _compared_with(moment: str) -> tuple[str, ...]:
@@ -125,4 +142,10 @@ def merge(scored: Mapping[str, Mapping[str, Mapping[str, Score]]]) -> Scores:
         for split, metrics in splits.items():
             for metric, value in metrics.items():
                 merged.setdefault(split, {}).setdefault(metric, {})[moment] = value
-    return {split: {m: Compared(**moments) for m, moments in metrics.items()} for split, metrics in merged.items()}
+    return {
+        split: {
+            name: Compared(before=scores.get("before"), after=scores.get("after"), baseline=scores.get("baseline"))
+            for name, scores in metrics.items()
+        }
+        for split, metrics in merged.items()
+    }

@@ -1,0 +1,141 @@
+"""Damage outside of the rows, in words: what became of general ability, and answers that are no language any more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Literal
+
+from unlearn_cli.data.general_ability import CHANCE, QUESTIONS, TEXTS
+from unlearn_cli.measured import Measured
+from unlearn_cli.metrics._language import FAULTS, Fault, Known, broken_word, fault
+from unlearn_cli.report import Compared, Scores
+
+AbilityOutcome = Literal["not known", "kept", "damaged", "wrecked"]
+ACCURACY, PERPLEXITY, GIBBERISH = "choice_accuracy", "perplexity", "gibberish"
+# What is compared row by row, before and after: split -> metric -> what fell, in words.
+JUDGED = {
+    QUESTIONS: {
+        ACCURACY: "general ability",
+        "normalized_probability": "the share of the right answer to general questions",
+        "rouge_l": "ROUGE-L of the answers to general questions",
+    },
+    TEXTS: {"nll": "perplexity of general text"},
+}
+KEPT = 0.95  # share of what there was, from which on it counts as kept
+COLLAPSE = 0.5  # share of the accuracy above guessing, below which the model counts as wrecked
+COLLAPSED_TEXT = 10.0  # times the perplexity from which on: far more than any text costs that is merely out of practice
+FEW = 0.05  # share of the answers up to which new faults are not named
+SAID: dict[Fault, tuple[str, str]] = {  # one answer, several
+    "empty": ("is empty", "are empty"),
+    "repeated": ("repeats itself", "repeat themselves"),
+    "broken": ("is broken words", "are broken words"),
+}
+
+
+def ability_outcome(scores: Scores) -> AbilityOutcome | None:
+    """What became of general ability; None where it was not measured before and after.
+
+    It is damaged where something fell beyond noise (the paired interval excludes 0) and by more than 5 % of what there was.
+    """
+    accuracy = scores.get(QUESTIONS, {}).get(ACCURACY)
+    if accuracy is None or (values := _before_and_after(accuracy)) is None:
+        return None
+    before, after = values
+    low = accuracy.before.ci[0] if accuracy.before and accuracy.before.ci else before
+    if low <= CHANCE:
+        return "not known"
+    damage = damages(scores)
+    if not damage:
+        return "kept"
+    if f"{QUESTIONS}.{ACCURACY}" in damage and after - CHANCE < COLLAPSE * (before - CHANCE):
+        return "wrecked"
+    text = damage.get(f"{TEXTS}.nll")
+    return "wrecked" if text and text[1] >= COLLAPSED_TEXT * text[0] else "damaged"
+
+
+def damages(scores: Scores) -> dict[str, tuple[float, float]]:
+    """SPLIT.METRIC -> value before and after of all that fell beyond noise; of text the perplexity."""
+    fell = {}
+    for split, metrics in JUDGED.items():
+        for name in metrics:
+            both = scores.get(split, {}).get(name)
+            if both is None or both.change is None or both.change.ci is None:
+                continue
+            values = _before_and_after(scores[split].get(PERPLEXITY) if split == TEXTS else both)
+            if values is None:
+                continue
+            low, high = both.change.ci
+            worse = low > 0 and values[1] > values[0] / KEPT if split == TEXTS else high < 0 and values[1] < KEPT * values[0]
+            if worse:
+                fell[f"{split}.{name}"] = values
+    return fell
+
+
+def ability_in_words(scores: Scores) -> str | None:
+    """General ability as a part of the verdict line; None where it was not measured, or cannot be judged."""
+    outcome = ability_outcome(scores)
+    if outcome is None or outcome == "not known":
+        return None
+    before, after = _before_and_after(scores[QUESTIONS][ACCURACY]) or (0.0, 0.0)
+    if outcome == "kept":
+        return f"general ability kept: {before:.2f} -> {after:.2f}"
+    fell = damages(scores)
+    parts: list[str] = []
+    for name, (then, now) in fell.items():
+        split, _, metric = name.partition(".")
+        if split == QUESTIONS and parts:
+            continue  # the first of them says it
+        digits = ".1f" if split == TEXTS else ".2f"
+        parts.append(
+            f"{JUDGED[split][metric]} {'rose' if split == TEXTS else 'fell'} from {then:{digits}} to {now:{digits}}"
+        )
+    return ", ".join(parts)
+
+
+def ability_note(scores: Scores) -> str | None:
+    """Why general ability cannot be judged, where the model knew too little of it before."""
+    if ability_outcome(scores) != "not known":
+        return None
+    before, _ = _before_and_after(scores[QUESTIONS][ACCURACY]) or (0.0, 0.0)
+    return (
+        f"general ability cannot be judged: the model knew too little of it before (it chose {before:.2f} of the answers "
+        f"right, and guessing gives {CHANCE:.2f})"
+    )
+
+
+def language_in_words(scores: Scores, after: Mapping[str, Measured] = MappingProxyType({})) -> list[str]:
+    """Answers that became no language, in words, each kind with an example where `after` holds the answers' texts.
+
+    Counted on the same questions: what the model said before unlearning is taken off, so that a model that babbled already
+    is not to blame. A fault of one answer in twenty or fewer is not named.
+    """
+    lines = []
+    for split, which in (("forget", ""), ("retain", "retain "), (QUESTIONS, "general ")):
+        both = scores.get(split, {}).get(GIBBERISH)
+        if both is None or both.before is None or both.after is None or both.after.value is None:
+            continue
+        answers = both.after.n
+        for kind in FAULTS:
+            count, before = (int(score.details.get(kind, 0)) for score in (both.after, both.before))
+            if count - before > FEW * answers:
+                words = SAID[kind][count > 1]
+                noun = f"{which}answer{'s' if answers > 1 else ''}"
+                lines.append(f"{count} of {answers} {noun} {words}{_example(kind, after.get(split))}")
+    return lines
+
+
+def _example(kind: Fault, measured: Measured | None) -> str:
+    """The first broken word, in quotes; empty without texts."""
+    if kind != "broken" or measured is None:
+        return ""
+    known = Known((*measured.prompts, *measured.references))
+    broken = [text for text in measured.generations if text is not None and fault(text, known) == "broken"]
+    word = broken_word(broken[0], known) if broken else None
+    return f": '{word[:40].rstrip('.,;:!?')}'" if word else ""
+
+
+def _before_and_after(both: Compared | None) -> tuple[float, float] | None:
+    if both is None or not both.before or not both.after or both.before.value is None or both.after.value is None:
+        return None
+    return both.before.value, both.after.value

@@ -71,7 +71,7 @@ class Compared(Part):
     before: Score | None = None
     after: Score | None = None
     baseline: Score | None = None
-    change: Change | None = Field(None, description="from before to after, of what general ability is judged by")
+    change: Change | None = None  # from before to after, of what general ability is judged by
 
 
 Scores = dict[str, dict[str, Compared]]  # split -> metric -> scores

@@ -13,7 +13,7 @@ from unlearn_cli.atomic import write_atomically
 from unlearn_cli.config import MeasuringOptions
 from unlearn_cli.contract import METRICS
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.evaluation.paired import difference
+from unlearn_cli.evaluation.paired import difference as paired_difference
 from unlearn_cli.evaluation.score import row_values, score
 from unlearn_cli.measured import Measured, differing
 from unlearn_cli.recipes.scoring.ability import JUDGED
@@ -60,7 +60,7 @@ def _change(name: str, before: Measured, after: Measured, options: MeasuringOpti
     values = [row_values(name, measured, parameters) for measured in (after, before)]
     if values[0] is None or values[1] is None:
         return None
-    paired = difference(values[0], values[1], samples=options.bootstrap_samples, seed=BOOTSTRAP_SEED)
+    paired = paired_difference(values[0], values[1], samples=options.bootstrap_samples, seed=BOOTSTRAP_SEED)
     return None if paired is None else Change(value=paired.value, ci=paired.ci)
 
 

@@ -32,7 +32,7 @@ FAILED: tuple[Status, ...] = ("diverged", "collapsed", "no_effect")  # exit code
 
 
 class Part(BaseModel):
-    """A part of the report. Fields of a later version are kept and not looked at: within a major version some are added."""
+    """A part of the report. Unknown fields are kept: within a major version later releases add fields."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -176,7 +176,7 @@ class GateReport(Part):
 
     expression: str
     failed: bool
-    reason: str | None = Field(default=None, description="why it cannot be told, or which runs it holds for")
+    reason: str | None = Field(default=None, description="why it has no value, or which runs it holds for")
     told: str | None = Field(default=None, description="the expression with the values that decided, in words")
 
 
@@ -269,18 +269,18 @@ def read_report(folder: Path) -> RunReport:
 
 
 def unfinished(folder: Path) -> tuple[str, str] | None:
-    """How far the run in a folder without a report has come, and how it goes on; None where none was started."""
-    kept = [int(path.stem.removeprefix("step-")) for path in (folder / CHECKPOINTS).glob(STEPS)]
-    if not kept and not (folder / RUN_SPEC).is_file():
+    """The progress of an unfinished run and how to resume it; None where no run was started."""
+    checkpoints = [int(path.stem.removeprefix("step-")) for path in (folder / CHECKPOINTS).glob(STEPS)]
+    if not checkpoints and not (folder / RUN_SPEC).is_file():
         return None
     again = "the same `unlearn forget` command"
-    if not kept:
+    if not checkpoints:
         return "no step is kept", f"{again} starts it again"
     try:
-        planned = read_object(folder / RUN_SPEC, "").get("steps")
+        steps = read_object(folder / RUN_SPEC, "").get("steps")
     except UnlearnError:
-        planned = None
-    return f"step {max(kept)}" + (f" of {planned}" if planned else ""), f"{again} with --resume goes on"
+        steps = None
+    return f"step {max(checkpoints)}" + (f" of {steps}" if steps else ""), f"{again} with --resume goes on"
 
 
 def file_sha256(path: Path) -> str:

@@ -66,7 +66,7 @@ def splits(shift: float):
 def test_one_number_of_three() -> None:
     """The aggregate is the harmonic mean of its details, which are the three metrics of that name."""
     names = ["aggregate", "memorization", "memorization_scaled", "privacy_score", "utility_score"]
-    made = score(names, splits(0.5), samples=5, seed=0, baseline=splits(0.4), before=splits(0.0))["aggregate"]
+    made = score(names, splits(0.5), samples=5, seed=0, beside={"baseline": splits(0.4), "before": splits(0.0)})["aggregate"]
     parts = made["aggregate"].details
     assert {name: made[name].value for name in parts} == parts
     assert made["aggregate"].value == pytest.approx(harmonic(parts.values()))
@@ -77,13 +77,17 @@ def test_one_number_of_three() -> None:
 
 def test_an_untouched_model_has_forgotten_nothing() -> None:
     """Scaled by itself every measure of memory is 1, so that nothing is left of Mem; its utility is whole."""
-    made = score(["memorization_scaled", "utility_score"], splits(0.0), samples=5, seed=0, before=splits(0.0))["aggregate"]
+    made = score(["memorization_scaled", "utility_score"], splits(0.0), samples=5, seed=0, beside={"before": splits(0.0)})[
+        "aggregate"
+    ]
     assert made["memorization_scaled"].value == 0.0
     assert made["utility_score"].value == pytest.approx(1.0)
 
 
 def test_the_baseline_itself_is_private() -> None:
-    made = score(["privacy_score"], splits(0.4), samples=5, seed=0, baseline=splits(0.4))["aggregate"]["privacy_score"]
+    made = score(["privacy_score"], splits(0.4), samples=5, seed=0, beside={"baseline": splits(0.4)})["aggregate"][
+        "privacy_score"
+    ]
     assert made.value == pytest.approx(1.0)
 
 
@@ -97,7 +101,7 @@ def test_what_was_not_measured_is_not_taken_for_known() -> None:
     """Ordinary rows have no paraphrases and no wrong answers: no value with the reason, not 0."""
     plain = {n: replace(m, paraphrased_logps=None, perturbed_logps=None) for n, m in splits(0.5).items()}
     names = ["memorization", "memorization_scaled", "utility_score", "aggregate"]
-    made = score(names, plain, samples=5, seed=0, baseline=plain, before=plain)["aggregate"]
+    made = score(names, plain, samples=5, seed=0, beside={"baseline": plain, "before": plain})["aggregate"]
     assert all(made[name].value is None for name in names)
     assert "paraphrased answer" in made["memorization"].reason and "paraphrased answer" in made["memorization_scaled"].reason
     assert made["aggregate"].reason == "memorization_scaled, privacy_score or utility_score has no value"

@@ -106,8 +106,8 @@ def test_privleak() -> None:
     """Fully recognised, A = 0: -100 against a baseline at chance. The baseline itself: 0. Without one: no value, and why."""
     seen = {"forget": split("forget", rows(0.0)), "holdout": split("holdout", rows(3.0, seed=1))}
     never = {"forget": split("forget", rows(3.0, seed=2)), "holdout": split("holdout", rows(3.0, seed=1))}
-    assert score(["privleak"], seen, samples=5, seed=0, baseline=never)["privacy"]["privleak"].value == -100.0
-    assert score(["privleak"], never, samples=5, seed=0, baseline=never)["privacy"]["privleak"].value == 0.0
+    assert score(["privleak"], seen, samples=5, seed=0, beside={"baseline": never})["privacy"]["privleak"].value == -100.0
+    assert score(["privleak"], never, samples=5, seed=0, beside={"baseline": never})["privacy"]["privleak"].value == 0.0
     alone = score(["privleak"], seen, samples=5, seed=0)["privacy"]["privleak"]
     assert alone.value is None
     assert "--baseline" in alone.reason

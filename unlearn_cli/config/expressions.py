@@ -24,11 +24,11 @@ def metric_names() -> list[str]:
     return [name.replace("-", "_") for name in METRICS.names()]
 
 
-def _condition(value: Any, *, more: tuple[str, ...] = (), others: bool = False) -> Condition:
-    """A condition from its text. `more`: names that count as metrics; `others`: so does every other name."""
+def _condition(value: Any, *, more: tuple[str, ...] = (), any_metric: bool = False) -> Condition:
+    """A condition from its text. `more`: names that count as metrics; `any_metric`: every name counts."""
     if isinstance(value, Condition):
         return value
-    return parse(_text(value), metrics=[*more, *metric_names()], others=others)
+    return parse(_text(value), metrics=[*more, *metric_names()], any_metric=any_metric)
 
 
 def _arithmetic(value: Any) -> Arithmetic:
@@ -45,7 +45,7 @@ _OfAttacks = Annotated[
     Condition, PlainValidator(partial(_condition, more=(RECOVERY,)), json_schema_input_type=str), _AS_TEXT
 ]
 _OfReports = Annotated[
-    Condition, PlainValidator(partial(_condition, more=(RECOVERY,), others=True), json_schema_input_type=str), _AS_TEXT
+    Condition, PlainValidator(partial(_condition, more=(RECOVERY,), any_metric=True), json_schema_input_type=str), _AS_TEXT
 ]
 Conditions = Annotated[tuple[OneCondition, ...], BeforeValidator(_as_list)]
 AttackConditions = Annotated[tuple[_OfAttacks, ...], BeforeValidator(_as_list)]

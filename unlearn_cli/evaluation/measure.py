@@ -14,7 +14,7 @@ from unlearn_cli.models.generate import Sampling, greedy, sample
 from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.models.score import TokenScores, answers_scored, gradient_norms
 
-Others = Sequence[tuple[Row | None, Sequence[Row]]]
+OtherAnswers = Sequence[tuple[Row | None, Sequence[Row]]]
 Advance = Callable[[int], None]
 SEED = 0  # of sampled answers: equal weights give equal samples
 
@@ -42,9 +42,9 @@ class Plan:
         """Indices of the rows that are answered."""
         return [] if self.generate < 0 else spread(rows, self.generate)
 
-    def work(self, rows: int, others: Others) -> int:
+    def work(self, rows: int, other_answers: OtherAnswers) -> int:
         """The work that `advance` is called with in all: rows, their other answers, gradients and answers."""
-        answers = sum((paraphrased is not None) + len(wrong) for paraphrased, wrong in others)
+        answers = sum((paraphrased is not None) + len(wrong) for paraphrased, wrong in other_answers)
         return rows * (1 + self.grad_norms) + answers + len(self.answered(rows)) * (1 + self.samples)
 
 
@@ -57,14 +57,14 @@ class Questions:
     prompts: Sequence[str]  # R, for people to read
     rows_in_split: int
     # For each row its question with the paraphrased answer, if there is one, and with wrong answers. Empty: not measured.
-    others: Others = ()
+    other_answers: OtherAnswers = ()
 
     def with_all_answers(self) -> list[list[Row]]:
         """For each row: itself, the paraphrased answer if there is one, and the wrong answers."""
-        others = self.others or [(None, ())] * len(self.rows)
+        other_answers = self.other_answers or [(None, ())] * len(self.rows)
         return [
             [row, *([paraphrased] if paraphrased else []), *wrong]
-            for row, (paraphrased, wrong) in zip(self.rows, others, strict=True)
+            for row, (paraphrased, wrong) in zip(self.rows, other_answers, strict=True)
         ]
 
 
@@ -103,7 +103,7 @@ def measure(loaded: LoadedModel, questions: Questions, plan: Plan, advance: Adva
         **_tokens(scores, first),
         ends=np.array([row.ends for row in rows]),
         rows_in_split=questions.rows_in_split,
-        **_other_answers(scores, first, questions.others),
+        **_other_answers(scores, first, questions.other_answers),
         samples=tuple(samples) if drawn else None,
         grad_norms=norms,
         zlib_bytes=np.array([row.zlib_bytes for row in rows]) if rows[0].zlib_bytes else None,
@@ -130,15 +130,15 @@ def _tokens(scores: TokenScores, first: np.ndarray) -> dict[str, Any]:
     return arrays | {"offsets": np.cumsum([0, *lengths]).astype(np.int64)}
 
 
-def _other_answers(scores: TokenScores, first: np.ndarray, others: Others) -> dict[str, Any]:
+def _other_answers(scores: TokenScores, first: np.ndarray, other_answers: OtherAnswers) -> dict[str, Any]:
     """Mean log-probabilities of paraphrased [R] and wrong answers [R, K], and the paraphrases."""
-    if not others:
+    if not other_answers:
         return {}
-    means = np.full((len(others), 1 + max(len(wrong) for _, wrong in others)), np.nan)
-    for row, (paraphrased, wrong) in enumerate(others):
+    means = np.full((len(other_answers), 1 + max(len(wrong) for _, wrong in other_answers)), np.nan)
+    for row, (paraphrased, wrong) in enumerate(other_answers):
         index = int(first[row]) + 1
         for column in ([0] if paraphrased else []) + list(range(1, len(wrong) + 1)):
             means[row, column] = scores.token_logps[index].astype(np.float64).mean()
             index += 1
-    paraphrases = tuple(paraphrased.gold if paraphrased else None for paraphrased, _ in others)
+    paraphrases = tuple(paraphrased.gold if paraphrased else None for paraphrased, _ in other_answers)
     return {"paraphrased_logps": means[:, 0], "perturbed_logps": means[:, 1:], "paraphrases": paraphrases}

@@ -17,8 +17,8 @@ def underscored(text: str, metrics: Sequence[str], moments: tuple[str, ...]) -> 
     for name in sorted((name for name in metrics if "_" in name), key=len, reverse=True):
         text = re.sub(rf"(?<=\w\.){name.replace('_', '-')}(?!\w)", name, text)
 
-    def split(found: re.Match[str]) -> str:
-        return found[0] if found[0].split("-")[0] in moments else found[0].replace("-", "_")
+    def split(match: re.Match[str]) -> str:
+        return match[0] if match[0].split("-")[0] in moments else match[0].replace("-", "_")
 
     return re.sub(r"(?<![\w.-])[a-z]+(?:-[a-z]+)+(?=\.[a-z])", split, text)
 

@@ -118,13 +118,13 @@ class Arithmetic(Expression):
         return float(_number(self.tree, lookup))
 
 
-def parse(text: str, *, metrics: Sequence[str], others: bool = False) -> Condition:
+def parse(text: str, *, metrics: Sequence[str], any_metric: bool = False) -> Condition:
     """Parse a condition; anything but comparisons, and/or/not and arithmetic is refused.
 
     Args:
         text: the expression.
         metrics: names of metrics, which may be written with hyphens.
-        others: metrics with other names are accepted, too.
+        any_metric: metrics with other names are accepted, too.
 
     Raises:
         UnlearnError: with what is wrong and an example.
@@ -140,7 +140,7 @@ def parse(text: str, *, metrics: Sequence[str], others: bool = False) -> Conditi
         reason = str(error) if understood else "not an expression"
         raise UnlearnError(f"'{text}': {reason}", (None if understood else rewritten(text)) or EXAMPLE) from None
     condition = Condition(text, tree)
-    if not others:
+    if not any_metric:
         condition.check_metrics(metrics)
     return condition
 

@@ -15,10 +15,10 @@ from unlearn_cli.metrics.truth_ratio_prob import truth_ratio_prob
 
 def harmonic(values: Iterable[float]) -> float:
     """Harmonic mean; 0 if one of the values is 0, NaN if one is missing."""
-    held = np.array(list(values), dtype=np.float64)
-    if np.isnan(held).any():
+    array = np.array(list(values), dtype=np.float64)
+    if np.isnan(array).any():
         return float("nan")
-    return 0.0 if (held <= 0).any() else float(len(held) / (1 / held).sum())
+    return 0.0 if (array <= 0).any() else float(len(array) / (1 / array).sum())
 
 
 def mean(values: np.ndarray) -> float:

@@ -33,10 +33,10 @@ def _distribution(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _expectation(scores: np.ndarray, epsilon: float) -> tuple[float, float]:
     """Lower and upper bound of the expectation from a band of half width `epsilon`."""
-    grid, found = _distribution(scores)
+    grid, cdf = _distribution(scores)
     width = grid[1]
-    upper = 1 - width * np.maximum(0, found[:-1] - epsilon).sum()
-    lower = 1 - width * np.minimum(1, found[1:] + epsilon).sum()
+    upper = 1 - width * np.maximum(0, cdf[:-1] - epsilon).sum()
+    lower = 1 - width * np.minimum(1, cdf[1:] + epsilon).sum()
     return float(lower), float(upper)
 
 
@@ -51,11 +51,11 @@ def deviation_bound(scores: np.ndarray, alpha: float) -> float:
     At most 0.5, which no score in [0, 1] exceeds (Popoviciu); the publication's formula does.
     """
     epsilon = dkw(len(scores), alpha / 2)
-    grid, found = _distribution(scores)
+    grid, cdf = _distribution(scores)
     ends = np.array(_expectation(scores, epsilon))
     squares = (grid[:, None] - ends[None, :]) ** 2  # [P, 2]
     cells = np.maximum(squares[:-1], squares[1:]).max(1)  # the worst of each cell
     steps = cells[:-1] - cells[1:]
-    band = found[1:-1] + np.sign(steps) * epsilon
-    variance = (band * steps).sum() + cells[-1] - cells[0] * max(0.0, found[0] - epsilon)
+    band = cdf[1:-1] + np.sign(steps) * epsilon
+    variance = (band * steps).sum() + cells[-1] - cells[0] * max(0.0, cdf[0] - epsilon)
     return float(np.sqrt(min(max(variance, 0.0), 0.25)))

@@ -17,9 +17,9 @@ Share = Annotated[
 def lowest(values: np.ndarray, split: Measured, share: float) -> np.ndarray:
     """[R] minus the mean of each row's lowest share of `values` [n], at least one; NaN for a row without tokens
     or with one that has no value: sorting would put that last, out of sight."""
-    made = np.full(split.rows, np.nan)
+    scores = np.full(split.rows, np.nan)
     for row in range(split.rows):
-        own = np.sort(values[split.body(row)].astype(np.float64))
-        if len(own) and not np.isnan(own[-1]):
-            made[row] = -own[: max(1, int(share * len(own)))].mean()
-    return made
+        row_values = np.sort(values[split.body(row)].astype(np.float64))
+        if len(row_values) and not np.isnan(row_values[-1]):
+            scores[row] = -row_values[: max(1, int(share * len(row_values)))].mean()
+    return scores

@@ -37,7 +37,7 @@ class _Unicode:
 
 def rouge(
     references: Sequence[str | None],
-    said: Sequence[str | None],
+    generations: Sequence[str | None],
     *,
     kind: Literal["rouge1", "rougeL"],
     part: Literal["recall", "fmeasure"],
@@ -47,11 +47,11 @@ def rouge(
     """[R] scores; NaN where there is no true or no generated answer, or the tokenizer cannot read the true one."""
     unicode = tokenizer == "unicode"
     scorer = RougeScorer([kind], use_stemmer=stem, tokenizer=_Unicode(stem) if unicode else None)
-    made = np.full(len(references), np.nan)
-    for row, (gold, text) in enumerate(zip(references, said, strict=True)):
-        if gold is not None and text is not None and (unicode or latin(gold)):
-            made[row] = getattr(scorer.score(gold, text)[kind], part)
-    return made
+    scores = np.full(len(references), np.nan)
+    for row, (reference, text) in enumerate(zip(references, generations, strict=True)):
+        if reference is not None and text is not None and (unicode or latin(reference)):
+            scores[row] = getattr(scorer.score(reference, text)[kind], part)
+    return scores
 
 
 def latin(text: str) -> bool:

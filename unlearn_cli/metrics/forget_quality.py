@@ -34,7 +34,7 @@ def forget_quality(
     ours, theirs = (values[~np.isnan(values)] for values in both)
     if not len(ours) or not len(theirs):
         return float("nan"), {}
-    found = ks_2samp(ours, theirs)
+    test = ks_2samp(ours, theirs)
     sign = float(np.sign(np.median(ours) - np.median(theirs)))
     with np.errstate(divide="ignore"):
-        return float(found.pvalue), {"D": float(found.statistic), "log10_p": float(np.log10(found.pvalue)), "sign": sign}
+        return float(test.pvalue), {"D": float(test.statistic), "log10_p": float(np.log10(test.pvalue)), "sign": sign}

@@ -26,5 +26,7 @@ from unlearn_cli.metrics._rouge import UNDEFINED, Stem, Tokenizer, rouge
     undefined=UNDEFINED,
 )
 def knowledge_memorization(split: Measured, *, stem: Stem = False, tokenizer: Tokenizer = "latin") -> np.ndarray:
-    said = [None if text is None else re.split("\n\n|\nQuestion|Question:", text)[0].strip() for text in split.generations]
-    return rouge(split.references, said, kind="rougeL", part="fmeasure", stem=stem, tokenizer=tokenizer)
+    answers = [
+        None if text is None else re.split("\n\n|\nQuestion|Question:", text)[0].strip() for text in split.generations
+    ]
+    return rouge(split.references, answers, kind="rougeL", part="fmeasure", stem=stem, tokenizer=tokenizer)

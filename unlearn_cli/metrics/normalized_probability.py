@@ -23,6 +23,6 @@ from unlearn_cli.measured import Measured
 def normalized_probability(split: Measured) -> np.ndarray:
     if split.perturbed_logps is None:
         return np.full(split.rows, np.nan)
-    others = np.exp(split.perturbed_logps - split.mean_logps[:, None])
-    known = ~np.isnan(others).all(1)
-    return np.where(known, 1 / (1 + np.nansum(others, axis=1)), np.nan)
+    ratios = np.exp(split.perturbed_logps - split.mean_logps[:, None])
+    known = ~np.isnan(ratios).all(1)
+    return np.where(known, 1 / (1 + np.nansum(ratios, axis=1)), np.nan)

@@ -33,6 +33,9 @@ from unlearn_cli.metrics.zlib_auc import zlib_auc
 def privacy_score(forget: Measured, holdout: Measured, baseline: Mapping[str, Measured]) -> tuple[float, dict[str, float]]:
     parts = {}
     for attack in (loss_auc, zlib_auc, min_k_auc, min_k_plus_plus_auc):
-        own, other = known_auc(*attack(forget, holdout)), known_auc(*attack(baseline["forget"], baseline["holdout"]))
-        parts[attack.name] = float(np.clip(1 - abs(own - other) / other, 0, 1)) if other else float("nan")
+        auc = known_auc(*attack(forget, holdout))
+        baseline_auc = known_auc(*attack(baseline["forget"], baseline["holdout"]))
+        parts[attack.name] = (
+            float(np.clip(1 - abs(auc - baseline_auc) / baseline_auc, 0, 1)) if baseline_auc else float("nan")
+        )
     return harmonic(parts.values()), parts

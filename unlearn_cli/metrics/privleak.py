@@ -25,6 +25,6 @@ from unlearn_cli.metrics.min_k_auc import min_k_auc
     undefined="Min-K% has no AUC here, or one of 1 under the baseline",
 )
 def privleak(forget: Measured, holdout: Measured, baseline: Mapping[str, Measured]) -> float:
-    own = 1 - known_auc(*min_k_auc(forget, holdout))
-    other = 1 - known_auc(*min_k_auc(baseline["forget"], baseline["holdout"]))
-    return 100 * (own - other) / other if other else float("nan")
+    complement = 1 - known_auc(*min_k_auc(forget, holdout))
+    baseline_complement = 1 - known_auc(*min_k_auc(baseline["forget"], baseline["holdout"]))
+    return 100 * (complement - baseline_complement) / baseline_complement if baseline_complement else float("nan")

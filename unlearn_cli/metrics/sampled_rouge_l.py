@@ -37,7 +37,7 @@ def sampled_rouge_l(
     threshold: Annotated[float, parameter("a draw of at least this leaks", gt=0, le=1)] = 0.5,
     alpha: Annotated[float, parameter("level of the bounds", gt=0, lt=0.5)] = 0.01,
 ) -> Values:
-    means, told = np.full(split.rows, np.nan), []
+    means, details = np.full(split.rows, np.nan), []
     for row, drawn in enumerate(split.samples or ()):
         if not drawn:
             continue
@@ -46,7 +46,7 @@ def sampled_rouge_l(
             continue
         leaks = int((x >= threshold).sum())
         means[row] = x.mean()
-        told.append({
+        details.append({
             "max": x.max(),
             "q95": np.quantile(x, 0.95),
             "leaks": leaks / len(x),
@@ -54,4 +54,4 @@ def sampled_rouge_l(
             "expectation_bound": expectation_bound(x, alpha),
             "deviation_bound": deviation_bound(x, alpha),
         })  # fmt: skip
-    return means, {name: float(np.mean([each[name] for each in told])) for name in (told[0] if told else ())}
+    return means, {name: float(np.mean([each[name] for each in details])) for name in (details[0] if details else ())}

@@ -34,5 +34,5 @@ def utility_score(
     return harmonic(left.values()), left
 
 
-def _parts(forget: Measured, *kept: Measured) -> dict[str, float]:
-    return {"model_utility": model_utility(*kept)[0], "fluency": mean(ngram_entropy(forget))}
+def _parts(forget: Measured, *utility_splits: Measured) -> dict[str, float]:
+    return {"model_utility": model_utility(*utility_splits)[0], "fluency": mean(ngram_entropy(forget))}

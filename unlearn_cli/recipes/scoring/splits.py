@@ -34,17 +34,17 @@ class Input:
 
     @property
     def max_new_tokens(self) -> int | None:
-        """Longest generated answer, where the split has one of its own."""
+        """Longest generated answer, where the split sets it."""
         if self.split.examples[0].style == "choice":
             return LETTER_TOKENS
         return self.split.max_new_tokens
 
     def generated(self, limit: int) -> int:
         """Rows that are answered, of those that `limit` asks for: 0 is all, -1 is none."""
-        own = self.split.generate_limit
-        if own is None or limit < 0:
+        most = self.split.generate_limit
+        if most is None or limit < 0:
             return limit
-        return own if limit == 0 or own < 0 else min(own, limit)
+        return most if limit == 0 or most < 0 else min(most, limit)
 
     @property
     def name(self) -> str:
@@ -195,7 +195,7 @@ def alternatives(examples: Sequence[Example], encoder: Encoder) -> list[list[Row
 
 
 def check_questions(examples: Sequence[Example]) -> None:
-    """See that there are questions which can be answered otherwise.
+    """Refuse examples without questions, which cannot be answered otherwise.
 
     Raises:
         UnlearnError: raw documents, which ask none.

@@ -30,8 +30,8 @@ def test_groups_have_scales_of_their_own() -> None:
     """A large weight in one group of 128 does not coarsen the next."""
     weight = torch.full((1, 2 * GROUP), 0.1)
     weight[0, 0] = 100.0
-    made = rounded(weight, 8)
-    assert made[0, 1] == 0.0 and made[0, GROUP] == pytest.approx(0.1)
+    coarse = rounded(weight, 8)
+    assert coarse[0, 1] == 0.0 and coarse[0, GROUP] == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize("bits", [2, 4, 8])
@@ -68,26 +68,26 @@ def test_pruning_takes_the_smallest() -> None:
 
 @pytest.mark.parametrize("name", WORDINGS)
 def test_every_wording_still_asks_the_question(name: str) -> None:
-    made = WORDINGS[name](FACT, OTHER)
-    assert FACT.prompt in made.prompt
-    assert made.prompt != FACT.prompt or made.prefill
+    worded = WORDINGS[name](FACT, OTHER)
+    assert FACT.prompt in worded.prompt
+    assert worded.prompt != FACT.prompt or worded.prefill
 
 
 def test_multiple_choice() -> None:
     """The right letter is where the right answer stands, whatever the order; equal rows have equal orders."""
     facts = [Example(str(i), (("user", f"q{i}"),), "right", "qa", perturbed=("w1", "w2", "w3")) for i in range(12)]
-    made = [as_choice(fact) for fact in facts]
-    for example in made:
+    choices = [as_choice(fact) for fact in facts]
+    for example in choices:
         lines = example.prompt.splitlines()
         assert f"{example.answer}. right" in lines and len(lines) == 6 and example.style == "choice"
-    assert len({example.answer for example in made}) > 1
-    assert as_choice(facts[0]) == made[0]
+    assert len({example.answer for example in choices}) > 1
+    assert as_choice(facts[0]) == choices[0]
     assert as_choice(FACT) is FACT
 
 
 def test_reverse() -> None:
-    made = reversed_(FACT)
-    assert made.answer == FACT.prompt and FACT.answer in made.prompt
+    reverse = reversed_(FACT)
+    assert reverse.answer == FACT.prompt and FACT.answer in reverse.prompt
 
 
 def test_asking_otherwise_keeps_earlier_turns() -> None:

@@ -32,12 +32,12 @@ class _Encoder:
     """Examples to fixed random rows; a wording of the question gives other tokens."""
 
     def encode(self, examples) -> list[Row]:
-        made = []
+        rows = []
         for e in examples:
             seed = sum(map(ord, e.prompt + e.prefill + e.id)) + len(e.turns)
             (row,) = rows_of((9,), seed=seed)
-            made.append(replace(row, id=e.id))
-        return made
+            rows.append(replace(row, id=e.id))
+        return rows
 
 
 class _Words:
@@ -97,7 +97,7 @@ def test_an_attack_leaves_the_model_as_it_found_it(name: str, role: str) -> None
 @pytest.mark.parametrize("full", [False, True])
 def test_relearning_trains_what_it_says(full: bool) -> None:
     """The judged rows' scores move; both ways start from the model before; the same seed gives the same curve."""
-    made = [
+    curves = [
         [
             p.forget.token_logps
             for p in ATTACKS.get("relearn").function(
@@ -106,9 +106,9 @@ def test_relearning_trains_what_it_says(full: bool) -> None:
         ]
         for seed, data in ((0, "forget-subset"), (0, "forget-subset"), (1, "forget-subset"), (0, "retain-only"))
     ]
-    assert (made[0][0] == made[2][0]).all() and (made[0][1] != made[0][0]).any()
-    assert (made[0][1] == made[1][1]).all()
-    assert (made[0][1] != made[2][1]).any() and (made[0][1] != made[3][1]).any()
+    assert (curves[0][0] == curves[2][0]).all() and (curves[0][1] != curves[0][0]).any()
+    assert (curves[0][1] == curves[1][1]).all()
+    assert (curves[0][1] != curves[2][1]).any() and (curves[0][1] != curves[3][1]).any()
 
 
 def test_the_original_is_attacked_without_the_adapter() -> None:

@@ -1,4 +1,4 @@
-"""What an attacker may know, and what is told of it."""
+"""Which rows an attacker may have, and how many answers overlap with them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an attack found, in words."""
+"""The verdict on an attack in words."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from unlearn_cli.contract import ATTACKS
 from unlearn_cli.recipes.attacking.recovery import verdict
 
 
-def found(at: float | str, **more: object) -> RecoveryReport:
+def result(at: float | str, **more: object) -> RecoveryReport:
     base = {"start": 0.05, "max": 0.34, "ci": (0.2, 0.45), "at": at, "parameters": {}, "gain": 0.03, "points": []}
     return RecoveryReport(**{**base, **more})
 
@@ -29,19 +29,19 @@ def found(at: float | str, **more: object) -> RecoveryReport:
     ],
 )
 def test_where_it_came_back(attack: str, at: float | str, where: str) -> None:
-    told = verdict(ATTACKS.get(attack), found(at), upper_bound=False)
-    assert told.startswith(f"{attack}: 34% (20% to 45%) of the original knowledge is there ") and where in told
-    assert told.endswith("; 5% was never forgotten; the baseline gains 3%")
+    text = verdict(ATTACKS.get(attack), result(at), upper_bound=False)
+    assert text.startswith(f"{attack}: 34% (20% to 45%) of the original knowledge is there ") and where in text
+    assert text.endswith("; 5% was never forgotten; the baseline gains 3%")
 
 
 def test_what_was_forgotten_whole_is_not_mentioned() -> None:
-    told = verdict(ATTACKS.get("quantize"), found(4, start=0.001), upper_bound=False)
-    assert "never forgotten" not in told and told.endswith("; the baseline gains 3%")
+    text = verdict(ATTACKS.get("quantize"), result(4, start=0.001), upper_bound=False)
+    assert "never forgotten" not in text and text.endswith("; the baseline gains 3%")
 
 
 def test_an_upper_bound_is_called_that() -> None:
-    told = verdict(ATTACKS.get("relearn"), found(15, parameters={"learning_rate": 2e-3}), upper_bound=True)
-    assert told == (
+    text = verdict(ATTACKS.get("relearn"), result(15, parameters={"learning_rate": 2e-3}), upper_bound=True)
+    assert text == (
         "relearn: at most 34% (20% to 45%) of the original knowledge is there within 15 steps at learning rate 0.002, "
         "at most 5% before the attack; upper bounds, as no baseline was attacked in the same way"
     )

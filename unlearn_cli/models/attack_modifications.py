@@ -1,4 +1,4 @@
-"""What an attacker adds to a finished model: a fresh adapter, other weights; and the way back."""
+"""What an attack changes in a model and restores afterwards: one more adapter, other weights, weights in training."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ def linear_names(model: Any) -> list[str]:
     """Last names of the modules that get an adapter: every linear layer but the head."""
     causal = causal_lm(model)
     head = causal.get_output_embeddings()
-    found = set()
+    names = set()
     for name, module in causal.named_modules():
-        own = getattr(module, "base_layer", module)
-        linear = isinstance(own, torch.nn.Linear) or type(own).__name__ in ("Conv1D", "Linear4bit", "Linear8bitLt")
+        layer = getattr(module, "base_layer", module)
+        linear = isinstance(layer, torch.nn.Linear) or type(layer).__name__ in ("Conv1D", "Linear4bit", "Linear8bitLt")
         parts = name.split(".")
-        if linear and own is not head and "base_layer" not in parts and not any(p.startswith("lora_") for p in parts):
-            found.add(parts[-1])
-    return sorted(found)
+        if linear and layer is not head and "base_layer" not in parts and not any(p.startswith("lora_") for p in parts):
+            names.add(parts[-1])
+    return sorted(names)
 
 
 @contextmanager
 def without_adapter(loaded: LoadedModel) -> Iterator[None]:
-    """Meanwhile the model is its base: what it was before unlearning."""
+    """A context in which the model is its base, as before unlearning."""
     try:
         with loaded.model.disable_adapter():
             yield
@@ -50,13 +50,13 @@ def without_adapter(loaded: LoadedModel) -> Iterator[None]:
 
 @contextmanager
 def fresh_adapter(loaded: LoadedModel, *, rank: int, seed: int, whole: bool) -> Iterator[tuple[Any, list[Parameter]]]:
-    """Meanwhile the model has one more adapter, which alone can be trained; gives what is trained through, and its tensors.
+    """A context with one more adapter, the only trainable one. Yields the model to train through and its trainable tensors.
 
     Args:
-        loaded: as it was loaded: a model, a model with an adapter, or a composition, whose base is then attacked.
+        loaded: a model, a model with an adapter, or a composition, whose base is then attacked.
         rank: of the new adapter; it is scaled by 2.
         seed: of the new adapter's random half.
-        whole: the adapter that the model was loaded with stays on, frozen; otherwise it is off.
+        whole: the adapter that the model was loaded with stays on, frozen. If not, it is off.
     """
     inner = _inner(loaded)
     torch.manual_seed(seed)
@@ -65,8 +65,8 @@ def fresh_adapter(loaded: LoadedModel, *, rank: int, seed: int, whole: bool) -> 
         exclude_modules=excluded(causal_lm(inner), bypassed=True),
     )  # fmt: skip
     composed = isinstance(loaded.model, Composed)
-    own = isinstance(inner, PeftModel)
-    if own:
+    has_adapter = isinstance(inner, PeftModel)
+    if has_adapter:
         inner.add_adapter(FRESH, config)
         inner.base_model.set_adapter([ADAPTER, FRESH] if whole and not composed else [FRESH])
     else:
@@ -79,7 +79,7 @@ def fresh_adapter(loaded: LoadedModel, *, rank: int, seed: int, whole: bool) -> 
     try:
         yield inner, [p for p in inner.parameters() if p.requires_grad]
     finally:
-        if own:
+        if has_adapter:
             if composed:
                 loaded.model.base_adapter = None
             inner.base_model.set_adapter([ADAPTER])
@@ -99,7 +99,7 @@ def set_for_training(loaded: LoadedModel) -> None:
 
 
 def set_for_use(loaded: LoadedModel) -> None:
-    """The way back from `set_for_training`."""
+    """Undo `set_for_training`."""
     if isinstance(loaded.model, Composed):
         loaded.model.model.base_model.set_adapter([ADAPTER])
 
@@ -117,7 +117,7 @@ def _linears(loaded: LoadedModel) -> list[tuple[str, Any]]:
 
 
 def effective_weight(module: Any, *, whole: bool) -> Tensor:
-    """The matrix that a linear layer applies: its own, and what an adapter adds to it."""
+    """The matrix that a linear layer applies: its weight plus, if `whole`, what the loaded adapter adds."""
     weight = getattr(module, "base_layer", module).weight.data
     if whole and ADAPTER in getattr(module, "lora_A", {}):
         weight = weight + module.get_delta_weight(ADAPTER).to(weight)
@@ -136,7 +136,7 @@ def compare_weights(loaded: LoadedModel, measure: Callable[[Tensor, Tensor], flo
 
 @contextmanager
 def changed_weights(loaded: LoadedModel, change: Change, *, whole: bool) -> Iterator[None]:
-    """Meanwhile every linear layer applies `change(weight)`; the adapter is merged before, if it is on.
+    """A context in which every linear layer applies `change(weight)`. An adapter that is on is merged first.
 
     Raises:
         UnlearnError: quantized weights, or a composition, which has no one matrix.
@@ -146,11 +146,11 @@ def changed_weights(loaded: LoadedModel, change: Change, *, whole: bool) -> Iter
     if isinstance(loaded.model, Composed):
         raise UnlearnError("this attack changes weights, and a composed model has no one matrix to change")
     peft = loaded.model if isinstance(loaded.model, PeftModel) else None
-    kept: list[tuple[Tensor, Tensor]] = []  # what is changed, and what it was
+    originals: list[tuple[Tensor, Tensor]] = []  # a changed weight, and its values before
     try:
         for _, module in _linears(loaded):  # one by one: all replacements at once would be the model once more
             weight = getattr(module, "base_layer", module).weight.data
-            kept.append((weight, weight.clone()))
+            originals.append((weight, weight.clone()))
             weight.copy_(change(effective_weight(module, whole=whole)))
         if peft is None:
             yield
@@ -159,16 +159,17 @@ def changed_weights(loaded: LoadedModel, change: Change, *, whole: bool) -> Iter
                 yield
     finally:
         loaded.model.requires_grad_(False)
-        for weight, before in reversed(kept):
+        for weight, before in reversed(originals):
             weight.copy_(before)
 
 
 @contextmanager
 def every_weight(loaded: LoadedModel, *, whole: bool) -> Iterator[tuple[Any, list[Parameter]]]:
-    """Meanwhile all weights can be trained, a run's adapter merged into them; afterwards they are what they were."""
-    linear = {id(getattr(module, "base_layer", module).weight) for _, module in _linears(loaded)}  # kept by changed_weights
-    others = {n: p for n, p in causal_lm(loaded.model).named_parameters() if "lora_" not in n and id(p) not in linear}
-    kept = {name: parameter.data.clone() for name, parameter in others.items()}
+    """A context in which all weights are trainable, with a run's adapter merged into them. Afterwards they are restored."""
+    # `changed_weights` restores the linear layers; the rest is restored here.
+    linear = {id(getattr(module, "base_layer", module).weight) for _, module in _linears(loaded)}
+    rest = {n: p for n, p in causal_lm(loaded.model).named_parameters() if "lora_" not in n and id(p) not in linear}
+    originals = {name: parameter.data.clone() for name, parameter in rest.items()}
     with changed_weights(loaded, lambda weight: weight, whole=whole):
         trained = [p for name, p in causal_lm(loaded.model).named_parameters() if "lora_" not in name]
         for parameter in loaded.model.parameters():
@@ -180,5 +181,5 @@ def every_weight(loaded: LoadedModel, *, whole: bool) -> Iterator[tuple[Any, lis
         finally:
             for name, parameter in causal_lm(loaded.model).named_parameters():
                 parameter.requires_grad_(False)
-                if name in kept:
-                    parameter.data.copy_(kept[name])
+                if name in originals:
+                    parameter.data.copy_(originals[name])

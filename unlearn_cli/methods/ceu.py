@@ -43,7 +43,7 @@ def ceu(
 ) -> Tensor:
     without = policy.logits.detach().scatter(-1, policy.targets[..., None], -torch.inf)
     values = -(without.softmax(-1) * policy.logits.log_softmax(-1)).sum(-1)
-    kept = policy.mask & (torch.arange(policy.mask.shape[-1], device=policy.mask.device) >= skip)
-    counts = kept.sum(-1).to(values.dtype)
+    scored = policy.mask & (torch.arange(policy.mask.shape[-1], device=policy.mask.device) >= skip)
+    counts = scored.sum(-1).to(values.dtype)
     shared = counts if average == "answers" else counts.mean()
-    return values.masked_fill(~kept, 0.0).sum(-1) / shared.where(shared > 0, 1.0)
+    return values.masked_fill(~scored, 0.0).sum(-1) / shared.where(shared > 0, 1.0)

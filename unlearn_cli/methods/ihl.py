@@ -38,6 +38,6 @@ from unlearn_cli.outputs import Outputs
     logits=("policy",),
 )
 def ihl(policy: Outputs, *, average: Average = "answers") -> Tensor:
-    probabilities, own = policy.logits.softmax(-1), policy.targets[..., None]
-    competitor = probabilities.scatter(-1, own, -1.0).amax(-1)
-    return policy.averaged(1 + probabilities.gather(-1, own).squeeze(-1) - competitor, average)
+    probabilities, answer = policy.logits.softmax(-1), policy.targets[..., None]
+    competitor = probabilities.scatter(-1, answer, -1.0).amax(-1)
+    return policy.averaged(1 + probabilities.gather(-1, answer).squeeze(-1) - competitor, average)

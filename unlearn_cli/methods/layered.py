@@ -42,5 +42,5 @@ def steps(bench: Any, *, base: str, folds: int) -> int:
 def layered(
     bench: Any, *, base: Base = "npo", folds: Annotated[int, parameter("parts of the forget rows", ge=1)] = 3
 ) -> Iterator[Any]:
-    for forget, kept in stages(len(bench.forget), folds, bench.seed):
-        yield from bench.unlearn(forget=forget, retained=kept)
+    for forget, retained in stages(len(bench.forget), folds, bench.seed):
+        yield from bench.unlearn(forget=forget, retained=retained)

@@ -26,8 +26,8 @@ from unlearn_cli.outputs import Outputs
     logits=("policy",),
 )
 def unilogit(policy: Outputs, *, average: Average = "answers") -> Tensor:
-    own, logits = policy.targets[..., None], policy.logits.detach()
-    others = logits.scatter(-1, own, -torch.inf).logsumexp(-1, keepdim=True)
-    target = logits.scatter(-1, own, others - math.log(logits.shape[-1] - 1)).log_softmax(-1)
+    answer, logits = policy.targets[..., None], policy.logits.detach()
+    wrong = logits.scatter(-1, answer, -torch.inf).logsumexp(-1, keepdim=True)
+    target = logits.scatter(-1, answer, wrong - math.log(logits.shape[-1] - 1)).log_softmax(-1)
     logps = policy.logits.log_softmax(-1)
     return policy.averaged((logps.exp() * (logps - target)).sum(-1), average)

@@ -8,6 +8,12 @@ from pathlib import Path
 import pytest
 
 from tests.cli.running import MODEL, QUICK, data_arguments, read_report, unlearn, write_rows
+from unlearn_cli.config import EvaluateConfig
+from unlearn_cli.data.general_ability import general_splits
+from unlearn_cli.models.load import load_tokenizer
+from unlearn_cli.models.source import resolve_source
+from unlearn_cli.recipes.forgetting.resolve import make_encoder
+from unlearn_cli.recipes.scoring.splits import make_inputs
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +37,16 @@ def test_it_is_measured_before_and_after_and_never_trained_on(folder: Path) -> N
     assert report["training"]["retain_rows_per_step"] == 8
     rows = [json.loads(line) for line in (folder / "run" / "rows.jsonl").read_text().splitlines()]
     assert {row["split"] for row in rows} == {"forget", "retain", "general", "general_text"}
+
+
+def test_answers_are_written_without_the_words_that_the_choices_stand_behind() -> None:
+    tokenizer, stops = load_tokenizer(resolve_source(MODEL), EvaluateConfig(model=MODEL))
+    split = general_splits()["general"]
+    first = make_inputs({"general": split}, make_encoder(EvaluateConfig(model=MODEL), tokenizer, stops, None), 0)[
+        "general"
+    ].rows[0]
+    written, scored = (tokenizer.decode(ids) for ids in (first.prompt_ids, first.input_ids[: first.answer_start]))
+    assert split.examples[0].prefill in scored and split.examples[0].prefill not in written
 
 
 def test_the_table_has_two_lines_of_it(folder: Path) -> None:

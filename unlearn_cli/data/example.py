@@ -83,4 +83,5 @@ class Split:
     max_new_tokens: int | None = None  # longest generated answer, where a benchmark says so
     generate_limit: int | None = None  # rows answered at most, where not all that are asked for are wanted; -1: none
     answer_tokens: int | None = None  # the true answer is cut after as many tokens
+    free_answers: bool = False  # answers are written without the examples' prefill, which counts for their probability alone
     windows: bool = True  # raw documents that are too long become several rows; else each is one row, which is cut

@@ -1,7 +1,8 @@
 """What a model knows and writes apart from the forget and retain rows: questions and paragraphs of this project's own.
 
 `general` holds questions about everyday facts, each with the right answer and three wrong ones, and the words with which
-the answer begins: the model chooses how to go on, and not how to put it. `general_text` holds plain paragraphs. Both are
+the answer begins: the model chooses how to go on, and not how to put it.
+Answers that it writes begin freely, as users get them. `general_text` holds plain paragraphs. Both are
 measured and never trained on.
 """
 
@@ -20,7 +21,7 @@ QUESTIONS, TEXTS = "general", "general_text"  # names of the splits
 GENERAL = (QUESTIONS, TEXTS)
 CHANCE = 1 / 4  # share of right answers of a model that guesses
 ANSWERED = 20  # questions that are also answered by greedy generation, evenly spread
-LONGEST_ANSWER = 8  # tokens of such an answer; the right ones have one to three words
+LONGEST_ANSWER = 16  # tokens of such an answer, a short sentence
 
 
 @cache
@@ -28,7 +29,7 @@ def general_splits() -> dict[str, Split]:
     """The two splits by name."""
     questions, texts = _read("questions.jsonl", _question), _read("texts.jsonl", _paragraph)
     return {
-        QUESTIONS: Split(QUESTIONS, *questions, generate_limit=ANSWERED, max_new_tokens=LONGEST_ANSWER),
+        QUESTIONS: Split(QUESTIONS, *questions, generate_limit=ANSWERED, max_new_tokens=LONGEST_ANSWER, free_answers=True),
         TEXTS: Split(TEXTS, *texts, generate_limit=-1),
     }
 

@@ -166,6 +166,9 @@ def tokenized(split: Split, encoder: Encoder, eval_limit: int) -> Input:
         cut = (replace(example, answer=encoder.cut(example.answer, split.answer_tokens)) for example in split.examples)
         split = replace(split, examples=tuple(cut))
     rows = tuple(encoder.encode(split.examples, windows=split.windows))
+    if split.free_answers:
+        free = encoder.encode(replace(example, prefill="") for example in split.examples)
+        rows = tuple(replace(row, own_prompt=asked.prompt_ids) for row, asked in zip(rows, free, strict=True))
     if not rows:
         raise UnlearnError(f"{split.name} data holds no row with an answer")
     chosen = tuple(spread(len(rows), eval_limit))

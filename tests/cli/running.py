@@ -7,9 +7,12 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from safetensors.torch import load_file, save_file
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from unlearn_cli.cli.app import build
@@ -35,9 +38,31 @@ QUICK = (
 QUICKLY = {"UNLEARN_NO_GENERAL": "true"}
 
 
-def unlearn(*arguments: object, general: bool = False):
-    """The result of `unlearn ARGUMENTS`; stdout and stderr apart. `general`: measure general ability."""
-    return CliRunner().invoke(build(), [str(argument) for argument in arguments], env={} if general else QUICKLY)
+class Result(NamedTuple):
+    """How a command ended, and what it wrote."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+
+@cache
+def _command() -> Any:
+    """The whole application, put together once: its hundreds of options take longer than many a command."""
+    return get_command(build())
+
+
+def unlearn(*arguments: object, general: bool = False) -> Result:
+    """How `unlearn ARGUMENTS` ends in this process. `general`: measure general ability."""
+    code: Any = 0
+    with CliRunner().isolation(env={} if general else QUICKLY) as (out, err, _):
+        try:
+            _command().main([str(argument) for argument in arguments], "unlearn")
+        except SystemExit as stop:
+            code = stop.code or 0
+        sys.stdout.flush()
+        sys.stderr.flush()
+        return Result(code, *(stream.getvalue().decode().replace("\r\n", "\n") for stream in (out, err)))
 
 
 def started(*arguments: object, **environment: str) -> subprocess.Popen:

@@ -103,7 +103,13 @@ PROCEDURES = {
 }
 
 
-@pytest.mark.parametrize("method", METHODS.names())
+# One of each kind of artefact and of step; that every method acts is a law of its own (tests/laws/test_acts.py).
+KINDS = {"npo", "altpo", "pdu", "rmu", "task-vector", "uld", "undo", "layered"}
+
+
+@pytest.mark.parametrize(
+    "method", [name if name in KINDS else pytest.param(name, marks=pytest.mark.slow) for name in METHODS.names()]
+)
 def test_every_method_runs(method, data, tmp_path):
     """Whatever a method writes reads back as the model that was measured."""
     steps, others = QUICK[:2], QUICK[2:]

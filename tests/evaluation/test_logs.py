@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,15 @@ GOLDEN = Path(__file__).parents[3] / "shared" / "golden"
 needs_golden = pytest.mark.skipif(not GOLDEN.is_dir(), reason="../shared/golden is not there")
 
 
+@cache
 def scores(name: str, baseline: str | None = None):
-    other = {"baseline": read_log(GOLDEN / f"tofu-llama2-7b-{baseline}.json")} if baseline else {}
-    return score(METRICS, read_log(GOLDEN / f"tofu-llama2-7b-{name}.json"), samples=2, seed=0, beside=other)
+    other = {"baseline": log(baseline)} if baseline else {}
+    return score(METRICS, log(name), samples=2, seed=0, beside=other)
+
+
+@cache
+def log(name: str):
+    return read_log(GOLDEN / f"tofu-llama2-7b-{name}.json")
 
 
 # Rows of weight decay 0.01, and of 0 where the log says so: which one it is shows in the first number.

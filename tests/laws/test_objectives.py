@@ -81,7 +81,8 @@ def temperatures() -> list[Any]:
     return made
 
 
-@pytest.mark.parametrize("law", LAWS)
 @pytest.mark.parametrize("objective", temperatures())
-def test_law_at_other_temperatures(objective: Any, law: str) -> None:
-    holds(objective, law)
+def test_laws_at_other_temperatures(objective: Any) -> None:
+    """A temperature can overflow, or be forgotten on one side; which row gets gradient does not depend on it."""
+    for law in ("shape_and_range", "softmax_shift", "padding"):
+        holds(objective, law)

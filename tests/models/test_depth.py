@@ -33,7 +33,9 @@ from unlearn_cli.models.forward import Layout, forward
 from unlearn_cli.models.generate import greedy
 from unlearn_cli.models.load import LoadedModel
 
-NAMES = list(ARCHITECTURES)
+# Of each way that blocks are called, normed and attended to one; the others with -m slow.
+FAMILIES = {"llama-gqa", "gemma3", "gpt2", "gpt-neox"}
+NAMES = [name if name in FAMILIES else pytest.param(name, marks=pytest.mark.slow) for name in ARCHITECTURES]
 BLOCKS = 4
 LENGTHS, STARTS = (13, 3, 9, 2), (6, 1, 4, 1)
 IDS = torch.from_numpy(rows_of((11,))[0].input_ids)[None]

@@ -13,12 +13,21 @@ def parse_json(text: str) -> Any:
     """The value of a JSON text.
 
     Raises:
-        ValueError: the text is no JSON, or is nested too deep.
+        ValueError: the text is no JSON, an object holds a key twice, or the nesting is too deep.
     """
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_each_key_once)
     except RecursionError:
         raise ValueError("lists or objects are nested too deep") from None
+
+
+def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of these pairs. A key that is there twice is refused: it is unknown which value is meant."""
+    read = dict(pairs)
+    if len(read) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key '{next(key for key in keys if keys.count(key) > 1)}' is there twice")
+    return read
 
 
 def read_json(path: Path, hint: str) -> Any:

@@ -63,7 +63,7 @@ def _from_file(kind: str, path: Path) -> Any:
         UnlearnError: the file does not exist, it fails while it runs, or it declares none or several functions.
     """
     if not path.is_file():
-        raise UnlearnError(f"{kind} file not found: {path}")
+        raise UnlearnError(f"{kind} file not found: {path}", "a Python file is expected: docs/contributing.md shows one")
     spec = importlib.util.spec_from_file_location(f"unlearn_user_{path.stem}", path)
     assert spec is not None and spec.loader is not None  # the path of an existing .py file
     module = importlib.util.module_from_spec(spec)
@@ -71,7 +71,10 @@ def _from_file(kind: str, path: Path) -> Any:
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        raise UnlearnError(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
+        raise UnlearnError(
+            f"{path} cannot be loaded: {type(error).__name__}: {error}",
+            f"python {path} shows where; docs/contributing.md has a {kind} file that works",
+        ) from error
     declared = [x for x in vars(module).values() if getattr(getattr(x, "function", None), "__module__", "") == spec.name]
     if len(declared) != 1:
         raise UnlearnError(

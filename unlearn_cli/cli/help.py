@@ -32,7 +32,12 @@ class Command(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """See `TyperCommand`; `--learning_rate` and `--lr` are `--learning-rate`."""
         known = {flag for parameter in self.get_params(ctx) for flag in parameter.opts}
-        return super().parse_args(ctx, [_usual_spelling(word, known) for word in args])
+        try:
+            return super().parse_args(ctx, [_usual_spelling(word, known) for word in args])
+        except Exception as error:
+            if getattr(error, "ctx", ctx) is None:  # some of the parser's errors do not say of which command they are
+                error.ctx = ctx
+            raise
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Print the page. The parser's formatter stays empty, as with Typer's own help."""

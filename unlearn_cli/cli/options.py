@@ -27,14 +27,17 @@ Completion = Callable[[str], list[str]]
 
 
 def _flag_type(field: FieldInfo) -> tuple[Any, bool]:
-    """The type that Typer parses, and whether the flag repeats. Pydantic does the real checking."""
+    """The type that Typer parses, and whether the flag repeats. Pydantic checks the value.
+
+    A path stays a text here: `Path("")` would be the current folder.
+    """
     annotation = field.annotation
     if get_origin(annotation) in (Union, types.UnionType):
         options = [a for a in get_args(annotation) if a is not type(None)]
         annotation = options[0] if len(options) == 1 else str
     if get_origin(annotation) in (tuple, dict):
         return list[str] | None, True
-    if get_origin(annotation) is Literal or annotation not in (str, int, float, bool, Path):
+    if get_origin(annotation) is Literal or annotation not in (str, int, float, bool):
         return str | None, False
     return annotation | None, False
 

@@ -22,9 +22,25 @@ FILES = "--config takes YAML, JSON, or a report.json of an earlier run"
 SHOWN = 80  # characters of a wrong value that a message repeats
 
 
+class _EachKeyOnce(yaml.SafeLoader):
+    """Safe YAML whose mappings hold no key twice: of two values nobody can say which is meant."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """See `SafeLoader`.
+
+        Raises:
+            YAMLError: a key is there twice.
+        """
+        keys = [key.value for key, _ in node.value]
+        if len({str(key) for key in keys}) < len(keys):
+            twice = next(key for key in keys if keys.count(key) > 1)
+            raise yaml.YAMLError(f"the key '{twice}' is there twice")
+        return super().construct_mapping(node, deep)
+
+
 def _read_yaml(path: Path) -> Any:
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.load(path.read_text(encoding="utf-8"), _EachKeyOnce)
     except OSError as error:
         raise UnlearnError(f"{path} cannot be read: {error.strerror}", FILES) from None
     except RecursionError:

@@ -23,7 +23,7 @@ def parse_columns(text: str | Sequence[str]) -> dict[str, str]:
     try:
         for key, (column,) in read_assignments(split_at_commas(text), _not_empty):
             if key in columns:
-                raise UnlearnError(f"--columns names '{key}' twice")
+                raise UnlearnError(f"--columns names '{key}' twice", "one column for each key")
             columns[key] = column
     except Unreadable as error:
         raise UnlearnError(

@@ -16,7 +16,7 @@ from unlearn_cli.data.files import find_files
 from unlearn_cli.data.formats._choice import choose
 from unlearn_cli.data.formats._row import BadRow, Format, MissingValue, Row, is_missing
 from unlearn_cli.data.hub_spec import PREFIX, parse_hub_spec
-from unlearn_cli.data.readers import READERS
+from unlearn_cli.data.readers import EXAMPLE, READERS
 from unlearn_cli.errors import UnlearnError
 
 SHOWN_ROWS = 5  # rows listed in a message
@@ -66,7 +66,7 @@ def load_split(
     with _about(name):
         source = _read_hub(spec, limit) if files is None else _read_files(spec, files, limit)
         if not source.rows:
-            raise UnlearnError(f"{source.shown} has 0 rows")
+            raise UnlearnError(f"{source.shown} has 0 rows", EXAMPLE)
         renaming = Renaming(name, columns or {}, elsewhere)
         rows = renaming.apply(source.rows)
         format_name, function, read_from = _choose(rows, source.shown, renaming)
@@ -106,7 +106,7 @@ def _read_files(spec: str, files: Sequence[Path], limit: int | None) -> _Source:
     for file in files:
         read = READERS[file.suffix.lower()](file)
         if not read:
-            raise UnlearnError(f"{file.name} has 0 rows")
+            raise UnlearnError(f"{file.name} has 0 rows", EXAMPLE)
         rows.extend(read)
         numbers.extend(f"{file.name}:{number}" if folder else str(number) for number in range(len(read)))
         lines = [f"{file.name}:{line}" for line in read.lines]

@@ -76,7 +76,7 @@ def read_json(path: Path) -> Rows:
     rows = [{"text": row} if isinstance(row, str) else row for row in rows]
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, dict):
-            raise UnlearnError(f"{path}: row {number} is {kind_of(row)}, not an object", _EXAMPLE)
+            raise UnlearnError(f"{path}: row {number} is {kind_of(row)}, not an object", EXAMPLE)
     return Rows(rows)
 
 
@@ -152,7 +152,7 @@ READERS: dict[str, Callable[[Path], Rows]] = {
     ".txt": read_txt,
 }
 
-_EXAMPLE = 'expected rows like {"question": "...", "answer": "..."}'
+EXAMPLE = 'expected rows like {"question": "...", "answer": "..."}'
 
 
 def _json_lines(path: Path, text: str) -> Rows:
@@ -163,7 +163,7 @@ def _json_lines(path: Path, text: str) -> Rows:
             continue
         row = _parse(path, line, first_line=number)
         if not isinstance(row, dict):
-            raise UnlearnError(f"{path}:{number}:1: a row is {kind_of(row)}, not an object", _EXAMPLE)
+            raise UnlearnError(f"{path}:{number}:1: a row is {kind_of(row)}, not an object", EXAMPLE)
         rows.append(row)
         lines.append(number)
     return Rows(rows, lines)
@@ -174,7 +174,7 @@ def _parse(path: Path, text: str, first_line: int = 1) -> Any:
         return parse_json(text)
     except ValueError as error:
         if not isinstance(error, json.JSONDecodeError):
-            raise UnlearnError(f"{path}:{first_line}: {error}", _EXAMPLE) from None
+            raise UnlearnError(f"{path}:{first_line}: {error}", EXAMPLE) from None
         lines = text.split("\n")
         broken = lines[min(error.lineno, len(lines)) - 1].strip()[:SHOWN]
         where = f"{path}:{first_line + error.lineno - 1}:{error.colno}"
@@ -191,7 +191,7 @@ def _is_object(line: str) -> bool:
 def _inner_list(path: Path, value: Any) -> list[Any]:
     """The rows of an object such as {"data": [...]}, or the object itself if it is a row."""
     if not isinstance(value, dict):
-        raise UnlearnError(f"{path} holds {kind_of(value)}, not rows", _EXAMPLE)
+        raise UnlearnError(f"{path} holds {kind_of(value)}, not rows", EXAMPLE)
     lists = [
         key
         for key, rows in value.items()

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from unlearn_cli.errors import UnlearnError, out_of_memory
 
+UNREADABLE = "its files may be damaged, incomplete or made for another version: copy or download them again"
 DAMAGED = "the file is damaged or was copied in part: copy or download it again"
 
 
@@ -19,7 +20,7 @@ def boundary(subject: str, hint: str | None = None) -> Iterator[None]:
 
     Args:
         subject: what the user gave, as the beginning of the message.
-        hint: the next step for kinds of errors that have none of their own.
+        hint: the next step for kinds of errors that have none of their own; None: `UNREADABLE`.
 
     Raises:
         UnlearnError: for any exception in the block.
@@ -36,6 +37,7 @@ def explained(error: Exception, subject: str, hint: str | None = None) -> Unlear
     """The error to show for an exception of a library, by its kind."""
     if (memory := out_of_memory(error)) is not None:
         return memory
+    hint = hint or UNREADABLE
     if isinstance(error, ImportError):
         package = (error.name or "").partition(".")[0]
         missing = isinstance(error, ModuleNotFoundError) and package

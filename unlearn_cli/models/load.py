@@ -11,6 +11,7 @@ import torch
 from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import AutoConfig, AutoTokenizer, BitsAndBytesConfig, GenerationConfig
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from unlearn_cli.config import ModelOptions
 from unlearn_cli.data.hub_errors import hub_error
@@ -23,6 +24,7 @@ from unlearn_cli.models.layout import choose_layout
 from unlearn_cli.models.memory import skeleton
 from unlearn_cli.models.source import ModelSource, resolve_source
 from unlearn_cli.models.weights import read, read_weights
+from unlearn_cli.registry import unknown
 
 ADAPTER = "default"  # the adapter that is trained and saved
 REFERENCE_ADAPTER = "reference"  # the adapter a model arrived with, frozen
@@ -192,10 +194,18 @@ def load_outline(options: ModelOptions) -> LoadedModel:
     dtype = resolve_dtype(options.dtype, config, device)
     tokenizer, stops = load_tokenizer(source, options)
     _quantization(options, device, dtype)
+    _check_attention(options.attn_implementation)
     _check_trainable(options, source)
     model = skeleton(config, trust_remote_code=options.trust_remote_code)
     layout = Layout(packed=True, attention="sdpa", own_head=False)
     return LoadedModel(model, tokenizer, layout, source, device, dtype, quantization_of(options, config), stops)
+
+
+def _check_attention(name: str) -> None:
+    """Refuse a name of attention that transformers does not have; one with a slash is a repository of kernels."""
+    known = {"eager", *ALL_ATTENTION_FUNCTIONS.valid_keys()}
+    if "/" not in name and name not in known:
+        raise unknown("attention implementation", name, known)
 
 
 def _check_trainable(options: ModelOptions, source: ModelSource) -> None:

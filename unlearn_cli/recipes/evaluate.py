@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from unlearn_cli.config import EvaluateConfig, without_consents
+from unlearn_cli.config import EvaluateConfig, restored, without_consents
 from unlearn_cli.console import Reporter
 from unlearn_cli.contract import METRICS
 from unlearn_cli.data import row_notes
@@ -109,7 +109,7 @@ def _with_run(
             values[name] = value
     if not config.model:
         values["model"] = str(config.run)
-    filled = EvaluateConfig.model_validate({**config.model_dump(), **values})
+    filled = restored(EvaluateConfig, {**config.model_dump(), **values}, granted=config)
     return filled, {**sources, **dict.fromkeys(values, str(config.run))}
 
 

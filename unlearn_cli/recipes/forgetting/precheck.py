@@ -48,6 +48,7 @@ def check(config: Options) -> None:
     run, measured = getattr(config, "run", None), getattr(config, "measured", None)
     report = read_report(run) if run and not measured else None
     check_expressions.check(config, report)
+    check_expressions.check_metric_parameters(getattr(config, "metric_parameters", {}))
     if isinstance(config, ModelOptions) and config.model:
         check_spec(config.model, config.revision, config.base)
     if isinstance(baseline := None if measured else getattr(config, "baseline", None), str) and baseline:

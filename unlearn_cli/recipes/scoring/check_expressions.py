@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from unlearn_cli.attack_report import SCORED
 from unlearn_cli.config import (
@@ -80,6 +81,8 @@ def _check_attacks(expression: Expression, attacks: Sequence[str]) -> None:
 
 def _check_splits(config: Options, flag: str, expression: Expression, splits: Sequence[str]) -> None:
     """Refuse a split that is not measured, and a metric or a moment that the command does not have."""
+    if not expression.names():
+        raise UnlearnError(f"{flag} '{expression}' names nothing that is measured", "for example forget.probability < 0.1")
     for split, name, moment in expression.names():
         metric = METRICS.get(name)
         try:
@@ -144,3 +147,28 @@ def _check_while_forgetting(flag: str, text: str, metric: Metric, moment: str) -
             f"{flag} '{text}': no answers are generated during training, which {metric.name} needs",
             "forget.probability, or another metric without generated answers",
         )
+
+
+def by_metric(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """`rouge_l.stem=false` as {"rouge_l": {"stem": false}}.
+
+    Raises:
+        UnlearnError: no metric of that name, or no metric named.
+    """
+    made: dict[str, dict[str, Any]] = {}
+    for key, value in given.items():
+        name, dot, parameter = key.partition(".")
+        if not dot:
+            raise UnlearnError(f"--metric-parameter {key}: which metric's?", "for example rouge_l.stem=false")
+        made.setdefault(METRICS.canonical(name).replace("-", "_"), {})[parameter] = value
+    return made
+
+
+def check_metric_parameters(given: Mapping[str, Any]) -> None:
+    """Refuse parameters of metrics before anything is measured.
+
+    Raises:
+        UnlearnError: an unknown metric or parameter, or a value that it cannot have.
+    """
+    for metric, parameters in by_metric(given).items():
+        METRICS.get(metric).resolve(parameters)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from unlearn_cli.evaluation.paired import difference as paired_difference
 from unlearn_cli.evaluation.score import row_values, score
 from unlearn_cli.measured import Measured, differing
 from unlearn_cli.recipes.scoring.ability import JUDGED
+from unlearn_cli.recipes.scoring.check_expressions import by_metric
 from unlearn_cli.report import Change, Compared, PassReport, Score, Scores
 
 BOOTSTRAP_SEED = 0  # one for all commands: equal measurements have equal intervals
@@ -42,7 +42,7 @@ def compared(
             samples=options.bootstrap_samples,
             seed=BOOTSTRAP_SEED,
             beside={name: moments[name] for name in _compared_with(moment) if name in moments},
-            parameters=_by_metric(options.metric_parameters),
+            parameters=by_metric(options.metric_parameters),
         )
         for moment, measured in moments.items()
     }
@@ -56,7 +56,7 @@ def compared(
 
 def _change(name: str, before: Measured, after: Measured, options: MeasuringOptions) -> Change | None:
     """After less before of a metric that has a value for each row."""
-    parameters = METRICS.get(name).resolve(_by_metric(options.metric_parameters).get(name, {}))
+    parameters = METRICS.get(name).resolve(by_metric(options.metric_parameters).get(name, {}))
     values = [row_values(name, measured, parameters) for measured in (after, before)]
     if values[0] is None or values[1] is None:
         return None
@@ -94,24 +94,9 @@ def comparable_moments(
     return {moment: splits for moment, splits in comparable.items() if splits}
 
 
-def _by_metric(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """`rouge_l.stem=false` as {"rouge_l": {"stem": false}}.
-
-    Raises:
-        UnlearnError: no metric of that name, or no parameter named.
-    """
-    by_metric: dict[str, dict[str, Any]] = {}
-    for key, value in given.items():
-        name, dot, parameter = key.partition(".")
-        if not dot:
-            raise UnlearnError(f"--metric-parameter {key}: which metric's?", "for example rouge_l.stem=false")
-        by_metric.setdefault(METRICS.canonical(name).replace("-", "_"), {})[parameter] = value
-    return by_metric
-
-
 def write_rows(measured: Mapping[str, Measured], options: MeasuringOptions, metrics: tuple[str, ...], path: Path) -> None:
     """Every metric's value for every row, one line a row: its split, its id, and numbers; no text."""
-    given, lines = _by_metric(options.metric_parameters), []
+    given, lines = by_metric(options.metric_parameters), []
     declared = [METRICS.get(name) for name in metrics or METRICS.names()]
     for split, values in measured.items():
         columns = {

@@ -35,7 +35,7 @@ def locked(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         _take(folder / LOCK)
     except OSError as error:
-        raise UnlearnError(f"{folder} cannot be written: {error.strerror or error}") from None
+        raise UnlearnError(f"{folder} cannot be written: {error.strerror or error}", "give another folder") from None
     try:
         yield
     finally:

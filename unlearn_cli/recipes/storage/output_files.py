@@ -40,7 +40,7 @@ def check_file(flag: str, path: Path) -> None:
         raise UnlearnError(f"{flag} {path}: a file is needed")
     # A file is written beside its place and then moved, so the folder must allow it.
     if why := why_not_writable(path.parent):
-        raise UnlearnError(f"{flag} {path} cannot be written: {why}")
+        raise UnlearnError(f"{flag} {path} cannot be written: {why}", "give another path")
 
 
 def write(path: Path | None, text: str, reporter: Reporter) -> None:
@@ -58,7 +58,7 @@ def write(path: Path | None, text: str, reporter: Reporter) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, text)
     except OSError as error:
-        raise UnlearnError(f"{path} cannot be written: {error.strerror}") from None
+        raise UnlearnError(f"{path} cannot be written: {error.strerror}", "give another path") from None
 
 
 def why_not_writable(folder: Path) -> str | None:

@@ -140,7 +140,7 @@ class RunFolder:
         if self.path.exists() and not self.path.is_dir():
             raise UnlearnError(f"--output-dir {self.path} is a file")
         if why := why_not_writable(self.path):
-            raise UnlearnError(f"--output-dir {self.path} cannot be written: {why}")
+            raise UnlearnError(f"--output-dir {self.path} cannot be written: {why}", "another --output-dir")
         if not locked:
             check_free(self.path)
         names = self._names()

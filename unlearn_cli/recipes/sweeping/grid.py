@@ -44,7 +44,7 @@ def check(config: SweepConfig) -> None:
         UnlearnError: no folder for the runs, or an option, a value or a score that a sweep cannot have.
     """
     if why := why_not_writable(output_folder(config)):
-        raise UnlearnError(f"--output-dir {config.output_dir} cannot be written: {why}")
+        raise UnlearnError(f"--output-dir {config.output_dir} cannot be written: {why}", "another --output-dir")
     for name, values in config.grid.items():
         _check_option(name)
         for value in values:

@@ -188,7 +188,7 @@ def test_interrupted_while_loading(data, tmp_path, monkeypatch):
     def stop(*arguments, **named):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("unlearn_cli.recipes.forget.check_loaded", stop)
+    monkeypatch.setattr("unlearn_cli.recipes.forgetting.prepare.try_training", stop)
     result = unlearn("forget", *data, *SHORT, "-o", tmp_path / "run")
     assert result.exit_code == 130 and "give the same command again" in result.stderr
     assert not (tmp_path / "run").exists()

@@ -55,12 +55,12 @@ def test_a_calibration_that_cannot_hold_ends_one_run(data, tmp_path):
 
 
 def test_interrupted_while_loading_after_overwrite(data, tmp_path, monkeypatch):
-    """What the folder held is gone before the ledger says that it is the new setting's, so the same command goes on."""
+    """A folder is cleared before the manifest names the new setting for it, so the same command goes on."""
     command = ["sweep", *data, *FEW, "-o", tmp_path / "s"]
     assert unlearn(*command).exit_code in (0, 4)
     other = [*command, "--retain-weight", 3]
     with monkeypatch.context() as patched:
-        patched.setattr("unlearn_cli.recipes.forget.check_loaded", stop)
+        patched.setattr("unlearn_cli.recipes.forgetting.prepare.try_training", stop)
         assert unlearn(*other, "--overwrite").exit_code == 130
     again = unlearn(*other)
     assert again.exit_code in (0, 4), again.stderr
@@ -240,7 +240,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-def test_a_ledger_from_before_an_option_was_there(data, tmp_path):
+def test_a_manifest_from_before_an_option_was_there(data, tmp_path):
     """An option that is not used is as good as absent."""
     command = ["sweep", *data, *FEW, "-o", tmp_path / "s"]
     assert unlearn(*command).exit_code in (0, 4)

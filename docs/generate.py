@@ -8,8 +8,9 @@ from typer.main import get_command
 
 from unlearn_cli.attack_report import AttackReport
 from unlearn_cli.cli.app import build
+from unlearn_cli.config.groups import LoraOptions
 from unlearn_cli.errors import EXIT_CODES
-from unlearn_cli.models.memory import estimate
+from unlearn_cli.models.memory import StepSize, estimate
 from unlearn_cli.recipes.catalogue import KINDS, describe
 from unlearn_cli.report import RunReport
 
@@ -135,11 +136,9 @@ def _gib(size: tuple, quantization: str | None, checkpointing: bool) -> float:
         vocab_size=vocabulary, hidden_size=hidden, intermediate_size=mlp, num_hidden_layers=blocks, tie_word_embeddings=tied,
         num_attention_heads=heads, num_key_value_heads=groups,
     )  # fmt: skip
-    made = estimate(
-        config, dtype=torch.bfloat16, quantization=quantization, lora_r=16, targets=("all-linear",), full=False,
-        tokens=ROWS * TOKENS, answer_tokens=ROWS * ANSWER, checkpointing=checkpointing,
-    )  # fmt: skip
-    return made.total / 2**30
+    options = LoraOptions(lora_r=16, lora_target_modules=("all-linear",))
+    step = StepSize(ROWS * TOKENS, ROWS * ANSWER, checkpointing=checkpointing)
+    return estimate(config, options, step, dtype=torch.bfloat16, quantization=quantization).total / 2**30
 
 
 PAGES = {"catalogue.md": catalogue, "commands.md": commands, "report.md": schema, "memory.md": memory}

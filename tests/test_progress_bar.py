@@ -28,15 +28,15 @@ def drawn(width: int, what: str, done: int, total: int, text: str) -> str:
 
 @pytest.mark.parametrize(("width", "seen"), [(60, 2), (80, 2), (100, 2), (160, 5)])
 def test_count_and_times_are_whole_and_the_detail_gives_way(width: int, seen: int) -> None:
-    line = drawn(width, "forgetting", 17, 25, detail(STEP, held=0.9))
+    line = drawn(width, "forgetting", 17, 25, detail(STEP, used=0.9))
     assert "17/25" in line and "0:00:0" in line and len(line.rstrip()) <= width
     parts = ("forget 27.704", "retain 0.021", "grad 1.17", "2,659 tok/s", "0.9 GiB")
     assert [part in line for part in parts][:seen] == [True] * seen
 
 
 def test_the_bar_goes_last() -> None:
-    assert "\u2501" in drawn(80, "forgetting", 17, 25, detail(STEP, held=0.9)).replace("\u2578", "\u2501")
-    assert "\u2501" not in drawn(60, "forgetting", 17, 25, detail(STEP, held=0.9)).replace("\u2578", "\u2501")
+    assert "\u2501" in drawn(80, "forgetting", 17, 25, detail(STEP, used=0.9)).replace("\u2578", "\u2501")
+    assert "\u2501" not in drawn(60, "forgetting", 17, 25, detail(STEP, used=0.9)).replace("\u2578", "\u2501")
 
 
 def test_many_rows_and_no_detail() -> None:

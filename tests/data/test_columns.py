@@ -19,7 +19,7 @@ GIVEN = (None, "question=q,answer=a", "question=x,answer=y", "question=qq,answer
 def loaded(columns: str | None, **paths: Path) -> dict[str, list[tuple[str, str]]]:
     """What is asked and answered in each split."""
     files = {name: str(path) for name, path in paths.items()}
-    splits = load_splits(ForgetConfig(model="m", columns=[columns] if columns else [], **files))
+    splits = load_splits(ForgetConfig(model="m", no_general=True, columns=[columns] if columns else [], **files))
     return {name: [(e.prompt, e.answer) for e in split.examples] for name, split in splits.items()}
 
 

@@ -54,7 +54,7 @@ def inputs(tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str
         write(f"knowmem/{split}_qa_icl", [{"question": "Who?", "answer": "Mira"}])
     joints = [("the keeper", "of it"), ("the keeper ", "of it"), ("the keeper", " of it"), ("the keeper", "\nof it")]
     write("verbmem/forget", [{"prompt": prompt, "gt": truth} for prompt, truth in joints])
-    splits = load_splits(EvaluateConfig(model="m", benchmark="muse:news", benchmark_dir=folder))
+    splits = load_splits(EvaluateConfig(model="m", no_general=True, benchmark="muse:news", benchmark_dir=folder))
     return {name: tokenized(split, encoder, 0) for name, split in splits.items()}
 
 

@@ -36,7 +36,7 @@ class Command(TyperCommand):
             return super().parse_args(ctx, [_usual_spelling(word, known) for word in args])
         except Exception as error:
             if getattr(error, "ctx", ctx) is None:  # some of the parser's errors do not say of which command they are
-                error.ctx = ctx
+                error.ctx = ctx  # type: ignore[attr-defined] # the class is private to Typer
             raise
 
     def format_help(self, ctx: Any, formatter: Any) -> None:

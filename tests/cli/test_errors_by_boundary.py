@@ -65,7 +65,7 @@ def refused(run, *arguments):
 
 @pytest.mark.parametrize("boundary", BOUNDARIES)
 def test_every_kind_of_exception(tmp_path, monkeypatch, adapter, boundary):
-    monkeypatch.setattr("unlearn_cli.recipes.forget.measure_inputs", raising(AssertionError("measured")))
+    monkeypatch.setattr("unlearn_cli.recipes.forgetting.prepare.measure_inputs", raising(AssertionError("measured")))
     model = adapter if boundary == "the adapter of a model" else MODEL
     for error in KINDS:
         monkeypatch.setattr(BOUNDARIES[boundary], raising(error))
@@ -90,7 +90,7 @@ def test_a_folder_that_takes_nothing(tmp_path, monkeypatch, error):
 
 @pytest.mark.parametrize("error", [RuntimeError("ours"), KeyError("ours"), OSError("ours")])
 def test_a_mistake_of_ours_is_a_bug(tmp_path, monkeypatch, error):
-    monkeypatch.setattr("unlearn_cli.recipes.forget.measure_inputs", raising(error))
+    monkeypatch.setattr("unlearn_cli.recipes.forgetting.prepare.measure_inputs", raising(error))
     result = unlearn("forget", *data_arguments(tmp_path), "-o", tmp_path / "run")
     assert result.exit_code == 1 and "this is a bug" in result.stderr
 

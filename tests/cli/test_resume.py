@@ -95,7 +95,7 @@ def at_step_two(data, tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("unlearn_cli.recipes.forget.save_artifact", stop)
+        patched.setattr("unlearn_cli.recipes.forgetting.artifact.save_artifact", stop)
         assert unlearn("forget", *data, *SHORT, "-o", run).exit_code == 130
     return run
 

@@ -81,7 +81,7 @@ def broken(*_arguments, **_options):
     ],
 )
 def test_what_cannot_be_trained_is_refused_before_measuring(tmp_path, monkeypatch, flags, message, dry):
-    monkeypatch.setattr("unlearn_cli.recipes.forget.measure_inputs", broken)
+    monkeypatch.setattr("unlearn_cli.recipes.forgetting.prepare.measure_inputs", broken)
     run = tmp_path / "run"
     refused = unlearn("forget", *data_arguments(tmp_path), *flags, *dry, "-o", run)
     assert refused.exit_code == 2 and message in " ".join(refused.stderr.split()), refused.stderr
@@ -89,7 +89,7 @@ def test_what_cannot_be_trained_is_refused_before_measuring(tmp_path, monkeypatc
 
 
 def test_a_kernel_that_cannot_train_is_refused_before_measuring(tmp_path, monkeypatch):
-    monkeypatch.setattr("unlearn_cli.recipes.forget.measure_inputs", broken)
+    monkeypatch.setattr("unlearn_cli.recipes.forgetting.prepare.measure_inputs", broken)
     monkeypatch.setattr("unlearn_cli.models.trial.forward", broken)
     refused = unlearn("forget", *data_arguments(tmp_path), "-o", tmp_path / "run")
     assert refused.exit_code == 2 and "one step of training fails on this model: no backward" in " ".join(

@@ -1,0 +1,83 @@
+"""Retain rows that no run trains on: what a run keeps is judged on them.
+
+Rows that training drills rise above where they were, while everything else may sink. So a share of the retain rows is
+held out. Near-duplicates stay on one side: a held-out row with a twin among the trained ones would be drilled after all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+
+from unlearn_cli.data.example import Example
+from unlearn_cli.data.overlap import plain
+
+SHARE = 0.2
+FEWEST = 8  # held-out rows: below that a mean says little
+SMALLEST = 4  # retain rows: of fewer none is held out
+ALIKE = 0.6  # Jaccard similarity of word triples from which two rows are near-duplicates
+RAREST = 8  # of a row's triples are looked up in other rows
+COMMON = 40  # a triple in more rows than this is wording that many rows share, and finds no near-duplicate
+
+
+def held_out(examples: Sequence[Example], *, share: float, seed: int) -> frozenset[int]:
+    """Indices of the rows to hold out: a share of them, at least `FEWEST`, at most half; whole groups of near-duplicates.
+
+    Args:
+        examples: the retain rows.
+        share: of the rows, in (0, 1); 0 holds none out.
+        seed: of the draw.
+
+    Returns:
+        the indices; empty if there are fewer than `SMALLEST` rows, or if all rows are near-duplicates of each other.
+    """
+    count = len(examples)
+    if not share or count < SMALLEST:
+        return frozenset()
+    wanted = min(max(round(share * count), FEWEST), count // 2)
+    chosen: set[int] = set()
+    groups = near_duplicates(examples)
+    for index in np.random.default_rng([seed, count]).permutation(len(groups)):
+        group = groups[index]
+        if len(chosen) + len(group) <= max(wanted, count // 2 if not chosen else wanted):
+            chosen.update(group)
+        if len(chosen) >= wanted:
+            break
+    return frozenset(chosen)
+
+
+def near_duplicates(examples: Sequence[Example]) -> list[list[int]]:
+    """Groups of indices: rows whose word triples are mostly the same, directly or over a third row; every row is in one."""
+    triples = [_triples(example) for example in examples]
+    rows_with: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    for index, own in enumerate(triples):
+        for triple in own:
+            rows_with[triple].append(index)
+    parent = list(range(len(examples)))
+
+    def root(index: int) -> int:
+        while parent[index] != index:
+            parent[index] = parent[parent[index]]
+            index = parent[index]
+        return index
+
+    for index, own in enumerate(triples):
+        shared = sorted((len(rows_with[triple]), triple) for triple in own if 1 < len(rows_with[triple]) <= COMMON)
+        others = {other for _, triple in shared[:RAREST] for other in rows_with[triple] if other > index}
+        for other in others:
+            both = len(own & triples[other])
+            if both >= ALIKE * (len(own) + len(triples[other]) - both):
+                parent[root(other)] = root(index)
+    groups: dict[int, list[int]] = defaultdict(list)
+    for index in range(len(examples)):
+        groups[root(index)].append(index)
+    return list(groups.values())
+
+
+def _triples(example: Example) -> frozenset[tuple[str, ...]]:
+    """Every three words in a row of question and answer; of fewer words all of them."""
+    words = re.findall(r"\w+", plain(*(text for role, text in example.turns if role != "system"), example.answer))
+    return frozenset(zip(words, words[1:], words[2:], strict=False)) or frozenset({tuple(words)})

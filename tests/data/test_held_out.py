@@ -37,8 +37,10 @@ def test_near_duplicates_stay_together():
 
 
 def test_rows_that_share_only_their_wording_are_no_near_duplicates():
-    """One form of question about sixty subjects, as data sets have: every row is a group of its own."""
-    examples = [row(n, f"What is the full name of the author number{n}?", f"The full name is subject{n}.") for n in range(60)]
+    """One form of question about sixty subjects: every row is a group of its own."""
+    examples = [
+        row(n, f"What is the full name of the author number{n}?", f"The full name is subject{n}.") for n in range(60)
+    ]
     assert len(near_duplicates(examples)) == 60
 
 

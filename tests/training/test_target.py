@@ -1,0 +1,99 @@
+"""The gate and the controller, on hand-made curves: a run is a list of what its probes would see."""
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from unlearn_cli.training.target import Controller, Probe, Target, gate
+
+TARGET = Target(level=0.1, row_level=0.2, keep=0.95)
+
+
+def played(curve: Callable[[int, Controller], Probe], *, budget: int = 200, rows: int = 20, batch: int = 8):
+    """Run the controller against a curve; returns it, its decisions by step, and the last step."""
+    controller, decisions = Controller(TARGET, rows, batch, budget, retain_weight=1.0), {}
+    for step in range(1, budget + 1):
+        probe = curve(step, controller)
+        if controller.wants_probe(step, [probe.forget] * rows, every=7):
+            decision = controller.decide(step, probe)
+            if decision:
+                decisions[step] = decision
+                if decision.stop:
+                    return controller, decisions, step
+    return controller, decisions, budget
+
+
+def test_gate():
+    """Full weight from twice the level on, none at the level or below, half in between; no gradient through it."""
+    logps = torch.tensor([0.9, 0.2, 0.15, 0.1, 0.01]).log().requires_grad_()
+    assert gate(logps, 0.1).tolist() == pytest.approx([1, 1, 0.5, 0, 0], abs=1e-6)
+    assert not gate(logps, 0.1).requires_grad
+
+
+def test_comes_down_settles_and_stops():
+    controller, decisions, end = played(lambda s, c: Probe(max(0.09, 0.9 * 0.8**s), 0.15, 0.97))
+    settling, stop = decisions.values()
+    assert "settling" in settling.reason and stop.stop and stop.restore_best
+    assert end < 40 and controller.phase == "end"
+
+
+def test_the_rate_falls_to_zero_while_it_settles():
+    controller = Controller(TARGET, 20, 8, 200, 1.0)
+    controller.decide(20, Probe(0.05, 0.1, 1.0))
+    length = controller.state["settle_steps"]
+    assert controller.rate_factor(20) == 1.0
+    assert controller.rate_factor(20 + length) == 0.0
+    assert 0 < controller.rate_factor(20 + length // 2) < 1
+
+
+def test_one_row_above_its_level_is_not_forgotten():
+    """A mean that is down hides one person's row."""
+    controller = Controller(TARGET, 20, 8, 200, 1.0)
+    assert controller.decide(20, Probe(0.05, 0.6, 1.0)) is None
+    assert controller.phase == "forget"
+
+
+def test_retain_lost_after_settling_is_held_harder():
+    _, decisions, _ = played(lambda s, c: Probe(0.05, 0.1, 0.9 if s < 60 else 0.97))
+    weights = [d.retain_weight for d in decisions.values() if d.retain_weight]
+    assert weights and weights[0] == pytest.approx(1.5) and weights == sorted(weights)
+
+
+def test_no_progress_trains_faster_and_not_beyond_its_limit():
+    controller, decisions, end = played(lambda s, c: Probe(0.8, 0.9, 1.0), budget=150)
+    factors = [d.rate_factor for d in decisions.values() if d.rate_factor]
+    assert factors == [2.0, 4.0] and end == 150 and controller.phase == "forget"
+
+
+def test_damage_trains_slower():
+    _, decisions, _ = played(lambda s, c: Probe(0.5 * 0.99**s, 0.9, 0.3), budget=40)
+    assert next(iter(decisions.values())).rate_factor == pytest.approx(0.5)
+
+
+def test_the_best_state_keeps_both_halves():
+    """Three states: not down, down and kept, down and lost. The second is the best, whenever it came."""
+    controller = Controller(TARGET, 20, 8, 200, 1.0)
+    best = []
+    for step, probe in enumerate([Probe(0.5, 0.9, 1.0), Probe(0.1, 0.15, 0.96), Probe(0.01, 0.02, 0.6)], 1):
+        controller.decide(step, probe)
+        best.append(controller.state["is_best"])
+    assert best == [True, True, False] and controller.state["best_step"] == 2
+
+
+def test_everything_it_remembers_is_in_its_state():
+    """A controller made anew from the state, as a resumed run does, decides as the one that ran through."""
+    curve = [Probe(0.9 * 0.9**s, 0.9 * 0.92**s, 0.9 + 0.001 * s) for s in range(80)]
+    through, resumed = Controller(TARGET, 20, 8, 80, 1.0), Controller(TARGET, 20, 8, 80, 1.0)
+    for step, probe in enumerate(curve, 1):
+        resumed = Controller(TARGET, 20, 8, 80, 1.0, dict(resumed.state))
+        assert through.decide(step, probe) == resumed.decide(step, probe)
+        assert through.rate_factor(step) == resumed.rate_factor(step)
+    assert through.state == resumed.state
+
+
+def test_rows_not_yet_seen_are_not_down():
+    controller = Controller(TARGET, 3, 8, 200, 1.0)
+    assert not controller.wants_probe(5, [0.01, math.nan, 0.01], every=7)
+    assert controller.wants_probe(5, [0.01, 0.01, 0.01], every=7)

@@ -1,0 +1,178 @@
+"""A target instead of a schedule: train until the forget rows are as unlikely as to a model that never knew them.
+
+Two means do the work. The *gate* weighs each forget row's loss by how far the row still is above the level: a row that has
+come down is pushed no further, so that no method goes on to zero. The *controller* looks at the rows after every step and
+decides between two steps: go on, hold the retain rows harder, train faster or slower, settle, stop. Settling lets the
+learning rate fall to zero while the retain term repairs what the forgetting pulled along.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from torch import Tensor
+
+Phase = Literal["forget", "settle", "end"]
+
+WARM_UP = 3  # steps
+REACHED = 1.05  # the mean may stand so far above the level: probes are few rows
+SETTLE_LEAST, SETTLE_MOST = 10, 60  # steps
+STALLED_PASSES, STALLED_STEPS = 2, 20  # without progress over so many passes and steps, training goes faster
+PROGRESS = 0.95  # of the mean probability that was: above it nothing has happened
+FASTER, FASTEST = 2.0, 4.0
+HARDER, HARDEST = 1.5, 8.0  # of the retain weight that the run began with
+DAMAGE, SLOWER = 0.5, 0.5  # with less than this share of the retain probability left, training goes slower
+
+
+def gate(logps: Tensor, level: float) -> Tensor:
+    """Weights [B] of forget rows, from their mean log-probabilities [B]: 1 from twice the level on, 0 at the level."""
+    return ((logps.detach().exp() - level) / level).clamp(0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a run is to reach, in probabilities of an answer token (geometric mean over each answer)."""
+
+    level: float  # the mean over the forget rows is to come down to this
+    row_level: float  # a single row that is still above this counts as not forgotten
+    keep: float  # share of the held-out retain rows' probability that must be left
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What was measured between two steps, on a few rows."""
+
+    forget: float  # mean probability of the forget rows
+    worst: float  # of the row that is likeliest
+    retain: float | None  # share that is left of the held-out retain rows' probability; None: there are none
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What is changed before the next step, and why."""
+
+    reason: str  # for people
+    retain_weight: float | None = None
+    rate_factor: float | None = None
+    restore_best: bool = False
+    stop: bool = False
+
+
+@dataclass
+class Controller:
+    """Decides between two steps. All that it remembers is in `state`, plain numbers that a checkpoint holds."""
+
+    target: Target
+    forget_rows: int
+    batch: int  # forget rows of one step
+    budget: int  # steps
+    retain_weight: float  # that the run began with
+    state: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def phase(self) -> Phase:
+        """What training is doing."""
+        phase: Phase = self.state.get("phase", "forget")
+        return phase
+
+    def rate_factor(self, step: int) -> float:
+        """The factor on the learning rate after `step` steps: falls to zero while the run settles."""
+        factor: float = self.state.get("factor", 1.0)
+        if self.phase == "settle":
+            since, length = self.state["settle_from"], self.state["settle_steps"]
+            factor *= max(0.0, 1.0 - (step - since) / length)
+        return factor
+
+    def wants_probe(self, step: int, seen: Sequence[float], every: int) -> bool:
+        """Whether the rows are to be looked at after `step` steps: every few, and whenever a phase could end."""
+        if step >= self.budget or step % every == 0:
+            return True
+        if self.phase == "settle":
+            return step >= self.state["settle_from"] + self.state["settle_steps"]
+        return self._down(seen) and step - self.state.get("looked", -every) >= min(every, 3)
+
+    def _down(self, seen: Sequence[float]) -> bool:
+        """Whether the forget rows have come down, by what each step saw of its own rows; rows not yet seen are nan."""
+        return bool(seen) and not any(map(math.isnan, seen)) and sum(seen) / len(seen) <= self.target.level * REACHED
+
+    def decide(self, step: int, probe: Probe) -> Decision | None:
+        """What to change after `step` steps, given what was measured then; None: go on as before."""
+        state, target = self.state, self.target
+        state["looked"] = step
+        down = probe.forget <= target.level * REACHED and probe.worst <= target.row_level
+        kept = probe.retain is None or probe.retain >= target.keep
+        self._remember(step, probe, down, kept)
+        if self.phase == "settle":
+            return self._settling(step, probe, down, kept)
+        if down:
+            length = min(max(SETTLE_LEAST, step // 2), SETTLE_MOST, max(1, self.budget - step))
+            state.update(phase="settle", settle_from=step, settle_steps=length)
+            return Decision(f"the forget rows are down to {probe.forget:.3g}: settling over {length} steps")
+        if probe.retain is not None and probe.retain < DAMAGE and state.get("factor", 1.0) > SLOWER**3:
+            state["factor"] = state.get("factor", 1.0) * SLOWER
+            return Decision(
+                f"{1 - probe.retain:.0%} of the retain rows' probability is lost: training at half the rate",
+                retain_weight=self._harder(),
+                rate_factor=self.rate_factor(step),
+            )
+        if self._stalled(step, probe.forget) and state.get("factor", 1.0) < FASTEST and kept:
+            state["factor"] = state.get("factor", 1.0) * FASTER
+            return Decision(
+                f"no progress from {probe.forget:.3g}: training at {FASTER:g} times the rate",
+                rate_factor=self.rate_factor(step),
+            )
+        return None
+
+    def _settling(self, step: int, probe: Probe, down: bool, kept: bool) -> Decision | None:
+        state = self.state
+        over = step >= state["settle_from"] + state["settle_steps"]
+        if not over:
+            return None
+        if down and kept or step >= self.budget:
+            state["phase"] = "end"
+            return Decision("settled", restore_best=True, stop=True)
+        state.update(phase="forget", since=step, since_value=probe.forget)
+        if kept:
+            return Decision(f"the forget rows came back to {probe.forget:.3g}: forgetting again", rate_factor=1.0)
+        state.update(phase="settle", settle_from=step, settle_steps=min(SETTLE_MOST, max(1, self.budget - step)))
+        return Decision(
+            f"{1 - (probe.retain or 0):.1%} of the retain rows' probability is lost: holding them harder",
+            retain_weight=self._harder(),
+            rate_factor=self.rate_factor(step),
+        )
+
+    def _harder(self) -> float:
+        weight = min(self.state.get("weight", self.retain_weight) * HARDER, self.retain_weight * HARDEST)
+        self.state["weight"] = weight
+        return weight
+
+    def _stalled(self, step: int, forget: float) -> bool:
+        """Whether the forget rows have not moved for some passes; the next look starts from here."""
+        state = self.state
+        since, value = state.get("since", 0), state.get("since_value", 1.0)
+        if forget < PROGRESS * value:
+            state.update(since=step, since_value=forget)
+            return False
+        wait = max(STALLED_STEPS, math.ceil(STALLED_PASSES * self.forget_rows / self.batch))
+        if step - since < wait:
+            return False
+        state.update(since=step, since_value=forget)
+        return True
+
+    def _remember(self, step: int, probe: Probe, down: bool, kept: bool) -> None:
+        """Note whether this is the best state so far: both halves, else the least missed."""
+        excess = max(0.0, math.log(max(probe.forget, 1e-12) / self.target.level)) if not down else 0.0
+        shortfall = 0.0 if kept or probe.retain is None else (self.target.keep - probe.retain) / self.target.keep
+        missed = (excess + 10 * shortfall, -(probe.retain or 0.0))
+        best = self.state.get("best")
+        self.state["is_best"] = best is None or missed < tuple(best)
+        if self.state["is_best"]:
+            self.state.update(best=list(missed), best_step=step)
+
+
+def summary(state: Mapping[str, Any]) -> dict[str, Any]:
+    """What a report says of the controller: plain numbers."""
+    return {name: state[name] for name in ("best_step", "factor", "weight", "phase") if name in state}

@@ -23,6 +23,10 @@ class ForgettingOptions(
 ):
     """Settings that a run of `unlearn forget` and the runs of a sweep share."""
 
+    retain_held_out: float = option(
+        0.2, "share of the retain rows that training leaves out (at least 8 rows): what is kept is judged on them", "Data",
+        ge=0, le=0.5,
+    )  # fmt: skip
     allow_overlap: bool = option(False, "accept rows that are in both the forget and the retain split", "Data")
     report_to: Literal["none", "tensorboard", "wandb", "trackio"] = option(
         "none", "a tracker that also gets every step; metrics.jsonl is always written", "Output", runtime=True,

@@ -66,6 +66,14 @@ class DataOptions(Options):
         metavar="SPEC",
         path=True,
     )
+    retain_held_out: float = option(
+        0.0, "share of the retain rows that training leaves out: what is kept is judged on them; in `evaluate` the run's",
+        "Data", ge=0, le=0.5,
+    )  # fmt: skip
+    retain_eval: str | None = option(
+        None, "rows to judge what is kept, none of which is trained on; default: held out of --retain", "Data",
+        metavar="SPEC", path=True,
+    )  # fmt: skip
     columns: Columns = option(
         (), "your column names: prompt=q,answer=a; for one split retain.prompt=text", "Data", metavar="NAMES"
     )

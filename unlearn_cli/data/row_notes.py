@@ -26,7 +26,7 @@ def notes(splits: Mapping[str, Split]) -> list[str]:
     if contradicting := _contradicting(forget):
         questions = "question has" if len(contradicting) == 1 else "questions have"
         lines.append(f"{len(contradicting)} forget {questions} several answers: {_places(contradicting)}")
-    retain = splits["retain"].examples if "retain" in splits else ()
+    retain = [example for name, split in splits.items() if name.startswith("retain") for example in split.examples]
     if both := overlapping(forget, retain):
         rows = "1 row is" if len(both) == 1 else f"{len(both)} rows are"
         lines.append(f"{rows} in both forget and retain: {_places([[forget[i], retain[j]] for i, j in both])}")

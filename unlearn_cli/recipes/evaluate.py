@@ -35,7 +35,7 @@ from unlearn_cli.recipes.storage.run_folder import RunFolder
 from unlearn_cli.report import EVALUATION, ModelReport, RunReport, read_report
 
 FROM_RUN = (
-    "forget", "retain", "holdout", "columns", "limit",
+    "forget", "retain", "retain_held_out", "retain_eval", "holdout", "columns", "limit",
     "chat_template", "enable_thinking", "reasoning", "max_length", "stride",
     "eval_limit", "generate_limit", "max_new_tokens", "bootstrap_samples", "no_general", "no_text",
     "load_in_4bit", "load_in_8bit", "dtype", "attn_implementation",

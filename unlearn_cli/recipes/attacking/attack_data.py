@@ -14,7 +14,7 @@ from unlearn_cli.data.load import load_split
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.measure import spread
 from unlearn_cli.recipes.attacking.settings import Setting
-from unlearn_cli.recipes.scoring.splits import load_splits
+from unlearn_cli.recipes.scoring.splits import RETAIN_TRAINED, load_splits
 from unlearn_cli.report import RunReport
 
 WINDOW = 8  # words in a row that count as a leak
@@ -43,11 +43,13 @@ def read_attack_data(config: AttackConfig, run: RunReport) -> tuple[AttackData, 
     rest = [example for i, example in enumerate(forget) if i not in train]
     retain = splits["retain"].examples if "retain" in splits else ()
     eval_retain = set(spread(len(retain), config.eval_limit or len(retain))) if retain else set()
+    unjudged = tuple(example for i, example in enumerate(retain) if i not in eval_retain)
+    trained = splits[RETAIN_TRAINED].examples if RETAIN_TRAINED in splits else unjudged
     data = AttackData(
         eval_forget=tuple(rest[i] for i in spread(len(rest), config.eval_limit)),
         train_forget=tuple(forget[i] for i in sorted(train)),
         eval_retain=tuple(retain[i] for i in sorted(eval_retain)),
-        train_retain=tuple(example for i, example in enumerate(retain) if i not in eval_retain) or tuple(retain),
+        train_retain=trained or tuple(retain),
         user_rows=_user_rows(config, options),
     )
     return data, row_notes.notes(splits)

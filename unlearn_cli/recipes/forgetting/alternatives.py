@@ -21,6 +21,7 @@ from unlearn_cli.data.example import Example
 from unlearn_cli.models.generate import Sampling, sample
 from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun
+from unlearn_cli.recipes.scoring.splits import training_retain
 from unlearn_cli.report import fingerprint
 
 PER_ROW = 4
@@ -38,7 +39,7 @@ def alternative_examples(run: ResolvedRun, loaded: LoadedModel) -> tuple[Example
     kind, seed = run.objective.method.alternatives, run.config.seed
     examples = run.inputs["forget"].split.examples
     if kind == "mismatched":
-        sources = run.inputs["retain"].split.examples if "retain" in run.inputs else examples
+        sources = retain.split.examples if (retain := training_retain(run.inputs)) else examples
         return differing(with_mismatched(examples, sources, seed=seed, count=PER_ROW))
     if kind == "perturbed":
         if not all(example.perturbed for example in examples):

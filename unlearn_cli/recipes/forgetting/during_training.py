@@ -21,6 +21,7 @@ from unlearn_cli.recipes.scoring.gates import lookup_in
 from unlearn_cli.recipes.scoring.measurements import measure_inputs
 from unlearn_cli.recipes.scoring.outcome import without_gradient
 from unlearn_cli.recipes.scoring.scores import compared
+from unlearn_cli.recipes.scoring.splits import training_retain
 from unlearn_cli.report import Scores, Trajectory
 from unlearn_cli.training.checkpoint import Ended
 from unlearn_cli.training.loop import PROBED, StepRecord
@@ -88,9 +89,10 @@ class Watch:
 
 def composition_in_use(run: ResolvedRun, loaded: LoadedModel) -> Composition | None:
     """The composition, with what the assistant says of rows to keep if the method wants that measured."""
-    if run.composition is None or run.config.parameters.get("rest") != "measured" or "retain" not in run.inputs:
+    retain = training_retain(run.inputs)
+    if run.composition is None or run.config.parameters.get("rest") != "measured" or not retain:
         return run.composition
-    rows = run.inputs["retain"].rows
+    rows = retain.rows
     return with_rest(loaded, run.composition, [rows[i] for i in spread(len(rows), REST_ROWS)])
 
 

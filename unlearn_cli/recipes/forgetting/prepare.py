@@ -193,7 +193,7 @@ def _attach(run: ResolvedRun, loaded: LoadedModel, rows: Rows) -> None:
     adapter.attach(loaded, config, seed=config.seed, modules=modules)
     if config.lora_init != "default" and not config.full:
         lora_init.initialise(
-            loaded, config.lora_init, rows.forget, _as_many(run.inputs.get("retain"), len(rows.forget)),
+            loaded, config.lora_init, rows.forget, _as_many(splits.training_retain(run.inputs), len(rows.forget)),
             batch=config.batch_size * config.gradient_accumulation_steps,
             path=run.folder.reference / "lora_init.safetensors",
         )  # fmt: skip

@@ -109,8 +109,7 @@ def resolve_run(config: ForgetConfig, sources: Mapping[str, str], reporter: Repo
     if config.output_dir is None:
         settings = settings.filled("default", output_dir=default_output(config))
     texts = splits.load_splits(config)
-    if "retain" in texts:
-        check_overlap(texts["forget"].examples, texts["retain"].examples, allow=config.allow_overlap)
+    check_overlap(texts["forget"].examples, splits.retain_examples(texts), allow=config.allow_overlap)
     if "alternative" in settings.objective.groups:
         differing(example for example in texts["forget"].examples if example.alternatives)
     for note in row_notes.notes(texts):

@@ -28,16 +28,17 @@ from unlearn_cli.training.passes import Rows
 def make_rows(run: ResolvedRun, loaded: LoadedModel) -> Rows:
     """The rows that the objective asks for; where the question counts as well, they are scored from the start."""
     objective, seed, inputs = run.objective, run.config.seed, run.inputs
+    retain = splits.training_retain(inputs) or inputs["forget"]  # that there are some was seen before
     rows: dict[str, Any] = {"forget": inputs["forget"].rows, "retain": (), "alternative": (), "retain_alternative": ()}
     if objective.retain_groups or run.settings.procedure:
-        rows["retain"] = inputs["retain"].rows
+        rows["retain"] = retain.rows
     if "alternative" in objective.groups:
         rows["alternative"] = splits.alternatives(alternative_examples(run, loaded), run.encoder)
     if "retain_alternative" in objective.groups:
-        refusals = with_refusals(inputs["retain"].split.examples, seed=seed)
+        refusals = with_refusals(retain.split.examples, seed=seed)
         rows["retain_alternative"] = splits.alternatives(refusals, run.encoder)
     for group, positions in objective.positions.items():
-        _check_prompts(positions, inputs["retain" if group.startswith("retain") else "forget"].split)
+        _check_prompts(positions, (retain if group.startswith("retain") else inputs["forget"]).split)
         rows[group] = [
             [r.counted(positions) for r in row] if isinstance(row, list) else row.counted(positions) for row in rows[group]
         ]

@@ -11,6 +11,7 @@ from unlearn_cli.data.benchmarks import as_asked, benchmark, where
 from unlearn_cli.data.columns import parse_columns
 from unlearn_cli.data.example import Example, Split
 from unlearn_cli.data.general_ability import GENERAL, general_splits
+from unlearn_cli.data.held_out import held_out
 from unlearn_cli.data.load import load_split, rows_sha256
 from unlearn_cli.data.probes import probe
 from unlearn_cli.data.tokenize import Encoder, Row
@@ -18,6 +19,8 @@ from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.measure import spread
 from unlearn_cli.report import DataReport, fingerprint
 
+RETAIN_TRAINED = "retain_trained"
+TRAINED_LIMIT = 60  # trained retain rows that are measured: beside the held-out ones they show a gap, and judge nothing
 LETTER_TOKENS = 4  # generated where the answer is one letter
 
 
@@ -105,6 +108,7 @@ def load_splits(options: DataOptions) -> dict[str, Split]:
         for name, spec in given.items():  # a column that is in no file: this says which
             load(name, spec)
     splits |= loaded
+    splits |= _judged_apart(options, splits, load)
     for name in getattr(options, "probes", ()):
         if "forget" not in splits:
             raise UnlearnError(f"--probes {name} needs forget rows", "--forget forget.jsonl")
@@ -113,6 +117,38 @@ def load_splits(options: DataOptions) -> dict[str, Split]:
     if splits and isinstance(options, MeasuringOptions) and not options.no_general:
         splits |= general_splits()
     return splits
+
+
+def _judged_apart(options: DataOptions, splits: Mapping[str, Split], load: Callable[..., Split]) -> dict[str, Split]:
+    """The retain rows in two: `retain` is what judges, `retain_trained` what training sees; nothing where they are one."""
+    if "retain" not in splits:
+        return {}
+    rows = splits["retain"].examples
+    if options.retain_eval:
+        judged = load("retain", options.retain_eval)
+        return {"retain": judged, RETAIN_TRAINED: replace(splits["retain"], name=RETAIN_TRAINED, generate_limit=-1)}
+    chosen = held_out(rows, share=options.retain_held_out)
+    if not chosen:
+        return {}
+    judged = _part(splits["retain"], [example for i, example in enumerate(rows) if i in chosen])
+    trained = _part(splits["retain"], [example for i, example in enumerate(rows) if i not in chosen])
+    return {"retain": judged, RETAIN_TRAINED: replace(trained, name=RETAIN_TRAINED, generate_limit=-1)}
+
+
+def _part(split: Split, examples: Sequence[Example]) -> Split:
+    """Some of the rows of a split, as a split."""
+    origin = replace(split.origin, rows=len(examples), sha256=rows_sha256(tuple(examples)))
+    return replace(split, examples=tuple(examples), origin=origin)
+
+
+def retain_examples(splits: Mapping[str, Split]) -> tuple[Example, ...]:
+    """All rows to keep: those that training sees and those that judge."""
+    return tuple(example for name in (RETAIN_TRAINED, "retain") if name in splits for example in splits[name].examples)
+
+
+def training_retain(inputs: Mapping[str, Input]) -> Input | None:
+    """The rows to keep that training sees."""
+    return inputs.get(RETAIN_TRAINED) or inputs.get("retain")
 
 
 def _benchmark_splits(options: EvaluateConfig) -> dict[str, Split]:
@@ -171,6 +207,8 @@ def tokenized(split: Split, encoder: Encoder, eval_limit: int) -> Input:
         rows = tuple(replace(row, own_prompt=asked.prompt_ids) for row, asked in zip(rows, free, strict=True))
     if not rows:
         raise UnlearnError(f"{split.name} data holds no row with an answer")
+    if split.name == RETAIN_TRAINED:
+        eval_limit = min(eval_limit or TRAINED_LIMIT, TRAINED_LIMIT)
     chosen = tuple(spread(len(rows), eval_limit))
     others: tuple[tuple[Row | None, tuple[Row, ...]], ...] = ()
     if any(example.perturbed for example in split.examples):

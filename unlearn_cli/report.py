@@ -27,8 +27,9 @@ EVALUATION = "evaluation"  # in a run folder: the report of a later `unlearn eva
 RUN_SPEC = "plan.json"  # beside it: what decides the result of the run, and its number of steps
 CHECKPOINTS, STEPS = "checkpoints", "step-*.pt"
 
-Status = Literal["completed", "stopped", "interrupted", "diverged", "collapsed", "no_effect"]
-FAILED: tuple[Status, ...] = ("diverged", "collapsed", "no_effect")  # exit code 4
+Status = Literal["completed", "stopped", "interrupted", "diverged", "collapsed", "no_effect", "not_reached"]
+UNUSABLE: tuple[Status, ...] = ("diverged", "collapsed", "no_effect")  # is never the best of a comparison
+FAILED: tuple[Status, ...] = (*UNUSABLE, "not_reached")  # exit code 4
 
 
 class Part(BaseModel):
@@ -154,6 +155,24 @@ class TrainingReport(Part):
     trajectory: list[Trajectory] = []
 
 
+class TargetReport(Part):
+    """What a run was to reach, and whether it did, by all measured rows. Probabilities are those of the metric."""
+
+    level: float = Field(description="mean probability that the forget rows were to come down to")
+    row_level: float = Field(description="above it a single forget row counts as not forgotten")
+    source: str = Field(description="where the level was taken from")
+    keep: float = Field(description="share of the held-out retain rows' probability that was to stay")
+    reached: bool
+    kept: bool
+    retain_share: float | None
+    rows_above: int = Field(description="forget rows above row_level")
+    rows: int
+    worst: dict[str, float] = Field(description="ids of the likeliest forget rows, likeliest first")
+    steps: int = Field(0, description="steps until training ended")
+    best_step: int | None = Field(None, description="step whose weights were kept")
+    probe_share: float = Field(0.0, description="of the training time, spent looking at rows between two steps")
+
+
 class ArtifactReport(Part):
     """What was written, and how well it reads back."""
 
@@ -203,6 +222,7 @@ class RunReport(Part):
     model: ModelReport | None = Field(default=None, description="null where scores were made from measurements alone")
     data: dict[str, DataReport] = {}
     training: TrainingReport | None = None
+    target: TargetReport | None = Field(default=None, description="null for a fixed schedule")
     scores: Scores = {}
     harness: dict[str, dict[str, float]] = Field(default={}, description="--lm-eval: task -> metric -> value")
     passes: dict[str, dict[str, PassReport]] = Field(default={}, description="split -> before, after, baseline")

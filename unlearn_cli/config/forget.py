@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from unlearn_cli.config.expressions import OneCondition
 from unlearn_cli.config.groups import (
     DataOptions,
     LoraOptions,
@@ -27,6 +28,16 @@ class ForgettingOptions(
         0.2, "share of the retain rows that training leaves out (at least 8 rows): what is kept is judged on them", "Data",
         ge=0, le=0.5,
     )  # fmt: skip
+    until: OneCondition | None = option(
+        None, "go on until this holds; default: forget.probability is down to what the model gives to answers that it never "
+        "knew", "Method", metavar="EXPR",
+    )  # fmt: skip
+    keep: OneCondition | None = option(
+        None, "meanwhile keep this; default: 'retain.probability >= 0.95*before'", "Method", metavar="EXPR"
+    )
+    no_target: bool = option(
+        False, "train over a fixed schedule, as papers do, instead of until the target is reached", "Method"
+    )
     allow_overlap: bool = option(False, "accept rows that are in both the forget and the retain split", "Data")
     report_to: Literal["none", "tensorboard", "wandb", "trackio"] = option(
         "none", "a tracker that also gets every step; metrics.jsonl is always written", "Output", runtime=True,

@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 
 from unlearn_cli.errors import EXIT_DIVERGED, UnlearnError
+from unlearn_cli.outputs import Outputs
 from unlearn_cli.training.passes import EpochRow, Passes
+from unlearn_cli.training.target import gate
 
 TermName = Literal["forget", "retain"]
 
@@ -42,6 +44,8 @@ class Gradients:
     progress: float  # share of the steps that are done
     parts: int  # micro-batches
     state: dict[str, Any]  # tensors and numbers that a rule keeps from step to step; part of a checkpoint
+    level: float | None = None  # of probability: forget rows are pushed no further down than this
+    seen: dict[int, float] | None = None  # forget row -> probability of its answer, as this step ran it
     sums: dict[str, float] = field(default_factory=dict)  # losses of each term, as first computed in this step
     tokens: int = 0
     computed: int = 0
@@ -64,6 +68,7 @@ class Gradients:
             loss = torch.zeros((), device=self.passes.device)
             if forget:
                 losses = objective.forget_losses(outputs.policy, outputs.reference, self.progress)
+                losses = self._gated(losses, forget, outputs.policy.get("forget"))
                 loss = loss + objective.forget_weight * losses.sum() / len(self.forget)
                 sums["forget"] = sums.get("forget", 0.0) + float(losses.detach().sum())
             if retain:
@@ -81,6 +86,15 @@ class Gradients:
             self.retain_tokens += outputs.retain_tokens
         self.sums = {**sums, **self.sums}
         return total
+
+    def _gated(self, losses: Tensor, rows: Sequence[EpochRow], policy: Outputs | None) -> Tensor:
+        """Losses [B] of forget rows, those of rows that have come down to the level left out."""
+        if self.level is None or policy is None or policy.token_logps is None:
+            return losses
+        logps = policy.mean_logps.detach()
+        if self.seen is not None:
+            self.seen.update({row: float(p) for (_, row), p in zip(rows, logps.exp(), strict=True)})
+        return losses * gate(logps, self.level)
 
     def largest(self, term: TermName) -> float:
         """Largest absolute element of a weighted term's gradient by the parameters; leaves no gradient behind.

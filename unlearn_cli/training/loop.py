@@ -69,6 +69,7 @@ class Trainer:
     accumulation: int = 1
     max_grad_norm: float = 1.0
     rule: Callable[[Gradients], Any] = Gradients.backward  # makes the gradient of a step
+    level: float | None = None  # of probability: forget rows are pushed no further down than this
     view: Callable[[], AbstractContextManager] = nullcontext  # under which the model is what is trained
     # What goes on from step to step beside weights and optimiser: a dual variable, a rule's averages, what `adjust` set.
     state: dict[str, Any] = field(default_factory=dict)
@@ -120,6 +121,8 @@ class Trainer:
             progress=step / self.steps,
             parts=self.accumulation,
             state=self.state.setdefault("rule", {}),
+            level=self.level,
+            seen=None if self.level is None else self.state.setdefault("seen", {}),
         )
         forget_gradient = replace(gradients).largest("forget") if step < PROBED else None
         self.rule(gradients)

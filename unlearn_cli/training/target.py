@@ -32,6 +32,11 @@ def gate(logps: Tensor, level: float) -> Tensor:
     return ((logps.detach().exp() - level) / level).clamp(0.0, 1.0)
 
 
+def rate_with_target(step: int, *, peak: float) -> float:
+    """Learning rate of step `step`, from 0: a short warm-up, then the peak; the controller's factor comes on top."""
+    return peak * min(1.0, (step + 1) / WARM_UP)
+
+
 @dataclass(frozen=True)
 class Target:
     """What a run is to reach, in probabilities of an answer token (geometric mean over each answer)."""

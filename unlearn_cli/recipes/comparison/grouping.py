@@ -13,7 +13,7 @@ import numpy as np
 from unlearn_cli.recipes.comparison.runs import Entry
 from unlearn_cli.recipes.comparison.settings import settings, settings_by_content
 from unlearn_cli.registry import unknown
-from unlearn_cli.report import FAILED, Score
+from unlearn_cli.report import UNUSABLE, Score
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Row:
     @property
     def failed(self) -> bool:
         """Whether one of its runs wrecked the model, diverged or changed nothing: good scores of it mean nothing."""
-        return any(entry.report.status in FAILED for entry in self.entries)
+        return any(entry.report.status in UNUSABLE for entry in self.entries)
 
     def scores(self, metric: str) -> list[Score]:
         """The scores of the runs that have one."""

@@ -8,7 +8,7 @@ from unlearn_cli.recipes.comparison.result import Comparison
 from unlearn_cli.recipes.comparison.runs import RELEARNING
 from unlearn_cli.rendering.compare import listed
 from unlearn_cli.rendering.tables import digits
-from unlearn_cli.report import FAILED
+from unlearn_cli.report import UNUSABLE
 
 FORGET_PROBABILITY = "forget.probability"
 
@@ -29,7 +29,7 @@ def comparison_notes(comparison: Comparison) -> list[str]:
 def _failed_runs(comparison: Comparison) -> list[str]:
     """Runs that are never called best: scores of a wrecked or unchanged model may look so."""
     reports = {entry.name: entry.report for entry in comparison.entries}
-    failed = [f"{name} ({report.status.replace('_', ' ')})" for name, report in reports.items() if report.status in FAILED]
+    failed = [f"{name} ({report.status.replace('_', ' ')})" for name, report in reports.items() if report.status in UNUSABLE]
     return [f"Did not end well, so not judged: {listed(failed)}."] if failed else []
 
 

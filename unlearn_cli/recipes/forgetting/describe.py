@@ -17,10 +17,11 @@ from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.models.source import ModelSource, weights_sha256
 from unlearn_cli.recipes.environment import environment
 from unlearn_cli.recipes.forgetting.artifact import Artifact
+from unlearn_cli.recipes.forgetting.target import judge_target
 from unlearn_cli.recipes.forgetting.train import TrainedRun
-from unlearn_cli.recipes.scoring import outcome
+from unlearn_cli.recipes.scoring import gates, outcome
 from unlearn_cli.recipes.scoring.scores import compared, passes
-from unlearn_cli.report import FAILED, ModelReport, RunReport, TrainingReport
+from unlearn_cli.report import FAILED, ModelReport, RunReport, Scores, Status, TargetReport, TrainingReport
 
 
 def run_report(run: TrainedRun, artifact: Artifact, after: Mapping[str, Measured], command_line: list[str]) -> RunReport:
@@ -34,6 +35,11 @@ def run_report(run: TrainedRun, artifact: Artifact, after: Mapping[str, Measured
     status, message = run.status, run.message
     if status not in FAILED:
         status, message = outcome.judge(moments, scores, status, message)
+    target = None
+    if prepared.target and status not in ("no_effect", "diverged"):
+        target, verdict, missed = _judged(run, moments, scores)
+        if status not in FAILED:
+            status, message = verdict, missed or message
     return RunReport(
         command="forget",
         status=status,
@@ -46,6 +52,7 @@ def run_report(run: TrainedRun, artifact: Artifact, after: Mapping[str, Measured
         model=model_report(artifact.model, resolved.encoder, prepared.reach.share if prepared.reach else None),
         data={name: data.report() for name, data in resolved.inputs.items()},
         training=training_report(run),
+        target=target,
         scores=scores,
         passes=passes(moments),
         artifact=artifact.report,
@@ -55,6 +62,25 @@ def run_report(run: TrainedRun, artifact: Artifact, after: Mapping[str, Measured
         texts=resolved.folder.texts(),
         notes=resolved.reporter.notes,
     )
+
+
+def _judged(
+    run: TrainedRun, moments: Mapping[str, Mapping[str, Measured]], scores: Scores
+) -> tuple[TargetReport, Status, str | None]:
+    """The target beside what was reached."""
+    prepared, config = run.prepared, run.prepared.resolved.config
+    assert prepared.target is not None
+    lookup = gates.lookup_in(scores)
+    conditions = (config.until, config.keep)
+    report, status, missed = judge_target(prepared.target, moments, lambda condition: condition.holds(lookup), conditions)
+    seconds = prepared.resolved.clock.seconds
+    state = prepared.trainer.state.get("target", {})
+    spent = {
+        "steps": len(run.history.lines),
+        "best_step": state.get("best_step"),
+        "probe_share": round(seconds.get("probes", 0.0) / seconds["train"], 4) if seconds.get("train") else 0.0,
+    }
+    return report.model_copy(update=spent), status, missed
 
 
 def model_report(loaded: LoadedModel, encoder: Encoder, share: float | None = None) -> ModelReport:

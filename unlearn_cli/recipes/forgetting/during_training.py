@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from unlearn_cli.console import Reporter
@@ -17,6 +18,7 @@ from unlearn_cli.models.compose import Composition, used, with_rest
 from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.recipes.forgetting.prepare import PreparedRun
 from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun
+from unlearn_cli.recipes.forgetting.target import Pursuit
 from unlearn_cli.recipes.scoring.gates import lookup_in
 from unlearn_cli.recipes.scoring.measurements import measure_inputs
 from unlearn_cli.recipes.scoring.outcome import without_gradient
@@ -63,7 +65,14 @@ class Watch:
             scores = self._measure(step)
             if stop_when and _holds(stop_when, scores, "--stop-when"):
                 ended = "stopped", f"--stop-when '{stop_when.text}' held at step {step}"
+        if self.pursuit and ended is None:
+            ended = self.pursuit.after(step)
         return ended
+
+    @cached_property
+    def pursuit(self) -> Pursuit | None:
+        """What pursues the target of the run, if it has one."""
+        return Pursuit(self.run, self.run.target) if self.run.target else None
 
     def _first(self) -> list[dict[str, Any]]:
         """The lines of the first steps, in which the forget loss's own gradient is looked at."""

@@ -30,6 +30,8 @@ from unlearn_cli.recipes.forgetting import dry_run
 from unlearn_cli.recipes.forgetting.resolve import CompleteConfig, Settings
 from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun
 from unlearn_cli.recipes.forgetting.resume import open_folder
+from unlearn_cli.recipes.forgetting.target import RunTarget, find_target
+from unlearn_cli.recipes.scoring import splits
 from unlearn_cli.recipes.forgetting.training_rows import direction_of, make_rows, stored_reference
 from unlearn_cli.recipes.scoring.measurements import measure_inputs
 from unlearn_cli.recipes.scoring.splits import Input
@@ -40,6 +42,7 @@ from unlearn_cli.training.objective import Objective
 from unlearn_cli.training.optimizer import make_optimizer, rate_at
 from unlearn_cli.training.pairing import Pairing
 from unlearn_cli.training.passes import Passes, Rows
+from unlearn_cli.training.target import rate_with_target
 from unlearn_cli.training.workbench import ProcedureRun, Workbench
 
 
@@ -57,6 +60,7 @@ class PreparedRun:
     parameters: list[tuple[str, torch.nn.Parameter]]  # that are trained, by name
     checkpoints: Checkpoints | None  # None: a procedure keeps none
     checkpointing: bool  # activations are recomputed
+    target: RunTarget | None  # None: training runs over a fixed schedule
 
     @property
     def model(self) -> LoadedModel:
@@ -101,7 +105,7 @@ def prepare(run: ResolvedRun, load: Callable[..., LoadedModel], measured: Path |
     with run.clock.phase("measure before"):
         before = measure_inputs(loaded, run.inputs, run.model_key, config, run.folder.measured, "before", reporter)
     with run.clock.phase("prepare"):
-        prepared = make_trainer(run, loaded, before, reach)
+        prepared = make_trainer(run, loaded, before, reach, find_target(run, loaded, before))
     run.folder.write_spec(run.spec, steps=prepared.steps)
     return prepared
 
@@ -120,7 +124,13 @@ def _tell(run: ResolvedRun, loaded: LoadedModel) -> None:
         note(text)
 
 
-def make_trainer(run: ResolvedRun, loaded: LoadedModel, before: Mapping[str, Measured], reach: Reach | None) -> PreparedRun:
+def make_trainer(
+    run: ResolvedRun,
+    loaded: LoadedModel,
+    before: Mapping[str, Measured],
+    reach: Reach | None,
+    target: RunTarget | None = None,
+) -> PreparedRun:
     """Rows, reference, adapter and optimiser: everything that a step needs; for a procedure its workbench."""
     config, settings, objective = run.config, run.settings, run.objective
     rows = make_rows(run, loaded)
@@ -145,7 +155,10 @@ def make_trainer(run: ResolvedRun, loaded: LoadedModel, before: Mapping[str, Mea
         pairing=pairing,
         optimizer=optimizer,
         parameters=tensors,
-        rate=lambda step: schedule(step, steps, peak=settings.learning_rate),
+        rate=(lambda step: schedule(step, steps, peak=settings.learning_rate))
+        if target is None
+        else partial(rate_with_target, peak=settings.learning_rate),
+        level=target.aims.level if target else None,
         steps=steps,
         accumulation=config.gradient_accumulation_steps,
         max_grad_norm=config.max_grad_norm,
@@ -165,6 +178,7 @@ def make_trainer(run: ResolvedRun, loaded: LoadedModel, before: Mapping[str, Mea
         parameters=parameters,
         checkpoints=None if procedure else checkpoints,
         checkpointing=checkpointing,
+        target=target,
     )
 
 

@@ -24,6 +24,16 @@ BY_METHOD = (
 )  # fmt: skip
 
 
+BUDGET_EPOCHS, BUDGET_STEPS = 3, 120  # a run with a target: so many times the method's epochs, and at least so many steps
+TARGET_RETAIN_TERM = "kl"  # in place of nll: rows that are drilled rise, and pull along what is not
+
+
+def has_target(config: ForgetConfig, method: Method) -> bool:
+    """Whether a run of a method goes on until a target is reached: not where another end or strength was asked for."""
+    fixed = config.no_target or config.stop_when or config.calibrate or config.forget_loss_floor is not None
+    return not fixed and method.applied == "adapter"
+
+
 class CompleteConfig(ForgetConfig):
     """Settings of `unlearn forget` in which the method's defaults are filled in; `epochs` is None if steps are counted."""
 
@@ -67,9 +77,19 @@ class Settings:
         batch = self.config.batch_size * self.config.gradient_accumulation_steps
         return Pairing(self.config.seed, forget_rows, retain_rows, batch, batch * self.config.retain_ratio)
 
+    @property
+    def has_target(self) -> bool:
+        """Whether training goes on until a target is reached, instead of over a fixed schedule."""
+        return self.procedure is None and has_target(self.config, self.objective.method)
+
     def steps(self, pairing: Pairing) -> int:
-        """Optimiser steps of a run; those of a procedure's base method."""
-        return self.config.max_steps or pairing.steps(self.epochs)
+        """Optimiser steps of a run, at most where it has a target; those of a procedure's base method."""
+        if self.config.max_steps:
+            return self.config.max_steps
+        steps = pairing.steps(self.epochs)
+        if self.has_target and self.sources.get("epochs", "").startswith("method"):
+            return max(BUDGET_EPOCHS * steps, BUDGET_STEPS)
+        return steps
 
     @property
     def epochs(self) -> float:
@@ -102,6 +122,9 @@ def resolve_method(config: ForgetConfig, sources: Mapping[str, str]) -> Settings
         defaults, owner = replace(method.defaults, epochs=chosen.defaults.epochs), method.name
     missing = [n for n in BY_METHOD if getattr(config, n) is None and not (n == "epochs" and config.max_steps)]
     values: dict[str, Any] = dict(config) | {name: getattr(defaults, name) for name in missing}
+    if "retain_term" in missing and values["retain_term"] == "nll" and not config.full and procedure is None:
+        if has_target(config, method):
+            values["retain_term"] = TARGET_RETAIN_TERM
     term, rule = RETAIN_TERMS.get(values["retain_term"]), ROBUST.get(values["robust"])
     for name, entry in (("method", chosen), ("retain_term", term), ("robust", rule)):
         if not is_file(values[name]):  # a file of the user's own keeps its path: a report can be run again

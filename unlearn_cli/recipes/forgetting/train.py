@@ -61,8 +61,8 @@ def train(run: PreparedRun) -> TrainedRun:
             next_step = f"{path} is kept: add --resume to go on" if path else "the same command starts it anew"
             raise Interrupted(request.exit_code, f"interrupted after step {last} of {run.steps}; {next_step}")
     status, message = ended or ("completed", None)
-    if status == "stopped":
-        run.resolved.reporter.say(f"stopped: {message}")
+    if status == "stopped" or (run.target and message):
+        run.resolved.reporter.say(f"{status}: {message}")
     return TrainedRun(run, status, message, history, resumed_from)
 
 
@@ -85,7 +85,7 @@ def _history(run: PreparedRun, start: int) -> History:
     """What metrics.jsonl holds of the steps up to `start`; later lines are cut off."""
     lines = run.resolved.folder.keep_lines(start)
     return History(
-        [line for line in lines if "trajectory" not in line],
+        [line for line in lines if "loss" in line],
         [Trajectory.model_validate(line["trajectory"]) for line in lines if "trajectory" in line],
     )
 

@@ -19,7 +19,7 @@ from unlearn_cli.recipes.storage.run_folder import RunFolder
 from unlearn_cli.recipes.storage.run_spec import RunSpec
 from unlearn_cli.recipes.sweeping.grid import Setting, output_folder
 from unlearn_cli.recipes.sweeping.manifest import Manifest, State
-from unlearn_cli.report import FAILED, read_report
+from unlearn_cli.report import UNUSABLE, read_report
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class RankedRun:
     @property
     def failed(self) -> bool:
         """Whether it diverged, collapsed, or changed nothing."""
-        return self.status in FAILED
+        return self.status in UNUSABLE
 
 
 def ranked(runs: Iterable[ScheduledRun], score: Callable[[Lookup], float]) -> list[RankedRun]:

@@ -26,8 +26,8 @@ def played(curve: Callable[[int, Controller], Probe], *, budget: int = 200, rows
 
 
 def test_gate():
-    """Full weight from twice the level on, none at the level or below, half in between; no gradient through it."""
-    logps = torch.tensor([0.9, 0.2, 0.15, 0.1, 0.01]).log().requires_grad_()
+    """Full weight from four times the level on, none at the level or below, half at twice; no gradient through it."""
+    logps = torch.tensor([0.9, 0.4, 0.2, 0.1, 0.01]).log().requires_grad_()
     assert gate(logps, 0.1).tolist() == pytest.approx([1, 1, 0.5, 0, 0], abs=1e-6)
     assert not gate(logps, 0.1).requires_grad
 

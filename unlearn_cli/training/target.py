@@ -17,6 +17,7 @@ from torch import Tensor
 
 Phase = Literal["forget", "settle", "end"]
 
+GATE_WIDTH = 4.0  # times the level: from here on a row is pushed less and less
 WARM_UP = 3  # steps
 REACHED = 1.05  # the mean may stand so far above the level: probes are few rows
 SETTLE_LEAST, SETTLE_MOST = 10, 60  # steps
@@ -28,8 +29,11 @@ DAMAGE, SLOWER = 0.5, 0.5  # with less than this share of the retain probability
 
 
 def gate(logps: Tensor, level: float) -> Tensor:
-    """Weights [B] of forget rows, from their mean log-probabilities [B]: 1 from twice the level on, 0 at the level."""
-    return ((logps.detach().exp() - level) / level).clamp(0.0, 1.0)
+    """Weights [B] of forget rows, from their mean log-probabilities [B]: 1 from four times the level on, 0 at the level.
+
+    In between the weight falls with the logarithm, so that the optimiser's momentum has died down when a row arrives.
+    """
+    return ((logps.detach() - math.log(level)) / math.log(GATE_WIDTH)).clamp(0.0, 1.0)
 
 
 def rate_with_target(step: int, *, peak: float) -> float:

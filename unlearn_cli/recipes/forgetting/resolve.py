@@ -122,9 +122,8 @@ def resolve_method(config: ForgetConfig, sources: Mapping[str, str]) -> Settings
         defaults, owner = replace(method.defaults, epochs=chosen.defaults.epochs), method.name
     missing = [n for n in BY_METHOD if getattr(config, n) is None and not (n == "epochs" and config.max_steps)]
     values: dict[str, Any] = dict(config) | {name: getattr(defaults, name) for name in missing}
-    if "retain_term" in missing and values["retain_term"] == "nll" and not config.full and procedure is None:
-        if has_target(config, method):
-            values["retain_term"] = TARGET_RETAIN_TERM
+    if "retain_term" in missing and values["retain_term"] == "nll" and not (config.full or procedure):
+        values["retain_term"] = TARGET_RETAIN_TERM if has_target(config, method) else "nll"
     term, rule = RETAIN_TERMS.get(values["retain_term"]), ROBUST.get(values["robust"])
     for name, entry in (("method", chosen), ("retain_term", term), ("robust", rule)):
         if not is_file(values[name]):  # a file of the user's own keeps its path: a report can be run again

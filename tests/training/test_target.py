@@ -82,6 +82,15 @@ def test_the_best_state_keeps_both_halves():
     assert best == [True, True, False] and controller.state["best_step"] == 2
 
 
+def test_settling_ends_early_where_the_retain_rows_are_clearly_kept():
+    ends = []
+    for retain in (0.965, 0.99):
+        controller = Controller(TARGET, 20, 8, 200, 1.0)
+        controller.decide(40, Probe(0.05, 0.1, 1.0))
+        ends.append(next(s for s in range(41, 80) if (d := controller.decide(s, Probe(0.05, 0.1, retain))) and d.stop))
+    assert ends == [60, 45]
+
+
 def test_everything_it_remembers_is_in_its_state():
     """A controller made anew from the state, as a resumed run does, decides as the one that ran through."""
     curve = [Probe(0.9 * 0.9**s, 0.9 * 0.92**s, 0.9 + 0.001 * s) for s in range(80)]

@@ -24,6 +24,7 @@ SETTLE_LEAST, SETTLE_MOST = 10, 60  # steps
 STALLED_PASSES, STALLED_STEPS = 2, 20  # without progress over so many passes and steps, training goes faster
 PROGRESS = 0.95  # of the mean probability that was: above it nothing has happened
 FASTER, FASTEST = 2.0, 4.0
+MARGIN, CLEAR = 0.2, 0.5  # of what may be lost: not lost at the end of settling; not lost, so that settling ends early
 HARDER, HARDEST = 1.5, 8.0  # of the retain weight that the run began with
 DAMAGE, SLOWER = 0.5, 0.5  # with less than this share of the retain probability left, training goes slower
 
@@ -112,7 +113,7 @@ class Controller:
         state, target = self.state, self.target
         state["looked"] = step
         down = probe.forget <= target.level * REACHED and probe.worst <= target.row_level
-        kept = probe.retain is None or probe.retain >= target.keep
+        kept = self._kept(probe, MARGIN)  # with a margin: probes are few rows
         self._remember(step, probe, down, kept)
         if self.phase == "settle":
             return self._settling(step, probe, down, kept)
@@ -137,8 +138,9 @@ class Controller:
 
     def _settling(self, step: int, probe: Probe, down: bool, kept: bool) -> Decision | None:
         state = self.state
-        over = step >= state["settle_from"] + state["settle_steps"]
-        if not over:
+        length = state["settle_steps"]
+        clear = down and self._kept(probe, CLEAR) and step >= state["settle_from"] + SETTLE_LEAST // 2
+        if not clear and step < min(state["settle_from"] + length, self.budget):
             return None
         if down and kept or step >= self.budget:
             state["phase"] = "end"
@@ -146,12 +148,16 @@ class Controller:
         state.update(phase="forget", since=step, since_value=probe.forget)
         if kept:
             return Decision(f"the forget rows came back to {probe.forget:.3g}: forgetting again", rate_factor=1.0)
-        state.update(phase="settle", settle_from=step, settle_steps=min(SETTLE_MOST, max(1, self.budget - step)))
+        state.update(phase="settle", settle_from=step, settle_steps=min(2 * length, SETTLE_MOST, max(1, self.budget - step)))
         return Decision(
             f"{1 - (probe.retain or 0):.1%} of the retain rows' probability is lost: holding them harder",
             retain_weight=self._harder(),
             rate_factor=self.rate_factor(step),
         )
+
+    def _kept(self, probe: Probe, margin: float) -> bool:
+        """Whether the retain rows lost less than they may, by a margin that is a share of what they may lose."""
+        return probe.retain is None or probe.retain >= self.target.keep + margin * (1.0 - self.target.keep)
 
     def _harder(self) -> float:
         weight = min(self.state.get("weight", self.retain_weight) * HARDER, self.retain_weight * HARDEST)

@@ -1,0 +1,103 @@
+"""A run with its defaults: it stops at the level of never having known, keeps the best state, or says what it missed."""
+
+import json
+
+import pytest
+
+from tests.cli.running import MODEL, QUICK, data_arguments, read_report, unlearn, write_rows
+from unlearn_cli.demo.facts import splits
+
+RUN = ("--generate-limit", "2", "--max-new-tokens", "8", "--bootstrap-samples", "50")
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """The demo's rows: forget.jsonl, retain.jsonl and holdout.jsonl."""
+    folder = tmp_path_factory.mktemp("rows")
+    for name, rows in splits().items():
+        write_rows(folder / f"{name}.jsonl", [{k: v for k, v in row.items() if k != "person"} for row in rows])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def reached(files, tmp_path_factory):
+    """A run with default settings on the demo's model."""
+    out = tmp_path_factory.mktemp("reached") / "run"
+    arguments = [
+        "--forget",
+        files / "forget.jsonl",
+        "--retain",
+        files / "retain.jsonl",
+        "--holdout",
+        files / "holdout.jsonl",
+    ]
+    result = unlearn("forget", "--model", MODEL, *arguments, *RUN, "-o", out, target=True)
+    return result, out
+
+
+def test_default_settings_reach_the_target(reached):
+    result, out = reached
+    assert result.exit_code == 0, result.stderr
+    report = read_report(out)
+    target = report["target"]
+    assert report["status"] == "completed" and target["reached"] and target["kept"]
+    after = report["scores"]["forget"]["probability"]["after"]["value"]
+    assert after <= 1.05 * target["level"] and "holdout" in target["source"]
+    assert report["training"]["steps"] < report["training"]["steps_planned"]
+    assert (
+        report["scores"]["retain"]["probability"]["after"]["value"]
+        >= 0.95 * (report["scores"]["retain"]["probability"]["before"]["value"])
+    )
+
+
+def test_what_is_kept_is_judged_on_rows_that_were_not_trained_on(reached, files):
+    report = read_report(reached[1])
+    rows = len((files / "retain.jsonl").read_text().splitlines())
+    held_out, trained = report["data"]["retain"]["rows"], report["data"]["retain_trained"]["rows"]
+    assert held_out + trained == rows and held_out >= 8
+    assert "retain_trained" in report["scores"]
+
+
+def test_decisions_are_lines_of_metrics_jsonl(reached):
+    lines = [json.loads(line) for line in (reached[1] / "metrics.jsonl").read_text().splitlines()]
+    probes = [line for line in lines if "probe" in line]
+    decisions = [line["decision"] for line in probes if line["decision"]]
+    assert probes and any("settling" in text for text in decisions) and decisions[-1] == "settled"
+
+
+def test_the_result_is_the_best_state_that_was_seen(reached):
+    report = read_report(reached[1])
+    assert report["target"]["best_step"] <= report["training"]["steps"]
+
+
+def test_a_budget_that_is_too_small_is_not_reached(tmp_path):
+    """Exit 4, with what is left, the worst row, and what to try; the evidence is written."""
+    result = unlearn("forget", *data_arguments(tmp_path), *QUICK, "--max-steps", "2", "-o", tmp_path / "run", target=True)
+    assert result.exit_code == 4
+    words = " ".join(result.stderr.split())
+    assert "target not reached" in words and "is left" in words and "--max-steps" in words
+    report = read_report(tmp_path / "run")
+    assert report["status"] == "not_reached" and not report["target"]["reached"]
+    assert report["target"]["rows_above"] > 0 and report["target"]["worst"]
+
+
+def test_expressions_take_the_place_of_the_level(tmp_path):
+    options = ("--until", "forget.probability <= 0.5", "--keep", "retain.probability >= 0.5*before")
+    result = unlearn("forget", *data_arguments(tmp_path), *RUN, *options, "-o", tmp_path / "run", target=True)
+    assert result.exit_code == 0, result.stderr
+    target = read_report(tmp_path / "run")["target"]
+    assert target["level"] == pytest.approx(0.5, abs=1e-6) and target["keep"] == pytest.approx(0.5, abs=1e-6)
+
+
+def test_no_target_is_a_fixed_schedule(tmp_path):
+    result = unlearn("forget", *data_arguments(tmp_path), *QUICK, "--no-target", "-o", tmp_path / "run", target=True)
+    report = read_report(tmp_path / "run")
+    assert result.exit_code == 0 and report["target"] is None and report["training"]["steps"] == 4
+
+
+def test_retain_rows_of_ones_own_judge(tmp_path, files):
+    arguments = data_arguments(tmp_path)
+    options = ("--retain-eval", files / "holdout.jsonl", "--no-target")
+    unlearn("forget", *arguments, *QUICK, *options, "-o", tmp_path / "run", target=True)
+    data = read_report(tmp_path / "run")["data"]
+    assert data["retain_trained"]["rows"] == 16 and data["retain"]["spec"].endswith("holdout.jsonl")

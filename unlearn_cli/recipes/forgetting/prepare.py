@@ -31,8 +31,8 @@ from unlearn_cli.recipes.forgetting.resolve import CompleteConfig, Settings
 from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun
 from unlearn_cli.recipes.forgetting.resume import open_folder
 from unlearn_cli.recipes.forgetting.target import RunTarget, find_target
-from unlearn_cli.recipes.scoring import splits
 from unlearn_cli.recipes.forgetting.training_rows import direction_of, make_rows, stored_reference
+from unlearn_cli.recipes.scoring import splits
 from unlearn_cli.recipes.scoring.measurements import measure_inputs
 from unlearn_cli.recipes.scoring.splits import Input
 from unlearn_cli.training.checkpoint import Checkpoints

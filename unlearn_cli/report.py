@@ -168,9 +168,9 @@ class TargetReport(Part):
     rows_above: int = Field(description="forget rows above row_level")
     rows: int
     worst: dict[str, float] = Field(description="ids of the likeliest forget rows, likeliest first")
-    steps: int = Field(0, description="steps until training ended")
-    best_step: int | None = Field(None, description="step whose weights were kept")
-    probe_share: float = Field(0.0, description="of the training time, spent looking at rows between two steps")
+    steps: int = Field(default=0, description="steps until training ended")
+    best_step: int | None = Field(default=None, description="step whose weights were kept")
+    probe_share: float = Field(default=0.0, description="of the training time, spent looking at rows between two steps")
 
 
 class ArtifactReport(Part):

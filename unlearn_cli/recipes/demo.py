@@ -26,13 +26,8 @@ from unlearn_cli.report import RunReport
 
 ASSETS = Path(demo.__file__).parent / "assets"
 MODELS = ("model", "model-retain-only")
-# Few rows and a tiny model: small steps, and a stop as soon as the answers are as unlikely as for the baseline.
 SETTINGS: dict[str, Any] = {
     "method": "npo",
-    "batch_size": 4,
-    "epochs": 12,
-    "eval_every": 2,
-    "stop_when": "forget.probability < 0.05",
     "max_new_tokens": 32,
     "no_general": True,  # the tiny model has seen invented people alone: it would guess
 }

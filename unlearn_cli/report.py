@@ -170,7 +170,6 @@ class TargetReport(Part):
     worst: dict[str, float] = Field(description="ids of the likeliest forget rows, likeliest first")
     steps: int = Field(default=0, description="steps until training ended")
     best_step: int | None = Field(default=None, description="step whose weights were kept")
-    probe_share: float = Field(default=0.0, description="of the training time, spent looking at rows between two steps")
 
 
 class ArtifactReport(Part):

@@ -18,7 +18,7 @@ from tests.cli.comparing import around, both, compared, refused, write_run
 from tests.cli.running import unlearn
 from unlearn_cli.recipes.comparison.page import _samples
 from unlearn_cli.recipes.comparison.runs import read_entries
-from unlearn_cli.report import FAILED, Score, Trajectory
+from unlearn_cli.report import UNUSABLE, Score, Trajectory
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ def test_settings_of_one_method_are_told_under_the_table(tmp_path):
     assert [run["settings"]["layer"] for run in compared(a, b, c)["runs"]] == [None, 7, 3]
 
 
-@pytest.mark.parametrize("status", FAILED)
+@pytest.mark.parametrize("status", UNUSABLE)
 def test_a_run_that_did_not_end_well_is_never_the_best(tmp_path, monkeypatch, status):
     """By every number the first run is the best of three; neither star nor front nor colour goes to it, and it is named."""
     monkeypatch.setenv("FORCE_COLOR", "1")

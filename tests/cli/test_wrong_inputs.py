@@ -102,7 +102,10 @@ def called(model: type, name: str) -> tuple[str, ...]:
 
 
 # Given by `usual`, or by `unlearn` in tests/cli/running.py, so that a file and a variable do not count.
-ON_THE_LINE = {"no_general", "model", "forget", "retain", "dry_run", "output_dir", "run", "runs", "repo", "prompt"}
+ON_THE_LINE = {
+    "no_general", "no_target", "retain_held_out", "model", "forget", "retain", "dry_run", "output_dir", "run", "runs", "repo",
+    "prompt",
+}  # fmt: skip
 
 
 def usual(model: type, files: Files) -> list[str]:

@@ -69,7 +69,7 @@ def test_a_made_up_alternative_is_asked_for_with_question_and_answer(rows, tmp_p
     parts = splits()["forget"][:16]
     rounds: list[list[str]] = []
 
-    def sampler(loaded, prompts, *, count, **others):
+    def sampler(loaded, prompts, max_new_tokens, sampling, advance):
         texts = [loaded.tokenizer.decode(prompt) for prompt in prompts]
         rounds.append(texts)
         answer = [next(row["answer"] for row in parts if row["question"] in text) for text in texts]
@@ -91,10 +91,10 @@ def test_a_row_without_an_alternative_is_named(rows, tmp_path, monkeypatch) -> N
     """A model that says the truth whatever it is asked: on the old code a preference of each answer over itself."""
     parts = splits()["forget"][:16]
 
-    def parrot(loaded, prompts, *, count, **others):
+    def parrot(loaded, prompts, max_new_tokens, sampling, advance):
         texts = [loaded.tokenizer.decode(prompt) for prompt in prompts]
         answers = [next(row["answer"] for row in parts if row["question"] in text) for text in texts]
-        return [[loaded.tokenizer(a, add_special_tokens=False)["input_ids"]] * count for a in answers]
+        return [[loaded.tokenizer(a, add_special_tokens=False)["input_ids"]] * sampling.count for a in answers]
 
     monkeypatch.setattr(alternatives, "sample", parrot)
     with pytest.raises(UnlearnError, match=r"16 rows have no alternative.*forget.jsonl:1") as caught:

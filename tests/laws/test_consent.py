@@ -32,6 +32,7 @@ HARMLESS = {
     "sample_temperature": "of sampled answers",
     "sample_top_p": "of sampled answers",
     "bootstrap_samples": "resamples of rows",
+    "retain_eval": "rows that judge what is kept",
     "share": "of rows that an attacker has",
 }
 SOUNDS_LIKE_ONE = re.compile(

@@ -46,7 +46,7 @@ MEANT = {
     "forget_loss_floor": {"-1", "0"},  # losses of ascent are negative
     "columns": TEXT | MAPPING,
     **dict.fromkeys(("runs", "repo", "push_to_hub"), set()),
-    **dict.fromkeys(("eval_limit", "samples", "show", "stride", "temperature", "jobs", "seed"), {"0"}),
+    **dict.fromkeys(("eval_limit", "samples", "show", "stride", "temperature", "jobs", "seed", "retain_held_out"), {"0"}),
     **dict.fromkeys(("forget_weight", "retain_weight", "weight_decay", "warmup_ratio", "lora_dropout"), {"0"}),
 }
 MEANT_IN = {

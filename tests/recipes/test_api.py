@@ -27,7 +27,7 @@ def test_the_whole_story(rows, tmp_path, monkeypatch):
     few = {"generate_limit": 2, "max_new_tokens": 8, "bootstrap_samples": 20}
     report = unlearn_cli.forget(
         model=MODEL, forget=str(rows[0]), retain=str(rows[1]), method="npo", parameters={"beta": 0.1}, max_steps=8,
-        batch_size=4, output_dir=tmp_path / "run", **few,
+        batch_size=4, no_target=True, output_dir=tmp_path / "run", **few,
     )  # fmt: skip
     assert report.training.steps == 8 and report.config["parameters"]["beta"] == 0.1
     again = unlearn_cli.evaluate(tmp_path / "run", baseline=BASELINE)
@@ -43,7 +43,7 @@ def test_settings_objects(rows, tmp_path):
     """One object for several runs, and fields by name over it."""
     settings = ForgetConfig(
         model=MODEL, forget=str(rows[0]), retain=str(rows[1]), max_steps=4, batch_size=4, generate_limit=2,
-        max_new_tokens=8, bootstrap_samples=20,
+        max_new_tokens=8, bootstrap_samples=20, no_target=True,
     )  # fmt: skip
     runs = [unlearn_cli.forget(settings, seed=seed, output_dir=tmp_path / str(seed)) for seed in (0, 1)]
     assert [run.config["seed"] for run in runs] == [0, 1] and runs[0].config_sources["epochs"] == "default"
@@ -54,13 +54,13 @@ def test_settings_objects(rows, tmp_path):
     merged = unlearn_cli.merge(tmp_path / "0", output_dir=tmp_path / "model", rows=2)
     assert (merged / "config.json").is_file()
     data = {"model": MODEL, "forget": str(rows[0]), "retain": str(rows[1]), "bootstrap_samples": 10, "generate_limit": 1}
-    swept = unlearn_cli.sweep(SweepConfig(**data, max_steps=2), seeds=(0, 1), output_dir=tmp_path / "sweep")
+    swept = unlearn_cli.sweep(SweepConfig(**data, max_steps=2, no_target=True), seeds=(0, 1), output_dir=tmp_path / "sweep")
     assert swept["sweep"]["made"] == 2
 
 
 def test_from_another_thread(rows, tmp_path):
     """Python lets only the main thread set handlers of signals."""
-    settings = {"max_steps": 2, "batch_size": 4, "generate_limit": 1, "max_new_tokens": 4, "bootstrap_samples": 10}
+    settings = {"max_steps": 2, "no_target": True, "batch_size": 4, "generate_limit": 1, "max_new_tokens": 4}
     given = {"model": MODEL, "forget": str(rows[0]), "retain": str(rows[1]), "output_dir": tmp_path / "run", **settings}
     reports = []
     thread = threading.Thread(target=lambda: reports.append(unlearn_cli.forget(**given)))
@@ -124,6 +124,6 @@ def test_a_run_is_uploaded_from_python_as_well(rows, tmp_path, monkeypatch):
     monkeypatch.setattr("unlearn_cli.recipes.push.run", lambda config, *_: uploads.append(config) or {"address": ""})
     unlearn_cli.forget(
         model=MODEL, forget=str(rows[0]), retain=str(rows[1]), max_steps=4, batch_size=4, generate_limit=1, max_new_tokens=4,
-        bootstrap_samples=10, output_dir=tmp_path / "run", push_to_hub="org/name",
+        bootstrap_samples=10, no_target=True, output_dir=tmp_path / "run", push_to_hub="org/name",
     )  # fmt: skip
     assert [(one.run, one.repo, one.public) for one in uploads] == [(tmp_path / "run", "org/name", False)]

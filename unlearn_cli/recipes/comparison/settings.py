@@ -9,9 +9,10 @@ from typing import Any
 from unlearn_cli.config import ForgetConfig, MeasuringOptions, runtime_fields
 from unlearn_cli.recipes.comparison.runs import Entry
 
-# Settings that are no difference between methods: where files lie, and how runs were measured.
+# Settings that are no difference between methods: where files lie, how runs were measured, and which rows judged (their hash
+# says it).
 IGNORED = runtime_fields(ForgetConfig) | (set(MeasuringOptions.model_fields) - {"max_new_tokens"}) | {
-    "device", "eval_every", "deterministic",
+    "device", "eval_every", "deterministic", "retain_held_out",
 }  # fmt: skip
 
 

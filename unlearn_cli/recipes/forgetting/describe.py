@@ -73,13 +73,8 @@ def _judged(
     lookup = gates.lookup_in(scores)
     conditions = (config.until, config.keep)
     report, status, missed = judge_target(prepared.target, moments, lambda condition: condition.holds(lookup), conditions)
-    seconds = prepared.resolved.clock.seconds
     state = prepared.trainer.state.get("target", {})
-    spent = {
-        "steps": len(run.history.lines),
-        "best_step": state.get("best_step"),
-        "probe_share": round(seconds.get("probes", 0.0) / seconds["train"], 4) if seconds.get("train") else 0.0,
-    }
+    spent = {"steps": len(run.history.lines), "best_step": state.get("best_step")}
     return report.model_copy(update=spent), status, missed
 
 

@@ -25,7 +25,7 @@ from unlearn_cli.demo.facts import splits
 
 SHORT = {
     "EPOCHS": "0.5", "BATCH_SIZE": "4", "GENERATE_LIMIT": "2", "EVAL_LIMIT": "4", "MAX_NEW_TOKENS": "4",
-    "BOOTSTRAP_SAMPLES": "20", "SAMPLES": "2", "LEARNING_RATE": "1e-2",
+    "BOOTSTRAP_SAMPLES": "20", "SAMPLES": "2", "LEARNING_RATE": "1e-2", "NO_TARGET": "true", "RETAIN_HELD_OUT": "0",
 }  # fmt: skip
 RUNS = ("npo", "simnpo", "undo", "candidate", "released")
 HUB = {("push",): {"--dry-run"}}  # commands that need the Hub, unless one of these flags is given

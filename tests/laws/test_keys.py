@@ -199,7 +199,7 @@ def test_what_is_measured_otherwise_is_told_apart(base, files):
 def test_what_a_run_and_a_sweeps_finished_runs_are_known_by(files):
     """Whatever is no runtime setting is in the plan; those change no result by their definition, two of which are tried."""
     base = ForgetConfig(
-        model=MODEL, no_general=True, forget=files["rows"], retain=files["rows"], max_steps=2, batch_size=2,
+        model=MODEL, no_general=True, no_target=True, forget=files["rows"], retain=files["rows"], max_steps=2, batch_size=2,
         learning_rate=1e-3, generate_limit=1, max_new_tokens=2, bootstrap_samples=10, max_length=64,
     )  # fmt: skip
 

@@ -24,10 +24,6 @@ class ForgettingOptions(
 ):
     """Settings that a run of `unlearn forget` and the runs of a sweep share."""
 
-    retain_held_out: float = option(
-        0.2, "share of the retain rows that training leaves out (at least 8 rows): what is kept is judged on them", "Data",
-        ge=0, le=0.5,
-    )  # fmt: skip
     until: OneCondition | None = option(
         None, "go on until this holds; default: forget.probability is down to what the model gives to answers that it never "
         "knew", "Method", metavar="EXPR",

@@ -67,8 +67,8 @@ class DataOptions(Options):
         path=True,
     )
     retain_held_out: float = option(
-        0.0, "share of the retain rows that training leaves out: what is kept is judged on them; in `evaluate` the run's",
-        "Data", ge=0, le=0.5,
+        0.2, "share of the retain rows that training leaves out (at least 8 rows): what is kept is judged on them", "Data",
+        ge=0, le=0.5,
     )  # fmt: skip
     retain_eval: str | None = option(
         None, "rows to judge what is kept, none of which is trained on; default: held out of --retain", "Data",

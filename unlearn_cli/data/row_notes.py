@@ -16,8 +16,10 @@ def notes(splits: Mapping[str, Split]) -> list[str]:
     """What a careful user would want to know about the rows, in words."""
     lines = []
     for name, split in splits.items():
+        if name == "retain_trained":  # its file is that of `retain`
+            continue
         if unread := split.origin.unread:
-            listed = ", ".join(f"{column} ({rows} of {split.origin.rows} rows)" for column, rows in unread)
+            listed = ", ".join(f"{column} ({rows} of {split.origin.rows_in_source} rows)" for column, rows in unread)
             way = " (--reasoning score reads it)" if any(key.endswith(REASONING) and "." in key for key, _ in unread) else ""
             lines.append(f"{name} data: not read: {listed}{way}")
     forget = splits["forget"].examples if "forget" in splits else ()

@@ -104,7 +104,7 @@ def _with_run(
     if report is None:
         return config, sources
     values: dict[str, Any] = {}
-    for name, value in without_consents(EvaluateConfig, report.config).items():
+    for name, value in without_consents(EvaluateConfig, {"retain_held_out": 0.0} | report.config).items():
         if name in FROM_RUN and sources.get(name, "default") == "default":
             values[name] = value
     if not config.model:

@@ -108,7 +108,8 @@ def load_splits(options: DataOptions) -> dict[str, Split]:
         for name, spec in given.items():  # a column that is in no file: this says which
             load(name, spec)
     splits |= loaded
-    splits |= _judged_apart(options, splits, load)
+    if options.retain:  # the rows of a benchmark judge as they are
+        splits |= _judged_apart(options, splits["retain"], load)
     for name in getattr(options, "probes", ()):
         if "forget" not in splits:
             raise UnlearnError(f"--probes {name} needs forget rows", "--forget forget.jsonl")
@@ -119,19 +120,17 @@ def load_splits(options: DataOptions) -> dict[str, Split]:
     return splits
 
 
-def _judged_apart(options: DataOptions, splits: Mapping[str, Split], load: Callable[..., Split]) -> dict[str, Split]:
+def _judged_apart(options: DataOptions, retain: Split, load: Callable[..., Split]) -> dict[str, Split]:
     """The retain rows in two: `retain` is what judges, `retain_trained` what training sees; nothing where they are one."""
-    if "retain" not in splits:
-        return {}
-    rows = splits["retain"].examples
+    rows = retain.examples
     if options.retain_eval:
         judged = load("retain", options.retain_eval)
-        return {"retain": judged, RETAIN_TRAINED: replace(splits["retain"], name=RETAIN_TRAINED, generate_limit=-1)}
+        return {"retain": judged, RETAIN_TRAINED: replace(retain, name=RETAIN_TRAINED, generate_limit=-1)}
     chosen = held_out(rows, share=options.retain_held_out)
     if not chosen:
         return {}
-    judged = _part(splits["retain"], [example for i, example in enumerate(rows) if i in chosen])
-    trained = _part(splits["retain"], [example for i, example in enumerate(rows) if i not in chosen])
+    judged = _part(retain, [example for i, example in enumerate(rows) if i in chosen])
+    trained = _part(retain, [example for i, example in enumerate(rows) if i not in chosen])
     return {"retain": judged, RETAIN_TRAINED: replace(trained, name=RETAIN_TRAINED, generate_limit=-1)}
 
 

@@ -101,10 +101,10 @@ def called(model: type, name: str) -> tuple[str, ...]:
     return tuple(filter(None, (flag, extra.get("short"), extra.get("metavar"), name)))
 
 
-# Given by `usual`, or by `unlearn` in tests/cli/running.py, so that a file and a variable do not count.
+# Given by `usual`, or by `unlearn` in tests/cli/running.py: a file and a variable do not count.
 ON_THE_LINE = {
-    "no_general", "no_target", "retain_held_out", "model", "forget", "retain", "dry_run", "output_dir", "run", "runs", "repo",
-    "prompt",
+    "no_general", "no_target", "retain_held_out", "model", "forget", "retain", "dry_run", "output_dir", "run", "runs",
+    "repo", "prompt",
 }  # fmt: skip
 
 

@@ -162,8 +162,8 @@ class TargetReport(Part):
     row_level: float = Field(description="above it a single forget row counts as not forgotten")
     source: str = Field(description="where the level was taken from")
     keep: float = Field(description="share of the held-out retain rows' probability that was to stay")
-    reached: bool
-    kept: bool
+    forget_reached: bool
+    retain_reached: bool
     retain_share: float | None
     rows_above: int = Field(description="forget rows above row_level")
     rows: int

@@ -33,7 +33,7 @@ from unlearn_cli.models import adapter
 from unlearn_cli.models.layout import choose_layout
 from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.models.packing import as_mask
-from unlearn_cli.models.reference import compute
+from unlearn_cli.models.reference import ReferenceFile, compute
 from unlearn_cli.models.source import ModelSource
 from unlearn_cli.training.loop import Trainer
 from unlearn_cli.training.objective import Objective
@@ -53,7 +53,7 @@ def main() -> None:
     began = time.process_time()
     known = {("forget", i): row for i, row in enumerate(rows)}
     with tempfile.TemporaryDirectory() as folder:
-        stored = compute(loaded, known, {}, Path(folder), "bench", token_budget=2048)
+        stored = compute(loaded, known, {}, ReferenceFile(Path(folder), "bench"), token_budget=2048)
     reference = time.process_time() - began
     adapter.attach(loaded, LoraOptions(), seed=0)
     trainers = {name: _trainer(loaded, name, rows, kept, stored) for name in ("grad-diff", "npo")}

@@ -40,7 +40,7 @@ def test_default_settings_reach_the_target(reached):
     assert result.exit_code == 0, result.stderr
     report = read_report(out)
     target = report["target"]
-    assert report["status"] == "completed" and target["reached"] and target["kept"]
+    assert report["status"] == "completed" and target["forget_reached"] and target["retain_reached"]
     after = report["scores"]["forget"]["probability"]["after"]["value"]
     assert after <= 1.05 * target["level"] and "holdout" in target["source"]
     assert report["training"]["steps"] < report["training"]["steps_planned"]
@@ -77,7 +77,7 @@ def test_a_budget_that_is_too_small_is_not_reached(tmp_path):
     words = " ".join(result.stderr.split())
     assert "target not reached" in words and "is left" in words and "--max-steps" in words
     report = read_report(tmp_path / "run")
-    assert report["status"] == "not_reached" and not report["target"]["reached"]
+    assert report["status"] == "not_reached" and not report["target"]["forget_reached"]
     assert report["target"]["rows_above"] > 0 and report["target"]["worst"]
 
 

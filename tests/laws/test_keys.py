@@ -128,7 +128,7 @@ class Measuring:
 
     def result(self):
         loaded = load_model(self.config)
-        made = measure_inputs(loaded, self.inputs, "", self.config, None, "after", Reporter(quiet=True))
+        made = measure_inputs(loaded, self.inputs, self.config, "after", Reporter(quiet=True))
         return {name: {f.name: getattr(m, f.name) for f in fields(m)} for name, m in made.items()}
 
 

@@ -12,7 +12,7 @@ from tests.models.tiny import load, rows_of
 from unlearn_cli.contract import METHODS
 from unlearn_cli.data.batch import pack
 from unlearn_cli.methods.repnoise import discrepancy, noise
-from unlearn_cli.models.forward import forward
+from unlearn_cli.models.forward import HiddenStates, forward
 from unlearn_cli.outputs import Outputs
 
 repnoise = METHODS.get("repnoise")
@@ -96,7 +96,9 @@ def test_it_reads_what_the_mlps_write() -> None:
     members = loaded.model.model.layers
     handles = [block.mlp.register_forward_hook(lambda module, inputs, output: written.append(output)) for block in members]
     layers = tuple(range(1, len(members) + 1))
-    made = forward(loaded.model, batch, loaded.layout, hidden={"forget": layers}, mlp=frozenset({"forget"}))["forget"]
+    made = forward(loaded.model, batch, loaded.layout, states=HiddenStates({"forget": layers}, mlp=frozenset({"forget"})))[
+        "forget"
+    ]
     for handle in handles:
         handle.remove()
     at = batch.answer_mask.nonzero().squeeze(-1) - 1

@@ -29,7 +29,7 @@ from unlearn_cli.models.depth import (
     shallow,
     tapped,
 )
-from unlearn_cli.models.forward import Layout, forward
+from unlearn_cli.models.forward import HiddenStates, Layout, forward
 from unlearn_cli.models.generate import greedy
 from unlearn_cli.models.load import LoadedModel
 
@@ -221,8 +221,8 @@ def test_forward_gives_states_that_predict_the_answers(name: str, packed: bool) 
     batch = pack({"forget": rows[:3], "retain": rows[3:]})
     asked = {"forget": (3, 1), "retain": (2,)}
     with torch.no_grad():
-        short = forward(loaded.model, batch, layout, hidden=asked, head=False)
-        full = forward(loaded.model, batch, layout, hidden=asked)
+        short = forward(loaded.model, batch, layout, states=HiddenStates(asked), head=False)
+        full = forward(loaded.model, batch, layout, states=HiddenStates(asked))
         scored = forward(loaded.model, batch, layout)
     assert short["forget"].token_logps is None and short["forget"].mask.equal(full["forget"].mask)
     outputs = [("forget", i) for i in range(3)] + [("retain", 0)]
@@ -289,7 +289,7 @@ def state_gradients(name: str, way: str, *, stop: bool) -> tuple[list[Tensor], l
     loaded = adapted(name)
     recomputing(loaded, way)
     batch = pack({"rows": rows_of(LENGTHS, starts=STARTS)})
-    out = forward(loaded.model, batch, loaded.layout, hidden={"rows": (3, 1)}, head=not stop)["rows"]
+    out = forward(loaded.model, batch, loaded.layout, states=HiddenStates({"rows": (3, 1)}), head=not stop)["rows"]
     weights = [p for _, p in trainable_parameters(loaded.model)]
     loss = sum(h.square().mean() for h in out.hidden)
     return list(out.hidden), list(torch.autograd.grad(loss, weights, allow_unused=True))
@@ -312,7 +312,7 @@ def test_checkpointing_changes_no_state_and_no_gradient(name: str, way: str, sto
 def test_blocks_behind_the_layer_get_no_gradient() -> None:
     loaded = adapted("llama")
     batch = pack({"rows": rows_of(LENGTHS, starts=STARTS)})
-    out = forward(loaded.model, batch, loaded.layout, hidden={"rows": (2,)}, head=False)["rows"]
+    out = forward(loaded.model, batch, loaded.layout, states=HiddenStates({"rows": (2,)}), head=False)["rows"]
     out.hidden[0].square().sum().backward()
     reached = {name.split(".layers.")[1][0] for name, p in trainable_parameters(loaded.model) if p.grad is not None}
     assert reached == {"0", "1"}

@@ -17,7 +17,7 @@ from unlearn_cli.contract import METHODS, RETAIN_TERMS
 from unlearn_cli.data.tokenize import Row
 from unlearn_cli.models.adapter import attach, reference_weights, trainable_parameters
 from unlearn_cli.models.load import LoadedModel
-from unlearn_cli.models.reference import compute
+from unlearn_cli.models.reference import ReferenceFile, compute
 from unlearn_cli.training.gradients import Diverged
 from unlearn_cli.training.loop import Trainer
 from unlearn_cli.training.objective import Objective
@@ -58,7 +58,7 @@ def trainer_of(
     keyed = {("forget", i): row for i, row in enumerate(FORGET)}
     keyed |= {(f"alternative {i}", 0): rows[0] for i, rows in enumerate(ALTERNATIVES)}
     with reference_weights(loaded.model):
-        stored = compute(loaded, keyed, {}, folder, "k" * 16, token_budget=40)
+        stored = compute(loaded, keyed, {}, ReferenceFile(folder, "k" * 16), token_budget=40)
     weights = [p for _, p in trainable_parameters(loaded.model)]
     makers = {"adam": torch.optim.AdamW, "sgd": torch.optim.SGD}
     return Trainer(

@@ -11,7 +11,7 @@ from torch import Tensor
 from unlearn_cli.data.batch import pack, packs
 from unlearn_cli.data.tokenize import Row
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.models.forward import forward
+from unlearn_cli.models.forward import HiddenStates, forward
 from unlearn_cli.models.load import LoadedModel
 
 TOKENS = 2048  # of one pass
@@ -40,6 +40,7 @@ def _mean_state(loaded: LoadedModel, prompts: Sequence[np.ndarray], layer: int) 
     total = torch.zeros(loaded.config.hidden_size, dtype=torch.float64, device=loaded.device)
     for members in packs([len(row.input_ids) for row in rows], TOKENS):
         batch = pack({"rows": [rows[i] for i in members]}).to(loaded.device)
-        states = forward(loaded.model, batch, loaded.layout, hidden={"rows": (layer,)}, head=False)["rows"].hidden[0]
+        wanted = HiddenStates({"rows": (layer,)})
+        states = forward(loaded.model, batch, loaded.layout, states=wanted, head=False)["rows"].hidden[0]
         total += states[:, 0].double().sum(0)
     return total / len(rows)

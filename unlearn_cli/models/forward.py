@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -117,15 +116,21 @@ def _projected_logps(model: Any, hidden: Tensor, targets: Tensor) -> Tensor:
     return _token_logps(project(model, hidden).float(), targets)
 
 
+class HiddenStates(NamedTuple):
+    """Which hidden states a forward pass leaves in its Outputs."""
+
+    blocks: Mapping[str, tuple[int, ...]]  # for each group that carries some, after which blocks; 1 is the first
+    mlp: frozenset[str] = frozenset()  # groups that carry what the blocks' MLPs write instead of the residual stream
+
+
 def forward(
     model: Any,
     batch: Batch,
     layout: Layout,
     *,
     logits: frozenset[str] = frozenset(),
-    hidden: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
+    states: HiddenStates | None = None,
     head: bool = True,
-    mlp: frozenset[str] = frozenset(),
 ) -> dict[str, Outputs]:
     """One forward pass: a batch's groups to their Outputs.
 
@@ -134,10 +139,10 @@ def forward(
         batch: N tokens of B rows.
         layout: how the model is run.
         logits: names of the groups whose Outputs carry logits.
-        hidden: for each group whose Outputs carry hidden states, the blocks (1 is the first) after which.
+        states: the hidden states that Outputs carry.
         head: whether log-probabilities are needed; without, the pass stops after the deepest of those blocks.
-        mlp: names of the groups whose hidden states are what the blocks' MLPs write, not the residual stream.
     """
+    hidden, mlp = (states.blocks, states.mlp) if states else ({}, frozenset())
     targets = batch.input_ids[batch.answer_mask]
     layers, mlps = (
         sorted({number for name, numbers in hidden.items() if (name in mlp) == of_mlps for number in numbers})
@@ -145,14 +150,14 @@ def forward(
     )
     flat_logits, logps = None, None
     with ExitStack() as stack:
-        states = stack.enter_context(tapped(model, layers, stop=not (head or mlps))) if layers else []
+        residuals = stack.enter_context(tapped(model, layers, stop=not (head or mlps))) if layers else []
         writes = stack.enter_context(tapped(model, mlps, stop=False, mlp=True)) if mlps else []
         if head:
             flat_logits, logps = _scored(model, batch, layout, targets, keep=bool(logits))
         else:
             _run(causal_lm(model).base_model, batch, layout)
     pick, at = _picker(batch, layout), _answer_positions(batch) - 1
-    flat_hidden = {(False, number): pick(state, at) for number, state in zip(layers, states, strict=True)}
+    flat_hidden = {(False, number): pick(state, at) for number, state in zip(layers, residuals, strict=True)}
     flat_hidden |= {(True, number): pick(state, at) for number, state in zip(mlps, writes, strict=True)}
 
     lengths = _answer_lengths(batch)

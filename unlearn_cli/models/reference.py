@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -38,12 +39,23 @@ class StoredReference:
         return Outputs(logps, policy.targets, policy.mask)
 
 
+class ReferenceFile(NamedTuple):
+    """Where a reference is stored."""
+
+    folder: Path
+    key: str  # fingerprint of model, template and rows; another key is another file
+
+    @property
+    def path(self) -> Path:
+        """The file itself."""
+        return self.folder / f"{self.key[:16]}.safetensors"
+
+
 def compute(
     loaded: LoadedModel,
     rows: Mapping[Key, Row],
     known: Mapping[Key, np.ndarray],
-    folder: Path,
-    key: str,
+    file: ReferenceFile,
     *,
     token_budget: int,
     advance: Callable[[int], None] = lambda n: None,
@@ -54,26 +66,24 @@ def compute(
         loaded: the model before training, which is the reference.
         rows: the rows that a reference is needed for.
         known: log-probabilities [answer tokens] that a measuring pass has already found for some of them.
-        folder: where references are stored.
-        key: fingerprint of model, template and rows; another key is another file.
+        file: where the reference is stored.
         token_budget: tokens of one pass.
         advance: told how many rows are done.
     """
     if not rows:
         return StoredReference({})
-    path = folder / f"{key[:16]}.safetensors"
-    names = list(rows)
+    names, path = list(rows), file.path
     if path.is_file():
-        return StoredReference(_read(path, names, key))
+        return StoredReference(_read(path, names, file.key))
     missing = [name for name in names if name not in known]
     scored = teacher_forced(loaded, [rows[name] for name in missing], token_budget, advance) if missing else None
     logps = {name: known[name] for name in names if name in known}
     logps.update(zip(missing, scored.token_logps if scored else (), strict=True))
-    folder.mkdir(parents=True, exist_ok=True)
+    file.folder.mkdir(parents=True, exist_ok=True)
     flat = np.concatenate([logps[name] for name in names]).astype(np.float32)
     offsets = np.concatenate([[0], np.cumsum([len(logps[name]) for name in names])]).astype(np.int64)
     arrays: dict[str, np.ndarray] = {"token_logps": flat, "offsets": offsets}
-    write_atomically(path, lambda part: save_file(arrays, part, metadata={"key": key}))
+    write_atomically(path, lambda part: save_file(arrays, part, metadata={"key": file.key}))
     return StoredReference(logps)
 
 

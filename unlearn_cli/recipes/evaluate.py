@@ -27,7 +27,7 @@ from unlearn_cli.recipes.forgetting.resolve import make_encoder
 from unlearn_cli.recipes.forgetting.resume import identified
 from unlearn_cli.recipes.scoring import splits, superseded
 from unlearn_cli.recipes.scoring.evaluation import Evaluation
-from unlearn_cli.recipes.scoring.measurements import measure_inputs, stored
+from unlearn_cli.recipes.scoring.measurements import Store, measure_inputs, stored
 from unlearn_cli.recipes.scoring.scores import comparable_moments, protocol_differences
 from unlearn_cli.recipes.scoring.splits import Input
 from unlearn_cli.recipes.storage.lock import locked
@@ -142,7 +142,7 @@ def _measure(
     loaded: LoadedModel = load_model(config)
     for note in loaded.layout.notes:
         reporter.note(note)
-    measured = measure_inputs(loaded, inputs, key, config, folder, moment, reporter)
+    measured = measure_inputs(loaded, inputs, config, moment, reporter, store=Store(key, folder))
     results: dict[str, dict[str, float]] = {}
     if tasks:
         reporter.say(f"running the evaluation harness: {', '.join(tasks)}")

@@ -23,7 +23,7 @@ from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun, resolve_run
 from unlearn_cli.recipes.forgetting.resume import explained_interruption, finished_report
 from unlearn_cli.recipes.forgetting.train import train
 from unlearn_cli.recipes.scoring import outcome
-from unlearn_cli.recipes.scoring.measurements import measure_inputs
+from unlearn_cli.recipes.scoring.measurements import Store, measure_inputs
 from unlearn_cli.recipes.scoring.scores import write_rows
 from unlearn_cli.recipes.storage.lock import locked
 from unlearn_cli.recipes.storage.run_folder import RunFolder
@@ -119,9 +119,8 @@ def check_status(report: RunReport, folder: RunFolder) -> None:
 def _measure_after(run: ResolvedRun, artifact: Artifact) -> dict[str, Measured]:
     """Measure the model as it is used."""
     with run.clock.phase("measure after"):
-        return measure_inputs(
-            artifact.model, run.inputs, identity_after(run), run.config, run.folder.measured, "after", run.reporter
-        )
+        store = Store(identity_after(run), run.folder.measured)
+        return measure_inputs(artifact.model, run.inputs, run.config, "after", run.reporter, store=store)
 
 
 def _write_evidence(run: ResolvedRun, report: RunReport, after: Mapping[str, Measured]) -> None:

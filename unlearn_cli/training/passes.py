@@ -13,7 +13,7 @@ from torch import Tensor
 from unlearn_cli.data.batch import Batch, pack
 from unlearn_cli.data.tokenize import Row
 from unlearn_cli.models.depth import blocks, depth_index, replaced
-from unlearn_cli.models.forward import Layout, forward
+from unlearn_cli.models.forward import HiddenStates, Layout, forward
 from unlearn_cli.models.reference import Key, StoredReference
 from unlearn_cli.outputs import Outputs
 from unlearn_cli.training.objective import Objective
@@ -109,9 +109,8 @@ class Passes:
             batch,
             self.layout,
             logits=objective.logit_groups & set(groups),
-            hidden={group: layers for group, layers in objective.hidden_layers.items() if group in groups},
+            states=HiddenStates({g: n for g, n in objective.hidden_layers.items() if g in groups}, objective.mlp_groups),
             head=objective.head,
-            mlp=objective.mlp_groups,
         )
 
     def replace_hidden(self, function: Callable[[Tensor], Tensor], depth: float) -> AbstractContextManager:

@@ -113,10 +113,10 @@ class Controller:
         state, target = self.state, self.target
         state["looked"] = step
         down = probe.forget <= target.level * REACHED and probe.worst <= target.row_level
-        kept = self._kept(probe, MARGIN)  # with a margin: probes are few rows
-        self._remember(step, probe, down, kept)
+        retain_holds = self._retain_holds(probe, MARGIN)  # with a margin: probes are few rows
+        self._remember(step, probe, down, retain_holds)
         if self.phase == "settle":
-            return self._settling(step, probe, down, kept)
+            return self._settling(step, probe, down, retain_holds)
         if down:
             length = min(max(SETTLE_LEAST, step // 2), SETTLE_MOST, max(1, self.budget - step))
             state.update(phase="settle", settle_from=step, settle_steps=length)
@@ -128,7 +128,7 @@ class Controller:
                 retain_weight=self._harder(),
                 rate_factor=self.rate_factor(step),
             )
-        if self._stalled(step, probe.forget) and state.get("factor", 1.0) < FASTEST and kept:
+        if self._stalled(step, probe.forget) and state.get("factor", 1.0) < FASTEST and retain_holds:
             state["factor"] = state.get("factor", 1.0) * FASTER
             return Decision(
                 f"no progress from {probe.forget:.3g}: training at {FASTER:g} times the rate",
@@ -136,17 +136,17 @@ class Controller:
             )
         return None
 
-    def _settling(self, step: int, probe: Probe, down: bool, kept: bool) -> Decision | None:
+    def _settling(self, step: int, probe: Probe, down: bool, retain_holds: bool) -> Decision | None:
         state = self.state
         length = state["settle_steps"]
-        clear = down and self._kept(probe, CLEAR) and step >= state["settle_from"] + SETTLE_LEAST // 2
+        clear = down and self._retain_holds(probe, CLEAR) and step >= state["settle_from"] + SETTLE_LEAST // 2
         if not clear and step < min(state["settle_from"] + length, self.budget):
             return None
-        if down and kept or step >= self.budget:
+        if down and retain_holds or step >= self.budget:
             state["phase"] = "end"
             return Decision("settled", restore_best=True, stop=True)
         state.update(phase="forget", since=step, since_value=probe.forget)
-        if kept:
+        if retain_holds:
             return Decision(f"the forget rows came back to {probe.forget:.3g}: forgetting again", rate_factor=1.0)
         state.update(phase="settle", settle_from=step, settle_steps=min(2 * length, SETTLE_MOST, max(1, self.budget - step)))
         return Decision(
@@ -155,7 +155,7 @@ class Controller:
             rate_factor=self.rate_factor(step),
         )
 
-    def _kept(self, probe: Probe, margin: float) -> bool:
+    def _retain_holds(self, probe: Probe, margin: float) -> bool:
         """Whether the retain rows lost less than they may, by a margin that is a share of what they may lose."""
         return probe.retain is None or probe.retain >= self.target.keep + margin * (1.0 - self.target.keep)
 
@@ -177,10 +177,10 @@ class Controller:
         state.update(since=step, since_value=forget)
         return True
 
-    def _remember(self, step: int, probe: Probe, down: bool, kept: bool) -> None:
+    def _remember(self, step: int, probe: Probe, down: bool, retain_holds: bool) -> None:
         """Note whether this is the best state so far: both halves, else the least missed."""
         excess = max(0.0, math.log(max(probe.forget, 1e-12) / self.target.level)) if not down else 0.0
-        shortfall = 0.0 if kept or probe.retain is None else (self.target.keep - probe.retain) / self.target.keep
+        shortfall = 0.0 if retain_holds or probe.retain is None else (self.target.keep - probe.retain) / self.target.keep
         missed = (excess + 10 * shortfall, -(probe.retain or 0.0))
         best = self.state.get("best")
         self.state["is_best"] = best is None or missed < tuple(best)

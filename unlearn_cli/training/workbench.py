@@ -19,7 +19,7 @@ from unlearn_cli.data.tokenize import Row
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.adapter import detach, reference_weights
 from unlearn_cli.models.depth import blocks, causal_lm, depth_index, down_projection
-from unlearn_cli.models.forward import forward
+from unlearn_cli.models.forward import HiddenStates, forward
 from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.outputs import Outputs
 from unlearn_cli.training.gradients import Diverged
@@ -179,7 +179,7 @@ class Workbench:
             batch,
             self.loaded.layout,
             logits=frozenset({"rows"} if logits else ()),
-            hidden={"rows": hidden} if hidden else {},
+            states=HiddenStates({"rows": hidden}) if hidden else None,
             head=head,
         )
         return outputs["rows"]

@@ -17,8 +17,8 @@ from unlearn_cli.models import adapter
 from unlearn_cli.models.compose import Composition, used, with_rest
 from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.recipes.forgetting.prepare import PreparedRun
+from unlearn_cli.recipes.forgetting.pursuit import Pursuit
 from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun
-from unlearn_cli.recipes.forgetting.target import Pursuit
 from unlearn_cli.recipes.scoring.gates import lookup_in
 from unlearn_cli.recipes.scoring.measurements import measure_inputs
 from unlearn_cli.recipes.scoring.outcome import without_gradient
@@ -119,7 +119,7 @@ def scores_now(prepared: PreparedRun, loaded: LoadedModel, label: str, *, genera
     quiet = Reporter(quiet=True)  # one line for the scores is enough
     with used(loaded, composition_in_use(run, loaded)):
         loaded.model.eval()
-        now = measure_inputs(loaded, inputs, "", config, None, label, quiet)
+        now = measure_inputs(loaded, inputs, config, label, quiet)
     before = {name: prepared.before[name] for name in now}
     return compared({"before": before, "after": now}, config, names)
 

@@ -33,7 +33,7 @@ from unlearn_cli.recipes.forgetting.resume import open_folder
 from unlearn_cli.recipes.forgetting.target import RunTarget, find_target
 from unlearn_cli.recipes.forgetting.training_rows import direction_of, make_rows, stored_reference
 from unlearn_cli.recipes.scoring import splits
-from unlearn_cli.recipes.scoring.measurements import measure_inputs
+from unlearn_cli.recipes.scoring.measurements import Store, measure_inputs
 from unlearn_cli.recipes.scoring.splits import Input
 from unlearn_cli.training.checkpoint import Checkpoints
 from unlearn_cli.training.gradients import Gradients
@@ -103,7 +103,8 @@ def prepare(run: ResolvedRun, load: Callable[..., LoadedModel], measured: Path |
             for name in run.inputs:
                 copy_measured(measured, run.folder.measured, f"before-{name}")
     with run.clock.phase("measure before"):
-        before = measure_inputs(loaded, run.inputs, run.model_key, config, run.folder.measured, "before", reporter)
+        store = Store(run.model_key, run.folder.measured)
+        before = measure_inputs(loaded, run.inputs, config, "before", reporter, store=store)
     with run.clock.phase("prepare"):
         prepared = make_trainer(run, loaded, before, reach, find_target(run, loaded, before))
     run.folder.write_spec(run.spec, steps=prepared.steps)

@@ -1,12 +1,9 @@
-"""The target of a run: the level to come down to, what the run looks at between two steps, and whether it was reached."""
+"""The target of a run: the level to come down to, and whether it was reached."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from statistics import fmean
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,18 +17,11 @@ from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun
 from unlearn_cli.recipes.scoring.splits import training_retain
 from unlearn_cli.report import Status, TargetReport
-from unlearn_cli.training.checkpoint import Ended
 from unlearn_cli.training.passes import answer_probabilities
-from unlearn_cli.training.target import Controller, Probe, Target
-
-if TYPE_CHECKING:
-    from unlearn_cli.recipes.forgetting.prepare import PreparedRun
+from unlearn_cli.training.target import Target
 
 KEEP = 0.95  # share of the held-out retain rows' probability that must be left
 OTHER_ANSWERS = 32  # forget questions that are asked with an answer of another row
-PROBED_ROWS = 8  # of each split between two steps
-PROBE_SHARE = 0.05  # of the training time at most, by tokens
-BACKWARD = 3  # a forward and a backward pass cost as much as so many forward passes
 WORST_LISTED = 5
 SEARCHES = 40  # halvings of an interval, in the search for the number in an expression
 
@@ -118,92 +108,6 @@ def _threshold(condition: Condition, split: str, before: float, *, largest: bool
         return None
 
 
-class Pursuit:
-    """Looks at a few rows between two steps, and does what the controller decides."""
-
-    def __init__(self, run: PreparedRun, target: RunTarget) -> None:
-        trainer, rows = run.trainer, run.trainer.passes.rows
-        self.run, self.trainer = run, trainer
-        retain = run.resolved.inputs.get("retain")
-        self.retain_rows = [retain.rows[i] for i in spread(len(retain.rows), PROBED_ROWS)] if retain else []
-        self.controller = Controller(
-            target.aims, len(rows.forget), run.pairing.batch, run.steps, run.resolved.objective.retain_weight,
-            trainer.state.setdefault("target", {}),
-        )  # fmt: skip
-        probed = min(PROBED_ROWS, len(rows.forget)) + len(self.retain_rows)
-        per_step = BACKWARD * (run.pairing.batch + (run.pairing.retain_batch if rows.retain else 0))
-        self.every = max(1, math.ceil(probed / (PROBE_SHARE * per_step)))
-
-    def after(self, step: int) -> Ended | None:
-        """Why no step follows step `step`; None: training goes on, with what the controller changed."""
-        controller, trainer = self.controller, self.trainer
-        if "retain" not in controller.state:
-            controller.state["retain"] = self._probe_retain_before()
-        seen = self._seen()
-        if not controller.wants_probe(step, seen, self.every):
-            trainer.adjust(rate_factor=controller.rate_factor(step))
-            return None
-        with self.run.resolved.clock.phase("probes"):
-            probe = self._probe(seen)
-        decision = controller.decide(step, probe)
-        if controller.state["is_best"]:
-            trainer.state["best"] = [p.detach().clone() for p in trainer.parameters]
-        line = {"forget": probe.forget, "worst": probe.worst, "retain": probe.retain}
-        self.run.resolved.folder.append({"step": step, "probe": line, "decision": decision.reason if decision else None})
-        if decision:
-            self.run.resolved.reporter.say(f"step {step}: {decision.reason}")
-        trainer.adjust(rate_factor=controller.rate_factor(step), retain_weight=decision.retain_weight if decision else None)
-        if step < self.run.steps and not (decision and decision.stop):
-            return None
-        self._restore_best()
-        best = controller.state["best_step"]
-        spent = "the budget is spent" if controller.phase != "end" else "the target was reached"
-        return "completed", f"{spent} after {step} steps; the result is the state after step {best}"
-
-    def _seen(self) -> list[float]:
-        """The probability of each forget row when a step last ran it; nan for a row that none has run."""
-        seen = self.trainer.state.get("seen", {})
-        return [seen.get(row, math.nan) for row in range(self.controller.forget_rows)]
-
-    def _probe(self, seen: Sequence[float]) -> Probe:
-        """Measure the forget rows that are likeliest by what was seen, and a few retain rows that are held out."""
-        if any(map(math.isnan, seen)):
-            chosen = list(spread(len(seen), PROBED_ROWS))
-        else:
-            chosen = sorted(range(len(seen)), key=lambda row: -seen[row])[:PROBED_ROWS]
-        forget = self._probabilities([self.trainer.passes.rows.forget[row] for row in chosen])
-        now = dict(enumerate(seen)) | dict(zip(chosen, forget, strict=True))
-        if "seen" in self.trainer.state:
-            self.trainer.state["seen"].update(zip(chosen, forget, strict=True))
-        retain = self._probabilities(self.retain_rows) if self.retain_rows else None
-        before = self.controller.state["retain"]
-        return Probe(
-            forget=fmean(p for p in now.values() if not math.isnan(p)),
-            worst=max(forget),
-            retain=fmean(retain) / before if retain and before else None,
-        )
-
-    def _probe_retain_before(self) -> float | None:
-        """Mean probability of the probed retain rows before training, as they were measured."""
-        before, retain = self.run.before.get("retain"), self.run.resolved.inputs.get("retain")
-        if before is None or retain is None or not self.retain_rows:
-            return None
-        by_row = dict(zip(retain.measured, np.exp(before.mean_logps), strict=True))
-        places = list(spread(len(retain.rows), PROBED_ROWS))
-        return fmean(float(by_row[i]) for i in places if i in by_row) if any(i in by_row for i in places) else None
-
-    def _probabilities(self, rows: Sequence[Row]) -> list[float]:
-        passes = self.trainer.passes
-        with self.trainer.view():
-            return answer_probabilities(passes.model, passes.layout, passes.device, rows)
-
-    def _restore_best(self) -> None:
-        best = self.trainer.state.get("best")
-        if best is not None:
-            for parameter, weights in zip(self.trainer.parameters, best, strict=True):
-                parameter.data.copy_(weights)
-
-
 def judge_target(
     target: RunTarget, moments: Mapping[str, Mapping[str, Measured]], holds: Callable[[Condition], bool],
     conditions: tuple[Condition | None, Condition | None],
@@ -226,27 +130,29 @@ def judge_target(
         )
     until, keep = conditions
     reached = holds(until) if until else bool(forget.mean() <= target.aims.level * 1.05 and len(above) <= 0.05 * len(forget))
-    kept = holds(keep) if keep else share is None or share >= target.aims.keep
+    retain_holds = holds(keep) if keep else share is None or share >= target.aims.keep
     report = TargetReport(
         level=target.aims.level,
         row_level=target.aims.row_level,
         source=target.source,
         keep=target.aims.keep,
-        reached=reached,
-        kept=kept,
+        forget_reached=reached,
+        retain_reached=retain_holds,
         retain_share=share,
         rows_above=len(above),
         rows=len(forget),
         worst={ids[i]: float(forget[i]) for i in np.argsort(-forget)[:WORST_LISTED]},
     )
-    return report, "completed" if reached and kept else "not_reached", None if reached and kept else _missed(report, moments)
+    if reached and retain_holds:
+        return report, "completed", None
+    return report, "not_reached", _missed(report, moments)
 
 
 def _missed(report: TargetReport, moments: Mapping[str, Mapping[str, Measured]]) -> str:
     """Which half of the target failed, by how much, and what to try next."""
     before, after = (float(np.exp(moments[name]["forget"].mean_logps).mean()) for name in ("before", "after"))
     parts, advice = [], []
-    if not report.reached:
+    if not report.forget_reached:
         left = max(0.0, (after - report.level) / (before - report.level))
         parts.append(
             f"{left:.0%} of what the forget rows' probability had to lose is left ({before:.3g} -> {after:.3g}, target "
@@ -254,7 +160,7 @@ def _missed(report: TargetReport, moments: Mapping[str, Mapping[str, Measured]])
             f"row {next(iter(report.worst))} with {next(iter(report.worst.values())):.3g}"
         )
         advice.append("a larger --max-steps or --learning-rate")
-    if not report.kept:
+    if not report.retain_reached:
         parts.append(
             f"{report.retain_share or 0:.0%} of the retain rows' probability is left, {report.keep:.0%} was to stay"
         )

@@ -17,7 +17,7 @@ from unlearn_cli.errors import UnlearnError
 from unlearn_cli.measured import Measured
 from unlearn_cli.models.direction import refusal_direction
 from unlearn_cli.models.load import LoadedModel
-from unlearn_cli.models.reference import Key, StoredReference, compute
+from unlearn_cli.models.reference import Key, ReferenceFile, StoredReference, compute
 from unlearn_cli.recipes.forgetting.alternatives import alternative_examples
 from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun
 from unlearn_cli.recipes.scoring import splits
@@ -88,8 +88,7 @@ def stored_reference(run: ResolvedRun, loaded: LoadedModel, rows: Rows, before: 
             loaded,
             needed,
             known,
-            run.folder.reference,
-            key,
+            ReferenceFile(run.folder.reference, key),
             token_budget=run.config.token_budget,
             advance=bar.advance if bar else lambda count: None,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from unlearn_cli.config import MeasuringOptions
 from unlearn_cli.console import Reporter
@@ -60,27 +61,33 @@ def stored(
     return {name: measured for name, measured in measured_or_none.items() if measured is not None}
 
 
+class Store(NamedTuple):
+    """Where measurements of one model are stored."""
+
+    identity: str  # fingerprint of its weights
+    folder: Path
+
+
 def measure_inputs(
     loaded: LoadedModel,
     inputs: Mapping[str, Input],
-    identity: str,
     options: MeasuringOptions,
-    folder: Path | None,
     moment: str,
     reporter: Reporter,
+    *,
+    store: Store | None = None,
 ) -> dict[str, Measured]:
     """Measure every split, or read what is stored under the same key.
 
     Args:
         loaded: the model as it is to be measured.
         inputs: splits by name.
-        identity: fingerprint of the weights.
         options: limits and generation settings.
-        folder: where measurements are kept; None: nowhere, for weights that have no fingerprint.
         moment: before, after or baseline; part of the file names.
         reporter: shows progress.
+        store: where measurements are stored; None: nowhere, for weights that have no fingerprint.
     """
-    measurements = stored(inputs, identity, options, folder, moment) if folder else {}
+    measurements = stored(inputs, store.identity, options, store.folder, moment) if store else {}
     precision = f"{loaded.dtype} {loaded.quantization}"
     untouched = moment == "after" and getattr(options, "run", True) is None  # nothing was done that this could be after
     when = "" if untouched else f" {moment}"
@@ -92,7 +99,7 @@ def measure_inputs(
         with reporter.progress(f"measuring {name}{when}", plan.work(len(questions.rows), data.others)) as bar:
             measured = measure(loaded, questions, plan, bar.advance)
         measurements[name] = replace(measured, protocol=protocol(data, options, precision))
-        if folder:
-            key = measuring_key(data, identity, options)
-            save_measured(measurements[name], folder, f"{moment}-{name}", key, texts=not options.no_text)
+        if store:
+            key = measuring_key(data, store.identity, options)
+            save_measured(measurements[name], store.folder, f"{moment}-{name}", key, texts=not options.no_text)
     return measurements

@@ -1,0 +1,107 @@
+"""What a run with a target does between two steps: look at a few rows, and do what the controller decides."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import fmean
+
+import numpy as np
+
+from unlearn_cli.data.tokenize import Row
+from unlearn_cli.evaluation.measure import spread
+from unlearn_cli.recipes.forgetting.prepare import PreparedRun
+from unlearn_cli.recipes.forgetting.target import RunTarget
+from unlearn_cli.training.checkpoint import Ended
+from unlearn_cli.training.passes import answer_probabilities
+from unlearn_cli.training.target import Controller, Probe
+
+PROBED_ROWS = 8  # of each split between two steps
+PROBE_SHARE = 0.05  # of the training time at most, by tokens
+BACKWARD = 3  # a forward and a backward pass cost as much as so many forward passes
+
+
+class Pursuit:
+    """Looks at a few rows between two steps, and does what the controller decides."""
+
+    def __init__(self, run: PreparedRun, target: RunTarget) -> None:
+        trainer, rows = run.trainer, run.trainer.passes.rows
+        self.run, self.trainer = run, trainer
+        retain = run.resolved.inputs.get("retain")
+        self.retain_rows = [retain.rows[i] for i in spread(len(retain.rows), PROBED_ROWS)] if retain else []
+        self.controller = Controller(
+            target.aims, len(rows.forget), run.pairing.batch, run.steps, run.resolved.objective.retain_weight,
+            trainer.state.setdefault("target", {}),
+        )  # fmt: skip
+        probed = min(PROBED_ROWS, len(rows.forget)) + len(self.retain_rows)
+        per_step = BACKWARD * (run.pairing.batch + (run.pairing.retain_batch if rows.retain else 0))
+        self.every = max(1, math.ceil(probed / (PROBE_SHARE * per_step)))
+
+    def after(self, step: int) -> Ended | None:
+        """Why no step follows step `step`; None: training goes on, with what the controller changed."""
+        controller, trainer = self.controller, self.trainer
+        if "retain" not in controller.state:
+            controller.state["retain"] = self._probe_retain_before()
+        seen = self._seen()
+        if not controller.wants_probe(step, seen, self.every):
+            trainer.adjust(rate_factor=controller.rate_factor(step))
+            return None
+        with self.run.resolved.clock.phase("probes"):
+            probe = self._probe(seen)
+        decision = controller.decide(step, probe)
+        if controller.state["is_best"]:
+            trainer.state["best"] = [p.detach().clone() for p in trainer.parameters]
+        line = {"forget": probe.forget, "worst": probe.worst, "retain": probe.retain}
+        self.run.resolved.folder.append({"step": step, "probe": line, "decision": decision.reason if decision else None})
+        if decision:
+            self.run.resolved.reporter.say(f"step {step}: {decision.reason}")
+        trainer.adjust(rate_factor=controller.rate_factor(step), retain_weight=decision.retain_weight if decision else None)
+        if step < self.run.steps and not (decision and decision.stop):
+            return None
+        self._restore_best()
+        best = controller.state["best_step"]
+        spent = "the budget is spent" if controller.phase != "end" else "the target was reached"
+        return "completed", f"{spent} after {step} steps; the result is the state after step {best}"
+
+    def _seen(self) -> list[float]:
+        """The probability of each forget row when a step last ran it; nan for a row that none has run."""
+        seen = self.trainer.state.get("seen", {})
+        return [seen.get(row, math.nan) for row in range(self.controller.forget_rows)]
+
+    def _probe(self, seen: Sequence[float]) -> Probe:
+        """Measure the forget rows that are likeliest by what was seen, and a few retain rows that are held out."""
+        if any(map(math.isnan, seen)):
+            chosen = list(spread(len(seen), PROBED_ROWS))
+        else:
+            chosen = sorted(range(len(seen)), key=lambda row: -seen[row])[:PROBED_ROWS]
+        forget = self._probabilities([self.trainer.passes.rows.forget[row] for row in chosen])
+        now = dict(enumerate(seen)) | dict(zip(chosen, forget, strict=True))
+        if "seen" in self.trainer.state:
+            self.trainer.state["seen"].update(zip(chosen, forget, strict=True))
+        retain = self._probabilities(self.retain_rows) if self.retain_rows else None
+        before = self.controller.state["retain"]
+        return Probe(
+            forget=fmean(p for p in now.values() if not math.isnan(p)),
+            worst=max(forget),
+            retain=fmean(retain) / before if retain and before else None,
+        )
+
+    def _probe_retain_before(self) -> float | None:
+        """Mean probability of the probed retain rows before training, as they were measured."""
+        before, retain = self.run.before.get("retain"), self.run.resolved.inputs.get("retain")
+        if before is None or retain is None or not self.retain_rows:
+            return None
+        by_row = dict(zip(retain.measured, np.exp(before.mean_logps), strict=True))
+        places = list(spread(len(retain.rows), PROBED_ROWS))
+        return fmean(float(by_row[i]) for i in places if i in by_row) if any(i in by_row for i in places) else None
+
+    def _probabilities(self, rows: Sequence[Row]) -> list[float]:
+        passes = self.trainer.passes
+        with self.trainer.view():
+            return answer_probabilities(passes.model, passes.layout, passes.device, rows)
+
+    def _restore_best(self) -> None:
+        best = self.trainer.state.get("best")
+        if best is not None:
+            for parameter, weights in zip(self.trainer.parameters, best, strict=True):
+                parameter.data.copy_(weights)

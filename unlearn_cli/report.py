@@ -165,6 +165,7 @@ class TargetReport(Part):
     forget_reached: bool
     retain_reached: bool
     retain_share: float | None
+    forget: float = Field(description="mean probability of the forget rows after training")
     rows_above: int = Field(description="forget rows above row_level")
     rows: int
     worst: dict[str, float] = Field(description="ids of the likeliest forget rows, likeliest first")

@@ -43,6 +43,7 @@ def test_default_settings_reach_the_target(reached):
     assert report["status"] == "completed" and target["forget_reached"] and target["retain_reached"]
     after = report["scores"]["forget"]["probability"]["after"]["value"]
     assert after <= 1.05 * target["level"] and "holdout" in target["source"]
+    assert "target reached: forget probability" in result.stderr and "% is left on held-out rows" in result.stderr
     assert report["training"]["steps"] < report["training"]["steps_planned"]
     assert (
         report["scores"]["retain"]["probability"]["after"]["value"]

@@ -21,6 +21,7 @@ from unlearn_cli.recipes.forgetting.describe import run_report
 from unlearn_cli.recipes.forgetting.prepare import prepare
 from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun, resolve_run
 from unlearn_cli.recipes.forgetting.resume import explained_interruption, finished_report
+from unlearn_cli.recipes.forgetting.target import in_words
 from unlearn_cli.recipes.forgetting.train import train
 from unlearn_cli.recipes.scoring import outcome
 from unlearn_cli.recipes.scoring.measurements import Store, measure_inputs
@@ -135,6 +136,8 @@ def _show(run: ResolvedRun, report: RunReport) -> None:
     """The scores, what they come to, and what to do next."""
     run.reporter.show(scores_table(report, run.folder.path))
     answers = {name: load_measured(run.folder.measured, f"after-{name}") for name in report.data}
+    if report.target:
+        run.reporter.say("\n" + in_words(report.target, report.scores))
     outcome.say(report.scores, run.reporter, {name: measured for name, measured in answers.items() if measured})
     if report.texts:
         folder = shlex.quote(str(run.folder.path))

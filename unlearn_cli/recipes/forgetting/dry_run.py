@@ -174,7 +174,8 @@ def _data(settings: Settings, inputs: Mapping[str, Input], steps: int) -> Table:
     table.add_row("format", *(Text(report.format) for report in reports))
     rows = len(inputs["forget"].rows)
     batch = settings.pairing(rows, 0).batch
-    table.caption = f"{steps} steps of {batch} forget rows = {steps * batch / rows:.1f} epochs"
+    length = f"{steps} steps of {batch} forget rows = {steps * batch / rows:.1f} epochs"
+    table.caption = f"until the target is reached, at most {length}" if settings.has_target else length
     table.caption_justify = "left"
     return table
 

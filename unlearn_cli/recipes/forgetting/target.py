@@ -15,14 +15,15 @@ from unlearn_cli.expressions.parser import Condition, Missing
 from unlearn_cli.measured import Measured
 from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun
-from unlearn_cli.recipes.scoring.splits import training_retain
-from unlearn_cli.report import Status, TargetReport
+from unlearn_cli.recipes.scoring.splits import RETAIN_TRAINED, training_retain
+from unlearn_cli.report import Scores, Status, TargetReport
 from unlearn_cli.training.passes import answer_probabilities
 from unlearn_cli.training.target import Target
 
 KEEP = 0.95  # share of the held-out retain rows' probability that must be left
 OTHER_ANSWERS = 32  # forget questions that are asked with an answer of another row
 WORST_LISTED = 5
+GAP = 0.05  # between trained and held-out retain rows, in shares of what was there: more is said
 SEARCHES = 40  # halvings of an interval, in the search for the number in an expression
 
 
@@ -139,6 +140,7 @@ def judge_target(
         forget_reached=reached,
         retain_reached=retain_holds,
         retain_share=share,
+        forget=float(forget.mean()),
         rows_above=len(above),
         rows=len(forget),
         worst={ids[i]: float(forget[i]) for i in np.argsort(-forget)[:WORST_LISTED]},
@@ -166,3 +168,29 @@ def _missed(report: TargetReport, moments: Mapping[str, Mapping[str, Measured]])
         )
         advice.append("more retain rows, a larger --retain-ratio or a smaller --learning-rate")
     return f"target not reached: {'; '.join(parts)}; try {', and '.join(advice)}"
+
+
+def in_words(report: TargetReport, scores: Scores) -> str:
+    """Both halves of the target in a line, and the gap between retain rows that were trained on and those that were not."""
+    forgotten = "reached" if report.forget_reached else "not reached"
+    parts = [
+        f"target {forgotten}: forget probability {report.forget:.3g}, level {report.level:.3g} (by {report.source}); "
+        f"{report.rows_above} of {report.rows} rows are above {report.row_level:.3g}"
+    ]
+    if report.retain_share is not None:
+        text = f"retain {'kept' if report.retain_reached else 'not kept'}: {report.retain_share:.1%} is left"
+        trained = _share_left(scores, RETAIN_TRAINED)
+        if trained is not None:
+            text += f" on held-out rows, {trained:.1%} on trained ones"
+            if trained - report.retain_share > GAP:
+                text += ": training on the retain rows holds them and not their like"
+        parts.append(text)
+    return "; ".join(parts)
+
+
+def _share_left(scores: Scores, split: str) -> float | None:
+    """The share that is left of a split's probability; None where it was not measured."""
+    both = scores.get(split, {}).get("probability")
+    if both is None or not both.before or not both.after or not both.before.value or both.after.value is None:
+        return None
+    return both.after.value / both.before.value

@@ -102,9 +102,10 @@ def _announce(run: PreparedRun) -> None:
     config, trainer, say = run.resolved.config, run.trainer, run.resolved.reporter.say
     model, effective = run.model, trainer.pairing.batch
     trained, total = sum(p.numel() for _, p in run.parameters), sum(p.numel() for p in model.model.parameters())
+    most = "at most " if run.target else ""
     retain = f" and {run.pairing.retain_batch} retain rows" if trainer.passes.rows.retain else ""
     say(
-        f"{config.method} + {config.retain_term}: {run.steps} steps of {effective} forget rows "
+        f"{config.method} + {config.retain_term}: {most}{run.steps} steps of {effective} forget rows "
         f"({config.batch_size} x {config.gradient_accumulation_steps}){retain}"
         f" = {run.steps * effective / run.pairing.forget_rows:.1f} epochs"
     )

@@ -26,9 +26,9 @@ def played(curve: Callable[[int, Controller], Probe], *, budget: int = 200, rows
 
 
 def test_gate():
-    """Full weight from four times the level on, none at the level or below, half at twice; no gradient through it."""
-    logps = torch.tensor([0.9, 0.4, 0.2, 0.1, 0.01]).log().requires_grad_()
-    assert gate(logps, 0.1).tolist() == pytest.approx([1, 1, 0.5, 0, 0], abs=1e-6)
+    """Full weight from four times the level on, half at twice, none at it, pulled back below; no gradient through it."""
+    logps = torch.tensor([0.9, 0.4, 0.2, 0.1, 0.07, 0.01]).log().requires_grad_()
+    assert gate(logps, 0.1).tolist() == pytest.approx([1, 1, 0.5, 0, math.log(0.7) / math.log(4), -0.5], abs=1e-6)
     assert not gate(logps, 0.1).requires_grad
 
 
@@ -80,6 +80,14 @@ def test_the_best_state_keeps_both_halves():
         controller.decide(step, probe)
         best.append(controller.state["is_best"])
     assert best == [True, True, False] and controller.state["best_step"] == 2
+
+
+def test_of_two_states_that_hold_the_one_at_the_level_is_kept():
+    """The retain rows stand a little better in the other, which is a tenth of the level: a row that stands out."""
+    controller = Controller(TARGET, 20, 8, 200, 1.0)
+    for step, probe in enumerate([Probe(0.01, 0.02, 0.99), Probe(0.08, 0.15, 0.97), Probe(0.02, 0.03, 0.995)], 1):
+        controller.decide(step, probe)
+    assert controller.state["best_step"] == 2
 
 
 def test_settling_ends_early_where_the_retain_rows_are_clearly_kept():

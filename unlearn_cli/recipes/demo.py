@@ -40,7 +40,7 @@ def run(config: DemoConfig, command_line: list[str], reporter: Reporter) -> tupl
         UnlearnError: `config.keep` is not empty.
     """
     folder = _unpack(config.keep)
-    data = {name: str(folder / f"{name}.jsonl") for name in ("forget", "retain")}
+    data = {name: str(folder / f"{name}.jsonl") for name in ("forget", "retain", "holdout")}
     reporter.say(f"A tiny Llama has memorised invented people. It is about to forget two of them.\nfolder: {folder}\n")
     settings = {**SETTINGS, "model": str(folder / "model"), "output_dir": folder / "run", **data}
     chosen = ForgetConfig(**settings)

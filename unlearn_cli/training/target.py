@@ -18,6 +18,9 @@ from torch import Tensor
 Phase = Literal["forget", "settle", "end"]
 
 GATE_WIDTH = 4.0  # times the level: from here on a row is pushed less and less
+AIM = 0.5  # of the level is where rows are pushed to: they scatter about it, and a mean of probabilities lies above
+PULL_BACK = -0.5  # weight of a row that is far below the level
+UNDERSHOT = 2.0  # times below the level: so far a state counts as standing at it
 WARM_UP = 3  # steps
 REACHED = 1.05  # the mean may stand so far above the level: probes are few rows
 SETTLE_LEAST, SETTLE_MOST = 10, 60  # steps
@@ -33,8 +36,9 @@ def gate(logps: Tensor, level: float) -> Tensor:
     """Weights [B] of forget rows, from their mean log-probabilities [B]: 1 from four times the level on, 0 at the level.
 
     In between the weight falls with the logarithm, so that the optimiser's momentum has died down when a row arrives.
+    Below the level it is negative, at least -1/2: a row that was pushed too far comes back, for that would mark it as well.
     """
-    return ((logps.detach() - math.log(level)) / math.log(GATE_WIDTH)).clamp(0.0, 1.0)
+    return ((logps.detach() - math.log(level)) / math.log(GATE_WIDTH)).clamp(PULL_BACK, 1.0)
 
 
 def rate_with_target(step: int, *, peak: float) -> float:
@@ -178,10 +182,11 @@ class Controller:
         return True
 
     def _remember(self, step: int, probe: Probe, down: bool, retain_holds: bool) -> None:
-        """Note whether this is the best state so far: both halves, else the least missed."""
+        """Note whether this is the best state so far: both halves hold, else they are missed least; then at the level."""
         excess = max(0.0, math.log(max(probe.forget, 1e-12) / self.target.level)) if not down else 0.0
         shortfall = 0.0 if retain_holds or probe.retain is None else (self.target.keep - probe.retain) / self.target.keep
-        missed = (excess + 10 * shortfall, -(probe.retain or 0.0))
+        below = max(0.0, math.log(self.target.level / max(probe.forget, 1e-12) / UNDERSHOT))
+        missed = (excess + 10 * shortfall, below, -(probe.retain or 0.0))
         best = self.state.get("best")
         self.state["is_best"] = best is None or missed < tuple(best)
         if self.state["is_best"]:

@@ -42,7 +42,7 @@ from unlearn_cli.training.objective import Objective
 from unlearn_cli.training.optimizer import make_optimizer, rate_at
 from unlearn_cli.training.pairing import Pairing
 from unlearn_cli.training.passes import Passes, Rows
-from unlearn_cli.training.target import rate_with_target
+from unlearn_cli.training.target import AIM, rate_with_target
 from unlearn_cli.training.workbench import ProcedureRun, Workbench
 
 
@@ -159,7 +159,7 @@ def make_trainer(
         rate=(lambda step: schedule(step, steps, peak=settings.learning_rate))
         if target is None
         else partial(rate_with_target, peak=settings.learning_rate),
-        level=target.aims.level if target else None,
+        level=AIM * target.aims.level if target else None,
         steps=steps,
         accumulation=config.gradient_accumulation_steps,
         max_grad_norm=config.max_grad_norm,

@@ -140,11 +140,21 @@ class Controller:
             )
         return None
 
+    def could_stop(self, step: int, probe: Probe) -> bool:
+        """Whether `decide` would end training on this probe: then more rows are worth a look."""
+        down = probe.forget <= self.target.level * REACHED and probe.worst <= self.target.row_level
+        return self.phase == "settle" and down and self._settled(step, probe) and self._retain_holds(probe, MARGIN)
+
+    def _settled(self, step: int, probe: Probe) -> bool:
+        """Whether settling is over: by its steps, or early where the retain rows are clearly kept."""
+        since, length = self.state["settle_from"], self.state["settle_steps"]
+        clear = self._retain_holds(probe, CLEAR) and step >= since + SETTLE_LEAST // 2
+        return clear or step >= min(since + length, self.budget)
+
     def _settling(self, step: int, probe: Probe, down: bool, retain_holds: bool) -> Decision | None:
         state = self.state
         length = state["settle_steps"]
-        clear = down and self._retain_holds(probe, CLEAR) and step >= state["settle_from"] + SETTLE_LEAST // 2
-        if not clear and step < min(state["settle_from"] + length, self.budget):
+        if not (self._settled(step, probe) and (down or step >= min(state["settle_from"] + length, self.budget))):
             return None
         if down and retain_holds or step >= self.budget:
             state["phase"] = "end"

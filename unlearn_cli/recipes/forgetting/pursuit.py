@@ -17,6 +17,7 @@ from unlearn_cli.training.passes import answer_probabilities
 from unlearn_cli.training.target import Controller, Probe
 
 PROBED_ROWS = 8  # of each split between two steps
+VERIFIED_ROWS = 64  # of each split before training ends
 PROBE_SHARE = 0.05  # of the training time at most, by tokens
 BACKWARD = 3  # a forward and a backward pass cost as much as so many forward passes
 
@@ -27,27 +28,26 @@ class Pursuit:
     def __init__(self, run: PreparedRun, target: RunTarget) -> None:
         trainer, rows = run.trainer, run.trainer.passes.rows
         self.run, self.trainer = run, trainer
-        retain = run.resolved.inputs.get("retain")
-        self.retain_rows = [retain.rows[i] for i in spread(len(retain.rows), PROBED_ROWS)] if retain else []
         self.controller = Controller(
             target.aims, len(rows.forget), run.pairing.batch, run.steps, run.resolved.objective.retain_weight,
             trainer.state.setdefault("target", {}),
         )  # fmt: skip
-        probed = min(PROBED_ROWS, len(rows.forget)) + len(self.retain_rows)
+        retain = run.resolved.inputs.get("retain")
+        probed = min(PROBED_ROWS, len(rows.forget)) + (min(PROBED_ROWS, len(retain.measured)) if retain else 0)
         per_step = BACKWARD * (run.pairing.batch + (run.pairing.retain_batch if rows.retain else 0))
         self.every = max(1, math.ceil(probed / (PROBE_SHARE * per_step)))
 
     def after(self, step: int) -> Ended | None:
         """Why no step follows step `step`; None: training goes on, with what the controller changed."""
         controller, trainer = self.controller, self.trainer
-        if "retain" not in controller.state:
-            controller.state["retain"] = self._probe_retain_before()
         seen = self._seen()
         if not controller.wants_probe(step, seen, self.every):
             trainer.adjust(rate_factor=controller.rate_factor(step))
             return None
         with self.run.resolved.clock.phase("probes"):
-            probe = self._probe(seen)
+            probe = self._probe(seen, PROBED_ROWS)
+            if controller.could_stop(step, probe):
+                probe = self._probe(self._seen(), VERIFIED_ROWS)
         decision = controller.decide(step, probe)
         if controller.state["is_best"]:
             trainer.state["best"] = [p.detach().clone() for p in trainer.parameters]
@@ -68,37 +68,36 @@ class Pursuit:
         seen = self.trainer.state.get("seen", {})
         return [seen.get(row, math.nan) for row in range(self.controller.forget_rows)]
 
-    def _probe(self, seen: Sequence[float]) -> Probe:
-        """Measure the forget rows that are likeliest by what was seen, and a few retain rows that are held out."""
+    def _probe(self, seen: Sequence[float], count: int) -> Probe:
+        """Measure the forget rows that are likeliest by what was seen, and retain rows; at most `count` of each."""
         if any(map(math.isnan, seen)):
-            chosen = list(spread(len(seen), PROBED_ROWS))
+            chosen = list(spread(len(seen), count))
         else:
-            chosen = sorted(range(len(seen)), key=lambda row: -seen[row])[:PROBED_ROWS]
+            chosen = sorted(range(len(seen)), key=lambda row: -seen[row])[:count]
         forget = self._probabilities([self.trainer.passes.rows.forget[row] for row in chosen])
         now = dict(enumerate(seen)) | dict(zip(chosen, forget, strict=True))
         if "seen" in self.trainer.state:
             self.trainer.state["seen"].update(zip(chosen, forget, strict=True))
-        retain = self._probabilities(self.retain_rows) if self.retain_rows else None
-        before = self.controller.state["retain"]
         return Probe(
             forget=fmean(p for p in now.values() if not math.isnan(p)),
             worst=max(forget),
-            retain=fmean(retain) / before if retain and before else None,
+            retain=self._retain_left(count),
         )
 
-    def _probe_retain_before(self) -> float | None:
-        """Mean probability of the probed retain rows before training, as they were measured."""
+    def _retain_left(self, count: int) -> float | None:
+        """The share that is left of the probability of `count` measured retain rows; None if there are none."""
         before, retain = self.run.before.get("retain"), self.run.resolved.inputs.get("retain")
-        if before is None or retain is None or not self.retain_rows:
+        if before is None or retain is None:
             return None
-        by_row = dict(zip(retain.measured, np.exp(before.mean_logps), strict=True))
-        places = list(spread(len(retain.rows), PROBED_ROWS))
-        return fmean(float(by_row[i]) for i in places if i in by_row) if any(i in by_row for i in places) else None
+        places = list(spread(len(retain.measured), count))
+        now = self._probabilities([retain.rows[retain.measured[place]] for place in places])
+        return fmean(now) / fmean(float(np.exp(before.mean_logps[place])) for place in places)
 
     def _probabilities(self, rows: Sequence[Row]) -> list[float]:
         passes = self.trainer.passes
         with self.trainer.view():
-            return answer_probabilities(passes.model, passes.layout, passes.device, rows)
+            parts = [rows[at : at + PROBED_ROWS] for at in range(0, len(rows), PROBED_ROWS)]
+            return [p for part in parts for p in answer_probabilities(passes.model, passes.layout, passes.device, part)]
 
     def _restore_best(self) -> None:
         best = self.trainer.state.get("best")

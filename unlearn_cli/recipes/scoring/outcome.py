@@ -125,7 +125,7 @@ def advice(scores: Scores) -> str | None:
     if outcome in ("not forgotten", "partly forgotten"):
         steps.append("more --epochs" if steps else "more --epochs or a larger --learning-rate")
     if forget and forget.baseline and outcome == "over-forgotten":
-        steps.append(f"--stop-when 'forget.probability < {forget.baseline.value:.2g}'")
+        steps.append(f"--until 'forget.probability <= {forget.baseline.value:.2g}'")
     if outcome == "never known":
         return "the model did not know the rows to forget: check --forget and --model"
     return f"try {', and '.join(steps)}" if steps else None

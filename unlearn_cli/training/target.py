@@ -156,6 +156,8 @@ class Controller:
         length = state["settle_steps"]
         if not (self._settled(step, probe) and (down or step >= min(state["settle_from"] + length, self.budget))):
             return None
+        if down and retain_holds:  # seen on more rows than any state before
+            state.update(is_best=True, best_step=step)
         if down and retain_holds or step >= self.budget:
             state["phase"] = "end"
             return Decision("settled", restore_best=True, stop=True)

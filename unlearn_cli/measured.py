@@ -62,6 +62,11 @@ class Measured:
         return np.add.reduceat(self.token_logps.astype(np.float64), self.offsets[:-1]) / self.lengths
 
     @cached_property
+    def probabilities(self) -> np.ndarray:
+        """[R] probability of each answer: the geometric mean over its tokens, the ending one included."""
+        return np.exp(self.mean_logps)
+
+    @cached_property
     def compressed_lengths(self) -> np.ndarray:
         """[R] length in bytes of the scored text under zlib."""
         if self.zlib_bytes is not None:

@@ -75,6 +75,14 @@ class Compared(Part):
     change: Change | None = None  # from before to after, of what general ability is judged by
 
 
+def before_and_after(both: Compared | None) -> tuple[float, float] | None:
+    """The values of a score before and after; None where one is missing."""
+    if both is None or both.before is None or both.after is None:
+        return None
+    before, after = both.before.value, both.after.value
+    return None if before is None or after is None else (before, after)
+
+
 Scores = dict[str, dict[str, Compared]]  # split -> metric -> scores
 
 

@@ -102,3 +102,20 @@ def test_retain_rows_of_ones_own_judge(tmp_path, files):
     unlearn("forget", *arguments, *QUICK, *options, "-o", tmp_path / "run", target=True)
     data = read_report(tmp_path / "run")["data"]
     assert data["retain_trained"]["rows"] == 16 and data["retain"]["spec"].endswith("holdout.jsonl")
+
+
+@pytest.mark.parametrize("flags", [("--no-target",), ("--stop-when", "forget.probability < 0.1"), ("--method", "undo")])
+def test_an_aim_of_a_run_without_a_target_is_refused(tmp_path, flags):
+    """It would be ignored: the run goes over a fixed schedule."""
+    options = ("--until", "forget.probability <= 0.5", "-o", tmp_path / "run")
+    result = unlearn("forget", *data_arguments(tmp_path), *flags, *options, target=True)
+    assert result.exit_code == 2 and "--until is for a run that has a target" in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("flag", ["--until", "--keep"])
+def test_a_score_that_will_have_no_value_is_refused_before_any_work(tmp_path, flag):
+    options = (flag, "holdout.probability < 0.5", "-o", tmp_path / "run")
+    result = unlearn("forget", *data_arguments(tmp_path), *options, target=True)
+    assert result.exit_code == 2 and "no holdout rows are measured" in result.stderr
+    assert not (tmp_path / "run").exists()

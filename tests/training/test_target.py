@@ -12,17 +12,17 @@ TARGET = Target(level=0.1, row_level=0.2, keep=0.95)
 
 
 def played(curve: Callable[[int, Controller], Probe], *, budget: int = 200, rows: int = 20, batch: int = 8):
-    """Run the controller against a curve; returns it, its decisions by step, and the last step."""
-    controller, decisions = Controller(TARGET, rows, batch, budget, retain_weight=1.0), {}
+    """Run the controller against a curve; returns it, its decisions and the rate's factor after each, and the last step."""
+    controller, decisions, factors = Controller(TARGET, rows, batch, budget, retain_weight=1.0), {}, {}
     for step in range(1, budget + 1):
         probe = curve(step, controller)
         if controller.wants_probe(step, [probe.forget] * rows, every=7):
             decision = controller.decide(step, probe)
             if decision:
-                decisions[step] = decision
+                decisions[step], factors[step] = decision, controller.rate_factor(step)
                 if decision.stop:
-                    return controller, decisions, step
-    return controller, decisions, budget
+                    return controller, decisions, factors, step
+    return controller, decisions, factors, budget
 
 
 def test_gate():
@@ -33,9 +33,9 @@ def test_gate():
 
 
 def test_comes_down_settles_and_stops():
-    controller, decisions, end = played(lambda s, c: Probe(max(0.09, 0.9 * 0.8**s), 0.15, 0.97))
+    controller, decisions, factors, end = played(lambda s, c: Probe(max(0.09, 0.9 * 0.8**s), 0.15, 0.97))
     settling, stop = decisions.values()
-    assert "settling" in settling.reason and stop.stop and stop.restore_best
+    assert "settling" in settling.reason and stop.stop and controller.state["best_step"] == end
     assert end < 40 and controller.phase == "end"
 
 
@@ -56,20 +56,19 @@ def test_one_row_above_its_level_is_not_forgotten():
 
 
 def test_retain_lost_after_settling_is_held_harder():
-    _, decisions, _ = played(lambda s, c: Probe(0.05, 0.1, 0.9 if s < 60 else 0.97))
+    _, decisions, factors, _ = played(lambda s, c: Probe(0.05, 0.1, 0.9 if s < 60 else 0.97))
     weights = [d.retain_weight for d in decisions.values() if d.retain_weight]
     assert weights and weights[0] == pytest.approx(1.5) and weights == sorted(weights)
 
 
 def test_no_progress_trains_faster_and_not_beyond_its_limit():
-    controller, decisions, end = played(lambda s, c: Probe(0.8, 0.9, 1.0), budget=150)
-    factors = [d.rate_factor for d in decisions.values() if d.rate_factor]
-    assert factors == [2.0, 4.0] and end == 150 and controller.phase == "forget"
+    controller, decisions, factors, end = played(lambda s, c: Probe(0.8, 0.9, 1.0), budget=150)
+    assert list(factors.values()) == [2.0, 4.0] and end == 150 and controller.phase == "forget"
 
 
 def test_damage_trains_slower():
-    _, decisions, _ = played(lambda s, c: Probe(0.5 * 0.99**s, 0.9, 0.3), budget=40)
-    assert next(iter(decisions.values())).rate_factor == pytest.approx(0.5)
+    _, decisions, factors, _ = played(lambda s, c: Probe(0.5 * 0.99**s, 0.9, 0.3), budget=40)
+    assert next(iter(factors.values())) == pytest.approx(0.5)
 
 
 def test_the_best_state_keeps_both_halves():

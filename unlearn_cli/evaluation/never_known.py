@@ -38,7 +38,7 @@ def measured_level(before: Mapping[str, Measured]) -> NeverKnown | None:
         the level; None if the data has neither.
     """
     if "holdout" in before:
-        return level_of(np.exp(before["holdout"].mean_logps), "the holdout rows")
+        return level_of(before["holdout"].probabilities, "the holdout rows")
     wrong = before["forget"].perturbed_logps
     wrong = None if wrong is None else wrong[~np.isnan(wrong)]
     return level_of(np.exp(wrong), "the wrong answers in the forget rows") if wrong is not None and wrong.size else None

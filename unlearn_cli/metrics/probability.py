@@ -20,4 +20,4 @@ from unlearn_cli.measured import Measured
     range=(0.0, 1.0),
 )
 def probability(split: Measured) -> np.ndarray:
-    return np.exp(split.mean_logps)
+    return split.probabilities

@@ -39,6 +39,12 @@ def teacher_forced(
     return answers_scored(loaded, [[row] for row in rows], token_budget, advance)
 
 
+def answer_probabilities(loaded: LoadedModel, rows: Sequence[Row], token_budget: int) -> np.ndarray:
+    """[R] probability of each row's answer, the geometric mean over its tokens. Arguments as for `answers_scored`."""
+    loaded.model.eval()
+    return np.exp([float(logps.mean()) for logps in teacher_forced(loaded, rows, token_budget).token_logps])
+
+
 @torch.inference_mode()
 def answers_scored(
     loaded: LoadedModel, questions: Sequence[Sequence[Row]], token_budget: int, advance: Advance = lambda n: None

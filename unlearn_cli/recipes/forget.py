@@ -57,8 +57,8 @@ def run(
         the report, or None after a dry run.
 
     Raises:
-        UnlearnError: something the user can mend, or a run that diverged, collapsed or changed nothing (exit code 4,
-            with the report written).
+        UnlearnError: something the user can mend, or a run that missed its target, diverged, collapsed or changed nothing
+            (exit code 4, with the report written).
         Interrupted: stopped by a signal; says what is kept and how to go on.
     """
     with explained_interruption():
@@ -112,7 +112,7 @@ def write_run(
 
 
 def check_status(report: RunReport, folder: RunFolder) -> None:
-    """Raises UnlearnError with exit code 4 if a run diverged, collapsed or changed nothing."""
+    """Raises UnlearnError with exit code 4 if a run missed its target, diverged, collapsed or changed nothing."""
     if report.status in FAILED:
         raise UnlearnError(report.message or report.status, f"the evidence is in {folder.report}", EXIT_DIVERGED)
 

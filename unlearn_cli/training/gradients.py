@@ -44,7 +44,7 @@ class Gradients:
     progress: float  # share of the steps that are done
     parts: int  # micro-batches
     state: dict[str, Any]  # tensors and numbers that a rule keeps from step to step; part of a checkpoint
-    level: float | None = None  # of probability: forget rows are pushed no further down than this
+    level: float | None = None  # probability that forget rows are pushed to; None: as far as the method pushes
     seen: dict[int, float] | None = None  # forget row -> probability of its answer, as this step ran it
     sums: dict[str, float] = field(default_factory=dict)  # losses of each term, as first computed in this step
     tokens: int = 0
@@ -88,7 +88,7 @@ class Gradients:
         return total
 
     def _gated(self, losses: Tensor, rows: Sequence[EpochRow], policy: Outputs | None) -> Tensor:
-        """Losses [B] of forget rows, those of rows that have come down to the level left out."""
+        """Losses [B] of forget rows, each weighted by how far its row is above the level; see `gate`."""
         if self.level is None or policy is None or policy.token_logps is None:
             return losses
         logps = policy.mean_logps.detach()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -69,7 +69,7 @@ class Trainer:
     accumulation: int = 1
     max_grad_norm: float = 1.0
     rule: Callable[[Gradients], Any] = Gradients.backward  # makes the gradient of a step
-    level: float | None = None  # of probability: forget rows are pushed no further down than this
+    level: float | None = None  # probability that forget rows are pushed to; None: as far as the method pushes
     view: Callable[[], AbstractContextManager] = nullcontext  # under which the model is what is trained
     # What goes on from step to step beside weights and optimiser: a dual variable, a rule's averages, what `adjust` set.
     state: dict[str, Any] = field(default_factory=dict)
@@ -96,15 +96,23 @@ class Trainer:
         settings = {"retain_weight": retain_weight, "rate_factor": rate_factor}
         self.state.update({name: value for name, value in settings.items() if value is not None})
 
+    def weights(self) -> list[Tensor]:
+        """A copy of the trained weights, in the order of `parameters`."""
+        return [parameter.detach().clone() for parameter in self.parameters]
+
+    def set_weights(self, weights: Sequence[Tensor]) -> None:
+        """Give the trained weights the values of a copy."""
+        with torch.no_grad():
+            for parameter, values in zip(self.parameters, weights, strict=True):
+                parameter.copy_(values)
+
     def snapshot(self) -> Snapshot:
         """A copy of the trained weights and of the optimiser's state."""
-        return Snapshot([p.detach().clone() for p in self.parameters], copy.deepcopy(self.optimizer.state_dict()))
+        return Snapshot(self.weights(), copy.deepcopy(self.optimizer.state_dict()))
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go on from a snapshot; the number of the next step and `state` stay as they are."""
-        with torch.no_grad():
-            for parameter, weights in zip(self.parameters, snapshot.weights, strict=True):
-                parameter.copy_(weights)
+        self.set_weights(snapshot.weights)
         self.optimizer.load_state_dict(copy.deepcopy(snapshot.optimizer))
 
     def _step(self, step: int) -> StepRecord:

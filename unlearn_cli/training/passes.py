@@ -21,14 +21,6 @@ from unlearn_cli.training.objective import Objective
 EpochRow = tuple[int, int]  # (pass over the forget rows, row)
 
 
-def answer_probabilities(model: Any, layout: Layout, device: torch.device, rows: Sequence[Row]) -> list[float]:
-    """The probability of each row's answer, the geometric mean over its tokens, without gradient."""
-    model.eval()
-    with torch.no_grad():
-        outputs = forward(model, pack({"forget": list(rows)}).to(device), layout)["forget"]
-    return [float(value) for value in outputs.mean_logps.exp()]
-
-
 @dataclass(frozen=True)
 class Rows:
     """Everything that training draws from."""

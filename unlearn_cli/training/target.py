@@ -1,15 +1,15 @@
 """A target instead of a schedule: train until the forget rows are as unlikely as to a model that never knew them.
 
 Two means do the work. The *gate* weighs each forget row's loss by how far the row still is above the level: a row that has
-come down is pushed no further, so that no method goes on to zero. The *controller* looks at the rows after every step and
-decides between two steps: go on, hold the retain rows harder, train faster or slower, settle, stop. Settling lets the
-learning rate fall to zero while the retain term repairs what the forgetting pulled along.
+come down is pushed no further, and one that went too far is pulled back, so that no method goes on to zero. The *controller*
+looks at the rows after every step and decides between two steps: go on, hold the retain rows harder, train faster or slower,
+settle, stop. Settling lets the learning rate fall to zero while the retain term repairs what the forgetting pulled along.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -22,12 +22,13 @@ AIM = 0.5  # of the level is where rows are pushed to: they scatter about it, an
 PULL_BACK = -0.5  # weight of a row that is far below the level
 UNDERSHOT = 2.0  # times below the level: so far a state counts as standing at it
 WARM_UP = 3  # steps
-REACHED = 1.05  # the mean may stand so far above the level: probes are few rows
+REACHED = 1.05  # the mean may stand so far above the level and counts as being at it
 SETTLE_LEAST, SETTLE_MOST = 10, 60  # steps
 STALLED_PASSES, STALLED_STEPS = 2, 20  # without progress over so many passes and steps, training goes faster
 PROGRESS = 0.95  # of the mean probability that was: above it nothing has happened
 FASTER, FASTEST = 2.0, 4.0
-MARGIN, CLEAR = 0.2, 0.5  # of what may be lost: not lost at the end of settling; not lost, so that settling ends early
+# Shares of what may be lost that a probe, which is few rows, must still see: when settling is over, and to end it early.
+MARGIN, CLEAR = 0.2, 0.5
 HARDER, HARDEST = 1.5, 8.0  # of the retain weight that the run began with
 DAMAGE, SLOWER = 0.5, 0.5  # with less than this share of the retain probability left, training goes slower
 
@@ -70,8 +71,6 @@ class Decision:
 
     reason: str  # for people
     retain_weight: float | None = None
-    rate_factor: float | None = None
-    restore_best: bool = False
     stop: bool = False
 
 
@@ -105,19 +104,18 @@ class Controller:
         if step >= self.budget or step % every == 0:
             return True
         if self.phase == "settle":
-            return step >= self.state["settle_from"] + self.state["settle_steps"]
-        return self._down(seen) and step - self.state.get("looked", -every) >= min(every, 3)
+            return step >= self._settling_ends
+        return self._seen_down(seen) and step - self.state.get("looked", -every) >= min(every, 3)
 
-    def _down(self, seen: Sequence[float]) -> bool:
+    def _seen_down(self, seen: Sequence[float]) -> bool:
         """Whether the forget rows have come down, by what each step saw of its own rows; rows not yet seen are nan."""
         return bool(seen) and not any(map(math.isnan, seen)) and sum(seen) / len(seen) <= self.target.level * REACHED
 
     def decide(self, step: int, probe: Probe) -> Decision | None:
         """What to change after `step` steps, given what was measured then; None: go on as before."""
-        state, target = self.state, self.target
+        state = self.state
         state["looked"] = step
-        down = probe.forget <= target.level * REACHED and probe.worst <= target.row_level
-        retain_holds = self._retain_holds(probe, MARGIN)  # with a margin: probes are few rows
+        down, retain_holds = self._is_down(probe), self._retain_holds(probe, MARGIN)
         self._remember(step, probe, down, retain_holds)
         if self.phase == "settle":
             return self._settling(step, probe, down, retain_holds)
@@ -130,46 +128,48 @@ class Controller:
             return Decision(
                 f"{1 - probe.retain:.0%} of the retain rows' probability is lost: training at half the rate",
                 retain_weight=self._harder(),
-                rate_factor=self.rate_factor(step),
             )
         if self._stalled(step, probe.forget) and state.get("factor", 1.0) < FASTEST and retain_holds:
             state["factor"] = state.get("factor", 1.0) * FASTER
-            return Decision(
-                f"no progress from {probe.forget:.3g}: training at {FASTER:g} times the rate",
-                rate_factor=self.rate_factor(step),
-            )
+            return Decision(f"no progress from {probe.forget:.3g}: training at {FASTER:g} times the rate")
         return None
 
     def could_stop(self, step: int, probe: Probe) -> bool:
         """Whether `decide` would end training on this probe: then more rows are worth a look."""
-        down = probe.forget <= self.target.level * REACHED and probe.worst <= self.target.row_level
-        return self.phase == "settle" and down and self._settled(step, probe) and self._retain_holds(probe, MARGIN)
+        return self.phase == "settle" and self._may_end(step, probe) and self._retain_holds(probe, MARGIN)
 
-    def _settled(self, step: int, probe: Probe) -> bool:
-        """Whether settling is over: by its steps, or early where the retain rows are clearly kept."""
-        since, length = self.state["settle_from"], self.state["settle_steps"]
-        clear = self._retain_holds(probe, CLEAR) and step >= since + SETTLE_LEAST // 2
-        return clear or step >= min(since + length, self.budget)
+    def _may_end(self, step: int, probe: Probe) -> bool:
+        """Whether the forget rows are down and settling is over: by its steps, or as the retain rows are clearly kept."""
+        clear = self._retain_holds(probe, CLEAR) and step >= self.state["settle_from"] + SETTLE_LEAST // 2
+        return self._is_down(probe) and (clear or step >= self._settling_ends)
+
+    @property
+    def _settling_ends(self) -> int:
+        """The last step of settling."""
+        return min(self.state["settle_from"] + self.state["settle_steps"], self.budget)
 
     def _settling(self, step: int, probe: Probe, down: bool, retain_holds: bool) -> Decision | None:
         state = self.state
-        length = state["settle_steps"]
-        if not (self._settled(step, probe) and (down or step >= min(state["settle_from"] + length, self.budget))):
+        if not self._may_end(step, probe) and step < self._settling_ends:
             return None
         if down and retain_holds:  # seen on more rows than any state before
             state.update(is_best=True, best_step=step)
         if down and retain_holds or step >= self.budget:
             state["phase"] = "end"
-            return Decision("settled", restore_best=True, stop=True)
+            return Decision("settled", stop=True)
         state.update(phase="forget", since=step, since_value=probe.forget)
         if retain_holds:
-            return Decision(f"the forget rows came back to {probe.forget:.3g}: forgetting again", rate_factor=1.0)
-        state.update(phase="settle", settle_from=step, settle_steps=min(2 * length, SETTLE_MOST, max(1, self.budget - step)))
+            return Decision(f"the forget rows came back to {probe.forget:.3g}: forgetting again")
+        length = min(2 * state["settle_steps"], SETTLE_MOST, max(1, self.budget - step))
+        state.update(phase="settle", settle_from=step, settle_steps=length)
         return Decision(
             f"{1 - (probe.retain or 0):.1%} of the retain rows' probability is lost: holding them harder",
             retain_weight=self._harder(),
-            rate_factor=self.rate_factor(step),
         )
+
+    def _is_down(self, probe: Probe) -> bool:
+        """Whether the forget rows have come down to the level, each of them to that of a single row."""
+        return probe.forget <= self.target.level * REACHED and probe.worst <= self.target.row_level
 
     def _retain_holds(self, probe: Probe, margin: float) -> bool:
         """Whether the retain rows lost less than they may, by a margin that is a share of what they may lose."""
@@ -203,8 +203,3 @@ class Controller:
         self.state["is_best"] = best is None or missed < tuple(best)
         if self.state["is_best"]:
             self.state.update(best=list(missed), best_step=step)
-
-
-def summary(state: Mapping[str, Any]) -> dict[str, Any]:
-    """What a report says of the controller: plain numbers."""
-    return {name: state[name] for name in ("best_step", "factor", "weight", "phase") if name in state}

@@ -19,7 +19,7 @@ from unlearn_cli.recipes.environment import environment
 from unlearn_cli.recipes.forgetting.artifact import Artifact
 from unlearn_cli.recipes.forgetting.target import judge_target
 from unlearn_cli.recipes.forgetting.train import TrainedRun
-from unlearn_cli.recipes.scoring import gates, outcome
+from unlearn_cli.recipes.scoring import outcome
 from unlearn_cli.recipes.scoring.scores import compared, passes
 from unlearn_cli.report import FAILED, ModelReport, RunReport, Scores, Status, TargetReport, TrainingReport
 
@@ -68,11 +68,9 @@ def _judged(
     run: TrainedRun, moments: Mapping[str, Mapping[str, Measured]], scores: Scores
 ) -> tuple[TargetReport, Status, str | None]:
     """The target beside what was reached."""
-    prepared, config = run.prepared, run.prepared.resolved.config
+    prepared = run.prepared
     assert prepared.target is not None
-    lookup = gates.lookup_in(scores)
-    conditions = (config.until, config.keep)
-    report, status, missed = judge_target(prepared.target, moments, lambda condition: condition.holds(lookup), conditions)
+    report, status, missed = judge_target(prepared.target, prepared.resolved.config, moments, scores)
     state = prepared.trainer.state.get("target", {})
     spent = {"steps": len(run.history.lines), "best_step": state.get("best_step")}
     return report.model_copy(update=spent), status, missed

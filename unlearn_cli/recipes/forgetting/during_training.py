@@ -10,16 +10,15 @@ from typing import Any
 from unlearn_cli.console import Reporter
 from unlearn_cli.contract import METRICS
 from unlearn_cli.data.general_ability import GENERAL
-from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.measure import spread
-from unlearn_cli.expressions.parser import Condition, Missing
+from unlearn_cli.expressions.parser import Condition
 from unlearn_cli.models import adapter
 from unlearn_cli.models.compose import Composition, used, with_rest
 from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.recipes.forgetting.prepare import PreparedRun
 from unlearn_cli.recipes.forgetting.pursuit import Pursuit
 from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun
-from unlearn_cli.recipes.scoring.gates import lookup_in
+from unlearn_cli.recipes.scoring.gates import holds
 from unlearn_cli.recipes.scoring.measurements import measure_inputs
 from unlearn_cli.recipes.scoring.outcome import without_gradient
 from unlearn_cli.recipes.scoring.scores import compared
@@ -63,7 +62,7 @@ class Watch:
         eval_every = config.eval_every or (run.pairing.steps(1) if stop_when else None)
         if eval_every and step % eval_every == 0 and step < run.steps:
             scores = self._measure(step)
-            if stop_when and _holds(stop_when, scores, "--stop-when"):
+            if stop_when and holds(stop_when, scores, "--stop-when"):
                 ended = "stopped", f"--stop-when '{stop_when.text}' held at step {step}"
         if self.pursuit and ended is None:
             ended = self.pursuit.after(step)
@@ -129,14 +128,7 @@ def keeps_at(prepared: PreparedRun, loaded: LoadedModel, constraint: Condition, 
     generate = any(METRICS.get(metric).generates for _, metric, _ in constraint.names())
     with adapter.scaled(loaded.model, scale):
         scores = scores_now(prepared, loaded, f"scale {scale:g}", generate=generate)
-    holds = _holds(constraint, scores, "--calibrate")
-    words = "holds" if holds else "does not hold"
+    is_kept = holds(constraint, scores, "--calibrate")
+    words = "holds" if is_kept else "does not hold"
     prepared.resolved.reporter.say(f"scale {scale:.4g}: '{constraint.text}' {words}")
-    return holds
-
-
-def _holds(expression: Condition, scores: Scores, option: str) -> bool:
-    try:
-        return expression.holds(lookup_in(scores))
-    except Missing as error:
-        raise UnlearnError(f"{option} '{expression.text}': {error}") from None
+    return is_kept

@@ -6,14 +6,12 @@ import math
 from collections.abc import Sequence
 from statistics import fmean
 
-import numpy as np
-
 from unlearn_cli.data.tokenize import Row
 from unlearn_cli.evaluation.measure import spread
+from unlearn_cli.models.score import answer_probabilities
 from unlearn_cli.recipes.forgetting.prepare import PreparedRun
 from unlearn_cli.recipes.forgetting.target import RunTarget
 from unlearn_cli.training.checkpoint import Ended
-from unlearn_cli.training.passes import answer_probabilities
 from unlearn_cli.training.target import Controller, Probe
 
 PROBED_ROWS = 8  # of each split between two steps
@@ -50,7 +48,7 @@ class Pursuit:
                 probe = self._probe(self._seen(), VERIFIED_ROWS)
         decision = controller.decide(step, probe)
         if controller.state["is_best"]:
-            trainer.state["best"] = [p.detach().clone() for p in trainer.parameters]
+            trainer.state["best"] = trainer.weights()
         line = {"forget": probe.forget, "worst": probe.worst, "retain": probe.retain}
         self.run.resolved.folder.append({"step": step, "probe": line, "decision": decision.reason if decision else None})
         if decision:
@@ -58,7 +56,7 @@ class Pursuit:
         trainer.adjust(rate_factor=controller.rate_factor(step), retain_weight=decision.retain_weight if decision else None)
         if step < self.run.steps and not (decision and decision.stop):
             return None
-        self._restore_best()
+        trainer.set_weights(trainer.state["best"])  # a step was probed before, so there is one
         best = controller.state["best_step"]
         spent = "the budget is spent" if controller.phase != "end" else "the target was reached"
         return "completed", f"{spent} after {step} steps; the result is the state after step {best}"
@@ -91,16 +89,7 @@ class Pursuit:
             return None
         places = list(spread(len(retain.measured), count))
         now = self._probabilities([retain.rows[retain.measured[place]] for place in places])
-        return fmean(now) / fmean(float(np.exp(before.mean_logps[place])) for place in places)
+        return float(fmean(now) / before.probabilities[places].mean())
 
     def _probabilities(self, rows: Sequence[Row]) -> list[float]:
-        passes = self.trainer.passes
-        with self.trainer.view():
-            parts = [rows[at : at + PROBED_ROWS] for at in range(0, len(rows), PROBED_ROWS)]
-            return [p for part in parts for p in answer_probabilities(passes.model, passes.layout, passes.device, part)]
-
-    def _restore_best(self) -> None:
-        best = self.trainer.state.get("best")
-        if best is not None:
-            for parameter, weights in zip(self.trainer.parameters, best, strict=True):
-                parameter.data.copy_(weights)
+        return answer_probabilities(self.run.loaded, rows, self.run.resolved.config.token_budget).tolist()

@@ -159,6 +159,13 @@ def check_settings(settings: Settings) -> None:
             f"{objective.method.name} runs three passes, and hidden states are read or pushed in one",
             "a retain term on log-probabilities (nll, kl), and --robust sam, gru or none",
         )
+    if (config.until or config.keep) and not settings.has_target:
+        flag = "--until" if config.until else "--keep"
+        raise UnlearnError(
+            f"{flag} is for a run that has a target, and this one has a fixed schedule",
+            f"leave {flag} out, or --no-target, --stop-when, --calibrate and --forget-loss-floor; procedures and methods "
+            "that compose logits or weights have no target",
+        )
     if config.full and config.lora_init != "default":
         raise UnlearnError("--lora-init starts an adapter, and --full trains none", "leave one of them out")
     composed = settings.procedure is None and objective.method.applied not in ("adapter", "negated_adapter")

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from unlearn_cli.config import ForgetConfig
 from unlearn_cli.data.general_ability import TEXTS
 from unlearn_cli.data.tokenize import Row
 from unlearn_cli.evaluation.measure import spread
-from unlearn_cli.evaluation.never_known import NeverKnown, level_of, measured_level
+from unlearn_cli.evaluation.never_known import ROW_SHARE, NeverKnown, level_of, measured_level
 from unlearn_cli.expressions.parser import Condition, Missing
 from unlearn_cli.measured import Measured
 from unlearn_cli.models.load import LoadedModel
+from unlearn_cli.models.score import answer_probabilities
 from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun
+from unlearn_cli.recipes.scoring import gates
+from unlearn_cli.recipes.scoring.outcome import KEPT
 from unlearn_cli.recipes.scoring.splits import RETAIN_TRAINED, training_retain
-from unlearn_cli.report import Scores, Status, TargetReport
-from unlearn_cli.training.passes import answer_probabilities
-from unlearn_cli.training.target import Target
+from unlearn_cli.report import Scores, Status, TargetReport, before_and_after
+from unlearn_cli.training.target import REACHED, Target
 
-KEEP = 0.95  # share of the held-out retain rows' probability that must be left
 OTHER_ANSWERS = 32  # forget questions that are asked with an answer of another row
 WORST_LISTED = 5
 GAP = 0.05  # between trained and held-out retain rows, in shares of what was there: more is said
@@ -33,42 +35,52 @@ class RunTarget:
 
     aims: Target
     source: str
-    rows: int  # that the level was taken from
 
 
 def find_target(run: ResolvedRun, loaded: LoadedModel, before: Mapping[str, Measured]) -> RunTarget | None:
-    """The target of a run on the model before training; None where it trains over a fixed schedule.
-
-    The level of never having known is that of the best there is: holdout rows, wrong answers in the data, answers of other
-    rows to the forget questions, the shipped paragraphs. `--until` and `--keep` take its place where they are given.
-    """
+    """The target of a run on the model before training; None where it trains over a fixed schedule."""
     if not run.settings.has_target:
         return None
-    config, forget = run.config, np.exp(before["forget"].mean_logps)
-    known = measured_level(before) or _other_answers(run, loaded)
-    if known is None and TEXTS in before:
-        known = level_of(np.exp(before[TEXTS].mean_logps), "the shipped paragraphs, which no model was trained on")
-    known = known or NeverKnown(
-        0.1 * float(forget.mean()), 0.2 * float(forget.mean()), "a tenth of the probability before", 0
-    )
-    level, row_level, source = known.level, max(known.row_level, known.level), known.source
-    if config.until and (limit := _threshold(config.until, "forget", float(forget.mean()), largest=True)):
-        level, row_level, source = limit, max(2 * limit, row_level * limit / level), f"--until '{config.until}'"
-    keep = KEEP
-    if config.keep and "retain" in before:
-        mean = float(np.exp(before["retain"].mean_logps).mean())
-        keep = (_threshold(config.keep, "retain", mean, largest=False) or KEEP * mean) / mean
-    if forget.mean() <= level:
+    forget, keep = float(before["forget"].probabilities.mean()), _share_to_keep(run, before)
+    known = _level(run, loaded, before)
+    if forget <= known.level:
         run.reporter.note(
-            f"the model gives the forget rows a probability of {forget.mean():.3g}, no more than it gives to what it never "
-            f"knew ({level:.3g}, by {source}): there is no level to come down to, and training runs over its fixed schedule"
+            f"the model gives the forget rows a probability of {forget:.3g}, no more than it gives to answers that it "
+            f"never knew ({known.level:.3g}, by {known.source}): there is no level to come down to, and training runs over "
+            "all its steps"
         )
         return None
     run.reporter.say(
-        f"target: forget probability from {forget.mean():.3g} down to {level:.3g} (by {source}), "
+        f"target: forget probability from {forget:.3g} down to {known.level:.3g} (by {known.source}), "
         f"with {keep:.0%} of the retain probability left"
     )
-    return RunTarget(Target(level, row_level, keep), source, known.rows)
+    return RunTarget(Target(known.level, known.row_level, keep), known.source)
+
+
+def _level(run: ResolvedRun, loaded: LoadedModel, before: Mapping[str, Measured]) -> NeverKnown:
+    """The level of never having known, by the best source there is; `--until` takes its place.
+
+    The sources, best first: holdout rows, wrong answers in the data, answers of other rows to the forget questions, the
+    shipped paragraphs.
+    """
+    mean, until = float(before["forget"].probabilities.mean()), run.config.until
+    known = measured_level(before) or _other_answers(run, loaded)
+    if known is None and TEXTS in before:
+        known = level_of(before[TEXTS].probabilities, "the shipped paragraphs, which no model was trained on")
+    known = known or NeverKnown(0.1 * mean, 0.2 * mean, "a tenth of the probability before", 0)
+    if until and (limit := _threshold(until, "forget", mean, largest=True)):
+        row_level = max(2 * limit, known.row_level * limit / known.level)
+        return NeverKnown(limit, row_level, f"--until '{until}'", known.rows)
+    return known
+
+
+def _share_to_keep(run: ResolvedRun, before: Mapping[str, Measured]) -> float:
+    """The share of the held-out retain rows' probability that must be left: that of `--keep`, where it names one."""
+    if not run.config.keep or "retain" not in before:
+        return KEPT
+    mean = float(before["retain"].probabilities.mean())
+    limit = _threshold(run.config.keep, "retain", mean, largest=False)
+    return limit / mean if limit else KEPT
 
 
 def _other_answers(run: ResolvedRun, loaded: LoadedModel) -> NeverKnown | None:
@@ -87,7 +99,7 @@ def _other_answers(run: ResolvedRun, loaded: LoadedModel) -> NeverKnown | None:
         rows += [run.encoder.encode_answer(example, text) for text in answers if text != example.answer]
     if not rows:
         return None
-    return level_of(np.array(answer_probabilities(loaded.model, loaded.layout, loaded.device, rows)), source)
+    return level_of(answer_probabilities(loaded, rows, run.config.token_budget), source)
 
 
 def _threshold(condition: Condition, split: str, before: float, *, largest: bool) -> float | None:
@@ -110,56 +122,57 @@ def _threshold(condition: Condition, split: str, before: float, *, largest: bool
 
 
 def judge_target(
-    target: RunTarget, moments: Mapping[str, Mapping[str, Measured]], holds: Callable[[Condition], bool],
-    conditions: tuple[Condition | None, Condition | None],
-) -> tuple[TargetReport, Status, str | None]:  # fmt: skip
-    """Whether both halves of the target hold, by all rows that were measured.
+    target: RunTarget, config: ForgetConfig, moments: Mapping[str, Mapping[str, Measured]], scores: Scores
+) -> tuple[TargetReport, Status, str | None]:
+    """Whether both halves of the target hold, by all rows that were measured; the report, the status, and what was missed.
 
     Args:
         target: what was to be reached.
+        config: the run's settings; `--until` and `--keep` decide where they are given.
         moments: "before" and "after" -> measurements by split.
-        holds: whether a condition holds of the scores.
-        conditions: of `--until` and of `--keep`, where they were given.
+        scores: of the run.
+
+    Raises:
+        UnlearnError: `--until` or `--keep` names a score that has no value.
     """
-    forget = np.exp(moments["after"]["forget"].mean_logps)
-    ids = moments["after"]["forget"].ids
-    above = [int(i) for i in np.argsort(-forget) if forget[i] > target.aims.row_level]
-    share = None
-    if "retain" in moments["after"]:
-        share = float(
-            np.exp(moments["after"]["retain"].mean_logps).mean() / np.exp(moments["before"]["retain"].mean_logps).mean()
-        )
-    until, keep = conditions
-    reached = holds(until) if until else bool(forget.mean() <= target.aims.level * 1.05 and len(above) <= 0.05 * len(forget))
-    retain_holds = holds(keep) if keep else share is None or share >= target.aims.keep
+    after = moments["after"]["forget"]
+    forget, level = after.probabilities, target.aims.level
+    likeliest = np.argsort(-forget)
+    above = int((forget > target.aims.row_level).sum())
+    share = _share_left(scores, "retain")
+    if config.until:
+        forgotten = gates.holds(config.until, scores, "--until")
+    else:
+        forgotten = bool(forget.mean() <= level * REACHED and above <= (1 - ROW_SHARE) * len(forget))
+    enough = share is None or share >= target.aims.keep
+    retain_holds = gates.holds(config.keep, scores, "--keep") if config.keep else enough
     report = TargetReport(
-        level=target.aims.level,
+        level=level,
         row_level=target.aims.row_level,
         source=target.source,
         keep=target.aims.keep,
-        forget_reached=reached,
+        forget_reached=forgotten,
         retain_reached=retain_holds,
         retain_share=share,
         forget=float(forget.mean()),
-        rows_above=len(above),
+        rows_above=above,
         rows=len(forget),
-        worst={ids[i]: float(forget[i]) for i in np.argsort(-forget)[:WORST_LISTED]},
+        worst={after.ids[i]: float(forget[i]) for i in likeliest[:WORST_LISTED]},
     )
-    if reached and retain_holds:
+    if forgotten and retain_holds:
         return report, "completed", None
-    return report, "not_reached", _missed(report, moments)
+    return report, "not_reached", _missed(report, float(moments["before"]["forget"].probabilities.mean()))
 
 
-def _missed(report: TargetReport, moments: Mapping[str, Mapping[str, Measured]]) -> str:
-    """Which half of the target failed, by how much, and what to try next."""
-    before, after = (float(np.exp(moments[name]["forget"].mean_logps).mean()) for name in ("before", "after"))
+def _missed(report: TargetReport, before: float) -> str:
+    """Which half of the target failed, by how much, and what to try next; `before`: mean probability of the forget rows."""
     parts, advice = [], []
     if not report.forget_reached:
-        left = max(0.0, (after - report.level) / (before - report.level))
+        left = max(0.0, (report.forget - report.level) / (before - report.level))
         parts.append(
-            f"{left:.0%} of what the forget rows' probability had to lose is left ({before:.3g} -> {after:.3g}, target "
-            f"{report.level:.3g}); {report.rows_above} of {report.rows} rows are above {report.row_level:.3g}, the worst is "
-            f"row {next(iter(report.worst))} with {next(iter(report.worst.values())):.3g}"
+            f"{left:.0%} of what the forget rows' probability had to lose is left ({before:.3g} -> {report.forget:.3g}, "
+            f"target {report.level:.3g}); {report.rows_above} of {report.rows} rows are above {report.row_level:.3g}, the "
+            f"worst is row {next(iter(report.worst))} with {next(iter(report.worst.values())):.3g}"
         )
         advice.append("a larger --max-steps or --learning-rate")
     if not report.retain_reached:
@@ -190,7 +203,5 @@ def in_words(report: TargetReport, scores: Scores) -> str:
 
 def _share_left(scores: Scores, split: str) -> float | None:
     """The share that is left of a split's probability; None where it was not measured."""
-    both = scores.get(split, {}).get("probability")
-    if both is None or not both.before or not both.after or not both.before.value or both.after.value is None:
-        return None
-    return both.after.value / both.before.value
+    values = before_and_after(scores.get(split, {}).get("probability"))
+    return values[1] / values[0] if values and values[0] else None

@@ -9,7 +9,7 @@ from typing import Literal
 from unlearn_cli.data.general_ability import CHANCE, QUESTIONS, TEXTS
 from unlearn_cli.measured import Measured
 from unlearn_cli.metrics._language import FAULTS, Fault, Known, broken_word, fault
-from unlearn_cli.report import Compared, Scores
+from unlearn_cli.report import Scores, before_and_after
 
 AbilityOutcome = Literal["not known", "kept", "damaged", "wrecked"]
 ACCURACY, PERPLEXITY, GIBBERISH = "choice_accuracy", "perplexity", "gibberish"
@@ -39,7 +39,7 @@ def ability_outcome(scores: Scores) -> AbilityOutcome | None:
     It is damaged where something fell beyond noise (the paired interval excludes 0) and by more than 5 % of what there was.
     """
     accuracy = scores.get(QUESTIONS, {}).get(ACCURACY)
-    if accuracy is None or (values := _before_and_after(accuracy)) is None:
+    if accuracy is None or (values := before_and_after(accuracy)) is None:
         return None
     before, after = values
     low = accuracy.before.ci[0] if accuracy.before and accuracy.before.ci else before
@@ -62,7 +62,7 @@ def damages(scores: Scores) -> dict[str, tuple[float, float]]:
             both = scores.get(split, {}).get(name)
             if both is None or both.change is None or both.change.ci is None:
                 continue
-            values = _before_and_after(scores[split].get(PERPLEXITY) if split == TEXTS else both)
+            values = before_and_after(scores[split].get(PERPLEXITY) if split == TEXTS else both)
             if values is None:
                 continue
             low, high = both.change.ci
@@ -77,7 +77,7 @@ def ability_in_words(scores: Scores) -> str | None:
     outcome = ability_outcome(scores)
     if outcome is None or outcome == "not known":
         return None
-    before, after = _before_and_after(scores[QUESTIONS][ACCURACY]) or (0.0, 0.0)
+    before, after = before_and_after(scores[QUESTIONS][ACCURACY]) or (0.0, 0.0)
     if outcome == "kept":
         return f"general ability kept: {before:.2f} -> {after:.2f}"
     fell = damages(scores)
@@ -97,7 +97,7 @@ def ability_note(scores: Scores) -> str | None:
     """Why general ability cannot be judged, where the model knew too little of it before."""
     if ability_outcome(scores) != "not known":
         return None
-    before, _ = _before_and_after(scores[QUESTIONS][ACCURACY]) or (0.0, 0.0)
+    before, _ = before_and_after(scores[QUESTIONS][ACCURACY]) or (0.0, 0.0)
     return (
         f"general ability cannot be judged: the model knew too little of it before (it chose {before:.2f} of the answers "
         f"right, and guessing gives {CHANCE:.2f})"
@@ -133,9 +133,3 @@ def _example(kind: Fault, measured: Measured | None) -> str:
     broken = [text for text in measured.generations if text is not None and fault(text, known) == "broken"]
     word = broken_word(broken[0], known) if broken else None
     return f": '{word[:40].rstrip('.,;:!?')}'" if word else ""
-
-
-def _before_and_after(both: Compared | None) -> tuple[float, float] | None:
-    if both is None or not both.before or not both.after or both.before.value is None or both.after.value is None:
-        return None
-    return both.before.value, both.after.value

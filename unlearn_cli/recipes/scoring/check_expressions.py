@@ -33,7 +33,7 @@ def _expressions(config: Options) -> Iterator[tuple[str, Expression]]:
         yield from (("--fail-if", condition) for condition in config.fail_if)
     if isinstance(config, ForgettingOptions):
         varied = config.grid if isinstance(config, SweepConfig) else {}
-        for name in ("stop_when", "calibrate"):
+        for name in ("stop_when", "calibrate", "until", "keep"):
             read = (getattr(ForgetConfig.model_validate({name: value}), name) for value in varied.get(name, ()))
             for condition in (getattr(config, name), *read):
                 if condition:

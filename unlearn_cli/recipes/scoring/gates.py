@@ -11,6 +11,7 @@ from unlearn_cli.atomic import write_atomically
 from unlearn_cli.attack_report import AttackReport
 from unlearn_cli.config.expressions import RECOVERY
 from unlearn_cli.console import Reporter
+from unlearn_cli.errors import UnlearnError
 from unlearn_cli.expressions.parser import Condition, Lookup, Missing
 from unlearn_cli.report import GateReport, Scores
 
@@ -25,6 +26,18 @@ def lookup_in(scores: Scores) -> Lookup:
         return None if score is None else score.value
 
     return find
+
+
+def holds(condition: Condition, scores: Scores, flag: str) -> bool:
+    """Whether a condition holds of a report's scores.
+
+    Raises:
+        UnlearnError: a name in it has no value; `flag` is the option that it was given to.
+    """
+    try:
+        return condition.holds(lookup_in(scores))
+    except Missing as error:
+        raise UnlearnError(f"{flag} '{condition.text}': {error}") from None
 
 
 def why_in(scores: Scores) -> Why:

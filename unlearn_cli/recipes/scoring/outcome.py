@@ -14,7 +14,7 @@ from unlearn_cli.console import Reporter
 from unlearn_cli.evaluation.baseline import UNKNOWN, below_baseline, lower_end
 from unlearn_cli.measured import Measured
 from unlearn_cli.recipes.scoring.ability import ability_in_words, ability_note, ability_outcome, language_in_words
-from unlearn_cli.report import Compared, Score, Scores, Status
+from unlearn_cli.report import Compared, Score, Scores, Status, before_and_after
 
 ForgetOutcome = Literal["never known", "not forgotten", "partly forgotten", "forgotten", "over-forgotten"]
 RetainOutcome = Literal["kept", "damaged", "wrecked"]
@@ -55,7 +55,7 @@ def judge(
             "try a larger --learning-rate or more --epochs"
         )
     retain = scores.get("retain", {}).get("probability")
-    values = _before_and_after(retain)
+    values = before_and_after(retain)
     if retain and values and retain_outcome(retain) == "wrecked":
         return "collapsed", (
             f"retain collapsed: the probability of the answers to keep fell from {_plain(values[0])} to "
@@ -72,7 +72,7 @@ def forget_outcome(both: Compared) -> ForgetOutcome | None:
     None where a probability is missing. Without a baseline, the probability that a model gives which never knew the answers
     is taken to be 0, and over-forgetting cannot be seen.
     """
-    if (values := _before_and_after(both)) is None:
+    if (values := before_and_after(both)) is None:
         return None
     before, after = values
     if before < UNKNOWN:
@@ -85,7 +85,7 @@ def forget_outcome(both: Compared) -> ForgetOutcome | None:
 
 def retain_outcome(both: Compared) -> RetainOutcome | None:
     """What became of the answers to keep; None where a probability is missing, or where they were not known before."""
-    values = _before_and_after(both)
+    values = before_and_after(both)
     if values is None or values[0] < UNKNOWN:
         return None
     share = values[1] / values[0]
@@ -102,7 +102,7 @@ def in_short(scores: Scores, answers: Mapping[str, Measured] = MappingProxyType(
     classify: dict[str, Callable[[Compared], str | None]] = {"forget": forget_outcome, "retain": retain_outcome}
     for split in classify:
         both = scores.get(split, {}).get("probability")
-        values = _before_and_after(both)
+        values = before_and_after(both)
         if both is None or values is None or (outcome := classify[split](both)) is None:
             continue
         before, after = values
@@ -136,13 +136,6 @@ def say(scores: Scores, reporter: Reporter, answers: Mapping[str, Measured] = Ma
     lines = [line for line in (in_short(scores, answers), advice(scores)) if line is not None]
     if lines:
         reporter.say("\n" + "\n".join(lines))
-
-
-def _before_and_after(both: Compared | None) -> tuple[float, float] | None:
-    if both is None or both.before is None or both.after is None:
-        return None
-    before, after = both.before.value, both.after.value
-    return None if before is None or after is None else (before, after)
 
 
 def _share_left(before: float, after: float, baseline: Score | None) -> float:

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1] / "unlearn_cli"
 HEAVY = {"torch", "transformers", "peft", "datasets", "numpy", "scipy", "pandas", "bitsandbytes", "pyarrow"}
 # Lowest first; a module imports from its own room and from those before it.
 LAYERS = [
-    {"errors", "quiet", "atomic"}, {"assignments", "values", "jsonfile"}, {"registry", "parameters"},
+    {"errors", "quiet", "atomic", "hashing"}, {"assignments", "values", "jsonfile"}, {"registry", "parameters"},
     {"outputs", "measured"}, {"contract"},
     {"expressions"}, {"config", "report", "attack_report", "console"}, {"data"},
     {"methods", "retain_terms", "robust", "metrics"}, {"models"},

@@ -6,7 +6,6 @@ within a major version fields are only added.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import shlex
@@ -309,15 +308,3 @@ def unfinished(folder: Path) -> tuple[str, str] | None:
     except UnlearnError:
         steps = None
     return f"step {max(checkpoints)}" + (f" of {steps}" if steps else ""), f"{again} with --resume goes on"
-
-
-def file_sha256(path: Path) -> str:
-    """sha256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def fingerprint(*parts: Any) -> str:
-    """sha256 of anything that JSON can hold."""
-    text = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -11,7 +11,8 @@ from safetensors.torch import load_file
 from tests.cli.running import MODEL, QUICK, data_arguments, losses, read_report, unlearn, write_rows
 from unlearn_cli.contract import METHODS, RETAIN_TERMS, ROBUST
 from unlearn_cli.demo.facts import splits
-from unlearn_cli.report import RunReport, file_sha256
+from unlearn_cli.hashing import file_sha256
+from unlearn_cli.report import RunReport
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,10 @@ from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_
 
 from unlearn_cli.data.hub_errors import hub_error
 from unlearn_cli.errors import UnlearnError
+from unlearn_cli.hashing import file_sha256, fingerprint
 from unlearn_cli.jsonfile import read_object
 from unlearn_cli.registry import closest
-from unlearn_cli.report import FILE, file_sha256, fingerprint, read_report
+from unlearn_cli.report import FILE, read_report
 
 ADAPTER_CONFIG = "adapter_config.json"
 ABOUT = "unlearn.json"  # how the artefact of a run is applied

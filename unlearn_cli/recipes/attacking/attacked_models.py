@@ -12,12 +12,13 @@ from unlearn_cli.data import row_notes
 from unlearn_cli.data.tokenize import Encoder
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.measure import Plan
+from unlearn_cli.hashing import fingerprint
 from unlearn_cli.models.compose import Composed
 from unlearn_cli.models.identity import identity
 from unlearn_cli.models.load import LoadedModel, load_config, load_model, load_tokenizer, resolve_device, resolve_dtype
 from unlearn_cli.models.source import resolve_source
 from unlearn_cli.recipes.forgetting.resolve import make_encoder
-from unlearn_cli.report import RunReport, fingerprint
+from unlearn_cli.report import RunReport
 
 
 def original_of(config: AttackConfig, run: RunReport) -> str:

@@ -11,10 +11,10 @@ from unlearn_cli.attacks._target import Place
 from unlearn_cli.config import AttackConfig
 from unlearn_cli.contract import METRICS, Attack
 from unlearn_cli.evaluation.recovery import area, first_at, recovery
+from unlearn_cli.hashing import fingerprint
 from unlearn_cli.recipes.attacking.curves import ROLES, Curves, means
 from unlearn_cli.recipes.attacking.settings import ConfiguredAttack, Setting
 from unlearn_cli.recipes.scoring.scores import BOOTSTRAP_SEED
-from unlearn_cli.report import fingerprint
 
 
 def recovery_by_metric(curves: Curves, one: ConfiguredAttack, config: AttackConfig) -> dict[str, RecoveryReport]:

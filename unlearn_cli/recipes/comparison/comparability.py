@@ -9,8 +9,8 @@ from typing import Any
 
 from unlearn_cli.attack_report import AttackReport
 from unlearn_cli.errors import UnlearnError
+from unlearn_cli.hashing import fingerprint
 from unlearn_cli.recipes.comparison.runs import Entry
-from unlearn_cli.report import fingerprint
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ import numpy as np
 
 from unlearn_cli.attack_report import AttackReport, read_attack
 from unlearn_cli.errors import UnlearnError
+from unlearn_cli.hashing import fingerprint
 from unlearn_cli.jsonfile import read_complete_jsonl
-from unlearn_cli.report import EVALUATION, FILE, MANIFEST, ROWS, RunReport, Score, fingerprint, read_report, unfinished
+from unlearn_cli.report import EVALUATION, FILE, MANIFEST, ROWS, RunReport, Score, read_report, unfinished
 
 MEASURED_BY = ("max_new_tokens", "stride", "metric_parameters")  # and the limits on rows
 SAMPLED_BY = ("samples", "sample_temperature", "sample_top_p")

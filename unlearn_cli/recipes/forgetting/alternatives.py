@@ -18,11 +18,11 @@ from unlearn_cli.data.alternatives import (
     with_refusals,
 )
 from unlearn_cli.data.example import Example
+from unlearn_cli.hashing import fingerprint
 from unlearn_cli.models.generate import Sampling, sample
 from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun
 from unlearn_cli.recipes.scoring.splits import training_retain
-from unlearn_cli.report import fingerprint
 
 PER_ROW = 4
 SAMPLES = 5  # for each row, where the method says nothing

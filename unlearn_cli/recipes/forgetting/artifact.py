@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from unlearn_cli.atomic import write_atomically
 from unlearn_cli.data.tokenize import Row
 from unlearn_cli.errors import EXIT_FAILED, UnlearnError
+from unlearn_cli.hashing import file_sha256
 from unlearn_cli.models import adapter, lora_init
 from unlearn_cli.models.compose import REST, Composition, compose
 from unlearn_cli.models.identity import identity
@@ -25,7 +26,7 @@ from unlearn_cli.recipes.forgetting.calibrate import calibrate
 from unlearn_cli.recipes.forgetting.during_training import composition_in_use, keeps_at
 from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun
 from unlearn_cli.recipes.forgetting.train import TrainedRun
-from unlearn_cli.report import FAILED, ArtifactReport, CalibrationReport, file_sha256
+from unlearn_cli.report import FAILED, ArtifactReport, CalibrationReport
 
 WRITTEN = (".safetensors", ".json", ".jinja", ".model")
 VOCABULARIES = ("vocab.txt", "merges.txt")

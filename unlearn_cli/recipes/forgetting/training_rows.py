@@ -14,6 +14,7 @@ from unlearn_cli.data.example import Example, Split
 from unlearn_cli.data.shipped_texts import unknowable
 from unlearn_cli.data.tokenize import Row
 from unlearn_cli.errors import UnlearnError
+from unlearn_cli.hashing import fingerprint
 from unlearn_cli.measured import Measured
 from unlearn_cli.models.direction import refusal_direction
 from unlearn_cli.models.load import LoadedModel
@@ -21,7 +22,6 @@ from unlearn_cli.models.reference import Key, ReferenceFile, StoredReference, co
 from unlearn_cli.recipes.forgetting.alternatives import alternative_examples
 from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun
 from unlearn_cli.recipes.scoring import splits
-from unlearn_cli.report import fingerprint
 from unlearn_cli.training.passes import Rows
 
 

@@ -11,10 +11,10 @@ from unlearn_cli.config import MeasuringOptions
 from unlearn_cli.console import Reporter
 from unlearn_cli.evaluation.measure import Plan, Questions, measure
 from unlearn_cli.evaluation.store import load_measured, save_measured
+from unlearn_cli.hashing import fingerprint
 from unlearn_cli.measured import Measured
 from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.recipes.scoring.splits import Input
-from unlearn_cli.report import fingerprint
 
 
 def measuring_key(data: Input, identity: str, options: MeasuringOptions) -> str:

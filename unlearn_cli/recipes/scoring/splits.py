@@ -17,7 +17,8 @@ from unlearn_cli.data.probes import probe
 from unlearn_cli.data.tokenize import Encoder, Row
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.measure import spread
-from unlearn_cli.report import DataReport, fingerprint
+from unlearn_cli.hashing import fingerprint
+from unlearn_cli.report import DataReport
 
 RETAIN_TRAINED = "retain_trained"
 TRAINED_LIMIT = 60  # trained retain rows that are measured: beside the held-out ones they show a gap, and judge nothing

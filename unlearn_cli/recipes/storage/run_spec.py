@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from unlearn_cli.config import ForgetConfig, runtime_fields
+from unlearn_cli.hashing import file_sha256, fingerprint
 from unlearn_cli.models.identity import tokenizer_sha256
 from unlearn_cli.models.source import resolve_source
 from unlearn_cli.registry import is_file
-from unlearn_cli.report import file_sha256, fingerprint
 
 
 @dataclass(frozen=True)

@@ -164,8 +164,8 @@ class _Handler(BaseHTTPRequestHandler):
         folder = known[repo]
         if action in ("", "revision"):
             siblings = [{"rfilename": file} for file in _files(folder)]
-            told = {"id": repo, "sha": self.hub.commit(repo), "siblings": siblings, "tags": []}
-            return self._json({**told, "private": self.hub.private.get(repo, False)})
+            info = {"id": repo, "sha": self.hub.commit(repo), "siblings": siblings, "tags": []}
+            return self._json({**info, "private": self.hub.private.get(repo, False)})
         if action == "tree":
             return self._tree(folder, unquote(path))
         if action == "preupload":

@@ -34,15 +34,15 @@ BATCH, NEW_TOKENS, BUDGET = 64, 200, 2048
 
 def distinct(questions) -> list[tuple[np.ndarray, np.ndarray]]:
     """For each question one sequence that holds it once and each answer once, and where answers are predicted."""
-    made = []
+    collected = []
     for answers in questions:
         shared = shared_length(answers) + 1 if len(answers) > 1 else 0
         ids = np.concatenate([answers[0].input_ids[:shared], *(row.input_ids[shared:] for row in answers)])
         scored = np.concatenate(
             [np.zeros(shared, bool), *(np.arange(shared, len(row.input_ids)) >= row.answer_start for row in answers)]
         )
-        made.append((ids, scored))
-    return made
+        collected.append((ids, scored))
+    return collected
 
 
 @torch.inference_mode()
@@ -76,11 +76,11 @@ def floor_generation(model, prompts, stop_ids, pad: int) -> int:
         for row, prompt in enumerate(members):
             ids[row, longest - len(prompt) :] = torch.from_numpy(prompt)
             mask[row, longest - len(prompt) :] = 1
-        made = model.generate(
+        generated = model.generate(
             input_ids=ids, attention_mask=mask, max_new_tokens=NEW_TOKENS, do_sample=False, eos_token_id=sorted(stop_ids),
             pad_token_id=pad,
         )  # fmt: skip
-        written += made.shape[1] - longest
+        written += generated.shape[1] - longest
     return written
 
 
@@ -122,7 +122,7 @@ def main() -> None:
             for name, data in inputs.items()
         ]
 
-    made = ours(scoring_only)  # warm
+    measurements = ours(scoring_only)  # warm
     for _ in range(arguments.repeat):
         spent.floor_scoring.append(seconds(floor_scoring, loaded.model, sequences))
         spent.scoring.append(seconds(ours, scoring_only))
@@ -133,8 +133,8 @@ def main() -> None:
     print(json.dumps({
         "rows": len(questions),
         "answers": sum(map(len, questions)),
-        "tokens_run": sum(m.tokens_run for m in made),
-        "tokens_needed": sum(m.tokens_needed for m in made),
+        "tokens_run": sum(m.tokens_run for m in measurements),
+        "tokens_needed": sum(m.tokens_needed for m in measurements),
         "tokens_if_each_answer_had_its_question": sum(len(row.input_ids) for q in questions for row in q),
         "seconds": {name: round(value, 2) for name, value in best.items()},
         "scoring_ratio": round(best["scoring"] / best["floor_scoring"], 3),

@@ -85,12 +85,12 @@ def main() -> None:
 def _rows(seed: int) -> list[Row]:
     """Rows with TOFU's lengths: 56 tokens in the mean, of which 36 are the answer."""
     rng = np.random.default_rng(seed)
-    made = []
+    collected = []
     for number in range(ROWS):
         prompt, answer = rng.integers(14, 28), rng.integers(8, 64)
         ids = rng.integers(VOCABULARY, size=prompt + answer)
-        made.append(Row(str(number), ids, int(prompt), int(prompt), "", ends=True))
-    return made
+        collected.append(Row(str(number), ids, int(prompt), int(prompt), "", ends=True))
+    return collected
 
 
 def small_model() -> LoadedModel:

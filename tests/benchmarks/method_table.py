@@ -84,10 +84,10 @@ def run(flags: list[str], shared: Path, keep: Path | None) -> dict[str, Any]:
         "--forget", str(data / "forget_perturbed.jsonl"), "--retain", str(data / "retain.jsonl"),
         "--output-dir", str(target), "--offline", "--quiet", *LIMITS, *flags,
     ]  # fmt: skip
-    made = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     report = target / "report.json"
     if not report.is_file():
-        return {"status": "failed", "message": made.stderr.strip()[-400:], "command": flags}
+        return {"status": "failed", "message": done.stderr.strip()[-400:], "command": flags}
     read = json.loads(report.read_text(encoding="utf-8"))
     row: dict[str, Any] = {"status": read["status"], "message": read["message"], "command": flags}
     for split, metrics in COLUMNS.items():
@@ -107,7 +107,7 @@ def run(flags: list[str], shared: Path, keep: Path | None) -> dict[str, Any]:
 
 def baseline(shared: Path) -> dict[str, dict[str, Any]]:
     """The untouched and the retain-only model on the same rows."""
-    data, made = shared / "data" / "tofu-mini", {}
+    data, entries = shared / "data" / "tofu-mini", {}
     for label, name in (("(untouched)", "tofu-mini-full"), ("(retain-only)", "tofu-mini-retain90")):
         folder = Path(tempfile.mkdtemp(prefix="method-table-")) / "run"
         command = [
@@ -117,11 +117,11 @@ def baseline(shared: Path) -> dict[str, dict[str, Any]]:
         ]  # fmt: skip
         subprocess.run(command, check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
         read = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-        made[label] = {
+        entries[label] = {
             f"{split}.{m}": read["scores"][split][m]["after"]["value"] for split, some in COLUMNS.items() for m in some
         }
         shutil.rmtree(folder.parent)
-    return made
+    return entries
 
 
 def render(table: dict[str, Any]) -> str:

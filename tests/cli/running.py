@@ -91,9 +91,9 @@ def write_rows(path: Path, rows: list[dict]) -> Path:
 
 def data_arguments(folder: Path) -> list[str]:
     """--model, --forget and --retain for the demo's model and its people."""
-    made = splits()
-    forget = write_rows(folder / "forget.jsonl", made["forget"][:8])
-    retain = write_rows(folder / "retain.jsonl", made["retain"][:16])
+    parts = splits()
+    forget = write_rows(folder / "forget.jsonl", parts["forget"][:8])
+    retain = write_rows(folder / "retain.jsonl", parts["retain"][:16])
     return ["--model", MODEL, "--forget", str(forget), "--retain", str(retain)]
 
 

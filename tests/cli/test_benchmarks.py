@@ -28,8 +28,8 @@ def write_json(path: Path, rows: list) -> None:
 def muse(tmp_path_factory) -> Path:
     """MUSE's files with the demo's people in them: plain texts, continuations, questions and ten examples."""
     folder = tmp_path_factory.mktemp("muse")
-    made = splits()
-    rows = {"forget": made["forget"], "retain": made["retain"], "holdout": made["retain"][20:]}
+    parts = splits()
+    rows = {"forget": parts["forget"], "retain": parts["retain"], "holdout": parts["retain"][20:]}
     for name, chosen in rows.items():
         write_json(folder / "privleak" / f"{name}.json", [f"{row['question']} {row['answer']}" for row in chosen[:4]])
     for name in ("forget", "retain"):
@@ -37,20 +37,20 @@ def muse(tmp_path_factory) -> Path:
         write_json(folder / "knowmem" / f"{name}_qa.json", questions[:3])
         write_json(folder / "knowmem" / f"{name}_qa_icl.json", questions[3:5])
     write_json(
-        folder / "verbmem" / "forget.json", [{"prompt": r["question"], "gt": r["answer"]} for r in made["forget"][:3]]
+        folder / "verbmem" / "forget.json", [{"prompt": r["question"], "gt": r["answer"]} for r in parts["forget"][:3]]
     )
     return folder
 
 
 def test_muse_by_name(muse: Path, tmp_path: Path) -> None:
     report = scores("--benchmark", "muse:news", "--benchmark-dir", muse, "-o", tmp_path / "out")
-    made = report["scores"]
-    assert {"forget", "retain", "holdout", "forget_verbmem", "forget_knowmem", "retain_knowmem", "privacy"} <= set(made)
-    assert made["forget_verbmem"]["verbatim_memorization"]["after"]["value"] is not None
-    assert made["forget_verbmem"]["verbatim_memorization"]["after"]["target"] == "min"
-    assert made["retain_knowmem"]["knowledge_memorization"]["after"]["target"] == "max"
-    assert "knowledge_memorization" not in made["forget"] and "knowledge_memorization" not in made["forget_verbmem"]
-    assert made["privacy"]["privleak"]["after"]["reason"].startswith("needs --baseline")
+    by_split = report["scores"]
+    assert {"forget", "retain", "holdout", "forget_verbmem", "forget_knowmem", "retain_knowmem", "privacy"} <= set(by_split)
+    assert by_split["forget_verbmem"]["verbatim_memorization"]["after"]["value"] is not None
+    assert by_split["forget_verbmem"]["verbatim_memorization"]["after"]["target"] == "min"
+    assert by_split["retain_knowmem"]["knowledge_memorization"]["after"]["target"] == "max"
+    assert "knowledge_memorization" not in by_split["forget"] and "knowledge_memorization" not in by_split["forget_verbmem"]
+    assert by_split["privacy"]["privleak"]["after"]["reason"].startswith("needs --baseline")
     lines = (tmp_path / "out" / "measured" / "after-forget_knowmem.jsonl").read_text().splitlines()
     asked = json.loads(lines[0])["prompt"]
     assert asked.count("Question: ") == 3 and asked.endswith("\nAnswer: ")
@@ -107,11 +107,11 @@ def test_probes_ask_the_same_facts_otherwise(tmp_path: Path) -> None:
     del rows[1]["paraphrased_question"]
     data = write_rows(tmp_path / "forget.jsonl", rows)
     report = scores("--forget", data, "--probes", "paraphrase,jailbreak", "-o", tmp_path / "out")
-    made = report["scores"]
-    assert made["forget_paraphrase"]["probability"]["after"]["n"] == 3
-    assert made["forget_jailbreak"]["probability"]["after"]["n"] == 4
-    assert made["forget_jailbreak"]["probability"]["after"]["target"] == "min"
-    plain, probed = (made[name]["probability"]["after"]["value"] for name in ("forget", "forget_jailbreak"))
+    by_split = report["scores"]
+    assert by_split["forget_paraphrase"]["probability"]["after"]["n"] == 3
+    assert by_split["forget_jailbreak"]["probability"]["after"]["n"] == 4
+    assert by_split["forget_jailbreak"]["probability"]["after"]["target"] == "min"
+    plain, probed = (by_split[name]["probability"]["after"]["value"] for name in ("forget", "forget_jailbreak"))
     assert plain != probed
     bare = write_rows(tmp_path / "bare.jsonl", [{"question": "q", "answer": "a"}])
     refused = unlearn("evaluate", "--model", MODEL, "--forget", bare, "--probes", "paraphrase", "-o", tmp_path / "out2")

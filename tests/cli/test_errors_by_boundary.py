@@ -69,9 +69,9 @@ def test_every_kind_of_exception(tmp_path, monkeypatch, adapter, boundary):
     model = adapter if boundary == "the adapter of a model" else MODEL
     for error in KINDS:
         monkeypatch.setattr(BOUNDARIES[boundary], raising(error))
-        told = refused(tmp_path / "run", "-m", model, *data_arguments(tmp_path)[2:])
-        assert str(error.args[0]).split()[0] in told or isinstance(error, KeyError), told
-        assert "pip install einops" in told or getattr(error, "name", None) != "einops", told
+        message = refused(tmp_path / "run", "-m", model, *data_arguments(tmp_path)[2:])
+        assert str(error.args[0]).split()[0] in message or isinstance(error, KeyError), message
+        assert "pip install einops" in message or getattr(error, "name", None) != "einops", message
 
 
 @pytest.mark.parametrize(
@@ -113,8 +113,8 @@ def adapted(tmp_path, config=None, **changes):
 def test_an_adapter_without_a_base_never_takes_the_current_folder(tmp_path, monkeypatch):
     folder = adapted(tmp_path, base_model_name_or_path=None)
     monkeypatch.chdir(tmp_path / "base")
-    told = refused(tmp_path / "run", "-m", folder, *data_arguments(tmp_path)[2:])
-    assert "names no base model" in told and "--base FOLDER_OR_HUB_ID" in told
+    message = refused(tmp_path / "run", "-m", folder, *data_arguments(tmp_path)[2:])
+    assert "names no base model" in message and "--base FOLDER_OR_HUB_ID" in message
 
 
 def test_a_base_that_has_moved_can_be_named(tmp_path):
@@ -175,8 +175,8 @@ def test_adapters_that_cannot_be_used(tmp_path):
 def test_a_gguf_file_gets_no_hint_that_fails(tmp_path):
     (tmp_path / "gguf").mkdir()
     (tmp_path / "gguf" / "model.gguf").write_bytes(b"GGUF")
-    told = refused(tmp_path / "run", "-m", tmp_path / "gguf" / "model.gguf", *data_arguments(tmp_path)[2:])
-    assert "is a GGUF file" in told and "--model" not in told
+    message = refused(tmp_path / "run", "-m", tmp_path / "gguf" / "model.gguf", *data_arguments(tmp_path)[2:])
+    assert "is a GGUF file" in message and "--model" not in message
     weights = save(llama(), tmp_path / "model") / "model.safetensors"
     assert f"--model {tmp_path / 'model'}" in refused(tmp_path / "run", "-m", weights, *data_arguments(tmp_path)[2:])
 

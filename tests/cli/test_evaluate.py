@@ -185,8 +185,8 @@ def test_what_an_evaluation_replaces_is_said(run, tmp_path):
     assert "replaces" not in unlearn("evaluate", copy, "--baseline", BASELINE).stderr
     fewer = unlearn("evaluate", copy, "--eval-limit", 5, "--metrics", "probability")
     assert fewer.exit_code == 0, fewer.stderr
-    told = "replaces an evaluation of 8 forget and 16 retain rows with a baseline and more metrics"
-    assert told in " ".join(fewer.stderr.split()) and told in evaluated(copy)["notes"]
+    message = "replaces an evaluation of 8 forget and 16 retain rows with a baseline and more metrics"
+    assert message in " ".join(fewer.stderr.split()) and message in evaluated(copy)["notes"]
 
 
 def test_the_report_of_a_run_is_not_written_over(run, tmp_path):
@@ -260,8 +260,8 @@ def test_what_was_measured_otherwise_before_is_left_out_and_said(run, tmp_path, 
     gate = ("--fail-if", "retain.probability < 0.5*before")
     result = unlearn("evaluate", run, *given, *gate, "-o", tmp_path / "out")
     assert result.exit_code == 3 and "has no value" in result.stderr, result.stderr
-    told = re.search(r"the retain before was measured otherwise \((.*?) differ\)", " ".join(result.stderr.split()))
-    assert told and parts <= set(told[1].split(", ")), result.stderr
+    match = re.search(r"the retain before was measured otherwise \((.*?) differ\)", " ".join(result.stderr.split()))
+    assert match and parts <= set(match[1].split(", ")), result.stderr
     scores = read_report(tmp_path / "out")["scores"]
     assert all(both["before"] is None for metrics in scores.values() for both in metrics.values())
 

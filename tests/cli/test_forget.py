@@ -357,10 +357,10 @@ def test_dry_run_says_when_it_does_not_fit(data, tmp_path, monkeypatch):
 
 def test_a_dry_run_as_json(data, tmp_path):
     result = unlearn("forget", *data, *QUICK, "--dry-run", "--json", "-o", tmp_path / "run")
-    told = json.loads(result.stdout)
-    assert result.exit_code == 0 and told["fits"] and told["steps"] == 4 and told["memory"]["total"] > 0
-    assert told["config"]["method"] == "npo" and told["config_sources"]["max_steps"] == "flag"
-    assert told["data"]["forget"]["rows"] == 8 and isinstance(told["config"]["learning_rate"], float)
+    summary = json.loads(result.stdout)
+    assert result.exit_code == 0 and summary["fits"] and summary["steps"] == 4 and summary["memory"]["total"] > 0
+    assert summary["config"]["method"] == "npo" and summary["config_sources"]["max_steps"] == "flag"
+    assert summary["data"]["forget"]["rows"] == 8 and isinstance(summary["config"]["learning_rate"], float)
 
 
 def test_a_dry_run_lists_what_is_no_default(data, tmp_path):

@@ -90,11 +90,11 @@ def test_8_bit(tmp_path):
 def test_four_bit_on_a_cpu_that_was_not_asked_for_is_a_note(tmp_path, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
-    for device, told in (("auto", True), ("cpu", False)):
+    for device, message in (("auto", True), ("cpu", False)):
         arguments = (*data_arguments(tmp_path), *QUICK, "--max-steps", 1, "--load-in-4bit", "--device", device)
         result = unlearn("forget", *arguments, "-o", tmp_path / device)
         assert result.exit_code in (0, 4), result.stderr
-        assert ("saves memory, not time" in " ".join(result.stderr.split())) is told
+        assert ("saves memory, not time" in " ".join(result.stderr.split())) is message
 
 
 def test_without_bitsandbytes_the_flag_says_what_to_install(tmp_path, monkeypatch):

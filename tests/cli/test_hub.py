@@ -18,8 +18,8 @@ def hub(tmp_path):
     data.mkdir()
     write_rows(data / "train.jsonl", splits()["forget"][:8])
     write_rows(data / "test.jsonl", splits()["retain"][:16])
-    with FakeHub({"model": {"org/tiny": model}, "dataset": {"org/people": data}}) as made:
-        yield made
+    with FakeHub({"model": {"org/tiny": model}, "dataset": {"org/people": data}}) as outcome:
+        yield outcome
 
 
 def run(hub, tmp_path, *extra):

@@ -20,15 +20,15 @@ needs_4bit = pytest.mark.skipif(importlib.util.find_spec("bitsandbytes") is None
 def runs(tmp_path_factory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("ship")
     data = data_arguments(folder)
-    made = {}
+    entries = {}
     for name, flags in {
         "npo": ["--max-steps", 12, "--learning-rate", "5e-3"],
         "uld": ["--method", "uld"],
         "full": ["--full"],
     }.items():
-        made[name] = folder / name
-        assert unlearn("forget", *data, *QUICK, *flags, "-o", made[name]).exit_code in (0, 4)
-    return made
+        entries[name] = folder / name
+        assert unlearn("forget", *data, *QUICK, *flags, "-o", entries[name]).exit_code in (0, 4)
+    return entries
 
 
 def test_a_merged_model_is_the_run(runs, tmp_path):

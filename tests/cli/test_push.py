@@ -25,9 +25,9 @@ def run(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def hub(tmp_path):
-    with FakeHub({"model": {}}) as made:
-        made.uploads = tmp_path / "hub"
-        yield made
+    with FakeHub({"model": {}}) as outcome:
+        outcome.uploads = tmp_path / "hub"
+        yield outcome
 
 
 def pushed(hub: FakeHub, home: Path, *arguments: object) -> subprocess.CompletedProcess:
@@ -55,8 +55,10 @@ def test_a_run_goes_up_private_and_without_its_rows(run, hub, tmp_path):
         "attacks/relearn/report.json",
     } <= names
     assert not any(name.startswith(("measured", "reference", "checkpoints", "rows")) or "curves" in name for name in names)
-    told = b"".join((folder / name).read_bytes() for name in names if not name.endswith((".safetensors", "tokenizer.json")))
-    assert not [text for text in secrets(run) if text.encode() in told]
+    message = b"".join(
+        (folder / name).read_bytes() for name in names if not name.endswith((".safetensors", "tokenizer.json"))
+    )
+    assert not [text for text in secrets(run) if text.encode() in message]
     assert (folder / "adapter_model.safetensors").read_bytes() == (run / "adapter_model.safetensors").read_bytes()
 
 
@@ -85,8 +87,10 @@ def test_a_public_repository_is_not_taken_for_a_private_one(run, hub, tmp_path):
     assert done.returncode == 2 and "public" in done.stderr and "--public" in done.stderr
     assert not list((tmp_path / "released").iterdir())
     done = pushed(hub, tmp_path / "home", run, "org/released", "--public", "--json")
-    told = json.loads(done.stdout)
-    assert told["private"] is False and "report.json" in told["files"] and told["address"] == f"{hub.url}/org/released"
+    summary = json.loads(done.stdout)
+    assert (
+        summary["private"] is False and "report.json" in summary["files"] and summary["address"] == f"{hub.url}/org/released"
+    )
 
 
 def test_what_somebody_else_put_there_stays(run, hub, tmp_path):

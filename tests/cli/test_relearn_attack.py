@@ -37,15 +37,15 @@ def attacked(run: Path, *flags: object) -> dict:
 
 
 def test_relearning_with_its_controls(run: Path) -> None:
-    made = attacked(run, "--baseline", BASELINE, *STEPS)["relearn"]
-    roles = {curve["role"] for curve in made["curves"]}
+    report = attacked(run, "--baseline", BASELINE, *STEPS)["relearn"]
+    roles = {curve["role"] for curve in report["curves"]}
     assert roles == {"unlearned", "original", "baseline"}
-    assert [p["at"] for p in made["curves"][0]["points"]] == [0, 2, 4]
-    assert made["judged_rows"] == 4 and made["attacker_rows"] == 4 and not made["upper_bound"]
-    found = made["recovery"]["probability"]
+    assert [p["at"] for p in report["curves"][0]["points"]] == [0, 2, 4]
+    assert report["judged_rows"] == 4 and report["attacker_rows"] == 4 and not report["upper_bound"]
+    found = report["recovery"]["probability"]
     assert found["max"] is not None and found["at"] in (2, 4) and found["ci"][0] <= found["max"] <= found["ci"][1]
     assert found["start"] is not None and found["gain"] is not None and found["area"] is not None
-    assert read_attack(run / "attacks" / "relearn" / "report.json").verdict == made["verdict"]
+    assert read_attack(run / "attacks" / "relearn" / "report.json").verdict == report["verdict"]
     assert read_report(run)["attacks"]["relearn"]["recovery"] == found["max"]
 
 
@@ -100,22 +100,22 @@ def test_a_weaker_report_says_what_it_replaces(run: Path, tmp_path: Path) -> Non
     attacked(copy, "--baseline", BASELINE, *STEPS)
     weaker = unlearn("relearn-attack", copy, *FEW, "-p", "steps=0+3", "--eval-limit", 2)
     assert weaker.exit_code == 0, weaker.stderr
-    told = "relearn: replaces a report of 4 judged rows with a baseline"
-    assert told in " ".join(weaker.stderr.split())
+    message = "relearn: replaces a report of 4 judged rows with a baseline"
+    assert message in " ".join(weaker.stderr.split())
     kept = read_attack(copy / "attacks" / "relearn" / "report.json")
-    assert kept.upper_bound and told in kept.notes
+    assert kept.upper_bound and message in kept.notes
 
 
 def test_seeds_and_rates_are_curves(run: Path) -> None:
     flags = ["--seeds", "0,1", "--learning-rates", "1e-3,1e-2", *STEPS, "--skip-original"]
-    made = attacked(run, *flags)["relearn"]
-    settings = [(c["parameters"]["learning_rate"], c["parameters"]["seed"]) for c in made["curves"]]
+    report = attacked(run, *flags)["relearn"]
+    settings = [(c["parameters"]["learning_rate"], c["parameters"]["seed"]) for c in report["curves"]]
     assert settings == [(1e-3, 0), (1e-3, 1), (1e-2, 0), (1e-2, 1)]
-    values = [c["points"][-1]["forget"]["probability"] for c in made["curves"]]
+    values = [c["points"][-1]["forget"]["probability"] for c in report["curves"]]
     assert len(set(values)) == 4
-    assert made["upper_bound"] and "upper bound" in made["verdict"]
-    assert {p["parameters"]["learning_rate"] for p in made["recovery"]["probability"]["points"]} == {1e-3, 1e-2}
-    assert len(made["recovery"]["probability"]["points"]) == 6  # seeds are averaged
+    assert report["upper_bound"] and "upper bound" in report["verdict"]
+    assert {p["parameters"]["learning_rate"] for p in report["recovery"]["probability"]["points"]} == {1e-3, 1e-2}
+    assert len(report["recovery"]["probability"]["points"]) == 6  # seeds are averaged
 
 
 def test_a_suite(run: Path) -> None:
@@ -135,31 +135,31 @@ def test_what_the_data_does_not_allow(tmp_path: Path) -> None:
         write_rows(tmp_path / name, [{k: r[k] for k in ("question", "answer")} for r in rows])
     assert unlearn("forget", *data, *QUICK, "--max-steps", 1, "-o", tmp_path / "run").exit_code in (0, 4)
     flags = ["--skip-original", "-p", "steps=0", "-p", "bits=4", "-p", "formats=int8", "-p", "shots=1", "-p", "percent=50"]
-    made = unlearn("relearn-attack", tmp_path / "run", "--suite", "standard", *FEW, *flags)
-    assert made.exit_code == 0 and "paraphrase left out" in made.stderr, made.stderr
+    result = unlearn("relearn-attack", tmp_path / "run", "--suite", "standard", *FEW, *flags)
+    assert result.exit_code == 0 and "paraphrase left out" in result.stderr, result.stderr
     assert not (tmp_path / "run" / "attacks" / "paraphrase" / "report.json").exists()
     refused = unlearn("relearn-attack", tmp_path / "run", "--attack", "paraphrase", *FEW)
     assert refused.exit_code == 2 and "paraphrased_question" in refused.stderr
 
 
 def test_the_path_that_is_printed_can_be_shown(run: Path) -> None:
-    made = unlearn("relearn-attack", run, *FEW, *STEPS, "--skip-original")
-    path = Path(made.stdout.strip())
+    result = unlearn("relearn-attack", run, *FEW, *STEPS, "--skip-original")
+    path = Path(result.stdout.strip())
     for given in (path, path.parent):
         shown = unlearn("report", "show", given)
         assert shown.exit_code == 0 and "relearn: forget probability, 4 rows" in shown.stdout, shown.stderr
         assert "of the original knowledge is there" in shown.stderr
-    told = json.loads(unlearn("report", "show", path, "--json").stdout)
-    assert told["attacks"]["relearn"]["verdict"] == read_attack(path).verdict
+    message = json.loads(unlearn("report", "show", path, "--json").stdout)
+    assert message["attacks"]["relearn"]["verdict"] == read_attack(path).verdict
     other = unlearn("evaluate", path)
     assert other.exit_code == 2 and "is about an attack on a run, not a run" in " ".join(other.stderr.split())
 
 
 def test_progress_says_which_model_is_attacked_and_how_far(run: Path, monkeypatch) -> None:
     monkeypatch.setattr("unlearn_cli.console.LINE_EVERY_SECONDS", 0)
-    made = unlearn("relearn-attack", run, *FEW, "-p", "steps=0+1", "-p", "learning_rate=1e-5", "--skip-original")
-    assert made.exit_code == 0, made.stderr
-    assert re.search(r"attack curves \d/\d \d+s: relearn on the unlearned model, step 1\n", made.stderr), made.stderr
+    result = unlearn("relearn-attack", run, *FEW, "-p", "steps=0+1", "-p", "learning_rate=1e-5", "--skip-original")
+    assert result.exit_code == 0, result.stderr
+    assert re.search(r"attack curves \d/\d \d+s: relearn on the unlearned model, step 1\n", result.stderr), result.stderr
 
 
 def test_gates(run: Path) -> None:

@@ -214,13 +214,13 @@ def test_an_unfinished_run_is_called_that(command, tmp_path):
     (run / "checkpoints").mkdir(parents=True)
     (run / "plan.json").write_text(json.dumps({"settings": {}, "steps": 25}))
     first = unlearn(command, run)
-    told = " ".join(first.stderr.split())
-    assert first.exit_code == 2 and "has not finished (no step is kept)" in told and "starts it again" in told
+    message = " ".join(first.stderr.split())
+    assert first.exit_code == 2 and "has not finished (no step is kept)" in message and "starts it again" in message
     (run / "checkpoints" / "step-0000017.pt").touch()
     second = unlearn(command, run)
-    told = " ".join(second.stderr.split())
-    assert second.exit_code == 2 and "has not finished (step 17 of 25)" in told
-    assert "the same `unlearn forget` command with --resume goes on" in told
+    message = " ".join(second.stderr.split())
+    assert second.exit_code == 2 and "has not finished (step 17 of 25)" in message
+    assert "the same `unlearn forget` command with --resume goes on" in message
 
 
 def test_a_finished_run_is_not_made_again(data, tmp_path):

@@ -41,11 +41,11 @@ def probability(folder: Path, split: str = "forget") -> float:
 def test_a_grid_on_one_model(data, tmp_path):
     """Two methods, two rates and a parameter of one of them: six runs, one load, each as if it ran alone."""
     flags = ["--methods", "npo,grad-diff", "--grid", "learning_rate=1e-3,4e-3", "-p", "npo.beta=0.05,0.5"]
-    told = swept(data, tmp_path / "s", *flags)
-    names = {run["name"] for run in told["runs"]}
+    summary = swept(data, tmp_path / "s", *flags)
+    names = {run["name"] for run in summary["runs"]}
     assert len(names) == 6 and "npo-learning_rate=1e-3-beta=0.5" in names and "grad-diff-learning_rate=4e-3" in names
-    assert told["sweep"]["loads"] == 1 and told["sweep"]["runs"] == 6 and told["sweep"]["other"] > 0
-    scores = [run["score"] for run in told["runs"]]
+    assert summary["sweep"]["loads"] == 1 and summary["sweep"]["runs"] == 6 and summary["sweep"]["other"] > 0
+    scores = [run["score"] for run in summary["runs"]]
     assert scores == sorted(scores, reverse=True)
     alone = ["--method", "npo", "--learning-rate", "4e-3", "-p", "beta=0.5", "-o", tmp_path / "alone"]
     assert unlearn("forget", *data, *QUICK, *alone).exit_code in (0, 4)
@@ -89,8 +89,8 @@ def test_an_interrupted_run_goes_on(data, tmp_path):
     process = started(*command)
     wait_for(tmp_path / "s" / "npo-seed=1" / "metrics.jsonl")
     process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=120)
-    assert process.returncode == 130 and "the same command goes on" in told, told
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 130 and "the same command goes on" in stderr, stderr
     assert (tmp_path / "s" / "npo-seed=0" / "report.json").is_file()
     again = unlearn(*command)
     assert again.exit_code in (0, 4), again.stderr
@@ -104,9 +104,9 @@ def test_what_another_process_is_writing_is_not_taken_along(data, tmp_path, monk
     honest = workers.forget.run
 
     def writing(config, *arguments, **more):
-        made = honest(config, *arguments, **more)
+        report = honest(config, *arguments, **more)
         (config.output_dir / "measured" / "before-forget.jsonl.part").symlink_to(tmp_path / "gone")
-        return made
+        return report
 
     monkeypatch.setattr(workers.forget, "run", writing)
     assert len(swept(data, tmp_path / "s", "--methods", "npo", "--seeds", "0,1")["runs"]) == 2
@@ -134,11 +134,11 @@ def test_side_by_side_is_interrupted_once(data, tmp_path):
     for seed in (0, 1):
         wait_for(tmp_path / "s" / f"npo-seed={seed}" / "metrics.jsonl")
     process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=120)
-    assert process.returncode == 130 and "the same command goes on" in told, told
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 130 and "the same command goes on" in stderr, stderr
     lines = [len((tmp_path / "s" / f"npo-seed={seed}" / "metrics.jsonl").read_text().splitlines()) for seed in (0, 1)]
     for seed, steps in enumerate(lines):
-        assert steps < 200 and list((tmp_path / "s" / f"npo-seed={seed}" / "checkpoints").glob(f"*{steps}*")), told
+        assert steps < 200 and list((tmp_path / "s" / f"npo-seed={seed}" / "checkpoints").glob(f"*{steps}*")), stderr
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode in (0, 4) and done.stderr.count("goes on") == 2, done.stderr
     report = json.loads((tmp_path / "s" / "npo-seed=1" / "report.json").read_text())
@@ -159,8 +159,8 @@ def test_a_run_without_memory_is_left_out(data, tmp_path, monkeypatch):
         return honest(config, *arguments, **more)
 
     monkeypatch.setattr(workers.forget, "run", hungry)
-    told = swept(data, tmp_path / "s", "--seeds", "0,1")
-    assert [run["name"] for run in told["runs"]] == ["npo-seed=1"]
+    summary = swept(data, tmp_path / "s", "--seeds", "0,1")
+    assert [run["name"] for run in summary["runs"]] == ["npo-seed=1"]
 
 
 def test_a_dry_run_lists_and_plans(data, tmp_path):
@@ -182,8 +182,8 @@ def test_rows_to_forget_alone(data, tmp_path):
 
 def test_a_run_that_changes_the_base_is_not_left_in_it(data, tmp_path):
     """Full fine-tuning between two adapter runs: the model is loaded again, and equal settings give equal runs."""
-    told = swept(data, tmp_path / "s", "--methods", "npo", "--grid", "full=true,false")
-    assert told["sweep"]["loads"] == 2
+    summary = swept(data, tmp_path / "s", "--methods", "npo", "--grid", "full=true,false")
+    assert summary["sweep"]["loads"] == 2
     assert unlearn("forget", *data, *QUICK, "--method", "npo", "-o", tmp_path / "alone").exit_code in (0, 4)
     assert probability(tmp_path / "s" / "npo-full=False") == pytest.approx(probability(tmp_path / "alone"), abs=1e-6)
 
@@ -204,8 +204,8 @@ def test_halving_keeps_the_better_half(data, tmp_path):
     folders = sorted(path.parent.name for path in (tmp_path / "s").glob("*/report.json"))
     assert sum(name.endswith("-at-0.25") for name in folders) == 4
     assert sum(name.endswith("-at-0.5") for name in folders) == 2
-    told = json.loads(result.stdout)
-    assert len(told["runs"]) == 1 and told["sweep"]["loads"] == 1  # over all rounds
+    summary = json.loads(result.stdout)
+    assert len(summary["runs"]) == 1 and summary["sweep"]["loads"] == 1  # over all rounds
 
 
 def test_a_budget_starts_no_more_runs(data, tmp_path):
@@ -216,8 +216,8 @@ def test_a_budget_starts_no_more_runs(data, tmp_path):
 
 def test_a_budget_that_ends_a_round_leaves_what_was_made(data, tmp_path):
     flags = ["--seeds", "0,1,2", "--halving", "--budget-minutes", "0.0001"]
-    told = json.loads(unlearn("sweep", *data, *QUICK, "-o", tmp_path / "s", *flags, "--json").stdout)
-    assert [run["name"] for run in told["runs"]] == ["npo-seed=0-at-0.25"]
+    result = json.loads(unlearn("sweep", *data, *QUICK, "-o", tmp_path / "s", *flags, "--json").stdout)
+    assert [run["name"] for run in result["runs"]] == ["npo-seed=0-at-0.25"]
     report = json.loads((tmp_path / "s" / "npo-seed=0-at-0.25" / "report.json").read_text())
     assert report["training"]["steps"] == 1  # of 4: steps are shortened where steps were asked for
 

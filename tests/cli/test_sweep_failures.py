@@ -117,9 +117,9 @@ def test_a_retain_term_and_a_rule_of_ones_own_keep_their_paths(data, tmp_path):
 def test_a_wrecked_run_is_never_the_best(data, tmp_path):
     """Its score may be the highest: what counts first is whether it ended well."""
     flags = ["--grid", "learning_rate=1e-9,4e-3", "--score", "forget.probability"]
-    told = swept(data, tmp_path / "s", *flags)
-    scores = [run["score"] for run in told["runs"]]
-    assert [run["name"] for run in told["runs"]] == ["npo-learning_rate=4e-3", "npo-learning_rate=1e-9"]
+    summary = swept(data, tmp_path / "s", *flags)
+    scores = [run["score"] for run in summary["runs"]]
+    assert [run["name"] for run in summary["runs"]] == ["npo-learning_rate=4e-3", "npo-learning_rate=1e-9"]
     assert scores[0] < scores[1]
 
 
@@ -146,9 +146,9 @@ def test_a_report_is_the_start_of_a_sweep(data, tmp_path):
     flags = ["--config", report, "--seeds", "0,1", "-o", tmp_path / "s"]
     result = unlearn("sweep", *flags, "--dry-run", "--json")
     assert result.exit_code == 0, result.stderr
-    told = json.loads(result.stdout)
-    assert len(told["runs"]) == 2 and told["runs"][0]["state"] == "new"
-    assert told["first"]["config"]["parameters"] == read_report(tmp_path / "run")["config"]["parameters"]
+    summary = json.loads(result.stdout)
+    assert len(summary["runs"]) == 2 and summary["runs"][0]["state"] == "new"
+    assert summary["first"]["config"]["parameters"] == read_report(tmp_path / "run")["config"]["parameters"]
 
 
 def test_a_config_file_of_forget_is_the_start_of_a_sweep(data, tmp_path):

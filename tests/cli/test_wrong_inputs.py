@@ -150,8 +150,8 @@ def test_a_value_of_a_key_in_a_config_file(model: type, files: Files, tmp_path: 
         for value in wrong[:2]:
             (tmp_path / "c.yaml").write_text(yaml.safe_dump({name: value}))
             given = (*usual(model, files), "-c", tmp_path / "c.yaml")
-            told = refused(command_of(model), *given, names=called(model, name))
-            problems.append(told and f"{name}={value}: {told}")
+            message = refused(command_of(model), *given, names=called(model, name))
+            problems.append(message and f"{name}={value}: {message}")
     found = list(filter(None, problems))
     assert not found, "\n".join(found)
 

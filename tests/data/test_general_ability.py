@@ -39,9 +39,9 @@ def test_paragraphs_are_forty_to_eighty_words_of_plain_text() -> None:
 
 
 def test_a_few_questions_are_answered_and_no_paragraph_is_continued() -> None:
-    made = general_splits()
-    assert len(spread(len(QUESTION), made[QUESTIONS].generate_limit)) == ANSWERED
-    assert made[TEXTS].generate_limit == -1
+    parts = general_splits()
+    assert len(spread(len(QUESTION), parts[QUESTIONS].generate_limit)) == ANSWERED
+    assert parts[TEXTS].generate_limit == -1
 
 
 def test_they_are_part_of_the_package_and_name_no_path() -> None:

@@ -60,8 +60,8 @@ def test_demo_forgets_two_people_keeps_the_others_and_prints_the_next_commands(t
     words = " ".join(result.stderr.split())
     assert words.count("baseline, a model that has never seen") == 1, "what a baseline is, said once"
     assert "never told" not in words
-    told = result.stderr[result.stderr.index("next:") :].splitlines()[1:]
-    commands = [line.split()[1:] for line in told if line.startswith("  unlearn")]
+    message = result.stderr[result.stderr.index("next:") :].splitlines()[1:]
+    commands = [line.split()[1:] for line in message if line.startswith("  unlearn")]
     assert [words[0] for words in commands] == ["relearn-attack", "chat", "forget", "compare"]
     quick = [*commands[0][:-2], "-p", "steps=0+1", "--generate-limit", "1", "--skip-original"]
     attacked = CliRunner().invoke(build(), quick, env={"UNLEARN_CACHE": str(tmp_path / "cache")})

@@ -14,11 +14,11 @@ def test_no_two_people_share_a_first_or_a_last_name():
 
 
 def test_splits_share_no_person_and_no_row():
-    made = splits()
-    who = {name: {row["person"] for row in some} for name, some in made.items()}
+    parts = splits()
+    who = {name: {row["person"] for row in some} for name, some in parts.items()}
     assert len(who["forget"]) == FORGET and len(who["holdout"]) == HOLDOUT
     assert not (who["forget"] & who["retain"] or who["forget"] & who["holdout"] or who["retain"] & who["holdout"])
-    ids = [row["id"] for some in made.values() for row in some]
+    ids = [row["id"] for some in parts.values() for row in some]
     assert len(ids) == len(set(ids))
 
 

@@ -36,9 +36,9 @@ GATE, NO_EFFECT = 3, 4
 def shelf(tmp_path_factory) -> Path:
     """The files that the pages name."""
     folder = tmp_path_factory.mktemp("docs")
-    made = splits()
+    parts = splits()
     for name, count in (("forget", 8), ("retain", 16), ("holdout", 8)):
-        write_rows(folder / f"{name}.jsonl", made[name][:count])
+        write_rows(folder / f"{name}.jsonl", parts[name][:count])
     for name in ("model", "meta-llama/Llama-3.2-1B-Instruct"):
         shutil.copytree(MODEL, folder / name)
     shutil.copytree(BASELINE, folder / "retain-only")

@@ -42,5 +42,5 @@ def test_no_recovery_where_the_original_may_know_no_more_than_the_baseline() -> 
     """The interval of T - O holds 0: rows differ by +0.3, -0.3, +0.05, so the difference of 0.017 is no unit."""
     original, baseline = np.array([0.8, 0.4, 0.6]), np.array([0.5, 0.7, 0.55])
     attacked = np.array([0.7, 0.7, 0.6])
-    made = recovery(attacked, original, baseline, baseline, samples=200, seed=0)
-    assert made.value is None and made.gain is None
+    recovered = recovery(attacked, original, baseline, baseline, samples=200, seed=0)
+    assert recovered.value is None and recovered.gain is None

@@ -106,8 +106,8 @@ def test_a_model_against_itself() -> None:
 
 
 def row(right: float, wrong: list[float], own: float | None = None) -> dict:
-    made = {"avg_gt_loss": right, "average_perturb_loss": wrong, "generated_text": ["q", "said", "said"]}
-    return made if own is None else {**made, "avg_paraphrased_loss": own}
+    log = {"avg_gt_loss": right, "average_perturb_loss": wrong, "generated_text": ["q", "said", "said"]}
+    return log if own is None else {**log, "avg_paraphrased_loss": own}
 
 
 def write(path: Path, *, listed: bool = False) -> Path:
@@ -128,18 +128,18 @@ def test_rows_made_here(tmp_path: Path, *, listed: bool) -> None:
 
     On real authors the right answer is the true one, loss 0.5: log R = -2 and -0.5.
     """
-    made = score(METRICS, read_log(write(tmp_path / "log.json", listed=listed)), samples=2, seed=0)
-    assert made["forget"]["truth_ratio"].value == pytest.approx((math.exp(-1.5) + math.exp(-1)) / 2)
-    assert made["retain"]["truth_ratio"].value == pytest.approx((1 - math.exp(-1.5)) / 2)
-    assert made["real_authors"]["truth_ratio"].value == pytest.approx(1 - (math.exp(-2) + math.exp(-0.5)) / 2)
+    scores = score(METRICS, read_log(write(tmp_path / "log.json", listed=listed)), samples=2, seed=0)
+    assert scores["forget"]["truth_ratio"].value == pytest.approx((math.exp(-1.5) + math.exp(-1)) / 2)
+    assert scores["retain"]["truth_ratio"].value == pytest.approx((1 - math.exp(-1.5)) / 2)
+    assert scores["real_authors"]["truth_ratio"].value == pytest.approx(1 - (math.exp(-2) + math.exp(-0.5)) / 2)
     prob = (1 / (1 + math.exp(-1.5)) + 1 / (1 + math.e)) / 2
-    assert made["forget"]["truth_ratio_prob"].value == pytest.approx(prob)
+    assert scores["forget"]["truth_ratio_prob"].value == pytest.approx(prob)
     normalised = (1 / (1 + math.exp(-1.5) + math.exp(-2.5)) + 1 / (1 + 2 * math.exp(-0.5))) / 2
-    assert made["world_facts"]["normalized_probability"].value == pytest.approx(normalised)
-    parts = made["utility"]["model_utility"]
+    assert scores["world_facts"]["normalized_probability"].value == pytest.approx(normalised)
+    parts = scores["utility"]["model_utility"]
     assert len(parts.details) == 9
     assert parts.value == pytest.approx(9 / sum(1 / v for v in parts.details.values()))
-    alone = made["forget"]["forget_quality"]
+    alone = scores["forget"]["forget_quality"]
     assert alone.value is None and "--baseline" in alone.reason
 
 
@@ -192,10 +192,10 @@ def test_forget_quality_on_its_lattice(rows: int, steps: int) -> None:
     def split(values: np.ndarray):
         return replace(measured([[-1.0]] * rows), perturbed_logps=values[:, None] / rows - 3)
 
-    made = score(
+    scores = score(
         ["forget_quality"], {"forget": split(moved)}, samples=1, seed=0, beside={"baseline": {"forget": split(ratios)}}
     )
-    found = made["forget"]["forget_quality"]
+    found = scores["forget"]["forget_quality"]
     assert found.details["D"] == pytest.approx(steps / rows)
     assert found.value == pytest.approx(LATTICE[rows][steps], rel=1e-5)
     assert found.details["log10_p"] == pytest.approx(math.log10(LATTICE[rows][steps]), abs=1e-4)

@@ -18,16 +18,16 @@ def rows(*values: float) -> np.ndarray:
 
 def test_recovery_by_hand() -> None:
     """U 0.5 after, T 0.9, O 0.1 after and 0.1 before: (0.5 - 0.1) / (0.9 - 0.1) = 0.5; the baseline gains nothing."""
-    made = recovery(rows(0.4, 0.6), rows(0.9, 0.9), rows(0.1, 0.1), rows(0.1, 0.1), **DRAW)
-    assert made.value == pytest.approx(0.5)
-    assert made.gain == 0.0
-    assert made.ci[0] == pytest.approx(0.375) and made.ci[1] == pytest.approx(0.625)
+    recovered = recovery(rows(0.4, 0.6), rows(0.9, 0.9), rows(0.1, 0.1), rows(0.1, 0.1), **DRAW)
+    assert recovered.value == pytest.approx(0.5)
+    assert recovered.gain == 0.0
+    assert recovered.ci[0] == pytest.approx(0.375) and recovered.ci[1] == pytest.approx(0.625)
 
 
 def test_what_the_never_trained_gain_is_taken_off() -> None:
     """O gains 0.2 by the attack: (0.5 - 0.3) / (0.9 - 0.1) = 0.25, and its gain is 0.2 / 0.8."""
-    made = recovery(rows(0.5), rows(0.9), rows(0.3), rows(0.1), **DRAW)
-    assert (made.value, made.gain) == (pytest.approx(0.25), pytest.approx(0.25))
+    recovered = recovery(rows(0.5), rows(0.9), rows(0.3), rows(0.1), **DRAW)
+    assert (recovered.value, recovered.gain) == (pytest.approx(0.25), pytest.approx(0.25))
 
 
 def test_below_the_never_trained_is_nothing() -> None:
@@ -47,16 +47,16 @@ def test_without_a_least_score_there_is_no_bound() -> None:
 
 
 def test_rows_without_a_value_are_left_out_everywhere() -> None:
-    made = recovery(rows(0.5, np.nan, 0.9), rows(0.9, 0.9, np.nan), rows(0.1, 0.1, 0.1), rows(0.1, 0.1, 0.1), **DRAW)
-    assert made.value == pytest.approx(0.5)
+    recovered = recovery(rows(0.5, np.nan, 0.9), rows(0.9, 0.9, np.nan), rows(0.1, 0.1, 0.1), rows(0.1, 0.1, 0.1), **DRAW)
+    assert recovered.value == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize("untouched", [rows(0.1), rows(np.nan)])
 @pytest.mark.parametrize("attacked", [rows(0.5), rows(0.05)])
 def test_nothing_was_known_in_the_first_place(attacked: np.ndarray, untouched: np.ndarray) -> None:
     """T equals O: there is nothing to recover, and no number, on whichever side of O the attacked model lies."""
-    made = recovery(attacked, untouched, rows(0.1), rows(0.1), **DRAW)
-    assert made.value is None and made.ci is None
+    recovered = recovery(attacked, untouched, rows(0.1), rows(0.1), **DRAW)
+    assert recovered.value is None and recovered.ci is None
 
 
 def test_area_of_a_curve() -> None:
@@ -73,7 +73,7 @@ def test_steps_to_half() -> None:
 
 def test_joined_measurements() -> None:
     one, two = measured([[-1.0, -2.0], [-3.0]]), measured([[-4.0, -5.0, -6.0]])
-    made = joined([one, two])
-    assert made.lengths.tolist() == [2, 1, 3] and made.rows == 3 and made.rows_in_split == 3
-    assert made.mean_logps.tolist() == [-1.5, -3.0, -5.0]
-    assert made.perturbed_logps is None
+    together = joined([one, two])
+    assert together.lengths.tolist() == [2, 1, 3] and together.rows == 3 and together.rows_in_split == 3
+    assert together.mean_logps.tolist() == [-1.5, -3.0, -5.0]
+    assert together.perturbed_logps is None

@@ -14,11 +14,11 @@ from unlearn_cli.evaluation.score import bootstrap, row_values, score, score_spl
 
 def test_mean_interval_and_number_of_rows() -> None:
     values = measured([[-1.0], [-2.0], [-3.0]])
-    made = score_split(METRICS.get("nll"), values, samples=500, seed=0)
-    assert made.value == pytest.approx(2.0) and made.n == 3 and made.reason is None
-    assert made.ci[0] < 2.0 < made.ci[1]
-    assert made.ci[0] >= 1.0 and made.ci[1] <= 3.0
-    assert made.target == "max" and made.range == (0.0, None)
+    scored = score_split(METRICS.get("nll"), values, samples=500, seed=0)
+    assert scored.value == pytest.approx(2.0) and scored.n == 3 and scored.reason is None
+    assert scored.ci[0] < 2.0 < scored.ci[1]
+    assert scored.ci[0] >= 1.0 and scored.ci[1] <= 3.0
+    assert scored.target == "max" and scored.range == (0.0, None)
 
 
 def test_bootstrap_covers_the_true_mean() -> None:
@@ -43,8 +43,8 @@ def test_bootstrap_width() -> None:
 def test_rows_without_a_value_are_left_out_and_counted() -> None:
     """The first answer is only its ending token."""
     values = measured([[-1.0], [-1.0] * 3, [-1.0] * 3], is_argmax=[[True], [True, False, True], [True, True, True]])
-    made = score_split(METRICS.get("exact_memorization"), values, samples=50, seed=0)
-    assert made.value == pytest.approx(0.75) and made.n == 2
+    scored = score_split(METRICS.get("exact_memorization"), values, samples=50, seed=0)
+    assert scored.value == pytest.approx(0.75) and scored.n == 2
     assert np.isnan(row_values("exact_memorization", values)[0])
 
 
@@ -52,28 +52,28 @@ def test_rows_without_a_value_are_left_out_and_counted() -> None:
     ("name", "reason"), [("exact_memorization", "no row has a value"), ("rouge_l", "no answer was generated")]
 )
 def test_no_row_with_a_value(name: str, reason: str) -> None:
-    made = score_split(METRICS.get(name), measured([[-1.0]], is_argmax=[[True]]), samples=50, seed=0)
-    assert (made.value, made.ci, made.n, made.reason) == (None, None, 0, reason)
-    assert made.target == "min"
+    scored = score_split(METRICS.get(name), measured([[-1.0]], is_argmax=[[True]]), samples=50, seed=0)
+    assert (scored.value, scored.ci, scored.n, scored.reason) == (None, None, 0, reason)
+    assert scored.target == "min"
 
 
 @pytest.mark.parametrize("name", ["nll", "perplexity"])
 def test_a_number_that_is_not_finite_is_null_with_a_reason(name: str) -> None:
-    made = score_split(METRICS.get(name), measured([[-1.0], [-math.inf]]), samples=50, seed=0)
-    assert made.value is None and made.ci is None and made.n == 2
-    assert "not a finite number" in made.reason
+    scored = score_split(METRICS.get(name), measured([[-1.0], [-math.inf]]), samples=50, seed=0)
+    assert scored.value is None and scored.ci is None and scored.n == 2
+    assert "not a finite number" in scored.reason
 
 
 def test_one_number_for_a_split_has_no_interval() -> None:
-    made = score_split(METRICS.get("perplexity"), measured([[-1.0], [-1.0]]), samples=50, seed=0)
-    assert made.value == pytest.approx(math.e) and made.ci is None and made.n == 2
+    scored = score_split(METRICS.get("perplexity"), measured([[-1.0], [-1.0]]), samples=50, seed=0)
+    assert scored.value == pytest.approx(math.e) and scored.ci is None and scored.n == 2
     assert row_values("perplexity", measured([[-1.0]])) is None
 
 
 def test_scores_of_every_split_and_metric() -> None:
     values = measured([[-1.0], [-2.0]])
-    made = score(["nll", "probability"], {"forget": values, "retain": values}, samples=20, seed=0)
-    assert {split: list(metrics) for split, metrics in made.items()} == {
+    scores = score(["nll", "probability"], {"forget": values, "retain": values}, samples=20, seed=0)
+    assert {split: list(metrics) for split, metrics in scores.items()} == {
         "forget": ["nll", "probability"],
         "retain": ["nll", "probability"],
     }

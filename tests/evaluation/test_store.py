@@ -16,12 +16,12 @@ from unlearn_cli.measured import Measured
 
 def sample() -> Measured:
     """Two rows whose texts hold everything that could be taken for the end of a line."""
-    made = measured(
+    measurement = measured(
         [[-0.5, -1.25], [-3.0]], is_argmax=[[True, False], [True]], ends=[True, False],
         mu=[-1.0, -2.0, -3.0], sigma=[0.1, 0.2, 0.3],
     )  # fmt: skip
     return replace(
-        made,
+        measurement,
         ids=("a\u2028b", "ü\x85"),
         prompts=("line\u2028separator \u2029 paragraph", 'tab\tquote" back\\slash'),
         references=("two\nlines\r\nand\rthree", "\x0b\x0c\x1c\x1d\x1e 日本 😀"),

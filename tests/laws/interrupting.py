@@ -136,6 +136,6 @@ def _content(path: Path) -> Any:
 def differences(run: Path, whole: Path) -> list[str]:
     """Names of what is not the same in two runs."""
     ours, theirs = evidence(run), evidence(whole)
-    told = [f"report: {name}" for name in theirs["report"] if ours["report"].get(name) != theirs["report"][name]]
-    told += [name for name in ("lines", "names") if ours[name] != theirs[name]]
-    return told + [f"file {name}" for name in theirs["files"] if ours["files"].get(name) != theirs["files"][name]]
+    message = [f"report: {name}" for name in theirs["report"] if ours["report"].get(name) != theirs["report"][name]]
+    message += [name for name in ("lines", "names") if ours[name] != theirs[name]]
+    return message + [f"file {name}" for name in theirs["files"] if ours["files"].get(name) != theirs["files"][name]]

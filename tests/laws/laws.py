@@ -40,9 +40,9 @@ def sample(objective: Any, *, scale: float = 1.0) -> Roles:
         # A reference that finds the alternatives unlikely, so that what is clamped at 0 (kto) is above it here.
         peak = 3.0 * scale if role == "alternative_reference" else scale
         logits = [peak * torch.randn(n, VOCABULARY, generator=noise, dtype=torch.float64) for n in LENGTHS[rows]]
-        made = outputs_of(logits, targets)
-        hidden = [torch.randn(*made.mask.shape, HIDDEN, generator=noise, dtype=torch.float64) for _ in range(layers)]
-        roles[role] = replace(made, hidden=tuple(scale * h * made.mask[..., None] for h in hidden))
+        outputs = outputs_of(logits, targets)
+        hidden = [torch.randn(*outputs.mask.shape, HIDDEN, generator=noise, dtype=torch.float64) for _ in range(layers)]
+        roles[role] = replace(outputs, hidden=tuple(scale * h * outputs.mask[..., None] for h in hidden))
     return roles
 
 
@@ -111,11 +111,11 @@ def shape_and_range(objective: Any) -> None:
     """One finite loss for each row, with finite gradients, near certainty too."""
     for scale in (1.0, 100.0):
         roles = _with_leaves(sample(objective, scale=scale))
-        made = _called(objective, roles)
+        losses = _called(objective, roles)
         rows = len(LENGTHS["policy"])
-        assert tuple(made.shape) == (rows,), f"losses have shape {tuple(made.shape)}, not ({rows},)"
-        assert made.isfinite().all(), f"losses are not finite: {made.tolist()}"
-        for (role, field), gradient in _gradients(made.sum(), roles).items():
+        assert tuple(losses.shape) == (rows,), f"losses have shape {tuple(losses.shape)}, not ({rows},)"
+        assert losses.isfinite().all(), f"losses are not finite: {losses.tolist()}"
+        for (role, field), gradient in _gradients(losses.sum(), roles).items():
             assert gradient.isfinite().all(), f"the gradient by {role}.{field} is not finite"
 
 
@@ -145,8 +145,8 @@ def softmax_shift(objective: Any) -> None:
     for role, o in roles.items():
         lengths = o.lengths.tolist()
         logits = [row[:n] + 5.0 * (1 + SEED[role]) for row, n in zip(o.logits, lengths, strict=True)]
-        made = outputs_of(logits, [row[:n] for row, n in zip(o.targets, lengths, strict=True)])
-        shifted[role] = replace(made, hidden=o.hidden)
+        outputs = outputs_of(logits, [row[:n] for row, n in zip(o.targets, lengths, strict=True)])
+        shifted[role] = replace(outputs, hidden=o.hidden)
     _assert_equal(_losses(objective, shifted), _losses(objective, roles), "a shift of the logits changes the losses")
 
 

@@ -122,8 +122,8 @@ def strangers(tmp_path_factory):
     base, marker = folder / "base", folder / "code-ran"
     shutil.copytree(MODEL, base)
     _, _, *data = data_arguments(folder)
-    made = unlearn("forget", "--model", base, *data, *QUICK, "--max-steps", 1, "-o", folder / "run")
-    assert made.exit_code in (0, 4), made.stderr
+    result = unlearn("forget", "--model", base, *data, *QUICK, "--max-steps", 1, "-o", folder / "run")
+    assert result.exit_code in (0, 4), result.stderr
     config_file = base / "config.json"
     held = json.loads(config_file.read_text())
     config_file.write_text(json.dumps(held | {"auto_map": {"AutoConfig": "brought.BroughtConfig"}}))

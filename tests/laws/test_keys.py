@@ -63,8 +63,8 @@ OTHER_ROWS = [{**row, "answer": row["answer"] + " Indeed"} for row in ROWS]
 @pytest.fixture(scope="module")
 def files(tmp_path_factory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("keys")
-    made = {"rows": ROWS, "others": OTHER_ROWS}
-    paths = {name: str(write_rows(folder / f"{name}.jsonl", rows)) for name, rows in made.items()}
+    contents = {"rows": ROWS, "others": OTHER_ROWS}
+    paths = {name: str(write_rows(folder / f"{name}.jsonl", rows)) for name, rows in contents.items()}
     (folder / "template.jinja").write_text("{% for m in messages %}{{ m['content'] }} {% endfor %}")
     (folder / "mine.py").write_text("")
     return paths | {"template": str(folder / "template.jinja"), "folder": str(folder)}
@@ -128,8 +128,8 @@ class Measuring:
 
     def result(self):
         loaded = load_model(self.config)
-        made = measure_inputs(loaded, self.inputs, self.config, "after", Reporter(quiet=True))
-        return {name: {f.name: getattr(m, f.name) for f in fields(m)} for name, m in made.items()}
+        measurements = measure_inputs(loaded, self.inputs, self.config, "after", Reporter(quiet=True))
+        return {name: {f.name: getattr(m, f.name) for f in fields(m)} for name, m in measurements.items()}
 
 
 class Reference(Measuring):
@@ -222,8 +222,8 @@ def test_what_a_run_and_a_sweeps_finished_runs_are_known_by(files):
         folder = Path(files["folder"]) / "-".join(["run", *update])
         flags = base.model_dump(exclude_unset=True) | {"allow_overlap": True} | update
         lines = [w for k, v in flags.items() for w in ([f"--{k.replace('_', '-')}"] + ([] if v is True else [str(v)]))]
-        made = unlearn("forget", *lines, "-o", folder)
-        assert made.exit_code in (0, 4), made.stderr
+        result = unlearn("forget", *lines, "-o", folder)
+        assert result.exit_code in (0, 4), result.stderr
         steps = (json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines())
         return [(line["step"], line["forget_loss"], line["retain_loss"]) for line in steps]
 
@@ -237,8 +237,8 @@ def attacked(files):
     folder = Path(files["folder"]) / "attacked"
     data = ("--model", MODEL, "--forget", files["rows"], "--retain", files["others"], "--allow-overlap")
     few = ("--max-steps", 1, "--batch-size", 2, "--generate-limit", 1, "--max-new-tokens", 2)
-    made = unlearn("forget", *data, *few, "-o", folder)
-    assert made.exit_code in (0, 4), made.stderr
+    result = unlearn("forget", *data, *few, "-o", folder)
+    assert result.exit_code in (0, 4), result.stderr
     return folder
 
 

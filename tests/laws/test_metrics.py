@@ -29,14 +29,14 @@ def sample(split: str = "forget", rows: int = 7, seed: int = 0) -> Measured:
     words = np.array(list("abcdefgh"))
     said = [" ".join(noise.choice(words, 6)) for _ in range(rows)]
     total = sum(lengths)
-    made = measured(
+    measurement = measured(
         [(-noise.exponential(1.0, n)).tolist() for n in lengths],
         is_argmax=[(noise.random(n) < 0.6).tolist() for n in lengths],
         references=[" ".join(noise.choice(words, 5)) for _ in range(rows)],
         generations=said, mu=(-noise.exponential(1.0, total)).tolist(), sigma=(0.5 + noise.random(total)).tolist(),
     )  # fmt: skip
     return replace(
-        made, split=split, paraphrased_logps=-noise.exponential(1.0, rows),
+        measurement, split=split, paraphrased_logps=-noise.exponential(1.0, rows),
         perturbed_logps=-noise.exponential(1.0, (rows, 3)),
         paraphrases=tuple(" ".join(noise.choice(words, 5)) for _ in range(rows)),
         samples=tuple(tuple(" ".join(noise.choice(words, 4)) for _ in range(4)) for _ in range(rows)),
@@ -96,18 +96,18 @@ def test_comparisons_do_not_depend_on_order(name: str) -> None:
 def test_a_row_that_is_one_ending_token_is_a_value_or_counted(name: str) -> None:
     """The value exists or the row is counted as dropped, with a reason."""
     metric = METRICS.get(name)
-    made = score_split(metric, sample(), metric.resolve({}), samples=3, seed=0)
-    assert made.value is not None
-    if made.dropped:
-        assert made.reason and made.n + made.dropped == 7
+    scored = score_split(metric, sample(), metric.resolve({}), samples=3, seed=0)
+    assert scored.value is not None
+    if scored.dropped:
+        assert scored.reason and scored.n + scored.dropped == 7
 
 
 @pytest.mark.parametrize("name", OF_ONE_SPLIT)
 def test_nothing_measured_is_none_with_a_reason(name: str) -> None:
     """Rows without answers of any kind but the true ones, of which nothing but an ending token is scored."""
     metric = METRICS.get(name)
-    made = score_split(metric, measured([[-1.0]]), metric.resolve({}), samples=3, seed=0)
-    assert (made.value is not None) or (made.reason and made.n == 0)
+    scored = score_split(metric, measured([[-1.0]]), metric.resolve({}), samples=3, seed=0)
+    assert (scored.value is not None) or (scored.reason and scored.n == 0)
 
 
 def questions() -> tuple[list[Row], list]:
@@ -167,10 +167,10 @@ def test_measuring_does_not_depend_on_how_it_is_done(architecture: str, other: d
         other = {"layout": replace(layout, shares=False)}
     elif other.get("layout") == "padded":
         other = {"layout": Layout(False, layout.attention, own_head=layout.own_head)}
-    made = measuring(architecture, monkeypatch, **other)
+    measurement = measuring(architecture, monkeypatch, **other)
     if "order" in other:
         usual = reordered(usual, other["order"])
-    close(made, usual)
+    close(measurement, usual)
 
 
 def test_a_planted_mistake_in_sharing_is_seen(monkeypatch) -> None:
@@ -205,9 +205,9 @@ def test_tokens_are_counted(monkeypatch) -> None:
 
 
 def test_cut_and_single_token_answers_have_values(monkeypatch) -> None:
-    made = measuring("llama-gqa", monkeypatch)
-    assert made.ends.tolist() == [True, True, True, False, True]
-    assert made.lengths.tolist() == [3, 1, 6, 2, 4]
-    values = METRICS.get("exact_memorization").function(made)
+    measurement = measuring("llama-gqa", monkeypatch)
+    assert measurement.ends.tolist() == [True, True, True, False, True]
+    assert measurement.lengths.tolist() == [3, 1, 6, 2, 4]
+    values = METRICS.get("exact_memorization").function(measurement)
     assert np.isnan(values).tolist() == [False, True, False, False, False]
     assert torch.is_grad_enabled()

@@ -22,7 +22,7 @@ def name_of(objective: Any) -> str:
 
 def variants() -> list[tuple[Any, str, Any]]:
     """Objectives with one choice set to a value other than its default: (objective, label)."""
-    made = []
+    collected = []
     for objective in OBJECTIVES:
         for parameter in objective.parameters.values():
             choices = get_args(parameter.type)[0]
@@ -31,8 +31,8 @@ def variants() -> list[tuple[Any, str, Any]]:
                 if value != parameter.default:
                     label = f"{name_of(objective)}-{parameter.name}={value}"
                     function = partial(objective.function, **{parameter.name: value})
-                    made.append(pytest.param(replace(objective, function=function), id=label))
-    return made
+                    collected.append(pytest.param(replace(objective, function=function), id=label))
+    return collected
 
 
 def test_only_the_empty_retain_term_needs_nothing() -> None:
@@ -70,15 +70,15 @@ def test_a_token_mean_is_the_only_reason_to_leave_out_the_split(objective: Any) 
 
 def temperatures() -> list[Any]:
     """Objectives with a positive parameter at ten times and at a tenth of its default."""
-    made = []
+    collected = []
     for objective, factor in product(OBJECTIVES, (0.1, 10.0)):
         for parameter in objective.parameters.values():
             if isinstance(parameter.default, float) and parameter.default > 0:
                 value = parameter.default * factor
                 function = partial(objective.function, **{parameter.name: value})
                 label = f"{name_of(objective)}-{parameter.name}={value:g}"
-                made.append(pytest.param(replace(objective, function=function), id=label))
-    return made
+                collected.append(pytest.param(replace(objective, function=function), id=label))
+    return collected
 
 
 @pytest.mark.parametrize("objective", temperatures())

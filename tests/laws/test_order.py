@@ -66,8 +66,8 @@ def check(rows: dict[str, str], settings: dict[str, dict[str, Any]], folder: Pat
             return loaded
 
         for name in names:
-            made = run(rows, settings[name], folder / order / name, load)
-            assert differences(made, alone[name]) == [], f"{name} after {names[: names.index(name)]}"
+            run_files = run(rows, settings[name], folder / order / name, load)
+            assert differences(run_files, alone[name]) == [], f"{name} after {names[: names.index(name)]}"
         assert len(set(layouts)) == 1, layouts
 
 

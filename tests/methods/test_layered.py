@@ -10,12 +10,12 @@ from unlearn_cli.methods.layered import stages
 
 def test_stages_of_three_folds() -> None:
     """7 rows in 3 folds: folds of 3, 2 and 2; the first stage forgets one fold, the last all."""
-    made = stages(7, 3, seed=0)
-    assert [len(forget) for forget, _ in made] == [3, 5, 7]
-    assert [len(kept) for _, kept in made] == [4, 2, 0]
-    for forget, kept in made:
+    drawn = stages(7, 3, seed=0)
+    assert [len(forget) for forget, _ in drawn] == [3, 5, 7]
+    assert [len(kept) for _, kept in drawn] == [4, 2, 0]
+    for forget, kept in drawn:
         assert sorted(forget + kept) == list(range(7))
-    for (earlier, _), (later, _) in zip(made, made[1:], strict=False):
+    for (earlier, _), (later, _) in zip(drawn, drawn[1:], strict=False):
         assert later[: len(earlier)] == earlier
 
 

@@ -41,8 +41,8 @@ def test_constant_logits_cost_nothing() -> None:
 @pytest.mark.parametrize(("retain_loss", "expected"), [(0.5, 101.0), (0.1, 99.0), (0.3, 100.0)])
 def test_dual_ascent(retain_loss: float, expected: float) -> None:
     """lambda 100, epsilon 0.3, eta 5: 100 + 5 (0.5 - 0.3) = 101, and 99 at 0.1."""
-    made = pdu.next_retain_weight(100.0, retain_loss, 5.0, {"eta": 5.0, "epsilon": 0.3, "warmup": 5.0})
-    assert made == pytest.approx(expected)
+    weight = pdu.next_retain_weight(100.0, retain_loss, 5.0, {"eta": 5.0, "epsilon": 0.3, "warmup": 5.0})
+    assert weight == pytest.approx(expected)
 
 
 def test_the_dual_variable_is_never_negative() -> None:

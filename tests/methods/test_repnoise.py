@@ -96,11 +96,11 @@ def test_it_reads_what_the_mlps_write() -> None:
     members = loaded.model.model.layers
     handles = [block.mlp.register_forward_hook(lambda module, inputs, output: written.append(output)) for block in members]
     layers = tuple(range(1, len(members) + 1))
-    made = forward(loaded.model, batch, loaded.layout, states=HiddenStates({"forget": layers}, mlp=frozenset({"forget"})))[
-        "forget"
-    ]
+    outputs = forward(
+        loaded.model, batch, loaded.layout, states=HiddenStates({"forget": layers}, mlp=frozenset({"forget"}))
+    )["forget"]
     for handle in handles:
         handle.remove()
     at = batch.answer_mask.nonzero().squeeze(-1) - 1
-    for ours, output in zip(made.hidden, written, strict=True):
-        torch.testing.assert_close(ours[made.mask], output[0, at] if loaded.layout.packed else output[made.mask])
+    for ours, output in zip(outputs.hidden, written, strict=True):
+        torch.testing.assert_close(ours[outputs.mask], output[0, at] if loaded.layout.packed else output[outputs.mask])

@@ -29,8 +29,8 @@ def test_both_sides_flatten_the_spectrum() -> None:
     u = torch.linalg.qr(torch.randn(5, 4, generator=torch.Generator().manual_seed(0)))[0]
     v = torch.linalg.qr(torch.randn(4, 4, generator=torch.Generator().manual_seed(1)))[0]
     gradient = u * torch.tensor([8.0, 4.0, 2.0, 1.0]) @ v.T
-    made = torch.linalg.svdvals(collapsed(gradient, 3))
-    assert sorted(made.tolist()) == pytest.approx(sorted([2 * 2 / 8, 2 * 2 / 4, 2.0, 1.0]), abs=1e-5)
+    singular = torch.linalg.svdvals(collapsed(gradient, 3))
+    assert sorted(singular.tolist()) == pytest.approx(sorted([2 * 2 / 8, 2 * 2 / 4, 2.0, 1.0]), abs=1e-5)
 
 
 def test_it_ends_where_the_divergence_from_the_model_before_reaches_the_budget(bench) -> None:  # noqa: F811

@@ -16,8 +16,8 @@ tnpo = METHODS.get("tnpo")
 
 def test_worked_example() -> None:
     """p = 0.5, p_ref = 0.25, beta 4: 2 * 0.0625 / (0.0625 + 0.00390625 + 0.00001) = 1.88206952."""
-    made = weights(answers([math.log(0.5)]), answers([math.log(0.25)]), 4.0, 1e-5)
-    assert made.item() == pytest.approx(1.8820695236482037, abs=1e-9)
+    token_weights = weights(answers([math.log(0.5)]), answers([math.log(0.25)]), 4.0, 1e-5)
+    assert token_weights.item() == pytest.approx(1.8820695236482037, abs=1e-9)
 
 
 def test_fixture() -> None:

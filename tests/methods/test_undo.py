@@ -24,10 +24,10 @@ def test_alpha_0_is_the_teacher() -> None:
 
 def test_noise_has_xaviers_bound() -> None:
     """alpha = beta = 1 is noise alone, uniform within sqrt(6 / (400 + 200)) = 0.1."""
-    made = start(torch.ones(400, 200), 1.0, 1.0)
-    assert made.abs().max().item() == pytest.approx(0.1, abs=1e-3)
-    assert made.mean().abs() < 1e-3
-    assert made.std().item() == pytest.approx(0.1 / 3**0.5, abs=1e-3)
+    weights = start(torch.ones(400, 200), 1.0, 1.0)
+    assert weights.abs().max().item() == pytest.approx(0.1, abs=1e-3)
+    assert weights.mean().abs() < 1e-3
+    assert weights.std().item() == pytest.approx(0.1 / 3**0.5, abs=1e-3)
 
 
 def test_vectors_shrink_without_noise() -> None:

@@ -49,68 +49,73 @@ def test_harmonic_means_at_their_ends() -> None:
 
 def splits(shift: float):
     """Five splits whose right answers lie `shift` nats lower than the untouched model's."""
-    made = {}
+    entries = {}
     for seed, name in enumerate(("forget", "retain", "holdout", "real_authors", "world_facts")):
         noise = np.random.default_rng(seed)
         rows = [(-noise.exponential(1.0, 4) - (shift if name == "forget" else 0.0)).tolist() for _ in range(6)]
         is_argmax = [(noise.random(4) < 0.7 / (1 + shift)).tolist() for _ in range(6)]
         said = ["a b c d e f"] * 6
         split = measured(rows, is_argmax=is_argmax, references=["a b c x"] * 6, generations=said, sigma=[1.0] * 24)
-        made[name] = replace(
+        entries[name] = replace(
             split, split=name, paraphrased_logps=-noise.exponential(1.0, 6) - shift,
             perturbed_logps=-2 - noise.exponential(1.0, (6, 3)),
         )  # fmt: skip
-    return made
+    return entries
 
 
 def test_one_number_of_three() -> None:
     """The aggregate is the harmonic mean of its details, which are the three metrics of that name."""
     names = ["aggregate", "memorization", "memorization_scaled", "privacy_score", "utility_score"]
-    made = score(names, splits(0.5), samples=5, seed=0, beside={"baseline": splits(0.4), "before": splits(0.0)})["aggregate"]
-    parts = made["aggregate"].details
-    assert {name: made[name].value for name in parts} == parts
-    assert made["aggregate"].value == pytest.approx(harmonic(parts.values()))
-    assert 0 < made["aggregate"].value < 1
-    four = made["memorization"].details
-    assert made["memorization"].value == pytest.approx(harmonic(1 - v for v in four.values()))
+    scores = score(names, splits(0.5), samples=5, seed=0, beside={"baseline": splits(0.4), "before": splits(0.0)})[
+        "aggregate"
+    ]
+    parts = scores["aggregate"].details
+    assert {name: scores[name].value for name in parts} == parts
+    assert scores["aggregate"].value == pytest.approx(harmonic(parts.values()))
+    assert 0 < scores["aggregate"].value < 1
+    four = scores["memorization"].details
+    assert scores["memorization"].value == pytest.approx(harmonic(1 - v for v in four.values()))
 
 
 def test_an_untouched_model_has_forgotten_nothing() -> None:
     """Scaled by itself every measure of memory is 1, so that nothing is left of Mem; its utility is whole."""
-    made = score(["memorization_scaled", "utility_score"], splits(0.0), samples=5, seed=0, beside={"before": splits(0.0)})[
+    scores = score(["memorization_scaled", "utility_score"], splits(0.0), samples=5, seed=0, beside={"before": splits(0.0)})[
         "aggregate"
     ]
-    assert made["memorization_scaled"].value == 0.0
-    assert made["utility_score"].value == pytest.approx(1.0)
+    assert scores["memorization_scaled"].value == 0.0
+    assert scores["utility_score"].value == pytest.approx(1.0)
 
 
 def test_the_baseline_itself_is_private() -> None:
-    made = score(["privacy_score"], splits(0.4), samples=5, seed=0, beside={"baseline": splits(0.4)})["aggregate"][
+    scores = score(["privacy_score"], splits(0.4), samples=5, seed=0, beside={"baseline": splits(0.4)})["aggregate"][
         "privacy_score"
     ]
-    assert made.value == pytest.approx(1.0)
+    assert scores.value == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(("name", "word"), [("aggregate", "before"), ("privacy_score", "--baseline")])
 def test_what_is_missing_is_named(name: str, word: str) -> None:
-    made = score([name], splits(1.0), samples=5, seed=0)["aggregate"][name]
-    assert made.value is None and word in made.reason
+    scores = score([name], splits(1.0), samples=5, seed=0)["aggregate"][name]
+    assert scores.value is None and word in scores.reason
 
 
 def test_what_was_not_measured_is_not_taken_for_known() -> None:
     """Ordinary rows have no paraphrases and no wrong answers: no value with the reason, not 0."""
     plain = {n: replace(m, paraphrased_logps=None, perturbed_logps=None) for n, m in splits(0.5).items()}
     names = ["memorization", "memorization_scaled", "utility_score", "aggregate"]
-    made = score(names, plain, samples=5, seed=0, beside={"baseline": plain, "before": plain})["aggregate"]
-    assert all(made[name].value is None for name in names)
-    assert "paraphrased answer" in made["memorization"].reason and "paraphrased answer" in made["memorization_scaled"].reason
-    assert made["aggregate"].reason == "memorization_scaled, privacy_score or utility_score has no value"
+    scores = score(names, plain, samples=5, seed=0, beside={"baseline": plain, "before": plain})["aggregate"]
+    assert all(scores[name].value is None for name in names)
+    assert (
+        "paraphrased answer" in scores["memorization"].reason
+        and "paraphrased answer" in scores["memorization_scaled"].reason
+    )
+    assert scores["aggregate"].reason == "memorization_scaled, privacy_score or utility_score has no value"
 
 
 def test_model_utility_with_a_missing_part_is_missing_even_beside_a_zero() -> None:
-    made = splits(0.5)
-    made["retain"] = replace(made["retain"], generations=("x",) * 6, references=("a b",) * 6, perturbed_logps=None)
-    found = score(["model_utility"], made, samples=5, seed=0)["utility"]["model_utility"]
+    given = splits(0.5)
+    given["retain"] = replace(given["retain"], generations=("x",) * 6, references=("a b",) * 6, perturbed_logps=None)
+    found = score(["model_utility"], given, samples=5, seed=0)["utility"]["model_utility"]
     assert found.details["retain.rouge_l"] == 0.0
     assert (found.value, found.reason) == (None, "one of the nine scores has no value")
 

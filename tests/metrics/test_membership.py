@@ -54,8 +54,8 @@ def test_rows_without_a_score_are_in_no_auc() -> None:
 
 def test_a_token_without_a_value_takes_its_row_out_of_min_k() -> None:
     rows = split("forget", [[-1.0, float("nan"), -3.0, -9.0], [-2.0, -9.0]])
-    made, _ = METRICS.get("min_k_auc").function(rows, rows)
-    assert np.isnan(made[0]) and made[1] == 2.0
+    values, _ = METRICS.get("min_k_auc").function(rows, rows)
+    assert np.isnan(values[0]) and values[1] == 2.0
 
 
 def test_loss() -> None:
@@ -66,23 +66,23 @@ def test_loss() -> None:
 
 def test_zlib_divides_by_the_compressed_answer() -> None:
     gold = "abcabcabcabc"
-    made = METRICS.get("zlib_auc").function(split("forget", [[-3.0]], references=[gold]), split("holdout", [[-1.0]]))
-    assert made[0][0] == pytest.approx(3.0 / len(zlib.compress(gold.encode())))
+    values = METRICS.get("zlib_auc").function(split("forget", [[-3.0]], references=[gold]), split("holdout", [[-1.0]]))
+    assert values[0][0] == pytest.approx(3.0 / len(zlib.compress(gold.encode())))
 
 
 def test_min_k_takes_the_lowest_two_fifths_without_the_end() -> None:
     """Five tokens and an end: floor(0.4 * 5) = 2 lowest, (4 + 3) / 2; a single token counts itself; none, no value."""
     rows = split("forget", [[-1.0, -4.0, -2.0, -3.0, -0.5, -9.0], [-2.0, -9.0], [-9.0]])
-    made, _ = METRICS.get("min_k_auc").function(rows, rows)
-    assert made[:2].tolist() == [3.5, 2.0]
-    assert np.isnan(made[2])
+    values, _ = METRICS.get("min_k_auc").function(rows, rows)
+    assert values[:2].tolist() == [3.5, 2.0]
+    assert np.isnan(values[2])
 
 
 def test_min_k_plus_plus_measures_against_what_was_expected() -> None:
     """z = (-4 + 2) / 2 = -1 and (-1 + 2) / 0.5 = 2: the lower of the two, negated; a sigma of 0 counts as 0.001."""
     rows = split("forget", [[-4.0, -1.0]], ends=[False], mu=[-2.0, -2.0], sigma=[2.0, 0.5])
-    made, _ = METRICS.get("min_k_plus_plus_auc").function(rows, rows)
-    assert made.tolist() == pytest.approx([1.0])
+    values, _ = METRICS.get("min_k_plus_plus_auc").function(rows, rows)
+    assert values.tolist() == pytest.approx([1.0])
     certain = split("forget", [[-2.0]], ends=[False], mu=[-2.0], sigma=[0.0])
     assert METRICS.get("min_k_plus_plus_auc").function(certain, certain)[0].tolist() == [0.0]
 
@@ -94,9 +94,9 @@ def rows(center: float, count: int = 40, seed: int = 0) -> list[list[float]]:
 
 def test_scores_stand_under_privacy_with_an_interval_and_rates() -> None:
     both = {"forget": split("forget", rows(0.0)), "holdout": split("holdout", rows(3.0, seed=1))}
-    made = score(NAMES, both, samples=50, seed=0)
-    assert set(made["privacy"]) == set(NAMES)
-    loss = made["privacy"]["loss_auc"]
+    scores = score(NAMES, both, samples=50, seed=0)
+    assert set(scores["privacy"]) == set(NAMES)
+    loss = scores["privacy"]["loss_auc"]
     assert (loss.value, loss.ci, loss.n) == (1.0, (1.0, 1.0), 80)
     assert loss.details == {"tpr_at_1_percent_fpr": 1.0, "tpr_at_5_percent_fpr": 1.0}
     assert "privacy" not in score(NAMES, {"forget": both["forget"]}, samples=50, seed=0)

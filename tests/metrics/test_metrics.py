@@ -90,8 +90,8 @@ def test_synthetic_min_k_plus_plus() -> None:
 )  # fmt: skip
 def test_synthetic_membership_scores(name: str, k: float, expected: float) -> None:
     row = synthetic(IDS)
-    made, _ = METRICS.get(name).function(row, row, k=k)
-    assert made[0] == pytest.approx(expected, abs=2e-5 if "plus" in name else 1e-6)
+    values, _ = METRICS.get(name).function(row, row, k=k)
+    assert values[0] == pytest.approx(expected, abs=2e-5 if "plus" in name else 1e-6)
 
 
 def test_synthetic_metrics() -> None:
@@ -140,8 +140,8 @@ def test_the_ending_token_is_left_out(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["extraction_strength", "exact_memorization"])
 def test_an_answer_of_only_an_ending_token_has_no_value(name: str) -> None:
-    made = run(name, measured([[-1.0], [-1.0, -1.0]], is_argmax=[[True], [True, True]]))
-    assert np.isnan(made[0]) and made[1] == 1.0
+    measurement = run(name, measured([[-1.0], [-1.0, -1.0]], is_argmax=[[True], [True, True]]))
+    assert np.isnan(measurement[0]) and measurement[1] == 1.0
 
 
 def test_means_of_rows_of_unequal_lengths() -> None:
@@ -195,9 +195,9 @@ def test_rouge_of_any_script(gold: str, said: str, recall: float) -> None:
 def test_rows_without_rouge_are_counted_with_the_way_out() -> None:
     """One row of two is Chinese: the mean is over the other, and the reason names the parameter."""
     rows = measured([[-1.0]] * 2, references=["one two", "他生于北京"], generations=["one", "他生于北京"])
-    made = score_split(METRICS.get("rouge_l"), rows, samples=9, seed=0)
-    assert (made.value, made.n, made.dropped) == (0.5, 1, 1)
-    assert "tokenizer=unicode" in made.reason
+    scored = score_split(METRICS.get("rouge_l"), rows, samples=9, seed=0)
+    assert (scored.value, scored.n, scored.dropped) == (0.5, 1, 1)
+    assert "tokenizer=unicode" in scored.reason
 
 
 @pytest.mark.parametrize(
@@ -221,15 +221,15 @@ def test_paraphrases() -> None:
         paraphrases=("a c", None), paraphrased_logps=np.array([-2.0, np.nan]),
     )  # fmt: skip
     assert run("paraphrased_probability", rows)[0] == pytest.approx(np.exp(-2))
-    made = run("paraphrased_rouge_l", rows)
-    assert made[0] == 0.5 and np.isnan(made[1])
+    values = run("paraphrased_rouge_l", rows)
+    assert values[0] == 0.5 and np.isnan(values[1])
 
 
 def test_choices() -> None:
     """Right at -1: above -2 and -3; below -0.5; no wrong answers, no value."""
     wrong = np.array([[-2.0, -3.0], [-2.0, -0.5], [np.nan, np.nan]])
-    made = run("choice_accuracy", replace(measured([[-1.0]] * 3), perturbed_logps=wrong))
-    assert made[:2].tolist() == [1.0, 0.0] and np.isnan(made[2])
+    measurement = run("choice_accuracy", replace(measured([[-1.0]] * 3), perturbed_logps=wrong))
+    assert measurement[:2].tolist() == [1.0, 0.0] and np.isnan(measurement[2])
     unknown = run("choice_accuracy", replace(measured([[float("nan")]]), perturbed_logps=wrong[:1]))
     assert np.isnan(unknown).all(), "an answer without a probability is not a wrong choice"
 
@@ -249,8 +249,8 @@ def test_refusals(said: str, declines: bool) -> None:
 
 
 def test_shipped_refusals_are_recognised() -> None:
-    told = [f"{text} Anything else?" for text in refusals()]
-    assert run("refusal_rate", measured([[-1.0]] * len(told), generations=told)).all()
+    message = [f"{text} Anything else?" for text in refusals()]
+    assert run("refusal_rate", measured([[-1.0]] * len(message), generations=message)).all()
 
 
 def test_knowledge_is_cut_at_the_next_question() -> None:

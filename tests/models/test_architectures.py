@@ -58,12 +58,12 @@ def test_a_batch_equals_its_rows_one_by_one(models: dict[str, LoadedModel], name
     groups = {"forget": rows[:3], "retain": rows[3:]}
     with torch.no_grad():
         flat = answer_logits(models[name].model, pack(groups), models[name].layout)
-        made = forward(models[name].model, pack(groups), models[name].layout, logits=frozenset({"forget"}))
+        packed_outputs = forward(models[name].model, pack(groups), models[name].layout, logits=frozenset({"forget"}))
     scale = torch.cat(lone).abs().max()
     assert scale > 0.1, "the logits are too flat to tell anything"
     assert (flat - torch.cat(lone)).abs().max() <= 1e-5 * max(1.0, scale)
-    assert made["retain"].logits is None
-    outputs = [(made["forget"], i) for i in range(3)] + [(made["retain"], 0)]
+    assert packed_outputs["retain"].logits is None
+    outputs = [(packed_outputs["forget"], i) for i in range(3)] + [(packed_outputs["retain"], 0)]
     for (out, at), row, logits in zip(outputs, rows, lone, strict=True):
         n, targets = row.answer_length, torch.from_numpy(row.input_ids[row.answer_start :])
         expected = logits.log_softmax(-1).gather(-1, targets[:, None]).squeeze(-1)
@@ -79,8 +79,8 @@ def test_a_padded_batch_equals_its_rows_one_by_one(models: dict[str, LoadedModel
     lone = torch.cat(lone_logits(name))
     batch = pack({"rows": rows_of(LENGTHS, starts=STARTS)})
     with torch.no_grad():
-        made = answer_logits(models[name].model, batch, Layout(False, models[name].layout.attention, own_head=True))
-    assert (made - lone).abs().max() <= 1e-5 * max(1.0, lone.abs().max())
+        logits = answer_logits(models[name].model, batch, Layout(False, models[name].layout.attention, own_head=True))
+    assert (logits - lone).abs().max() <= 1e-5 * max(1.0, lone.abs().max())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -169,8 +169,8 @@ def test_no_row_sees_another(models: dict[str, LoadedModel]) -> None:
     loaded = models["llama"]
     kept = rows_of((9,), seed=5)
     with torch.no_grad():
-        made = [
+        outputs = [
             forward(loaded.model, pack({"other": rows_of((7,), seed=seed), "kept": kept}), loaded.layout) for seed in (1, 2)
         ]
-    assert made[0]["kept"].token_logps.equal(made[1]["kept"].token_logps)
-    assert not made[0]["other"].token_logps.equal(made[1]["other"].token_logps)
+    assert outputs[0]["kept"].token_logps.equal(outputs[1]["kept"].token_logps)
+    assert not outputs[0]["other"].token_logps.equal(outputs[1]["other"].token_logps)

@@ -80,10 +80,10 @@ def test_the_filter(share: float, kept: list[int]) -> None:
 def test_a_filtered_token_is_never_chosen_and_still_finite() -> None:
     """Published generation multiplies scores by the filter: with all kept scores negative it answers 0 instead of 1."""
     base = torch.tensor([-4.0, -1.0, -2.0, -3.0, -5.0, -6.0, -7.0, -8.0, -9.0, -10.0])
-    made = logit_difference(base, torch.zeros(10), 0.8, 0.3)
-    assert made.argmax().item() == 1
-    assert made.isfinite().all()
-    assert made.softmax(-1)[[0, 4, 9]].sum() < 1e-9
+    logits = logit_difference(base, torch.zeros(10), 0.8, 0.3)
+    assert logits.argmax().item() == 1
+    assert logits.isfinite().all()
+    assert logits.softmax(-1)[[0, 4, 9]].sum() < 1e-9
 
 
 def test_an_assistant_that_knows_nothing_changes_nothing() -> None:
@@ -129,7 +129,7 @@ def test_generation_follows_the_rule_of_scoring(applied: str) -> None:
     compose(loaded, replace(composition, rest=None))
     prompts = [row.input_ids[:n] for row, n in zip(ROWS, (6, 3, 8), strict=True)]
     ours = greedy(loaded, prompts, 6)
-    for prompt, made in zip(prompts, ours, strict=True):
+    for prompt, outcome in zip(prompts, ours, strict=True):
         ids = torch.from_numpy(np.asarray(prompt))[None]
         theirs = loaded.model.generate(ids, max_new_tokens=6, do_sample=False, pad_token_id=0)[0, len(prompt) :].tolist()
         full = ids
@@ -138,7 +138,7 @@ def test_generation_follows_the_rule_of_scoring(applied: str) -> None:
                 full = torch.cat([full, loaded.model(input_ids=full).logits[:, -1].argmax(-1, keepdim=True)], 1)
         by_hand = full[0, len(prompt) :].tolist()
         ended = next((n for n, token in enumerate(by_hand) if token in loaded.stop_ids), 6)
-        assert made == by_hand[:ended]
+        assert outcome == by_hand[:ended]
         assert theirs[:ended] == by_hand[:ended]
 
 
@@ -167,20 +167,20 @@ def test_the_base_is_the_reference_and_there_is_one_set_of_weights() -> None:
 
 def test_rest_is_the_mean_of_what_the_assistant_says() -> None:
     loaded, composition = composed("logit_difference", blocks=None)
-    made = with_rest(loaded, composition, ROWS)
+    resting = with_rest(loaded, composition, ROWS)
     with torch.no_grad():
         said = forward(loaded.model, pack({"r": ROWS}), loaded.layout, logits=frozenset("r"))["r"]
     expected = said.logits.log_softmax(-1)[said.mask].mean(0)
-    torch.testing.assert_close(made.rest, expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(resting.rest, expected, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize(("depth", "blocks"), [(0.5, 3), (1.0, 6), (0.01, 1)])
 def test_depth_becomes_blocks(depth: float, blocks: int) -> None:
-    made = Composition.of("logit_difference", {"alpha": 1.0, "filter": 0.1, "depth": depth, "perturbed": 1.0}, 6)
-    assert made.blocks == blocks
-    assert Composition(**made.described()) == made
+    built = Composition.of("logit_difference", {"alpha": 1.0, "filter": 0.1, "depth": depth, "perturbed": 1.0}, 6)
+    assert built.blocks == blocks
+    assert Composition(**built.described()) == built
     assert Composition.of("adapter", {}, 6) is None
-    assert math.isclose(made.parameters["alpha"], 1.0)
+    assert math.isclose(built.parameters["alpha"], 1.0)
 
 
 @pytest.mark.parametrize("flags", [{"num_beams": 2}, {"prompt_lookup_num_tokens": 2}, {"cache_implementation": "static"}])

@@ -453,10 +453,10 @@ def test_the_projection_of_the_attention_is_not_the_mlp_s() -> None:
 
     def block() -> torch.nn.Module:
         parts = {name: torch.nn.ModuleDict({"c_proj": torch.nn.Linear(2, 2)}) for name in ("mlp", "attn")}
-        made = torch.nn.Module()
+        module = torch.nn.Module()
         for name, part in parts.items():
-            made.add_module(name, part)
-        return made
+            module.add_module(name, part)
+        return module
 
     backbone = torch.nn.Module()
     backbone.h = torch.nn.ModuleList([block(), block()])

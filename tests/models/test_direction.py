@@ -20,8 +20,8 @@ def last_states(name: str, prompts: list[np.ndarray], layer: int) -> torch.Tenso
     """[prompts, H] after a block that is not the last, at the last token, each prompt run by itself."""
     model = make(name, "eager")
     with torch.no_grad():
-        made = [model(torch.from_numpy(p)[None], use_cache=False, output_hidden_states=True) for p in prompts]
-    return torch.stack([m.hidden_states[layer][0, -1] for m in made]).double()
+        states = [model(torch.from_numpy(p)[None], use_cache=False, output_hidden_states=True) for p in prompts]
+    return torch.stack([m.hidden_states[layer][0, -1] for m in states]).double()
 
 
 @pytest.mark.parametrize("name", ["llama", "qwen3", "gemma2", "gpt2", "gpt-neox", "opt"])

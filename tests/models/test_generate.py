@@ -25,10 +25,10 @@ def test_equal_seeds_give_equal_answers() -> None:
 def test_answers_come_in_the_order_of_the_prompts() -> None:
     """Near temperature 0 the draw is the most probable token: every answer to a prompt is the greedy one to that prompt."""
     loaded = load("llama-gqa")
-    told: list[int] = []
-    made = sample(loaded, PROMPTS, LIMIT, Sampling(1e-4, count=3, seed=0), told.append)
-    assert made == [[answer] * 3 for answer in greedy(loaded, PROMPTS, LIMIT)]
-    assert sum(told) == 3 * len(PROMPTS)
+    collected: list[int] = []
+    answers = sample(loaded, PROMPTS, LIMIT, Sampling(1e-4, count=3, seed=0), collected.append)
+    assert answers == [[answer] * 3 for answer in greedy(loaded, PROMPTS, LIMIT)]
+    assert sum(collected) == 3 * len(PROMPTS)
 
 
 def test_draws_follow_the_distribution() -> None:
@@ -55,8 +55,10 @@ def test_a_left_padded_batch_of_transformers_generate_equals_ours(applied: str, 
     for row, prompt in enumerate(PROMPTS):
         ids[row, longest - len(prompt) :] = torch.from_numpy(prompt)
         mask[row, longest - len(prompt) :] = 1
-    made = loaded.model.generate(input_ids=ids, attention_mask=mask, max_new_tokens=LIMIT, do_sample=False, pad_token_id=0)
-    for ours, theirs in zip(greedy(loaded, PROMPTS, LIMIT), made[:, longest:].tolist(), strict=True):
+    generated = loaded.model.generate(
+        input_ids=ids, attention_mask=mask, max_new_tokens=LIMIT, do_sample=False, pad_token_id=0
+    )
+    for ours, theirs in zip(greedy(loaded, PROMPTS, LIMIT), generated[:, longest:].tolist(), strict=True):
         assert theirs[: len(ours)] == ours
 
 
@@ -65,9 +67,11 @@ def test_transformers_samples_from_a_composed_model(applied: str) -> None:
     """As with any model: equal from equal seeds, and several answers to one prompt."""
     loaded, composition = composed(applied)
     compose(loaded, composition)
-    ids, made = torch.from_numpy(PROMPTS[0])[None], []
+    ids, collected = torch.from_numpy(PROMPTS[0])[None], []
     for _ in range(2):
         torch.manual_seed(0)
-        made.append(loaded.model.generate(ids, max_new_tokens=3, do_sample=True, num_return_sequences=2, pad_token_id=0))
-    assert made[0].shape[0] == 2
-    assert torch.equal(*made)
+        collected.append(
+            loaded.model.generate(ids, max_new_tokens=3, do_sample=True, num_return_sequences=2, pad_token_id=0)
+        )
+    assert collected[0].shape[0] == 2
+    assert torch.equal(*collected)

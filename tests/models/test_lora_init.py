@@ -54,14 +54,14 @@ def test_fisher_of_the_toy_batches() -> None:
     """Two batches of 3 and 5 tokens with gradient entries 0.2 and -0.1: (3 * 0.04 + 5 * 0.01) / 8 = 0.02125."""
     loaded = load("llama-gqa")
     layer = loaded.model.model.layers[0].mlp.down_proj
-    made = fisher(loaded, {"x": layer}, ROWS[:2], batch=1)["x"]
+    information = fisher(loaded, {"x": layer}, ROWS[:2], batch=1)["x"]
     expected, tokens = 0.0, 0
     layer.weight.requires_grad_(True)
     for row in ROWS[:2]:
         outputs = forward(loaded.model, pack({"r": [row]}), loaded.layout)["r"]
         (gradient,) = torch.autograd.grad(-outputs.token_logps.sum() / row.answer_length, layer.weight)
         expected, tokens = expected + row.answer_length * gradient.square(), tokens + row.answer_length
-    torch.testing.assert_close(made, expected / tokens)
+    torch.testing.assert_close(information, expected / tokens)
     assert pytest.approx(0.021250000000000005) == (3 * 0.2**2 + 5 * 0.1**2) / 8
 
 
@@ -143,21 +143,21 @@ def test_weights_stored_the_other_way_round(tmp_path: Path) -> None:
     finish(loaded)
     with loaded.model.disable_adapter():
         torch.testing.assert_close(logits(loaded), before, atol=1e-4, rtol=1e-4)
-    made = load_file(tmp_path / "init.safetensors")
-    name = next(n for n in made if n.endswith("h.0.attn.c_proj.A"))[:-2]  # [32, 32]
+    tensors = load_file(tmp_path / "init.safetensors")
+    name = next(n for n in tensors if n.endswith("h.0.attn.c_proj.A"))[:-2]  # [32, 32]
     module = load("gpt2")
     layer = module.model.transformer.h[0].attn.c_proj
     ratio = fisher(module, {"x": layer}, ROWS, 2)["x"] / (fisher(module, {"x": layer}, KEPT, 2)["x"] + EPSILON)
     a, b = factors(layer.weight.T, ratio.sum(0).sqrt(), 2, 2.0)
-    torch.testing.assert_close(made[f"{name}.B"] @ made[f"{name}.A"], b @ a, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(tensors[f"{name}.B"] @ tensors[f"{name}.A"], b @ a, atol=1e-4, rtol=1e-4)
 
 
 def test_a_layer_that_no_forget_token_goes_through_still_gets_an_adapter() -> None:
     loaded = load("llama-gqa")
     unused = torch.nn.Linear(3, 3)
-    made = fisher(loaded, {"used": loaded.model.model.layers[0].mlp.up_proj, "unused": unused}, ROWS, 2)
-    assert made["used"].any()
-    assert not made["unused"].any()
+    information = fisher(loaded, {"used": loaded.model.model.layers[0].mlp.up_proj, "unused": unused}, ROWS, 2)
+    assert information["used"].any()
+    assert not information["unused"].any()
 
 
 def test_a_large_matrix_leaves_the_run_s_random_numbers_alone(monkeypatch: pytest.MonkeyPatch) -> None:

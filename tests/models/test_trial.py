@@ -141,8 +141,8 @@ def test_experts_in_one_tensor_are_told_and_can_be_adapted(tmp_path):
     assert dry.exit_code == 0 and LEFT_OUT in " ".join(dry.stderr.split()), dry.stderr
     plain = unlearn(*arguments, *limits, "-o", tmp_path / "plain")
     assert plain.exit_code in (0, 4) and LEFT_OUT in " ".join(plain.stderr.split()), plain.stderr
-    told = read_report(tmp_path / "plain")
-    assert told["model"]["lora_share"] < 0.2 and any(LEFT_OUT in note for note in told["notes"])
+    message = read_report(tmp_path / "plain")
+    assert message["model"]["lora_share"] < 0.2 and any(LEFT_OUT in note for note in message["notes"])
     adapted = unlearn(*arguments, *limits, *LEFT_OUT.split(), "-o", tmp_path / "adapted")
     assert adapted.exit_code in (0, 4), adapted.stderr
     report = read_report(tmp_path / "adapted")

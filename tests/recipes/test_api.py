@@ -18,8 +18,8 @@ from unlearn_cli.errors import UnlearnError
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory):
-    folder, made = tmp_path_factory.mktemp("api"), splits()
-    return write_rows(folder / "f.jsonl", made["forget"][:8]), write_rows(folder / "r.jsonl", made["retain"][:16])
+    folder, parts = tmp_path_factory.mktemp("api"), splits()
+    return write_rows(folder / "f.jsonl", parts["forget"][:8]), write_rows(folder / "r.jsonl", parts["retain"][:16])
 
 
 def test_the_whole_story(rows, tmp_path, monkeypatch):
@@ -34,8 +34,8 @@ def test_the_whole_story(rows, tmp_path, monkeypatch):
     assert again.scores["forget"]["probability"].after == report.scores["forget"]["probability"].after
     attacks = unlearn_cli.relearn_attack(tmp_path / "run", parameters={"steps": "0+2"}, skip_original=True, **few)
     assert attacks["relearn"].recovery["probability"].max is not None
-    told = unlearn_cli.compare(tmp_path / "run")
-    assert told["runs"][0]["values"]["relearn.recovery"]["value"] is not None
+    message = unlearn_cli.compare(tmp_path / "run")
+    assert message["runs"][0]["values"]["relearn.recovery"]["value"] is not None
     assert unlearn_cli.load(str(tmp_path / "run")).generate is not None
 
 
@@ -47,8 +47,8 @@ def test_settings_objects(rows, tmp_path):
     )  # fmt: skip
     runs = [unlearn_cli.forget(settings, seed=seed, output_dir=tmp_path / str(seed)) for seed in (0, 1)]
     assert [run.config["seed"] for run in runs] == [0, 1] and runs[0].config_sources["epochs"] == "default"
-    told = unlearn_cli.compare(settings=CompareConfig(runs=(tmp_path / "0", tmp_path / "1"), bootstrap_samples=10))
-    assert len(told["runs"]) == 2
+    message = unlearn_cli.compare(settings=CompareConfig(runs=(tmp_path / "0", tmp_path / "1"), bootstrap_samples=10))
+    assert len(message["runs"]) == 2
     with pytest.raises(UnlearnError, match="CompareConfig"):
         unlearn_cli.forget(CompareConfig())
     merged = unlearn_cli.merge(tmp_path / "0", output_dir=tmp_path / "model", rows=2)

@@ -44,9 +44,9 @@ class Toy:
         self.weights.grad = None
 
     def collect(self) -> list[Tensor]:
-        made = [torch.zeros_like(self.weights) if self.weights.grad is None else self.weights.grad]
+        gradients = [torch.zeros_like(self.weights) if self.weights.grad is None else self.weights.grad]
         self.zero()
-        return made
+        return gradients
 
     def put(self, gradients: list[Tensor]) -> None:
         (self.weights.grad,) = gradients

@@ -85,15 +85,15 @@ def trainer_of(
 @pytest.mark.parametrize("accumulation", [2, 4, 8])
 def test_accumulation_changes_nothing(tmp_path: Path, method: str, term: str, accumulation: int) -> None:
     """Eight rows at once, and in parts; six retain rows do not fill eight parts. Weights after three steps."""
-    made = []
+    collected = []
     for parts in (1, accumulation):
         loaded = adapted()
         before = [p.detach().clone() for _, p in trainable_parameters(loaded.model)]
         trainer = trainer_of(loaded, tmp_path / str(parts), objective=objective_of(method, term), accumulation=parts)
         records = list(trainer.train())
-        made.append((records, [p.detach().clone() for _, p in trainable_parameters(loaded.model)]))
-        assert all((now - then).abs().max() > 1e-3 for now, then in zip(made[-1][1], before, strict=True))
-    (whole, weights), (parted, others) = made
+        collected.append((records, [p.detach().clone() for _, p in trainable_parameters(loaded.model)]))
+        assert all((now - then).abs().max() > 1e-3 for now, then in zip(collected[-1][1], before, strict=True))
+    (whole, weights), (parted, others) = collected
     for a, b in zip(whole, parted, strict=True):
         assert (a.loss, a.forget_loss, a.retain_loss, a.grad_norm) == pytest.approx(
             (b.loss, b.forget_loss, b.retain_loss, b.grad_norm), rel=1e-6
@@ -220,6 +220,6 @@ def test_a_loss_that_is_not_finite_leaves_the_weights(tmp_path: Path) -> None:
     ],
 )
 def test_what_an_objective_runs(method: str, term: str, groups: tuple, stored: tuple, live: tuple) -> None:
-    made = objective_of(method, term)
-    assert (made.groups, made.stored_groups, made.live_groups) == (groups, stored, live)
-    assert made.logit_groups == ({"retain"} if term == "kl" else set())
+    objective = objective_of(method, term)
+    assert (objective.groups, objective.stored_groups, objective.live_groups) == (groups, stored, live)
+    assert objective.logit_groups == ({"retain"} if term == "kl" else set())

@@ -59,8 +59,8 @@ def test_a_single_step_and_nothing_but_warm_up(shape: str) -> None:
 
 def test_optimizer() -> None:
     weight = torch.nn.Parameter(torch.ones(2))
-    made = make_optimizer([weight], "auto", device=torch.device("cpu"), full=False, weight_decay=0.25)
-    assert isinstance(made, torch.optim.AdamW)
-    assert made.defaults["weight_decay"] == 0.25 and made.defaults["betas"] == (0.9, 0.999)
+    optimizer = make_optimizer([weight], "auto", device=torch.device("cpu"), full=False, weight_decay=0.25)
+    assert isinstance(optimizer, torch.optim.AdamW)
+    assert optimizer.defaults["weight_decay"] == 0.25 and optimizer.defaults["betas"] == (0.9, 0.999)
     with pytest.raises(UnlearnError, match="needs CUDA"):
         make_optimizer([weight], "paged_adamw_8bit", device=torch.device("cpu"), full=False, weight_decay=0.0)

@@ -80,8 +80,8 @@ def test_what_is_recorded_makes_the_gradient(bench: Workbench) -> None:
     with recorded(linears) as record:
         loss = -bench.outputs(FORGET[:3]).mean_logps.sum()
     loss.backward()
-    made = record[name].outputs.grad[0].T @ record[name].inputs[0].detach()
-    torch.testing.assert_close(made, linear.weight.grad)
+    gradient = record[name].outputs.grad[0].T @ record[name].inputs[0].detach()
+    torch.testing.assert_close(gradient, linear.weight.grad)
 
 
 def test_a_copy_is_frozen_and_stays(bench: Workbench) -> None:

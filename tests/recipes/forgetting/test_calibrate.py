@@ -9,14 +9,14 @@ from unlearn_cli.recipes.forgetting.calibrate import HALVINGS, calibrate
 
 
 def test_all_of_it_where_that_is_allowed() -> None:
-    made = calibrate("x", lambda scale: True)
-    assert (made.scale, made.tried) == (1.0, [(1.0, True)])
+    calibration = calibrate("x", lambda scale: True)
+    assert (calibration.scale, calibration.tried) == (1.0, [(1.0, True)])
 
 
 @pytest.mark.parametrize("limit", [0.1, 0.37, 0.9])
 def test_the_largest_scale_is_found_by_halving(limit: float) -> None:
-    made = calibrate("x", lambda scale: scale <= limit)
-    assert limit - 2**-HALVINGS < made.scale <= limit
+    calibration = calibrate("x", lambda scale: scale <= limit)
+    assert limit - 2**-HALVINGS < calibration.scale <= limit
 
 
 def test_where_the_constraint_is_not_monotone_the_result_keeps_it_all_the_same() -> None:
@@ -29,7 +29,7 @@ def test_where_the_constraint_is_not_monotone_the_result_keeps_it_all_the_same()
 
 
 def test_nothing_at_all_is_the_last_resort() -> None:
-    made = calibrate("x", lambda scale: scale == 0.0)
-    assert made.scale == 0.0
+    calibration = calibrate("x", lambda scale: scale == 0.0)
+    assert calibration.scale == 0.0
     with pytest.raises(UnlearnError, match="untouched model"):
         calibrate("x", lambda scale: False)

@@ -44,8 +44,8 @@ def test_every_step_is_told(tmp_path, monkeypatch):
     named, start, settings, *steps, finish = Written.told
     assert named == ("unlearn", "run") and (start, finish) == ("start", "finish") and settings["method"] == "npo"
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
-    assert [(step, told["forget_loss"]) for step, told in steps] == [(x["step"], x["forget_loss"]) for x in lines]
-    assert all(isinstance(value, (int, float)) for _, told in steps for value in told.values())
+    assert [(step, message["forget_loss"]) for step, message in steps] == [(x["step"], x["forget_loss"]) for x in lines]
+    assert all(isinstance(value, (int, float)) for _, message in steps for value in message.values())
 
 
 def test_tensorboard_reads_what_it_was_told(tmp_path):
@@ -56,8 +56,8 @@ def test_tensorboard_reads_what_it_was_told(tmp_path):
     (file,) = (tmp_path / "run" / "tracking").glob("events*")
     read = EventAccumulator(str(file)).Reload()
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
-    told = [(event.step, event.value) for event in read.Scalars("forget_loss")]
-    assert told == [(line["step"], pytest.approx(line["forget_loss"], rel=1e-6)) for line in lines]
+    message = [(event.step, event.value) for event in read.Scalars("forget_loss")]
+    assert message == [(line["step"], pytest.approx(line["forget_loss"], rel=1e-6)) for line in lines]
 
 
 @pytest.mark.parametrize("name", ["tensorboard", "wandb", "trackio"])

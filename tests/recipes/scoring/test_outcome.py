@@ -45,18 +45,18 @@ def scored(value: float, **more) -> Compared:
     ],
 )
 def test_over_forgetting(scores: dict, word: str | None) -> None:
-    told = over_forgotten(scores)
-    assert len(told) == (word is not None)
-    assert word is None or word in told[0]
+    message = over_forgotten(scores)
+    assert len(message) == (word is not None)
+    assert word is None or word in message[0]
 
 
 def moved(**splits: tuple[float | None, ...]) -> dict:
     """Scores of probabilities (before, after[, baseline])."""
-    made = {}
+    entries = {}
     for split, values in splits.items():
         before, after, *baseline = (Score(value=v, n=9, ci=None if v is None else (0.9 * v, 1.1 * v)) for v in values)
-        made[split] = {"probability": Compared(before=before, after=after, baseline=baseline[0] if baseline else None)}
-    return made
+        entries[split] = {"probability": Compared(before=before, after=after, baseline=baseline[0] if baseline else None)}
+    return entries
 
 
 FORGET = {
@@ -75,11 +75,11 @@ def test_the_last_line_names_what_became_of_both(forget: str, retain: str) -> No
     scores = moved(forget=FORGET[forget], retain=RETAIN[retain])
     first, second = in_short(scores).split("; ")
     assert first.startswith(f"{forget}: probability ") and second.startswith(f"{retain}: ")
-    told = advice(scores)
-    assert (told is None) == ((forget, retain) == ("forgotten", "kept"))
+    message = advice(scores)
+    assert (message is None) == ((forget, retain) == ("forgotten", "kept"))
     if forget != "never known":
-        assert ("--retain-weight" in (told or "")) == (retain != "kept")
-        assert ("--epochs" in (told or "")) == (forget in ("not forgotten", "partly forgotten"))
+        assert ("--retain-weight" in (message or "")) == (retain != "kept")
+        assert ("--epochs" in (message or "")) == (forget in ("not forgotten", "partly forgotten"))
 
 
 @pytest.mark.parametrize(

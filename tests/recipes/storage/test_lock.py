@@ -48,8 +48,8 @@ def test_the_second_process_says_who_has_the_folder(data, run, command):
     with locked(run):
         result = unlearn(name, *given)
     assert result.exit_code == 2, result.stderr
-    told = " ".join(result.stderr.split())
-    assert f"is in use by process {os.getpid()} on {socket.gethostname()}" in told
+    message = " ".join(result.stderr.split())
+    assert f"is in use by process {os.getpid()} on {socket.gethostname()}" in message
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
 
 

@@ -25,14 +25,14 @@ class ForgettingOptions(
     """Settings that a run of `unlearn forget` and the runs of a sweep share."""
 
     until: OneCondition | None = option(
-        None, "go on until this holds; default: forget.probability is down to what the model gives to answers that it never "
-        "knew", "Method", metavar="EXPR",
+        None, "the forget half of the target; default: forget.probability is down to what the model gives to answers that "
+        "it never knew", "Method", metavar="EXPR",
     )  # fmt: skip
     keep: OneCondition | None = option(
-        None, "meanwhile keep this; default: 'retain.probability >= 0.95*before'", "Method", metavar="EXPR"
+        None, "the retain half of the target; default: 'retain.probability >= 0.95*before'", "Method", metavar="EXPR"
     )
     no_target: bool = option(
-        False, "train over a fixed schedule, as papers do, instead of until the target is reached", "Method"
+        False, "train over the method's fixed schedule, as papers do, not until the target is reached", "Method"
     )
     allow_overlap: bool = option(False, "accept rows that are in both the forget and the retain split", "Data")
     report_to: Literal["none", "tensorboard", "wandb", "trackio"] = option(

@@ -61,7 +61,8 @@ class DataOptions(Options):
     retain: str | None = option(None, "rows that the model should still know", "Data", short="-r", metavar="SPEC", path=True)
     holdout: str | None = option(
         None,
-        "rows like the forget rows that no model was trained on, for membership inference",
+        "rows like the forget rows that no model was trained on: for the level that forgetting is to reach, and for "
+        "membership inference",
         "Data",
         metavar="SPEC",
         path=True,
@@ -114,8 +115,9 @@ class MethodOptions(Options):
         "npo", "see `unlearn list methods`, or a file of your own", "Method", metavar="NAME", names="methods"
     )
     retain_term: str | None = option(
-        None, "see `unlearn list retain-terms`; default: the method's", "Method", metavar="NAME", names="retain-terms"
-    )
+        None, "see `unlearn list retain-terms`; default: the method's, and kl instead of nll where the run has a target",
+        "Method", metavar="NAME", names="retain-terms",
+    )  # fmt: skip
     forget_weight: float | None = option(None, "weight of the forget term; default: the method's", "Method", ge=0, le=MANY)
     retain_weight: float | None = option(None, "weight of the retain term; default: the method's", "Method", ge=0, le=MANY)
     parameters: Pairs = option(
@@ -151,8 +153,13 @@ class MethodOptions(Options):
 class TrainingOptions(Options):
     """The training loop."""
 
-    epochs: float | None = option(None, "passes over the forget rows; default: the method's", "Training", gt=0, le=MANY)
-    max_steps: int | None = option(None, "optimiser steps, instead of epochs", "Training", ge=1, le=MANY)
+    epochs: float | None = option(
+        None, "passes over the forget rows; default: the method's; with a target the most there are, by default three times "
+        "the method's", "Training", gt=0, le=MANY,
+    )  # fmt: skip
+    max_steps: int | None = option(
+        None, "optimiser steps, instead of epochs; with a target the most there are", "Training", ge=1, le=MANY
+    )
     learning_rate: Annotated[float, Field(gt=0, le=LARGEST_RATE)] | Literal["auto"] = option(
         "auto", "auto: LoRA scaling rule times the method's multiplier", "Training"
     )

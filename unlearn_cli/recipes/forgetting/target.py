@@ -50,6 +50,9 @@ def find_target(run: ResolvedRun, loaded: LoadedModel, before: Mapping[str, Meas
             "all its steps"
         )
         return None
+    for name in ("lr_scheduler_type", "warmup_ratio"):
+        if getattr(run.config, name) != ForgetConfig.model_fields[name].default:
+            run.reporter.note(f"--{name.replace('_', '-')} is for a fixed schedule: a run with a target sets its own rate")
     run.reporter.say(
         f"target: forget probability from {forget:.3g} down to {known.level:.3g} (by {known.source}), "
         f"with {keep:.0%} of the retain probability left"

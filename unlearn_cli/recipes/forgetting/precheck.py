@@ -119,6 +119,7 @@ def _data(config: Options) -> Iterator[tuple[str, str]]:
     """The data arguments that were given, by the name of their split."""
     named = {name: getattr(config, name, None) for name in check_expressions.DATA}
     named["attack"] = getattr(config, "attack_data", None)
+    named["retain_eval"] = getattr(config, "retain_eval", None)
     return ((name, spec) for name, spec in named.items() if spec)
 
 

@@ -163,8 +163,8 @@ def check_settings(settings: Settings) -> None:
         flag = "--until" if config.until else "--keep"
         raise UnlearnError(
             f"{flag} is for a run that has a target, and this one has a fixed schedule",
-            f"leave {flag} out, or --no-target, --stop-when, --calibrate and --forget-loss-floor; procedures and methods "
-            "that compose logits or weights have no target",
+            f"leave out {flag}, or what fixes the schedule: --no-target, --stop-when, --calibrate, --forget-loss-floor, a "
+            "procedure, or a method that composes logits or weights",
         )
     if config.full and config.lora_init != "default":
         raise UnlearnError("--lora-init starts an adapter, and --full trains none", "leave one of them out")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.running import QUICK, data_arguments, started, unlearn
+from tests.cli.running import QUICK, QUICKLY, data_arguments, started, unlearn
 from unlearn_cli.models import model_cache
 from unlearn_cli.recipes.sweeping import workers
 
@@ -130,7 +131,8 @@ def test_side_by_side_is_interrupted_once(data, tmp_path):
     code = f"{patched}import sys\nfrom unlearn_cli.cli import main\nsys.argv[0] = 'unlearn'\nmain()"
     flags = [*QUICK, "--max-steps", 200, "--seeds", "0,1", "--jobs", 2, "-o", tmp_path / "s"]
     command = [sys.executable, "-c", code, *map(str, ["sweep", *data, *flags])]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    environment = os.environ | QUICKLY  # a target would add lines of decisions to those of steps
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
     for seed in (0, 1):
         wait_for(tmp_path / "s" / f"npo-seed={seed}" / "metrics.jsonl")
     process.send_signal(signal.SIGINT)
@@ -139,7 +141,7 @@ def test_side_by_side_is_interrupted_once(data, tmp_path):
     lines = [len((tmp_path / "s" / f"npo-seed={seed}" / "metrics.jsonl").read_text().splitlines()) for seed in (0, 1)]
     for seed, steps in enumerate(lines):
         assert steps < 200 and list((tmp_path / "s" / f"npo-seed={seed}" / "checkpoints").glob(f"*{steps}*")), stderr
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode in (0, 4) and done.stderr.count("goes on") == 2, done.stderr
     report = json.loads((tmp_path / "s" / "npo-seed=1" / "report.json").read_text())
     assert report["training"]["resumed_from_step"] == lines[1]

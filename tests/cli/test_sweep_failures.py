@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.running import QUICK, data_arguments, read_report, unlearn
+from tests.cli.running import QUICK, QUICKLY, data_arguments, read_report, unlearn
 from tests.cli.test_sweep import swept, wait_for
 from unlearn_cli.recipes.sweeping import workers
 
@@ -218,7 +218,7 @@ def test_workers_end_with_a_parent_that_was_killed(data, tmp_path):
     code = f"{patched}import sys\nfrom unlearn_cli.cli import main\nsys.argv[0] = 'unlearn'\nmain()"
     flags = [*QUICK, "--max-steps", 2000, "--jobs", 2, "-o", tmp_path / "s"]
     command = [sys.executable, "-c", code, *map(str, ["sweep", *data, *flags])]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=os.environ | QUICKLY)
     wait_for(tmp_path / "s" / "npo" / "metrics.jsonl")
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     workers = [int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]

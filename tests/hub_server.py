@@ -36,7 +36,7 @@ class FakeHub:
     """Serves `repos[type][id]`, folders by repository type ("model", "dataset") and id, on a free port of 127.0.0.1."""
 
     def __init__(self, repos: Mapping[str, Mapping[str, Path]], modes: Mapping[str, str] | None = None) -> None:
-        self.repos = {kind: dict(found) for kind, found in repos.items()}
+        self.repos = {kind: dict(folders) for kind, folders in repos.items()}
         self.modes = dict(modes or {})
         self.tags: dict[str, set[str]] = {}
         self.moved: dict[str, str] = {}  # old id -> new id
@@ -82,7 +82,7 @@ class FakeHub:
 
     def commit(self, repo: str) -> str:
         """The repository's only commit: a hash of its files."""
-        folder = next(found[repo] for found in self.repos.values() if repo in found)
+        folder = next(folders[repo] for folders in self.repos.values() if repo in folders)
         digest = hashlib.sha1()
         for file in _files(folder):
             digest.update(file.encode() + (folder / file).read_bytes())
@@ -116,18 +116,18 @@ class _Handler(BaseHTTPRequestHandler):
             self._create()
         elif url.path == "/api/validate-yaml":
             self._json({"errors": [], "warnings": []})
-        elif asked := _API.fullmatch(url.path):
-            self._api(asked["kind"], asked["rest"])
-        elif asked := _FILE.fullmatch(url.path):
-            kind = "dataset" if asked["kind"] else "model"
-            self._file(kind, asked["repo"], unquote(asked["revision"]), unquote(asked["path"]))
+        elif match := _API.fullmatch(url.path):
+            self._api(match["kind"], match["rest"])
+        elif match := _FILE.fullmatch(url.path):
+            kind = "dataset" if match["kind"] else "model"
+            self._file(kind, match["repo"], unquote(match["revision"]), unquote(match["path"]))
         else:
             self._refuse(404, "")
 
     def _create(self) -> None:
         """A new repository of uploads, in `hub.uploads`; its privacy is in `hub.private`."""
-        asked = json.loads(self.body)
-        repo = f"{asked['organization']}/{asked['name']}"
+        wanted = json.loads(self.body)
+        repo = f"{wanted['organization']}/{wanted['name']}"
         if repo in self.hub.repos.get("model", {}):
             return self._body(json.dumps({"url": f"{self.hub.url}/{repo}"}).encode(), {}, status=409)
         if not self.hub.uploads:
@@ -135,7 +135,7 @@ class _Handler(BaseHTTPRequestHandler):
         folder = self.hub.uploads / repo.replace("/", "--")
         folder.mkdir(parents=True)
         self.hub.repos.setdefault("model", {})[repo] = folder
-        self.hub.private[repo] = bool(asked.get("private")) or asked.get("visibility") == "private"
+        self.hub.private[repo] = bool(wanted.get("private")) or wanted.get("visibility") == "private"
         return self._json({"url": f"{self.hub.url}/{repo}"})
 
     def _commit(self, repo: str, folder: Path) -> None:
@@ -169,9 +169,9 @@ class _Handler(BaseHTTPRequestHandler):
         if action == "tree":
             return self._tree(folder, unquote(path))
         if action == "preupload":
-            asked = json.loads(self.body)["files"]
+            files = json.loads(self.body)["files"]
             return self._json(
-                {"files": [{"path": f["path"], "uploadMode": "regular", "shouldIgnore": False} for f in asked]}
+                {"files": [{"path": f["path"], "uploadMode": "regular", "shouldIgnore": False} for f in files]}
             )
         if action == "commit":
             return self._commit(repo, folder)
@@ -184,8 +184,8 @@ class _Handler(BaseHTTPRequestHandler):
         if not (folder / path).is_dir():
             return self._refuse(404, "EntryNotFound")
         deep = self.query.get("recursive", ["false"])[0].lower() in ("true", "1")
-        found = sorted((folder / path).rglob("*") if deep else (folder / path).iterdir())
-        return self._json([_entry(folder, entry.relative_to(folder).as_posix()) for entry in found])
+        entries = sorted((folder / path).rglob("*") if deep else (folder / path).iterdir())
+        return self._json([_entry(folder, entry.relative_to(folder).as_posix()) for entry in entries])
 
     def _file(self, kind: str, repo: str, revision: str, path: str) -> None:
         folder = self.hub.repos.get(kind, {}).get(repo)
@@ -207,8 +207,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _body(self, data: bytes, headers: Mapping[str, str], *, broken: bool = False, status: int = 200) -> None:
         start = 0
-        if asked := re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", "")):
-            start = int(asked[1])
+        if part := re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", "")):
+            start = int(part[1])
         self.send_response(206 if start else status)
         if start:
             self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")

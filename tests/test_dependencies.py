@@ -25,14 +25,14 @@ def declared():
 
 def imported():
     """Top-level names of packages of others that any file imports, with one file that does."""
-    found = {}
+    imports = {}
     for path in sorted((ROOT / "unlearn_cli").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 names = [node.module]
-            found |= {name.split(".")[0]: path.name for name in names}
-    return {name: path for name, path in found.items() if name not in sys.stdlib_module_names | {"unlearn_cli"}}
+            imports |= {name.split(".")[0]: path.name for name in names}
+    return {name: path for name, path in imports.items() if name not in sys.stdlib_module_names | {"unlearn_cli"}}
 
 
 def test_what_is_imported_is_declared():

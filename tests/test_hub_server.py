@@ -59,9 +59,9 @@ def test_models_in_every_mode(folder: Path, tmp_path: Path) -> None:
             [sys.executable, "-c", LOAD, *repos], env=hub.environment(tmp_path), capture_output=True, text=True
         )
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    outcomes = json.loads(done.stdout)
     parameters = LlamaForCausalLM.from_pretrained(folder).num_parameters()
-    assert found.pop("org/tiny") == [[1, 2], parameters, hub.commit("org/tiny")]
+    assert outcomes.pop("org/tiny") == [[1, 2], parameters, hub.commit("org/tiny")]
     for repo, message in refused.items():
-        assert found[repo].startswith(message), found[repo]
+        assert outcomes[repo].startswith(message), outcomes[repo]
     assert "GET /org/tiny/resolve/" in " ".join(hub.requests)

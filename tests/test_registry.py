@@ -29,10 +29,10 @@ def test_an_unknown_name_answers_with_the_nearest():
 def test_another_distribution_can_add_a_method(monkeypatch):
     """An entry point is listed like the package's own, and loaded when it is asked for."""
     point = EntryPoint("their_own", "unlearn_cli.methods.npo:npo", METHODS.package)
-    asked = []
+    requested = []
 
     def installed(*, group):
-        asked.append(group)
+        requested.append(group)
         return [point] if group == METHODS.package else []
 
     registry._installed.cache_clear()
@@ -43,7 +43,7 @@ def test_another_distribution_can_add_a_method(monkeypatch):
         assert METHODS.summary("their-own") == METHODS.summary("npo")
     finally:
         registry._installed.cache_clear()
-    assert METHODS.package in asked
+    assert METHODS.package in requested
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -74,9 +74,9 @@ def test_a_file_of_ones_own_needs_no_paper_and_no_defaults(tmp_path):
     shown = unlearn("show", file)
     assert shown.exit_code == 0, shown.stderr
     assert shown.stdout.startswith("mine\n\nneeds: policy\ndefaults: retain term nll")
-    asked = unlearn("forget", *data_arguments(tmp_path), "--method", file, *QUICK, "--output-dir", tmp_path / "run")
+    requested = unlearn("forget", *data_arguments(tmp_path), "--method", file, *QUICK, "--output-dir", tmp_path / "run")
     report = read_report(tmp_path / "run")
-    assert asked.exit_code == 0, asked.stderr
+    assert requested.exit_code == 0, requested.stderr
     assert (report["config"]["retain_weight"], report["config"]["epochs"]) == (1.0, None)
 
 

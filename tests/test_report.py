@@ -7,7 +7,7 @@ import json
 import pytest
 
 from unlearn_cli.attack_report import AttackReport, read_attack
-from unlearn_cli.report import Part, RunReport, Score, read_report, write_report
+from unlearn_cli.report import GateReport, Part, RunReport, Score, read_report, write_report
 
 FULL = RunReport(
     command="forget", status="completed", command_line=[], started="", config={"method": "npo"}, config_sources={},
@@ -43,13 +43,13 @@ def test_fields_of_a_later_version_are_passed_over_and_kept(tmp_path):
 
 
 def test_so_are_those_of_an_attack(tmp_path):
-    held = {
+    data = {
         "attack": "relearn", "along": "steps", "run": "r", "verdict": "", "upper_bound": True, "config": {},
         "environment": {}, "forget_sha256": "", "judged_rows": 1, "attacker_rows": 1, "overlap": 0, "seconds": 1,
         "curves": [{"role": "original", "parameters": {}, "points": [{"at": 0, "forget": {}, "later": 1}], "later": 1}],
         "recovery": {}, "later": 1,
     }  # fmt: skip
-    (tmp_path / "report.json").write_text(json.dumps(held))
+    (tmp_path / "report.json").write_text(json.dumps(data))
     assert read_attack(tmp_path).curves[0].points[0].at == 0
 
 
@@ -58,3 +58,8 @@ def test_the_schema_lets_fields_be_added(model):
     whole = model.model_json_schema()
     for part in (whole, *whole["$defs"].values()):
         assert part.get("additionalProperties") is not False
+
+
+def test_the_former_name_of_a_field_is_read():
+    assert GateReport.model_validate({"expression": "a", "failed": True, "told": "why"}).in_words == "why"
+    assert GateReport(expression="a", failed=True, in_words="why").model_dump()["in_words"] == "why"

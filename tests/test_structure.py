@@ -59,10 +59,10 @@ def test_a_planted_import_is_seen():
 @pytest.mark.parametrize(("libraries", "rooms"), [({"transformers", "peft", "bitsandbytes"}, {"models", "demo"})])
 def test_only_models_import_the_model_libraries(libraries, rooms):
     for path in FILES:
-        found = {name.split(".")[0] for name in imported(path)} & libraries
+        imports = {name.split(".")[0] for name in imported(path)} & libraries
         where = path.relative_to(ROOT)
         allowed = where.parts[0] in rooms or str(where) in ("training/optimizer.py", "recipes/forgetting/describe.py")
-        assert not found or allowed, f"{where} imports {found}"
+        assert not imports or allowed, f"{where} imports {imports}"
 
 
 def test_package_inits_are_light():
@@ -94,3 +94,20 @@ def test_no_column_of_a_table_cuts_words():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "add_column":
                 assert {"overflow", "no_wrap"} & {keyword.arg for keyword in node.keywords}, f"{path}:{node.lineno}"
+
+
+VAGUE = {"made", "held", "told", "asked", "far", "found"}
+
+
+def named(tree: ast.AST) -> set[str]:
+    """Names that a module binds: variables, arguments, functions, classes and fields, without leading underscores."""
+    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    names |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
+    names |= {node.name for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+    return {name.strip("_") for name in names}
+
+
+def test_names_say_what_they_hold():
+    for path in [*FILES, *sorted((ROOT.parent / "tests").rglob("*.py"))]:
+        assert not named(ast.parse(path.read_text(encoding="utf-8"))) & VAGUE, path
+    assert named(ast.parse("def f(asked):\n    _made = asked")) & VAGUE == {"asked", "made"}  # the planted mistake

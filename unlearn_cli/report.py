@@ -12,7 +12,7 @@ import shlex
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from unlearn_cli.atomic import write_atomically
 from unlearn_cli.errors import UnlearnError
@@ -203,7 +203,11 @@ class GateReport(Part):
     expression: str
     failed: bool
     reason: str | None = Field(default=None, description="why it has no value, or which runs it holds for")
-    told: str | None = Field(default=None, description="the expression with the values that decided, in words")
+    in_words: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices("in_words", "told"),  # its name in reports of earlier versions
+        description="the expression with the values that decided, in words",
+    )
 
 
 class AttackLine(Part):

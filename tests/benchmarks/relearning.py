@@ -64,10 +64,10 @@ def page(reports: dict[str, AttackReport]) -> str:
         "|---|---:|" + "---:|" * (len(steps) + 1),
     ]
     for name, report in reports.items():
-        held = report.recovery["probability"].points
-        cells = [f"{p.value:.3f}" if p.value is not None else "-" for p in held]
-        later = next((p.retain for p in held if p.at == 15), None)
-        lines.append(f"| `{name}` | {held[0].retain:.3f} | " + " | ".join(cells) + f" | {later:.3f} |")
+        curve = report.recovery["probability"].points
+        cells = [f"{p.value:.3f}" if p.value is not None else "-" for p in curve]
+        later = next((p.retain for p in curve if p.at == 15), None)
+        lines.append(f"| `{name}` | {curve[0].retain:.3f} | " + " | ".join(cells) + f" | {later:.3f} |")
     gains = [p.gain for report in reports.values() for p in report.recovery["probability"].points if p.gain is not None]
     original = [p.forget["probability"] for p in next(c for c in first.curves if c.role == "original").points]
     lines += [

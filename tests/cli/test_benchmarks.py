@@ -52,8 +52,8 @@ def test_muse_by_name(muse: Path, tmp_path: Path) -> None:
     assert "knowledge_memorization" not in by_split["forget"] and "knowledge_memorization" not in by_split["forget_verbmem"]
     assert by_split["privacy"]["privleak"]["after"]["reason"].startswith("needs --baseline")
     lines = (tmp_path / "out" / "measured" / "after-forget_knowmem.jsonl").read_text().splitlines()
-    asked = json.loads(lines[0])["prompt"]
-    assert asked.count("Question: ") == 3 and asked.endswith("\nAnswer: ")
+    prompt = json.loads(lines[0])["prompt"]
+    assert prompt.count("Question: ") == 3 and prompt.endswith("\nAnswer: ")
 
 
 def test_a_missing_file_of_a_benchmark(muse: Path, tmp_path: Path) -> None:
@@ -74,8 +74,8 @@ CHOICES = [
 def test_wmdp_by_name(tmp_path: Path) -> None:
     write_rows(tmp_path / "wmdp-bio.jsonl", CHOICES)
     report = scores("--benchmark", "wmdp:bio", "--benchmark-dir", tmp_path, "-o", tmp_path / "out")
-    found = report["scores"]["forget"]["choice_accuracy"]["after"]
-    assert found["n"] == 2 and found["value"] in (0.0, 0.5, 1.0) and found["target"] == "min"
+    accuracy = report["scores"]["forget"]["choice_accuracy"]["after"]
+    assert accuracy["n"] == 2 and accuracy["value"] in (0.0, 0.5, 1.0) and accuracy["target"] == "min"
     row = json.loads((tmp_path / "out" / "measured" / "after-forget.jsonl").read_text().splitlines()[0])
     assert row["prompt"].startswith("The following are multiple choice questions (with answers) about biology.\n\nWhich is")
     assert row["prompt"].endswith("D. river\nAnswer:") and row["gold"] == "B"

@@ -193,7 +193,7 @@ def test_the_page_needs_nothing_else(page):
         assert title in text
 
 
-def told_of(page: Path, run: Path) -> list[str]:
+def forget_texts_on(page: Path, run: Path) -> list[str]:
     """Questions and answers of the forget rows that stand on a page, as its reader sees them: nothing escaped."""
     text = html.unescape(page.read_text())
     rows = map(json.loads, (run / "measured" / "after-forget.jsonl").read_text().splitlines())
@@ -202,8 +202,8 @@ def told_of(page: Path, run: Path) -> list[str]:
 
 def test_the_page_holds_no_forget_text_unless_asked(runs, page, tmp_path):
     unlearn("compare", *three(runs), "--html", tmp_path / "page.html")
-    assert told_of(tmp_path / "page.html", runs["npo-0"]) == []
-    assert len(told_of(page, runs["npo-0"])) >= 4  # two questions and their answers, with --include-samples 2
+    assert forget_texts_on(tmp_path / "page.html", runs["npo-0"]) == []
+    assert len(forget_texts_on(page, runs["npo-0"])) >= 4  # two questions and their answers, with --include-samples 2
 
 
 def test_quotes_do_not_hide_forget_text(runs, tmp_path):
@@ -213,7 +213,7 @@ def test_quotes_do_not_hide_forget_text(runs, tmp_path):
     (tmp_path / "measured").mkdir()
     row = {"prompt": "not there", "gold": "It's <b> & c"}
     (tmp_path / "measured" / "after-forget.jsonl").write_text(json.dumps(row))
-    assert told_of(path, tmp_path) == [row["gold"]]
+    assert forget_texts_on(path, tmp_path) == [row["gold"]]
 
 
 def test_scores_and_settings_are_tables_of_their_own(page):

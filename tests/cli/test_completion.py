@@ -12,8 +12,8 @@ ASK = "import sys; sys.argv = ['unlearn']; from unlearn_cli.cli import main; mai
 
 
 def completed(line):
-    asked = {"_UNLEARN_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
-    done = subprocess.run([sys.executable, "-c", ASK], env={**os.environ, **asked}, capture_output=True, text=True)
+    request = {"_UNLEARN_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
+    done = subprocess.run([sys.executable, "-c", ASK], env={**os.environ, **request}, capture_output=True, text=True)
     assert done.stderr == ""
     return done.stdout.split()
 

@@ -232,7 +232,7 @@ def test_a_run_and_a_model_are_not_given_together(run, exported, monkeypatch):
     said = " ".join(result.stderr.split())
     assert result.exit_code == 2 and "RUN and --model are given" in said
     assert ("unset UNLEARN_MODEL" in said) == exported
-    assert all(path.read_bytes() == held for path, held in before.items())
+    assert all(path.read_bytes() == content for path, content in before.items())
     monkeypatch.delenv("UNLEARN_MODEL", raising=False)
     again = unlearn("evaluate", "--config", run / "evaluation" / "report.json")
     assert again.exit_code == 0, "the report of an evaluation names the run as its model"

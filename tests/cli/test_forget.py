@@ -179,16 +179,16 @@ def test_a_method_of_ones_own(data, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [("x = 1\n", "declares 0 functions"), ("raise RuntimeError('no')\n", "RuntimeError: no"), (None, "not found")],
 )
-def test_a_file_that_is_no_method(text, told, data, tmp_path):
+def test_a_file_that_is_no_method(text, message, data, tmp_path):
     file = tmp_path / "mine.py"
     if text:
         file.write_text(text)
     result = unlearn("forget", *data, "--method", file)
     assert result.exit_code == 2
-    assert told in result.stderr
+    assert message in result.stderr
 
 
 def test_calibrate_keeps_its_constraint(data, tmp_path):
@@ -205,7 +205,7 @@ def test_calibrate_keeps_its_constraint(data, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("flags", "told"),
+    ("flags", "message"),
     [
         (["--method", "undo", "--stop-when", "forget.probability < 0.1"], "goes through stages"),
         (["--method", "undo", "--max-steps", 3], "--max-steps"),
@@ -221,10 +221,10 @@ def test_calibrate_keeps_its_constraint(data, tmp_path):
         (["--method", "offset", "--robust", "lat"], "three passes"),
     ],
 )
-def test_what_does_not_go_together_is_said_at_once(flags, told, data, tmp_path):
+def test_what_does_not_go_together_is_said_at_once(flags, message, data, tmp_path):
     result = unlearn("forget", *data, *flags, "-o", tmp_path / "run")
     assert result.exit_code == 2, result.stderr
-    assert told in " ".join(result.stderr.split())
+    assert message in " ".join(result.stderr.split())
     assert not list(tmp_path.glob("run/measured/*"))
 
 

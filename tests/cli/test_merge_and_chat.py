@@ -34,8 +34,8 @@ def runs(tmp_path_factory) -> dict[str, Path]:
 def test_a_merged_model_is_the_run(runs, tmp_path):
     result = unlearn("merge", runs["npo"], "-o", tmp_path / "model", "--json")
     assert result.exit_code == 0, result.stderr
-    found = json.loads(result.stdout)
-    assert found["drift"] < 1e-4 and found["base"] == "original" and found["rows"] == 24
+    summary = json.loads(result.stdout)
+    assert summary["drift"] < 1e-4 and summary["base"] == "original" and summary["rows"] == 24
     plain = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
     assert not any("lora" in name for name, _ in plain.named_parameters())
     flags = ["--generate-limit", 2, "--max-new-tokens", 8, "--bootstrap-samples", 20, "--json"]
@@ -101,10 +101,10 @@ def test_a_four_bit_run_is_merged_into_its_rounded_base(tmp_path):
     near = json.loads(result.stdout)
     assert near["base"] == "dequantized" and near["drift"] < 0.02
     assert "quantization_config" not in json.loads((tmp_path / "model" / "config.json").read_text())
-    far = unlearn(
-        "merge", tmp_path / "run", "-o", tmp_path / "far", "--base-weights", "original", "--tolerance", 9, "--json"
+    distant = unlearn(
+        "merge", tmp_path / "run", "-o", tmp_path / "distant", "--base-weights", "original", "--tolerance", 9, "--json"
     )
-    assert json.loads(far.stdout)["drift"] > near["drift"]
+    assert json.loads(distant.stdout)["drift"] > near["drift"]
 
 
 @pytest.mark.parametrize("name", ["npo", "uld", "full"])

@@ -42,11 +42,11 @@ def test_relearning_with_its_controls(run: Path) -> None:
     assert roles == {"unlearned", "original", "baseline"}
     assert [p["at"] for p in report["curves"][0]["points"]] == [0, 2, 4]
     assert report["judged_rows"] == 4 and report["attacker_rows"] == 4 and not report["upper_bound"]
-    found = report["recovery"]["probability"]
-    assert found["max"] is not None and found["at"] in (2, 4) and found["ci"][0] <= found["max"] <= found["ci"][1]
-    assert found["start"] is not None and found["gain"] is not None and found["area"] is not None
+    back = report["recovery"]["probability"]
+    assert back["max"] is not None and back["at"] in (2, 4) and back["ci"][0] <= back["max"] <= back["ci"][1]
+    assert back["start"] is not None and back["gain"] is not None and back["area"] is not None
     assert read_attack(run / "attacks" / "relearn" / "report.json").verdict == report["verdict"]
-    assert read_report(run)["attacks"]["relearn"]["recovery"] == found["max"]
+    assert read_report(run)["attacks"]["relearn"]["recovery"] == back["max"]
 
 
 def test_finished_curves_are_kept_and_equal(run: Path, tmp_path: Path) -> None:
@@ -87,11 +87,11 @@ def test_what_was_never_forgotten_counts_without_a_baseline(run: Path, tmp_path:
     assert gate.exit_code == 3 and "FAILED" in gate.stderr, gate.stderr
     bound = read_attack(copy / "attacks" / "quantize" / "report.json")
     assert bound.upper_bound and "upper bound" in bound.verdict
-    found = bound.recovery["probability"]
-    assert found.gain is None and found.start == pytest.approx(found.max, abs=0.05)  # rounding brings nothing back here
+    back = bound.recovery["probability"]
+    assert back.gain is None and back.start == pytest.approx(back.max, abs=0.05)  # rounding brings nothing back here
     full = attacked(copy, "--baseline", BASELINE, *flags)["quantize"]["recovery"]["probability"]
     exact = {p["at"]: p["value"] for p in full["points"]}
-    assert full["start"] <= found.start and all(p.value >= exact[p.at] for p in found.points)
+    assert full["start"] <= back.start and all(p.value >= exact[p.at] for p in back.points)
 
 
 def test_a_weaker_report_says_what_it_replaces(run: Path, tmp_path: Path) -> None:
@@ -163,8 +163,8 @@ def test_progress_says_which_model_is_attacked_and_how_far(run: Path, monkeypatc
 
 
 def test_gates(run: Path) -> None:
-    held = unlearn("relearn-attack", run, *FEW, *STEPS, "--skip-original", "--fail-if", "relearn.recovery.max >= 0")
-    assert held.exit_code == 3 and "FAILED: relearn.recovery.max is" in held.stderr
+    gated = unlearn("relearn-attack", run, *FEW, *STEPS, "--skip-original", "--fail-if", "relearn.recovery.max >= 0")
+    assert gated.exit_code == 3 and "FAILED: relearn.recovery.max is" in gated.stderr
     passed = unlearn("relearn-attack", run, *FEW, *STEPS, "--skip-original", "--fail-if", "relearn.recovery.max > 9")
     assert passed.exit_code == 0 and "ok: relearn.recovery.max is" in passed.stderr and ", not > 9" in passed.stderr
     unknown = unlearn("relearn-attack", run, *FEW, *STEPS, "--skip-original", "--fail-if", "quantize.recovery.max > 9")

@@ -74,13 +74,13 @@ def test_json_needs_no_folder(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("flags", "told"),
+    ("flags", "message"),
     [(["--metrics", "extraction_strength"], "does not allow"), (["--metrics", "truth_ratoi"], "did you mean")],
 )
-def test_what_a_log_does_not_hold(flags, told, tmp_path):
+def test_what_a_log_does_not_hold(flags, message, tmp_path):
     result = unlearn("evaluate", "--measured", write(tmp_path / "log.json"), "-o", tmp_path / "out", *flags)
     assert result.exit_code == 2
-    assert told in " ".join(result.stderr.split())
+    assert message in " ".join(result.stderr.split())
 
 
 def test_a_folder_without_measurements(tmp_path):

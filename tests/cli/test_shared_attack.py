@@ -30,8 +30,8 @@ def attacked(tmp_path_factory):
 
 
 def curve(report: dict, role: str, metric: str) -> list[float]:
-    (found,) = (c for c in report["curves"] if c["role"] == role)
-    return [point["forget"][metric] for point in found["points"]]
+    (role_curve,) = (c for c in report["curves"] if c["role"] == role)
+    return [point["forget"][metric] for point in role_curve["points"]]
 
 
 def test_refusals_alone_are_undone(attacked):

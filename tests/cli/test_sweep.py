@@ -119,7 +119,7 @@ def test_side_by_side(data, tmp_path, monkeypatch):
     alone = swept(data, tmp_path / "alone", *flags)
     monkeypatch.setattr(workers, "devices", lambda choice, jobs: ["cpu"] * jobs)
     together = swept(data, tmp_path / "together", *flags, "--jobs", 2)
-    assert together["sweep"]["loads"] == 2 and together["sweep"]["made"] == 4
+    assert together["sweep"]["loads"] == 2 and together["sweep"]["new_runs"] == 4
     for run in alone["runs"]:
         (same,) = [other for other in together["runs"] if other["name"] == run["name"]]
         assert same["score"] == pytest.approx(run["score"], abs=1e-6)

@@ -204,8 +204,8 @@ def test_a_score_is_checked_before_torch_is_loaded():
 
 
 def test_a_config_file_may_hold_anything(data, tmp_path):
-    for held in ("3", "[3]", "[[a=1]]"):
-        (tmp_path / "c.yaml").write_text(f"parameters: {held}\n")
+    for value in ("3", "[3]", "[[a=1]]"):
+        (tmp_path / "c.yaml").write_text(f"parameters: {value}\n")
         for command in ("forget", "sweep"):
             result = unlearn(command, *data, "-c", tmp_path / "c.yaml", "-o", tmp_path / "s", "--dry-run")
             assert result.exit_code == 2 and "c.yaml: parameters" in said(result), result.stderr
@@ -245,9 +245,9 @@ def test_a_manifest_from_before_an_option_was_there(data, tmp_path):
     command = ["sweep", *data, *FEW, "-o", tmp_path / "s"]
     assert unlearn(*command).exit_code in (0, 4)
     path = tmp_path / "s" / "sweep.json"
-    held = json.loads(path.read_text())
-    del held["npo"]["asked"]["forget_loss_floor"]
-    path.write_text(json.dumps(held))
+    manifest = json.loads(path.read_text())
+    del manifest["npo"]["asked"]["forget_loss_floor"]
+    path.write_text(json.dumps(manifest))
     assert "finished before" in unlearn(*command).stderr
 
 

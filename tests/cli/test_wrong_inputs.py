@@ -135,8 +135,8 @@ def test_a_value_of_a_flag(model: type, files: Files) -> None:
             given = [] if positional else usual(model, files)
             problems.append(refused(command_of(model), *given, *spelled(model, name, text), names=called(model, name)))
             tried += 1
-    found = list(filter(None, problems))
-    assert not found, "\n".join(found)
+    faults = list(filter(None, problems))
+    assert not faults, "\n".join(faults)
     assert tried >= len(model.model_fields), "fewer values than options"
 
 
@@ -152,8 +152,8 @@ def test_a_value_of_a_key_in_a_config_file(model: type, files: Files, tmp_path: 
             given = (*usual(model, files), "-c", tmp_path / "c.yaml")
             message = refused(command_of(model), *given, names=called(model, name))
             problems.append(message and f"{name}={value}: {message}")
-    found = list(filter(None, problems))
-    assert not found, "\n".join(found)
+    faults = list(filter(None, problems))
+    assert not faults, "\n".join(faults)
 
 
 @pytest.mark.parametrize("model", COMMANDS, ids=command_of)
@@ -168,8 +168,8 @@ def test_a_value_of_a_variable(model: type, files: Files, monkeypatch: pytest.Mo
             problems.append(
                 refused(command_of(model), *usual(model, files), names=(variable,) if called(model, name) else ())
             )
-    found = list(filter(None, problems))
-    assert not found, "\n".join(found)
+    faults = list(filter(None, problems))
+    assert not faults, "\n".join(faults)
 
 
 def parameters() -> Iterator[tuple[str, list[str]]]:
@@ -194,8 +194,8 @@ def parameters() -> Iterator[tuple[str, list[str]]]:
 def test_a_value_of_a_parameter(files: Files) -> None:
     starts = {command_of(model): usual(model, files) for model in COMMANDS}
     problems = [refused(command, *starts[command], *flags) for command, flags in parameters()]
-    found = list(filter(None, problems))
-    assert len(problems) > 300 and not found, "\n".join(found)
+    faults = list(filter(None, problems))
+    assert len(problems) > 300 and not faults, "\n".join(faults)
 
 
 DEEP = 100_000

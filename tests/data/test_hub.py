@@ -157,9 +157,9 @@ def test_what_the_user_can_mend(online: dict[str, Any], hub: FakeHub, spec: str,
 
 
 def test_a_broken_file_in_the_repository(online: dict[str, Any]) -> None:
-    found = online["hf:org/corrupt"]
-    assert found["message"].startswith("forget data: data set org/corrupt cannot be read: JSON parse error")
-    assert found["exit_code"] == EXIT_USAGE
+    outcomes = online["hf:org/corrupt"]
+    assert outcomes["message"].startswith("forget data: data set org/corrupt cannot be read: JSON parse error")
+    assert outcomes["exit_code"] == EXIT_USAGE
 
 
 def test_trouble_of_the_network(online: dict[str, Any]) -> None:
@@ -173,30 +173,30 @@ def test_offline_takes_what_was_loaded_before(online: dict[str, Any], hub: FakeH
     hub.requests.clear()
     known = ["hf:org/plain", "hf:org/plain@v1:train", "hf:org/configs/hard:test"]
     absent = ["hf:org/configs/easy:train", "hf:org/plain@v2", "hf:org/nope"]
-    found = loaded(hub, home, *known, *absent, "hf:org/configs", "hf:old", HF_HUB_OFFLINE="1")
+    outcomes = loaded(hub, home, *known, *absent, "hf:org/configs", "hf:old", HF_HUB_OFFLINE="1")
     for spec in known:
-        assert (found[spec]["sha256"], found[spec]["revision"]) == (online[spec]["sha256"], online[spec]["revision"])
+        assert (outcomes[spec]["sha256"], outcomes[spec]["revision"]) == (online[spec]["sha256"], online[spec]["revision"])
     for spec in absent:
         repo = spec[3:].split("@")[0].removesuffix("/easy:train")
-        assert found[spec]["message"] == f"forget data: offline, and data set {repo} is not in the cache"
-        assert found[spec]["hint"] == f"while online, run: hf download {repo} --repo-type dataset"
-        assert found[spec]["exit_code"] == EXIT_USAGE
+        assert outcomes[spec]["message"] == f"forget data: offline, and data set {repo} is not in the cache"
+        assert outcomes[spec]["hint"] == f"while online, run: hf download {repo} --repo-type dataset"
+        assert outcomes[spec]["exit_code"] == EXIT_USAGE
     # Online this is an error; offline it must not be whichever configuration was loaded last.
-    assert found["hf:org/configs"]["message"].endswith("the configuration of data set org/configs has to be named")
-    assert found["hf:old"]["message"] == "forget data: offline, data set old needs its full name"
+    assert outcomes["hf:org/configs"]["message"].endswith("the configuration of data set org/configs has to be named")
+    assert outcomes["hf:old"]["message"] == "forget data: offline, data set old needs its full name"
     assert hub.requests == []
 
 
 def test_offline_takes_what_hf_download_left(hub: FakeHub, tmp_path: Path) -> None:
     run(DOWNLOAD, ["org/configs"], hub.environment(tmp_path))
     hub.requests.clear()
-    found = loaded(
+    outcomes = loaded(
         hub, tmp_path, "hf:org/configs/hard:test", "hf:org/configs/easy:train", "hf:org/configs", HF_HUB_OFFLINE="1"
     )
-    assert found["hf:org/configs/hard:test"]["files"] == ["hard/test.jsonl"]
-    assert found["hf:org/configs/easy:train"]["rows_in_source"] == 3
-    assert found["hf:org/configs/easy:train"]["revision"] == hub.commit("org/configs")
-    assert found["hf:org/configs"]["message"].endswith("has several configurations; name one")
+    assert outcomes["hf:org/configs/hard:test"]["files"] == ["hard/test.jsonl"]
+    assert outcomes["hf:org/configs/easy:train"]["rows_in_source"] == 3
+    assert outcomes["hf:org/configs/easy:train"]["revision"] == hub.commit("org/configs")
+    assert outcomes["hf:org/configs"]["message"].endswith("has several configurations; name one")
     assert hub.requests == []
 
 
@@ -204,16 +204,16 @@ def test_offline_refuses_a_download_that_is_not_complete(hub: FakeHub, tmp_path:
     run(DOWNLOAD, ["org/configs"], hub.environment(tmp_path))
     (missing,) = tmp_path.glob("hub/*/snapshots/*/hard/train.jsonl")
     missing.unlink()
-    found = loaded(hub, tmp_path, "hf:org/configs/hard:test", HF_HUB_OFFLINE="1")
-    assert found["hf:org/configs/hard:test"]["message"].endswith("offline, and data set org/configs is not in the cache")
+    outcomes = loaded(hub, tmp_path, "hf:org/configs/hard:test", HF_HUB_OFFLINE="1")
+    assert outcomes["hf:org/configs/hard:test"]["message"].endswith("offline, and data set org/configs is not in the cache")
 
 
 def test_no_connection(folders: dict[str, Path], tmp_path: Path) -> None:
     with FakeHub({"dataset": folders}) as gone:
         pass
-    found = loaded(gone, tmp_path, "hf:org/plain")["hf:org/plain"]
-    assert found["message"] == f"forget data: cannot reach {gone.url} for data set org/plain"
-    assert found["hint"].startswith(
+    outcomes = loaded(gone, tmp_path, "hf:org/plain")["hf:org/plain"]
+    assert outcomes["message"] == f"forget data: cannot reach {gone.url} for data set org/plain"
+    assert outcomes["hint"].startswith(
         "where there is a network: hf download org/plain --repo-type dataset; then HF_HUB_OFFLINE=1"
     )
-    assert found["exit_code"] == EXIT_FAILED
+    assert outcomes["exit_code"] == EXIT_FAILED

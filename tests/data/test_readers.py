@@ -148,9 +148,9 @@ def test_broken_parquet(tmp_path: Path) -> None:
 
 def test_values_that_python_cannot_hold_are_told_of_parquet(tmp_path: Path) -> None:
     """A date beyond the year 9999 and bytes that are no text: Arrow holds them, Python does not."""
-    far = pyarrow.array([2**60], pyarrow.timestamp("us"))
+    late = pyarrow.array([2**60], pyarrow.timestamp("us"))
     broken = pyarrow.StringArray.from_buffers(1, pyarrow.py_buffer(b"\0\0\0\0\2\0\0\0"), pyarrow.py_buffer(b"\xff\xfe"))
-    for name, column in (("date", far), ("text", broken)):
+    for name, column in (("date", late), ("text", broken)):
         path = tmp_path / f"{name}.parquet"
         pyarrow.parquet.write_table(pyarrow.table({"answer": column}), path)
         with pytest.raises(UnlearnError, match="cannot be read as Parquet") as caught:

@@ -20,13 +20,13 @@ from unlearn_cli.report import RunReport
 @pytest.fixture(scope="module")
 def known():
     """model -> split -> mean probability of the answers."""
-    found = {}
+    state = {}
     for name in ("model", "model-retain-only"):
         tokenizer = AutoTokenizer.from_pretrained(ASSETS / name)
         model = AutoModelForCausalLM.from_pretrained(ASSETS / name, dtype=torch.float32, attn_implementation="sdpa").eval()
         encoder = Encoder(tokenizer, 128, tokenizer.chat_template, stop_ids=frozenset({tokenizer.eos_token_id}))
         layout = choose_layout(model)
-        found[name] = {
+        state[name] = {
             split: probability(
                 model,
                 layout,
@@ -34,7 +34,7 @@ def known():
             )
             for split, rows in splits().items()
         }
-    return found
+    return state
 
 
 def test_the_model_knows_everybody_it_was_told_about(known):

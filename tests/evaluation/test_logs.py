@@ -72,32 +72,32 @@ def nearest(table: dict[float, tuple], value: float) -> tuple:
 @needs_golden
 @pytest.mark.parametrize("name", UTILITY)
 def test_model_utility_and_its_nine_parts(name: str) -> None:
-    found = scores(name)["utility"]["model_utility"]
-    first, *others = found.details.values()
+    result = scores(name)["utility"]["model_utility"]
+    first, *others = result.details.values()
     *expected, utility = nearest(UTILITY[name], first)
     assert others == pytest.approx(expected, abs=1e-6)
-    assert found.value == pytest.approx(utility, abs=1e-6)
+    assert result.value == pytest.approx(utility, abs=1e-6)
 
 
 @needs_golden
 @pytest.mark.parametrize("name", UTILITY)
 def test_forget_rows(name: str) -> None:
-    found = scores(name)["forget"]
-    expected = nearest(FORGET, found["probability"].value)
+    result = scores(name)["forget"]
+    expected = nearest(FORGET, result["probability"].value)
     names = ("rouge_l", "truth_ratio", "truth_ratio_arith", "truth_ratio_prob")
-    assert [found[m].value for m in names] == pytest.approx(expected, abs=1e-6)
+    assert [result[m].value for m in names] == pytest.approx(expected, abs=1e-6)
 
 
 @needs_golden
 def test_forget_quality() -> None:
     """Full against retain90: D 0.38 and p 1.096624e-19, or 0.396667 and 1.834066e-21; too little is forgotten."""
-    found = scores("full", "retain90")["forget"]["forget_quality"]
+    result = scores("full", "retain90")["forget"]["forget_quality"]
     published = {0.380000: 1.096624e-19, 0.396667: 1.834066e-21}
-    distance = min(published, key=lambda known: abs(known - found.details["D"]))
-    assert found.details["D"] == pytest.approx(distance, abs=1e-6)
-    assert found.value == pytest.approx(published[distance], rel=1e-5)
-    assert found.details["log10_p"] == pytest.approx(math.log10(found.value))
-    assert found.details["sign"] == -1.0
+    distance = min(published, key=lambda known: abs(known - result.details["D"]))
+    assert result.details["D"] == pytest.approx(distance, abs=1e-6)
+    assert result.value == pytest.approx(published[distance], rel=1e-5)
+    assert result.details["log10_p"] == pytest.approx(math.log10(result.value))
+    assert result.details["sign"] == -1.0
 
 
 @needs_golden
@@ -171,8 +171,8 @@ def test_rouge_in_four_forms(name: str) -> None:
         score(["rouge_l", "rouge_l_f1"], forget, samples=2, seed=0, parameters=given)["forget"] for given in ({}, plain)
     )
     expected = nearest(ROUGE, stemmed["rouge_l"].value)
-    found = (unstemmed["rouge_l"].value, stemmed["rouge_l_f1"].value, unstemmed["rouge_l_f1"].value)
-    assert found == pytest.approx(expected, abs=1e-6)
+    result = (unstemmed["rouge_l"].value, stemmed["rouge_l_f1"].value, unstemmed["rouge_l_f1"].value)
+    assert result == pytest.approx(expected, abs=1e-6)
 
 
 LATTICE = {  # rows -> steps of D -> p
@@ -195,10 +195,10 @@ def test_forget_quality_on_its_lattice(rows: int, steps: int) -> None:
     scores = score(
         ["forget_quality"], {"forget": split(moved)}, samples=1, seed=0, beside={"baseline": {"forget": split(ratios)}}
     )
-    found = scores["forget"]["forget_quality"]
-    assert found.details["D"] == pytest.approx(steps / rows)
-    assert found.value == pytest.approx(LATTICE[rows][steps], rel=1e-5)
-    assert found.details["log10_p"] == pytest.approx(math.log10(LATTICE[rows][steps]), abs=1e-4)
+    result = scores["forget"]["forget_quality"]
+    assert result.details["D"] == pytest.approx(steps / rows)
+    assert result.value == pytest.approx(LATTICE[rows][steps], rel=1e-5)
+    assert result.details["log10_p"] == pytest.approx(math.log10(LATTICE[rows][steps]), abs=1e-4)
 
 
 def test_open_unlearning(tmp_path: Path) -> None:

@@ -102,8 +102,8 @@ def _gradients(total: Tensor, roles: Roles) -> dict[tuple[str, str], Tensor]:
         return {}
     if not total.requires_grad:
         return {key: torch.zeros_like(leaf) for key, leaf in leaves.items()}
-    found = torch.autograd.grad(total, list(leaves.values()), allow_unused=True, retain_graph=True)
-    pairs = zip(leaves.items(), found, strict=True)
+    computed = torch.autograd.grad(total, list(leaves.values()), allow_unused=True, retain_graph=True)
+    pairs = zip(leaves.items(), computed, strict=True)
     return {key: torch.zeros_like(leaf) if gradient is None else gradient for (key, leaf), gradient in pairs}
 
 
@@ -190,8 +190,8 @@ def declared(objective: Any) -> None:
 
 def _declared_fields(objective: Any, role: str, o: Outputs) -> list[str]:
     """Fields that must be used: those asked for, or else the log-probabilities."""
-    asked = [name for name in ("logits", "hidden") if role in getattr(objective, name)]
-    return asked or (["token_logps"] if objective.logps else [])
+    fields = [name for name in ("logits", "hidden") if role in getattr(objective, name)]
+    return fields or (["token_logps"] if objective.logps else [])
 
 
 def _as_declared(objective: Any, role: str, o: Outputs) -> Outputs:

@@ -109,10 +109,10 @@ def test_what_is_read_from_a_report_grants_nothing():
     for model, name, field, rule in declared():
         asks, _ = values_of(model, name, field, rule)
         assert name not in without_consents(model, {name: asks})
-    held = {"model": "m", "trust_remote_code": True, "allow_pickle": True, "attn_implementation": "org/kernels"}
-    assert restored(ModelOptions, held) == ModelOptions(model="m")
+    settings = {"model": "m", "trust_remote_code": True, "allow_pickle": True, "attn_implementation": "org/kernels"}
+    assert restored(ModelOptions, settings) == ModelOptions(model="m")
     granted = config.ChatConfig(trust_remote_code=True)
-    assert restored(ModelOptions, held, granted=granted) == ModelOptions(model="m", trust_remote_code=True)
+    assert restored(ModelOptions, settings, granted=granted) == ModelOptions(model="m", trust_remote_code=True)
 
 
 @pytest.fixture(scope="module")
@@ -125,10 +125,10 @@ def strangers(tmp_path_factory):
     result = unlearn("forget", "--model", base, *data, *QUICK, "--max-steps", 1, "-o", folder / "run")
     assert result.exit_code in (0, 4), result.stderr
     config_file = base / "config.json"
-    held = json.loads(config_file.read_text())
-    config_file.write_text(json.dumps(held | {"auto_map": {"AutoConfig": "brought.BroughtConfig"}}))
+    settings = json.loads(config_file.read_text())
+    config_file.write_text(json.dumps(settings | {"auto_map": {"AutoConfig": "brought.BroughtConfig"}}))
     (base / "brought.py").write_text(
-        f"from pathlib import Path\nfrom transformers import {held['model_type'].capitalize()}Config as Known\n"
+        f"from pathlib import Path\nfrom transformers import {settings['model_type'].capitalize()}Config as Known\n"
         f"Path({str(marker)!r}).write_text('')\nclass BroughtConfig(Known):\n    pass\n"
     )
     report = read_report(folder / "run")

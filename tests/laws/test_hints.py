@@ -135,7 +135,7 @@ def pasted(words: list[str], shelf: dict[str, str]) -> str | None:
 
 
 def test_every_option_in_a_text_exists():
-    wrong = {where: found for where, text in every_text() if (found := wrong_options(text))}
+    wrong = {where: faults for where, text in every_text() if (faults := wrong_options(text))}
     assert not wrong
 
 

@@ -81,15 +81,15 @@ def test_comparisons_do_not_depend_on_order(name: str) -> None:
     metric = METRICS.get(name)
     one = {split: sample(split, seed=i) for i, split in enumerate(SPLITS)}
     other, before = ({split: sample(split, seed=i + shift) for i, split in enumerate(SPLITS)} for shift in (10, 20))
-    found = []
+    pair = []
     for order in ([0, 1, 2, 3, 4, 5, 6], [6, 5, 4, 3, 2, 1, 0]):  # of the same rows under every model
         now, then, base = ({s: reordered(x, order) for s, x in splits.items()} for splits in (one, before, other))
-        found.append(
+        pair.append(
             score([name], now, samples=3, seed=0, beside={"baseline": base, "before": then})[metric.group][metric.name]
         )
-    assert found[0].value is not None
-    assert found[0].value == pytest.approx(found[1].value, abs=1e-9)
-    assert found[0].details == pytest.approx(found[1].details)
+    assert pair[0].value is not None
+    assert pair[0].value == pytest.approx(pair[1].value, abs=1e-9)
+    assert pair[0].details == pytest.approx(pair[1].details)
 
 
 @pytest.mark.parametrize("name", OF_ONE_SPLIT)
@@ -114,8 +114,8 @@ def questions() -> tuple[list[Row], list]:
     """Five questions of other lengths, with and without other answers; one answer of a single token, one cut off."""
     noise = np.random.default_rng(3)
     rows, others = [], []
-    for i, (asked, said, wrong) in enumerate([(4, 3, 2), (7, 1, 2), (3, 6, 0), (9, 2, 1), (5, 4, 2)]):
-        start = noise.integers(2, VOCABULARY, asked)
+    for i, (length, said, wrong) in enumerate([(4, 3, 2), (7, 1, 2), (3, 6, 0), (9, 2, 1), (5, 4, 2)]):
+        start = noise.integers(2, VOCABULARY, length)
 
         def answer(n: int, start=start, i=i) -> Row:
             ids = np.concatenate([start, noise.integers(2, VOCABULARY, n)])

@@ -137,13 +137,13 @@ PLANTED = [
 
 
 def broken(objective: Planted) -> list[str]:
-    found = []
+    caught = []
     for name, law in LAWS.items():
         try:
             law(objective)
         except AssertionError:
-            found.append(name)
-    return found
+            caught.append(name)
+    return caught
 
 
 @pytest.mark.parametrize("objective", PLANTED, ids=lambda planted: planted.function.__name__)

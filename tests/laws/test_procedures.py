@@ -37,8 +37,8 @@ def test_the_schedule_is_that_of_the_settings(procedure, tmp_path) -> None:
 
 @pytest.mark.parametrize("procedure", [p for p in PROCEDURES if not p.scheduled], ids=lambda p: p.name)
 def test_a_schedule_that_nothing_follows_is_refused(procedure, tmp_path) -> None:
-    asked = unlearn(
+    refused = unlearn(
         "forget", *data_arguments(tmp_path), "--method", procedure.name, "--lr-scheduler-type", "linear",
         "--dry-run", "--output-dir", tmp_path / "run",
     )  # fmt: skip
-    assert asked.exit_code == 2 and "takes steps of one length" in asked.stderr
+    assert refused.exit_code == 2 and "takes steps of one length" in refused.stderr

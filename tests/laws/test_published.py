@@ -58,14 +58,14 @@ def test_the_flags_are_read_as_the_published_values(entry) -> None:
             settings[word.removeprefix("--").replace("-", "_")] = next(words)
     read = entry.resolve(parameters) | {name: getattr(ForgetConfig(**settings), name) for name in settings}
     given = {name: value for name, value in entry.published.items() if name in entry.parameters}
-    asked = {name: value for name, value in entry.published.items() if name not in entry.parameters}
-    assert read == entry.resolve(given) | asked
+    run_settings = {name: value for name, value in entry.published.items() if name not in entry.parameters}
+    assert read == entry.resolve(given) | run_settings
 
 
 @pytest.mark.parametrize("entry", SET, ids=lambda entry: entry.name)
 def test_the_published_setting_can_be_run(entry, tmp_path) -> None:
     """The words that `unlearn show` prints, given to the command."""
-    asked = unlearn(
+    run_settings = unlearn(
         "forget",
         *data_arguments(tmp_path),
         "--method",
@@ -75,4 +75,4 @@ def test_the_published_setting_can_be_run(entry, tmp_path) -> None:
         "--output-dir",
         tmp_path / "r",
     )
-    assert asked.exit_code == 0, asked.stderr
+    assert run_settings.exit_code == 0, run_settings.stderr

@@ -6,7 +6,7 @@ import pytest
 
 from tests.fixture_f import fixture
 from unlearn_cli.contract import METHODS
-from unlearn_cli.data.alternatives import asking_for_another, differing, repeats_answer, same_answer
+from unlearn_cli.data.alternatives import alternative_prompt, differing, repeats_answer, same_answer
 from unlearn_cli.data.example import Example
 from unlearn_cli.errors import UnlearnError
 
@@ -28,7 +28,7 @@ ROW = Example("7", (("user", "Where was Ada born?"),), "Ada was born in Turin.",
 
 def test_the_request_holds_question_and_answer() -> None:
     """Published: both and the instruction in one turn; the samples come from that, not from the question alone."""
-    ((_, text),) = asking_for_another(ROW).turns
+    ((_, text),) = alternative_prompt(ROW).turns
     assert text.startswith("Question: Where was Ada born?\nAnswer: Ada was born in Turin.\n")
 
 

@@ -56,7 +56,7 @@ def test_it_records_prompts_alone() -> None:
 def test_its_retain_term_counts_what_it_counts() -> None:
     config = ForgetConfig(model=MODEL, forget="f", retain="r", method="lunar")
     for given, expected in (({}, "prompt"), ({"positions": "all"}, "all")):
-        asked = config.model_copy(update={"retain_parameters": given})
-        settings = resolve_method(asked, dict.fromkeys(ForgetConfig.model_fields, "default"))
+        changed = config.model_copy(update={"retain_parameters": given})
+        settings = resolve_method(changed, dict.fromkeys(ForgetConfig.model_fields, "default"))
         settings = resolve_objective(settings, SimpleNamespace(num_hidden_layers=4), None)
         assert settings.objective.positions == {"forget": "prompt", "retain": expected}

@@ -90,5 +90,5 @@ def test_answers_of_three_and_two_tokens_share_no_factor() -> None:
 
 def test_the_same_constant_on_both_changes_nothing() -> None:
     near = npo(answers([-2.0]), answers([-1.5]), beta=0.3)
-    far = npo(answers([-12.0]), answers([-11.5]), beta=0.3)
-    torch.testing.assert_close(near, far)
+    distant = npo(answers([-12.0]), answers([-11.5]), beta=0.3)
+    torch.testing.assert_close(near, distant)

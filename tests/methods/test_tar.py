@@ -42,10 +42,10 @@ def test_the_held_out_rows_are_drawn_once_for_an_inner_loop(bench, monkeypatch) 
     seen: list[list[str]] = []
     outputs = type(bench).outputs
 
-    def watched(self, rows, **asked):
-        if asked.get("logits"):
+    def watched(self, rows, **needs):
+        if needs.get("logits"):
             seen.append([row.id for row in rows])
-        return outputs(self, rows, **asked)
+        return outputs(self, rows, **needs)
 
     monkeypatch.setattr(type(bench), "outputs", watched)
     list(tar(bench, rounds=2, inner=3))

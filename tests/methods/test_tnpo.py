@@ -39,6 +39,6 @@ def test_beta_0_is_gradient_ascent_but_for_epsilon() -> None:
 
 def test_a_token_that_vanished_from_both_has_the_weight_of_the_reference() -> None:
     """Both powers round to 0: without epsilon the weight is 1 all the same, with it 0; never NaN."""
-    far = answers([-1e4])
-    assert weights(far, far, 4.0, 0.0).item() == pytest.approx(1.0, abs=1e-9)
-    assert weights(far, far, 4.0, 1e-5).item() == 0.0
+    unlikely = answers([-1e4])
+    assert weights(unlikely, unlikely, 4.0, 0.0).item() == pytest.approx(1.0, abs=1e-9)
+    assert weights(unlikely, unlikely, 4.0, 1e-5).item() == 0.0

@@ -14,8 +14,8 @@ def test_fixture() -> None:
     """T_forget + 5 U over all positions of the retain rows: 3.77275494 + 5 * 0.68329556 = 7.18923275."""
     remembered = uld(fixture("forget"), fixture("alternative"), perturbed=0.0, average="tokens").mean().item()
     assert remembered == pytest.approx(3.772754942968978, abs=1e-6)
-    held = uniform(everywhere("retain")).mean().item()
-    assert remembered + 5 * held == pytest.approx(7.189232745189573, abs=1e-6)
+    uniformity = uniform(everywhere("retain")).mean().item()
+    assert remembered + 5 * uniformity == pytest.approx(7.189232745189573, abs=1e-6)
 
 
 def test_wrong_answers_are_to_be_unknown() -> None:

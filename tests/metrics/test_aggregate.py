@@ -115,17 +115,17 @@ def test_what_was_not_measured_is_not_taken_for_known() -> None:
 def test_model_utility_with_a_missing_part_is_missing_even_beside_a_zero() -> None:
     given = splits(0.5)
     given["retain"] = replace(given["retain"], generations=("x",) * 6, references=("a b",) * 6, perturbed_logps=None)
-    found = score(["model_utility"], given, samples=5, seed=0)["utility"]["model_utility"]
-    assert found.details["retain.rouge_l"] == 0.0
-    assert (found.value, found.reason) == (None, "one of the nine scores has no value")
+    result = score(["model_utility"], given, samples=5, seed=0)["utility"]["model_utility"]
+    assert result.details["retain.rouge_l"] == 0.0
+    assert (result.value, result.reason) == (None, "one of the nine scores has no value")
 
 
 def test_shares_pass_on_what_is_missing() -> None:
-    found = shares(
+    result = shares(
         {"a": 0.2, "b": 0.9, "c": float("nan"), "d": 0.5, "e": 0.5}, dict(a=0.4, b=0.3, c=0.5, d=float("nan"), e=0.0)
     )
-    assert (found["a"], found["b"]) == (0.5, 1.0)
-    assert all(np.isnan(found[name]) for name in "cde")
+    assert (result["a"], result["b"]) == (0.5, 1.0)
+    assert all(np.isnan(result[name]) for name in "cde")
 
 
 def test_every_split_metric_of_several_says_its_group() -> None:

@@ -115,12 +115,12 @@ def test_the_chunked_head_equals_the_plain_one(monkeypatch: pytest.MonkeyPatch, 
     loaded = adapted(name)
     batch = pack({"rows": rows_of(LENGTHS, starts=STARTS)})
     weights = [p for _, p in trainable_parameters(loaded.model)]
-    found = []
+    results = []
     for size in (1000, 4):
         monkeypatch.setattr(forward_module, "CHUNK", size)
         out = forward(loaded.model, batch, loaded.layout)["rows"]
-        found.append((out.token_logps, torch.autograd.grad(out.mean_logps.sum(), weights)))
-    (plain, plain_gradients), (chunked, chunked_gradients) = found
+        results.append((out.token_logps, torch.autograd.grad(out.mean_logps.sum(), weights)))
+    (plain, plain_gradients), (chunked, chunked_gradients) = results
     torch.testing.assert_close(chunked, plain, rtol=1e-5, atol=1e-5)
     assert any(g.abs().max() > 1e-3 for g in plain_gradients)
     for ours, theirs in zip(chunked_gradients, plain_gradients, strict=True):

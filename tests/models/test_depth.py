@@ -219,23 +219,23 @@ def test_forward_gives_states_that_predict_the_answers(name: str, packed: bool) 
     layout = loaded.layout if packed else Layout(False, loaded.layout.attention, own_head=True)
     rows, plain = rows_of(LENGTHS, starts=STARTS), make(name, "eager")
     batch = pack({"forget": rows[:3], "retain": rows[3:]})
-    asked = {"forget": (3, 1), "retain": (2,)}
+    layers_of = {"forget": (3, 1), "retain": (2,)}
     with torch.no_grad():
-        short = forward(loaded.model, batch, layout, states=HiddenStates(asked), head=False)
-        full = forward(loaded.model, batch, layout, states=HiddenStates(asked))
+        short = forward(loaded.model, batch, layout, states=HiddenStates(layers_of), head=False)
+        full = forward(loaded.model, batch, layout, states=HiddenStates(layers_of))
         scored = forward(loaded.model, batch, layout)
     assert short["forget"].token_logps is None and short["forget"].mask.equal(full["forget"].mask)
     outputs = [("forget", i) for i in range(3)] + [("retain", 0)]
     for (group, at), row in zip(outputs, rows, strict=True):
         expected = hidden_states(plain, torch.from_numpy(row.input_ids)[None])
-        for place, number in enumerate(asked[group]):
+        for place, number in enumerate(layers_of[group]):
             state = short[group].hidden[place]
             alone = expected[number][0, row.answer_start - 1 : -1]
             scale = max(1.0, float(alone.abs().max()))
             torch.testing.assert_close(state[at, : row.answer_length], alone, rtol=1e-4, atol=1e-5 * scale)
             assert not state[at, row.answer_length :].any()
             torch.testing.assert_close(full[group].hidden[place], state)
-    for group in asked:
+    for group in layers_of:
         assert full[group].token_logps.equal(scored[group].token_logps)
 
 
@@ -350,7 +350,7 @@ def test_later_blocks_see_what_was_put_there(name: str) -> None:
 @pytest.mark.parametrize("name", ["llama", "gpt2"])
 def test_gradient_of_what_was_put_there(name: str, way: str) -> None:
     """h (1 + delta) at delta = 0, which keeps h for the backward pass: the same gradient, recomputed or not."""
-    found = []
+    outcomes = []
     for how in ("none", way):
         loaded = adapted(name)
         recomputing(loaded, how)
@@ -359,9 +359,9 @@ def test_gradient_of_what_was_put_there(name: str, way: str) -> None:
         weights = [p for _, p in trainable_parameters(loaded.model)]
         with replaced(loaded.model, 2, lambda hidden, d=delta: hidden * (1 + d)):
             loss = -forward(loaded.model, batch, loaded.layout)["rows"].mean_logps.mean()
-            found.append(torch.autograd.grad(loss, [delta, *weights]))
-    assert found[0][0].abs().max() > 1e-4
-    for plain, ours in zip(*found, strict=True):
+            outcomes.append(torch.autograd.grad(loss, [delta, *weights]))
+    assert outcomes[0][0].abs().max() > 1e-4
+    for plain, ours in zip(*outcomes, strict=True):
         torch.testing.assert_close(ours, plain, rtol=1e-4, atol=1e-5 * max(1.0, float(plain.abs().max())))
 
 
@@ -428,9 +428,9 @@ def test_down_projection(name: str) -> None:
     """The name is the same with an adapter, and an adapter put there is on this module alone."""
     expected = PROJECTIONS.get(name, "model.layers.2.mlp.down_proj")
     loaded = load(name)
-    found = down_projection(loaded.model, 3)
-    assert found == expected
-    attach(loaded, LoraOptions(lora_r=2), seed=0, modules=[found])
+    name_in_model = down_projection(loaded.model, 3)
+    assert name_in_model == expected
+    attach(loaded, LoraOptions(lora_r=2), seed=0, modules=[name_in_model])
     trained = [n for n, _ in trainable_parameters(loaded.model)]
     assert len(trained) == 2 and all(f".{expected}.lora_" in n for n in trained)
     assert down_projection(loaded.model, 3) == expected

@@ -27,11 +27,11 @@ def last_states(name: str, prompts: list[np.ndarray], layer: int) -> torch.Tenso
 @pytest.mark.parametrize("name", ["llama", "qwen3", "gemma2", "gpt2", "gpt-neox", "opt"])
 def test_difference_of_means(name: str) -> None:
     """Each prompt counts once, whatever its length; lists of unequal lengths."""
-    found = refusal_direction(load(name), TOWARDS, FORGET, 1)
+    difference = refusal_direction(load(name), TOWARDS, FORGET, 1)
     expected = last_states(name, TOWARDS, 1).mean(0) - last_states(name, FORGET, 1).mean(0)
-    assert found.dtype == torch.float32 and found.shape == (32,)
+    assert difference.dtype == torch.float32 and difference.shape == (32,)
     assert expected.norm() > 0.1
-    torch.testing.assert_close(found.double(), expected, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(difference.double(), expected, rtol=1e-3, atol=1e-4)
 
 
 def test_in_packs_and_padded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -173,22 +173,22 @@ def test_a_large_matrix_leaves_the_run_s_random_numbers_alone(monkeypatch: pytes
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [({"lora_dropout": 0.1}, "dropout"), ({"lora_target_modules": ("q_proj", "embed_tokens")}, "linear layers")],
 )
-def test_adapters_that_cannot_start_so_are_refused(options: dict, told: str, tmp_path: Path) -> None:
+def test_adapters_that_cannot_start_so_are_refused(options: dict, message: str, tmp_path: Path) -> None:
     loaded = load("llama-gqa")
     attach(loaded, LoraOptions(lora_r=2, lora_alpha=4, **options), seed=0)
-    with pytest.raises(UnlearnError, match=told):
+    with pytest.raises(UnlearnError, match=message):
         initialise(loaded, "pissa", ROWS, KEPT, batch=2, path=tmp_path / "x")
 
 
 @pytest.mark.parametrize(
-    ("quantization", "arrived", "told"), [("nf4", False, "quantized"), (None, True, "without an adapter")]
+    ("quantization", "arrived", "message"), [("nf4", False, "quantized"), (None, True, "without an adapter")]
 )
-def test_models_that_cannot_start_so_are_refused(quantization: str | None, arrived: bool, told: str) -> None:
+def test_models_that_cannot_start_so_are_refused(quantization: str | None, arrived: bool, message: str) -> None:
     loaded = replace(load("llama-gqa"), quantization=quantization)
-    with pytest.raises(UnlearnError, match=told):
+    with pytest.raises(UnlearnError, match=message):
         check(loaded, "fila", arrived=arrived)
 
 

@@ -153,8 +153,8 @@ def test_experts_in_one_tensor_are_told_and_can_be_adapted(tmp_path):
 def test_all_linear_is_all_that_can_be_adapted(name):
     more = {"num_heads": 4, "head_dim": 16, "n_groups": 1} if name == "Mamba2Config" else {}
     model = tiny(name, hidden_size=32, num_hidden_layers=2, state_size=4, **more)
-    found = reach(with_lora(model, LoraOptions(), "x"))
-    assert 0.4 < found.share < 0.9 and "mixer.out_proj" in found.left
+    adapted = reach(with_lora(model, LoraOptions(), "x"))
+    assert 0.4 < adapted.share < 0.9 and "mixer.out_proj" in adapted.left
 
 
 def test_a_vision_tower_gets_no_adapter():
@@ -165,8 +165,8 @@ def test_a_vision_tower_gets_no_adapter():
         text_config=text, vision_config=vision | {"image_size": 28, "patch_size": 14}, mm_tokens_per_image=4
     )
     model = transformers.AutoModelForCausalLM.from_config(config)
-    found = with_lora(model, LoraOptions(lora_target_modules=("q_proj", "k_proj")), "x")
-    names = [name for name, _ in found.named_parameters() if "lora_A" in name]
+    adapted = with_lora(model, LoraOptions(lora_target_modules=("q_proj", "k_proj")), "x")
+    names = [name for name, _ in adapted.named_parameters() if "lora_A" in name]
     assert len(names) == 4 and all("language_model" in name for name in names)
-    assert reach(found).other_senses and "images" in reach(found).summary()
-    assert reach(with_lora(found.unload(), LoraOptions(), "x")).share == 1.0
+    assert reach(adapted).other_senses and "images" in reach(adapted).summary()
+    assert reach(with_lora(adapted.unload(), LoraOptions(), "x")).share == 1.0

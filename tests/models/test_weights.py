@@ -79,20 +79,20 @@ def test_an_encoder_is_not_causal(tmp_path, name):
     assert "is not causal" in refusal(folder).message
 
 
-@pytest.mark.parametrize(("bits", "told"), [("load_in_8bit", "int8"), ("load_in_4bit", "nf4")])
-def test_a_checkpoint_that_is_saved_quantized(tmp_path, bits, told):
+@pytest.mark.parametrize(("bits", "format_name"), [("load_in_8bit", "int8"), ("load_in_4bit", "nf4")])
+def test_a_checkpoint_that_is_saved_quantized(tmp_path, bits, format_name):
     pytest.importorskip("bitsandbytes", reason="bitsandbytes has no wheel for this platform")
     from transformers import AutoModelForCausalLM
 
     save(llama(), tmp_path / "plain")
-    settings = BitsAndBytesConfig(**{bits: True}, **({"bnb_4bit_quant_type": "nf4"} if told == "nf4" else {}))
+    settings = BitsAndBytesConfig(**{bits: True}, **({"bnb_4bit_quant_type": "nf4"} if format_name == "nf4" else {}))
     model = AutoModelForCausalLM.from_pretrained(
         tmp_path / "plain", quantization_config=settings, device_map={"": "cpu"}, dtype=torch.float32
     )
     folder = save(model, tmp_path / "model")
-    assert load(folder).quantization == told
+    assert load(folder).quantization == format_name
     for flag in ("load_in_4bit", "load_in_8bit"):
-        assert f"saved quantized already ({told})" in refusal(folder, **{flag: True}).message
+        assert f"saved quantized already ({format_name})" in refusal(folder, **{flag: True}).message
 
 
 def test_logits_that_overflow_are_not_an_architecture(tmp_path, monkeypatch):

@@ -55,7 +55,7 @@ def test_settings_objects(rows, tmp_path):
     assert (merged / "config.json").is_file()
     data = {"model": MODEL, "forget": str(rows[0]), "retain": str(rows[1]), "bootstrap_samples": 10, "generate_limit": 1}
     swept = unlearn_cli.sweep(SweepConfig(**data, max_steps=2, no_target=True), seeds=(0, 1), output_dir=tmp_path / "sweep")
-    assert swept["sweep"]["made"] == 2
+    assert swept["sweep"]["new_runs"] == 2
 
 
 def test_from_another_thread(rows, tmp_path):

@@ -1,4 +1,4 @@
-"""Other answers to the forget questions, for methods that have them answered otherwise."""
+"""Alternative answers to the forget questions, for methods that train towards them."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from unlearn_cli.data.example import Example
 from unlearn_cli.data.shipped_texts import drawn, refusals
 from unlearn_cli.errors import UnlearnError
 
-# What the model is asked for, below the question and its true answer, when it is to make up an alternative.
+# Ends the prompt from which the model generates an alternative; the question and its true answer stand above it.
 INSTRUCTION = "Write another answer to this question, of the same kind, with plausible facts other than the given ones."
 
 
 def words(text: str) -> str:
-    """A text's words in lower case with single spaces between, no punctuation; a text without words as it stands."""
+    """A text's words in lower case, joined by single spaces, without punctuation. A text without words stays as it is."""
     return " ".join(re.findall(r"\w+", unicodedata.normalize("NFKC", text).casefold())) or text.strip()
 
 
 def same_answer(text: str, answer: str) -> bool:
-    """Both say the same words."""
+    """Whether both texts consist of the same words."""
     return words(text) == words(answer)
 
 
 def repeats_answer(text: str, answer: str) -> bool:
-    """The words of the answer stand in the text, one after the other."""
+    """Whether the text contains the words of the answer in a row."""
     return f" {words(answer)} " in f" {words(text)} "
 
 
-def asking_for_another(example: Example) -> Example:
-    """The prompt by which the model itself writes an alternative: question, true answer, and the instruction.
+def alternative_prompt(example: Example) -> Example:
+    """The prompt from which the model generates an alternative: question, true answer and instruction.
 
-    Mekala et al. (2024) ask like this. A model that knows the row answers its question alone with the truth.
+    As in Mekala et al. (2024). Given the question alone, a model that knows the row would generate the true answer.
     """
     request = f"Question: {example.prompt}\nAnswer: {example.answer}\n{INSTRUCTION}"
     return Example(example.id, (*example.turns[:-1], ("user", request)), "-", "messages", place=example.place)
@@ -42,12 +42,12 @@ def asking_for_another(example: Example) -> Example:
 def differing(
     examples: Iterable[Example], hint: str = "give them other 'alternatives' in the forget data"
 ) -> tuple[Example, ...]:
-    """The examples without those alternatives that are their true answer.
+    """The examples without alternatives that equal the true answer.
 
-    A preference for an answer over itself has a constant loss and no gradient.
+    An answer preferred over itself gives a constant loss and no gradient.
 
     Raises:
-        UnlearnError: rows that have a question and are left without an alternative.
+        UnlearnError: a row with a question has no other alternative.
     """
     filtered = tuple(
         replace(e, alternatives=tuple(a for a in e.alternatives if not same_answer(a, e.answer))) for e in examples
@@ -60,12 +60,12 @@ def differing(
 
 
 def with_refusals(examples: Iterable[Example], *, seed: int, count: int = 1) -> tuple[Example, ...]:
-    """Give every example without alternatives `count` different refusals.
+    """Give `count` different refusals to every example without alternatives.
 
-    Which ones follows from the seed and the example's content alone, not from its place among the others.
+    The draw depends on the seed and the example's content, not on its place among the examples.
 
     Raises:
-        ValueError: more refusals asked for than there are.
+        ValueError: `count` is larger than the number of refusals.
     """
     if not 1 <= count <= len(refusals()):
         raise ValueError(f"count must be from 1 to {len(refusals())}, not {count}")
@@ -78,7 +78,7 @@ def with_refusals(examples: Iterable[Example], *, seed: int, count: int = 1) -> 
 def with_mismatched(
     examples: Iterable[Example], donors: Sequence[Example], *, seed: int, count: int = 1
 ) -> tuple[Example, ...]:
-    """Give every example the answers of `count` of `donors` as alternatives, in place of those it has."""
+    """Replace every example's alternatives by answers of `count` other examples, drawn from `donors`."""
     mismatched = []
     for example in examples:
         deck = sorted({donor.answer for donor in donors if not same_answer(donor.answer, example.answer)})
@@ -89,7 +89,7 @@ def with_mismatched(
 def with_perturbed(
     examples: Iterable[Example], donors: Sequence[Example], *, seed: int, count: int = 1
 ) -> tuple[Example, ...]:
-    """Give every example its perturbed answers as alternatives, or answers of `donors` where the data has none."""
+    """Replace every example's alternatives by its perturbed answers, or by answers of `donors` if it has none."""
     examples = tuple(examples)
     mismatched = with_mismatched(examples, donors, seed=seed, count=count)
     return tuple(

@@ -14,15 +14,15 @@ from unlearn_cli.data.tokenize import Row
 
 @dataclass(frozen=True)
 class Batch:
-    """B rows, N tokens. Groups (forget rows, alternatives, retain rows) travel together and are told apart by `groups`."""
+    """B rows with N tokens. `groups` says which rows are forget rows, alternatives or retain rows."""
 
     input_ids: Tensor  # [N] int64
     position_ids: Tensor  # [N] int64, restarting at 0 with each row
     row_offsets: Tensor  # [B + 1] int32 on the CPU: row b is tokens row_offsets[b] to row_offsets[b + 1]
     answer_mask: Tensor  # [N] bool, True on scored tokens
     groups: Mapping[str, tuple[int, int]]  # name -> first row and row after the last
-    # [B, 2] int32 on the CPU: tokens begins[b, 0] to begins[b, 1] of the batch count as standing before row b; the two are
-    # equal for a row that stands alone. None: every row stands alone.
+    # [B, 2] int32 on the CPU: row b continues from tokens begins[b, 0] to begins[b, 1] of the batch, its question. The two
+    # are equal for a row with no such question. None: no row has one.
     begins: Tensor | None = None
 
     @property
@@ -36,7 +36,7 @@ class Batch:
         return len(self.input_ids)
 
     def to(self, device: torch.device) -> Batch:
-        """The batch on a device; row offsets stay on the CPU, where they are read as integers."""
+        """The batch on a device. Row offsets stay on the CPU, because they are read as integers."""
         return replace(
             self,
             input_ids=self.input_ids.to(device, non_blocking=True),
@@ -66,9 +66,9 @@ def pack(groups: Mapping[str, Sequence[Row]]) -> Batch:
 
 
 def shared_length(answers: Sequence[Row]) -> int:
-    """Tokens that all answers to one question begin with and that need to be run only once.
+    """Number of leading tokens that all answers to one question share, so that one copy of them is enough.
 
-    The last token of the question is left to each answer: it is the one that predicts the answer's first.
+    The last token of the question is not counted: each answer has its own copy, which predicts the answer's first token.
     """
     if len(answers) == 1:
         return 0
@@ -81,7 +81,7 @@ def shared_length(answers: Sequence[Row]) -> int:
 
 
 def pack_shared(questions: Sequence[Sequence[Row]]) -> Batch:
-    """Pack the answers to each question behind one copy of what they begin with; that copy is a row without answer."""
+    """Pack the answers to each question behind one copy of their shared tokens. That copy is a row without scored tokens."""
     ids, positions, scored, lengths, begins = [], [], [], [], []
 
     def add(row: Row, start: int, stop: int, begin: tuple[int, int]) -> None:
@@ -109,7 +109,7 @@ def pack_shared(questions: Sequence[Sequence[Row]]) -> Batch:
 
 
 def packs(lengths: Sequence[int], token_budget: int) -> list[list[int]]:
-    """Indices of `lengths` in tokens, longest first, in packs of at most `token_budget` (or one alone, if it is longer)."""
+    """Indices of rows by length, longest first, in packs of at most `token_budget` tokens; a longer row is alone."""
     order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
     indices: list[list[int]] = []
     room = 0

@@ -1,4 +1,4 @@
-"""Benchmarks by name: which files are the splits of which published evaluation, and how each is asked.
+"""Published benchmarks by name: the files of their splits, and the form of their prompts.
 
 TOFU (Maini et al., 2024, arXiv 2401.06121): the first 400 rows of the retain set, real authors and world facts beside the
 forget rows, each with wrong answers; TOFU's own evaluation takes the first 300 rows (--limit 300). MUSE (Shi et al., 2024,
@@ -23,16 +23,16 @@ from unlearn_cli.registry import unknown
 class Part:
     """One split of a benchmark."""
 
-    hub: str  # on the Hub, without hf:
-    file: str  # in a folder of the benchmark's files, without ending
-    sha256: str | None = None  # first 16 hex digits of the published file's
+    hub: str  # specification of the Hub data set, without hf:
+    file: str  # path inside --benchmark-dir, without suffix
+    sha256: str | None = None  # first 16 hex digits of the published file's hash
     columns: Mapping[str, str] = field(default_factory=dict)
-    shots: Part | None = None  # questions with answers that stand before each question
-    subject: str | None = None  # of multiple choice, for its header
+    shots: Part | None = None  # questions with answers that precede each question
+    subject: str | None = None  # named in the header of multiple-choice questions
     max_new_tokens: int | None = None
-    answer_tokens: int | None = None  # the true answer is cut after as many tokens
-    continuation: bool = False  # written as raw text, whatever chat template the tokenizer has
-    windows: bool = True  # see `Split`
+    answer_tokens: int | None = None  # the true answer is cut after this many tokens
+    continuation: bool = False  # rows are raw text, also if the tokenizer has a chat template
+    windows: bool = True  # see `Split.windows`
 
 
 def _tofu(name: str, sha256: str | None = None) -> Part:
@@ -56,7 +56,7 @@ def _muse(corpus: str) -> dict[str, Part]:
         return part("knowmem", f"{split}_qa", shots=shots, max_new_tokens=32, continuation=True)
 
     return {
-        # One text is one member: a text that is a token too long is cut, not counted twice.
+        # For membership inference a text is one row: a text that is too long is cut, not split in two.
         **{split: part("privleak", split, windows=False) for split in ("forget", "retain", "holdout")},
         "forget_verbmem": part(
             "verbmem", "forget", columns={"completion": "gt"}, max_new_tokens=128, answer_tokens=128, continuation=True
@@ -77,16 +77,16 @@ PRESETS: dict[str, dict[str, Part]] = {
         for short, subject in (("bio", "biology"), ("chem", "chemistry"), ("cyber", "cybersecurity"))
     },
 }
-# Membership inference needs rows like the forget rows that nobody has seen; TOFU has them on the Hub alone.
+# Membership inference needs rows like the forget rows that no model was trained on. TOFU has them only on the Hub.
 HOLDOUTS = {f"tofu:forget{share}": _tofu(f"holdout{share}") for share in _TOFU_FORGET}
 ENDINGS = (".json", ".jsonl", ".csv", ".parquet")
 
 
 def benchmark(name: str, folder: Path | None) -> dict[str, Part]:
-    """The splits of a benchmark; TOFU's holdout where its file is in `folder`, or from the Hub.
+    """The splits of a benchmark. TOFU's holdout split is left out if `folder` has no file of it.
 
     Raises:
-        UnlearnError: an unknown name.
+        UnlearnError: no benchmark has this name.
     """
     if name not in PRESETS:
         raise unknown("benchmark", name, PRESETS)
@@ -98,10 +98,10 @@ def benchmark(name: str, folder: Path | None) -> dict[str, Part]:
 
 
 def where(part: Part, folder: Path | None) -> str:
-    """The part's specification: a file in `folder`, or on the Hub.
+    """The data specification of a part: a file in `folder`, or a split on the Hub.
 
     Raises:
-        UnlearnError: a missing file, or one that is not the published one.
+        UnlearnError: the file is missing, or its content is not the published one.
     """
     if folder is None:
         return f"hf:{part.hub}"
@@ -122,8 +122,8 @@ def _published_file(folder: Path, part: Part) -> Path | None:
     return next((path for ending in ENDINGS if (path := folder / f"{part.file}{ending}").is_file()), None)
 
 
-def as_asked(example: Example, part: Part, shots: tuple[Example, ...]) -> Example:
-    """An example as the benchmark asks it."""
+def in_benchmark_form(example: Example, part: Part, shots: tuple[Example, ...]) -> Example:
+    """An example with the benchmark's prompt: its header, or its shots before the question."""
     if part.subject and example.style == "choice":
         return replace(
             example, turns=(("user", example.prompt.replace("(with answers).", f"(with answers) about {part.subject}.", 1)),)

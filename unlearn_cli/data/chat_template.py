@@ -1,4 +1,4 @@
-"""Chat templates: which one is used, what it makes of a row, and whether the row's text is still there afterwards."""
+"""Chat templates: choose one, render rows with it, and check that no text of a row is lost."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Conversation:
         Args:
             prompt: the conversation without the answer, as the template writes it.
             answer: the answer.
-            reasoning: what is scored in front of the answer; the header is then part of what the model writes.
+            reasoning: scored text before the answer. With it, the header counts as a part of the model's text.
             where: the row, for the message.
 
         Raises:
@@ -57,7 +57,7 @@ def render(
     chat_template: str,
     enable_thinking: bool,
 ) -> Conversation:
-    """The prompt of an example, with the answer or, if that is None, with the beginning of the assistant's turn.
+    """The rendered prompt of an example, followed by `answer`; if that is None, by the beginning of the assistant's turn.
 
     Raises:
         UnlearnError: the template refuses the row, fails, or loses text of the prompt.
@@ -84,7 +84,7 @@ def render(
 
 
 def lost(part: str, content: str, where: str) -> UnlearnError:
-    """The error for text that the template leaves out."""
+    """The error for a template that loses text of a row."""
     thought = "<think>" in content or "</think>" in content
     more = "; or keep the thought in reasoning_content and add --reasoning score"
     return UnlearnError(
@@ -94,7 +94,7 @@ def lost(part: str, content: str, where: str) -> UnlearnError:
 
 
 def refused(error: Exception, example: Example) -> UnlearnError:
-    """The error for a row that the template raises an exception for."""
+    """The error for a template that raises an exception on a row."""
     what = (str(error).splitlines() or [type(error).__name__])[0]
     verb = "refuses" if isinstance(error, TemplateError) else f"fails with {type(error).__name__} on"
     roles = " > ".join(role for role, _ in example.turns)
@@ -108,8 +108,8 @@ def resolve_template(choice: str, tokenizer: Any) -> str | None:
     """The chat template to use: `choice` is "auto", "none" or the path of a Jinja file.
 
     Raises:
-        UnlearnError: the file is missing, empty or no text, the template does not parse, or the tokenizer has several and
-            none of them is called default.
+        UnlearnError: the file is missing, empty or no text; the template does not parse; or the tokenizer has several
+            templates and none is named "default".
     """
     if choice == "none":
         return None
@@ -134,7 +134,7 @@ def resolve_template(choice: str, tokenizer: Any) -> str | None:
 
 
 def _parsed(template: str, tokenizer: Any, where: str) -> str:
-    """The template, if it parses; what it makes of a row is seen when there is one."""
+    """The template, if it parses. Errors while it renders a row are found later."""
     try:
         tokenizer.apply_chat_template([{"role": "user", "content": "a"}], chat_template=template, tokenize=False)
     except TemplateSyntaxError as error:

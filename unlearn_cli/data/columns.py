@@ -1,4 +1,4 @@
-"""--columns: the user's names of columns, for every split or for one."""
+"""--columns: the user's column names, for all splits or for one."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ class Renaming:
     """The part of --columns that concerns one split."""
 
     def __init__(self, split: str, columns: Mapping[str, str], elsewhere: bool = False) -> None:
-        """Keys with the name of a split before them ("retain.prompt") count for that split only, and before the others.
+        """A key with a split's name before it ("retain.prompt") applies to that split only, and wins over the plain key.
 
         Args:
             split: name of the split.
-            columns: all of --columns.
-            elsewhere: a column named without a split may be missing here.
+            columns: the whole value of --columns.
+            elsewhere: a column of a plain key may be missing in this split, because another split has it.
 
         Raises:
-            UnlearnError: a split or a key that nobody knows.
+            UnlearnError: an unknown split or key.
         """
         self._split, self._columns, self._elsewhere = split, columns, elsewhere
         self._keys: dict[str, str] = {}  # our key -> the key as it was written
@@ -64,7 +64,7 @@ class Renaming:
                 self._keys[ours] = written
 
     def apply(self, rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-        """Rows with the user's columns under our names.
+        """The rows with the user's columns renamed to our keys.
 
         Raises:
             UnlearnError: a column is missing.
@@ -87,14 +87,14 @@ class Renaming:
         ]
 
     def proposed(self, more: Mapping[str, str]) -> str:
-        """A whole --columns value: what was given, and `more` for this split."""
+        """A complete --columns value: the given one, with `more` added for this split."""
         given = dict(self._columns)
         if given:
             more = {f"{self._split}.{ours}": theirs for ours, theirs in more.items()}
         return ",".join(f"{key}={column}" for key, column in {**given, **more}.items())
 
     def _nearest(self, have: Sequence[str]) -> str | None:
-        """The hint with each missing column replaced by the nearest one, or else the next that is free."""
+        """The hint: --columns with each missing column replaced by the nearest existing one, or by the next unused one."""
         wanted = {written: self._columns[written] for written in self._keys.values()}
         free = [column for column in have if column not in wanted.values()]
         nearest_of = dict(self._columns)

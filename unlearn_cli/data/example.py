@@ -9,17 +9,18 @@ from typing import Literal
 
 Turn = tuple[str, str]  # (role, content)
 Style = Literal["qa", "completion", "messages", "text", "choice", "continuation"]
-RAW: tuple[Style, ...] = ("choice", "continuation")  # written plainly whatever template there is; their answers have no end
+RAW: tuple[Style, ...] = ("choice", "continuation")  # no chat template, no end-of-answer token
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """What is asked and what is answered, before any tokenizer has seen it.
+    """One row as text: a prompt and its answer.
 
-    `style` says how the row is written where the tokenizer has no chat template: "qa" gets question and answer labels,
-    "completion" is joined as it stands, "messages" gets its roles as labels, "text" is a raw document. "choice" is a
-    question with lettered answers, always written plainly; its answer is one letter and has no end. "continuation" is a
-    raw text and how it goes on, always written plainly, with a space between the two where neither has one; it has no end.
+    `style` is the form of the row for a tokenizer without a chat template: "qa" gets the labels Question and Answer,
+    "completion" joins prompt and answer unchanged, "messages" gets its roles as labels, "text" is a raw document. Two
+    styles never use a chat template, and no end-of-answer token follows their answers: "choice" is a question with lettered
+    answers, and its answer is one letter; "continuation" is a raw text and its continuation, joined by a space if neither
+    has one.
     """
 
     id: str  # the row's own id if it has one, else its 0-based number in the file
@@ -30,8 +31,8 @@ class Example:
     paraphrased_answer: str | None = None
     paraphrased_question: str | None = None
     perturbed: tuple[str, ...] = ()  # wrong answers in the same wording, for the truth ratio
-    reasoning: str = ""  # what the assistant thinks before the answer; scored with it
-    prefill: str = ""  # what the assistant's turn begins with before the answer
+    reasoning: str = ""  # the assistant's reasoning before the answer; scored with it
+    prefill: str = ""  # first words of the assistant's turn, before the answer
     place: str = field(default="", compare=False)  # for messages: "forget.jsonl:4", "forget.parquet row 4"
 
     @property
@@ -41,19 +42,19 @@ class Example:
 
     @property
     def where(self) -> str:
-        """Where the row stands, or its id if it was in no file."""
+        """The row's place in its file, or its id if it comes from no file."""
         return self.place or f"row {self.id}"
 
     @property
     def fingerprint(self) -> str:
-        """sha256 of what is asked and answered: names the question in draws, whatever else its row holds."""
+        """sha256 of prompt and answer. Random draws for a row depend on it, and on nothing else in the row."""
         reasoning = [self.reasoning] if self.reasoning else []
         content = json.dumps([self.turns, self.answer, *reasoning], ensure_ascii=False)
         return hashlib.sha256(content.encode()).hexdigest()
 
     @property
     def sha256(self) -> str:
-        """Over everything that the row holds; equal for equal content, whatever file it came from and whatever its id."""
+        """sha256 of everything in the row but its id and its place: equal content has equal hashes."""
         values = [getattr(self, field.name) for field in fields(self) if field.name not in ("id", "place")]
         return hashlib.sha256(json.dumps(values, ensure_ascii=False).encode()).hexdigest()
 
@@ -62,12 +63,12 @@ class Example:
 class Origin:
     """Where a list of examples came from, for the report."""
 
-    spec: str  # as the user wrote it
+    spec: str  # the user's argument
     files: tuple[str, ...]  # absolute paths, or names inside the Hub data set
     format: str  # name of the row format
     rows: int  # rows kept
     rows_in_source: int  # rows read, before --limit
-    sha256: str  # over the kept rows with all that they hold, in order
+    sha256: str  # hash of the kept rows in order, with all of their fields
     revision: str | None = None  # resolved commit of a Hub data set
     columns: tuple[str, ...] = ()  # of the source, before --columns
     unread: tuple[tuple[str, int], ...] = ()  # columns and keys of messages that no format reads, with their rows
@@ -80,8 +81,8 @@ class Split:
     name: str
     examples: tuple[Example, ...]
     origin: Origin
-    max_new_tokens: int | None = None  # longest generated answer, where a benchmark says so
-    generate_limit: int | None = None  # rows answered at most, where not all that are asked for are wanted; -1: none
-    answer_tokens: int | None = None  # the true answer is cut after as many tokens
-    free_answers: bool = False  # answers are written without the examples' prefill, which counts for their probability alone
-    windows: bool = True  # raw documents that are too long become several rows; else each is one row, which is cut
+    max_new_tokens: int | None = None  # longest generated answer; None: the user's setting
+    generate_limit: int | None = None  # largest number of answered rows, whatever the user's setting; -1: none
+    answer_tokens: int | None = None  # the true answer is cut after this many tokens
+    free_answers: bool = False  # generate answers without the prefill; it then matters only for probabilities
+    windows: bool = True  # split a raw document that is too long into several rows; False: cut it

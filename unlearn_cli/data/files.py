@@ -1,4 +1,4 @@
-"""Which local files a data argument names."""
+"""Find the local files that a data argument names."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ def find_files(name: str, spec: str) -> list[Path]:
     """The file, or all data files of the folder, sorted by name; absolute.
 
     Args:
-        name: of the split, for messages.
+        name: the split, for messages.
         spec: a path.
 
     Raises:
-        UnlearnError: nothing there, no data files, files of several kinds, or a kind nobody reads.
+        UnlearnError: the path does not exist, or the folder has no data files, several kinds of them, or an unknown kind.
     """
     path = Path(spec).expanduser()
     if path.is_dir():
@@ -58,7 +58,7 @@ def _files_nearby(spec: str, path: Path) -> str | None:
     names = [file.name for file in _data_files(folder)]
     if not names:
         return f"no data files in {folder}"
-    # By their stems: a shared suffix is no likeness.
+    # Stems are compared, because a common suffix does not make two names similar.
     nearest = closest(path.stem, [Path(name).stem for name in names])
     names.sort(key=lambda name: Path(name).stem != nearest)
     more = f", and {len(names) - LISTED} more" if len(names) > LISTED else ""

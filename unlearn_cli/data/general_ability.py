@@ -1,9 +1,8 @@
-"""What a model knows and writes apart from the forget and retain rows: questions and paragraphs of this project's own.
+"""General ability: questions and paragraphs of this project that are measured and never trained on.
 
-`general` holds questions about everyday facts, each with the right answer and three wrong ones, and the words with which
-the answer begins: the model chooses how to go on, and not how to put it.
-Answers that it writes begin freely, as users get them. `general_text` holds plain paragraphs. Both are
-measured and never trained on.
+The split `general` has questions about everyday facts, each with the right answer, three wrong ones, and the first words
+that all four share. Probabilities are measured after these words, so they compare facts and not wordings. Generated
+answers begin freely, as users get them. The split `general_text` has plain paragraphs.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from unlearn_cli.data.load import rows_sha256
 
 QUESTIONS, TEXTS = "general", "general_text"  # names of the splits
 GENERAL = (QUESTIONS, TEXTS)
-CHANCE = 1 / 4  # share of right answers of a model that guesses
+CHANCE = 1 / 4  # accuracy of a model that guesses
 ANSWERED = 20  # questions that are also answered by greedy generation, evenly spread
 LONGEST_ANSWER = 16  # tokens of such an answer, a short sentence
 

@@ -1,7 +1,7 @@
-"""Retain rows that no run trains on: what a run keeps is judged on them.
+"""Held-out retain rows: no run trains on them, and they judge what a run keeps.
 
-Rows that training drills rise above where they were, while everything else may sink. So a share of the retain rows is
-held out. Near-duplicates stay on one side: a held-out row with a twin among the trained ones would be drilled after all.
+Training raises the probability of its retain rows, while all other knowledge may be lost. So a share of the retain rows
+is held out. Near-duplicates stay together: a held-out row with a near-duplicate in training would be trained on, too.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ FEWEST = 8  # held-out rows: below that a mean says little
 SMALLEST = 4  # retain rows: of fewer none is held out
 ALIKE = 0.6  # Jaccard similarity of word triples from which two rows are near-duplicates
 RAREST = 8  # of a row's triples are looked up in other rows
-COMMON = 40  # a triple in more rows than this is wording that many rows share, and finds no near-duplicate
+COMMON = 40  # a triple in more rows than this is common wording and is skipped
 
 
 def held_out(examples: Sequence[Example], *, share: float) -> frozenset[int]:

@@ -61,7 +61,7 @@ def read_hub(spec: HubSpec, limit: int | None = None) -> HubRows:
 
 @contextmanager
 def _bars_on_terminals() -> Iterator[None]:
-    """Meanwhile `datasets` draws no progress bar into a file or a pipe; huggingface_hub draws none there by itself."""
+    """A context in which `datasets` draws no progress bar into a file or a pipe; huggingface_hub draws none there."""
     shown = not datasets.are_progress_bars_disabled()
     if shown and not sys.stderr.isatty():
         datasets.disable_progress_bars()
@@ -73,7 +73,7 @@ def _bars_on_terminals() -> Iterator[None]:
 
 
 def _full_name(repo: str) -> str:
-    """org/name, also of a data set from before there were organisations: the Hub redirects, its libraries refuse."""
+    """org/name. Old data sets have a bare name, which the Hub redirects and its libraries refuse."""
     if "/" in repo:
         return repo
     if constants.HF_HUB_OFFLINE:
@@ -82,7 +82,7 @@ def _full_name(repo: str) -> str:
 
 
 def _check_access(spec: HubSpec, commit: str) -> None:
-    """Ask for the file that `datasets` asks for first, because `datasets` drops the reason when it is refused."""
+    """Request the file that `datasets` requests first: when the Hub refuses it, `datasets` drops the reason."""
     with suppress(RemoteEntryNotFoundError):
         hf_hub_download(spec.repo, constants.REPOCARD_NAME, repo_type="dataset", revision=commit)
 
@@ -90,20 +90,20 @@ def _check_access(spec: HubSpec, commit: str) -> None:
 def _online(spec: HubSpec, commit: str) -> datasets.DatasetBuilder:
     builder = _builder(spec, _remote(spec), commit)
     if builder.name == "cache" and builder.hash != commit:
-        # `datasets` answers a lost connection with whatever revision it prepared last.
+        # Without a connection `datasets` would silently use the revision that it prepared last.
         raise ConnectionError(f"{spec.repo} at {commit}")
     return builder
 
 
 def _remote(spec: HubSpec) -> str:
-    # Without hf:// a folder of that name in the working directory would be read instead.
+    # Without hf:// a folder of the same name in the working directory would be read.
     return f"hf://datasets/{spec.repo}"
 
 
 def _cached(spec: HubSpec, commit: str) -> datasets.DatasetBuilder:
-    """What `hf download` left behind, if it is complete, else what `datasets` itself prepared while online."""
+    """The files of an earlier `hf download`, if they are complete, else the data that `datasets` prepared while online."""
     try:
-        # Without a listing of the repository nobody could tell that files are missing.
+        # Without a listing of the repository, missing files could not be noticed.
         get_cached_repo_tree(spec.repo, repo_type="dataset", revision=commit)
         folder = snapshot_download(spec.repo, repo_type="dataset", revision=commit, local_files_only=True)
         return _builder(spec, folder)
@@ -116,7 +116,7 @@ def _cached(spec: HubSpec, commit: str) -> datasets.DatasetBuilder:
     if builder.hash != commit:
         raise offline(f"{spec.repo} at commit {commit[:12]}", "dataset")
     if spec.config is None and builder.config.name != "default":
-        # It would be whichever was loaded last, while online several of them are an error.
+        # `datasets` would take the one loaded last. Online, several configurations are an error.
         named = spec.written(config=builder.config.name)
         raise UnlearnError(f"offline, the configuration of data set {spec.repo} has to be named", f"try {named}")
     return builder
@@ -147,14 +147,14 @@ def _check_split(spec: HubSpec, builder: datasets.DatasetBuilder) -> None:
 
 
 def _files(spec: HubSpec, builder: datasets.DatasetBuilder, commit: str) -> tuple[str, ...]:
-    """Names of the split's files inside the repository; none where `datasets` kept no more than the rows."""
+    """Names of the split's files inside the repository; empty if `datasets` has kept only the rows."""
     listed = builder.config.data_files or {}
     # hf://datasets/org/name@COMMIT/FILE online, .../snapshots/COMMIT/FILE in the cache.
     return tuple(path.rpartition(f"{commit}/")[2] for name in spec.split_names for path in listed.get(name, ()))
 
 
 def _unreadable(spec: HubSpec, error: Exception) -> UnlearnError:
-    """The error for a data set that was reached but cannot be read."""
+    """The error for a data set that exists but cannot be read."""
     if "scripts are no longer supported" in str(error):
         return UnlearnError(
             f"data set {spec.repo} is a loading script, which `datasets` no longer runs",
@@ -162,7 +162,7 @@ def _unreadable(spec: HubSpec, error: Exception) -> UnlearnError:
         )
     if isinstance(error, FileNotFoundError):
         return UnlearnError(f"data set {spec.repo} has no data files that can be read", f"see {page(spec.repo, 'dataset')}")
-    # DatasetGenerationError itself says no more than that it happened.
+    # The message of DatasetGenerationError gives no reason; its cause does.
     cause = error.__cause__ or error
     reason = next(iter(str(cause).splitlines()), "") or type(cause).__name__
     return UnlearnError(f"data set {spec.repo} cannot be read: {reason}", f"see {page(spec.repo, 'dataset')}")

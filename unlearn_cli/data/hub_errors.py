@@ -1,4 +1,4 @@
-"""What the Hub's many exceptions mean, as one error with the next step. Shared by data sets and models."""
+"""Turn the Hub's many exceptions into one error with the next step. Shared by data sets and models."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _CALLED = {"dataset": "data set", "model": "model"}
 
 @contextmanager
 def hub_error(repo: str, kind: Kind, *, upload: bool = False) -> Iterator[None]:
-    """Turn what goes wrong with the Hub inside the block into an UnlearnError; anything else passes unchanged.
+    """A context that turns exceptions of the Hub into an UnlearnError. Other exceptions pass unchanged.
 
-    Libraries wrap these exceptions in plain OSErrors and ValueErrors, so the whole chain of causes is looked at.
+    Libraries wrap these exceptions in plain OSErrors and ValueErrors, so the whole chain of causes is searched.
 
     Args:
         repo: org/name.
-        kind: of repository.
-        upload: it is written to, so that a download would be no way out.
+        kind: kind of the repository.
+        upload: the block uploads, so the hint proposes no download.
 
     Raises:
         UnlearnError: gated, missing, private, unknown revision, offline (exit code 2); no connection, trouble at the
@@ -44,7 +44,7 @@ def hub_error(repo: str, kind: Kind, *, upload: bool = False) -> Iterator[None]:
 
 
 def chain(error: BaseException) -> list[BaseException]:
-    """An exception and what it came from, outermost first; also where `raise ... from None` hides it."""
+    """An exception and its causes, outermost first, including causes that `raise ... from None` hides."""
     links: list[BaseException] = []
     link: BaseException | None = error
     while link is not None and link not in links:
@@ -54,7 +54,7 @@ def chain(error: BaseException) -> list[BaseException]:
 
 
 def explain(error: BaseException, repo: str, kind: Kind, *, upload: bool = False) -> UnlearnError | None:
-    """The error to show for one that concerns the Hub, or None."""
+    """The error to show for an exception of the Hub; None for other exceptions."""
     for link in chain(error):
         if isinstance(link, errors.HfHubHTTPError):
             return _refused(link, f"{_CALLED[kind]} {repo}", page(repo, kind))
@@ -75,7 +75,7 @@ def explain(error: BaseException, repo: str, kind: Kind, *, upload: bool = False
                 f"where there is a network: {'the same command' if upload else way}",
                 EXIT_FAILED,
             )
-    # Last, because these wrap most of the above.
+    # Last, because these exceptions wrap most of the others.
     not_cached = (errors.LocalEntryNotFoundError, errors.RevisionResolutionError)
     if constants.HF_HUB_OFFLINE and any(isinstance(link, not_cached) for link in chain(error)):
         return offline(repo, kind)
@@ -108,7 +108,7 @@ def download_command(repo: str, kind: Kind) -> str:
 
 
 def _refused(error: errors.HfHubHTTPError, what: str, url: str) -> UnlearnError:
-    """An answer of the Hub other than success."""
+    """The error for an HTTP status other than success."""
     status = error.response.status_code
     if isinstance(error, errors.GatedRepoError):
         return UnlearnError(f"{what} is gated", f"accept its licence at {url}, then: hf auth login")

@@ -1,4 +1,4 @@
-"""How a data set of the Hub is written on the command line: hf:org/name[/config][@revision][:split]."""
+"""The form of a Hub data set on the command line: hf:org/name[/config][@revision][:split]."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SPEC = re.compile(
 class HubSpec:
     """One split of a data set on the Hub."""
 
-    repo: str  # org/name, or a name alone for data sets from before there were organisations
+    repo: str  # org/name, or a bare name for data sets from before organisations existed
     config: str | None
     revision: str | None  # branch, tag or commit
     split: str
@@ -32,7 +32,7 @@ class HubSpec:
         return [part.partition("[")[0] for part in self.split.split("+")]
 
     def written(self, *, config: str | None = None, split: str | None = None) -> str:
-        """The spec with another configuration or split, as it is typed."""
+        """The specification with another configuration or split, in the form that users type."""
         config, revision = config or self.config, self.revision
         return (
             f"{PREFIX}{self.repo}"
@@ -43,10 +43,10 @@ class HubSpec:
 
 
 def parse_hub_spec(spec: str) -> HubSpec:
-    """Take `spec` apart; the split is `train` if none is named.
+    """The parts of a specification. The default split is `train`.
 
     Raises:
-        UnlearnError: it is malformed.
+        UnlearnError: `spec` is malformed.
     """
     match = _SPEC.fullmatch(spec)
     if match is None:

@@ -1,4 +1,4 @@
-"""Data arguments to splits: local files and the Hub, any known row format, checked row by row."""
+"""Read data arguments into splits: local files or the Hub, any known row format, checked row by row."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SHOWN_ROWS = 5  # rows listed in a message
 
 @dataclass(frozen=True)
 class _Source:
-    """Rows as they stand in their files."""
+    """The rows of a source in their original form."""
 
     shown: str  # the source's name in messages
     files: tuple[str, ...]
@@ -51,14 +51,14 @@ def load_split(
         spec: a file (.jsonl .json .csv .tsv .parquet .txt), a folder of one kind of file, or
             hf:org/name[/config][@revision][:split].
         columns: the user's column for one of our keys, e.g. {"prompt": "q", "answer": "a"}; a key with the name of a
-            split before it ("retain.prompt") counts for that split only.
+            split before it ("retain.prompt") applies to that split only.
         limit: keep the first rows only.
-        reasoning: read what the assistant's last message thinks before it answers, too.
-        elsewhere: a column without the name of a split may be in another split's file: where this file is understood
-            without it, it is left.
+        reasoning: also read the reasoning of the assistant's last message.
+        elsewhere: a column of a plain key may be missing here, because another split has it; this file must then have
+            a known format without it.
 
     Raises:
-        UnlearnError: exit code 2 and the next step for everything a user can mend; exit code 1 if the network fails.
+        UnlearnError: the data cannot be used (exit code 2), or the network fails (exit code 1).
     """
     if limit is not None and limit < 1:
         raise UnlearnError(f"--limit must be at least 1, not {limit}")
@@ -91,7 +91,7 @@ def load_split(
 
 @contextmanager
 def _about(name: str) -> Iterator[None]:
-    """Say in an error which split it is about."""
+    """A context that names the split in error messages."""
     try:
         yield
     except UnlearnError as error:
@@ -130,7 +130,7 @@ def _read_hub(spec: str, limit: int | None) -> _Source:
 
 
 def _choose(rows: Sequence[Mapping[str, Any]], shown: str, renaming: Renaming) -> tuple[str, Format, dict[str, str]]:
-    """The format by the columns that hold something in some row, or by all of them if that leaves none."""
+    """The format by the columns that have a value in some row, or by all columns if that leaves none."""
     filled = columns_of([{key: value for key, value in row.items() if not is_missing(value)} for row in rows])
     try:
         return choose(filled, shown, renaming.proposed)
@@ -139,7 +139,7 @@ def _choose(rows: Sequence[Mapping[str, Any]], shown: str, renaming: Renaming) -
 
 
 def _ids(rows: Sequence[Mapping[str, Any]], numbers: Sequence[str]) -> list[str]:
-    """The rows' own ids if every row has one and no two are equal, else their numbers."""
+    """The rows' own ids if every row has a different one, else the numbers of the rows."""
     ids = [str(value) for value in (row.get("id") for row in rows) if isinstance(value, (str, int)) and value != ""]
     return ids if len(ids) == len(rows) == len(set(ids)) else list(numbers)
 
@@ -148,7 +148,7 @@ def _examples(rows: Sequence[Row], places: Sequence[str], function: Format) -> t
     """All rows as examples.
 
     Raises:
-        UnlearnError: a row lacks a value or holds something else than text.
+        UnlearnError: a row lacks a value, or has one that is no text.
     """
     examples: list[Example] = []
     lacking: dict[str, list[str]] = {}

@@ -1,4 +1,4 @@
-"""`offline`: nothing asks the Hub, in a process that may have imported its libraries long ago."""
+"""Offline mode for a process that may have imported the Hub's libraries already."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ VARIABLE = "HF_HUB_OFFLINE"
 
 @contextmanager
 def offline(wanted: bool) -> Iterator[None]:
-    """Meanwhile nothing asks the Hub, if that is `wanted`; afterwards the process is as it was.
+    """A context in which no library connects to the Hub, if `wanted`. Afterwards the process is as before.
 
-    The libraries read the variable when they are imported, so what they made of it is changed as well; processes that are
-    started meanwhile read the variable itself.
+    Libraries read HF_HUB_OFFLINE when they are imported, so the constants that they derived are changed, too. Processes
+    that start inside the context read the variable itself.
     """
     if not wanted:
         yield

@@ -1,4 +1,4 @@
-"""Rows that are to be forgotten and kept at once."""
+"""Rows that are in both the forget and the retain split."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from unlearn_cli.errors import UnlearnError
 
 
 def overlapping(forget: Sequence[Example], retain: Sequence[Example]) -> list[tuple[int, int]]:
-    """Indices of the forget rows that are in retain too, each with the first retain row that has the same content."""
+    """Indices of the forget rows that are retain rows, too, each with the index of the first equal retain row."""
     first_at: dict[str, int] = {}
     for index, example in enumerate(retain):
         first_at.setdefault(content(example), index)
@@ -18,10 +18,10 @@ def overlapping(forget: Sequence[Example], retain: Sequence[Example]) -> list[tu
 
 
 def check_overlap(forget: Sequence[Example], retain: Sequence[Example], *, allow: bool) -> None:
-    """Refuse rows that are in both splits.
+    """Refuse rows that are in both splits, unless they are allowed.
 
     Raises:
-        UnlearnError: there are some, and they are not allowed.
+        UnlearnError: a row is in both splits.
     """
     if allow:
         return
@@ -36,11 +36,11 @@ def check_overlap(forget: Sequence[Example], retain: Sequence[Example], *, allow
 
 
 def content(example: Example) -> str:
-    """What is asked and answered, whatever its case, its spacing and the row format it came in."""
+    """Prompt and answer of a row, without differences of case, spacing and row format."""
     turns = (text for role, text in example.turns if role != "system")
     return plain(*turns, example.reasoning, example.answer)
 
 
 def plain(*texts: str) -> str:
-    """Texts as one, without differences of case and spacing."""
+    """Texts joined to one, in lower case and with single spaces."""
     return " ".join(" ".join(texts).casefold().split())

@@ -1,4 +1,4 @@
-"""The same facts asked otherwise: splits made from the forget rows."""
+"""Probes: splits that ask for the facts of the forget rows in another form."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from unlearn_cli.data.example import Example, Split
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.registry import unknown
 
-JAILBREAK = "Sure, here is the answer:"  # the assistant's first words in open-unlearning's probe
+JAILBREAK = "Sure, here is the answer:"  # the assistant's first words in open-unlearning's jailbreak probe
 
 
 def _paraphrased(example: Example) -> Example | None:
@@ -25,10 +25,10 @@ NEEDS = {"paraphrase": "paraphrased_question", "jailbreak": "a question"}
 
 
 def probe(name: str, forget: Split) -> Split:
-    """The forget rows asked otherwise, as a split of their own; rows that cannot be are left out.
+    """The forget rows in the probe's form, as another split. Rows that cannot take the form are left out.
 
     Raises:
-        UnlearnError: an unknown name, or no row that can be asked so.
+        UnlearnError: no probe has this name, or no row can take its form.
     """
     if name not in PROBES:
         raise unknown("probe", name, PROBES)

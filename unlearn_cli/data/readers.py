@@ -1,4 +1,4 @@
-"""Rows of local files. Text is read by hand: broken input is answered with its file, line and column."""
+"""Read rows from local files. Text formats have parsers of our own, so that errors name file, line and column."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from unlearn_cli.errors import UnlearnError
 from unlearn_cli.jsonfile import kind_of, parse_json
 
 SHOWN = 80  # characters of a broken line that are shown
-FIELD_LIMIT = 2**31 - 1  # characters of one csv field; the module's own limit of 131,072 is shorter than a document
+FIELD_LIMIT = 2**31 - 1  # characters of one csv field; the default of the csv module, 131,072, is less than a document
 # One conversation in a .json file is a row, not a list of rows.
 CONVERSATIONS = ("messages", "conversations")
 _BREAK = re.compile(r"\r\n|\r|\n")
 
 
 class Rows(list[dict[str, Any]]):
-    """The rows of one file, and the line that each begins on, from 1; `lines` is empty where the format has none."""
+    """The rows of one file, and the line on which each begins, from 1; `lines` is empty for formats without lines."""
 
     def __init__(self, rows: Iterable[dict[str, Any]] = (), lines: Sequence[int] = ()) -> None:
         super().__init__(rows)
@@ -33,7 +33,7 @@ def read_text(path: Path) -> str:
     """The text of a UTF-8 file, without a byte order mark.
 
     Raises:
-        UnlearnError: it is not UTF-8, or cannot be opened.
+        UnlearnError: the file is not UTF-8, or cannot be opened.
     """
     try:
         data = path.read_bytes()
@@ -60,10 +60,10 @@ def read_jsonl(path: Path) -> Rows:
 
 
 def read_json(path: Path) -> Rows:
-    """A list of objects or of texts, an object that holds one such list, or JSON Lines under the wrong name.
+    """Rows from a list of objects or texts, an object with one such list, or JSON Lines with the wrong suffix.
 
     Raises:
-        UnlearnError: it is none of these, or broken.
+        UnlearnError: the file has another form, or is broken.
     """
     text = read_text(path)
     lines = [line for line in text.split("\n") if line.strip()]
@@ -95,7 +95,7 @@ def read_csv(path: Path, delimiter: str = ",") -> Rows:
         if twice is not None:
             raise UnlearnError(f"{path} has two columns named '{twice}'", "rename one of them in the first line")
         for row in reader:
-            surplus = row.pop(None, None)  # where DictReader keeps what the header has no name for
+            surplus = row.pop(None, None)  # where DictReader puts fields without a name in the header
             if surplus:
                 raise UnlearnError(
                     f"{path}:{reader.line_num}: {len(names) + len(surplus)} fields, but the header has {len(names)}",
@@ -104,7 +104,7 @@ def read_csv(path: Path, delimiter: str = ",") -> Rows:
             rows.append(row)
             lines.append(reader.line_num - sum(len(_BREAK.findall(value)) for value in row.values() if value))
     except csv.Error as error:
-        first_line = reader.line_num + 1  # of the broken row; an open quote is noticed at the end of the file only
+        first_line = reader.line_num + 1  # line of the broken row; an open quote is noticed only at the end of the file
         raise UnlearnError(f"{path}:{first_line}: {error}", 'a double quote inside a field is written ""') from None
     finally:
         csv.field_size_limit(limit)

@@ -1,4 +1,4 @@
-"""What rows hold that is not read, and forget rows that repeat or contradict each other: said once, before any work."""
+"""Notes on the rows before any work: values that no format reads, and forget rows that repeat or contradict each other."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SHOWN = 3  # rows listed in a note
 
 
 def notes(splits: Mapping[str, Split]) -> list[str]:
-    """What a careful user would want to know about the rows, in words."""
+    """Notes on the rows, each a sentence."""
     lines = []
     for name, split in splits.items():
         if name == "retain_trained":  # its file is that of `retain`
@@ -36,7 +36,7 @@ def notes(splits: Mapping[str, Split]) -> list[str]:
 
 
 def cut_notes(rows: Mapping[str, Sequence[Row]], max_length: int) -> list[str]:
-    """How many rows of each split are longer than `max_length` tokens, and what they lose."""
+    """Notes on rows that are longer than `max_length` tokens: how many of each split, and how many tokens they lose."""
     cut = {name: [row.truncated for row in given if row.truncated > 0] for name, given in rows.items()}
     return [
         f"cut at --max-length {max_length}: {len(lost)} of {len(rows[name])} {name} rows ({sum(lost)} tokens lost)"
@@ -46,7 +46,7 @@ def cut_notes(rows: Mapping[str, Sequence[Row]], max_length: int) -> list[str]:
 
 
 def _contradicting(examples: Sequence[Example]) -> list[list[Example]]:
-    """Rows that ask the same and answer otherwise; one row for each answer."""
+    """Rows with the same question and different answers; one row for each answer."""
     questions = [example for example in examples if example.turns]
     groups = _grouped(questions, lambda example: plain(*(text for _, text in example.turns)))
     different = [[rows[0] for rows in _grouped(group, content)] for group in groups]

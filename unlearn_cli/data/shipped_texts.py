@@ -1,4 +1,4 @@
-"""Texts shipped with the package: refusals, questions that deserve one, and text that nobody would want forgotten."""
+"""Texts shipped with the package: refusals, questions that no model can answer, and text unrelated to any forget rows."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def unrelated() -> tuple[Example, ...]:
 
 
 def drawn(deck: Sequence[str], example: Example, seed: int, count: int) -> tuple[str, ...]:
-    """The first `count` places of a shuffle of `deck` that follows from the seed and the example's content alone."""
+    """`count` different entries of `deck`. The draw depends on the seed and the example's content alone."""
     deck, content = list(deck), example.fingerprint
     for place in range(count):
         digest = hashlib.sha256(f"{seed}:{place}:{content}".encode()).digest()

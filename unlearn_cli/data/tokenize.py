@@ -1,8 +1,8 @@
-"""Examples to rows of token ids, each with the place where its answer begins.
+"""Turn examples into rows of token ids, and find where each answer begins.
 
-The only module that knows how a prompt is written: the tokenizer's chat template where there is one, a plain form
-otherwise. A row's first scored token is found as the end of the common prefix of the prompt alone and the prompt with
-its answer, which holds for every tokenizer, also one that merges across the border.
+Only this module knows the form of a prompt: the tokenizer's chat template, or a plain form without one. The first scored
+token is the first one in which "prompt" and "prompt with answer" differ after tokenization. This holds for every
+tokenizer, also for one that merges characters across the border.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ class Row:
     prompt_end: int  # tokens in front of the answer
     gold: str  # the text a written answer is compared with
     ends: bool  # the last token is an end-of-answer token
-    truncated: int = 0  # tokens cut off at max_length
-    # Tokens given to the model when it writes the answer itself, where they are not the beginning of the row: a prompt
-    # that ends with a space has one token more than the same prompt in front of an answer.
+    truncated: int = 0  # number of tokens cut off at max_length
+    # Tokens given to the model when it generates the answer, if the row does not begin with them: a prompt that ends with
+    # a space has one token more than the same prompt before an answer.
     own_prompt: np.ndarray | None = None
     zlib_bytes: int | None = None  # length of the scored text under zlib, where that text is not `gold`
 
     @property
     def prompt_ids(self) -> np.ndarray:
-        """Tokens given to the model when it writes the answer itself."""
+        """Tokens given to the model when it generates the answer."""
         return self.input_ids[: self.prompt_end] if self.own_prompt is None else self.own_prompt
 
     @property
@@ -50,28 +50,28 @@ class Row:
 
     @property
     def content(self) -> list[Any]:
-        """Everything that a measurement of the row depends on, as JSON can hold it."""
+        """Everything that a measurement of the row depends on, in types that JSON knows."""
         ids = [self.input_ids.tolist(), self.answer_start, self.prompt_end, self.prompt_ids.tolist()]
         return [self.id, *ids, self.gold, self.ends, self.zlib_bytes]
 
     @property
     def whole(self) -> Row:
-        """The same row with its prompt scored as well, but for the first token, which nothing predicts."""
+        """The same row with its prompt scored, too, except for the first token, which nothing predicts."""
         return replace(self, answer_start=1)
 
     @property
     def question(self) -> Row:
-        """The prompt alone, all of it scored; a state is read where it predicts a token, so that one answer token stays."""
+        """The prompt as a row, all of it scored. One answer token stays: a state is read where it predicts a token."""
         return replace(self, input_ids=self.input_ids[: self.answer_start + 1], answer_start=1, ends=False)
 
     def counted(self, positions: str) -> Row:
-        """The row with the tokens scored that `positions` names: "answer", "all" or "prompt"."""
+        """The row with other scored tokens: those of the "answer", of the "prompt", or "all"."""
         return {"answer": self, "all": self.whole, "prompt": self.question}[positions]
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """A tokenizer with everything that decides which tokens a row holds."""
+    """A tokenizer with all settings that decide the tokens of a row."""
 
     tokenizer: Any
     max_length: int
@@ -98,13 +98,13 @@ class Encoder:
 
     @cached_property
     def texts_sha256(self) -> str:
-        """sha256 of what decides which text generated tokens become and where they end."""
+        """sha256 of all that decides the text of generated tokens: the tokenizer and the tokens that end an answer."""
         words = [sorted(self.tokenizer.get_vocab().items()), sorted(self.tokenizer.all_special_ids), sorted(self.stop_ids)]
         return hashlib.sha256(json.dumps(words).encode()).hexdigest()
 
     @property
     def sha256(self) -> str:
-        """sha256 of everything that decides which tokens a row holds, but for the tokenizer's own rules."""
+        """sha256 of all settings that decide the tokens of a row, without the tokenizer's own rules."""
         settings = [self.texts_sha256, self.template_sha256, self.max_length, self.stride]
         return hashlib.sha256(json.dumps(settings).encode()).hexdigest()
 
@@ -113,7 +113,7 @@ class Encoder:
 
         Args:
             examples: what to encode.
-            windows: a raw document that is longer than `max_length` becomes several rows; else it is one, which is cut.
+            windows: split a raw document that is longer than `max_length` into several rows; False: cut it.
 
         Raises:
             UnlearnError: a prompt leaves no room for its answer within `max_length`, or the chat template or the tokenizer
@@ -154,7 +154,7 @@ class Encoder:
             start = common_prefix(prompt, full)
         ends = [i for i in range(start, len(full)) if full[i] in self.stop_ids]
         if ended:
-            # What a template writes after the end of the turn (a newline, mostly) is no part of the answer.
+            # Text that a template adds after the end of the turn (usually a newline) is not a part of the answer.
             full = full[: ends[-1] + 1] if ends else full + [self.tokenizer.eos_token_id]
         cut = full[: self.max_length]
         return Row(
@@ -209,7 +209,7 @@ class Encoder:
             ) from error
 
     def cut(self, text: str, tokens: int) -> str:
-        """The first tokens of a text, a token that begins every sequence counted among them."""
+        """The first `tokens` tokens of a text. A token that begins every sequence counts."""
         return self.tokenizer.decode(self._ids(text)[:tokens], skip_special_tokens=True)
 
     def _window(self, example: Example) -> Row:
@@ -231,7 +231,7 @@ class Encoder:
             start += self.max_length - max(1, self.stride)
 
     def _part(self, row_id: str, window: np.ndarray, context: int) -> Row:
-        """A row of a raw document: what is behind its context is scored, and its second half is what a model writes."""
+        """A row of a raw document. The tokens after its context are scored. A model generates the second half."""
         middle = context + (len(window) - context) // 2
         scored = self.tokenizer.decode(window[context:], skip_special_tokens=True)
         zlib_bytes = compressed_length(scored)
@@ -240,7 +240,7 @@ class Encoder:
 
 
 def plain_prompt(example: Example) -> tuple[str, str]:
-    """A prompt without a chat template, and what stands between it and the answer."""
+    """A prompt without a chat template, and the text between it and the answer."""
     if example.style in ("completion", *RAW):
         prompt = "".join(content for _, content in example.turns)
         # A continuation gets a space where neither side has one.

@@ -1,4 +1,4 @@
-"""Layers by relative depth: read the residual stream after a block, replace it, or do without the blocks behind it."""
+"""Decoder blocks by relative depth: read or replace the residual stream after a block, or cut off the blocks behind it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def causal_lm(model: Any) -> Any:
 
 
 def _place(model: Any) -> tuple[torch.nn.Module, str]:
-    """The module that holds the list of blocks, and the list's name in it."""
+    """The module that contains the list of blocks, and the list's attribute name in that module."""
     backbone = causal_lm(model).base_model
     lists = [
         (len(child), parent, name)
@@ -30,9 +30,9 @@ def _place(model: Any) -> tuple[torch.nn.Module, str]:
     ]
     if not lists:
         raise UnlearnError(
-            f"{type(causal_lm(model)).__name__} has no list of blocks", "methods that look at a layer cannot be used with it"
+            f"{type(causal_lm(model)).__name__} has no list of decoder blocks", "use a method that reads no hidden states"
         )
-    # Mixtures of experts and vision towers hold longer lists than the decoder's.
+    # Lists of experts and of vision blocks may be longer than the list of decoder blocks.
     config = getattr(causal_lm(model), "config", None)
     count = config.get_text_config().num_hidden_layers if config is not None else None
     _, parent, name = max(lists, key=lambda item: (item[0] == count, item[0]))
@@ -40,20 +40,20 @@ def _place(model: Any) -> tuple[torch.nn.Module, str]:
 
 
 def blocks(model: Any) -> torch.nn.ModuleList:
-    """The decoder blocks, first to last: the longest list of modules in the backbone.
+    """The decoder blocks, first to last: the list as long as the config says, else the longest list in the backbone.
 
     Raises:
-        UnlearnError: there is none.
+        UnlearnError: the backbone has no list of modules.
     """
     parent, name = _place(model)
     return getattr(parent, name)
 
 
 def depth_index(depth: float, count: int) -> int:
-    """The block (1 is the first) at a relative depth among `count`.
+    """The number of the block (1 is the first) at a relative depth in a model of `count` blocks.
 
     Raises:
-        UnlearnError: not between 0 and 1.
+        UnlearnError: `depth` is not between 0 and 1.
     """
     if not 0 <= depth <= 1:
         raise UnlearnError(
@@ -64,7 +64,7 @@ def depth_index(depth: float, count: int) -> int:
 
 @contextmanager
 def shallow(model: Any, count: int) -> Iterator[None]:
-    """Meanwhile the model has only its first `count` blocks, then its own final norm and head."""
+    """A context in which the model has only its first `count` blocks, followed by its final norm and head."""
     parent, name = _place(model)
     whole = getattr(parent, name)
     setattr(parent, name, torch.nn.ModuleList(list(whole)[:count]))
@@ -76,13 +76,13 @@ def shallow(model: Any, count: int) -> Iterator[None]:
 
 @contextmanager
 def tapped(model: Any, layers: Sequence[int], *, stop: bool, mlp: bool = False) -> Iterator[list[Tensor]]:
-    """Meanwhile a forward pass leaves the residual stream [B, L, H] after each of `layers` in the yielded list.
+    """A context in which forward passes write the residual stream [B, L, H] after each of `layers` into the yielded list.
 
     Args:
         model: a causal language model, with or without an adapter.
-        layers: blocks, 1 is the first; the list is in their order.
-        stop: blocks behind the deepest of them are not run.
-        mlp: leave what the MLPs of these blocks write to the stream instead.
+        layers: numbers of blocks, 1 is the first. The yielded list has their order.
+        stop: do not run the blocks behind the deepest of `layers`.
+        mlp: write the outputs of the blocks' MLPs instead of the residual stream.
     """
     read: dict[int, Tensor] = {}
     states: list[Tensor] = []
@@ -108,7 +108,7 @@ def tapped(model: Any, layers: Sequence[int], *, stop: bool, mlp: bool = False) 
 
 @contextmanager
 def replaced(model: Any, layer: int, function: Callable[[Tensor], Tensor]) -> Iterator[None]:
-    """Meanwhile the residual stream after block `layer` is `function` of it."""
+    """A context in which `function` is applied to the residual stream [B, L, H] after block `layer`."""
 
     def hook(module: Any, inputs: Any, output: Any) -> Any:
         changed = function(_stream(output))
@@ -126,10 +126,10 @@ def _stream(output: Any) -> Tensor:
 
 
 def down_projection(model: Any, layer: int) -> str:
-    """Dotted name, within the causal language model, of the projection by which block `layer`'s MLP writes to the stream.
+    """Dotted name, within the causal language model, of the down projection (last layer) in the MLP of block `layer`.
 
     Raises:
-        UnlearnError: no linear layer of a known name is there.
+        UnlearnError: the block has no linear layer with a known name.
     """
     causal = causal_lm(model)
     block = blocks(model)[layer - 1]
@@ -138,14 +138,14 @@ def down_projection(model: Any, layer: int) -> str:
     projections = [name for name in names if name.split(".")[-1] in _OUTPUT_PROJECTIONS]
     if not projections:
         raise UnlearnError(
-            f"{type(causal).__name__} has no output projection of an MLP that is known by name",
-            f"known: {', '.join(_OUTPUT_PROJECTIONS)}",
+            f"{type(causal).__name__} has no MLP output projection with a known name",
+            f"known names: {', '.join(_OUTPUT_PROJECTIONS)}",
         )
     return f"{prefix}.{projections[-1]}"
 
 
 def _mlp(model: Any, layer: int) -> torch.nn.Module:
-    """The child of block `layer` that holds its MLP's output projection, or that projection where the block holds it."""
+    """The MLP of block `layer`: the child of the block that is or contains the down projection."""
     causal, block = causal_lm(model), blocks(model)[layer - 1]
     prefix = next(name for name, module in causal.named_modules() if module is block)
     inside = down_projection(model, layer).removeprefix(f"{prefix}.")

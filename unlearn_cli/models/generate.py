@@ -37,7 +37,7 @@ def greedy(
         loaded: the model, with its adapter on or off as the caller left it.
         prompts: token ids [L] of each prompt.
         max_new_tokens: longest continuation.
-        advance: told how many prompts are done after each batch.
+        advance: called after each batch with its number of prompts.
     """
     return _answers(loaded, prompts, max_new_tokens, lambda logits: logits.argmax(-1), advance)
 
@@ -66,8 +66,8 @@ def sample(
         loaded: the model, with its adapter on or off as the caller left it.
         prompts: token ids [L] of each prompt.
         max_new_tokens: longest continuation.
-        sampling: how many, and how they are drawn.
-        advance: told how many answers are done after each batch.
+        sampling: the number of answers to each prompt, and how they are drawn.
+        advance: called after each batch with its number of answers.
     """
     generator, count = torch.Generator(loaded.device).manual_seed(sampling.seed), sampling.count
 
@@ -118,7 +118,7 @@ def _left_padded(prompts: Sequence[np.ndarray], device: torch.device) -> tuple[t
 
 
 class CachedSteps:
-    """Logits of the next token of each row, one token after the other, from a key-value cache."""
+    """Step-by-step generation with a key-value cache: logits of each row's next token."""
 
     def __init__(self, model: Any, prompts: Sequence[np.ndarray], device: torch.device) -> None:
         self.model, self.cache = model, new_cache(model)
@@ -144,14 +144,14 @@ class CachedSteps:
 
 
 class WholeSteps:
-    """The same without a cache: every token runs the whole row again."""
+    """Step-by-step generation without a cache: each step runs the whole row again."""
 
     def __init__(self, loaded: LoadedModel, prompts: Sequence[np.ndarray]) -> None:
         self.loaded, self.sequences = loaded, [np.asarray(prompt) for prompt in prompts]
 
     def logits(self) -> torch.Tensor:
         """[B, V] for the rows that are left."""
-        # The token at the end, whatever it is, is the answer whose logits are asked for.
+        # A 0 is appended as the answer, because logits are computed at the position before an answer token.
         rows = [Row("", np.append(ids, 0), len(ids), len(ids), "", ends=False) for ids in self.sequences]
         return answer_logits(self.loaded.model, pack({"rows": rows}).to(self.loaded.device), self.loaded.layout)
 
@@ -183,7 +183,7 @@ def _continue_batch(
         for row, token in enumerate(chosen.tolist()):
             if running[row] and token not in loaded.stop_ids:
                 answers[alive[row]].append(token)
-                # Positions beyond the model's limit do not exist; each row has its own room, whatever its neighbours.
+                # A row stops at the model's last position. Rows have different prompts, so they reach it at different steps.
                 running[row] = len(prompts[alive[row]]) + len(answers[alive[row]]) < room
             else:
                 running[row] = False

@@ -1,7 +1,7 @@
-"""Find by trial how a model can be run: packed without padding where that is exact, padded otherwise.
+"""Find by trial how a model can be run: packed without padding if that is exact, padded otherwise.
 
-Not every architecture goes through transformers' attention interface, and a kernel may be absent or refuse a dtype. So
-each way is tried on a few short rows and taken only if its logits equal those of the rows run one by one. Generation
+Not every architecture uses transformers' attention interface, and a kernel may be absent or refuse a dtype. So each
+layout is tried on a few short rows. It is chosen only if its logits equal those of the rows run one by one. Generation
 with a cache is tried in the same way. A model whose predictions depend on later tokens is refused.
 """
 
@@ -27,13 +27,13 @@ from unlearn_cli.models.packing import ROWS, VARLEN, varlen_attn
 
 LENGTHS = (7, 3, 12)
 CACHED = 2  # steps of generation that are tried
-# Packed attention knows these kinds; what another one hides from a token may begin beyond the rows of the trial.
+# Packed attention supports these kinds. The mask of another kind may differ only in rows longer than those of the trial.
 PACKABLE = {"full_attention", "sliding_attention"}
 log = logging.getLogger(__name__)
 
 
 def probe_batch(vocabulary: int, device: torch.device) -> Batch:
-    """Short random rows, the same ones at each call, as the group "probe"."""
+    """Short random rows in the group "probe"; they are the same at each call."""
     generator = torch.Generator().manual_seed(0)
     rows = [Row(str(n), torch.randint(vocabulary, (n,), generator=generator).numpy(), 1, 1, "", ends=False) for n in LENGTHS]
     return pack({"probe": rows}).to(device)
@@ -45,11 +45,11 @@ def _relative(a: Tensor, b: Tensor) -> float:
 
 @torch.no_grad()
 def choose_layout(model: Any, *, pack: bool = True) -> Layout:
-    """The fastest exact layout for `model`; sets the model's attention function to match.
+    """Choose the fastest exact layout for `model`, and set the model's attention function accordingly.
 
     Args:
         model: a causal language model.
-        pack: packing may be tried; not where the user asked for an attention function by name.
+        pack: try packing. False if the user named an attention function.
 
     Raises:
         UnlearnError: the model does not run, is not causal, or no layout gives the logits of single rows.
@@ -58,10 +58,12 @@ def choose_layout(model: Any, *, pack: bool = True) -> Layout:
     config = causal.config.get_text_config()
     batch = probe_batch(config.vocab_size, causal.device)
     plain = config._attn_implementation
-    # One kernel rounds unlike another; what matters is that no row sees another, which is a gross error.
+    # Kernels round differently. The trial looks for a row that attends to another row, which is a far larger error.
     tolerance = 1e-4 if causal.dtype == torch.float32 else 3e-2
     if getattr(causal, "is_loaded_in_8bit", False):
-        tolerance = 0.3  # LLM.int8() rounds by the outliers of the whole batch, so that rows do depend on it a little
+        tolerance = (
+            0.3  # LLM.int8() finds outliers over the whole batch, so a row's logits depend a little on the other rows
+        )
     training = causal.training
     causal.eval()
     rows = batch.input_ids.split(batch.row_offsets.diff().tolist())
@@ -75,7 +77,7 @@ def choose_layout(model: Any, *, pack: bool = True) -> Layout:
     if _relative(earlier, lone[-1][:6]) >= tolerance:
         raise UnlearnError(
             f"{type(causal).__name__} is not causal: a later token changes what it predicts before it",
-            "a language model that predicts the next token from those before it is expected",
+            "a causal language model is expected: it predicts each token from the tokens before it",
         )
     expected = torch.cat([logits[:-1] for logits in lone])
     chosen = _first_exact(causal, batch, plain, expected, tolerance, pack=pack)
@@ -110,7 +112,7 @@ def _first_exact(causal: Any, batch: Batch, plain: str, expected: Tensor, tolera
 
 
 def _cache_is_exact(causal: Any, rows: Sequence[Tensor], lone: Sequence[Tensor], tolerance: float) -> bool:
-    """Whether steps of generation with a cache have the logits of whole rows, with padding and after a row has left."""
+    """Whether generation with a cache gives the logits of whole rows, with padding and after a row has left the batch."""
     prompts = [ids[:-CACHED] for ids in rows]
     try:
         steps = CachedSteps(causal, [prompt.cpu().numpy() for prompt in prompts], causal.device)
@@ -132,7 +134,7 @@ def _cache_is_exact(causal: Any, rows: Sequence[Tensor], lone: Sequence[Tensor],
 
 
 def _sharing_is_exact(causal: Any, vocabulary: int, layout: Layout, tolerance: float) -> bool:
-    """Whether answers behind one copy of their question have the logits that they have behind a copy of their own."""
+    """Whether answers that share one copy of their question get the logits that they get with a copy each."""
     generator = torch.Generator().manual_seed(1)
     ids = torch.randint(vocabulary, (20,), generator=generator).numpy()
     answers = [Row(str(n), np.concatenate([ids[:8], ids[8 : 8 + n]]), 8, 8, "", ends=False) for n in (3, 5)]

@@ -1,4 +1,4 @@
-"""Load a checkpoint once, on one device, ready to be run packed."""
+"""Load a checkpoint on one device, and find out how it can be run (see `models/layout.py`)."""
 
 from __future__ import annotations
 
@@ -27,13 +27,15 @@ from unlearn_cli.models.weights import read, read_weights
 from unlearn_cli.registry import unknown
 
 ADAPTER = "default"  # the adapter that is trained and saved
-REFERENCE_ADAPTER = "reference"  # the adapter a model arrived with, frozen
+REFERENCE_ADAPTER = "reference"  # a frozen copy of the adapter that the model was loaded with
 
 
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
-    """A model, its tokenizer and how it is run. `replace_model` alone changes it: when an adapter comes or goes, and when
-    base and assistant are composed."""
+    """A model, its tokenizer and how it is run.
+
+    Only `replace_model` changes a record: when an adapter is added or removed, and when base and assistant are composed.
+    """
 
     model: Any
     tokenizer: Any
@@ -50,21 +52,21 @@ class LoadedModel:
         return causal_lm(self.model).config.get_text_config()
 
     def replace_model(self, model: Any, layout: Layout | None = None) -> None:
-        """Go on with the same weights in another wrapping, for everybody who has this record."""
+        """Put another wrapper around the same weights. Every holder of this record sees the change."""
         object.__setattr__(self, "model", model)
         object.__setattr__(self, "layout", layout or self.layout)
 
 
 def quantization_of(options: ModelOptions, config: Any) -> str | None:
-    """How the weights will be quantized once loaded: as asked, or as they were saved."""
+    """How the loaded weights will be quantized: as the options say, else as the checkpoint was saved."""
     return "nf4" if options.load_in_4bit else "int8" if options.load_in_8bit else saved_quantization(config)
 
 
 def resolve_device(choice: str) -> torch.device:
-    """One device: `choice`, or the first of cuda, mps, cpu that is there.
+    """The device that `choice` names; for "auto" the first available one of cuda, mps, cpu.
 
     Raises:
-        UnlearnError: not a device, or not on this machine.
+        UnlearnError: `choice` is no device, or this machine does not have it.
     """
     if choice == "auto":
         choice = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
@@ -84,7 +86,7 @@ def resolve_device(choice: str) -> torch.device:
 
 
 def resolve_dtype(choice: str, config: Any, device: torch.device) -> torch.dtype:
-    """The checkpoint's own dtype where the device computes in it, else the nearest that it does."""
+    """The dtype that `choice` names; for "auto" the checkpoint's, or the nearest one that the device can compute in."""
     if choice != "auto":
         return getattr(torch, choice)
     dtype = config.dtype or torch.float32
@@ -128,9 +130,9 @@ def _keep_autograd_on_cpu(model: Any) -> None:
 
 
 def _without_dropout(model: Any) -> None:
-    """Switch the base's own dropout off (GPT-2 and others of its time have it), a rate in a module's attribute as well.
+    """Set every dropout rate of the base model to 0, also rates in attributes of modules (GPT-2 and other old models).
 
-    The reference is computed without dropout; a policy with it would differ from the reference before the first step.
+    The reference is computed without dropout. A policy with dropout would differ from it before the first step.
     """
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
@@ -152,7 +154,7 @@ def load_config(source: ModelSource, options: ModelOptions) -> Any:
 
 
 def saved_quantization(config: Any) -> str | None:
-    """How a checkpoint's files are quantized: "nf4", "fp4", "int8" or another method's name; None if they are not."""
+    """How a checkpoint's files are quantized: "nf4", "fp4", "int8" or another method's name; None for plain weights."""
     saved = getattr(config, "quantization_config", None)
     if saved is None:
         return None
@@ -163,10 +165,10 @@ def saved_quantization(config: Any) -> str | None:
 
 
 def load_tokenizer(source: ModelSource, options: ModelOptions) -> tuple[Any, frozenset[int]]:
-    """The tokenizer and the ids that end an answer. An adapter folder's own tokenizer comes first.
+    """The tokenizer, and the ids of the tokens that end an answer. A tokenizer in the adapter's folder comes first.
 
     Raises:
-        UnlearnError: there is none.
+        UnlearnError: the tokenizer cannot be read, or no token ends an answer.
     """
     adapter = source.adapter
     where = adapter if adapter and (Path(adapter.location) / "tokenizer_config.json").is_file() else source
@@ -184,7 +186,7 @@ def load_tokenizer(source: ModelSource, options: ModelOptions) -> tuple[Any, fro
 
 
 def load_outline(options: ModelOptions) -> LoadedModel:
-    """A model that is going to be trained, without its weights: modules on the meta device, tokenizer, device, precision.
+    """A model to be trained, without its weights: modules on the meta device, tokenizer, device, precision.
 
     Raises:
         UnlearnError: what `load_model` refuses before it reads weights.
@@ -202,7 +204,7 @@ def load_outline(options: ModelOptions) -> LoadedModel:
 
 
 def _check_attention(name: str) -> None:
-    """Refuse a name of attention that transformers does not have; one with a slash is a repository of kernels."""
+    """Refuse an attention implementation that transformers does not have. A name with a slash is a kernel repository."""
     known = {"eager", *ALL_ATTENTION_FUNCTIONS.valid_keys()}
     if "/" not in name and name not in known:
         raise unknown("attention implementation", name, known)
@@ -221,11 +223,11 @@ def load_model(options: ModelOptions, *, trainable: bool = False) -> LoadedModel
 
     Args:
         options: which model, and how to load it.
-        trainable: the model is going to be trained: an adapter that it arrives with is made trainable, and a frozen
-            copy of it becomes the reference.
+        trainable: the model will be trained. If it is loaded with an adapter, the adapter is trainable, and a frozen copy
+            of it is the reference.
 
     Raises:
-        UnlearnError: anything about the model or device that the user can mend.
+        UnlearnError: the model or the device cannot be used; the hint says what to do.
     """
     source = resolve_source(options.model, options.revision, options.base)
     if trainable:
@@ -237,7 +239,7 @@ def load_model(options: ModelOptions, *, trainable: bool = False) -> LoadedModel
     quantization = _quantization(options, device, dtype)
     arguments: dict[str, Any] = {
         "dtype": dtype,
-        # Not asked for by name, because an architecture without SDPA (Gemma 2) can still be packed.
+        # SDPA is not passed on by name: an architecture without it (Gemma 2) can still be packed.
         "attn_implementation": None if options.attn_implementation == "sdpa" else options.attn_implementation,
         "trust_remote_code": options.trust_remote_code,
         "use_safetensors": None if options.allow_pickle else True,
@@ -262,11 +264,11 @@ def load_model(options: ModelOptions, *, trainable: bool = False) -> LoadedModel
 
 
 def _with_adapter(model: Any, adapter: ModelSource, *, trainable: bool) -> PeftModel:
-    """The model with the adapter that it arrives with.
+    """The base model with the adapter of its source.
 
     Raises:
-        UnlearnError: the adapter is not of this model, some of its weights are missing, or it trains biases, which leave no
-            reference.
+        UnlearnError: the adapter belongs to another model, some of its weights are missing, or it trains biases, so that
+            switching it off does not restore the reference.
     """
     arguments: dict[str, Any] = {"revision": adapter.revision} if adapter.revision else {}
     subject, hint = f"the adapter {adapter.location}", "it must be of this very base: --base names another one"
@@ -289,5 +291,5 @@ def _with_adapter(model: Any, adapter: ModelSource, *, trainable: bool) -> PeftM
     for module in adapted.modules():
         dropout = getattr(module, "lora_dropout", None)
         if dropout is not None and REFERENCE_ADAPTER in dropout:
-            dropout[REFERENCE_ADAPTER] = torch.nn.Identity()  # the reference is what it is, in training too
+            dropout[REFERENCE_ADAPTER] = torch.nn.Identity()  # the reference never trains
     return adapted

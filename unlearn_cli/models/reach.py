@@ -1,4 +1,4 @@
-"""Which weights LoRA is put on, and what share of the model that is."""
+"""Which weights LoRA adapts, and their share of the model."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _WITH_BYPASS = {"falcon_h1", "mamba", "mamba2", "falcon_mamba", "nemotron_h"}
 
 @dataclass(frozen=True)
 class Reach:
-    """What LoRA adapts, of the matrices of the language model without embeddings and head."""
+    """The part of the model that LoRA adapts. Only matrices of the language model count, without embeddings and head."""
 
     share: float  # of their weights, 0 to 1
     left: tuple[str, ...]  # ends of names of those without an adapter, largest first
@@ -42,12 +42,12 @@ class Reach:
 
     @property
     def notable(self) -> bool:
-        """A careful user would want to know."""
+        """Whether the user should be told."""
         return self.share < 0.9 or self.other_senses
 
 
 def with_lora(model: Any, options: LoraOptions, name: str, modules: list[str] | None = None) -> PeftModel:
-    """The model with a fresh LoRA adapter, which changes nothing yet. Arguments as for `adapter.attach`.
+    """The model with a new LoRA adapter, whose B matrices are 0. Arguments as for `adapter.attach`.
 
     Raises:
         UnlearnError: targets that PEFT cannot give an adapter.
@@ -79,7 +79,7 @@ def _leaves(model: Any) -> list[str]:
 
 
 def excluded(model: Any, *, bypassed: bool) -> str | None:
-    """A pattern of module names that get no adapter: other senses than text, and what PEFT refuses."""
+    """A pattern of the module names that get no adapter: parts for images or sound, and modules that PEFT refuses."""
     patterns = [f"{re.escape(prefix)}\\..*" for prefix in _other_senses(model)]
     if bypassed and getattr(model.config, "model_type", None) in _WITH_BYPASS:
         patterns.append(f".*\\.(?:{'|'.join(_BYPASSED)})")
@@ -87,7 +87,7 @@ def excluded(model: Any, *, bypassed: bool) -> str | None:
 
 
 def _other_senses(causal: Any) -> list[str]:
-    """Names of the modules beside the decoder, in a model that takes more than text."""
+    """Names of the modules outside the decoder, for a model that takes images or sound; empty for others."""
     if causal.config.get_text_config() is causal.config:
         return []
     decoder, head = causal.get_decoder(), causal.get_output_embeddings()
@@ -98,7 +98,7 @@ def _other_senses(causal: Any) -> list[str]:
 
 
 def reach(model: PeftModel) -> Reach:
-    """What the adapter on `model` reaches; the model may be on the meta device."""
+    """The reach of the adapter on `model`, which may be on the meta device."""
     causal = causal_lm(model)
     layers = [module for module in causal.modules() if isinstance(module, LoraLayer)]
     adapted = {id(_weight(layer)) for layer in layers}

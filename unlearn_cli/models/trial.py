@@ -1,4 +1,4 @@
-"""One step of training, tried before anything is measured; the model is afterwards as it was."""
+"""Try one training step on a few short rows, before anything is measured. Afterwards the model is unchanged."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ USUAL = (
 
 
 def try_training(loaded: LoadedModel, options: LoraOptions, *, modules: list[str] | None = None) -> Reach | None:
-    """Attach the adapter, run one forward and backward pass of short rows in training mode, and take it off again.
+    """Attach the adapter, run one forward and one backward pass in training mode, and remove the adapter.
 
     Args:
-        loaded: the model, without an adapter or with the one it arrived with.
+        loaded: the model, without an adapter or with the one that it was loaded with.
         options: rank, scale, targets, `full`.
         modules: as for `adapter.attach`.
 
     Returns:
-        what LoRA reaches; None where no adapter of ours is trained.
+        the reach of LoRA; None if all weights are trained, or the adapter that the model was loaded with.
 
     Raises:
         UnlearnError: the adapter cannot be attached, the pass fails, or its gradient is not finite or zero.

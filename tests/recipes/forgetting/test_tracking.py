@@ -13,27 +13,27 @@ from unlearn_cli.recipes.forgetting import tracking
 
 class Written(accelerate.tracking.GeneralTracker):
     name, requires_logging_directory = "trackio", False
-    told: list = []
+    calls: list = []
 
     def __init__(self, run_name: str, name: str) -> None:
         super().__init__()
-        self.told.append((run_name, name))
+        self.calls.append((run_name, name))
 
     @property
     def tracker(self):
         return self
 
     def start(self) -> None:
-        self.told.append("start")
+        self.calls.append("start")
 
     def store_init_configuration(self, values: dict) -> None:
-        self.told.append(values)
+        self.calls.append(values)
 
     def log(self, values: dict, step: int | None) -> None:
-        self.told.append((step, values))
+        self.calls.append((step, values))
 
     def finish(self) -> None:
-        self.told.append("finish")
+        self.calls.append("finish")
 
 
 def test_every_step_is_told(tmp_path, monkeypatch):
@@ -41,7 +41,7 @@ def test_every_step_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(tracking, "find_spec", lambda name: True)
     result = unlearn("forget", *data_arguments(tmp_path), *QUICK, "--report-to", "trackio", "-o", tmp_path / "run")
     assert result.exit_code in (0, 4), result.stderr
-    named, start, settings, *steps, finish = Written.told
+    named, start, settings, *steps, finish = Written.calls
     assert named == ("unlearn", "run") and (start, finish) == ("start", "finish") and settings["method"] == "npo"
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [(step, message["forget_loss"]) for step, message in steps] == [(x["step"], x["forget_loss"]) for x in lines]
@@ -62,6 +62,6 @@ def test_tensorboard_reads_what_it_was_told(tmp_path):
 
 @pytest.mark.parametrize("name", ["tensorboard", "wandb", "trackio"])
 def test_a_tracker_that_is_not_installed_is_refused_at_once(name, tmp_path, monkeypatch):
-    monkeypatch.setattr(tracking, "find_spec", lambda asked: None if asked == name else True)
+    monkeypatch.setattr(tracking, "find_spec", lambda module: None if module == name else True)
     result = unlearn("forget", *data_arguments(tmp_path), "--report-to", name, "-o", tmp_path / "run")
     assert result.exit_code == 2 and f"pip install {name}" in result.stderr and not (tmp_path / "run").exists()

@@ -23,8 +23,8 @@ def filled(folder: Path, **files: object) -> RunFolder:
     """A folder with these files (`__` is the dot) and a folder `reference` with a file."""
     (folder / "reference").mkdir(parents=True)
     (folder / "reference" / "any.txt").write_text("any")
-    for name, held in files.items():
-        (folder / name.replace("__", ".")).write_text(held if isinstance(held, str) else json.dumps(held))
+    for name, content in files.items():
+        (folder / name.replace("__", ".")).write_text(content if isinstance(content, str) else json.dumps(content))
     return RunFolder(folder)
 
 
@@ -72,8 +72,8 @@ def test_a_run_with_anything_else_in_it_is_left_alone(tmp_path, mark):
 def test_overwriting_takes_away_what_a_run_writes(tmp_path):
     """What an interrupted saving leaves, and nothing that came in the meantime."""
     files = ("adapter_model.safetensors", "tokenizer.json", "model-00001-of-00002.safetensors", "report.json.12.part")
-    held = {f.replace(".", "__"): "" for f in files}
-    run = filled(tmp_path / "run", plan__json=MARKS["plan.json"], **held)
+    content = {f.replace(".", "__"): "" for f in files}
+    run = filled(tmp_path / "run", plan__json=MARKS["plan.json"], **content)
     run.check(overwrite=True, resume=False)
     (run.path / "notes.txt").write_text("mine")
     run.open(clear=True)

@@ -1,4 +1,4 @@
-"""Which format the rows of a file have, by the names of their columns."""
+"""Choose the format of a file's rows by their column names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from unlearn_cli.registry import Registry
 
 FORMATS = Registry[Format]("row format", "unlearn_cli.data.formats")
 
-# Where several fit, the first counts: the one that says most about a row comes before the one that says less.
+# The first format that fits is chosen, so formats with more information about a row come first.
 ORDER = ("preference", "multiple-choice", "question-answer", "prompt-completion", "messages", "alpaca", "text")
 
 
@@ -25,14 +25,14 @@ def choose(
 
     Args:
         columns: the columns' names.
-        where: what the rows stand in, for the message.
-        written: how a proposal (our key -> the user's column) is written as a --columns value.
+        where: the file, for the message.
+        written: turns a proposal (our key -> the user's column) into a --columns value.
 
     Returns:
-        its name, its function, and the column for each of its keys.
+        the format's name, its function, and the column of each of its keys.
 
     Raises:
-        UnlearnError: none fits; the hint proposes a --columns that would make one fit.
+        UnlearnError: no format fits; the hint proposes a --columns value with which one would.
     """
     for name in ORDER:
         row_format = FORMATS.get(name)
@@ -46,12 +46,12 @@ def choose(
 
 
 def known_formats() -> str:
-    """All formats as the keys they need, for messages."""
+    """The keys that each format needs, for messages."""
     return ", ".join("+".join(FORMATS.get(name).needs) for name in ORDER)
 
 
 def known_keys() -> list[str]:
-    """Every column name that some format reads."""
+    """Every column name that a format reads."""
     accepted = [key for name in ORDER for keys in FORMATS.get(name).needs.values() for key in keys]
     return list(dict.fromkeys(["id", *accepted, *EXTRAS]))
 
@@ -63,7 +63,7 @@ def _matched(row_format: Format, columns: Sequence[str]) -> dict[str, str]:
 
 
 def _proposal(columns: Sequence[str]) -> dict[str, str]:
-    """A --columns value for the format with the fewest keys left open; a question with its answer if in doubt."""
+    """Column names for the format with the fewest missing keys; of equal ones question and answer come first."""
     candidates = ("question-answer", "prompt-completion") if len(columns) > 1 else ("text",)
     best = max(map(FORMATS.get, candidates), key=lambda candidate: len(_matched(candidate, columns)))
     matched = _matched(best, columns)

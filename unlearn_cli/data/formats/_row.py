@@ -1,4 +1,4 @@
-"""One row of a file as the formats read it, and what can be wrong with it."""
+"""One row of a file, as formats read it, and the errors of bad rows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from unlearn_cli.data.example import Example, Turn
 
-# Columns that every format with a question may bring along; the first that is there counts.
+# Optional columns of every format with a question. Of several names the first existing one is read.
 ALTERNATIVES = ("alternatives", "alternate", "idk")
 PARAPHRASED_ANSWER = ("paraphrased_answer",)
 PARAPHRASED_QUESTION = ("paraphrased_question",)
@@ -17,50 +17,50 @@ PERTURBED = ("perturbed_answer",)
 CONTEXT = ("context",)
 EXTRAS = (*ALTERNATIVES, *PARAPHRASED_ANSWER, *PARAPHRASED_QUESTION, *PERTURBED, *CONTEXT)
 
-# Where data sets and templates keep what a model thinks before it answers.
+# Keys under which data sets and templates keep the assistant's reasoning.
 REASONING = ("reasoning_content", "reasoning", "thinking")
 _ROLES = {"human": "user", "gpt": "assistant"}  # ShareGPT's names
 _KINDS = {"dict": "an object", "list": "a list", "bytes": "bytes", "NoneType": "null"}
 
 
 class MissingValue(Exception):
-    """A row lacks something that its format needs; `args[0]` names it."""
+    """A row lacks a value that its format needs; `args[0]` names it."""
 
 
 class BadRow(Exception):
-    """A row holds something that its format cannot use; `args[0]` says what."""
+    """A row has a value that its format cannot use; `args[0]` describes it."""
 
 
 @dataclass(frozen=True)
 class Format:
-    """One way to read an example from a row's columns; called like the function that it wraps."""
+    """A way to read an example from a row's columns. It is called like the function that it wraps."""
 
     function: Callable[[Row], Example]
-    needs: Mapping[str, tuple[str, ...]]  # the format's keys, each with the column names that it is read from, best first
+    needs: Mapping[str, tuple[str, ...]]  # the format's key -> names of columns that it is read from, best first
 
     def __call__(self, row: Row) -> Example:
         return self.function(row)
 
 
 def row_format(**needs: tuple[str, ...]) -> Callable[[Callable[[Row], Example]], Format]:
-    """Declare the keys that a format needs, each with the column names that it is read from, best first."""
+    """Declare the keys that a format needs, each with the names of columns that it is read from, best first."""
     return lambda function: Format(function, needs)
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row: its values by column, and which column holds which of the format's keys."""
+    """One row: its values by column, and the column of each of the format's keys."""
 
     id: str
     values: Mapping[str, Any]
     columns: Mapping[str, str]  # the format's key -> the column it is read from
-    reasoning: bool = False  # the reasoning of the last message is read
-    _read: set[str] = field(default_factory=lambda: {"id"})  # columns
-    _ignored: set[str] = field(default_factory=set)  # keys of messages, as "messages.tool_calls"
+    reasoning: bool = False  # read the reasoning of the last message
+    _read: set[str] = field(default_factory=lambda: {"id"})  # columns that were read
+    _ignored: set[str] = field(default_factory=set)  # unread keys of messages, as "messages.tool_calls"
 
     @property
     def unread(self) -> list[str]:
-        """Columns and keys of messages that hold something and were not asked for."""
+        """Columns and keys of messages that have a value and were not read."""
         columns = (name for name, value in self.values.items() if name not in self._read and not is_missing(value))
         return [*columns, *sorted(self._ignored)]
 
@@ -70,11 +70,11 @@ class Row:
         return self.values.get(column)
 
     def text(self, key: str) -> str:
-        """The text under a key that must be there.
+        """The text under a required key.
 
         Raises:
-            MissingValue: it is absent, null or empty.
-            BadRow: it is no text.
+            MissingValue: the value is absent, null or empty.
+            BadRow: the value is no text.
         """
         return as_text(self._value(key), f"'{self.columns[key]}'")
 
@@ -82,8 +82,8 @@ class Row:
         """The list of texts under a key.
 
         Raises:
-            MissingValue: it is absent or empty.
-            BadRow: it is no list of texts.
+            MissingValue: the value is absent or empty.
+            BadRow: the value is no list of texts.
         """
         value, column = self._value(key), self.columns[key]
         if not isinstance(value, (list, tuple)):
@@ -91,15 +91,15 @@ class Row:
         return tuple(as_text(item, f"'{column}'") for item in value)
 
     def is_chat(self, key: str) -> bool:
-        """The value is a list of messages, not a text."""
+        """Whether the value is a list of messages, not a text."""
         return isinstance(self.get(self.columns[key]), list)
 
     def turns(self, key: str, role: str) -> tuple[Turn, ...]:
         """The messages under a key; a plain text is one message of `role`.
 
         Raises:
-            MissingValue: there are none.
-            BadRow: they are no messages.
+            MissingValue: the value is absent or empty.
+            BadRow: the value is no list of messages.
         """
         if not self.is_chat(key):
             return ((role, self.text(key)),)
@@ -119,10 +119,10 @@ class Row:
         return turns
 
     def reasoning_of(self, key: str) -> str:
-        """What the last message under a key thinks before it answers; empty unless it is to be read.
+        """The reasoning of the last message under a key; empty unless `reasoning` is set.
 
         Raises:
-            BadRow: it is no text.
+            BadRow: the reasoning is no text.
         """
         if not self.reasoning or not self.is_chat(key):
             return ""
@@ -131,21 +131,21 @@ class Row:
         return as_text(last[name], f"'{name}' in '{self.columns[key]}'") if name else ""
 
     def in_context(self, text: str) -> str:
-        """A question behind the row's context, where there is one."""
+        """A question, with the row's context before it if the row has one."""
         context = next((self.get(name) for name in CONTEXT if isinstance(self.values.get(name), str)), None)
         return text if is_missing(context) else f"{context}\n\n{text}"
 
     def last_answer(self, key: str) -> str:
-        """The text under a key, or the assistant's last message where it is a list of messages.
+        """The text under a key, or the last message if the value is a list of messages.
 
         Raises:
-            MissingValue: it is empty.
+            MissingValue: the text is empty.
             BadRow: the last message is not the assistant's.
         """
         return answer_of(self.turns(key, "assistant"), self.columns[key])
 
     def extras(self) -> dict[str, Any]:
-        """The optional fields of an `Example`, by their names there."""
+        """The optional fields of an `Example`, by name."""
         return {
             "alternatives": self._texts(ALTERNATIVES),
             "paraphrased_answer": next(iter(self._texts(PARAPHRASED_ANSWER)), None),
@@ -168,17 +168,17 @@ class Row:
 
 
 def is_missing(value: Any) -> bool:
-    """Null, a text of nothing but white space, an empty list, or the NaN that data frames write for null."""
+    """Whether a value is null, white space, an empty list, or the NaN that data frames write for null."""
     if isinstance(value, str):
         return not value.strip()
     return value is None or value == [] or (isinstance(value, float) and math.isnan(value))
 
 
 def as_text(value: Any, what: str) -> str:
-    """A value as text, unchanged if it is text already.
+    """A value as text. A text is returned unchanged.
 
     Raises:
-        BadRow: it is neither text nor a number, or cannot be written as UTF-8.
+        BadRow: the value is neither a text nor a number, or cannot be encoded as UTF-8.
     """
     if isinstance(value, str):
         if not value.isascii():
@@ -194,11 +194,11 @@ def as_text(value: Any, what: str) -> str:
 
 
 def answer_of(turns: tuple[Turn, ...], column: str) -> str:
-    """The text of the last message, which is what gets scored.
+    """The text of the last message, which is the scored answer.
 
     Raises:
-        MissingValue: it is empty.
-        BadRow: it is not the assistant's.
+        MissingValue: the text is empty.
+        BadRow: the last message is not the assistant's.
     """
     role, content = turns[-1]
     if role != "assistant":
@@ -219,7 +219,7 @@ def _turn(message: Any, column: str) -> Turn:
 
 
 def _content(value: Any, column: str) -> str:
-    """The content of a message: a text, or a list of parts that are texts, as in OpenAI's interface."""
+    """The content of a message: a text, or a list of text parts, as in OpenAI's interface."""
     if not isinstance(value, list):
         return as_text(value, f"a message in '{column}'")
     texts = []

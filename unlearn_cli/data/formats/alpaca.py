@@ -1,4 +1,4 @@
-"""instruction, output and, where there is one, input (in Dolly's rows: context, response)."""
+"""instruction, output and optionally input (in Dolly's rows: context, response)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ INPUTS = ("input", "context")
 
 @row_format(instruction=("instruction",), output=("output", "response"))
 def alpaca(row: Row) -> Example:
-    """An instruction, what it is about, and what was answered."""
+    """An instruction with its optional input, and the output."""
     values = ((name, row.get(name)) for name in INPUTS)
     inputs = [as_text(value, f"'{name}'") for name, value in values if not is_missing(value)]
     prompt = "\n\n".join([row.text("instruction"), *inputs])

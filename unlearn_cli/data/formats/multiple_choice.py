@@ -11,7 +11,7 @@ HEADER = "The following are multiple choice questions (with answers)"
 
 @row_format(question=("question",), choices=("choices", "options"), answer=("answer",))
 def multiple_choice(row: Row) -> Example:
-    """A question whose answers are letters: the right one is scored against the others, as the evaluation harness does."""
+    """A question with lettered choices. The right letter is scored against the others, as the evaluation harness does."""
     choices = row.texts("choices")
     if not 2 <= len(choices) <= len(LETTERS):
         raise BadRow(f"{len(choices)} choices; 2 to {len(LETTERS)} are expected")

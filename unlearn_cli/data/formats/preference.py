@@ -1,4 +1,4 @@
-"""prompt, chosen, rejected: what has to be forgotten is `rejected`, what to say instead is `chosen`."""
+"""prompt, chosen, rejected: `rejected` is the answer to forget, `chosen` the answer to give instead."""
 
 from __future__ import annotations
 

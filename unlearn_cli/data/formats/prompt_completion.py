@@ -8,7 +8,7 @@ from unlearn_cli.data.formats._row import Row, answer_of, row_format
 
 @row_format(prompt=("prompt",), completion=("completion", "response", "answer"))
 def prompt_completion(row: Row) -> Example:
-    """A prompt and how it goes on."""
+    """A prompt and its completion."""
     answered = row.turns("completion", "assistant")
     answer = answer_of(answered, row.columns["completion"])
     style: Style = "messages" if row.is_chat("prompt") or row.is_chat("completion") else "completion"

@@ -1,4 +1,4 @@
-"""question, answer: the rows of TOFU. Its paraphrases, wrong answers and refusals are read where they are there."""
+"""question, answer: the rows of TOFU. Paraphrases, wrong answers and refusals are read if a row has them."""
 
 from __future__ import annotations
 

@@ -20,10 +20,10 @@ def judge_gates(conditions: Sequence[Condition], entries: Sequence[Entry]) -> li
     for gate in conditions:
         gate.check_metrics([*metric_names(), *sorted(known)])
         by_run = {entry.name: gates.judge(gate, _lookup(entry), _reason(entry)) for entry in entries}
-        failed = {name: verdict.told for name, verdict in by_run.items() if verdict.failed}
+        failed = {name: verdict.in_words for name, verdict in by_run.items() if verdict.failed}
         message = "; ".join(f"{name}: {words}" for name, words in failed.items()) or f"{gate.text} holds for no run"
         gate_reports.append(
-            GateReport(expression=gate.text, failed=bool(failed), reason=", ".join(failed) or None, told=message)
+            GateReport(expression=gate.text, failed=bool(failed), reason=", ".join(failed) or None, in_words=message)
         )
     return gate_reports
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from unlearn_cli.atomic import write_atomically
 from unlearn_cli.data.alternatives import (
-    asking_for_another,
+    alternative_prompt,
     differing,
     repeats_answer,
     with_mismatched,
@@ -56,7 +56,7 @@ def _generated(run: ResolvedRun, loaded: LoadedModel, examples: tuple[Example, .
     count = run.objective.parameters.get("samples", SAMPLES)
     answers: dict[str, list[str]] = {}
     if wanted:
-        prompts = [row.prompt_ids for row in run.encoder.encode(map(asking_for_another, wanted))]
+        prompts = [row.prompt_ids for row in run.encoder.encode(map(alternative_prompt, wanted))]
         ids = [prompt.tolist() for prompt in prompts]
         key = fingerprint(run.model_key, ids, run.config.seed, count, run.config.max_new_tokens)
         path = run.folder.alternatives

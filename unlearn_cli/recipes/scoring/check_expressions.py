@@ -155,13 +155,13 @@ def by_metric(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     Raises:
         UnlearnError: no metric of that name, or no metric named.
     """
-    made: dict[str, dict[str, Any]] = {}
+    parameters: dict[str, dict[str, Any]] = {}
     for key, value in given.items():
         name, dot, parameter = key.partition(".")
         if not dot:
             raise UnlearnError(f"--metric-parameter {key}: which metric's?", "for example rouge_l.stem=false")
-        made.setdefault(METRICS.canonical(name).replace("-", "_"), {})[parameter] = value
-    return made
+        parameters.setdefault(METRICS.canonical(name).replace("-", "_"), {})[parameter] = value
+    return parameters
 
 
 def check_metric_parameters(given: Mapping[str, Any]) -> None:

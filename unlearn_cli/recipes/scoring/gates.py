@@ -85,8 +85,8 @@ def judge(gate: Condition, lookup: Lookup, why: Why = lambda *_name: None) -> Ga
     except Missing as error:
         because = why(*error.name) if error.name else None
         reason = f"{error}: {because}" if because else str(error)
-        return GateReport(expression=gate.text, failed=True, reason=reason, told=f"{gate} ({reason})")
-    return GateReport(expression=gate.text, failed=failed, told=_in_words(gate, lookup, holds=failed))
+        return GateReport(expression=gate.text, failed=True, reason=reason, in_words=f"{gate} ({reason})")
+    return GateReport(expression=gate.text, failed=failed, in_words=_in_words(gate, lookup, holds=failed))
 
 
 def _in_words(gate: Condition, lookup: Lookup, *, holds: bool) -> str:
@@ -113,7 +113,7 @@ def _rounded(value: float, text: str) -> str:
 
 def line(gate: GateReport) -> str:
     """A verdict for people; `FAILED` is what makes the exit code 3."""
-    return f"{'FAILED' if gate.failed else 'ok'}: {gate.told or gate.expression}"
+    return f"{'FAILED' if gate.failed else 'ok'}: {gate.in_words or gate.expression}"
 
 
 def show(gates: Sequence[GateReport], reporter: Reporter) -> None:
@@ -134,7 +134,7 @@ def write_junit(gates: Sequence[GateReport], scores: Scores, path: Path) -> None
     for gate in gates:
         case = SubElement(suite, "testcase", classname="unlearn.gate", name=gate.expression)
         if gate.failed:
-            SubElement(case, "failure", message=gate.told or gate.expression)
+            SubElement(case, "failure", message=gate.in_words or gate.expression)
     if not gates:
         SubElement(SubElement(suite, "testcase", classname="unlearn.gate", name="no --fail-if was given"), "skipped")
     path.parent.mkdir(parents=True, exist_ok=True)

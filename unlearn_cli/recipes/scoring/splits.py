@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 from unlearn_cli.config import DataOptions, EvaluateConfig, MeasuringOptions
-from unlearn_cli.data.benchmarks import as_asked, benchmark, where
+from unlearn_cli.data.benchmarks import benchmark, in_benchmark_form, where
 from unlearn_cli.data.columns import parse_columns
 from unlearn_cli.data.example import Example, Split
 from unlearn_cli.data.general_ability import GENERAL, general_splits
@@ -158,7 +158,7 @@ def _benchmark_splits(options: EvaluateConfig) -> dict[str, Split]:
     for name, part in benchmark(options.benchmark, folder).items():
         split = load_split(name, where(part, folder), columns=part.columns or None, limit=options.limit)
         shots = load_split(name, where(part.shots, folder)).examples if part.shots else ()
-        examples = tuple(as_asked(example, part, shots) for example in split.examples)
+        examples = tuple(in_benchmark_form(example, part, shots) for example in split.examples)
         # As they are asked: the same rows after other examples are another measurement.
         origin = split.origin
         if part.shots or part.answer_tokens:
@@ -204,7 +204,7 @@ def tokenized(split: Split, encoder: Encoder, eval_limit: int) -> Input:
     rows = tuple(encoder.encode(split.examples, windows=split.windows))
     if split.free_answers:
         free = encoder.encode(replace(example, prefill="") for example in split.examples)
-        rows = tuple(replace(row, own_prompt=asked.prompt_ids) for row, asked in zip(rows, free, strict=True))
+        rows = tuple(replace(row, own_prompt=plain.prompt_ids) for row, plain in zip(rows, free, strict=True))
     if not rows:
         raise UnlearnError(f"{split.name} data holds no row with an answer")
     if split.name == RETAIN_TRAINED:

@@ -95,14 +95,14 @@ class Executor:
         # The reference's pass is a part of "prepare".
         other = sum(phases.values()) - training - measuring - phases.get("reference", 0.0)
         loads = sum(outcome.loads for outcome in outcomes)
-        words = f"{counted(len(best), 'run')} compared, {len(outcomes)} made now"
+        words = f"{counted(len(best), 'run')} compared, {len(outcomes)} run now"
         if outcomes:
             words += f": model loaded {counted(loads, 'time')}; {wall:.0f} s in all, for each run "
             parts = {"training": training, "measuring": measuring, "anything else": other}
             words += ", ".join(f"{seconds / len(outcomes):.1f} s of {name}" for name, seconds in parts.items())
         return {
             "runs": len(best),
-            "made": len(outcomes),
+            "new_runs": len(outcomes),
             "share": best[0].run.share,
             "failed": sum(one.failed for one in best),
             "loads": loads,

@@ -124,7 +124,7 @@ def test_blocks(name: str) -> None:
 
 
 def test_a_model_without_blocks_is_named() -> None:
-    with pytest.raises(UnlearnError, match="no list of blocks") as caught:
+    with pytest.raises(UnlearnError, match="no list of decoder blocks") as caught:
         blocks(SimpleNamespace(base_model=torch.nn.Linear(2, 2)))
     assert caught.value.hint
 
@@ -464,7 +464,7 @@ def test_the_projection_of_the_attention_is_not_the_mlp_s() -> None:
 
 
 def test_no_down_projection() -> None:
-    with pytest.raises(UnlearnError, match="no output projection") as caught:
+    with pytest.raises(UnlearnError, match="no MLP output projection") as caught:
         down_projection(_named(of_tuples()), 1)
     assert "down_proj" in caught.value.hint
 

@@ -63,3 +63,31 @@ def test_the_schema_lets_fields_be_added(model):
 def test_the_former_name_of_a_field_is_read():
     assert GateReport.model_validate({"expression": "a", "failed": True, "told": "why"}).in_words == "why"
     assert GateReport(expression="a", failed=True, in_words="why").model_dump()["in_words"] == "why"
+
+
+def test_a_report_prints_as_a_line_and_shows_itself_as_a_table():
+    report = FULL.model_copy(deep=True)
+    both = report.scores["forget"]["probability"]
+    both.before, both.after.ci = Score(value=0.9753, n=3), (0.25, 0.75)
+    report.scores["forget"]["<odd>"] = both.model_copy(update={"after": Score(value=None, n=0, reason="no <wrong> answers")})
+    assert (
+        repr(report) == str(report) == "<RunReport forget npo on measurements: completed; forget.probability 0.975 -> 0.500>"
+    )
+    first, second = report.table()
+    assert (first["split"], first["metric"], first["before"], first["after"]) == ("forget", "probability", 0.9753, 0.5)
+    assert (first["low"], first["high"], first["n"], first["baseline"]) == (0.25, 0.75, 3, None)
+    assert second["after"] is None and second["reason"] == "no <wrong> answers" and first.keys() == second.keys()
+    page = report._repr_html_()
+    assert "<th>before</th>" in page and "<td>0.975</td>" in page
+    assert "<th>baseline</th>" not in page  # a column without any value
+    assert "&lt;wrong&gt;" in page and "<wrong>" not in page
+
+
+@pytest.mark.parametrize("model", [RunReport, AttackReport])
+def test_every_field_is_described(model):
+    schema = model.model_json_schema()
+    blank = [
+        f"{name}.{key}" for name, part in {model.__name__: schema, **schema["$defs"]}.items()
+        for key, field in part["properties"].items() if not field.get("description")
+    ]  # fmt: skip
+    assert blank == []

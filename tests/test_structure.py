@@ -12,6 +12,7 @@ HEAVY = {"torch", "transformers", "peft", "datasets", "numpy", "scipy", "pandas"
 # Lowest first; a module imports from its own room and from those before it.
 LAYERS = [
     {"errors", "quiet", "atomic", "hashing"}, {"assignments", "values", "jsonfile"}, {"registry", "parameters"},
+    {"display"},
     {"outputs", "measured"}, {"contract"},
     {"expressions"}, {"config", "report", "attack_report", "console"}, {"data"},
     {"methods", "retain_terms", "robust", "metrics"}, {"models"},

@@ -1,4 +1,4 @@
-"""Make a language model forget chosen rows, and prove what that did."""
+"""Make a language model forget chosen rows, and measure what that really did."""
 
 from __future__ import annotations
 

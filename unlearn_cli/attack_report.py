@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from unlearn_cli.atomic import write_atomically
+from unlearn_cli.display import Displayed, TableRow
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.jsonfile import read_object
 from unlearn_cli.report import FILE, SCHEMA_VERSION, GateReport, Part, finite
@@ -19,26 +20,26 @@ SCORED = ("probability", "extraction_strength", "rouge_l")  # metrics whose reco
 class PointReport(Part):
     """One place of a curve: means over the rows, by metric."""
 
-    at: int | float | str
-    forget: dict[str, float | None]
-    retain: dict[str, float | None] = {}
-    details: dict[str, float] = {}
+    at: int | float | str = Field(description="place along the attack: a step, a number of bits, the name of a wording")
+    forget: dict[str, float | None] = Field(description="metric -> mean over the judged forget rows")
+    retain: dict[str, float | None] = Field(default={}, description="metric -> mean over the retain rows")
+    details: dict[str, float] = Field(default={}, description="further numbers of this place")
 
 
 class CurveReport(Part):
     """One model under one setting of the attack."""
 
-    role: Literal["unlearned", "original", "baseline"]
-    parameters: dict[str, Any]
-    points: list[PointReport]
+    role: Literal["unlearned", "original", "baseline"] = Field(description="which of the attacked models")
+    parameters: dict[str, Any] = Field(description="setting of the attack, such as rate and seed")
+    points: list[PointReport] = Field(description="places along the attack, in order")
 
 
 class RecoveryPoint(Part):
     """Normalised recovery at one place under one setting, averaged over seeds."""
 
-    at: int | float | str
-    parameters: dict[str, Any]
-    value: float | None
+    at: int | float | str = Field(description="place along the attack")
+    parameters: dict[str, Any] = Field(description="setting of the attack, without the seed")
+    value: float | None = Field(description="recovery; null where it cannot be told")
     ci: tuple[float, float] | None = Field(default=None, description="95 % bootstrap interval over rows")
     gain: float | None = Field(default=None, description="what the baseline gains by the same attack, in the same units")
     retain: float | None = Field(default=None, description="probability of the rows to keep, after the attack")
@@ -49,38 +50,52 @@ class RecoveryReport(Part):
 
     start: float | None = Field(description="before the attack: what was not forgotten in the first place, or its bound")
     max: float | None = Field(description="the attacker's best setting and place")
-    ci: tuple[float, float] | None
-    at: int | float | str | None
-    parameters: dict[str, Any]
+    ci: tuple[float, float] | None = Field(description="95 % bootstrap interval of `max` over rows")
+    at: int | float | str | None = Field(description="place of `max`")
+    parameters: dict[str, Any] = Field(description="setting of `max`")
     gain: float | None = Field(description="of the baseline, there; null without one")
     area: float | None = Field(default=None, description="mean along the curve of the best setting")
     half_at: int | float | str | None = Field(default=None, description="first place of that curve at which half is back")
-    points: list[RecoveryPoint]
+    points: list[RecoveryPoint] = Field(description="every place under every setting")
 
 
-class AttackReport(Part):
+class AttackReport(Displayed, Part):
     """The whole report."""
 
-    schema_version: str = SCHEMA_VERSION
-    command: Literal["relearn-attack"] = "relearn-attack"
-    attack: str
-    along: str
-    run: str
-    verdict: str
+    schema_version: str = Field(default=SCHEMA_VERSION, description="version of this schema, as MAJOR.MINOR")
+    command: Literal["relearn-attack"] = Field(default="relearn-attack", description="the command that wrote the report")
+    attack: str = Field(description="name of the attack")
+    along: str = Field(description="what `at` counts, such as steps or bits")
+    run: str = Field(description="the attacked run folder")
+    verdict: str = Field(description="what came back, in a sentence")
     upper_bound: bool = Field(
         description="no baseline was attacked alike: recovery counts from a score of 0, and the truth may lie lower"
     )
-    config: dict[str, Any]
-    environment: dict[str, Any]
-    forget_sha256: str
-    judged_rows: int
-    attacker_rows: int
+    config: dict[str, Any] = Field(description="every setting with its value")
+    environment: dict[str, Any] = Field(description="versions of Python and packages, operating system, device")
+    forget_sha256: str = Field(description="hash of the run's forget rows")
+    judged_rows: int = Field(description="forget rows that judge")
+    attacker_rows: int = Field(description="forget rows that the attacker was given")
     overlap: int = Field(description="judged answers that share eight words in a row with the attacker's rows")
-    curves: list[CurveReport]
+    curves: list[CurveReport] = Field(description="one for each attacked model and setting")
     recovery: dict[str, RecoveryReport] = Field(description="by metric")
-    gates: list[GateReport] = []
-    seconds: float
-    notes: list[str] = []
+    gates: list[GateReport] = Field(default=[], description="the --fail-if expressions")
+    seconds: float = Field(description="time of the attack")
+    notes: list[str] = Field(default=[], description="sentences about what a reader should know")
+
+    def headline(self) -> str:
+        """The attack and its verdict."""
+        return f"{self.attack} on {self.run}: {self.verdict}"
+
+    def table(self) -> list[TableRow]:
+        """Recovery of each metric at each place under each setting."""
+        return [
+            {"metric": metric, "at": point.at, "recovery": point.value, "low": low, "high": high, "gain": point.gain,
+             "retain": point.retain, **point.parameters}
+            for metric, recovery in self.recovery.items()
+            for point in recovery.points
+            for low, high in [point.ci or (None, None)]
+        ]  # fmt: skip
 
 
 def dumps(reports: list[AttackReport]) -> str:

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from unlearn_cli.atomic import write_atomically
+from unlearn_cli.display import Displayed, TableRow, short
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.jsonfile import read_object
 
@@ -48,7 +49,7 @@ class Score(Part):
     range: tuple[float, float | None] = Field(
         (0.0, None), description="smallest and largest possible value; null: unbounded"
     )
-    reason: str | None = None
+    reason: str | None = Field(default=None, description="why there is no value; null where there is one")
     details: dict[str, float] = Field(default={}, description="further numbers of the same comparison, where they exist")
 
     def __init__(self, **data: Any) -> None:
@@ -61,17 +62,32 @@ class Score(Part):
 class Change(Part):
     """After less before on the same rows."""
 
-    value: float
+    value: float = Field(description="after less before")
     ci: tuple[float, float] | None = Field(None, description="95 % interval of the paired difference; null for a single row")
 
 
 class Compared(Part):
     """One metric on one split, before and after, and under a model that never saw the forget rows."""
 
-    before: Score | None = None
-    after: Score | None = None
-    baseline: Score | None = None
-    change: Change | None = None  # from before to after, of what general ability is judged by
+    before: Score | None = Field(default=None, description="under the model before unlearning")
+    after: Score | None = Field(
+        default=None,
+        description="under the model after unlearning; of `unlearn evaluate --model`, the one that was measured",
+    )
+    baseline: Score | None = Field(
+        default=None, description="under a model that never saw the forget rows; null without --baseline"
+    )
+    change: Change | None = Field(default=None, description="from before to after, by which general ability is judged")
+
+    def table_row(self) -> TableRow:
+        """The values, with the interval, the number of rows and the aim of the score that counts."""
+        last = self.after or self.before or self.baseline
+        assert last is not None  # one model was measured, else there is nothing to compare
+        low, high = last.ci or (None, None)
+        values = {
+            moment: score.value if (score := getattr(self, moment)) else None for moment in ("before", "after", "baseline")
+        }
+        return {**values, "low": low, "high": high, "n": last.n, "target": last.target, "reason": last.reason}
 
 
 def before_and_after(both: Compared | None) -> tuple[float, float] | None:
@@ -88,37 +104,37 @@ Scores = dict[str, dict[str, Compared]]  # split -> metric -> scores
 class DataReport(Part):
     """One split, described without its text."""
 
-    spec: str
-    files: list[str]
-    format: str
-    revision: str | None
+    spec: str = Field(description="what --forget, --retain or the like was given")
+    files: list[str] = Field(description="the files that were read")
+    format: str = Field(description="the row format, as recognised by its columns")
+    revision: str | None = Field(description="resolved commit of a data set of the Hub; null for local files")
     sha256: str = Field(description="over the content of the rows, in order")
-    rows: int
-    rows_in_source: int
+    rows: int = Field(description="rows that were taken")
+    rows_in_source: int = Field(description="rows that the source holds, before --limit and what is held out")
     sequences: int = Field(description="rows after raw documents are cut into windows")
-    tokens: int
-    answer_tokens: int
-    truncated_rows: int
-    truncated_tokens: int
-    measured_rows: int
+    tokens: int = Field(description="tokens of all sequences")
+    answer_tokens: int = Field(description="of those, tokens that are scored")
+    truncated_rows: int = Field(description="rows cut at --max-length")
+    truncated_tokens: int = Field(description="tokens that were cut off")
+    measured_rows: int = Field(description="rows that scores are made of; see --eval-limit")
 
 
 class ModelReport(Part):
     """What was unlearned from."""
 
-    model: str
+    model: str = Field(description="what --model was given: a folder or a Hub id")
     revision: str | None = Field(description="resolved commit of a Hub model")
     adapter: str | None = Field(default=None, description="the adapter the model arrived with")
-    architecture: str
-    parameters: int
-    trainable_parameters: int
+    architecture: str = Field(description="class of the model in transformers")
+    parameters: int = Field(description="number of weights")
+    trainable_parameters: int = Field(description="number of weights that training changes")
     lora_share: float | None = Field(
         None, description="of the weights outside embeddings and head, those that LoRA was put on"
     )
-    dtype: str
-    quantization: str | None
+    dtype: str = Field(description="data type of the weights that are not quantized")
+    quantization: str | None = Field(description="nf4 or int8 for --load-in-4bit and --load-in-8bit; null for none")
     layout: str = Field(description="packed (no padding token is computed) or padded")
-    chat_template_sha256: str | None
+    chat_template_sha256: str | None = Field(description="hash of the template that wrote the prompts; null for none")
     weights_sha256: str | None = Field(description="of a local model's weight files")
 
 
@@ -133,33 +149,37 @@ class PassReport(Part):
 class Trajectory(Part):
     """Scores measured during training."""
 
-    step: int
-    scores: dict[str, dict[str, float | None]]
+    step: int = Field(description="steps that were done")
+    scores: dict[str, dict[str, float | None]] = Field(description="split -> metric -> value")
 
 
 class TrainingReport(Part):
     """What training did. Losses are averages over the first and the last tenth of the steps."""
 
-    steps: int
-    steps_planned: int
-    epochs: float
-    effective_batch: int
-    retain_rows_per_step: int
+    steps: int = Field(description="steps that were done")
+    steps_planned: int = Field(description="steps of the schedule, or of the target's budget")
+    epochs: float = Field(description="passes over the forget rows")
+    effective_batch: int = Field(description="forget rows in a step")
+    retain_rows_per_step: int = Field(description="retain rows in a step")
     tokens: int = Field(description="run with gradient")
     retain_tokens: int = Field(default=0, description="of those, tokens of rows to keep")
-    tokens_per_second: float
+    tokens_per_second: float = Field(description="tokens run with gradient in a second of training")
     real_token_share: float = Field(description="tokens of rows over tokens computed; 1 when packed")
-    seconds_per_step: float
-    forget_loss: tuple[float, float] | None
-    retain_loss: tuple[float, float] | None
-    grad_norm_max: float | None
-    reference_seconds: float
-    activation_checkpointing: bool
-    resumed_from_step: int | None = None
-    stopped_by: str | None = None
+    seconds_per_step: float = Field(description="mean time of a step")
+    forget_loss: tuple[float, float] | None = Field(
+        description="mean over the first and over the last tenth of the steps; null where the method has none"
+    )
+    retain_loss: tuple[float, float] | None = Field(description="the same of the retain term; null without one")
+    grad_norm_max: float | None = Field(description="largest gradient norm before clipping; null where none was taken")
+    reference_seconds: float = Field(description="time of the passes through the reference")
+    activation_checkpointing: bool = Field(description="whether activations were computed twice to save memory")
+    resumed_from_step: int | None = Field(
+        default=None, description="step of the checkpoint that --resume went on from; null for none"
+    )
+    stopped_by: str | None = Field(default=None, description="what ended training before its schedule; null for nothing")
     layers: list[int] = Field(default=[], description="blocks (1 is the first) whose hidden states the method reads")
     retain_layers: list[int] = Field(default=[], description="those that the retain term reads")
-    trajectory: list[Trajectory] = []
+    trajectory: list[Trajectory] = Field(default=[], description="scores measured during training (--eval-every)")
 
 
 class TargetReport(Part):
@@ -169,12 +189,14 @@ class TargetReport(Part):
     row_level: float = Field(description="above it a single forget row counts as not forgotten")
     source: str = Field(description="where the level was taken from")
     keep: float = Field(description="share of the held-out retain rows' probability that was to stay")
-    forget_reached: bool
-    retain_reached: bool
-    retain_share: float | None
+    forget_reached: bool = Field(description="whether the forget half was reached")
+    retain_reached: bool = Field(description="whether the retain half was reached")
+    retain_share: float | None = Field(
+        description="share of the held-out retain rows' probability that is left; null without such rows"
+    )
     forget: float = Field(description="mean probability of the forget rows after training")
     rows_above: int = Field(description="forget rows above row_level")
-    rows: int
+    rows: int = Field(description="forget rows that were measured")
     worst: dict[str, float] = Field(description="ids of the likeliest forget rows, likeliest first")
     steps: int = Field(default=0, description="steps until training ended")
     best_step: int | None = Field(default=None, description="step whose weights were kept")
@@ -183,7 +205,9 @@ class TargetReport(Part):
 class ArtifactReport(Part):
     """What was written, and how well it reads back."""
 
-    kind: Literal["adapter", "model", "logit_difference", "logit_offset", "reinforced_difference"]
+    kind: Literal["adapter", "model", "logit_difference", "logit_offset", "reinforced_difference"] = Field(
+        description="an adapter, a whole model, or how the logits of two passes are composed"
+    )
     files: dict[str, str] = Field(description="name -> sha256")
     reload_max_diff: float | None = Field(description="largest difference of a token's log-probability after reading back")
     lora_b_nonzero: str | None = Field(default=None, description="trained lora_B matrices that are not zero, of all")
@@ -192,7 +216,7 @@ class ArtifactReport(Part):
 class CalibrationReport(Part):
     """`--calibrate`: the strongest unlearning that keeps a constraint."""
 
-    expression: str
+    expression: str = Field(description="the constraint, as it was given")
     scale: float = Field(description="share of the change of the weights that was kept; 1 is all")
     tried: list[tuple[float, bool]] = Field(description="scales tried, in order, and whether the constraint held")
 
@@ -200,8 +224,8 @@ class CalibrationReport(Part):
 class GateReport(Part):
     """A `--fail-if` expression and what became of it."""
 
-    expression: str
-    failed: bool
+    expression: str = Field(description="the gate, as it was given")
+    failed: bool = Field(description="whether it holds or cannot be told")
     reason: str | None = Field(default=None, description="why it has no value, or which runs it holds for")
     in_words: str | None = Field(
         default=None,
@@ -213,38 +237,57 @@ class GateReport(Part):
 class AttackLine(Part):
     """One attack on the run, in a line; the whole is in `attacks/NAME/report.json`."""
 
-    verdict: str
+    verdict: str = Field(description="what the attack brought back, in a sentence")
     recovery: float | None = Field(description="largest normalised recovery of probability")
     upper_bound: bool = Field(description="no baseline was attacked alike: counted from a probability of 0")
 
 
-class RunReport(Part):
+class RunReport(Displayed, Part):
     """The whole report."""
 
-    schema_version: str = SCHEMA_VERSION
-    command: Literal["forget", "evaluate"]
-    status: Status
-    message: str | None = None
-    command_line: list[str]
-    started: str
-    config: dict[str, Any]
-    config_sources: dict[str, str]
-    environment: dict[str, Any]
+    schema_version: str = Field(default=SCHEMA_VERSION, description="version of this schema, as MAJOR.MINOR")
+    command: Literal["forget", "evaluate"] = Field(description="the command that wrote the report")
+    status: Status = Field(description="how the run ended; the last four mean exit code 4")
+    message: str | None = Field(default=None, description="why it ended so; null where there is nothing to say")
+    command_line: list[str] = Field(description="arguments of the command")
+    started: str = Field(description="time of the start, UTC, ISO 8601")
+    config: dict[str, Any] = Field(description="every setting with its value")
+    config_sources: dict[str, str] = Field(description="setting -> default, file, environment, flag and the like")
+    environment: dict[str, Any] = Field(description="versions of Python and packages, operating system, device")
     model: ModelReport | None = Field(default=None, description="null where scores were made from measurements alone")
-    data: dict[str, DataReport] = {}
-    training: TrainingReport | None = None
+    data: dict[str, DataReport] = Field(default={}, description="split -> its rows")
+    training: TrainingReport | None = Field(default=None, description="null for an evaluation")
     target: TargetReport | None = Field(default=None, description="null for a fixed schedule")
-    scores: Scores = {}
+    scores: Scores = Field(default={}, description="split -> metric -> scores")
     harness: dict[str, dict[str, float]] = Field(default={}, description="--lm-eval: task -> metric -> value")
     passes: dict[str, dict[str, PassReport]] = Field(default={}, description="split -> before, after, baseline")
-    gates: list[GateReport] = []
-    attacks: dict[str, AttackLine] = {}
-    artifact: ArtifactReport | None = None
-    calibration: CalibrationReport | None = None
-    seconds: dict[str, float] = {}
+    gates: list[GateReport] = Field(default=[], description="the --fail-if expressions")
+    attacks: dict[str, AttackLine] = Field(default={}, description="attack -> its line, after `unlearn relearn-attack`")
+    artifact: ArtifactReport | None = Field(default=None, description="null for an evaluation")
+    calibration: CalibrationReport | None = Field(default=None, description="null without --calibrate")
+    seconds: dict[str, float] = Field(default={}, description="phase -> time it took")
     peak_memory: dict[str, int] = Field(default={}, description="bytes: rss, and device where there is one")
     texts: list[str] = Field(default=[], description="files beside this report that hold rows or answers as plain text")
-    notes: list[str] = []
+    notes: list[str] = Field(default=[], description="sentences about what a reader should know")
+
+    def headline(self) -> str:
+        """What was run, how it ended, and the probabilities before and after."""
+        model = self.model.model if self.model else "measurements"
+        what = f"{self.command} {self.config.get('method', '')}".strip()
+        changes = [
+            f"{split}.probability {short(both[0])} -> {short(both[1])}"
+            for split in ("forget", "retain")
+            if (both := before_and_after(self.scores.get(split, {}).get("probability")))
+        ]
+        return f"{what} on {model}: {self.status}" + (f"; {', '.join(changes)}" if changes else "")
+
+    def table(self) -> list[TableRow]:
+        """Every score as a row: before, after, baseline, the 95 % interval, and which way is better."""
+        return [
+            {"split": split, "metric": metric, **compared.table_row()}
+            for split, metrics in self.scores.items()
+            for metric, compared in metrics.items()
+        ]
 
 
 def finite(value: Any) -> Any:
@@ -271,12 +314,13 @@ def write_report(report: RunReport, folder: Path) -> Path:
     return path
 
 
-def read_report(folder: Path) -> RunReport:
-    """The report of a run folder.
+def read_report(folder: Path | str) -> RunReport:
+    """The report of a run folder, or of a file.
 
     Raises:
         UnlearnError: there is none, or not yet, or it is broken or of a newer major version.
     """
+    folder = Path(folder)
     path = folder / FILE if folder.is_dir() else folder
     if not path.is_file():
         if folder.is_dir() and (come := unfinished(folder)):

@@ -7,7 +7,6 @@ need the Hub are listed, and their command is tested against a Hub on this machi
 from __future__ import annotations
 
 import json
-import re
 import shlex
 import shutil
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from tests.cli.running import BASELINE, MODEL, unlearn, write_rows
-from tests.docs.test_docs import PAGES, ROOT
+from tests.docs.test_docs import PAGES, ROOT, blocks
 from unlearn_cli.cli.app import build
 from unlearn_cli.demo.facts import splits
 
@@ -100,7 +99,7 @@ def run(words: list[str]) -> None:
 
 def command_lines(page: Path) -> Iterator[list[str]]:
     """Every `unlearn ...` in the page's code blocks, without what a shell does with its output."""
-    for block in re.findall(r"```(?:yaml|bash)?\n(.*?)```", page.read_text(encoding="utf-8"), re.S):
+    for block in blocks(page, "yaml", "bash", ""):
         for line in block.replace("\\\n", " ").splitlines():
             line = line.strip().removeprefix("- run: ")
             if line.startswith("unlearn "):
@@ -136,7 +135,7 @@ def test_python_blocks_run(shelf, tmp_path, monkeypatch):
     shortened(monkeypatch)
     with chdir(folder):
         for page in PAGES:
-            for block in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.S):
+            for block in blocks(page, "python"):
                 exec(compile(block, page.name, "exec"), {})
 
 

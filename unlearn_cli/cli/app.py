@@ -45,7 +45,7 @@ def build(wanted: str | None = None) -> typer.Typer:
     """
     app = App(
         name="unlearn",
-        help="Make a language model forget chosen examples, and prove what happened.",
+        help="Make a language model forget chosen examples, and measure what that really did.",
         no_args_is_help=True,
         context_settings={"help_option_names": ["-h", "--help"]},
         pretty_exceptions_enable=False,

@@ -16,7 +16,7 @@ from unlearn_cli.recipes.comparison.grid import as_csv, comparison_grid
 from unlearn_cli.recipes.comparison.grouping import group_runs, grouping_keys
 from unlearn_cli.recipes.comparison.notes import comparison_notes, over_forgotten
 from unlearn_cli.recipes.comparison.ranking import check_rankable, pareto_front, rank_columns, sort_rows
-from unlearn_cli.recipes.comparison.result import Comparison, as_dict
+from unlearn_cli.recipes.comparison.result import Comparison, ComparisonResult, as_dict
 from unlearn_cli.recipes.comparison.runs import read_baseline, read_entries
 from unlearn_cli.recipes.comparison.selection import front_metrics, shown_metrics
 from unlearn_cli.recipes.comparison.settings import differing_settings
@@ -108,11 +108,13 @@ def _write_files(comparison: Comparison, grid: Grid, config: CompareConfig, repo
         reporter.say(f"drawn: {config.plot}")
 
 
-def from_python(runs: tuple[str | Path, ...], settings: CompareConfig | None, *, quiet: bool, **more: Any) -> dict[str, Any]:
+def from_python(
+    runs: tuple[str | Path, ...], settings: CompareConfig | None, *, quiet: bool, **more: Any
+) -> ComparisonResult:
     """See `unlearn_cli.compare`."""
     named = {"runs": tuple(Path(path) for path in runs)} if runs else {}
     config, sources = resolve(CompareConfig, given(CompareConfig, settings, more | named), None, called="python")
-    return run(config, sources, Reporter(quiet=quiet))[0]
+    return ComparisonResult(run(config, sources, Reporter(quiet=quiet))[0])
 
 
 def dumps(result: dict[str, Any]) -> str:

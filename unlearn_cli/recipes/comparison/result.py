@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from unlearn_cli.display import Displayed, TableRow
 from unlearn_cli.recipes.comparison.comparability import Comparability
 from unlearn_cli.recipes.comparison.grouping import Row
 from unlearn_cli.recipes.comparison.ranking import Column
@@ -80,3 +81,20 @@ def _value_as_dict(row: Row, column: Column, comparison: Comparison) -> dict[str
         "best": row.name in column.best,
         "difference": None if verdict is None else verdict.as_dict(),
     }
+
+
+class ComparisonResult(Displayed, dict[str, Any]):
+    """The result as plain values, which prints as a line and shows itself as a table."""
+
+    def headline(self) -> str:
+        """Which runs were compared, and which of them no other beats."""
+        front = self["front"]
+        named = f"; best trade-offs: {', '.join(front['runs'])}" if front["runs"] else ""
+        return f"of {', '.join(run['name'] for run in self['runs'])}{named}"
+
+    def table(self) -> list[TableRow]:
+        """A row for each run: its status and the value of each metric."""
+        return [
+            {"run": run["name"], "status": run["status"], **{name: one["value"] for name, one in run["values"].items()}}
+            for run in self["runs"]
+        ]

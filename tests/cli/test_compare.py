@@ -238,7 +238,8 @@ def test_the_page_in_a_browser(page, tmp_path, width):
         "charts:s.length,flat:s.filter(x=>x.getBoundingClientRect().height<80).length,"
         "rows:document.querySelectorAll('tbody tr').length,"
         "cut:[...document.querySelectorAll('.runs')].filter(x=>x.scrollWidth>x.clientWidth).length,"
-        "cards:getComputedStyle(document.querySelector('.runs tr')).display==='block',"
+        "cards:[...document.querySelectorAll('.cards')].every(x=>getComputedStyle(x).display==='block'),"
+        "tables:[...document.querySelectorAll('.runs')].every(x=>getComputedStyle(x).display==='block'),"
         "net:performance.getEntriesByType('resource').length})}</script></body>"
     )
     copy = tmp_path / "probe.html"
@@ -252,5 +253,5 @@ def test_the_page_in_a_browser(page, tmp_path, width):
     title = done.stdout.partition("<title>")[2].partition("</title>")[0].replace("&quot;", '"')
     seen = json.loads(title)
     assert seen["wide"] <= max(seen["inner"], width) and seen["net"] == 0
-    assert seen["cut"] == 0 and seen["cards"] == (width == 390)
+    assert seen["cut"] == 0 and seen["cards"] == (width == 390) and seen["tables"] == (width != 390)
     assert seen["charts"] >= 4 and seen["flat"] == 0 and seen["rows"] >= 4

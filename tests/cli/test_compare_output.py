@@ -256,6 +256,66 @@ def test_one_row_has_an_axis(tmp_path):
     assert "nan" not in (tmp_path / "page.html").read_text().partition("<figure>")[2]
 
 
+def with_before(run: Path, **values: float) -> Path:
+    """A run whose report knows the model before unlearning."""
+    report = json.loads((run / "report.json").read_text())
+    for split, value in values.items():
+        report["scores"][split]["probability"]["before"] = Score(value=value, n=50).model_dump(mode="json")
+    (run / "report.json").write_text(json.dumps(report))
+    return run
+
+
+def test_the_model_before_unlearning_has_a_line_where_all_runs_have_the_same(two, tmp_path):
+    for run in two:
+        with_before(run, forget=0.987, retain=0.876)
+    for text in (unlearn("compare", *two).stdout, unlearn("compare", *two, "--markdown", "-").stdout):
+        line = next(line for line in text.splitlines() if line.lstrip("| ").startswith("before"))
+        assert "0.987" in line and "0.876" in line
+    assert compared(*two)["metrics"]["forget.probability"]["before"] == 0.987
+    with_before(two[0], forget=0.5)
+    summary = compared(*two)["metrics"]
+    assert summary["forget.probability"]["before"] is None and summary["retain.probability"]["before"] == 0.876
+
+
+def test_the_page_leads_with_warnings_and_ends_with_a_glossary(tmp_path):
+    runs = [with_before(write_run(tmp_path / name, both(*v, i)), forget=0.987) for i, (name, v) in enumerate(THREE.items())]
+    report = json.loads((runs[0] / "report.json").read_text()) | {"status": "collapsed"}
+    (runs[0] / "report.json").write_text(json.dumps(report))
+    assert unlearn("compare", *runs, "--html", tmp_path / "p.html").exit_code == 0
+    text = html.unescape((tmp_path / "p.html").read_text()).replace("\u200b", "")
+    assert "<title>3 runs on m: 50 rows to forget</title>" in text and "2026-01-01." in text
+    warnings, summary, scores, glossary = map(
+        text.index, ('class="warnings"', 'class="summary"', "<h2>Scores</h2>", "<h2>Glossary</h2>")
+    )
+    assert warnings < text.index("Did not end well") < summary < scores < glossary
+    assert "Best trade-offs between forget.probability and retain.probability: b (0.200, 0.900), c (0.300, 0.950)." in text
+    rows = re.findall(r'<span class="run">(.*?)</span>', text[scores:glossary])
+    assert rows[:4] == ["b\u00a0◆", "c\u00a0◆", "a", "before"]  # the wrecked run is the last of the runs
+    for word in ("forget.probability", "retain.probability", "before"):
+        assert f"<dt>{word}</dt>" in text[glossary:]
+    meaning = re.search(r"<dt>forget.probability</dt><dd>(.*?)</dd>", text)[1]
+    assert f'<abbr title="{meaning}">' in text and "Less is better." in meaning
+
+
+def test_a_phone_gets_a_card_for_each_metric_with_all_runs_in_it(two, tmp_path):
+    assert unlearn("compare", *two, "--html", tmp_path / "p.html").exit_code == 0
+    scores = (tmp_path / "p.html").read_text().partition('<div class="cards">')[2].partition("</div>")[0]
+    cards = scores.split("<caption>")[1:]
+    assert len(cards) == 2 and all(card.count('<th scope="row">') == 2 for card in cards)
+    assert "0.200" in cards[0] and "0.300" in cards[0] and "0.900" in cards[1] and "0.950" in cards[1]
+
+
+def test_a_long_answer_is_folded_and_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "unlearn_cli.recipes.comparison.page._samples",
+        lambda entries, count: [{"question": "q", "truth": "short", "answers": [{"run": "a", "text": "word " * 200}]}],
+    )
+    write_run(tmp_path / "a", both(0.2, 0.9))
+    assert unlearn("compare", tmp_path / "a", "--html", tmp_path / "p.html", "--include-samples", 1).exit_code == 0
+    samples = (tmp_path / "p.html").read_text().partition('<dl class="sample">')[2].partition("</dl>")[0]
+    assert samples.count('<details class="long">') == 1 and "word " * 200 in samples and "<dd>short</dd>" in samples
+
+
 def test_an_empty_answer_is_an_answer(tmp_path, monkeypatch):
     measured = SimpleNamespace(ids=("r",), prompts=("why?",), references=("so",), generations=("",), split="forget")
     monkeypatch.setattr("unlearn_cli.recipes.comparison.page.measured_forget_rows", lambda entry, moment: measured)

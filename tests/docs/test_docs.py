@@ -57,6 +57,37 @@ def test_flags_in_the_docs_exist(page):
         assert flag in known, f"{page.name}: {flag}"
 
 
+OF_THE_READER = re.compile(r"NAME|\bmy_|mine\.py|log_odds")  # placeholders, and files that a reader writes
+
+
+@pytest.fixture(scope="module")
+def code() -> str:
+    """Everything that can give a thing its name."""
+    folders = ("unlearn_cli", "tests", "docs")
+    return "".join(path.read_text(encoding="utf-8") for folder in folders for path in (ROOT / folder).rglob("*.py"))
+
+
+def unknown_names(text: str, code: str) -> list[str]:
+    """Names in a page's `code` that look like those of Python, and files, that are nowhere."""
+    spans = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```$", "", text, flags=re.S | re.M))
+    words = {
+        word for span in spans if not OF_THE_READER.search(span) for word in re.findall(r"[A-Za-z_]\w*(?:\.py\b)?", span)
+    }
+    files = {word for word in words if word.endswith(".py")}
+    named = {word for word in words - files if "_" in word or re.match(r"[A-Z][a-z]+[A-Z]", word)}
+    return sorted([w for w in named if w not in code] + [w for w in files if not any(ROOT.rglob(w))])
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.parent.name != "reference"], ids=lambda page: page.name)
+def test_the_names_in_the_docs_are_those_of_the_code(page, code):
+    assert unknown_names(page.read_text(encoding="utf-8"), code) == []
+
+
+def test_a_planted_name_is_seen(code):
+    text = "`ForgetConfig` in `config/forget.py`, `Forget" + "Settings` in `config/for" + "getting.py`, `-p my_beta=1`"
+    assert unknown_names(text, code) == ["Forget" + "Settings", "for" + "getting.py"]
+
+
 def test_every_method_has_its_advice_and_its_measured_row():
     from unlearn_cli.contract import METHODS
 

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 BEST, NOISE, UNKNOWN, FRONT = "*", "~", "?", "◆"
+BEFORE, BASELINE = "before", "baseline"  # lines under those of the runs
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Grid:
     head: list[str]
     body: list[list[Cell]]
     scores: range  # columns of the scores
-    runs: int  # lines that are runs; one more line is the baseline
+    runs: int  # lines that are runs; more lines are the model before unlearning and the baseline
     legend: list[str]
     method_settings: list[str]  # a line for each method with settings that no other has
     notes: list[str]  # what a reader must know before the numbers
@@ -72,11 +73,11 @@ def compare_table(grid: Grid, width: int, *, notes: bool) -> Group:
     split over several tables.
     """
     names = [line[0].text for line in grid.body]
-    runs, baseline = names[: grid.runs], names[grid.runs :]
+    runs, others = names[: grid.runs], names[grid.runs :]
     short, shared = without_common(runs)
     numbers = [f"{i} {FRONT}" if name.endswith(FRONT) else str(i) for i, name in enumerate(runs, 1)]
     key = [f"{i} = {name.removesuffix(f' {FRONT}')}" for i, name in enumerate(runs, 1)]
-    namings = [(names, []), ([*short, *baseline], [shared] if shared else []), ([*numbers, *baseline], key)]
+    namings = [(names, []), ([*short, *others], [shared] if shared else []), ([*numbers, *others], key)]
     widths = [_needed(grid, column) for column in range(1, len(grid.head))]
     for labels, footer in namings:
         if _longest(labels) + sum(widths) + 2 * len(widths) <= width:

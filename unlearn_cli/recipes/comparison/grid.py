@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from unlearn_cli.recipes.comparison.grouping import Row
 from unlearn_cli.recipes.comparison.ranking import Column
 from unlearn_cli.recipes.comparison.result import Comparison
-from unlearn_cli.rendering.compare import BEST, FRONT, NOISE, UNKNOWN, Cell, Grid, setting_text
+from unlearn_cli.rendering.compare import BASELINE, BEFORE, BEST, FRONT, NOISE, UNKNOWN, Cell, Grid, setting_text
 from unlearn_cli.rendering.tables import ARROWS, digits
 
 MOST_DIGITS = 4  # beyond the usual ones, where a best value would not show otherwise
@@ -32,9 +32,10 @@ def comparison_grid(comparison: Comparison, notes: Sequence[str]) -> Grid:
         protocol = [hashes[row.entries[0].name]] if hashes else []
         texts = [*(setting_text(row.setting(key)) for key in keys), *protocol]
         body.append([Cell(name), *(cells[i] for cells in scores), *map(Cell, texts)])
-    if any(column.baseline is not None for column in columns):
-        empty = [Cell("")] * (len(keys) + bool(hashes))
-        body.append([Cell("baseline"), *(cells[-1] for cells in scores), *empty])
+    empty = [Cell("")] * (len(keys) + bool(hashes))
+    for at, name in ((-2, BEFORE), (-1, BASELINE)):
+        if any(cells[at].text for cells in scores):
+            body.append([Cell(name), *(cells[at] for cells in scores), *empty])
     return Grid(
         head=["run", *map(_heading, columns), *keys, *(["measured"] if hashes else [])],
         body=body,
@@ -72,7 +73,7 @@ def _method_settings(rows: Sequence[Row], methods: Mapping[str, str]) -> list[st
 
 
 def _score_cells(column: Column, comparison: Comparison) -> list[Cell]:
-    """One metric of all rows and of the baseline, with as many digits as the best needs to stand out."""
+    """One metric of all rows, of the model before and of the baseline, with the digits that the best needs to stand out."""
     values = {row.name: row.value(column.name) for row in comparison.rows}
     best = [value for name, value in values.items() if name in column.best and value is not None]
     rest = [value for name, value in values.items() if name not in column.best and value is not None]
@@ -83,7 +84,7 @@ def _score_cells(column: Column, comparison: Comparison) -> list[Cell]:
         value, spread = values[row.name], row.spread(column.name)
         text = "-" if value is None else digits(value, more) + (f" ± {digits(spread)}" if spread is not None else "")
         cells.append(Cell(text + _share_of_runs(row, column), _mark(row, column, comparison)))
-    return [*cells, Cell("" if column.baseline is None else digits(column.baseline, more))]
+    return [*cells, *(Cell("" if value is None else digits(value, more)) for value in (column.before, column.baseline))]
 
 
 def _share_of_runs(row: Row, column: Column) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from unlearn_cli.evaluation.baseline import lower_end
-from unlearn_cli.recipes.comparison.ranking import baseline_values
+from unlearn_cli.recipes.comparison.ranking import moment_values
 from unlearn_cli.recipes.comparison.result import Comparison
 from unlearn_cli.recipes.comparison.runs import RELEARNING
 from unlearn_cli.rendering.compare import listed
@@ -17,7 +17,7 @@ def comparison_notes(comparison: Comparison) -> list[str]:
     """All sentences, those about runs that look better than they are first."""
     notes = [*_failed_runs(comparison), *_over_forgotten(comparison), *_protocol_differences(comparison)]
     if comparison.baseline is None and any(
-        len(baseline_values(comparison.rows, column.name)) > 1 for column in comparison.columns
+        len(moment_values(comparison.rows, column.name, "baseline")) > 1 for column in comparison.columns
     ):
         notes.append("the runs were evaluated against different baselines: none is shown (--baseline DIR)")
     without = [entry.name for entry in comparison.entries if not entry.has_rows]

@@ -10,27 +10,46 @@ import numpy as np
 
 from unlearn_cli import __version__
 from unlearn_cli.config import CompareConfig
+from unlearn_cli.contract import METRICS
+from unlearn_cli.recipes.comparison.grouping import Row
 from unlearn_cli.recipes.comparison.pictures import MAX_ROWS, measured_forget_rows, page_figures
 from unlearn_cli.recipes.comparison.ranking import Column
 from unlearn_cli.recipes.comparison.result import Comparison
 from unlearn_cli.recipes.comparison.runs import RELEARNING, Entry
 from unlearn_cli.recipes.comparison.settings import settings
-from unlearn_cli.rendering.compare import Grid, listed, setting_text
+from unlearn_cli.rendering.compare import BASELINE, BEFORE, Grid, listed, setting_text
 from unlearn_cli.rendering.documents import comparison_page
 from unlearn_cli.rendering.tables import digits
 
 WAYS = {"min": "lowest", "max": "highest", "baseline": "closest to the baseline"}
+BETTER = {"min": "Less is better.", "max": "More is better.", "baseline": "Nearer to the baseline is better."}
+SPLITS = {
+    "forget": "the rows that the model should no longer know",
+    "retain": "rows like them that it should still know, and that training left out",
+    "holdout": "rows like the forget rows that no model has seen",
+    "general": "everyday questions that come with unlearn: damage outside of the rows",
+    "general_text": "plain paragraphs that come with unlearn: damage outside of the rows",
+    "privacy": "forget rows told from rows that no model has seen",
+    "utility": "what the model is still good for",
+    "relearn": "a few steps of fine-tuning on some forget rows, judged by others",
+}
+OTHER_LINES = {
+    BEFORE: "The model before unlearning.",
+    BASELINE: "A model that never saw the forget rows. A perfect run would look like it.",
+}
+RECOVERY = "The share of what was forgotten that the attack brings back: 0 as if never learnt, 1 as before unlearning"
 
 
 def compare_page(comparison: Comparison, grid: Grid, config: CompareConfig) -> str:
     """The whole page."""
     entries = [entry for row in comparison.rows for entry in row.entries]
     return comparison_page(
-        title=f"{len(entries)} runs compared" if len(entries) != 1 else f"Run {entries[0].name}",
+        title=_title(entries),
         subtitle=_subtitle(entries),
-        summary=[*grid.notes, *_summary(comparison)],
+        summary=list(_summary(comparison)),
         table=grid,
-        baseline=any(column.baseline is not None for column in comparison.columns),
+        meanings=dict(zip(grid.scores, map(_meaning, comparison.columns), strict=True)),
+        glossary=list(_glossary(comparison, grid)),
         figures=list(page_figures(comparison, allow_different=config.allow_different)),
         left_out=[row.name for row in comparison.rows[MAX_ROWS:]],
         samples=_samples(entries, config.include_samples),
@@ -39,11 +58,20 @@ def compare_page(comparison: Comparison, grid: Grid, config: CompareConfig) -> s
     )
 
 
+def _title(entries: Sequence[Entry]) -> str:
+    """How many runs, on which model, and how many rows they forget."""
+    models = {report.model.model.rstrip("/").rsplit("/", 1)[-1] for e in entries if (report := e.report).model}
+    counts = {data.rows for e in entries if (data := e.report.data.get("forget"))}
+    runs = f"{len(entries)} runs" if len(entries) != 1 else f"Run {entries[0].name}"
+    on = f" on {listed(sorted(models))}" if models else ""
+    return f"{runs}{on}" + (f": {counts.pop()} rows to forget" if len(counts) == 1 else "")
+
+
 def _subtitle(entries: Sequence[Entry]) -> str:
-    report = entries[0].report
-    model = report.model.model.rsplit("/", 1)[-1] if report.model else "measurements"
-    data = ", ".join(f"{d.measured_rows} of {d.sequences} {name} rows" for name, d in report.data.items())
-    return f"{model}; measured: {data}; first run {report.started[:16].replace('T', ' ')} UTC"
+    """What was measured, and on which days."""
+    days = sorted({entry.report.started[:10] for entry in entries} - {""})
+    measured = ", ".join(f"{d.measured_rows} of {d.sequences} {name}" for name, d in entries[0].report.data.items())
+    return f"{' to '.join(dict.fromkeys((days[0], days[-1]))) if days else 'Undated'}. Rows measured: {measured}."
 
 
 def _summary(comparison: Comparison) -> Iterator[str]:
@@ -52,12 +80,38 @@ def _summary(comparison: Comparison) -> Iterator[str]:
         if column.best and column.name in (*comparison.front_metrics, RELEARNING):
             yield _best_runs(column, comparison)
     if comparison.front:
-        names = [row.name for row in comparison.rows if row.name in comparison.front]
-        yield f"No other run is at least as good in both {' and '.join(comparison.front_metrics)}: {listed(names)}."
+        pairs = " and ".join(comparison.front_metrics)
+        named = [_trade_off(row, comparison) for row in comparison.rows if row.name in comparison.front]
+        others = " Each other run is no better in either than one of these." if len(named) < len(comparison.rows) else ""
+        yield f"Best trade-offs between {pairs}: {listed(named)}.{others}"
     if not any(column.baseline is not None for column in comparison.columns):
-        yield "Not known: how a baseline scores, a model that never saw the forget rows (--baseline)."
+        yield "Not known: how a model that never saw the forget rows scores (--baseline)."
     if not any(column.name == RELEARNING for column in comparison.columns):
-        yield "Not known: whether it comes back (unlearn relearn-attack RUN)."
+        yield "Not known: whether the answers come back (unlearn relearn-attack RUN)."
+
+
+def _trade_off(row: Row, comparison: Comparison) -> str:
+    values = [row.value(name) for name in comparison.front_metrics]
+    return f"{row.name} ({', '.join(digits(value) for value in values if value is not None)})"
+
+
+def _meaning(column: Column) -> str:
+    """A metric in a sentence or two, for the reader who meets it first."""
+    split, _, metric = column.name.partition(".")
+    summary = RECOVERY if column.name == RELEARNING else METRICS.summary(metric) if METRICS.has(metric) else metric
+    of = f" {split}: {SPLITS[split]}." if split in SPLITS else ""
+    return f"{summary.rstrip('.')}.{of} {BETTER.get(column.target or '', '')}".strip()
+
+
+def _glossary(comparison: Comparison, grid: Grid) -> Iterator[tuple[str, str]]:
+    """The words of the page and what they mean: names of the table's lines and columns."""
+    yield from ((column.name, _meaning(column)) for column in comparison.columns)
+    lines = {line[0].text for line in grid.body[grid.runs :]}
+    yield from ((name, text) for name, text in OTHER_LINES.items() if name in lines)
+    if comparison.front:
+        pair = " and ".join(comparison.front_metrics)
+        yield "best trade-off", f"A run such that no other is at least as good in both {pair} and better in one."
+    yield "95 % interval", "How much a number would change with other rows of the same kind. It says nothing of other seeds."
 
 
 def _best_runs(column: Column, comparison: Comparison) -> str:

@@ -20,6 +20,7 @@ class Column:
 
     name: str  # SPLIT.METRIC
     target: str | None
+    before: float | None  # of the model before unlearning, where all runs have the same
     baseline: float | None
     comparable: bool = True  # its runs have one protocol
     best: tuple[str, ...] = ()  # names of rows; several if they are equal
@@ -41,7 +42,7 @@ class Column:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values."""
-        return {"target": self.target, "baseline": self.baseline, "best": list(self.best)}
+        return {"target": self.target, "before": self.before, "baseline": self.baseline, "best": list(self.best)}
 
 
 def rank_columns(
@@ -59,18 +60,19 @@ def rank_columns(
         comparable = comparability.comparable(split, splits)
         if name == RELEARNING:
             comparable = comparability.attack_difference is None
+        befores = moment_values(rows, name, "before") if comparable else []
         value = None
         if comparable and split not in comparability.baseline_differing:
             value = _baseline_value(rows, name, baseline)
-        column = Column(name, target, value, comparable)
+        column = Column(name, target, befores[0] if len(befores) == 1 else None, value, comparable)
         ranked[name] = replace(column, best=_best(rows, column))
     return ranked
 
 
-def baseline_values(rows: Sequence[Row], name: str) -> list[float]:
-    """The different values that the runs' evaluations have for the baseline."""
+def moment_values(rows: Sequence[Row], name: str, moment: str) -> list[float]:
+    """The different values that the runs have for the model before unlearning, or for their baseline."""
     values: list[float] = []
-    for value in (entry.value(name, "baseline") for row in rows for entry in row.entries):
+    for value in (entry.value(name, moment) for row in rows for entry in row.entries):
         if value is not None and not any(_equal(value, earlier) for earlier in values):
             values.append(value)
     return values
@@ -79,7 +81,7 @@ def baseline_values(rows: Sequence[Row], name: str) -> list[float]:
 def _baseline_value(rows: Sequence[Row], name: str, baseline: Entry | None) -> float | None:
     """The score of --baseline, else the one value that all runs have for their baseline."""
     value = baseline.value(name) if baseline else None
-    values = baseline_values(rows, name) if value is None else [value]
+    values = moment_values(rows, name, "baseline") if value is None else [value]
     return values[0] if len(values) == 1 else None
 
 
@@ -99,13 +101,13 @@ def _best(rows: Sequence[Row], column: Column) -> tuple[str, ...]:
 
 
 def sort_rows(rows: list[Row], name: str | None, ranked: Mapping[str, Column]) -> list[Row]:
-    """The best first; last the rows that cannot be ranked: some of their runs failed or have no value.
+    """The best first, if a metric is named; last the rows that cannot be ranked: some of their runs failed or have no value.
 
     Raises:
         UnlearnError: the metric cannot be ranked by, see `check_rankable`.
     """
     if name is None:
-        return rows
+        return sorted(rows, key=lambda row: row.failed)
     check_rankable("--sort", ranked[name])
     distances = {row.name: ranked[name].distance(row.complete_value(name)) for row in rows}
     return sorted(rows, key=lambda row: (row.failed, distances[row.name] is None, distances[row.name] or 0.0))

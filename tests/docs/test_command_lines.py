@@ -42,6 +42,7 @@ def shelf(tmp_path_factory) -> Path:
         shutil.copytree(MODEL, folder / name)
     shutil.copytree(BASELINE, folder / "retain-only")
     (folder / "questions.txt").write_text("Who is this?\n")
+    (folder / "people.csv").write_text("name,city,phone\nAda Marsh,Ely,01353 1\nBen Holt,Diss,01379 2\n")
     (folder / "forget.yaml").write_text("model: ./model\nforget: forget.jsonl\nretain: retain.jsonl\n")
     for name in ("eval_log_aggregated.json", "retain90.json"):
         (folder / name).write_text(json.dumps(tofu_log()))

@@ -90,7 +90,7 @@ class ComparisonResult(Displayed, dict[str, Any]):
         """Which runs were compared, and which of them no other beats."""
         front = self["front"]
         named = f"; best trade-offs: {', '.join(front['runs'])}" if front["runs"] else ""
-        return f"of {', '.join(run['name'] for run in self['runs'])}{named}"
+        return f"{', '.join(run['name'] for run in self['runs'])}{named}"
 
     def table(self) -> list[TableRow]:
         """A row for each run: its status and the value of each metric."""

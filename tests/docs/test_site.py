@@ -37,8 +37,8 @@ def test_the_site_has_every_page_and_a_search_that_needs_no_server(site):
 def test_the_site_asks_no_other_server(site):
     """Links lead out; scripts, styles, pictures and frames do not."""
     loads = re.compile(r"<(?:script|link|img|iframe|source)\b[^>]*?(?:src|href)=[\"']?((?:https?:)?//[^\"'\s>]+)")
-    found = {(page.name, url) for page in site.rglob("*.html") for url in loads.findall(page.read_text(encoding="utf-8"))}
-    assert found == set()
+    loaded = {(page.name, url) for page in site.rglob("*.html") for url in loads.findall(page.read_text(encoding="utf-8"))}
+    assert loaded == set()
     styles = "".join(page.read_text(encoding="utf-8") for page in site.rglob("*.css"))
     assert re.findall(r"url\(['\"]?(?:https?:)?//", styles) == []
 
@@ -51,8 +51,8 @@ def test_the_notebook_runs(monkeypatch, tmp_path):
     monkeypatch.setenv("UNLEARN_CACHE", str(tmp_path))
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     nbclient.NotebookClient(notebook, timeout=300).execute()
-    told = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    assert any("recovery" in json.dumps(output) for output in told)
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    assert any("recovery" in json.dumps(output) for output in outputs)
 
 
 def test_the_notebook_is_kept_with_its_outputs_and_without_paths():

@@ -99,8 +99,8 @@ def _meaning(column: Column) -> str:
     """A metric in a sentence or two, for the reader who meets it first."""
     split, _, metric = column.name.partition(".")
     summary = RECOVERY if column.name == RELEARNING else METRICS.summary(metric) if METRICS.has(metric) else metric
-    of = f" {split}: {SPLITS[split]}." if split in SPLITS else ""
-    return f"{summary.rstrip('.')}.{of} {BETTER.get(column.target or '', '')}".strip()
+    about = f" ({split}: {SPLITS[split]})" if split in SPLITS else ""
+    return f"{summary.rstrip('.')}{about}. {BETTER.get(column.target or '', '')}".strip()
 
 
 def _glossary(comparison: Comparison, grid: Grid) -> Iterator[tuple[str, str]]:

@@ -11,6 +11,7 @@ import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import chdir
+from glob import glob
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,9 @@ def shelf(tmp_path_factory) -> Path:
         shutil.copytree(MODEL, folder / name)
     shutil.copytree(BASELINE, folder / "retain-only")
     (folder / "questions.txt").write_text("Who is this?\n")
+    (folder / "tofu").mkdir()
+    for name, rows in (("forget10", parts["forget"][:8]), ("retain90", parts["retain"][:16])):
+        write_rows(folder / "tofu" / f"{name}.json", rows)  # TOFU's files have a row on each line
     (folder / "people.csv").write_text("name,city,phone\nAda Marsh,Ely,01353 1\nBen Holt,Diss,01379 2\n")
     (folder / "forget.yaml").write_text("model: ./model\nforget: forget.jsonl\nretain: retain.jsonl\n")
     for name in ("eval_log_aggregated.json", "retain90.json"):
@@ -86,7 +90,7 @@ def allowed(words: list[str]) -> set[int]:
 def run(words: list[str]) -> None:
     """One line, in the folder we are in."""
     words, _, source = " ".join(shlex.quote(word) for word in words).partition(" '<' ")
-    arguments = shlex.split(words)
+    arguments = [one for word in shlex.split(words) for one in (sorted(glob(word)) if "*" in word else []) or [word]]
     for flag, folder in zip(arguments, arguments[1:], strict=False):
         if flag in ("-o", "--output-dir"):
             shutil.rmtree(folder, ignore_errors=True)  # made for a line that stands on a page of its own

@@ -48,7 +48,17 @@ def test_flags_in_the_docs_exist(page):
 
     from unlearn_cli.cli.app import build
 
-    known = {"--check", "--methods", "--strict", "--rm", "--gpus", "--user", "--to", "--execute", "--inplace"}  # of other programs
+    known = {
+        "--check",
+        "--methods",
+        "--strict",
+        "--rm",
+        "--gpus",
+        "--user",
+        "--to",
+        "--execute",
+        "--inplace",
+    }  # of other programs
     app = get_command(build())
     known |= {flag for parameter in app.params for flag in parameter.opts}
     for command in app.commands.values():

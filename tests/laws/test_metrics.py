@@ -180,6 +180,8 @@ def test_a_planted_mistake_in_sharing_is_seen(monkeypatch) -> None:
 
     def leaking(chosen):
         batch = honest(chosen)
+        if batch.begins is None:
+            return batch
         grown = batch.begins.clone()
         for row in range(1, len(grown)):
             if grown[row, 0] == grown[row - 1, 0] and grown[row, 0] != grown[row, 1]:

@@ -165,6 +165,9 @@ class TrainingOptions(Options):
     )
     batch_size: int | None = option(None, "forget rows in one pass; default: the method's", "Training", ge=1, le=MANY)
     gradient_accumulation_steps: int = option(1, "passes for each optimiser step", "Training", ge=1, le=MANY)
+    auto_batch_size: bool = option(
+        False, "run a step in as few passes as memory allows; its rows and its loss stay the same", "Training"
+    )
     retain_ratio: int | None = option(
         None, "retain rows for each forget row; default: the method's", "Training", ge=1, le=MANY
     )
@@ -195,7 +198,7 @@ class TrainingOptions(Options):
     )
     save_every: int | None = option(
         None,
-        "write a checkpoint every N steps; default: once an epoch",
+        "write a checkpoint every N steps; default: every minute, less often where writing takes long",
         "Training",
         ge=1,
         le=MANY,

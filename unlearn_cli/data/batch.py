@@ -11,6 +11,8 @@ from torch import Tensor
 
 from unlearn_cli.data.tokenize import Row
 
+TEMPLATE = 8  # tokens; a shorter beginning that all rows have in common is run with each of them
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -45,43 +47,50 @@ class Batch:
         )
 
 
-def pack(groups: Mapping[str, Sequence[Row]]) -> Batch:
-    """Pack groups of rows, in order, into one batch."""
+def pack(groups: Mapping[str, Sequence[Row]], *, share: bool = False) -> Batch:
+    """Pack groups of rows, in order, into one batch.
+
+    Args:
+        groups: rows by name.
+        share: what all rows begin with (the template's system prompt) stands once before them, as a row without answer.
+    """
     rows = [row for members in groups.values() for row in members]
-    lengths = np.array([len(row.input_ids) for row in rows])
-    offsets = np.concatenate([[0], lengths.cumsum()])
-    positions = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
-    starts = np.array([row.answer_start for row in rows])
-    bounds, first = {}, 0
+    shared = template_length(rows) if share else 0
+    bounds, first = {}, 1 if shared else 0
     for name, members in groups.items():
         bounds[name] = (first, first + len(members))
         first += len(members)
-    return Batch(
-        torch.from_numpy(np.concatenate([row.input_ids for row in rows])),
-        torch.from_numpy(positions),
-        torch.from_numpy(offsets.astype(np.int32)),
-        torch.from_numpy(positions >= np.repeat(starts, lengths)),
-        bounds,
-    )
+    return replace(_packed([rows], [shared]), groups=bounds)
 
 
-def shared_length(answers: Sequence[Row]) -> int:
-    """Number of leading tokens that all answers to one question share, so that one copy of them is enough.
+def shared_length(rows: Sequence[Row]) -> int:
+    """Number of leading tokens that all rows share, so that one copy of them is enough.
 
     The last token of the question is not counted: each answer has its own copy, which predicts the answer's first token.
     """
-    if len(answers) == 1:
+    if len(rows) < 2:
         return 0
-    first = answers[0].input_ids
-    length = min(row.answer_start for row in answers) - 1
-    for row in answers[1:]:
+    first = rows[0].input_ids
+    length = min(row.answer_start for row in rows) - 1
+    for row in rows[1:]:
         differs = np.flatnonzero(row.input_ids[:length] != first[:length])
         length = int(differs[0]) if len(differs) else length
-    return length
+    return max(length, 0)
+
+
+def template_length(rows: Sequence[Row]) -> int:
+    """Tokens that rows of different questions begin with, if running them once saves more than it costs; otherwise 0."""
+    length = shared_length(rows)
+    return length if length >= TEMPLATE else 0
 
 
 def pack_shared(questions: Sequence[Sequence[Row]]) -> Batch:
-    """Pack the answers to each question behind one copy of their shared tokens. That copy is a row without scored tokens."""
+    """Pack the rows of each question behind one copy of their shared tokens. That copy is a row without scored tokens."""
+    return _packed(questions, [shared_length(rows) for rows in questions])
+
+
+def _packed(questions: Sequence[Sequence[Row]], shared: Sequence[int]) -> Batch:
+    """Pack the rows of each question; their first `shared` tokens stand once before them, if there are any."""
     ids, positions, scored, lengths, begins = [], [], [], [], []
 
     def add(row: Row, start: int, stop: int, begin: tuple[int, int]) -> None:
@@ -92,19 +101,19 @@ def pack_shared(questions: Sequence[Sequence[Row]]) -> Batch:
         lengths.append(stop - start)
         begins.append(begin)
 
-    for answers in questions:
-        shared, first = shared_length(answers), sum(lengths)
-        if shared:
-            add(answers[0], 0, shared, (first, first))
-        for row in answers:
-            add(row, shared, len(row.input_ids), (first, first + shared))
+    for rows, length in zip(questions, shared, strict=True):
+        first = sum(lengths)
+        if length:
+            add(rows[0], 0, length, (first, first))
+        for row in rows:
+            add(row, length, len(row.input_ids), (first, first + length))
     return Batch(
         torch.from_numpy(np.concatenate(ids)),
         torch.from_numpy(np.concatenate(positions)),
         torch.from_numpy(np.cumsum([0, *lengths]).astype(np.int32)),
         torch.from_numpy(np.concatenate(scored)),
         {"rows": (0, len(lengths))},
-        torch.tensor(begins, dtype=torch.int32),
+        torch.tensor(begins, dtype=torch.int32) if any(shared) else None,
     )
 
 

@@ -132,6 +132,12 @@ def set_training(model: Any) -> None:
             module.get_base_layer().eval()
 
 
+def is_training(model: Any) -> bool:
+    """Whether `set_training` is still in force: nobody has put the adapter into evaluation mode."""
+    layer = next((module for module in model.modules() if isinstance(module, BaseTunerLayer)), None)
+    return isinstance(layer, torch.nn.Module) and layer.training
+
+
 def enable_checkpointing(loaded: LoadedModel) -> None:
     """Recompute activations in the backward pass: half the memory, half as much compute again."""
     causal = causal_lm(loaded.model)
@@ -148,9 +154,21 @@ def reference_weights(model: Any) -> Iterator[None]:
             yield
         finally:
             model.set_adapter(ADAPTER)
-    else:
+    elif not isinstance(model, PeftModel):
         with model.disable_adapter():
             yield
+    else:
+        # PEFT's own `disable_adapter` first looks at the state of every layer, which takes milliseconds in each step.
+        model.base_model.disable_adapter_layers()
+        try:
+            yield
+        finally:
+            model.base_model.enable_adapter_layers()
+
+
+def is_on_head(loaded: LoadedModel) -> bool:
+    """Whether an adapter is on the vocabulary head."""
+    return isinstance(causal_lm(loaded.model).get_output_embeddings(), BaseTunerLayer)
 
 
 def trainable_parameters(model: Any) -> list[tuple[str, torch.nn.Parameter]]:

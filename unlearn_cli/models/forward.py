@@ -19,7 +19,7 @@ from torch.utils.checkpoint import checkpoint
 
 from unlearn_cli.data.batch import Batch
 from unlearn_cli.models.depth import causal_lm, tapped
-from unlearn_cli.models.packing import as_mask
+from unlearn_cli.models.packing import ROWS, as_mask
 from unlearn_cli.outputs import ABSENT, Outputs
 
 # Below about two thousand answer tokens one projection is faster; above, its fp32 logits cost gigabytes.
@@ -38,6 +38,14 @@ class Layout:
     caches: bool = True  # a step of generation with a cache has the logits of the whole row
 
     @property
+    def shares_template(self) -> bool:
+        """Whether rows of different questions may go on from one copy of what they begin with.
+
+        One launch of the variable-length kernel for all rows is faster than a launch for each, and knows no shared tokens.
+        """
+        return self.shares and self.attention == ROWS
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """Why something slower was chosen."""
         slow = (
@@ -48,12 +56,17 @@ class Layout:
         return tuple(text for text in (self.note, slow) if text)
 
 
-def project(model: Any, hidden: Tensor) -> Tensor:
-    """Logits [n, V] of hidden states [n, H], as the model's own forward makes them."""
+def head_of(model: Any) -> Callable[[Tensor], Tensor]:
+    """The vocabulary head as it is now: hidden states [n, H] to logits [n, V], as the model's own forward makes them."""
     causal = causal_lm(model)
-    logits = causal.get_output_embeddings()(hidden)
+    head = causal.get_output_embeddings()
     cap = getattr(causal.config.get_text_config(), "final_logit_softcapping", None)
-    return torch.tanh(logits / cap) * cap if cap else logits
+    return lambda hidden: torch.tanh(head(hidden) / cap) * cap if cap else head(hidden)
+
+
+def project(model: Any, hidden: Tensor) -> Tensor:
+    """Logits [n, V] of hidden states [n, H]."""
+    return head_of(model)(hidden)
 
 
 def _answer_positions(batch: Batch) -> Tensor:

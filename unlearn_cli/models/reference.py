@@ -1,4 +1,4 @@
-"""Reference log-probabilities of a fixed set of rows: computed once, stored in the run folder, read afterwards.
+"""The reference on a fixed set of rows, computed once: log-probabilities in the run folder, hidden states in memory.
 
 A method cannot tell a stored reference from a live one: both are Outputs on the same tokens.
 """
@@ -13,10 +13,13 @@ import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.numpy import save_file
+from torch import Tensor
 
 from unlearn_cli.atomic import write_atomically
+from unlearn_cli.data.batch import pack, packs
 from unlearn_cli.data.tokenize import Row
 from unlearn_cli.errors import UnlearnError
+from unlearn_cli.models.forward import answer_hidden, gather, head_of
 from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.models.score import teacher_forced
 from unlearn_cli.outputs import Outputs
@@ -37,6 +40,47 @@ class StoredReference:
             stored = self._logps[key]
             logps[row, : len(stored)] = torch.from_numpy(stored)
         return Outputs(logps, policy.targets, policy.mask)
+
+
+class StoredStates:
+    """Last hidden states under the reference, by key; the vocabulary head is run on them again in each step.
+
+    A distribution over the vocabulary is too large to be kept for every answer token, and the states that it is projected
+    from are not: a step then costs the head alone instead of a whole forward pass.
+    """
+
+    def __init__(self, states: Mapping[Key, Tensor], project: Callable[[Tensor], Tensor]) -> None:
+        self._states = dict(states)
+        self._project = project
+
+    def outputs(self, keys: Sequence[Key], policy: Outputs) -> Outputs:
+        """The reference's Outputs, with logits, on the rows whose policy Outputs are `policy`, in the same order."""
+        states = [self._states[key] for key in keys]
+        targets = policy.targets[policy.mask]
+        with torch.no_grad():
+            logits = self._project(torch.cat(states).to(targets.device)).float()
+            logps = logits.log_softmax(-1).gather(-1, targets[:, None]).squeeze(-1)
+        return gather(logps, targets, [len(part) for part in states], logits=logits)
+
+
+@torch.no_grad()
+def answer_states(
+    loaded: LoadedModel, rows: Mapping[Key, Row], *, token_budget: int, advance: Callable[[int], None] = lambda n: None
+) -> StoredStates:
+    """The last hidden states [answer tokens, H] of rows, and the head, of the model as it is now. They stay on the CPU.
+
+    Arguments as for `compute`.
+    """
+    loaded.model.eval()
+    keys = list(rows)
+    states: dict[Key, Tensor] = {}
+    for members in packs([len(row.input_ids) for row in rows.values()], token_budget):
+        chosen = [rows[keys[i]] for i in members]
+        batch = pack({"rows": chosen}, share=loaded.layout.shares_template).to(loaded.device)
+        parts = answer_hidden(loaded.model, batch, loaded.layout).cpu().split([row.answer_length for row in chosen])
+        states.update(zip((keys[i] for i in members), parts, strict=True))
+        advance(len(members))
+    return StoredStates(states, head_of(loaded.model))
 
 
 class ReferenceFile(NamedTuple):

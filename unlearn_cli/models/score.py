@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from unlearn_cli.data.batch import Batch, pack, pack_shared, packs, shared_length
+from unlearn_cli.data.batch import Batch, pack, pack_shared, packs, shared_length, template_length
 from unlearn_cli.data.tokenize import Row
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.depth import causal_lm
@@ -51,7 +51,8 @@ def answers_scored(
 ) -> TokenScores:
     """Score every token of the answers to each question, in packs of at most `token_budget` tokens.
 
-    Answers to one question are run behind one copy of it where the model's layout allows that.
+    Answers to one question are run behind one copy of it, and questions with one answer behind one copy of the template's
+    beginning, where the model's layout allows that.
 
     Args:
         loaded: the model, with its adapter on or off as the caller left it.
@@ -62,13 +63,18 @@ def answers_scored(
     shares = loaded.layout.shares
     first = np.cumsum([0, *map(len, questions)])
     flat = [row for answers in questions for row in answers]
-    costs = [_cost(answers) for answers in questions] if shares else [len(row.input_ids) for row in flat]
+    template = template_length([rows[0] for rows in questions if len(rows) == 1]) if loaded.layout.shares_template else 0
+    if shares:
+        costs = [_cost(answers) - (template if len(answers) == 1 else 0) for answers in questions]
+    else:
+        costs = [len(row.input_ids) for row in flat]
     columns: list[Columns] = [()] * len(flat)
     run = 0
-    for members in packs(costs, token_budget):
+    for members in packs(costs, token_budget - template):
         if shares:
-            at = [i for q in members for i in range(first[q], first[q + 1])]
-            batch = pack_shared([questions[q] for q in members])
+            groups = _groups(questions, members, template)
+            at = [i for group in groups for q in group for i in range(first[q], first[q + 1])]
+            batch = pack_shared([[row for q in group for row in questions[q]] for group in groups])
         else:
             at = members
             batch = pack({"rows": [flat[i] for i in members]})
@@ -80,6 +86,13 @@ def answers_scored(
     logps, is_argmax, mu, sigma = (list(column) for column in zip(*columns, strict=True)) if columns else ([], [], [], [])
     needed = sum(_cost(answers, again=0) for answers in questions)
     return TokenScores(logps, is_argmax, mu, sigma, tokens_run=run, tokens_needed=needed)
+
+
+def _groups(questions: Sequence[Sequence[Row]], members: Sequence[int], template: int) -> list[list[int]]:
+    """The questions of one pack whose rows share a beginning: those with several answers alone, all others together."""
+    several = [[q] for q in members if len(questions[q]) > 1 or not template]
+    single = [q for q in members if len(questions[q]) == 1 and template]
+    return [*several, single] if single else several
 
 
 def _cost(answers: Sequence[Row], again: int = 1) -> int:

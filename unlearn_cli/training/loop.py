@@ -17,7 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unlearn_cli.models.adapter import set_training
+from unlearn_cli.errors import out_of_memory
+from unlearn_cli.models.adapter import is_training, set_training
+from unlearn_cli.models.memory import release_memory
 from unlearn_cli.training.gradients import Diverged, Gradients
 from unlearn_cli.training.pairing import Draws
 from unlearn_cli.training.passes import Passes
@@ -41,6 +43,7 @@ class StepRecord:
     seconds: float
     retain_weight: float | None = None  # where it changes from step to step
     retain_tokens: int = 0  # of the tokens, those of retain rows
+    parts: int = 1  # passes that the step was run in
     forget_gradient: float | None = None  # largest element of the forget loss's own gradient; of the first steps only
 
 
@@ -80,8 +83,10 @@ class Trainer:
         Raises:
             Diverged: a loss or gradient is not finite; the step is not taken.
         """
+        set_training(self.passes.model)
         for step in range(start, self.steps):
-            set_training(self.passes.model)
+            if not is_training(self.passes.model):  # a measurement came between
+                set_training(self.passes.model)
             with self.view():
                 record = self._step(step)
             yield record
@@ -90,6 +95,11 @@ class Trainer:
     def retain_weight(self) -> float:
         """The retain term's weight in the next step."""
         return self.state.get("retain_weight", self.passes.objective.retain_weight)
+
+    @property
+    def parts(self) -> int:
+        """Passes of the next step: more than `accumulation` where memory has run out."""
+        return int(self.state.get("parts", self.accumulation))
 
     def adjust(self, *, retain_weight: float | None = None, rate_factor: float | None = None) -> None:
         """From the next step on another retain weight, or another factor on the scheduled learning rate."""
@@ -119,21 +129,7 @@ class Trainer:
         began = time.perf_counter()
         objective, pairing, weight = self.passes.objective, self.pairing, self.retain_weight
         rate, changes = self.rate(step) * self.state.get("rate_factor", 1.0), objective.method.next_retain_weight
-        gradients = Gradients(
-            self.passes,
-            self.parameters,
-            forget=pairing.forget(step),
-            retain=pairing.retain(step) if objective.retain_groups else [],
-            retain_weight=weight,
-            step=step,
-            progress=step / self.steps,
-            parts=self.accumulation,
-            state=self.state.setdefault("rule", {}),
-            level=self.level,
-            seen=None if self.level is None else self.state.setdefault("seen", {}),
-        )
-        forget_gradient = replace(gradients).largest("forget") if step < PROBED else None
-        self.rule(gradients)
+        gradients, forget_gradient = self._gradients(step, weight)
         norm = self._update(step, rate)
         forget_loss = gradients.sums.get("forget", 0.0) / len(gradients.forget)
         retain_loss = gradients.sums["retain"] / len(gradients.retain) if gradients.retain else None
@@ -153,8 +149,45 @@ class Trainer:
             seconds=time.perf_counter() - began,
             retain_weight=weight if changes or "retain_weight" in self.state else None,
             retain_tokens=gradients.retain_tokens,
+            parts=gradients.parts,
             forget_gradient=forget_gradient,
         )
+
+    def _gradients(self, step: int, retain_weight: float) -> tuple[Gradients, float | None]:
+        """The gradient of a step, in `.grad` of the parameters; and the largest element of the forget loss's own, at first.
+
+        Where memory runs out, the step is run again in twice as many parts, and so is every later one.
+        """
+        objective, pairing = self.passes.objective, self.pairing
+        while True:
+            gradients = Gradients(
+                self.passes,
+                self.parameters,
+                forget=pairing.forget(step),
+                retain=pairing.retain(step) if objective.retain_groups else [],
+                retain_weight=retain_weight,
+                step=step,
+                progress=step / self.steps,
+                parts=self.parts,
+                state=self.state.setdefault("rule", {}),
+                level=self.level,
+                seen=None if self.level is None else self.state.setdefault("seen", {}),
+            )
+            try:
+                forget_gradient = replace(gradients).largest("forget") if step < PROBED else None
+                self.rule(gradients)
+                return gradients, forget_gradient
+            except Exception as error:
+                if out_of_memory(error) is None or not self._splits(len(gradients.forget)):
+                    raise
+            # After the handler, because its traceback keeps alive what filled the memory.
+            gradients.zero()
+            release_memory()
+            self.state["parts"] = 2 * self.parts
+
+    def _splits(self, rows: int) -> bool:
+        """Whether a step over so many forget rows may be run in more parts than now and is still the same step."""
+        return self.rule is Gradients.backward and not self.passes.objective.coupled and self.parts < rows
 
     def _update(self, step: int, rate: float) -> float:
         """One step of the optimiser; returns the gradient's norm before clipping."""

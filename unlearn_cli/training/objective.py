@@ -76,6 +76,11 @@ class Objective:
         return (*live, *(("retain",) if "reference" in self.retain_term.needs else ()))
 
     @property
+    def state_groups(self) -> tuple[str, ...]:
+        """Live groups whose reference can be projected from last hidden states: none of their inner states is read."""
+        return tuple(group for group in self.live_groups if group not in self.hidden_layers)
+
+    @property
     def logit_groups(self) -> frozenset[str]:
         """Groups whose Outputs carry logits."""
         return self._groups_of("logits")
@@ -91,6 +96,12 @@ class Objective:
         """Groups whose hidden states are the outputs of MLPs, not the residual stream."""
         both = ((self.method, self.forget_groups), (self.retain_term, self.retain_groups))
         return frozenset(group for term, groups in both if term.reads == "mlp" for group in groups)
+
+    @property
+    def coupled(self) -> bool:
+        """Whether the loss of a row depends on the other rows of its pass: a step in other parts is another step."""
+        averages = (self.parameters.get("average"), self.retain_parameters.get("average"))
+        return self.method.coupled or self.retain_term.coupled or "tokens" in averages
 
     @property
     def head(self) -> bool:

@@ -14,7 +14,7 @@ from unlearn_cli.data.batch import Batch, pack
 from unlearn_cli.data.tokenize import Row
 from unlearn_cli.models.depth import blocks, depth_index, replaced
 from unlearn_cli.models.forward import HiddenStates, Layout, forward
-from unlearn_cli.models.reference import Key, StoredReference
+from unlearn_cli.models.reference import Key, StoredReference, StoredStates
 from unlearn_cli.outputs import Outputs
 from unlearn_cli.training.objective import Objective
 
@@ -53,30 +53,42 @@ class Passes:
     rows: Rows
     stored: StoredReference
     reference_weights: Callable[[Any], AbstractContextManager]
+    states: StoredStates | None = None  # the reference of the objective's `state_groups`; None: it is run in every step
 
     def run(self, forget: Sequence[EpochRow], retain: Sequence[int]) -> PassOutputs:
         """Policy and reference on some forget rows and some retain rows, in one batch."""
         chosen, keys = self.choose(forget, retain)
-        batch = pack(chosen).to(self.device)
+        batch = self._pack(chosen)
         policy = self._forward(batch, chosen)
         reference = self._live_reference(chosen)
+        for group in self.objective.state_groups if self.states else ():
+            if group in chosen:
+                reference[group] = self.states.outputs(keys[group], policy[group])
         for group in self.objective.stored_groups:
             if group in chosen:
                 reference[group] = self.stored.outputs(keys[group], policy[group])
         lengths = batch.row_offsets.diff()
+        of_retain = [slice(*rows) for group, rows in batch.groups.items() if group.startswith("retain")]
         return PassOutputs(
             policy,
             reference,
             tokens=batch.tokens,
             computed=batch.tokens if self.layout.packed else int(lengths.max()) * len(lengths),
-            retain_tokens=sum(len(row.input_ids) for g in chosen if g.startswith("retain") for row in chosen[g]),
+            retain_tokens=sum(int(lengths[rows].sum()) for rows in of_retain),
         )
+
+    def _pack(self, groups: Mapping[str, Sequence[Row]]) -> Batch:
+        """Rows as one batch, behind one copy of the template's beginning where the model's layout allows that."""
+        return pack(groups, share=self.layout.shares_template).to(self.device)
 
     def choose(self, forget: Sequence[EpochRow], retain: Sequence[int]) -> tuple[dict[str, list[Row]], dict[str, list[Key]]]:
         """The rows of each group that the objective needs, and the keys of their stored reference."""
         rows, groups = self.rows, self.objective.groups
         chosen = {"forget": [rows.forget[row] for _, row in forget], "retain": [rows.retain[row] for row in retain]}
-        keys: dict[str, list[Key]] = {"forget": [("forget", row) for _, row in forget]}
+        keys: dict[str, list[Key]] = {
+            "forget": [("forget", row) for _, row in forget],
+            "retain": [("retain", row) for row in retain],
+        }
         if "alternative" in groups:
             # Each pass over the forget rows takes the next alternative of each.
             numbers = [(row, epoch % len(rows.alternatives[row])) for epoch, row in forget]
@@ -88,11 +100,12 @@ class Passes:
 
     def _live_reference(self, chosen: Mapping[str, Sequence[Row]]) -> dict[str, Outputs]:
         """The reference of the groups of which more is needed than stored log-probabilities."""
-        groups = {group: chosen[group] for group in self.objective.live_groups if group in chosen}
+        stored = self.objective.state_groups if self.states else ()
+        groups = {g: chosen[g] for g in self.objective.live_groups if g in chosen and g not in stored}
         if not groups:
             return {}
         with torch.no_grad(), self.reference_weights(self.model):
-            return self._forward(pack(groups).to(self.device), groups)
+            return self._forward(self._pack(groups), groups)
 
     def _forward(self, batch: Batch, groups: Mapping[str, Sequence[Row]]) -> dict[str, Outputs]:
         objective = self.objective

@@ -134,13 +134,33 @@ def wants_checkpointing(options: CompleteConfig, loaded: LoadedModel, rows: Rows
     """Whether activations are recomputed: as the setting says, or if the estimate without it does not fit what is free."""
     if options.activation_checkpointing != "auto":
         return options.activation_checkpointing == "on"
+    return not _fits(_of(options, 1) if options.auto_batch_size else options, loaded, rows, groups)
+
+
+def passes_of_a_step(options: CompleteConfig, loaded: LoadedModel, rows: Rows, groups: tuple[str, ...]) -> int:
+    """Passes that a step is run in: as the setting says, or as few as the estimate allows."""
+    passes = options.gradient_accumulation_steps
+    if not options.auto_batch_size:
+        return passes
+    step, passes = options.batch_size * passes, 1
+    while passes < step and not _fits(_of(options, -(-step // passes)), loaded, rows, groups):
+        passes *= 2
+    return min(passes, step)
+
+
+def _of(options: CompleteConfig, batch_size: int) -> CompleteConfig:
+    return options.model_copy(update={"batch_size": batch_size})
+
+
+def _fits(options: CompleteConfig, loaded: LoadedModel, rows: Rows, groups: tuple[str, ...]) -> bool:
+    """Whether a pass that keeps its activations fits what is free, by the estimate. The base is loaded already."""
     tokens, answers = _step_size(options, groups, {"forget": tuple(rows.forget), "retain": tuple(rows.retain)})
+    size = memory.StepSize(tokens, answers, checkpointing=options.activation_checkpointing == "on")
     needed = memory.estimate(
-        loaded.config, options, memory.StepSize(tokens, answers, checkpointing=False),
+        loaded.config, options, size,
         dtype=loaded.dtype, quantization=loaded.quantization, trust_remote_code=options.trust_remote_code,
     )  # fmt: skip
-    # The base is loaded already.
-    return needed.total - needed.base > memory.available(loaded.device)
+    return needed.total - needed.base <= memory.available(loaded.device)
 
 
 def _settings(settings: Settings) -> Table:

@@ -31,7 +31,7 @@ from unlearn_cli.recipes.forgetting.resolve import CompleteConfig, Settings
 from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun
 from unlearn_cli.recipes.forgetting.resume import open_folder
 from unlearn_cli.recipes.forgetting.target import RunTarget, find_target
-from unlearn_cli.recipes.forgetting.training_rows import direction_of, make_rows, stored_reference
+from unlearn_cli.recipes.forgetting.training_rows import direction_of, make_rows, stored_reference, stored_states
 from unlearn_cli.recipes.scoring import splits
 from unlearn_cli.recipes.scoring.measurements import Store, measure_inputs
 from unlearn_cli.recipes.scoring.splits import Input
@@ -141,6 +141,7 @@ def make_trainer(
     steps = settings.steps(pairing)
     with run.clock.phase("reference"):
         stored = stored_reference(run, loaded, rows, before.get("forget"))
+        states = stored_states(run, loaded, rows, pairing, steps)
     _attach(run, loaded, rows)
     checkpointing = dry_run.wants_checkpointing(config, loaded, rows, objective.groups)
     if checkpointing:
@@ -152,7 +153,7 @@ def make_trainer(
         tensors, config.optim, device=loaded.device, full=config.full, weight_decay=config.weight_decay
     )
     trainer = Trainer(
-        passes=_passes(run, loaded, objective, rows, stored),
+        passes=replace(_passes(run, loaded, objective, rows, stored), states=states),
         pairing=pairing,
         optimizer=optimizer,
         parameters=tensors,
@@ -161,7 +162,7 @@ def make_trainer(
         else partial(rate_with_target, peak=settings.learning_rate),
         level=AIM * target.aims.level if target else None,
         steps=steps,
-        accumulation=config.gradient_accumulation_steps,
+        accumulation=dry_run.passes_of_a_step(config, loaded, rows, objective.groups),
         max_grad_norm=config.max_grad_norm,
         rule=_rule(config),
         view=_view(run, loaded),

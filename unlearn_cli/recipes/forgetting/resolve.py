@@ -180,6 +180,11 @@ def check_settings(settings: Settings) -> None:
         )
     if config.full and (objective.method.trains, objective.method.applied) != ("all", "adapter"):
         raise UnlearnError(f"{objective.method.name} trains an adapter", "leave --full out")
+    if config.auto_batch_size and objective.coupled:
+        raise UnlearnError(
+            f"--auto-batch-size: the loss of {objective.method.name} depends on which rows are in one pass",
+            "give --batch-size and --gradient-accumulation-steps",
+        )
     if config.full and objective.live_groups:
         raise UnlearnError(
             f"--full keeps no second model, and {objective.method.name} with {objective.retain_term.name} "

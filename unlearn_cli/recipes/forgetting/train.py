@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from unlearn_cli.models import memory
@@ -14,6 +17,9 @@ from unlearn_cli.report import Status, Trajectory
 from unlearn_cli.training.checkpoint import Ended
 from unlearn_cli.training.gradients import Diverged
 from unlearn_cli.training.loop import StepRecord
+
+SAVE_SECONDS = 60.0  # between checkpoints, unless --save-every says when; a run that is killed loses no more
+SAVE_SHARE = 0.05  # of the time, at most, goes into writing them
 
 
 @dataclass(frozen=True)
@@ -35,16 +41,17 @@ def train(run: PreparedRun) -> TrainedRun:
     """
     resumed_from, ended = _resumed(run)
     start = last = resumed_from or 0
-    history, path = _history(run, start), None
+    history, path, parts = _history(run, start), None, run.trainer.parts
     _announce(run)
     if ended is None:
         config, folder = run.resolved.config, run.resolved.folder
-        watch, save_every = Watch(run, history), config.save_every or run.pairing.steps(1)
+        watch, due = Watch(run, history), _Due(config.save_every)
         tracking = tracked(config.report_to, folder.path, config.model_dump(mode="json"))
         bars = run.resolved.reporter.progress("forgetting", run.steps, start)
         with run.resolved.clock.phase("train"), tracking as log, deferred() as request, bars as bar:
             try:
                 for record in run.records(start):
+                    parts = _told_of_memory(run, record, parts)
                     last, line = record.step, folder.append(record)
                     history.lines.append(line)
                     log(line)
@@ -52,8 +59,9 @@ def train(run: PreparedRun) -> TrainedRun:
                     ended = watch.after(record)
                     if ended or request.exit_code is not None:
                         break
-                    if last % save_every == 0 and last < run.steps:
-                        _save(run, last)
+                    if last < run.steps and due(last):
+                        with due.saving():
+                            _save(run, last)
             except Diverged as error:
                 last, ended = error.step - 1, ("diverged", f"{error.message}; {error.hint}")
             path = _save(run, last, ended) if last > start or ended else _newest(run)
@@ -64,6 +72,36 @@ def train(run: PreparedRun) -> TrainedRun:
     if status == "stopped" or (run.target and message):
         run.resolved.reporter.say(f"{status}: {message}")
     return TrainedRun(run, status, message, history, resumed_from)
+
+
+@dataclass
+class _Due:
+    """When a checkpoint is due: every so many steps, or as often as costs little time."""
+
+    every: int | None  # steps; None: by the clock
+    saved: float = field(default_factory=time.monotonic)  # when the last one was written
+    seconds: float = SAVE_SECONDS  # until the next one
+
+    def __call__(self, step: int) -> bool:
+        """Whether one is due after this step."""
+        return step % self.every == 0 if self.every else time.monotonic() - self.saved >= self.seconds
+
+    @contextmanager
+    def saving(self) -> Iterator[None]:
+        """Time the writing of one."""
+        began = time.monotonic()
+        yield
+        self.saved = time.monotonic()
+        self.seconds = max(SAVE_SECONDS, (self.saved - began) / SAVE_SHARE)
+
+
+def _told_of_memory(run: PreparedRun, record: StepRecord, parts: int) -> int:
+    """The passes of a step, after a note if memory made them more than `parts`."""
+    if record.parts > parts:
+        run.resolved.reporter.note(
+            f"out of memory at step {record.step}: a step is now run in {record.parts} passes; its loss stays the same"
+        )
+    return max(record.parts, parts)
 
 
 def _resumed(run: PreparedRun) -> tuple[int | None, Ended | None]:
@@ -106,7 +144,7 @@ def _announce(run: PreparedRun) -> None:
     retain = f" and {run.pairing.retain_batch} retain rows" if trainer.passes.rows.retain else ""
     say(
         f"{config.method} + {config.retain_term}: {most}{run.steps} steps of {effective} forget rows "
-        f"({config.batch_size} x {config.gradient_accumulation_steps}){retain}"
+        f"({trainer.parts} {'pass' if trainer.parts == 1 else 'passes'}){retain}"
         f" = {run.steps * effective / run.pairing.forget_rows:.1f} epochs"
     )
     say(

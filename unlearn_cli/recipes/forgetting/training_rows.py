@@ -16,13 +16,20 @@ from unlearn_cli.data.tokenize import Row
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.hashing import fingerprint
 from unlearn_cli.measured import Measured
+from unlearn_cli.models import adapter
 from unlearn_cli.models.direction import refusal_direction
 from unlearn_cli.models.load import LoadedModel
-from unlearn_cli.models.reference import Key, ReferenceFile, StoredReference, compute
+from unlearn_cli.models.reference import Key, ReferenceFile, StoredReference, StoredStates, answer_states, compute
 from unlearn_cli.recipes.forgetting.alternatives import alternative_examples
 from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun
 from unlearn_cli.recipes.scoring import splits
+from unlearn_cli.training.pairing import Pairing
 from unlearn_cli.training.passes import Rows
+
+# Hidden states of the reference are kept if each row is drawn this often, which a pass over all rows costs less than
+# running the reference in every step, and if they take no more memory than this.
+DRAWS = 3
+STATES_BYTES = 2**29
 
 
 def make_rows(run: ResolvedRun, loaded: LoadedModel) -> Rows:
@@ -67,18 +74,21 @@ def reference_key(before_key: str, rows: Mapping[Any, Row]) -> str:
     return fingerprint(before_key, [(str(k), row.input_ids.tolist(), row.answer_start) for k, row in rows.items()])
 
 
+def _keyed(rows: Rows, group: str) -> dict[Key, Row]:
+    """The rows of a group by the key under which their reference is stored."""
+    if group == "alternative":
+        return {(f"alternative {i}", n): row for i, some in enumerate(rows.alternatives) for n, row in enumerate(some)}
+    return {(group, i): row for i, row in enumerate(rows.forget if group == "forget" else rows.retain)}
+
+
 def stored_reference(run: ResolvedRun, loaded: LoadedModel, rows: Rows, before: Measured | None) -> StoredReference:
     """Reference log-probabilities; those of rows that were measured before are not computed again."""
     groups = run.objective.stored_groups
-    needed: dict[Key, Row] = {}
+    needed = {key: row for group in groups for key, row in _keyed(rows, group).items()}
     known: dict[Key, np.ndarray] = {}
-    if "forget" in groups:
-        needed |= {("forget", i): row for i, row in enumerate(rows.forget)}
-        if before is not None and run.objective.positions["forget"] == "answer":
-            parts = np.split(before.token_logps, before.offsets[1:-1])
-            known = {("forget", i): part for i, part in zip(run.inputs["forget"].measured, parts, strict=True)}
-    if "alternative" in groups:
-        needed |= {(f"alternative {i}", n): row for i, some in enumerate(rows.alternatives) for n, row in enumerate(some)}
+    if "forget" in groups and before is not None and run.objective.positions["forget"] == "answer":
+        parts = np.split(before.token_logps, before.offsets[1:-1])
+        known = {("forget", i): part for i, part in zip(run.inputs["forget"].measured, parts, strict=True)}
     if not needed:
         return StoredReference({})
     key = reference_key(run.model_key, needed)
@@ -92,3 +102,28 @@ def stored_reference(run: ResolvedRun, loaded: LoadedModel, rows: Rows, before: 
             token_budget=run.config.token_budget,
             advance=bar.advance if bar else lambda count: None,
         )
+
+
+def stored_states(run: ResolvedRun, loaded: LoadedModel, rows: Rows, pairing: Pairing, steps: int) -> StoredStates | None:
+    """Hidden states of the reference, if they are worth their room: each row is drawn often, and all of them are small.
+
+    A procedure draws from rows of its own, and a composed model has no head of its own: there the reference is run in
+    every step.
+    """
+    objective, settings = run.objective, run.settings
+    if settings.procedure or run.composition or not objective.state_groups or not loaded.layout.own_head:
+        return None
+    if adapter.is_on_head(loaded):
+        return None
+    needed: dict[Key, Row] = {}
+    for group in objective.state_groups:
+        of_group = _keyed(rows, group)
+        drawn = steps * (pairing.retain_batch if group == "retain" else pairing.batch)
+        if drawn < DRAWS * len(of_group):
+            return None
+        needed |= of_group
+    width = loaded.config.hidden_size * loaded.dtype.itemsize
+    if sum(row.answer_length for row in needed.values()) * width > STATES_BYTES:
+        return None
+    with run.reporter.progress("reference", len(needed)) as bar:
+        return answer_states(loaded, needed, token_budget=run.config.token_budget, advance=bar.advance)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import multiprocessing
 import os
 import signal
@@ -23,6 +22,7 @@ from unlearn_cli.config import ForgetConfig
 from unlearn_cli.console import Reporter
 from unlearn_cli.errors import EXIT_DIVERGED, EXIT_INTERRUPTED, UnlearnError, out_of_memory
 from unlearn_cli.models.load import resolve_device
+from unlearn_cli.models.memory import release_memory
 from unlearn_cli.models.model_cache import ModelCache
 from unlearn_cli.recipes import forget
 from unlearn_cli.recipes.forgetting.interrupt import Interrupted, deferred
@@ -136,9 +136,7 @@ def _execute(task: Task, device: str, cache: ModelCache, reporter: Reporter) -> 
         message = memory_error.message if memory_error else _where(error)
     # After the handler, because its traceback keeps alive what filled the memory.
     cache.drop()
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    release_memory()
     return Outcome(task.name, error=message, loads=cache.loads - loads)
 
 

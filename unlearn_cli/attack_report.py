@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,8 +10,8 @@ from pydantic import Field, ValidationError
 from unlearn_cli.atomic import write_atomically
 from unlearn_cli.display import Displayed, TableRow
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.jsonfile import read_object
-from unlearn_cli.report import FILE, SCHEMA_VERSION, GateReport, Part, finite
+from unlearn_cli.jsonfile import read_object, to_json
+from unlearn_cli.report import FILE, SCHEMA_VERSION, GateReport, Part
 
 SCORED = ("probability", "extraction_strength", "rouge_l")  # metrics whose recovery is reported
 
@@ -101,15 +100,14 @@ class AttackReport(Displayed, Part):
 def dumps(reports: list[AttackReport]) -> str:
     """The reports as one JSON object, by attack."""
     by_attack = {report.attack: report.model_dump(mode="json") for report in reports}
-    content = finite({"command": "relearn-attack", "attacks": by_attack})
-    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    return to_json({"command": "relearn-attack", "attacks": by_attack})
 
 
 def write_attack(report: AttackReport, folder: Path) -> Path:
     """Write `folder/report.json` atomically; returns its path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / FILE
-    write_atomically(path, json.dumps(finite(report.model_dump(mode="json")), indent=2, ensure_ascii=False) + "\n")
+    write_atomically(path, to_json(report.model_dump(mode="json")) + "\n")
     return path
 
 

@@ -1,8 +1,9 @@
-"""JSON that a person or another program may have written. All that can be wrong with it is one kind of error."""
+"""Read JSON that a person or another program may have written, with one kind of error; and write JSON."""
 
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,22 @@ def kind_of(value: Any) -> str:
     """The kind of a JSON value, in words."""
     names = {dict: "an object", list: "a list", str: "a text", type(None): "null", bool: "true or false"}
     return names.get(type(value), "a number")
+
+
+def finite(value: Any) -> Any:
+    """`value` with every NaN and infinity replaced by None, so that it is valid JSON."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    return value
+
+
+def to_json(value: Any) -> str:
+    """A value as indented JSON text; NaN and infinity become null, and other types texts."""
+    return json.dumps(finite(value), indent=2, ensure_ascii=False, default=str, allow_nan=False)
 
 
 def read_complete_jsonl(path: Path) -> list[dict[str, Any]]:

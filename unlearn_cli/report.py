@@ -6,7 +6,6 @@ within a major version fields are only added.
 
 from __future__ import annotations
 
-import json
 import math
 import shlex
 from pathlib import Path
@@ -17,7 +16,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 from unlearn_cli.atomic import write_atomically
 from unlearn_cli.display import Displayed, TableRow, short
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.jsonfile import read_object
+from unlearn_cli.jsonfile import read_object, to_json
 
 SCHEMA_VERSION = "1.0"
 FILE = "report.json"
@@ -290,20 +289,9 @@ class RunReport(Displayed, Part):
         ]
 
 
-def finite(value: Any) -> Any:
-    """`value` with every NaN and infinity replaced by None, so that it is valid JSON."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [finite(item) for item in value]
-    return value
-
-
 def dumps(report: RunReport, only: set[str] | None = None) -> str:
     """The report, or some of its fields, as JSON text."""
-    return json.dumps(finite(report.model_dump(mode="json", include=only)), indent=2, ensure_ascii=False, allow_nan=False)
+    return to_json(report.model_dump(mode="json", include=only))
 
 
 def write_report(report: RunReport, folder: Path) -> Path:

@@ -33,9 +33,10 @@ by a paired bootstrap over rows, and over seeds if --group-by seed finds several
 
 def run(config: CompareConfig, sources: dict[str, str], argv: list[str], reporter: Reporter) -> int:
     from unlearn_cli.errors import EXIT_GATE  # noqa: PLC0415
+    from unlearn_cli.jsonfile import to_json  # noqa: PLC0415
     from unlearn_cli.recipes import compare as recipe  # noqa: PLC0415 - imports no torch
 
     result, failed = recipe.run(config, sources, reporter, table_on_stdout=True)
     if config.json_output:
-        reporter.data(recipe.dumps(result))
+        reporter.data(to_json(result))
     return EXIT_GATE if failed else 0

@@ -29,9 +29,10 @@ ended well.
 
 
 def run(config: SweepConfig, sources: dict[str, str], argv: list[str], reporter: Reporter) -> int:
-    from unlearn_cli.recipes import compare, sweep  # noqa: PLC0415 - the lazy boundary
+    from unlearn_cli.jsonfile import to_json  # noqa: PLC0415
+    from unlearn_cli.recipes import sweep  # noqa: PLC0415 - the lazy boundary
 
     result, best = sweep.run(config, sources, argv, reporter)
     if not config.dry_run:
-        reporter.data(compare.dumps(result) if config.json_output else "\n".join(str(run.folder) for run in best))
+        reporter.data(to_json(result) if config.json_output else "\n".join(str(run.folder) for run in best))
     return sweep.exit_code(result)

@@ -20,9 +20,9 @@ from unlearn_cli.data.batch import Batch, pack, pack_shared
 from unlearn_cli.data.tokenize import Row
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.boundary import boundary
+from unlearn_cli.models.cached_steps import CachedSteps
 from unlearn_cli.models.depth import causal_lm
 from unlearn_cli.models.forward import Layout, answer_hidden, answer_logits, project
-from unlearn_cli.models.generate import CachedSteps
 from unlearn_cli.models.packing import ROWS, VARLEN, varlen_attn
 
 LENGTHS = (7, 3, 12)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +20,7 @@ from unlearn_cli.contract import (
     Procedure,
 )
 from unlearn_cli.data.benchmarks import PRESETS
+from unlearn_cli.jsonfile import to_json
 from unlearn_cli.registry import Registry, is_file, unknown
 
 KINDS: dict[str, Registry[Any]] = {
@@ -57,7 +57,7 @@ def dumps(kind: str) -> str:
         UnlearnError: no such kind.
     """
     entries = [{"name": name, "summary": summary} for name, summary in _summaries(kind).items()]
-    return json.dumps(entries, indent=2, ensure_ascii=False)
+    return to_json(entries)
 
 
 def _summaries(kind: str) -> dict[str, str]:

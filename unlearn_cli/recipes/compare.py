@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,6 @@ from unlearn_cli.recipes.comparison.verdicts import judge_rows
 from unlearn_cli.recipes.scoring import gates
 from unlearn_cli.recipes.storage.output_files import check_targets, write
 from unlearn_cli.rendering.compare import Grid, as_markdown, compare_table
-from unlearn_cli.report import finite
 
 
 def run(
@@ -115,8 +113,3 @@ def from_python(
     named = {"runs": tuple(Path(path) for path in runs)} if runs else {}
     config, sources = resolve(CompareConfig, given(CompareConfig, settings, more | named), None, called="python")
     return ComparisonResult(run(config, sources, Reporter(quiet=quiet))[0])
-
-
-def dumps(result: dict[str, Any]) -> str:
-    """The result as one JSON object."""
-    return json.dumps(finite(result), indent=2, ensure_ascii=False, allow_nan=False)

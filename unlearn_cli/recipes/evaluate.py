@@ -22,7 +22,6 @@ from unlearn_cli.models.source import resolve_source
 from unlearn_cli.recipes.environment import environment
 from unlearn_cli.recipes.forgetting.describe import model_report
 from unlearn_cli.recipes.forgetting.interrupt import keeping
-from unlearn_cli.recipes.forgetting.precheck import measurable
 from unlearn_cli.recipes.forgetting.resolve import make_encoder
 from unlearn_cli.recipes.forgetting.resume import identified
 from unlearn_cli.recipes.scoring import splits, superseded
@@ -51,7 +50,6 @@ def run(
     Raises:
         UnlearnError: anything the user can mend.
     """
-    measurable(config)
     folder = config.output_dir or config.run
     assert folder is not None
     with locked(folder):

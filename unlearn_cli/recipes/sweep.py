@@ -13,6 +13,7 @@ from unlearn_cli.data import row_notes
 from unlearn_cli.data.example import Split
 from unlearn_cli.data.overlap import check_overlap
 from unlearn_cli.errors import EXIT_DIVERGED, EXIT_FAILED, UnlearnError
+from unlearn_cli.jsonfile import to_json
 from unlearn_cli.recipes import compare
 from unlearn_cli.recipes.forgetting import dry_run
 from unlearn_cli.recipes.forgetting.resolve import resolve_method
@@ -89,7 +90,7 @@ def _dry_run(
     states = [{"name": run.setting.name, "state": run.state} for run in runs]
     result = {"command": "sweep", "runs": states, "first": first}
     if config.json_output:
-        reporter.data(dry_run.dumps(result))
+        reporter.data(to_json(result))
     dry_run.check_fits(first, reporter)
     return result
 

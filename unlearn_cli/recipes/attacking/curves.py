@@ -22,11 +22,12 @@ from unlearn_cli.contract import METRICS, Attack
 from unlearn_cli.evaluation.baseline import METRIC
 from unlearn_cli.evaluation.score import bootstrap
 from unlearn_cli.hashing import fingerprint
+from unlearn_cli.jsonfile import finite
 from unlearn_cli.measured import Measured
 from unlearn_cli.recipes.attacking.attacked_models import AttackedModels
 from unlearn_cli.recipes.attacking.settings import Setting
 from unlearn_cli.recipes.scoring.scores import BOOTSTRAP_SEED
-from unlearn_cli.report import Score, finite
+from unlearn_cli.report import Score
 
 VERSION = 2  # of what the files hold
 START = "start"  # the name of a curve without an attack

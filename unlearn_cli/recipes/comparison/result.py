@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from unlearn_cli.display import Displayed, TableRow
+from unlearn_cli.jsonfile import finite
 from unlearn_cli.recipes.comparison.comparability import Comparability
 from unlearn_cli.recipes.comparison.grouping import Row
 from unlearn_cli.recipes.comparison.ranking import Column
 from unlearn_cli.recipes.comparison.runs import Entry
 from unlearn_cli.recipes.comparison.verdicts import Verdicts
-from unlearn_cli.report import GateReport, finite
+from unlearn_cli.report import GateReport
 
 
 @dataclass(frozen=True)

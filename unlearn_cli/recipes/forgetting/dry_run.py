@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,13 +14,13 @@ from unlearn_cli.console import Reporter
 from unlearn_cli.data.row_notes import cut_notes
 from unlearn_cli.data.tokenize import Encoder, Row
 from unlearn_cli.errors import UnlearnError
+from unlearn_cli.jsonfile import to_json
 from unlearn_cli.models import memory
 from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.models.reach import Reach, reach, with_lora
 from unlearn_cli.recipes.forgetting.resolve import CompleteConfig, Settings
 from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun
 from unlearn_cli.recipes.scoring.splits import Input
-from unlearn_cli.report import finite
 from unlearn_cli.training.passes import Rows
 
 GIB = 2**30
@@ -43,7 +42,7 @@ def tell(run: ResolvedRun) -> None:
     """
     outlook = show(run)
     if run.config.json_output:
-        run.reporter.data(dumps(outlook))
+        run.reporter.data(to_json(outlook))
     check_fits(outlook, run.reporter)
 
 
@@ -60,11 +59,6 @@ def check_fits(outlook: Mapping[str, Any], reporter: Reporter) -> None:
             "cheapest first: --batch-size 1 --gradient-accumulation-steps 8, a shorter --max-length, --load-in-4bit",
         )
     reporter.say("fits")
-
-
-def dumps(outlook: Mapping[str, Any]) -> str:
-    """What `show` returns, as JSON text."""
-    return json.dumps(finite(dict(outlook)), indent=2, ensure_ascii=False, default=str, allow_nan=False)
 
 
 def show(run: ResolvedRun) -> dict[str, Any]:

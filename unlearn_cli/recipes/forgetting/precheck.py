@@ -1,6 +1,6 @@
-"""Checks before torch is imported, which takes seconds: names, expressions, files and folders.
+"""Checks before a command starts, and before the imports that take seconds: names, expressions, files and folders.
 
-The recipes use the same functions again where they need what these return.
+Every command, from the command line or from Python, is checked here once. Recipes rely on it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from unlearn_cli.models.source import check_spec
 from unlearn_cli.recipes.catalogue import KINDS
 from unlearn_cli.recipes.scoring import check_expressions
 from unlearn_cli.recipes.storage.output_files import check_file
-from unlearn_cli.recipes.storage.run_folder import RunFolder
+from unlearn_cli.recipes.storage.run_folder import RunFolder, default_output
 from unlearn_cli.recipes.sweeping import grid
 from unlearn_cli.registry import is_file
 from unlearn_cli.rendering.plots import check_drawable
@@ -28,12 +28,12 @@ from unlearn_cli.values import extra_of
 
 
 def check(config: Options) -> None:
-    """Refuse what cannot be right, whatever the command.
+    """Refuse settings that cannot work.
 
     Raises:
-        UnlearnError: as the recipe would.
+        UnlearnError: an unknown name, an expression without a value, a missing or an unwritable file, or a missing setting.
     """
-    _names(config)
+    _check_names(config)
     if isinstance(config, SweepConfig):
         grid.check(config)
     if plot := getattr(config, "plot", None):
@@ -42,9 +42,9 @@ def check(config: Options) -> None:
         if path := getattr(config, flag, None):
             check_file(f"--{flag}", path)
     if type(config) is ForgetConfig:  # a sweep may vary any of it
-        required(config)
+        check_required(config)
     if isinstance(config, EvaluateConfig):
-        measurable(config)
+        check_measurable(config)
     run, measured = getattr(config, "run", None), getattr(config, "measured", None)
     report = read_report(run) if run and not measured else None
     check_expressions.check(config, report)
@@ -57,16 +57,15 @@ def check(config: Options) -> None:
         if not spec.startswith(PREFIX):
             find_files(name, spec)
     if type(config) is ForgetConfig:
-        METHODS.get(config.method).resolve(config.parameters)  # imports torch alone
-        if config.output_dir:
-            RunFolder(config.output_dir).check(resume=config.resume, overwrite=config.overwrite)
+        METHODS.get(config.method).resolve(config.parameters)  # needs torch, and none of the slower libraries
+        RunFolder(config.output_dir or default_output(config)).check(resume=config.resume, overwrite=config.overwrite)
 
 
-def required(config: ForgetConfig) -> None:
-    """What every run of `unlearn forget` needs.
+def check_required(config: ForgetConfig) -> None:
+    """Refuse a run of `unlearn forget` without rows or model, or with options that exclude each other.
 
     Raises:
-        UnlearnError: it is missing, or two options exclude each other.
+        UnlearnError: see above.
     """
     if not config.forget:
         raise UnlearnError("no rows to forget", "--forget forget.jsonl; `unlearn forget --help` shows the formats")
@@ -78,11 +77,11 @@ def required(config: ForgetConfig) -> None:
         raise UnlearnError("--load-in-4bit and --load-in-8bit exclude each other")
 
 
-def measurable(config: EvaluateConfig) -> None:
-    """What every `unlearn evaluate` needs.
+def check_measurable(config: EvaluateConfig) -> None:
+    """Refuse an `unlearn evaluate` without something to measure, or without a folder to write into.
 
     Raises:
-        UnlearnError: there is nothing to measure, or nowhere to write to.
+        UnlearnError: see above.
     """
     if not (config.run or config.model or config.measured):
         raise UnlearnError("nothing to evaluate", "unlearn evaluate RUN, or --model FOLDER_OR_HUB_ID")
@@ -103,7 +102,7 @@ def measurable(config: EvaluateConfig) -> None:
         )
 
 
-def _names(config: Options) -> None:
+def _check_names(config: Options) -> None:
     for name, field in type(config).model_fields.items():
         kind = extra_of(field).get("names")
         if kind is None:
@@ -116,7 +115,7 @@ def _names(config: Options) -> None:
 
 
 def _data(config: Options) -> Iterator[tuple[str, str]]:
-    """The data arguments that were given, by the name of their split."""
+    """Split and specification of each given data argument."""
     named = {name: getattr(config, name, None) for name in check_expressions.DATA}
     named["attack"] = getattr(config, "attack_data", None)
     named["retain_eval"] = getattr(config, "retain_eval", None)

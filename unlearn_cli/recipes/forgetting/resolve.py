@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Literal
 
 from unlearn_cli.config import DataOptions, ForgetConfig
@@ -13,7 +12,6 @@ from unlearn_cli.data.chat_template import resolve_template
 from unlearn_cli.data.tokenize import Encoder
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.depth import depth_index
-from unlearn_cli.recipes.forgetting.precheck import required
 from unlearn_cli.registry import is_file
 from unlearn_cli.training.objective import Objective
 from unlearn_cli.training.optimizer import LORA_OVER_FULL, scaling_rule
@@ -110,7 +108,6 @@ def resolve_method(config: ForgetConfig, sources: Mapping[str, str]) -> Settings
     Raises:
         UnlearnError: an unknown name or parameter, settings that exclude each other, or splits that are missing.
     """
-    required(config)
     chosen = METHODS.get(config.method)
     parameters = chosen.resolve(config.parameters)
     procedure = chosen if isinstance(chosen, Procedure) else None
@@ -268,11 +265,6 @@ def _tokenized(term: Term, parameters: Mapping[str, Any], tokenizer: Any) -> dic
             if not values[name]:
                 raise UnlearnError(f"{term.name}: parameter '{name}' holds no token of this model", declared.help)
     return values
-
-
-def default_output(config: ForgetConfig) -> Path:
-    """runs/MODEL-METHOD under the working directory."""
-    return Path("runs") / f"{Path(config.model).name}-{Path(config.method).stem}"
 
 
 def make_encoder(options: DataOptions, tokenizer: Any, stop_ids: frozenset[int], limit: int | None) -> Encoder:

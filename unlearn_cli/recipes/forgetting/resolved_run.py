@@ -26,7 +26,6 @@ from unlearn_cli.models.load import LoadedModel, load_outline
 from unlearn_cli.recipes.forgetting.resolve import (
     CompleteConfig,
     Settings,
-    default_output,
     make_encoder,
     resolve_method,
     resolve_model,
@@ -35,7 +34,7 @@ from unlearn_cli.recipes.forgetting.resolve import (
 from unlearn_cli.recipes.forgetting.tracking import check_tracker
 from unlearn_cli.recipes.scoring import splits
 from unlearn_cli.recipes.scoring.splits import Input, check_questions
-from unlearn_cli.recipes.storage.run_folder import RunFolder
+from unlearn_cli.recipes.storage.run_folder import RunFolder, default_output
 from unlearn_cli.recipes.storage.run_spec import RunSpec
 from unlearn_cli.training.objective import Objective
 
@@ -114,8 +113,6 @@ def resolve_run(config: ForgetConfig, sources: Mapping[str, str], reporter: Repo
         differing(example for example in texts["forget"].examples if example.alternatives)
     for note in row_notes.notes(texts):
         reporter.note(note)
-    assert settings.config.output_dir is not None
-    RunFolder(settings.config.output_dir).check(resume=config.resume, overwrite=config.overwrite)
     return resolve_on_model(settings, texts, reporter)
 
 

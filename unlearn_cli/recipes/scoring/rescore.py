@@ -11,7 +11,6 @@ from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation import logs
 from unlearn_cli.evaluation.store import load_measured
 from unlearn_cli.measured import Measured
-from unlearn_cli.recipes.forgetting.precheck import measurable
 from unlearn_cli.recipes.scoring.evaluation import Evaluation
 from unlearn_cli.recipes.scoring.scores import comparable_moments
 from unlearn_cli.recipes.scoring.superseded import check_target
@@ -29,7 +28,6 @@ def run(
         UnlearnError: nothing was measured there, or another number of rows for the baseline.
     """
     evaluation = Evaluation(config, sources, command_line, reporter)
-    measurable(config)
     assert config.measured is not None and config.output_dir is not None
     check_target(config.output_dir)
     moments, allowed = _read(config.measured)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unlearn_cli.atomic import write_atomically
+from unlearn_cli.config import ForgetConfig
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.store import holds_texts
 from unlearn_cli.jsonfile import parse_json, read_complete_jsonl
@@ -57,6 +58,11 @@ MARKS = {
 # What a run leaves that stopped before its first checkpoint. Only the measurements took long, and they have their own keys.
 OF_A_START = {RUN_SPEC, "metrics.jsonl", "measured", "reference", CHECKPOINTS, "alternatives.json", "tracking"}
 BEFORE = "before-*"
+
+
+def default_output(config: ForgetConfig) -> Path:
+    """runs/MODEL-METHOD under the working directory."""
+    return Path("runs") / f"{Path(config.model).name}-{Path(config.method).stem}"
 
 
 @dataclass(frozen=True)

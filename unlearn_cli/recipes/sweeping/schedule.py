@@ -13,6 +13,7 @@ from unlearn_cli.errors import UnlearnError
 from unlearn_cli.expressions.parser import Lookup, Missing
 from unlearn_cli.models.identity import identity
 from unlearn_cli.models.source import resolve_source
+from unlearn_cli.recipes.forgetting.precheck import check_required
 from unlearn_cli.recipes.forgetting.resolve import resolve_method
 from unlearn_cli.recipes.scoring.gates import lookup_in
 from unlearn_cli.recipes.storage.run_folder import RunFolder
@@ -70,6 +71,7 @@ class Scheduler:
         sources = {name: self.sources.get(name, "default") for name in ForgetConfig.model_fields}
         sources |= dict.fromkeys(setting.values, "sweep")
         try:
+            check_required(config)
             resolved = resolve_method(config, sources).config
         except UnlearnError as error:
             raise UnlearnError(f"{setting.name}: {error.message}", error.hint) from None

@@ -1,4 +1,4 @@
-"""`attacks/NAME/report.json`: what one attack on a run brought back, as a schema that others can read."""
+"""`attacks/NAME/report.json`: the result of one attack on a run, as a schema that others can read."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class RecoveryPoint(Part):
 
 
 class RecoveryReport(Part):
-    """How much comes back, by one metric: 0 as if never learnt, 1 as before unlearning."""
+    """Recovery by one metric: 0 as if the rows were never learnt, 1 as before unlearning."""
 
     start: float | None = Field(description="before the attack: what was not forgotten in the first place, or its bound")
     max: float | None = Field(description="the attacker's best setting and place")

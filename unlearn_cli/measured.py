@@ -1,4 +1,4 @@
-"""Measurements of one split under one model: all that evaluation ever asks of a model. numpy only."""
+"""Measurements of one split under one model. Metrics need nothing else. numpy only."""
 
 from __future__ import annotations
 

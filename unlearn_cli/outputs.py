@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor
 
-# Stands in a field that the method's decorator does not ask for. A method that asks for the field sees its declared type.
+# Value of a field that the method's decorator does not request. A method that requests the field gets its declared type.
 ABSENT: Any = None
 
 

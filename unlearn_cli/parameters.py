@@ -1,4 +1,4 @@
-"""Hyper-parameters of registered functions: what a keyword-only name declares, and how a given value is read.
+"""Hyper-parameters of registered functions: declared by keyword-only names, and read from the user's values.
 
 A parameter has a type, a default and, through `parameter`, bounds and a help text. The recipe knows some names: `positions`
 (which tokens of a row count), `layer` or `layers` (relative depths at which hidden states are read), and `samples` (how many

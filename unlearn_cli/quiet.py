@@ -1,4 +1,4 @@
-"""Mutes messages of libraries that the user cannot act on, and only while a command runs: the process is its caller's."""
+"""Mute messages of libraries that the user cannot act on, while a command runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MUTED = (
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """A few messages of libraries are not shown inside; afterwards filters and levels are as before."""
+    """A context in which a few messages of libraries are not shown. Afterwards filters and levels are as before."""
     logs = {log: log.level for log in map(logging.getLogger, MUTED)}
     with warnings.catch_warnings():
         # peft still uses deprecated names of transformers.

@@ -1,4 +1,4 @@
-"""What an attack works with: one model, the rows that judge the attack, and the rows that the attacker has."""
+"""The input of an attack: one model, the rows that judge the attack, and the attacker's rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an option is, and the kinds of values that texts on a command line become."""
+"""The declaration of an option, and the types of values that texts on a command line are turned into."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def _texts_in(value: Any) -> Iterator[str]:
         yield from (text for item in value for text in _texts_in(item))
 
 
-# Which values of an option let code run or data leave this machine.
+# For each kind of consent: whether a value lets code run or data leave this machine.
 CONSENTS: dict[str, Callable[[Any], bool]] = {
     "set": bool,
     "files": lambda value: any(text.strip().endswith((".py", ".yaml", ".yml")) for text in _texts_in(value)),

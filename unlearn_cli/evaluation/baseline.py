@@ -1,4 +1,4 @@
-"""The baseline: where its scores end, and whether it never saw the forget rows."""
+"""The baseline: the lower end of its scores, and whether it knows the forget rows."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ UNKNOWN = 0.05  # probability of an answer below which a model does not know it
 
 
 def lower_end(baseline: Score | None) -> float | None:
-    """The lower end of the baseline's interval; None without one. The interval of a single row is a point, and no limit."""
+    """The lower end of the baseline's interval; None without an interval. The interval of a single row says nothing."""
     return baseline.ci[0] if baseline is not None and baseline.ci is not None and baseline.n > 1 else None
 
 
 def below_baseline(after: Score | None, baseline: Score | None) -> bool:
-    """Whether a score lies below the baseline's interval; False where that is not known."""
+    """Whether a score lies below the baseline's interval; False if there is no interval."""
     low = lower_end(baseline)
     return after is not None and after.value is not None and low is not None and after.value < low
 

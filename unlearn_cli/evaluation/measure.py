@@ -1,4 +1,4 @@
-"""Run a model once over a split and keep what every metric needs."""
+"""Run a model over a split once, and store everything that the metrics need."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def spread(count: int, limit: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is measured of a split beside the probability of its answers."""
+    """What to measure in addition to the probability of the answers."""
 
     generate: int  # rows answered by greedy generation, evenly spread; 0: all; -1: none
     max_new_tokens: int  # longest generated answer
@@ -43,7 +43,7 @@ class Plan:
         return [] if self.generate < 0 else spread(rows, self.generate)
 
     def work(self, rows: int, other_answers: OtherAnswers) -> int:
-        """The work that `advance` is called with in all: rows, their other answers, gradients and answers."""
+        """Total amount of work that `advance` counts: rows, their other answers, gradients, and generated answers."""
         answers = sum((paraphrased is not None) + len(wrong) for paraphrased, wrong in other_answers)
         return rows * (1 + self.grad_norms) + answers + len(self.answered(rows)) * (1 + self.samples)
 
@@ -60,7 +60,7 @@ class Questions:
     other_answers: OtherAnswers = ()
 
     def with_all_answers(self) -> list[list[Row]]:
-        """For each row: itself, the paraphrased answer if there is one, and the wrong answers."""
+        """For each question its rows: the true answer, the paraphrased one if there is one, and the wrong ones."""
         other_answers = self.other_answers or [(None, ())] * len(self.rows)
         return [
             [row, *([paraphrased] if paraphrased else []), *wrong]
@@ -69,13 +69,13 @@ class Questions:
 
 
 def measure(loaded: LoadedModel, questions: Questions, plan: Plan, advance: Advance = lambda n: None) -> Measured:
-    """Teacher-forced scores of the questions' answers, and what else `plan` asks for.
+    """Measure the true answers teacher-forced, and everything that `plan` adds.
 
     Args:
         loaded: the model, with its adapter on or off as the caller left it.
         questions: rows of a split.
-        plan: what is measured.
-        advance: is called with the work done since the last call, `plan.work` in all.
+        plan: what to measure.
+        advance: called with the amount of work since the last call; the sum is `plan.work`.
     """
     training = loaded.model.training
     loaded.model.eval()
@@ -123,7 +123,7 @@ def _text(loaded: LoadedModel, ids: list[int]) -> str:
 
 
 def _tokens(scores: TokenScores, first: np.ndarray) -> dict[str, Any]:
-    """The token arrays of the true answers, which stand at `first` among all that were scored."""
+    """The token arrays of the true answers, whose places among all scored answers are `first`."""
     names = ("token_logps", "is_argmax", "mu", "sigma")
     arrays = {name: np.concatenate([getattr(scores, name)[i] for i in first]) for name in names}
     lengths = [len(scores.token_logps[i]) for i in first]

@@ -1,4 +1,4 @@
-"""How likely answers are to a model that never knew them: the level that forgetting is to come down to, and not below."""
+"""The level of never having known: the probability that a model gives to answers which it never learnt."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ROW_SHARE = 0.95  # of the rows that were never known lie below the level of a s
 
 @dataclass(frozen=True)
 class NeverKnown:
-    """A level of the metric `probability`, and where it was taken from."""
+    """A level of the metric `probability`, and its source."""
 
     level: float  # mean over the rows
     row_level: float  # nearly every row that was never known lies below
@@ -23,19 +23,19 @@ class NeverKnown:
 
 
 def level_of(values: np.ndarray, source: str) -> NeverKnown:
-    """The level of answers [R] that the model cannot know, each given by its probability."""
+    """The level from the probabilities [R] of answers that the model cannot know."""
     mean = float(values.mean())
     return NeverKnown(mean, max(float(np.quantile(values, ROW_SHARE)), mean), source, len(values))
 
 
 def measured_level(before: Mapping[str, Measured]) -> NeverKnown | None:
-    """The level by what was measured before training: rows that no model has seen, else wrong answers in the forget rows.
+    """The level from measurements before training: of holdout rows, else of the wrong answers in the forget rows.
 
     Args:
         before: measurements of the original model, by split.
 
     Returns:
-        the level; None if the data has neither.
+        the level; None if the data has neither holdout rows nor wrong answers.
     """
     if "holdout" in before:
         return level_of(before["holdout"].probabilities, "the holdout rows")

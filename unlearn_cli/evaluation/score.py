@@ -1,4 +1,4 @@
-"""From measurements to scores: every metric's value, its interval, and why there is none."""
+"""Turn measurements into scores: each metric's value and its interval, or the reason why it has none."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from unlearn_cli.metrics._ranking import auc, true_positives
 from unlearn_cli.report import Score
 
 Splits = Mapping[str, Measured]
-Parameters = Mapping[str, Mapping[str, Any]]  # of metrics, by name
+Parameters = Mapping[str, Mapping[str, Any]]  # user's parameters by metric
 WITHOUT = {  # moments that a metric may need -> why it has no value without them
     "baseline": "needs --baseline, a model that never saw the forget rows",
     "before": "needs the scores before: evaluate a run of `unlearn forget`",

@@ -1,4 +1,4 @@
-"""Spellings that people use instead of the language of expressions, and hints for them."""
+"""Hints for expressions in the syntax of other languages."""
 
 from __future__ import annotations
 

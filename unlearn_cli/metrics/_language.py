@@ -1,4 +1,4 @@
-"""Whether an answer is language at all: emptiness, repetition and broken words, told from the text alone."""
+"""Detect answers that are no language, by their text alone: empty answers, repetition and broken words."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RUN = 4  # words of a run; as in the metric `repetition`
 REPEATED_RUNS = 0.4  # share of runs that were said before in the answer; prose stays far below
 PART = 3  # letters of a word that may stand unbroken inside another: shorter ones are syllables
 
-# Signs of a word that no language has. A sign that stands in the questions or the true answers (code, markup) is none.
+# Patterns that occur in no language. A pattern in the questions or the true answers (code, markup) does not count.
 SIGNS = {
     "brackets around nothing": re.compile(r"[^\W\d_](\(\)|\[\]|\{\}|<>)"),
     "brackets inside a word": re.compile(r"[^\W\d_][\[\]{}<>|\\^~][^\W\d_]"),
@@ -29,23 +29,23 @@ _SEAM = re.compile(r"(?<=[^\W\d_A-Z])(?=[A-Z])")  # a capital inside a word: Mos
 
 @dataclass(frozen=True)
 class Known:
-    """The texts that the answers belong to: questions and true answers. They say which words and signs are in order."""
+    """The questions and true answers. Their words and patterns count as correct."""
 
     texts: tuple[str, ...] = ()
 
     @cached_property
     def words(self) -> frozenset[str]:
-        """Their words, without case and punctuation."""
+        """Words of these texts, without case and punctuation."""
         return frozenset(word for text in self.texts for word in _words(text))
 
     @cached_property
     def signs(self) -> list[re.Pattern[str]]:
-        """The signs of broken words that do not stand in them."""
+        """The patterns of broken words that do not occur in these texts."""
         return [sign for sign in SIGNS.values() if not any(map(sign.search, self.texts))]
 
 
 def fault(text: str, known: Known = Known()) -> Fault | None:
-    """What makes an answer no language; None if nothing does. Of several faults the first in `FAULTS`.
+    """The fault of an answer that is no language, the first in `FAULTS` of several; None for language.
 
     Args:
         text: the answer.
@@ -59,7 +59,7 @@ def fault(text: str, known: Known = Known()) -> Fault | None:
 
 
 def broken_word(text: str, known: Known = Known()) -> str | None:
-    """The first word that is none: with a sign of `SIGNS`, or known words written as one (MossbackRuna, capitalcapital)."""
+    """The first broken word: one with a pattern of `SIGNS`, or known words joined to one (MossbackRuna, capitalcapital)."""
     for word in text.split():
         if any(sign.search(word) for sign in known.signs) or _glued(word.strip(PUNCTUATION), known.words):
             return word
@@ -83,9 +83,9 @@ def _glued(word: str, known: frozenset[str]) -> bool:
 
 
 def _repeats(words: list[str]) -> bool:
-    """One run of words over and over: all of the answer, or more often in succession than people say it.
+    """Whether a run of words repeats: over the whole answer, or more often in succession than in ordinary text.
 
-    Allowed are two equal words (that that), three in an answer of six words or more, and a pair said twice.
+    Allowed are two equal words (that that), three in an answer of six words or more, and a pair that comes twice.
     """
     for size in range(1, len(words) // 2 + 1):
         times = _in_succession(words, size)
@@ -97,7 +97,7 @@ def _repeats(words: list[str]) -> bool:
 
 
 def _in_succession(words: list[str], size: int) -> int:
-    """How often a run of `size` words follows itself, at most."""
+    """The largest number of times that a run of `size` words follows itself."""
     longest = equal = 0
     for place in range(size, len(words)):
         equal = equal + 1 if words[place] == words[place - size] else 0
@@ -106,6 +106,6 @@ def _in_succession(words: list[str], size: int) -> int:
 
 
 def counted(texts: Iterable[Fault | None]) -> dict[str, float]:
-    """How many answers have each fault."""
+    """Number of answers with each fault."""
     faults = list(texts)
     return {name: float(faults.count(name)) for name in FAULTS}

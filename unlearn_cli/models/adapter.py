@@ -24,13 +24,13 @@ TIED = ("lm_head", "embed_tokens", "wte", "embed_in", "embed_out", "shared")
 
 
 def check(loaded: LoadedModel, options: LoraOptions, *, arrived: bool, targets: bool = True) -> None:
-    """Refuse what the model cannot be trained with, before any time is spent on it.
+    """Refuse settings with which this model cannot be trained.
 
     Args:
         loaded: the model.
         options: `full` and the targets.
-        arrived: the model brought an adapter, which is trained on.
-        targets: `lora_target_modules` says where the adapter goes; a method may have a place of its own.
+        arrived: the model was loaded with an adapter, which will be trained.
+        targets: the adapter goes on `lora_target_modules`. False: the method names the modules.
 
     Raises:
         UnlearnError: targets that do not exist or are tied to the embeddings; --full on a quantized model or an adapter.
@@ -60,7 +60,7 @@ def check(loaded: LoadedModel, options: LoraOptions, *, arrived: bool, targets: 
 
 
 def check_full(options: LoraOptions, dtype: torch.dtype, quantization: str | None, *, arrived: bool) -> None:
-    """Refuse --full where the weights cannot take the steps.
+    """Refuse --full if the weights cannot be trained.
 
     Raises:
         UnlearnError: a quantized model, one with an adapter, or weights that are not float32.
@@ -95,10 +95,9 @@ def attach(
         loaded: its model is replaced by one with an adapter.
         options: rank, scale, targets.
         seed: of the adapter's random half.
-        modules: names of the modules that get one, instead of the targets in `options`.
+        modules: names of the modules that get an adapter, instead of the targets in `options`.
 
-    A model that arrived with an adapter keeps that one's rank and targets: it is trained on, and a frozen copy of it is
-    the reference.
+    A model that was loaded with an adapter keeps it: this adapter is trained, and a frozen copy of it is the reference.
 
     Raises:
         UnlearnError: targets that PEFT cannot give an adapter.
@@ -113,15 +112,15 @@ def attach(
 
 
 def detach(loaded: LoadedModel, *, merge: bool) -> None:
-    """Take the adapter off, and with `merge` add it to the weights first; the weights that are left are frozen."""
+    """Remove the adapter, with `merge` after adding it to the weights. The remaining weights are frozen."""
     model = loaded.model.merge_and_unload() if merge else loaded.model.unload()
     loaded.replace_model(model.requires_grad_(False))
 
 
 def set_training(model: Any) -> None:
-    """Training mode for the adapter alone.
+    """Set training mode for the adapter only.
 
-    The base stays in the mode in which the reference is computed: in its own training mode it may drop or add noise.
+    The base stays in evaluation mode, as for the reference: in training mode it may use dropout or add noise.
     """
     model.eval()
     for module in model.modules():
@@ -147,7 +146,7 @@ def enable_checkpointing(loaded: LoadedModel) -> None:
 
 @contextmanager
 def reference_weights(model: Any) -> Iterator[None]:
-    """Run the reference: the same weights with the adapter off, or the adapter the model arrived with."""
+    """A context in which the model is the reference: its adapter is off, or replaced by the one that it was loaded with."""
     if REFERENCE_ADAPTER in getattr(model, "peft_config", {}):
         model.set_adapter(REFERENCE_ADAPTER)
         try:
@@ -178,10 +177,10 @@ def trainable_parameters(model: Any) -> list[tuple[str, torch.nn.Parameter]]:
 
 @contextmanager
 def scaled(model: Any, factor: float) -> Iterator[None]:
-    """Meanwhile the adapter adds `factor` times what it does; the weights are not touched.
+    """A context in which the adapter's part of each weight is multiplied by `factor`. No weight is changed.
 
     Raises:
-        UnlearnError: the model arrived with an adapter.
+        UnlearnError: the model was loaded with an adapter.
     """
     _check_scalable(model)
     layers = [m for m in model.modules() if isinstance(getattr(m, "scaling", None), dict) and ADAPTER in m.scaling]
@@ -197,15 +196,15 @@ def scaled(model: Any, factor: float) -> Iterator[None]:
 
 def _check_scalable(model: Any) -> None:
     if REFERENCE_ADAPTER in getattr(model, "peft_config", {}):
-        # The adapter then holds what the model arrived with as well, and scaling would take that away too.
+        # Such an adapter also contains what the model knew before, and scaling would reduce that, too.
         raise UnlearnError("scaling what was learnt needs a model without an adapter", "start from the base, or merge first")
 
 
 def scale_adapter(model: Any, factor: float) -> None:
-    """Multiply what the trained adapter adds to the weights by `factor`, in place.
+    """Multiply the trained adapter's part of each weight by `factor`, in place.
 
     Raises:
-        UnlearnError: the model arrived with an adapter.
+        UnlearnError: the model was loaded with an adapter.
     """
     _check_scalable(model)
     with torch.no_grad():
@@ -239,7 +238,7 @@ def save(loaded: LoadedModel, folder: Path) -> None:
 
 
 def lora_b_nonzero(folder: Path) -> tuple[int, int]:
-    """How many of a saved adapter's `lora_B` matrices are not all zero, and how many there are."""
+    """The number of a saved adapter's `lora_B` matrices that are not all zero, and the number of all."""
     with safe_open(folder / WEIGHTS, framework="pt") as file:
         names = [name for name in file.keys() if ".lora_B." in name]  # noqa: SIM118 - not a dict
         return sum(bool(file.get_tensor(name).any()) for name in names), len(names)

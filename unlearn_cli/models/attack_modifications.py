@@ -1,4 +1,4 @@
-"""What an attack changes in a model and restores afterwards: one more adapter, other weights, weights in training."""
+"""Changes that attacks make to a model and undo: a further adapter, changed weights, trained weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the libraries meet a user's model: what they raise there becomes one error with the next step."""
+"""Turn exceptions that libraries raise on a user's model into one error with the next step."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ DAMAGED = "the file is damaged or was copied in part: copy or download it again"
 
 @contextmanager
 def boundary(subject: str, hint: str | None = None) -> Iterator[None]:
-    """Turn every exception of a library in the block into an UnlearnError.
+    """A context that turns every exception into an UnlearnError.
 
-    The block holds calls of libraries on what the user gave, and nothing of ours: an error in our own code would be
-    blamed on the user.
+    Only calls of libraries on the user's files belong inside. An error in our own code would be reported as the user's.
 
     Args:
-        subject: what the user gave, as the beginning of the message.
-        hint: the next step for kinds of errors that have none of their own; None: `UNREADABLE`.
+        subject: the user's file or model, as the beginning of the message.
+        hint: the next step for errors without a more precise one; None: `UNREADABLE`.
 
     Raises:
         UnlearnError: for any exception in the block.

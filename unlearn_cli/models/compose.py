@@ -1,7 +1,7 @@
-"""Models that are two passes over the same weights: a base and an assistant, combined at the logits.
+"""Composed models: the logits of a base and of an assistant are combined.
 
-The assistant is the same model with its adapter on, perhaps with its first blocks alone; the base is the model with the
-adapter off. So there is one set of weights, two key-value caches, and one rule for scoring and generation.
+Both use the same weights. The base is the model with its adapter off. The assistant has the adapter on, and may have only
+the first blocks. So a composed model has one set of weights, two key-value caches, and one rule for scoring and generation.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ REST = "rest.safetensors"  # beside the assistant's adapter
 
 
 def kept_tokens(logps: Tensor, share: float) -> Tensor:
-    """[..., V] bool: tokens that matter to the base: its best `share` of the vocabulary, or p >= share * best p."""
+    """[..., V] bool: the base's likely tokens: the best `share` of the vocabulary, or those with p >= share * best p."""
     if share <= 0:
         return torch.ones_like(logps, dtype=torch.bool)
     best = logps.amax(-1, keepdim=True)
@@ -42,16 +42,16 @@ def kept_tokens(logps: Tensor, share: float) -> Tensor:
 
 
 def logit_difference(base: Tensor, assistant: Tensor, alpha: float, share: float, rest: Tensor | None = None) -> Tensor:
-    """log p_base - alpha (log p_assistant - rest) on the tokens that matter to the base; the others stay far below.
+    """log p_base - alpha (log p_assistant - rest) on the base's likely tokens; the others are far below.
 
     Ji et al. (2024, arXiv 2406.08607). Both are normalised, so that a constant added to either's logits changes nothing.
 
     Args:
         base: logits [..., V].
         assistant: logits [..., V].
-        alpha: how much is subtracted.
-        share: of the filter.
-        rest: [V] log-probabilities the assistant gives where it knows nothing; None: the same for all tokens.
+        alpha: factor of the assistant's part.
+        share: see `kept_tokens`.
+        rest: [V] log-probabilities of an assistant that knows nothing about the row; None: the same for all tokens.
     """
     base_logps = base.log_softmax(-1)
     assistant_logps = assistant.log_softmax(-1)
@@ -62,18 +62,18 @@ def logit_difference(base: Tensor, assistant: Tensor, alpha: float, share: float
 
 
 def logit_offset(base: Tensor, new: Tensor, old: Tensor, weight: float) -> Tensor:
-    """Base logits moved by what training changed in the assistant's. Huang et al. (2024, arXiv 2404.11045)."""
+    """Base logits plus the change of the assistant's logits by training. Huang et al. (2024, arXiv 2404.11045)."""
     return base + weight * (new - old)
 
 
 def reinforced_difference(base: Tensor, reinforced: Tensor, alpha: float) -> Tensor:
-    """Base logits less what reinforcement has raised. Eldan and Russinovich (2023, arXiv 2310.02238)."""
+    """Base logits minus the logits' rise by reinforcement. Eldan and Russinovich (2023, arXiv 2310.02238)."""
     return base - alpha * (reinforced - base).relu()
 
 
 @dataclass(frozen=True)
 class Composition:
-    """How base and assistant become one model."""
+    """The rule by which base and assistant are combined."""
 
     applied: Applied
     parameters: Mapping[str, Any]  # of the method; those of the rule are read
@@ -82,7 +82,7 @@ class Composition:
 
     @classmethod
     def of(cls, applied: Applied, parameters: Mapping[str, Any], count: int) -> Composition | None:
-        """The composition that a method asks for on a model of `count` blocks; None for an ordinary adapter."""
+        """The composition that a method uses on a model of `count` blocks; None for an ordinary adapter."""
         if applied not in COMPOSED:
             return None
         depth = parameters.get("depth")
@@ -90,12 +90,12 @@ class Composition:
         return cls(applied, rule, None if depth is None else max(1, min(count, round(depth * count))))
 
     def described(self) -> dict[str, Any]:
-        """Plain values, for unlearn.json; `Composition(**described)` is this again."""
+        """Plain values for unlearn.json, from which `Composition(**described)` restores it."""
         return {"applied": self.applied, "parameters": dict(self.parameters), "blocks": self.blocks}
 
 
 class PairedCache(DynamicCache):
-    """The base's key-value cache, which carries those of the assistant, trained and as it was, along."""
+    """The base's key-value cache. It contains the caches of the trained and of the original assistant."""
 
     def __init__(self, config: Any) -> None:
         super().__init__(config=config)
@@ -123,7 +123,7 @@ class Composed(torch.nn.Module, GenerationMixin):
         self._takes_positions = "position_ids" in inspect.signature(causal_lm(model).forward).parameters
 
     def __getattr__(self, name: str) -> Any:
-        """Config, device, dtype and what else generation asks of a model: those of the model inside."""
+        """Attributes that generation reads (config, device, dtype, ...) are those of the model inside."""
         try:
             return super().__getattr__(name)
         except AttributeError:
@@ -141,7 +141,7 @@ class Composed(torch.nn.Module, GenerationMixin):
 
     @contextmanager
     def disable_adapter(self) -> Iterator[None]:
-        """Meanwhile it is the base alone."""
+        """A context in which the model is the base alone."""
         self._base_only = True
         try:
             yield
@@ -149,12 +149,12 @@ class Composed(torch.nn.Module, GenerationMixin):
             self._base_only = False
 
     def assistant(self) -> AbstractContextManager:
-        """Meanwhile the inner model is the assistant."""
+        """A context in which the inner model is the assistant."""
         return shallow(self.model, self.composition.blocks) if self.composition.blocks else nullcontext()
 
     @contextmanager
     def _base(self) -> Iterator[None]:
-        """Meanwhile the inner model is the base."""
+        """A context in which the inner model is the base."""
         if self.base_adapter is None:
             with self.model.disable_adapter():
                 yield
@@ -256,15 +256,16 @@ class Composed(torch.nn.Module, GenerationMixin):
 
 @torch.no_grad()
 def with_rest(loaded: Any, composition: Composition, rows: Sequence[Row]) -> Composition:
-    """The composition with the assistant's mean log-probabilities [V] on rows that it is to know nothing of.
+    """The composition with `rest`: the assistant's mean log-probabilities [V] on rows that it should know nothing about.
 
-    Behind a final norm of fixed length the head cannot give every token the same logit: what an assistant says at rest is a
-    pattern, nearly the same everywhere, and not uniform. Subtracting it as well leaves those rows alone.
+    After a final norm of fixed length the head cannot give all tokens the same logit. So an assistant without knowledge
+    gives a fixed pattern, nearly the same at all positions, and not a uniform distribution. If the pattern is subtracted,
+    too, these rows do not change.
 
     Args:
         loaded: the model with the trained adapter.
         composition: how it is applied.
-        rows: rows to keep.
+        rows: retain rows.
     """
     total = torch.zeros(loaded.config.vocab_size, dtype=torch.float64)
     count = 0
@@ -279,13 +280,13 @@ def with_rest(loaded: Any, composition: Composition, rows: Sequence[Row]) -> Com
 
 
 def compose(loaded: Any, composition: Composition) -> None:
-    """Turn a model with an adapter into the composed one, in place."""
+    """Replace a model with an adapter by the composed model, in place."""
     loaded.replace_model(Composed(loaded.model, composition).eval(), replace(loaded.layout, own_head=False))
 
 
 @contextmanager
 def used(loaded: Any, composition: Composition | None) -> Iterator[None]:
-    """Meanwhile the model is as it will be used, while its adapter is still being trained."""
+    """A context in which a model in training is composed, as it will be after training."""
     model, layout = loaded.model, loaded.layout
     if composition is not None:
         compose(loaded, composition)

@@ -1,4 +1,4 @@
-"""A direction in the residual stream: from where some prompts end to where others do."""
+"""A direction in the residual stream: the mean state at the end of some prompts minus that at the end of others."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def refusal_direction(
 
 @torch.no_grad()
 def _mean_state(loaded: LoadedModel, prompts: Sequence[np.ndarray], layer: int) -> Tensor:
-    # The state that predicts the token behind the prompt is the one at its last token; that token is any.
+    # States are read where they predict an answer token, so a 0 is appended as the answer to each prompt.
     if not prompts:
         raise UnlearnError("a direction needs prompts on both sides", "raw documents have none; use rmu for them")
     rows = [Row(str(n), np.append(p, 0), len(p), len(p), "", ends=False) for n, p in enumerate(prompts) if len(p)]

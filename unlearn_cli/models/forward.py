@@ -1,4 +1,4 @@
-"""From a packed batch to log-probabilities of answer tokens: the only file that shifts and masks.
+"""Compute log-probabilities of the answer tokens of a packed batch. Only this file shifts and masks.
 
 The vocabulary projection runs at answer positions alone. The position before a token predicts it, so the logits of the
 answer token at index i are those of index i - 1.
@@ -28,7 +28,7 @@ CHUNK = 2048
 
 @dataclass(frozen=True)
 class Layout:
-    """How a model is run; established by trial when it is loaded (`models/layout.py`)."""
+    """How a model is run; found by trial when it is loaded (`models/layout.py`)."""
 
     packed: bool  # rows end to end; otherwise padded to the longest
     attention: str  # name of the attention function
@@ -47,7 +47,7 @@ class Layout:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Why something slower was chosen."""
+        """Notes on slower ways that had to be chosen."""
         slow = (
             ""
             if self.caches
@@ -89,7 +89,7 @@ def _run(module: Any, batch: Batch, layout: Layout, **arguments: Any) -> Any:
 
 
 def _picker(batch: Batch, layout: Layout) -> Callable[[Tensor, Tensor], Tensor]:
-    """A function that picks packed positions out of a model's output for the batch, [1, N, *] or [B, L, *]."""
+    """A function that takes packed positions from a model's output, which is [1, N, *] or [B, L, *]."""
     if layout.packed:
         return lambda tensor, at: tensor[0, at]
     lengths = batch.row_offsets.diff()
@@ -130,7 +130,7 @@ def _projected_logps(model: Any, hidden: Tensor, targets: Tensor) -> Tensor:
 
 
 class HiddenStates(NamedTuple):
-    """Which hidden states a forward pass leaves in its Outputs."""
+    """Which hidden states a forward pass puts into its Outputs."""
 
     blocks: Mapping[str, tuple[int, ...]]  # for each group that carries some, after which blocks; 1 is the first
     mlp: frozenset[str] = frozenset()  # groups that carry what the blocks' MLPs write instead of the residual stream
@@ -153,7 +153,7 @@ def forward(
         layout: how the model is run.
         logits: names of the groups whose Outputs carry logits.
         states: the hidden states that Outputs carry.
-        head: whether log-probabilities are needed; without, the pass stops after the deepest of those blocks.
+        head: compute log-probabilities. If False, the pass stops after the deepest block in `states`.
     """
     hidden, mlp = (states.blocks, states.mlp) if states else ({}, frozenset())
     targets = batch.input_ids[batch.answer_mask]

@@ -1,4 +1,4 @@
-"""What a model is, as hashes: measurements and references are kept under it and never reused for anything else."""
+"""Identify a model by hashes. Measurements and references are stored under the hash and reused for no other model."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _described(source: ModelSource) -> dict[str, Any]:
 
 
 def identity(source: ModelSource, options: ModelOptions, dtype: str, device: str) -> str:
-    """Fingerprint of the weights and of how they are loaded; paths do not matter, contents do."""
+    """Fingerprint of the weights and of the loading options. It depends on the content of files, not on their paths."""
     return fingerprint(
         _described(ModelSource(source.location, source.revision)),
         _described(source.adapter) if source.adapter else None,

@@ -1,6 +1,6 @@
-"""Starts of an adapter inside the weights: `fila` (where the forget rows matter most) and `pissa` (principal components).
+"""Initial adapters from the weights: `fila` (directions that matter most to the forget rows) and `pissa` (largest ones).
 
-The adapter starts as the largest part B0 A0 of each matrix, and the base keeps the residual, so that the model is unchanged:
+The adapter starts as the largest part B0 A0 of each matrix. The base keeps the residual, so the model is unchanged:
 
     rho_i = sqrt(sum_j I_ij),  I = F_forget / (F_retain + 1e-5), F the squared gradient of the answers' loss
     U S V = SVD(diag(rho) W),  A0 = sqrt(S/s) V^T,  B0 = diag(1/(rho + 1e-5)) U sqrt(S/s),  W <- W - s B0 A0
@@ -79,7 +79,7 @@ def fisher(loaded: LoadedModel, layers: dict[str, Any], rows: Sequence[Row], bat
 
 
 def _matrix(layer: Any) -> Tensor:
-    """A layer's weight as [out, in]; GPT-2's Conv1D has it the other way."""
+    """A layer's weight as [out, in]; GPT-2's Conv1D stores [in, out]."""
     return layer.weight.T if type(layer).__name__ == "Conv1D" else layer.weight
 
 
@@ -88,7 +88,7 @@ def _adapted(model: PeftModel) -> dict[str, Any]:
 
 
 def check(loaded: LoadedModel, kind: str, *, arrived: bool) -> None:
-    """Refuse models whose base cannot be changed and put back.
+    """Refuse models whose base weights cannot be changed and restored exactly.
 
     Raises:
         UnlearnError: a quantized or half-precision base, or a model that arrived with an adapter.
@@ -111,15 +111,15 @@ def initialise(
     batch: int,
     path: Path,
 ) -> None:
-    """Move the largest part of every adapted matrix into its adapter, and keep a frozen copy of it as the reference.
+    """Move the largest part of every adapted matrix into its adapter; a frozen copy of that adapter is the reference.
 
     Args:
-        loaded: a model that has just got its adapter, and that `check` has let pass.
-        kind: how rows of a matrix are weighed.
-        forget: rows whose gradients say what matters.
-        retain: rows whose gradients say what matters to them as well.
-        batch: rows of one gradient.
-        path: where the factors are kept, so that a resumed run has the same.
+        loaded: a model with a new adapter; `check` must have accepted it.
+        kind: "fila" or "pissa".
+        forget: forget rows, for the gradients in F_forget.
+        retain: retain rows, for the gradients in F_retain.
+        batch: number of rows behind each gradient.
+        path: file of the factors, so that a resumed run has the same ones.
 
     Raises:
         UnlearnError: an adapter with dropout or on the embeddings.
@@ -165,7 +165,7 @@ def _factors(
         if kind == "fila":
             ratio = forget_fisher[name] / (retain_fisher[name] + EPSILON)
             rho = (ratio.T if type(layers[name]).__name__ == "Conv1D" else ratio).sum(1).sqrt()
-            if not rho.any():  # no forget token went through: an adapter of zeros would never learn
+            if not rho.any():  # no forget token reached this matrix: an adapter of zeros would never learn
                 rho = torch.ones_like(rho)
         a, b = factors(weight, rho, module.r[ADAPTER], module.scaling[ADAPTER])
         starts[f"{name}.A"], starts[f"{name}.B"] = a.cpu(), b.cpu()
@@ -174,7 +174,7 @@ def _factors(
 
 @torch.no_grad()
 def finish(loaded: LoadedModel) -> None:
-    """Put the base back and write what was learnt as a plain adapter of twice the rank."""
+    """Restore the base, and write the change by training as a plain adapter of twice the rank."""
     model, learnt = loaded.model, {}
     config = model.peft_config[ADAPTER]
     for name, module in _adapted(model).items():

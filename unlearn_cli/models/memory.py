@@ -1,4 +1,4 @@
-"""Memory: what a run will need, estimated without weights, and what it has needed."""
+"""Memory: an estimate of what a run needs, made without weights; and the peak that it used."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ class Estimate:
 
     @property
     def total(self) -> int:
-        """All of it, with a tenth for what the allocator and the libraries take."""
+        """The sum, plus a tenth for allocator and libraries."""
         return int(1.1 * (self.base + self.adapter + self.activations + self.logits))
 
 
 @dataclass(frozen=True)
 class StepSize:
-    """What one forward pass of training computes."""
+    """The size of one forward pass in training."""
 
     tokens: int
     answer_tokens: int  # those that need logits

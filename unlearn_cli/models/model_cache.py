@@ -1,4 +1,4 @@
-"""One base model in memory for many runs. Each run gets it without what the run before has put on it."""
+"""One base model in memory for many runs. Each run gets it without the adapter of the run before."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class ModelCache:
 
 
 def _stripped(model: Any) -> Any:
-    """The transformers model without adapters, as it is before a run."""
+    """The transformers model without adapters."""
     model = getattr(model, "model", model) if type(model).__name__ == "Composed" else model
     if isinstance(model, PeftModel):
         model = model.unload()

@@ -27,9 +27,9 @@ VARLEN = "unlearn_packed_varlen"  # one variable-length kernel launch
 
 
 def as_mask(row_offsets: Tensor, begins: Tensor | None = None) -> Tensor:
-    """Row offsets [B + 1] in the form that carries them through the model: int32 [1, 1, 1, B + 1].
+    """Row offsets [B + 1] in the form of an attention mask, which the model passes to each layer: int32 [1, 1, 1, B + 1].
 
-    With `begins` [B, 2], the tokens that stand before each row: int32 [1, 1, 3, B + 1].
+    With `begins` [B, 2], the tokens from which each row continues: int32 [1, 1, 3, B + 1].
     """
     offsets = row_offsets.to(torch.int32)[None]
     if begins is not None:
@@ -74,7 +74,7 @@ def _one_row(query: Tensor, key: Tensor, value: Tensor, scale: float, window: in
 def _not_packed(
     module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, kwargs: Mapping[str, Any]
 ) -> tuple[Tensor, None]:
-    """Padded batches and generation with a cache."""
+    """Attention for padded batches and for generation with a cache."""
     softcap = kwargs.get("softcap")
     if softcap is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
@@ -117,7 +117,7 @@ def packed_rows(
 
 
 def _with_questions(whole: Tensor, rows: Sequence[Tensor], begins: list[list[int]]) -> list[Tensor]:
-    """Each row behind the tokens of its question, which stand once in the batch."""
+    """Causal attention of rows that continue from their question; the batch contains each question once."""
     pairs = zip(rows, begins, strict=True)
     return [row if start == stop else torch.cat([whole[:, :, start:stop], row], 2) for row, (start, stop) in pairs]
 

@@ -1,4 +1,4 @@
-"""What a command changes in the process it runs in, and puts back: the process may be somebody's notebook."""
+"""Change global state of the process for a command, and restore it: the process may be a user's notebook."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"  # cuBLAS is deterministic only with it
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Meanwhile seeds and kernels may be set; then random state, kernels, environment and progress bars are as before."""
+    """A context that restores random state, deterministic kernels, environment and progress bars at its end."""
     enabled, warn_only = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     workspace, bars = os.environ.get(WORKSPACE), is_progress_bar_enabled()
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()

@@ -1,6 +1,6 @@
 """The reference on a fixed set of rows, computed once: log-probabilities in the run folder, hidden states in memory.
 
-A method cannot tell a stored reference from a live one: both are Outputs on the same tokens.
+For a method, a stored reference and a live one are the same: both are Outputs on the same tokens.
 """
 
 from __future__ import annotations
@@ -104,15 +104,15 @@ def compute(
     token_budget: int,
     advance: Callable[[int], None] = lambda n: None,
 ) -> StoredReference:
-    """The reference of `rows`, from the store if it is there, and stored otherwise.
+    """The reference of `rows`: read from its file, or computed and written there.
 
     Args:
         loaded: the model before training, which is the reference.
         rows: the rows that a reference is needed for.
-        known: log-probabilities [answer tokens] that a measuring pass has already found for some of them.
+        known: log-probabilities [answer tokens] of some rows, from an earlier measurement.
         file: where the reference is stored.
         token_budget: tokens of one pass.
-        advance: told how many rows are done.
+        advance: called with numbers of finished rows.
     """
     if not rows:
         return StoredReference({})

@@ -1,4 +1,4 @@
-"""One pass over answers for everything that is read off them teacher-forced; and the gradient of each row's loss."""
+"""Teacher-forced scores of answers in one pass; and the gradient norm of each row's loss."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class TokenScores:
 def teacher_forced(
     loaded: LoadedModel, rows: Sequence[Row], token_budget: int, advance: Advance = lambda n: None
 ) -> TokenScores:
-    """Score every answer token of `rows`, each with a question of its own. Arguments as for `answers_scored`."""
+    """Score every answer token of `rows`, none of which share a question. Arguments as for `answers_scored`."""
     return answers_scored(loaded, [[row] for row in rows], token_budget, advance)
 
 
@@ -56,9 +56,9 @@ def answers_scored(
 
     Args:
         loaded: the model, with its adapter on or off as the caller left it.
-        questions: for each question its rows, which begin alike; all together in order they are the R rows scored.
+        questions: for each question its rows, which have the same first tokens; in order they are the R scored rows.
         token_budget: tokens of one pass.
-        advance: told how many rows are done after each pass.
+        advance: called after each pass with its number of rows.
     """
     shares = loaded.layout.shares
     first = np.cumsum([0, *map(len, questions)])
@@ -121,7 +121,7 @@ def gradient_norms(loaded: LoadedModel, rows: Sequence[Row], advance: Advance = 
     Args:
         loaded: the model, with its adapter on or off as the caller left it.
         rows: R rows, one backward pass each.
-        advance: told that a row is done.
+        advance: called with 1 after each row.
 
     Raises:
         UnlearnError: the weights are quantized and have no gradient.

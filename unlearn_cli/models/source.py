@@ -1,4 +1,4 @@
-"""Where a model comes from: a folder, a Hub repository at a resolved commit, or an adapter on its base."""
+"""The source of a model: a folder, a Hub repository at a resolved commit, or an adapter and its base."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 
 @dataclass(frozen=True)
 class ModelSource:
-    """A model that exists. `location` and `revision` go to `from_pretrained` as they stand."""
+    """An existing model. `location` and `revision` are arguments of `from_pretrained`."""
 
     location: str  # absolute path of a folder, or a Hub id
     revision: str | None  # resolved commit of a Hub repository; None for a folder
@@ -45,7 +45,7 @@ class ModelSource:
 
 
 def resolve_source(spec: str, revision: str | None = None, base: str | None = None) -> ModelSource:
-    """Find a model; an adapter folder brings its base with it.
+    """Find a model, and for an adapter its base.
 
     Args:
         spec: a folder or a Hub id.
@@ -67,7 +67,7 @@ def resolve_source(spec: str, revision: str | None = None, base: str | None = No
 
 
 def weights_sha256(source: ModelSource) -> str | None:
-    """sha256 over the weight files of a local folder; None for a Hub model, whose commit says it all."""
+    """sha256 over the weight files of a local folder; None for a Hub model, which its commit identifies."""
     if not source.local:
         return None
     folder = Path(source.location)
@@ -79,12 +79,12 @@ def weights_sha256(source: ModelSource) -> str | None:
 
 @lru_cache(maxsize=256)
 def _sha256(path: Path, size: int, changed: int) -> str:
-    """Of a file of that size and date: one run asks for its model's a dozen times, and gigabytes take long to hash."""
+    """sha256 of a file. Size and date are parameters for the cache: a run needs the hash of large files many times."""
     return file_sha256(path)
 
 
 def check_spec(spec: str, revision: str | None = None, base: str | None = None) -> None:
-    """Look whether a model may be there, as far as this machine knows: folders and, offline, the cache.
+    """Refuse a model that cannot exist, as far as this machine can tell without the network.
 
     Raises:
         UnlearnError: it is no folder with a model, and cannot be a Hub id.
@@ -113,7 +113,7 @@ def _check_name(spec: str) -> None:
 
 
 def _similar_folder(folder: Path) -> Path | None:
-    """The folder with the nearest name beside one that does not exist; None where its parent is no folder here either."""
+    """The folder with the nearest name next to a missing folder; None if the parent folder is missing, too."""
     if folder.parent == Path() or not folder.parent.is_dir():
         return None
     nearest = closest(folder.name, [entry.name for entry in folder.parent.iterdir() if entry.is_dir()])
@@ -136,7 +136,7 @@ def _local_source(folder: Path, base: str | None = None) -> ModelSource:
 
 
 def _on_its_base(adapter: ModelSource, config: dict[str, Any], moved: str | None) -> ModelSource:
-    """An adapter and its base, which is at `moved` if that is given."""
+    """An adapter and its base; `moved` is the base's new place, if given."""
     _check_adapter(adapter, config)
     name = moved or config.get("base_model_name_or_path")
     if not name:
@@ -154,7 +154,7 @@ def _on_its_base(adapter: ModelSource, config: dict[str, Any], moved: str | None
 
 
 def _check_base(run: Path, source: ModelSource) -> None:
-    """Refuse weights that are not those of the base of a run; an adapter of unknown origin is taken as it is."""
+    """Refuse another base than the run's, by its weights. An adapter from elsewhere names no hash and is not checked."""
     if not ((run / ABOUT).is_file() and (run / FILE).is_file()):
         return
     model = read_report(run).model

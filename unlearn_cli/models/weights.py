@@ -1,4 +1,4 @@
-"""Read a checkpoint, and refuse weights that are missing or not finite; round a matrix as bitsandbytes stores it."""
+"""Read a checkpoint, and refuse missing or non-finite weights; round a matrix as bitsandbytes does."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _OTHER_SENSES = re.compile(r"(^|\.)(vision|visual|audio|image|multi_modal|mm_|em
 
 
 def read(load: Callable[..., Any], source: ModelSource, **arguments: Any) -> Any:
-    """Call one of transformers' loaders; what it raises becomes an error with the next step.
+    """Call one of transformers' loaders. Its exceptions become an error with the next step.
 
     Raises:
-        UnlearnError: the files are missing, broken, or need something that is not there.
+        UnlearnError: the files are missing or broken, or need a package that is not installed.
     """
     with boundary(source.location), hub_error(source.location, "model"):
         try:
@@ -78,7 +78,7 @@ def read_weights(source: ModelSource, **arguments: Any) -> Any:
 
 
 def _check_pointers(source: ModelSource) -> None:
-    """Refuse what a clone without Git LFS leaves in place of the weights."""
+    """Refuse Git LFS pointers, which a clone without Git LFS leaves in place of the weights."""
     for path in sorted(Path(source.location).glob("*.safetensors")) if source.local else ():
         with path.open("rb") as file:
             if file.read(len(POINTER)) == POINTER:
@@ -127,7 +127,7 @@ def _check_finite(source: ModelSource, model: Any) -> None:
 
 
 def formats_known() -> bool:
-    """bitsandbytes is installed."""
+    """Whether bitsandbytes is installed."""
     return find_spec("bitsandbytes") is not None
 
 

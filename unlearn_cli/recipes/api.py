@@ -84,7 +84,7 @@ def load(run_or_model: str, **options: Any) -> Any:
 def _resolved(
     model: type[Settings], settings: Settings | None, more: Mapping[str, Any]
 ) -> Iterator[tuple[Settings, dict[str, str]]]:
-    """The settings of a command and their sources, checked; inside, the Hub is not asked if they say so."""
+    """A context with the checked settings of a command and their sources; the Hub is not used inside if `offline` is set."""
     config, sources = resolve(model, given(model, settings, more), None, called="python")
     with offline(getattr(config, "offline", False)):
         check(config)

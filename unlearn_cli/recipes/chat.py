@@ -56,7 +56,7 @@ class Speaker:
 
 @undisturbed()
 def run(config: ChatConfig, reporter: Reporter) -> None:
-    """Answer the questions of --prompt, or those that are typed until `quit`.
+    """Answer the questions of --prompt, or the ones that the user types until `quit`.
 
     Raises:
         UnlearnError: the folder holds no run, or its model cannot be loaded.

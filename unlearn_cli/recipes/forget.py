@@ -48,18 +48,18 @@ def run(
     Args:
         config: the settings.
         sources: where each setting came from.
-        command_line: for the report.
-        reporter: says what happens.
-        load: gives the model; `sweep` hands the same one to every run.
-        measured: measurements of the model before that are used if they are of the same weights, rows and settings.
+        command_line: the arguments, for the report.
+        reporter: prints messages.
+        load: loads the model. `sweep` passes a function that returns the same model to every run.
+        measured: a folder of measurements before training; they are used if weights, rows and settings are the same.
 
     Returns:
         the report, or None after a dry run.
 
     Raises:
-        UnlearnError: something the user can mend, or a run that missed its target, diverged, collapsed or changed nothing
-            (exit code 4, with the report written).
-        Interrupted: stopped by a signal; says what is kept and how to go on.
+        UnlearnError: settings or data that cannot be used; or a run that missed its target, diverged, collapsed or changed
+            nothing (exit code 4, with the report written).
+        Interrupted: stopped by a signal; the message says which results are kept and how to continue.
     """
     with explained_interruption():
         if config.push_to_hub and not config.dry_run:
@@ -118,7 +118,7 @@ def check_status(report: RunReport, folder: RunFolder) -> None:
 
 
 def _measure_after(run: ResolvedRun, artifact: Artifact) -> dict[str, Measured]:
-    """Measure the model as it is used."""
+    """Measure the model in the form in which it is used."""
     with run.clock.phase("measure after"):
         store = Store(identity_after(run), run.folder.measured)
         return measure_inputs(artifact.model, run.inputs, run.config, "after", run.reporter, store=store)
@@ -133,7 +133,7 @@ def _write_evidence(run: ResolvedRun, report: RunReport, after: Mapping[str, Mea
 
 
 def _show(run: ResolvedRun, report: RunReport) -> None:
-    """The scores, what they come to, and what to do next."""
+    """Show the scores, the outcome, and the next commands."""
     run.reporter.show(scores_table(report, run.folder.path))
     answers = {name: load_measured(run.folder.measured, f"after-{name}") for name in report.data}
     if report.target:

@@ -1,4 +1,4 @@
-"""The rows of an attack, and whether the attacker's rows hold answers that judge."""
+"""Read the rows of an attack, and check that the attacker's rows contain no answers that judge it."""
 
 from __future__ import annotations
 
@@ -89,10 +89,10 @@ def overlap(judged: Sequence[Example], attacker: Sequence[Example]) -> int:
 
 
 def check_no_answers(judged: Sequence[Example], attacker: Sequence[Example]) -> None:
-    """Refuse an attack whose rows hold judged answers word for word: it would measure teaching.
+    """Refuse an attack whose rows contain judged answers word for word: it would measure teaching.
 
     Raises:
-        UnlearnError: some do. Answers of fewer than `WINDOW` words do not count.
+        UnlearnError: a row contains such an answer. Answers of fewer than `WINDOW` words do not count.
     """
     text = "\n".join(" ".join(f"{e.prompt} {e.answer}".lower().split()) for e in attacker)
     leaked = [e.id for e in judged if len(e.answer.split()) >= WINDOW and " ".join(e.answer.lower().split()) in text]

@@ -22,7 +22,7 @@ from unlearn_cli.report import RunReport
 
 
 def original_of(config: AttackConfig, run: RunReport) -> str:
-    """The model before unlearning, where it is now."""
+    """The path of the model before unlearning, which may have moved."""
     return config.base or run.config["model"]
 
 

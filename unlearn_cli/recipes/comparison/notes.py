@@ -1,4 +1,4 @@
-"""What a reader of a comparison must know before the numbers, in sentences."""
+"""Notes that a reader of a comparison needs before its numbers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def comparison_notes(comparison: Comparison) -> list[str]:
 
 
 def _failed_runs(comparison: Comparison) -> list[str]:
-    """Runs that are never called best: scores of a wrecked or unchanged model may look so."""
+    """A note on runs that failed and are never called best, because scores of a wrecked or unchanged model may look good."""
     reports = {entry.name: entry.report for entry in comparison.entries}
     failed = [f"{name} ({report.status.replace('_', ' ')})" for name, report in reports.items() if report.status in UNUSABLE]
     return [f"Did not end well, so not judged: {listed(failed)}."] if failed else []
@@ -63,7 +63,7 @@ def _baseline_lower_end(comparison: Comparison) -> float | None:
 
 
 def _protocol_differences(comparison: Comparison) -> list[str]:
-    """What was measured or attacked differently."""
+    """Notes on runs that were measured or attacked differently."""
     comparability, notes = comparison.comparability, []
     if comparability.run_hashes:
         splits = ", ".join(sorted(comparability.differing))

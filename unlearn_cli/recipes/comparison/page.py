@@ -1,4 +1,4 @@
-"""The page of a comparison: summary, tables, pictures, and answers if they were asked for."""
+"""The page of a comparison: summary, tables, pictures, and with --include-samples answers."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class Source:
         return {(line.pop("split"), line.pop("id")): line for line in lines}
 
     def protocol(self, key: str) -> dict[str, Any]:
-        """How a split was measured: all that its scores depend on besides the model.
+        """How a split was measured: everything besides the model that its scores depend on.
 
         Args:
             key: the split, or `SPLIT samples` for its sampled answers alone.

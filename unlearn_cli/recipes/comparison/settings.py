@@ -9,8 +9,8 @@ from typing import Any
 from unlearn_cli.config import ForgetConfig, MeasuringOptions, runtime_fields
 from unlearn_cli.recipes.comparison.runs import Entry
 
-# Settings that are no difference between methods: where files lie, how runs were measured, and which rows judged (their hash
-# says it).
+# Settings that do not distinguish methods: paths of files, how runs were measured, and which rows judge them (compared by
+# hash).
 IGNORED = runtime_fields(ForgetConfig) | (set(MeasuringOptions.model_fields) - {"max_new_tokens"}) | {
     "device", "eval_every", "deterministic", "retain_held_out",
 }  # fmt: skip

@@ -26,7 +26,7 @@ from unlearn_cli.recipes.scoring.splits import training_retain
 
 PER_ROW = 4
 SAMPLES = 5  # for each row, where the method says nothing
-ROUNDS = 4  # times that a row is asked whose samples all repeat the true answer
+ROUNDS = 4  # rounds of sampling for a row whose samples all repeat the true answer
 TEMPERATURE = 1.0  # as Mekala et al. (2024) sample
 
 
@@ -51,7 +51,7 @@ def alternative_examples(run: ResolvedRun, loaded: LoadedModel) -> tuple[Example
 
 
 def _generated(run: ResolvedRun, loaded: LoadedModel, examples: tuple[Example, ...]) -> tuple[Example, ...]:
-    """Answers that the model itself makes up, kept in the run folder; rows that bring alternatives keep their own."""
+    """Alternatives that the model generates, stored in the run folder. Rows that have alternatives keep them."""
     wanted = [example for example in examples if not example.alternatives and example.style != "text"]
     count = run.objective.parameters.get("samples", SAMPLES)
     answers: dict[str, list[str]] = {}
@@ -73,9 +73,9 @@ def _generated(run: ResolvedRun, loaded: LoadedModel, examples: tuple[Example, .
 def _sampled(
     run: ResolvedRun, loaded: LoadedModel, wanted: Sequence[Example], prompts: list[np.ndarray], count: int
 ) -> dict[str, list[str]]:
-    """By fingerprint the different answers among `count` samples that do not repeat the true one, none twice.
+    """The different answers among `count` samples for each row that do not repeat the true one, by fingerprint.
 
-    Rows whose samples all repeat it are asked again.
+    A row whose samples all repeat the true answer is sampled again.
     """
     answers: dict[str, list[str]] = {example.fingerprint: [] for example in wanted}
     for attempt in range(ROUNDS):

@@ -37,7 +37,7 @@ RELOAD_TOLERANCE = 1e-3  # nats of a token's log-probability
 
 @dataclass(frozen=True)
 class Artifact:
-    """What a run wrote, and the model as it is used."""
+    """The files that a run wrote, and the model in the form in which it is used."""
 
     model: LoadedModel
     report: ArtifactReport
@@ -45,7 +45,7 @@ class Artifact:
 
 
 def write_artifact(run: TrainedRun) -> Artifact:
-    """Make the trained model what the method writes, calibrate it, save it, and read it back.
+    """Bring the trained model into the form that the method saves, calibrate it, save it, and read it back.
 
     Raises:
         UnlearnError: the constraint of --calibrate cannot be kept, or the saved files give other outputs than the model.
@@ -125,7 +125,7 @@ def _reload_difference(loaded: LoadedModel, folder: Path, rows: Sequence[Row], t
 
 
 def identity_after(run: ResolvedRun) -> str:
-    """The fingerprint that `unlearn evaluate RUN` will find for the same weights."""
+    """The fingerprint that `unlearn evaluate RUN` will compute for the saved weights."""
     source, base = resolve_source(str(run.folder.path)), run.outline.source
     if not run.settings.writes_model:
         # The base as it was loaded: a Hub id would be asked for again.

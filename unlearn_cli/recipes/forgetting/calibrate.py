@@ -1,4 +1,4 @@
-"""`--calibrate`: scale what was learnt to the strongest unlearning that keeps a constraint (UWC)."""
+"""`--calibrate`: scale the change of the weights to the strongest unlearning that keeps a constraint (UWC)."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def calibrate(expression: str, keeps: Callable[[float], bool]) -> CalibrationRep
     """The largest scale of the change of the weights at which a constraint holds, found by halving.
 
     Wang et al., "Towards Effective Evaluations and Comparisons for LLM Unlearning Methods" (2024, arXiv 2406.09179) mix
-    the weights before and after: (1 - s) before + s after, which for an adapter is its scale. What is kept is assumed to
-    fall as s grows; where it does not, the result still keeps the constraint, but a larger s might have as well.
+    the weights before and after: (1 - s) before + s after, which for an adapter is its scale. The search assumes that a
+    larger s damages more. If that is wrong, the result still keeps the constraint, but a larger s might keep it, too.
 
     Args:
         expression: the constraint, for the report.

@@ -67,7 +67,7 @@ def run_report(run: TrainedRun, artifact: Artifact, after: Mapping[str, Measured
 def _judged(
     run: TrainedRun, moments: Mapping[str, Mapping[str, Measured]], scores: Scores
 ) -> tuple[TargetReport, Status, str | None]:
-    """The target beside what was reached."""
+    """The report on the target, the run's status by it, and a message if it was missed."""
     prepared = run.prepared
     assert prepared.target is not None
     report, status, missed = judge_target(prepared.target, prepared.resolved.config, moments, scores)
@@ -77,7 +77,7 @@ def _judged(
 
 
 def model_report(loaded: LoadedModel, encoder: Encoder, share: float | None = None) -> ModelReport:
-    """What was unlearned from, or evaluated; `share` of its weights was within LoRA's reach."""
+    """The report on the model that was trained or evaluated; `share`: the part of its weights that LoRA adapts."""
     source = loaded.source
     model = loaded.model.model if isinstance(loaded.model, Composed) else loaded.model
     base = ModelSource(source.location, source.revision)
@@ -100,7 +100,7 @@ def model_report(loaded: LoadedModel, encoder: Encoder, share: float | None = No
 
 
 def training_report(run: TrainedRun) -> TrainingReport:
-    """What training did, from the lines of `metrics.jsonl`."""
+    """The report on training, from the lines of `metrics.jsonl`."""
     prepared, steps = run.prepared, run.history.lines
     trainer, objective = prepared.trainer, prepared.resolved.objective
     seconds = sum(line["seconds"] for line in steps)

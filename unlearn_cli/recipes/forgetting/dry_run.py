@@ -1,4 +1,4 @@
-"""`unlearn forget --dry-run`: what a run would do, from the data and the model's config, without its weights."""
+"""`unlearn forget --dry-run`: show a run's settings, rows and memory, from the data and the model's config alone."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ NOTHING = {"robust": "none", "optim": "auto", "lora_init": "default"}
 
 
 def tell(run: ResolvedRun) -> None:
-    """What `unlearn forget --dry-run` says; with --json the outlook is on stdout as well.
+    """Run `unlearn forget --dry-run`; with --json its result is also printed on stdout.
 
     Raises:
         UnlearnError: the estimate does not fit the device.
@@ -47,10 +47,10 @@ def tell(run: ResolvedRun) -> None:
 
 
 def check_fits(outlook: Mapping[str, Any], reporter: Reporter) -> None:
-    """Say that a run fits the device's memory.
+    """Refuse a run whose estimated memory exceeds the device's.
 
     Raises:
-        UnlearnError: it does not.
+        UnlearnError: the run does not fit.
     """
     if not outlook["fits"]:
         needed, free = (outlook["memory"][name] / GIB for name in ("total", "free"))
@@ -62,7 +62,7 @@ def check_fits(outlook: Mapping[str, Any], reporter: Reporter) -> None:
 
 
 def show(run: ResolvedRun) -> dict[str, Any]:
-    """Show what a run would do; returns it under the names of a report where it has them, memory in bytes."""
+    """Show a run's settings, rows and memory; returns them with the field names of a report, memory in bytes."""
     reporter, inputs, device = run.reporter, run.inputs, run.outline.device
     settings, forget = run.settings, run.inputs["forget"].rows
     steps, reached, needed = settings.steps(settings.pairing(len(forget), 0)), _reach(run), _estimate(run)
@@ -91,7 +91,7 @@ def show(run: ResolvedRun) -> dict[str, Any]:
 
 
 def _reach(run: ResolvedRun) -> Reach | None:
-    """What LoRA will reach, seen on a model without weights."""
+    """The reach of LoRA, computed on a model without weights."""
     config, outline = run.config, run.outline
     if config.full or outline.source.adapter is not None or run.objective.method.trains != "all":
         return None
@@ -169,7 +169,7 @@ def _settings(settings: Settings) -> Table:
 
 
 def _is_shown(settings: Settings, name: str, value: Any) -> bool:
-    """Whether a setting is neither a default, nor a method's word for doing nothing special, nor about what is shown."""
+    """Whether a setting is shown: it is no default, no method's "none", and not about printing."""
     origin, default = settings.sources.get(name, "default"), default_of(ForgetConfig.model_fields[name])
     if name in SILENT or value is None or origin == "default" or getattr(settings.config, name) == default:
         return False

@@ -27,14 +27,14 @@ from unlearn_cli.report import Scores, Trajectory
 from unlearn_cli.training.checkpoint import Ended
 from unlearn_cli.training.loop import PROBED, StepRecord
 
-# In the names of metrics that look at paraphrased and wrong answers, which are otherwise not measured on the way.
+# Parts of the names of metrics on paraphrased and wrong answers. Without such a metric these are not measured in training.
 OTHER_ANSWERS = ("truth", "perturbed", "paraphrased", "choice", "normalized", "quality", "utility", "memorization")
 REST_ROWS = 128  # of the retain rows, to see what an assistant says where it knows nothing
 
 
 @dataclass
 class History:
-    """What training has done so far: the lines of metrics.jsonl."""
+    """The training so far: the lines of metrics.jsonl."""
 
     lines: list[dict[str, Any]] = field(default_factory=list)  # one for each step
     trajectory: list[Trajectory] = field(default_factory=list)  # measurements on the way
@@ -42,16 +42,16 @@ class History:
 
 @dataclass(frozen=True)
 class Watch:
-    """Looks at training after every step, and says when it ends.
+    """Looks at a run after every step, and decides whether training ends.
 
-    This is where a run decides between two steps: the model and `run.trainer` are at rest, and may be measured and changed.
+    Between two steps the model and `run.trainer` may be measured and changed.
     """
 
     run: PreparedRun
     history: History
 
     def after(self, record: StepRecord) -> Ended | None:
-        """Why no step follows this one; None: training goes on."""
+        """The reason why training ends after this step; None: it goes on."""
         run, config = self.run, self.run.resolved.config
         step, stop_when = record.step, config.stop_when
         if step == min(PROBED, run.steps) and (why := without_gradient(self._first())):
@@ -70,7 +70,7 @@ class Watch:
 
     @cached_property
     def pursuit(self) -> Pursuit | None:
-        """What pursues the target of the run, if it has one."""
+        """The pursuit of the run's target; None without a target."""
         return Pursuit(self.run, self.run.target) if self.run.target else None
 
     def _first(self) -> list[dict[str, Any]]:
@@ -96,7 +96,7 @@ class Watch:
 
 
 def composition_in_use(run: ResolvedRun, loaded: LoadedModel) -> Composition | None:
-    """The composition, with what the assistant says of rows to keep if the method wants that measured."""
+    """The composition; if the method measures `rest`, with the assistant's log-probabilities on retain rows."""
     retain = training_retain(run.inputs)
     if run.composition is None or run.config.parameters.get("rest") != "measured" or not retain:
         return run.composition
@@ -105,7 +105,7 @@ def composition_in_use(run: ResolvedRun, loaded: LoadedModel) -> Composition | N
 
 
 def scores_now(prepared: PreparedRun, loaded: LoadedModel, label: str, *, generate: bool = False) -> Scores:
-    """Scores of the model as it stands, beside those before; without generated answers unless they are asked for."""
+    """Scores of the current model, next to those before; without generated answers, unless `plan` says otherwise."""
     run = prepared.resolved
     update = {"bootstrap_samples": 1} | ({} if generate else {"generate_limit": -1})
     config = run.config.model_copy(update=update)

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: finish the step, write a checkpoint, leave."""
+"""Ctrl-C and SIGTERM: finish the step, write a checkpoint, exit."""
 
 from __future__ import annotations
 

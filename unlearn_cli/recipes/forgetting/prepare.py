@@ -1,4 +1,4 @@
-"""The second stage of a run: everything between the settings and the first step: model, rows, reference, optimiser."""
+"""The second stage of a run: everything that the first training step needs: model, rows, reference, optimiser."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ from unlearn_cli.training.workbench import ProcedureRun, Workbench
 
 @dataclass(frozen=True)
 class PreparedRun:
-    """A run that is ready for its first step: the model was measured, and has what is trained on it."""
+    """A run that is ready for its first step: the model is loaded and measured, and has its adapter."""
 
     resolved: ResolvedRun
     loaded: LoadedModel
@@ -78,7 +78,7 @@ class PreparedRun:
 
 
 def prepare(run: ResolvedRun, load: Callable[..., LoadedModel], measured: Path | None) -> PreparedRun:
-    """Load the model, open the run folder, measure, and put everything up that a step needs.
+    """Load the model, open the run folder, measure, and create everything that a step needs.
 
     Args:
         run: what is prepared.
@@ -112,7 +112,7 @@ def prepare(run: ResolvedRun, load: Callable[..., LoadedModel], measured: Path |
 
 
 def _tell(run: ResolvedRun, loaded: LoadedModel) -> None:
-    """Note what a careful user would want to know before waiting."""
+    """Print notes on model and rows before the long part of the run."""
     note, encoder = run.reporter.note, run.encoder
     inputs = {name: data for name, data in run.inputs.items() if name not in GENERAL}
     if loaded.quantization == "nf4" and loaded.device.type == "cpu" and run.config.device == "auto":
@@ -132,7 +132,7 @@ def make_trainer(
     reach: Reach | None,
     target: RunTarget | None = None,
 ) -> PreparedRun:
-    """Rows, reference, adapter and optimiser: everything that a step needs; for a procedure its workbench."""
+    """Create rows, reference, adapter and optimiser, and for a procedure its workbench."""
     config, settings, objective = run.config, run.settings, run.objective
     rows = make_rows(run, loaded)
     if "direction" in objective.method.needs:
@@ -185,7 +185,7 @@ def make_trainer(
 
 
 def _rule(config: CompleteConfig) -> Callable[[Gradients], Any]:
-    """What makes the gradient of a step."""
+    """The function that computes the gradient of a step."""
     if config.robust == "none":
         return Gradients.backward
     return partial(ROBUST.get(config.robust).function, **config.robust_parameters)
@@ -203,7 +203,7 @@ def _procedure(
 
 
 def _attach(run: ResolvedRun, loaded: LoadedModel, rows: Rows) -> None:
-    """Give the model what is trained: an adapter, or all its weights."""
+    """Make an adapter, or all weights, trainable."""
     config, objective = run.config, run.objective
     modules = adapted_modules(loaded, objective, run.composition)
     adapter.attach(loaded, config, seed=config.seed, modules=modules)
@@ -216,7 +216,7 @@ def _attach(run: ResolvedRun, loaded: LoadedModel, rows: Rows) -> None:
 
 
 def _passes(run: ResolvedRun, loaded: LoadedModel, objective: Objective, rows: Rows, stored: StoredReference) -> Passes:
-    """The model as it is trained: through the combined logits, where the method says so."""
+    """The model in training; methods on combined logits train the composed model."""
     composition = run.composition if objective.method.applied == "logit_offset" else None
     model = Composed(loaded.model, composition) if composition else loaded.model
     layout = replace(loaded.layout, own_head=False) if composition else loaded.layout
@@ -224,12 +224,12 @@ def _passes(run: ResolvedRun, loaded: LoadedModel, objective: Objective, rows: R
 
 
 def _as_many(data: Input | None, count: int) -> Sequence[Row]:
-    """As many rows, evenly spread."""
+    """`count` rows, evenly spread."""
     return [data.rows[i] for i in spread(len(data.rows), count)] if data else []
 
 
 def adapted_modules(loaded: LoadedModel, objective: Objective, composition: Composition | None) -> list[str] | None:
-    """Modules that the method wants its adapter on, if not where the options say."""
+    """Names of the modules that get the adapter, if the method chooses them; None: as in the options."""
     method = objective.method
     if method.trains == "down_projection":
         return [down_projection(loaded.model, objective.layers[0])]
@@ -240,7 +240,7 @@ def adapted_modules(loaded: LoadedModel, objective: Objective, composition: Comp
 
 
 def _view(run: ResolvedRun, loaded: LoadedModel) -> Callable[[], AbstractContextManager]:
-    """Under which the model is the assistant alone, where that is what is trained."""
+    """A context factory in which the model is the assistant alone, for methods that train only the assistant."""
     blocks = run.composition.blocks if run.composition else None
     if blocks is None or run.objective.method.applied == "logit_offset":
         return nullcontext

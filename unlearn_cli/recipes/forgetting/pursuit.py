@@ -1,4 +1,4 @@
-"""What a run with a target does between two steps: look at a few rows, and do what the controller decides."""
+"""Pursue the target of a run: between two steps measure a few rows, and do what the controller decides."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BACKWARD = 3  # a forward and a backward pass cost as much as so many forward pa
 
 
 class Pursuit:
-    """Looks at a few rows between two steps, and does what the controller decides."""
+    """Measures a few rows between two steps, and does what the controller decides."""
 
     def __init__(self, run: PreparedRun, target: RunTarget) -> None:
         trainer, rows = run.trainer, run.trainer.passes.rows
@@ -36,7 +36,7 @@ class Pursuit:
         self.every = max(1, math.ceil(probed / (PROBE_SHARE * per_step)))
 
     def after(self, step: int) -> Ended | None:
-        """Why no step follows step `step`; None: training goes on, with what the controller changed."""
+        """The reason why training ends after `step`; None: it goes on, with the controller's changes."""
         controller, trainer = self.controller, self.trainer
         seen = self._seen()
         if not controller.wants_probe(step, seen, self.every):
@@ -62,12 +62,12 @@ class Pursuit:
         return "completed", f"{spent} after {step} steps; the result is the state after step {best}"
 
     def _seen(self) -> list[float]:
-        """The probability of each forget row when a step last ran it; nan for a row that none has run."""
+        """The probability of each forget row in its latest training step; NaN for a row that no step has run."""
         seen = self.trainer.state.get("seen", {})
         return [seen.get(row, math.nan) for row in range(self.controller.forget_rows)]
 
     def _probe(self, seen: Sequence[float], count: int) -> Probe:
-        """Measure the forget rows that are likeliest by what was seen, and retain rows; at most `count` of each."""
+        """Measure the forget rows with the highest latest probability, and retain rows; at most `count` of each."""
         if any(map(math.isnan, seen)):
             chosen = list(spread(len(seen), count))
         else:
@@ -83,7 +83,7 @@ class Pursuit:
         )
 
     def _retain_left(self, count: int) -> float | None:
-        """The share that is left of the probability of `count` measured retain rows; None if there are none."""
+        """The remaining share of the probability of `count` measured retain rows; None without retain rows."""
         before, retain = self.run.before.get("retain"), self.run.resolved.inputs.get("retain")
         if before is None or retain is None:
             return None

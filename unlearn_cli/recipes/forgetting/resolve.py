@@ -1,4 +1,4 @@
-"""Fill in the settings that the user left to the method or the model, and keep where each value came from."""
+"""Fill in the settings that the user left to the method or the model, and record the origin of each value."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TARGET_RETAIN_TERM = "kl"  # in place of nll: rows that are drilled rise, and pu
 
 
 def has_target(config: ForgetConfig, method: Method) -> bool:
-    """Whether a run of a method goes on until a target is reached: not where another end or strength was asked for."""
+    """Whether a run of a method trains until a target is reached: not if the user set another end or strength."""
     fixed = config.no_target or config.stop_when or config.calibrate or config.forget_loss_floor is not None
     return not fixed and method.applied == "adapter"
 
@@ -52,7 +52,7 @@ class Settings:
     config: CompleteConfig
     sources: Mapping[str, str]  # name of a setting -> origin of its value
     objective: Objective
-    procedure: Procedure | None = None  # what is run, if it is no method; the objective is then that of its base
+    procedure: Procedure | None = None  # the method, if it is one; the objective is then that of its base
 
     def filled(self, origin: str, **values: Any) -> Settings:
         """These settings with values that came from `origin`."""
@@ -71,7 +71,7 @@ class Settings:
         return self.config.parameters["alpha"] if negated else 0.0
 
     def pairing(self, forget_rows: int, retain_rows: int) -> Pairing:
-        """Which rows a step sees, of so many."""
+        """The schedule of rows: which of them each step sees."""
         batch = self.config.batch_size * self.config.gradient_accumulation_steps
         return Pairing(self.config.seed, forget_rows, retain_rows, batch, batch * self.config.retain_ratio)
 
@@ -206,7 +206,7 @@ def _check_procedure(settings: Settings, procedure: Procedure) -> None:
 
 
 def resolve_model(settings: Settings, model_config: Any) -> Settings:
-    """Fill in what follows from the model's size and family: the longest row and the learning rate."""
+    """Fill in the settings that depend on the model's size and family: longest row and learning rate."""
     config, procedure = settings.config, settings.procedure
     text = model_config.get_text_config()
     limit = getattr(text, "max_position_embeddings", None)
@@ -223,7 +223,7 @@ def resolve_model(settings: Settings, model_config: Any) -> Settings:
 
 
 def resolve_objective(settings: Settings, model_config: Any, tokenizer: Any) -> Settings:
-    """Fill in what the objective leaves to the model: depths become block numbers, phrases become token ids.
+    """Fill in the parameters that depend on the model: depths become block numbers, phrases become token ids.
 
     A retain term without layers or positions of its own takes the method's.
 

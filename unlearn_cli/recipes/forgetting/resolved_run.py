@@ -98,10 +98,10 @@ class ResolvedRun:
 
 
 def resolve_run(config: ForgetConfig, sources: Mapping[str, str], reporter: Reporter) -> ResolvedRun:
-    """Fill in what was not given, read the rows, and refuse what cannot be run.
+    """Fill in the settings that were not given, read the rows, and refuse runs that cannot work.
 
     Raises:
-        UnlearnError: anything the user can mend that is seen without weights.
+        UnlearnError: settings, data or a model that cannot be used, as far as that is known without weights.
     """
     check_tracker(config.report_to)
     settings = resolve_method(config, sources)
@@ -117,11 +117,11 @@ def resolve_run(config: ForgetConfig, sources: Mapping[str, str], reporter: Repo
 
 
 def resolve_on_model(settings: Settings, texts: Mapping[str, Split], reporter: Reporter) -> ResolvedRun:
-    """Fill in what follows from the model, from its outline, and tokenize the rows.
+    """Fill in the settings that depend on the model, by its outline, and tokenize the rows.
 
     Raises:
-        UnlearnError: what the model cannot be used for; depths, phrases or templates that cannot be; rows without room for
-            tokens; raw documents for a method that trains on other answers.
+        UnlearnError: the model does not allow the method or an option; an impossible depth, phrase or template; rows that
+            do not fit; raw documents for a method that trains on alternative answers.
     """
     outline = load_outline(settings.config)
     _check_model(settings, outline)
@@ -143,11 +143,11 @@ def resolve_on_model(settings: Settings, texts: Mapping[str, Split], reporter: R
 
 
 def _check_model(settings: Settings, outline: LoadedModel) -> None:
-    """Refuse what this model cannot be used for.
+    """Refuse methods and options that this model does not allow.
 
     Raises:
-        UnlearnError: --calibrate, --lora-init, a place of the method's own or an edit of whole matrices on a model that
-            arrives with an adapter or whose weights are rounded; targets of LoRA that the model does not have.
+        UnlearnError: the model is loaded with an adapter or has rounded weights, and the run uses --calibrate, --lora-init,
+            a method with a place of its own, or one that edits matrices; or the model lacks a LoRA target.
     """
     config, method, procedure = settings.config, settings.objective.method, settings.procedure
     arrived = outline.source.adapter is not None

@@ -1,4 +1,4 @@
-"""Whether a run folder holds this very run, by its settings, weights and rows; and how to go on after an interruption."""
+"""Resume: check that a run folder belongs to this run, by settings, weights and rows; explain interruptions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from unlearn_cli.report import RunReport, read_report
 
 
 def identified(options: ModelOptions) -> tuple[Any, str]:
-    """The model's config and fingerprint, without its weights being loaded."""
+    """The model's config and fingerprint, without loading weights."""
     source = resolve_source(options.model, options.revision, options.base)
     config, device = load_config(source, options), resolve_device(options.device)
     return config, identity(source, options, str(resolve_dtype(options.dtype, config, device)), device.type)
@@ -29,7 +29,7 @@ def finished_report(run: ResolvedRun) -> RunReport | None:
     """The report of this run if --resume was given and the run is finished.
 
     Raises:
-        UnlearnError: --resume with another configuration; names the keys. Or the folder does not say which run it holds.
+        UnlearnError: the folder's run has other settings (the message names them), or the folder has no run spec.
     """
     if not (run.config.resume and run.folder.is_run):
         return None
@@ -44,10 +44,10 @@ def finished_report(run: ResolvedRun) -> RunReport | None:
 
 
 def open_folder(run: ResolvedRun) -> None:
-    """Make the run folder ready for a start or for going on, and write the run's spec into it.
+    """Prepare the run folder for a start or a resume, and write the run's spec into it.
 
     Raises:
-        UnlearnError: --resume with another configuration; names the keys.
+        UnlearnError: the folder's run has other settings; the message names them.
     """
     folder, spec = run.folder, run.spec
     folder.open(clear=run.config.overwrite and not run.config.resume)
@@ -60,7 +60,7 @@ def open_folder(run: ResolvedRun) -> None:
 
 @contextmanager
 def explained_interruption(run: ResolvedRun | None = None) -> Iterator[None]:
-    """Turn an interruption into one that says what is kept and how to go on; `run`: what may have begun to write."""
+    """A context that adds to an interruption which results are kept and how to continue; `run`: it may have written some."""
     try:
         yield
     except (KeyboardInterrupt, Interrupted) as stop:
@@ -71,7 +71,7 @@ def explained_interruption(run: ResolvedRun | None = None) -> Iterator[None]:
 
 
 def _how_to_go_on(run: ResolvedRun | None) -> str:
-    """What a run that was stopped outside of training leaves, and the next step."""
+    """The message for a run that was stopped outside of training: what is kept, and the next step."""
     if run is None or (spec := run.folder.read_spec()) is None or _differences(spec, run.spec):
         return "interrupted before anything was written: give the same command again"
     if run.folder.report.is_file():

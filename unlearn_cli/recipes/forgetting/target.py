@@ -1,4 +1,4 @@
-"""The target of a run: the level to come down to, and whether it was reached."""
+"""The target of a run: find the level that the forget rows are to reach, and judge whether it was reached."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SEARCHES = 40  # halvings of an interval, in the search for the number in an exp
 
 @dataclass(frozen=True)
 class RunTarget:
-    """What a run is to reach, and where the level comes from."""
+    """The target of a run, and the source of its level."""
 
     aims: Target
     source: str
@@ -61,7 +61,7 @@ def find_target(run: ResolvedRun, loaded: LoadedModel, before: Mapping[str, Meas
 
 
 def _level(run: ResolvedRun, loaded: LoadedModel, before: Mapping[str, Measured]) -> NeverKnown:
-    """The level of never having known, by the best source there is; `--until` takes its place.
+    """The level of never having known, from the best available source; `--until` replaces it.
 
     The sources, best first: holdout rows, wrong answers in the data, answers of other rows to the forget questions, the
     shipped paragraphs.
@@ -78,7 +78,7 @@ def _level(run: ResolvedRun, loaded: LoadedModel, before: Mapping[str, Measured]
 
 
 def _share_to_keep(run: ResolvedRun, before: Mapping[str, Measured]) -> float:
-    """The share of the held-out retain rows' probability that must be left: that of `--keep`, where it names one."""
+    """The share of the held-out retain rows' probability that must remain: from `--keep`, if it names one."""
     if not run.config.keep or "retain" not in before:
         return KEPT
     mean = float(before["retain"].probabilities.mean())
@@ -106,7 +106,7 @@ def _other_answers(run: ResolvedRun, loaded: LoadedModel) -> NeverKnown | None:
 
 
 def _threshold(condition: Condition, split: str, before: float, *, largest: bool) -> float | None:
-    """The largest (or smallest) probability of a split for which a condition holds; None if it is about something else."""
+    """The largest (or smallest) probability of a split for which a condition holds; None if it has other names."""
 
     def holds(probability: float) -> bool:
         values = {(split, "probability", "after"): probability, (split, "probability", "before"): before}
@@ -127,13 +127,13 @@ def _threshold(condition: Condition, split: str, before: float, *, largest: bool
 def judge_target(
     target: RunTarget, config: ForgetConfig, moments: Mapping[str, Mapping[str, Measured]], scores: Scores
 ) -> tuple[TargetReport, Status, str | None]:
-    """Whether both halves of the target hold, by all rows that were measured; the report, the status, and what was missed.
+    """Judge both halves of the target by all measured rows. Returns the report, the status, and what was missed.
 
     Args:
-        target: what was to be reached.
-        config: the run's settings; `--until` and `--keep` decide where they are given.
+        target: the target.
+        config: the run's settings; `--until` and `--keep` decide if they are given.
         moments: "before" and "after" -> measurements by split.
-        scores: of the run.
+        scores: the run's scores.
 
     Raises:
         UnlearnError: `--until` or `--keep` names a score that has no value.
@@ -168,7 +168,7 @@ def judge_target(
 
 
 def _missed(report: TargetReport, before: float) -> str:
-    """Which half of the target failed, by how much, and what to try next; `before`: mean probability of the forget rows."""
+    """The missed half of the target, by how much, and what to try next; `before`: mean probability of the forget rows."""
     parts, advice = [], []
     if not report.forget_reached:
         left = max(0.0, (report.forget - report.level) / (before - report.level))
@@ -187,7 +187,7 @@ def _missed(report: TargetReport, before: float) -> str:
 
 
 def in_words(report: TargetReport, scores: Scores) -> str:
-    """Both halves of the target in a line, and the gap between retain rows that were trained on and those that were not."""
+    """Both halves of the target in a line, and the gap between trained and held-out retain rows."""
     forgotten = "reached" if report.forget_reached else "not reached"
     parts = [
         f"target {forgotten}: forget probability {report.forget:.3g}, level {report.level:.3g} (by {report.source}); "
@@ -205,6 +205,6 @@ def in_words(report: TargetReport, scores: Scores) -> str:
 
 
 def _share_left(scores: Scores, split: str) -> float | None:
-    """The share that is left of a split's probability; None where it was not measured."""
+    """The remaining share of a split's probability; None if it was not measured."""
     values = before_and_after(scores.get(split, {}).get("probability"))
     return values[1] / values[0] if values and values[0] else None

@@ -26,7 +26,7 @@ def check_tracker(name: str) -> None:
 
 @contextmanager
 def tracked(name: str, folder: Path, config: Mapping[str, Any]) -> Iterator[Log]:
-    """Gives what logs a step: its numbers, under its number. Rows and answers are never sent.
+    """A context with a function that logs the numbers of a step. Rows and answers are never sent.
 
     Args:
         name: none, tensorboard, wandb or trackio.

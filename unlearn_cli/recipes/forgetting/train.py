@@ -105,7 +105,7 @@ def _told_of_memory(run: PreparedRun, record: StepRecord, parts: int) -> int:
 
 
 def _resumed(run: PreparedRun) -> tuple[int | None, Ended | None]:
-    """Restore the newest checkpoint of a run that is resumed; returns its step, and why training ended there, if it did."""
+    """Restore the newest checkpoint of a resumed run; returns its step, and the reason if training ended there."""
     if not run.resolved.config.resume:
         return None, None
     say, checkpoint = run.resolved.reporter.say, _newest(run)
@@ -120,7 +120,7 @@ def _resumed(run: PreparedRun) -> tuple[int | None, Ended | None]:
 
 
 def _history(run: PreparedRun, start: int) -> History:
-    """What metrics.jsonl holds of the steps up to `start`; later lines are cut off."""
+    """The lines of metrics.jsonl up to step `start`; later lines are removed from the file."""
     lines = run.resolved.folder.keep_lines(start)
     return History(
         [line for line in lines if "loss" in line],
@@ -154,13 +154,13 @@ def _announce(run: PreparedRun) -> None:
 
 
 def detail(record: StepRecord, used: float) -> str:
-    """A step in a few words, with `used` GiB; what matters most comes first, for a narrow terminal cuts the end."""
+    """A step in a few words, with `used` GiB; the most important first, because a narrow terminal cuts the end."""
     retain = "" if record.retain_loss is None else f" retain {record.retain_loss:.3f}"
     speed = record.tokens / record.seconds
     return f"forget {record.forget_loss:.3f}{retain}  grad {record.grad_norm:.2f}  {speed:,.0f} tok/s  {used:.1f} GiB"
 
 
 def _gibibytes(run: PreparedRun) -> float:
-    """Memory in use at most: the device's, or the process's."""
+    """Peak memory in GiB: the device's, or the process's."""
     peak = memory.peak(run.model.device)
     return peak.get("device", peak["rss"]) / 2**30

@@ -1,4 +1,4 @@
-"""The rows that a run trains on, and what is computed of them before training: a direction, the reference."""
+"""The rows that a run trains on, and values computed from them before training: a direction, the reference."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ STATES_BYTES = 2**29
 
 
 def make_rows(run: ResolvedRun, loaded: LoadedModel) -> Rows:
-    """The rows that the objective asks for; where the question counts as well, they are scored from the start."""
+    """The rows that the objective needs, with the scored tokens that its terms need."""
     objective, seed, inputs = run.objective, run.config.seed, run.inputs
     retain = splits.training_retain(inputs) or inputs["forget"]  # that there are some was seen before
     rows: dict[str, Any] = {"forget": inputs["forget"].rows, "retain": (), "alternative": (), "retain_alternative": ()}
@@ -62,7 +62,7 @@ def _check_prompts(positions: str, split: Split) -> None:
 
 
 def direction_of(run: ResolvedRun, loaded: LoadedModel, rows: Rows) -> torch.Tensor:
-    """From where forget answers begin to where the model is asked what it cannot know."""
+    """The direction from the end of forget questions to the end of questions that no model can answer."""
     questions = [Example(str(n), (("user", text),), "-", "qa") for n, text in enumerate(unknowable())]
     towards = [row.prompt_ids for row in run.encoder.encode(questions)]
     forget = [row.prompt_ids for row in rows.forget]
@@ -70,7 +70,7 @@ def direction_of(run: ResolvedRun, loaded: LoadedModel, rows: Rows) -> torch.Ten
 
 
 def reference_key(before_key: str, rows: Mapping[Any, Row]) -> str:
-    """Fingerprint of the model before training and of the rows that its log-probabilities are stored of."""
+    """Fingerprint of the model before training, and of the rows whose log-probabilities are stored."""
     return fingerprint(before_key, [(str(k), row.input_ids.tolist(), row.answer_start) for k, row in rows.items()])
 
 

@@ -43,6 +43,8 @@ class Score(Part):
     value: float | None = Field(description="null where `reason` says why")
     ci: tuple[float, float] | None = Field(default=None, description="95 % percentile bootstrap interval over rows")
     n: int = Field(description="rows with a value")
+    smallest: float | None = Field(default=None, description="of a row; null: the metric has no value for each row")
+    largest: float | None = Field(default=None, description="the same")
     dropped: int = Field(default=0, description="rows without a value, left out")
     target: Literal["min", "max", "baseline"] | None = Field(default=None, description="which way is better on this split")
     range: tuple[float, float | None] = Field(

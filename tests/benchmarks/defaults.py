@@ -1,7 +1,7 @@
 """Default settings over models, numbers of rows, methods, row formats and precisions: `docs/reference/defaults.md`.
 
     python tests/benchmarks/defaults.py --shared ../shared --real DIR [--models small,demo,real] [--rows 1,5,20]
-        [--methods npo,simnpo] [--formats qa,text,messages] [--precisions auto,4bit] [--render]
+        [--methods npo,simnpo] [--formats qa,text,messages] [--precisions auto,4bit] [--retain given,none] [--render]
 
 Each cell is a run of `unlearn forget` in a process of its own, on one thread, with no setting but the model, the rows and
 the method. DIR holds the models that `../shared/real/build.py DIR` makes. Cells of earlier calls stay in the table.
@@ -38,9 +38,10 @@ INTRODUCTION = (
     "rows and the method, on one thread of a CPU. `small`: a 5.7 M-parameter Llama that knows TOFU rows by heart; `demo`:",
     "the model of `unlearn demo`; `real`: SmolLM2-135M-Instruct, pretrained, that was taught 240 TOFU rows. Retain is the",
     "share that is left of the probability of *held-out* retain rows, general the accuracy on the shipped questions before",
-    'and after. "auto" is the precision of the checkpoint.',
+    'and after. "auto" is the precision of the checkpoint. Where no retain rows are given the model writes them itself, and',
+    "retain is measured on the rows that would have been held out: no run saw them or their like.",
 )
-COLUMNS = ("model", "method", "rows", "format", "precision")
+COLUMNS = ("model", "method", "rows", "format", "precision", "retain rows")
 
 
 @dataclass(frozen=True)
@@ -87,20 +88,22 @@ def run(source: Source, cell: dict[str, Any]) -> dict[str, Any]:
         forget = written(source.forget[: cell["rows"]], cell["format"], folder / "forget.jsonl")
         retain = written(source.retain[: RETAIN[cell["model"]]], cell["format"], folder / "retain.jsonl")
         command = [
-            sys.executable, "-m", "unlearn_cli", "forget", "--model", source.model, "--forget", forget, "--retain", retain,
-            "--method", cell["method"], "--output-dir", out, "--offline", "--quiet", *MEASURED,
+            "forget", "--model", source.model, "--forget", forget, "--method", cell["method"], "--output-dir", out,
+            *MEASURED,
+            *(["--retain", retain] if cell["retain rows"] == "given" else []),
             *(["--load-in-4bit"] if cell["precision"] == "4bit" else []),
             *(["--no-general"] if cell["model"] != "real" else []),  # the other two know nothing but their rows
         ]  # fmt: skip
-        done = subprocess.run(
-            [str(word) for word in command], capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
-        )
+        done = unlearn(*command)
         if not (out / "report.json").is_file():
             return {**cell, "status": "failed", "message": done.stderr.strip()[-300:]}
         report = json.loads((out / "report.json").read_text("utf-8"))
         after = load_measured(out / "measured", "after-forget")
         target, scores = report["target"] or {}, report["scores"]
         general = scores.get("general", {}).get("choice_accuracy", {})
+        share = target.get("retain_share")
+        if cell["retain rows"] == "none":  # judged by the rows that the user would have had, of which the run saw none
+            share = _probability(out, retain, folder) / _probability(source.model, retain, folder)
         return {
             **cell,
             "status": report["status"],
@@ -109,7 +112,7 @@ def run(source: Source, cell: dict[str, Any]) -> dict[str, Any]:
             "after": scores["forget"]["probability"]["after"]["value"],
             "level": target.get("level"),
             "above": target.get("rows_above"),
-            "retain": target.get("retain_share"),
+            "retain": share,
             "general": [general[moment]["value"] for moment in ("before", "after")] if general else None,
             "steps": report["training"]["steps"],
             "seconds": round(report["seconds"]["train"], 1),
@@ -117,6 +120,22 @@ def run(source: Source, cell: dict[str, Any]) -> dict[str, Any]:
             "says": next((text for text in after.generations if text is not None), None) if after else None,
             "date": datetime.now(UTC).date().isoformat(),
         }
+
+
+def unlearn(*words: object) -> subprocess.CompletedProcess[str]:
+    """How `unlearn WORDS` ends, on one thread."""
+    command = [sys.executable, "-m", "unlearn_cli", *map(str, words), "--offline", "--quiet"]
+    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+
+
+def _probability(model: Path, rows: Path, folder: Path) -> float:
+    """Mean probability of the rows that a run with these retain rows would hold out."""
+    out = folder / f"judged-{model.name}"
+    done = unlearn("evaluate", "--model", model, "--retain", rows, "--output-dir", out, "--generate-limit", "1",
+                   "--max-new-tokens", "1", "--no-general", "--eval-limit", "60")  # fmt: skip
+    done.check_returncode()
+    report = json.loads((out / "report.json").read_text("utf-8"))
+    return float(report["scores"]["retain"]["probability"]["after"]["value"])
 
 
 def render(cells: list[dict[str, Any]]) -> str:
@@ -141,7 +160,8 @@ def render(cells: list[dict[str, Any]]) -> str:
 
 def cells_of(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """The cells of this call."""
-    names = {"model": "models", "method": "methods", "rows": "rows", "format": "formats", "precision": "precisions"}
+    names = {"model": "models", "method": "methods", "rows": "rows", "format": "formats", "precision": "precisions",
+             "retain rows": "retain"}  # fmt: skip
     values = [getattr(arguments, names[column]).split(",") for column in COLUMNS]
     for combination in product(*values):
         cell: dict[str, Any] = dict(zip(COLUMNS, combination, strict=True))
@@ -155,6 +175,7 @@ def main() -> None:
     for name, default in (("models", "small"), ("methods", "npo,simnpo"), ("rows", "1,5,20"), ("formats", "qa")):
         parser.add_argument(f"--{name}", default=default)
     parser.add_argument("--precisions", default="auto")
+    parser.add_argument("--retain", default="given", help="given, none: without --retain, which makes the model write rows")
     parser.add_argument("--render", action="store_true", help="only write the page")
     arguments = parser.parse_args()
     cells = json.loads(DATA.read_text("utf-8")) if DATA.is_file() else []
@@ -163,7 +184,7 @@ def main() -> None:
         for cell in cells_of(arguments):
             result = run(known[cell["model"]], cell)
             print(json.dumps(result), flush=True)
-            cells = [old for old in cells if any(old[name] != cell[name] for name in COLUMNS)] + [result]
+            cells = [old for old in cells if any(old.get(name) != cell[name] for name in COLUMNS)] + [result]
             DATA.write_text(json.dumps(cells, indent=1) + "\n", encoding="utf-8")
     PAGE.write_text(render(cells), encoding="utf-8")
 

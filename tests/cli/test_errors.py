@@ -213,10 +213,6 @@ def test_overlap(tmp_path, data):
     assert unlearn("forget", *arguments, "--allow-overlap", "--dry-run").exit_code == 0
 
 
-def test_retain_rows_missing(tmp_path, data):
-    refused(tmp_path, *data[:4], message="needs rows to keep", hint="--retain")
-
-
 def test_nothing_to_forget(tmp_path):
     refused(tmp_path, "-m", MODEL, message="no rows to forget", hint="--forget")
 
@@ -243,7 +239,7 @@ def test_unknown_metric_in_an_expression(tmp_path, data):
         (["--stop-when", "forget.probability < baseline"], "forget measures no baseline", "--baseline MODEL"),
         (["--calibrate", "forget.forget_quality > 0.05"], "forget measures no baseline", "--baseline MODEL"),
         (["--stop-when", "forget.rouge_l < 0.1"], "no answers are generated during training", "forget.probability"),
-        (["--stop-when", "forget.probability.max < 0.1"], "'max' is of an attack's recovery", "before, after, baseline"),
+        (["--stop-when", "forget.probability.gain < 0.1"], "'gain' is of an attack's recovery", "before, after, baseline"),
     ],
 )
 @pytest.mark.parametrize("dry", [(), ("--dry-run",)])

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.cli.running import MODEL, QUICK, data_arguments, read_report, unlearn, write_rows
+from tests.cli.running import BASELINE, MODEL, QUICK, data_arguments, knowing_model, read_report, unlearn, write_rows
 from unlearn_cli.demo.facts import splits
 
 RUN = ("--generate-limit", "2", "--max-new-tokens", "8", "--bootstrap-samples", "50")
@@ -88,6 +88,35 @@ def test_expressions_take_the_place_of_the_level(tmp_path):
     assert result.exit_code == 0, result.stderr
     target = read_report(tmp_path / "run")["target"]
     assert target["level"] == pytest.approx(0.5, abs=1e-6) and target["keep"] == pytest.approx(0.5, abs=1e-6)
+
+
+def test_a_baseline_gives_the_level(tmp_path):
+    """The best source there is: what a model gives the forget rows that was trained without them."""
+    options = ("--baseline", BASELINE, "--max-steps", "3", "-o", tmp_path / "run")
+    result = unlearn("forget", *data_arguments(tmp_path), *RUN, *options, target=True)
+    target = read_report(tmp_path / "run")["target"]
+    assert target["source"] == "the baseline model-retain-only", result.stderr
+    assert unlearn("evaluate", "-m", BASELINE, "-f", tmp_path / "forget.jsonl", *RUN, "-o", tmp_path / "b").exit_code == 0
+    assert target["level"] == pytest.approx(read_report(tmp_path / "b")["scores"]["forget"]["probability"]["after"]["value"])
+
+
+def test_a_baseline_that_knows_the_rows_is_refused(tmp_path):
+    options = ("--baseline", knowing_model(tmp_path / "same"), "-o", tmp_path / "run")
+    result = unlearn("forget", *data_arguments(tmp_path), *RUN, *options, target=True)
+    assert result.exit_code == 2 and "this baseline knows the forget rows" in result.stderr
+
+
+def test_the_worst_row_may_be_the_aim(tmp_path):
+    """It is the aim of training as well: every row comes below it."""
+    options = ("--until", "forget.probability.max <= 0.3", "--max-steps", "16", "-o", tmp_path / "run")
+    result = unlearn("forget", *data_arguments(tmp_path), *RUN, *options, target=True)
+    report = read_report(tmp_path / "run")
+    assert report["target"]["row_level"] == pytest.approx(0.3, abs=1e-6) and report["target"]["level"] <= 0.3
+    largest = report["scores"]["forget"]["probability"]["after"]["largest"]
+    assert largest == max(report["target"]["worst"].values())
+    assert report["target"]["forget_reached"] == (largest <= 0.3) and (result.exit_code == 0) == (
+        report["status"] == "completed"
+    )
 
 
 def test_no_target_is_a_fixed_schedule(tmp_path):

@@ -210,7 +210,7 @@ def test_what_a_run_and_a_sweeps_finished_runs_are_known_by(files):
 
     first, names = plan(base), [name for name in tried(base) if name != "epochs"]  # --max-steps instead
     variants = {name: changed(base, name, files) for name in names}
-    for name in ("until", "keep"):
+    for name in ("until", "keep", "baseline"):
         variants[name] = variants[name].model_copy(update={"no_target": False})
     variants["retain_parameters"] = variants["retain_parameters"].model_copy(update={"retain_term": "kl"})
     variants["robust_parameters"] = variants["robust_parameters"].model_copy(update={"robust": "sam"})

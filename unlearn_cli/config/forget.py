@@ -31,9 +31,17 @@ class ForgettingOptions(
     keep: OneCondition | None = option(
         None, "the retain half of the target; default: 'retain.probability >= 0.95*before'", "Method", metavar="EXPR"
     )
+    baseline: str | None = option(
+        None, "a model trained without the forget rows, folder or Hub id: what it gives them is the level to come down to",
+        "Method", metavar="MODEL", path=True,
+    )  # fmt: skip
     no_target: bool = option(
         False, "train over the method's fixed schedule, as papers do, not until the target is reached", "Method"
     )
+    threads: int | None = option(
+        None, "threads on a CPU; default: OMP_NUM_THREADS, else as many as a short trial finds fastest", "Training",
+        ge=1, le=4096, metavar="N", runtime=True,
+    )  # fmt: skip
     allow_overlap: bool = option(False, "accept rows that are in both the forget and the retain split", "Data")
     report_to: Literal["none", "tensorboard", "wandb", "trackio"] = option(
         "none", "a tracker that also gets every step; metrics.jsonl is always written", "Output", runtime=True,

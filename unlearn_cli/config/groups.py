@@ -58,7 +58,10 @@ class DataOptions(Options):
         metavar="SPEC",
         path=True,
     )
-    retain: str | None = option(None, "rows that the model should still know", "Data", short="-r", metavar="SPEC", path=True)
+    retain: str | None = option(
+        None, "rows that the model should still know; auto, which is the default of forget: the model writes some itself",
+        "Data", short="-r", metavar="SPEC", path=True,
+    )  # fmt: skip
     holdout: str | None = option(
         None,
         "rows like the forget rows that no model was trained on: for the level that forgetting is to reach, and for "

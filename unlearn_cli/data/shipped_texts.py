@@ -26,6 +26,17 @@ def unknowable() -> tuple[str, ...]:
     return _lines("unknowable.txt")
 
 
+def neutral_prompts() -> tuple[str, ...]:
+    """Requests on everyday matters, one for each line of neutral_prompts.txt; none is a question of general ability."""
+    return _lines("neutral_prompts.txt")
+
+
+def other_names() -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Invented people, first name and surname, and places: the two parts of other_names.txt."""
+    lines = _lines("other_names.txt")
+    return tuple(line for line in lines if " " in line), tuple(line for line in lines if " " not in line)
+
+
 @cache
 def unrelated() -> tuple[Example, ...]:
     """One raw document for each paragraph of unrelated.txt."""

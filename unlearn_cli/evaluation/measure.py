@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from unlearn_cli.data.tokenize import Row
-from unlearn_cli.measured import Measured
+from unlearn_cli.measured import Measured, compressed_length
 from unlearn_cli.models.generate import Sampling, greedy, sample
 from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.models.score import TokenScores, answers_scored, gradient_norms
@@ -106,7 +106,7 @@ def measure(loaded: LoadedModel, questions: Questions, plan: Plan, advance: Adva
         **_other_answers(scores, first, questions.other_answers),
         samples=tuple(samples) if drawn else None,
         grad_norms=norms,
-        zlib_bytes=np.array([row.zlib_bytes for row in rows]) if rows[0].zlib_bytes else None,
+        zlib_bytes=_compressed(rows) if any(row.zlib_bytes for row in rows) else None,
         tokens_run=scores.tokens_run,
         tokens_needed=scores.tokens_needed,
         tokens_generated=sum(map(len, written)) + sum(len(ids) for each in drawn or () for ids in each),
@@ -142,3 +142,8 @@ def _other_answers(scores: TokenScores, first: np.ndarray, other_answers: OtherA
             index += 1
     paraphrases = tuple(paraphrased.gold if paraphrased else None for paraphrased, _ in other_answers)
     return {"paraphrased_logps": means[:, 0], "perturbed_logps": means[:, 1:], "paraphrases": paraphrases}
+
+
+def _compressed(rows: Sequence[Row]) -> np.ndarray:
+    """[R] length of the scored text of each row under zlib."""
+    return np.array([row.zlib_bytes or compressed_length(row.gold) for row in rows])

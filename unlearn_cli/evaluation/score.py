@@ -122,6 +122,8 @@ def score_split(
         return Score(value=None, n=0, dropped=dropped, reason=metric.undefined or "no row has a value", **common)
     interval = bootstrap(values, samples, seed) if np.isfinite(values).all() else None
     common |= {"dropped": dropped, "details": details, "reason": _left_out(metric, dropped)}
+    if np.isfinite(values).all():
+        common |= {"smallest": float(values.min()), "largest": float(values.max())}
     return _one(metric, float(values.mean()), len(values), interval, **common)
 
 

@@ -3,8 +3,8 @@
     forget.probability.after > 0.05 and retain.rouge_l < 0.9 * retain.rouge_l.before
 
 Names are SPLIT.METRIC (`rouge-l` is read as `rouge_l`) or SPLIT.METRIC.before|after|baseline; without the last part it is
-`after`. `before`, `after` and `baseline` alone are those of the one metric that the comparison is about:
-`retain.probability >= 0.95 * before`.
+`after`. SPLIT.METRIC.max and .min are the rows with the largest and the smallest value after. `before`, `after` and
+`baseline` alone are those of the one metric that the comparison is about: `retain.probability >= 0.95 * before`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from unlearn_cli.expressions.hints import rewritten, underscored, unknown_metric
 Name = tuple[str, str, str]  # split, metric, moment; or attack, metric, place of its recovery
 Lookup = Callable[[str, str, str], float | None]  # the parts of a name -> its value
 MOMENTS = ("before", "after", "baseline")
+ROWS = ("min", "max")  # the row with the smallest or largest value, after
 # Of an attack's recovery: relearn.recovery.max
 PLACES = ("start", "max", "gain", "area")
 
@@ -200,11 +201,11 @@ def _name(node: ast.Attribute) -> Name:
         parts.append(inner.attr)
         inner = inner.value
     if not isinstance(inner, ast.Name) or len(parts) > 2:
-        raise ValueError("names are SPLIT.METRIC or SPLIT.METRIC.before|after|baseline")
+        raise ValueError("names are SPLIT.METRIC or SPLIT.METRIC.before|after|baseline|min|max")
     parts = [inner.id, *reversed(parts)]
     moment = parts[2] if len(parts) == 3 else "after"
-    if moment not in MOMENTS + PLACES:
-        raise ValueError(f"'{moment}' is none of {', '.join(MOMENTS)}, nor of an attack's {', '.join(PLACES)}")
+    if moment not in MOMENTS + ROWS + PLACES:
+        raise ValueError(f"'{moment}' is none of {', '.join(MOMENTS + ROWS)}, nor of an attack's {', '.join(PLACES)}")
     return parts[0], parts[1], moment
 
 

@@ -14,7 +14,8 @@ WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"  # cuBLAS is deterministic only with it
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """A context that restores random state, deterministic kernels, environment and progress bars at its end."""
+    """A context that restores random state, threads, deterministic kernels, environment and progress bars at its end."""
+    threads = torch.get_num_threads()
     enabled, warn_only = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     workspace, bars = os.environ.get(WORKSPACE), is_progress_bar_enabled()
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
@@ -24,6 +25,7 @@ def undisturbed() -> Iterator[None]:
         with torch.random.fork_rng(devices):
             yield
     finally:
+        torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(enabled, warn_only=warn_only)
         os.environ.pop(WORKSPACE, None)
         if workspace is not None:

@@ -109,6 +109,9 @@ def describe(entry: Declared, kind: str = "") -> str:
             parts.append(f"artefact: {entry.applied.replace('_', ' ')}")
     if isinstance(entry, Procedure):
         parts.append(f"artefact: {entry.artefact}; starts again after an interruption")
+    if isinstance(entry, (Method, Procedure)):
+        aims = isinstance(entry, Method) and entry.applied == "adapter"
+        parts.append("target: trains until it is reached" if aims else "target: none; it trains over a schedule of its own")
     if isinstance(entry, Attack):
         parts.append(f"points along: {entry.along}; needs access to {entry.access}")
     if isinstance(entry, Metric):

@@ -12,6 +12,7 @@ from unlearn_cli.console import Reporter
 from unlearn_cli.contract import METRICS
 from unlearn_cli.data import row_notes
 from unlearn_cli.data.example import Split
+from unlearn_cli.data.written import AUTO
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.store import load_measured
 from unlearn_cli.measured import Measured
@@ -70,11 +71,13 @@ def _run(
     superseded.check_target(target)
     if config.baseline:
         _check_baseline_model(config, run_report)
-    texts = splits.load_splits(config)
+    texts = splits.load_splits(config, config.run)
     if not texts:
         raise UnlearnError("no rows to measure", "--forget forget.jsonl --retain retain.jsonl")
     for note in row_notes.notes(texts):
         reporter.note(note)
+    if config.retain == AUTO and "retain" not in texts:
+        reporter.note(f"{config.run} kept no text, and so not the retain rows that the model wrote: they are left out")
     _note_other_data(run_report, texts, reporter)
     measured_folder = folder / "measured"
     with keeping("splits measured so far"):

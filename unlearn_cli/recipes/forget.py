@@ -103,6 +103,7 @@ def write_run(
             resolved.reporter.say(f"already finished: {folder.path}")
             return report, False
         prepared = prepare(resolved, load, measured)
+        resolved = prepared.resolved  # with the rows that the model has written, if it was asked to
         trained = train(prepared)
         artifact = write_artifact(trained)
         after = _measure_after(resolved, artifact)

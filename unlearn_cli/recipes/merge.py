@@ -130,7 +130,7 @@ def _rows(config: MergeConfig, report: RunReport, loaded: LoadedModel) -> list[R
         options, loaded.tokenizer, loaded.stop_ids, getattr(loaded.config, "max_position_embeddings", None)
     )
     chosen: list[Row] = []
-    for split in load_splits(options).values():
+    for split in load_splits(options, config.run).values():
         rows = encoder.encode(split.examples)
         chosen += [rows[i] for i in spread(len(rows), config.rows)]
     return chosen

@@ -12,6 +12,7 @@ from unlearn_cli.console import Reporter
 from unlearn_cli.data import row_notes
 from unlearn_cli.data.example import Split
 from unlearn_cli.data.overlap import check_overlap
+from unlearn_cli.data.written import AUTO
 from unlearn_cli.errors import EXIT_DIVERGED, EXIT_FAILED, UnlearnError
 from unlearn_cli.jsonfile import to_json
 from unlearn_cli.recipes import compare
@@ -24,7 +25,7 @@ from unlearn_cli.recipes.storage.lock import check_free, locked
 from unlearn_cli.recipes.sweeping import grid, workers
 from unlearn_cli.recipes.sweeping.execution import Executor, counted
 from unlearn_cli.recipes.sweeping.manifest import Manifest
-from unlearn_cli.recipes.sweeping.schedule import RankedRun, ScheduledRun, Scheduler, better_half, ranked
+from unlearn_cli.recipes.sweeping.schedule import RankedRun, ScheduledRun, Scheduler, better_half, ranked, writes_retain
 
 SHARES = (0.25, 0.5, 1.0)  # of the full length, in the rounds of --halving
 
@@ -53,7 +54,10 @@ def _run(
     """As `run`, in a folder that no other process writes into."""
     check_tracker(config.report_to)
     devices = workers.devices(config.device, config.jobs)
-    settings, manifest = grid.settings_of(config), Manifest(grid.output_folder(config))
+    settings = grid.settings_of(config)
+    if writes_retain(config, settings):  # for all its runs, so that they are compared on the same rows
+        config = config.model_copy(update={"retain": AUTO})
+    manifest = Manifest(grid.output_folder(config))
     splits = _load_splits(config, reporter)
     scheduler = Scheduler(config, sources, splits, manifest)
     shares = SHARES if config.halving else (1.0,)

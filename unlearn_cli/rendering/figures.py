@@ -11,6 +11,9 @@ from scipy.stats import ks_2samp
 from unlearn_cli.rendering.svg import Axis, Figure, Points, Series, around, between, chart, finite, legend, place
 
 POINTS = 60  # of a training curve
+# Lines in the picture of a target: their names, and the keys of what probes saw and of what the controller changes.
+PROBED = (("forget rows", "forget"), ("retain rows, share that is left", "retain"), ("likeliest forget row", "worst"))
+CHANGED = (("learning rate", "learning_rate"), ("retain weight", "retain_weight"))
 
 
 def losses(kind: str, series: Sequence[Series], *, same_unit: bool) -> Figure | None:
@@ -49,6 +52,39 @@ def trajectories(series: Sequence[Series]) -> Figure | None:
     x = between("step", 0, max(a for one in drawn for a, _ in one.points))
     svg = chart(drawn, x, Axis("forget.probability", 0, 1), alt="probability of forget answers during training")
     return Figure("Forgetting on the way", svg, legend(drawn), "Measured during training (--eval-every).")
+
+
+def pursuit(run: str, lines: Sequence[dict[str, Any]], level: float, keep: float) -> Figure | None:
+    """How a run went for its target: what its probes saw, what the controller changed, and what it said.
+
+    Args:
+        run: its name.
+        lines: of `metrics.jsonl`, of steps and of probes.
+        level: probability that the forget rows were to come down to.
+        keep: share of the retain rows' probability that was to stay.
+    """
+    probes, steps = ([line for line in lines if key in line] for key in ("probe", "loss"))
+    if not probes or not steps:
+        return None
+    end = float(steps[-1]["step"])
+    seen = {name: [(p["step"], v) for p in probes if (v := p["probe"].get(key)) is not None] for name, key in PROBED}
+    drawn = [Series(name, points, number) for number, (name, points) in enumerate(seen.items())]
+    drawn += [
+        Series(name, [(0.0, at), (end, at)], None) for name, at in (("level", level), ("share to keep", keep)) if at <= 1
+    ]
+    for number, (name, key) in enumerate(CHANGED, len(seen)):
+        values = [(line["step"], value) for line in steps if (value := line.get(key)) is not None]
+        greatest = max((value for _, value in values), default=0.0)
+        if greatest and any(value != greatest for _, value in values):
+            shares = [(step, value / greatest) for step, value in values]
+            drawn.append(Series(f"{name}, share of its greatest, {greatest:.3g}", shares, number, "step"))
+    drawn = finite(drawn)
+    decided = [f"step {p['step']}: {p['decision']}" for p in probes if p["decision"]]
+    caption = ". ".join(decided) + "." if decided else "The controller changed nothing."
+    svg = chart(
+        drawn, between("step", 0, end), Axis("probability, share", 0, 1), alt=f"{run} on the way to its target. {caption}"
+    )
+    return Figure(f"On the way to the target: {run}", svg, legend(drawn), caption)
 
 
 def relearning(series: Sequence[Series], caption: str) -> Figure | None:

@@ -27,7 +27,7 @@ def read_attack_data(config: AttackConfig, run: RunReport) -> tuple[AttackData, 
         UnlearnError: the rows are gone, or they are not the rows that the run forgot.
     """
     options = restored(DataOptions, {"retain_held_out": 0.0} | run.config, holdout=None)  # older runs held none out
-    splits = load_splits(options)
+    splits = load_splits(options, config.run)
     if "forget" not in splits or "forget" not in run.data:
         raise UnlearnError(f"{config.run} names no forget rows", "a run of `unlearn forget` is expected")
     for name, split in splits.items():

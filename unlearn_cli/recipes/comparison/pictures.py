@@ -64,6 +64,9 @@ def page_figures(comparison: Comparison, *, allow_different: bool) -> Iterator[F
         drawn.append(figures.truth(runs, _baseline_ratios(comparison, lines)))
         drawn.append(figures.trajectories([Series(line.name, _trajectory(line.entry), line.number) for line in lines]))
     steps = [_steps(line.entry) for line in lines]
+    for line, records in zip(lines, steps, strict=True):
+        if (target := line.entry.report.target) is not None:
+            drawn.append(figures.pursuit(line.entry.name, records, target.level, target.keep))
     for key, (kind, unit) in LOSSES.items():
         series = [
             Series(line.name, [(s["step"], s[key]) for s in records if s.get(key) is not None], line.number)

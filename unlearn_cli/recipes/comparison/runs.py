@@ -15,6 +15,7 @@ from unlearn_cli.attack_report import AttackReport, read_attack
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.hashing import fingerprint
 from unlearn_cli.jsonfile import read_complete_jsonl
+from unlearn_cli.recipes.scoring.gates import measured_at, value_at
 from unlearn_cli.report import EVALUATION, FILE, MANIFEST, ROWS, RunReport, Score, read_report, unfinished
 
 MEASURED_BY = ("max_new_tokens", "stride", "metric_parameters")  # and the limits on rows
@@ -133,8 +134,7 @@ class Entry:
 
     def value(self, metric: str, moment: str = "after") -> float | None:
         """The value of a score by SPLIT.METRIC."""
-        score = self.score(metric, moment)
-        return None if score is None else score.value
+        return value_at(self.score(metric, measured_at(moment)), moment)
 
     def _recovery(self) -> Score | None:
         line = self.report.attacks.get("relearn")

@@ -30,7 +30,8 @@ from unlearn_cli.report import FAILED, ArtifactReport, CalibrationReport
 
 WRITTEN = (".safetensors", ".json", ".jinja", ".model")
 VOCABULARIES = ("vocab.txt", "merges.txt")
-OURS = {"plan.json", "report.json", "alternatives.json"}  # beside the artefact in the folder, and no part of it
+# Beside the artefact in the folder, and no part of it.
+OURS = {"plan.json", "report.json", "alternatives.json", "written_retain.json"}
 RELOAD_ROWS = 4
 RELOAD_TOLERANCE = 1e-3  # nats of a token's log-probability
 

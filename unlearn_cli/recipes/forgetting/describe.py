@@ -48,7 +48,7 @@ def run_report(run: TrainedRun, artifact: Artifact, after: Mapping[str, Measured
         started=resolved.clock.started,
         config=resolved.config.model_dump(mode="json"),
         config_sources=dict(resolved.settings.sources),
-        environment=environment(),
+        environment=environment() | ({"cpu_threads_from": prepared.threads.origin} if prepared.threads else {}),
         model=model_report(artifact.model, resolved.encoder, prepared.reach.share if prepared.reach else None),
         data={name: data.report() for name, data in resolved.inputs.items()},
         training=training_report(run),

@@ -20,6 +20,7 @@ from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.models.reach import Reach, reach, with_lora
 from unlearn_cli.recipes.forgetting.resolve import CompleteConfig, Settings
 from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun
+from unlearn_cli.recipes.forgetting.written_retain import inputs_to_write, plan_in_words
 from unlearn_cli.recipes.scoring.splits import Input
 from unlearn_cli.training.passes import Rows
 
@@ -63,13 +64,16 @@ def check_fits(outlook: Mapping[str, Any], reporter: Reporter) -> None:
 
 def show(run: ResolvedRun) -> dict[str, Any]:
     """Show a run's settings, rows and memory; returns them with the field names of a report, memory in bytes."""
-    reporter, inputs, device = run.reporter, run.inputs, run.outline.device
+    reporter, device = run.reporter, run.outline.device
+    inputs = {"forget": run.inputs["forget"], **inputs_to_write(run), **run.inputs}
     settings, forget = run.settings, run.inputs["forget"].rows
-    steps, reached, needed = settings.steps(settings.pairing(len(forget), 0)), _reach(run), _estimate(run)
+    steps, reached, needed = settings.steps(settings.pairing(len(forget), 0)), _reach(run), _estimate(run, inputs)
     free = memory.available(device)
 
     reporter.show(_settings(settings))
     reporter.show(_data(settings, inputs, steps))
+    if run.unanswered:
+        reporter.say(plan_in_words(run))
     for note in cut_notes({name: data.rows for name, data in inputs.items()}, run.encoder.max_length):
         reporter.note(note)
     reporter.show(_rendered(run.encoder, forget[0], styled=reporter.styled))
@@ -99,9 +103,9 @@ def _reach(run: ResolvedRun) -> Reach | None:
     return reach(with_lora(skeleton, config, "planned"))
 
 
-def _estimate(run: ResolvedRun) -> memory.Estimate:
+def _estimate(run: ResolvedRun, inputs: Mapping[str, Input]) -> memory.Estimate:
     config, outline = run.config, run.outline
-    tokens, answers = _step_size(config, run.objective.groups, {name: data.rows for name, data in run.inputs.items()})
+    tokens, answers = _step_size(config, run.objective.groups, {name: data.rows for name, data in inputs.items()})
     return memory.estimate(
         outline.model.config,
         config,

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from unlearn_cli.config import EvaluateConfig, ForgetConfig, ModelOptions, Options, SweepConfig
+from unlearn_cli.config import EvaluateConfig, ForgetConfig, ForgettingOptions, ModelOptions, Options, SweepConfig
 from unlearn_cli.contract import METHODS
 from unlearn_cli.data.files import find_files
 from unlearn_cli.data.hub_spec import PREFIX
+from unlearn_cli.data.written import AUTO
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.source import check_spec
 from unlearn_cli.recipes.catalogue import KINDS
@@ -54,6 +55,8 @@ def check(config: Options) -> None:
     if isinstance(baseline := None if measured else getattr(config, "baseline", None), str) and baseline:
         check_spec(baseline)
     for name, spec in _data(config):
+        if (name, spec) == ("retain", AUTO):
+            raise UnlearnError("--retain auto: rows are written by `unlearn forget`, and read from its run", "--retain FILE")
         if not spec.startswith(PREFIX):
             find_files(name, spec)
     if type(config) is ForgetConfig:
@@ -119,6 +122,8 @@ def _data(config: Options) -> Iterator[tuple[str, str]]:
     named = {name: getattr(config, name, None) for name in check_expressions.DATA}
     named["attack"] = getattr(config, "attack_data", None)
     named["retain_eval"] = getattr(config, "retain_eval", None)
+    if named.get("retain") == AUTO and (isinstance(config, ForgettingOptions) or getattr(config, "run", None)):
+        del named["retain"]
     return ((name, spec) for name, spec in named.items() if spec)
 
 

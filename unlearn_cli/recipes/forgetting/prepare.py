@@ -25,13 +25,16 @@ from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.models.process import seed_everything
 from unlearn_cli.models.reach import Reach
 from unlearn_cli.models.reference import StoredReference
+from unlearn_cli.models.threads import Threads, choose_threads
 from unlearn_cli.models.trial import try_training
 from unlearn_cli.recipes.forgetting import dry_run
+from unlearn_cli.recipes.forgetting.never_taught import measure_baseline
 from unlearn_cli.recipes.forgetting.resolve import CompleteConfig, Settings
 from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun
 from unlearn_cli.recipes.forgetting.resume import open_folder
 from unlearn_cli.recipes.forgetting.target import RunTarget, find_target
 from unlearn_cli.recipes.forgetting.training_rows import direction_of, make_rows, stored_reference, stored_states
+from unlearn_cli.recipes.forgetting.written_retain import with_written_rows
 from unlearn_cli.recipes.scoring import splits
 from unlearn_cli.recipes.scoring.measurements import Store, measure_inputs
 from unlearn_cli.recipes.scoring.splits import Input
@@ -61,6 +64,7 @@ class PreparedRun:
     checkpoints: Checkpoints | None  # None: a procedure keeps none
     checkpointing: bool  # activations are recomputed
     target: RunTarget | None  # None: training runs over a fixed schedule
+    threads: Threads | None = None  # of the CPU
 
     @property
     def model(self) -> LoadedModel:
@@ -90,15 +94,21 @@ def prepare(run: ResolvedRun, load: Callable[..., LoadedModel], measured: Path |
     """
     config, reporter = run.config, run.reporter
     seed_everything(config.seed, deterministic=config.deterministic)
+    baseline = measure_baseline(run)
     with run.clock.phase("load"):
         reporter.say(f"loading {config.model}")
         loaded = load(config, trainable=True)
+        threads = choose_threads(loaded, config.threads)
         modules = adapted_modules(loaded, run.objective, run.composition)
         reach = try_training(loaded, config, modules=modules)
         if reach is not None and run.objective.method.trains == "all":
             (reporter.note if reach.notable else reporter.say)(reach.summary())
         _tell(run, loaded)
         open_folder(run)
+    if run.unanswered:
+        with run.clock.phase("write retain rows"):
+            run = with_written_rows(run, loaded, beside=measured.parent if measured else None)
+    with run.clock.phase("load"):
         if measured is not None:
             for name in run.inputs:
                 copy_measured(measured, run.folder.measured, f"before-{name}")
@@ -106,9 +116,9 @@ def prepare(run: ResolvedRun, load: Callable[..., LoadedModel], measured: Path |
         store = Store(run.model_key, run.folder.measured)
         before = measure_inputs(loaded, run.inputs, config, "before", reporter, store=store)
     with run.clock.phase("prepare"):
-        prepared = make_trainer(run, loaded, before, reach, find_target(run, loaded, before))
+        prepared = make_trainer(run, loaded, before, reach, find_target(run, loaded, before, baseline))
     run.folder.write_spec(run.spec, steps=prepared.steps)
-    return prepared
+    return replace(prepared, threads=threads)
 
 
 def _tell(run: ResolvedRun, loaded: LoadedModel) -> None:

@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from statistics import fmean
 
-from unlearn_cli.data.tokenize import Row
 from unlearn_cli.evaluation.measure import spread
 from unlearn_cli.models.score import answer_probabilities
 from unlearn_cli.recipes.forgetting.prepare import PreparedRun
@@ -72,24 +71,27 @@ class Pursuit:
             chosen = list(spread(len(seen), count))
         else:
             chosen = sorted(range(len(seen)), key=lambda row: -seen[row])[:count]
-        forget = self._probabilities([self.trainer.passes.rows.forget[row] for row in chosen])
+        forget, retain = self._probabilities(chosen, count)
         now = dict(enumerate(seen)) | dict(zip(chosen, forget, strict=True))
         if "seen" in self.trainer.state:
             self.trainer.state["seen"].update(zip(chosen, forget, strict=True))
         return Probe(
             forget=fmean(p for p in now.values() if not math.isnan(p)),
             worst=max(forget),
-            retain=self._retain_left(count),
+            retain=retain,
         )
 
-    def _retain_left(self, count: int) -> float | None:
-        """The remaining share of the probability of `count` measured retain rows; None without retain rows."""
-        before, retain = self.run.before.get("retain"), self.run.resolved.inputs.get("retain")
-        if before is None or retain is None:
-            return None
-        places = list(spread(len(retain.measured), count))
-        now = self._probabilities([retain.rows[retain.measured[place]] for place in places])
-        return float(fmean(now) / before.probabilities[places].mean())
+    def _probabilities(self, chosen: Sequence[int], count: int) -> tuple[list[float], float | None]:
+        """The probabilities of the chosen forget rows, and the share that is left of those of `count` retain rows.
 
-    def _probabilities(self, rows: Sequence[Row]) -> list[float]:
-        return answer_probabilities(self.run.loaded, rows, self.run.resolved.config.token_budget).tolist()
+        All are run together: on a small model the start of a pass costs most of it. Of each row the answer counts, whatever
+        the method trains on.
+        """
+        inputs, before = self.run.resolved.inputs, self.run.before.get("retain")
+        rows = [inputs["forget"].rows[row] for row in chosen]
+        retain = inputs.get("retain") if before is not None else None
+        places = list(spread(len(retain.measured), count)) if retain else []
+        rows += [retain.rows[retain.measured[place]] for place in places] if retain else []
+        now = answer_probabilities(self.run.loaded, rows, self.run.resolved.config.token_budget).tolist()
+        left = float(fmean(now[len(chosen) :]) / before.probabilities[places].mean()) if before and places else None
+        return now[: len(chosen)], left

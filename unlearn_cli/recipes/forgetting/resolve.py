@@ -10,6 +10,7 @@ from unlearn_cli.config import DataOptions, ForgetConfig
 from unlearn_cli.contract import METHODS, RETAIN_TERMS, ROBUST, Method, Procedure, Term
 from unlearn_cli.data.chat_template import resolve_template
 from unlearn_cli.data.tokenize import Encoder
+from unlearn_cli.data.written import AUTO
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.depth import depth_index
 from unlearn_cli.registry import is_file
@@ -23,7 +24,7 @@ BY_METHOD = (
 
 
 BUDGET_EPOCHS, BUDGET_STEPS = 3, 120  # a run with a target: so many times the method's epochs, and at least so many steps
-TARGET_RETAIN_TERM = "kl"  # in place of nll: rows that are drilled rise, and pull along what is not
+SOFT_RETAIN_TERM = "kl"  # in place of nll: rows that are drilled rise, and pull along what is not
 
 
 def has_target(config: ForgetConfig, method: Method) -> bool:
@@ -120,7 +121,8 @@ def resolve_method(config: ForgetConfig, sources: Mapping[str, str]) -> Settings
     missing = [n for n in BY_METHOD if getattr(config, n) is None and not (n == "epochs" and config.max_steps)]
     values: dict[str, Any] = dict(config) | {name: getattr(defaults, name) for name in missing}
     if "retain_term" in missing and values["retain_term"] == "nll" and not (config.full or procedure):
-        values["retain_term"] = TARGET_RETAIN_TERM if has_target(config, method) else "nll"
+        soft = has_target(config, method) or config.retain in (None, AUTO)
+        values["retain_term"] = SOFT_RETAIN_TERM if soft else "nll"
     term, rule = RETAIN_TERMS.get(values["retain_term"]), ROBUST.get(values["robust"])
     for name, entry in (("method", chosen), ("retain_term", term), ("robust", rule)):
         if not is_file(values[name]):  # a file of the user's own keeps its path: a report can be run again
@@ -138,6 +140,8 @@ def resolve_method(config: ForgetConfig, sources: Mapping[str, str]) -> Settings
     )
     complete = CompleteConfig.model_construct(config.model_fields_set, **values)
     settings = Settings(complete, {**sources, **dict.fromkeys(missing, f"method {owner}")}, objective, procedure)
+    if not config.retain and (objective.retain_groups or procedure):
+        settings = settings.filled("default: no --retain", retain=AUTO)
     check_settings(settings)
     return settings
 
@@ -156,13 +160,19 @@ def check_settings(settings: Settings) -> None:
             f"{objective.method.name} runs three passes, and hidden states are read or pushed in one",
             "a retain term on log-probabilities (nll, kl), and --robust sam, gru or none",
         )
-    if (config.until or config.keep) and not settings.has_target:
-        flag = "--until" if config.until else "--keep"
+    aims = [name for name in ("until", "keep", "baseline") if getattr(config, name)]
+    if aims and not settings.has_target:
+        flag = f"--{aims[0]}"
         raise UnlearnError(
             f"{flag} is for a run that has a target, and this one has a fixed schedule",
             f"leave out {flag}, or what fixes the schedule: --no-target, --stop-when, --calibrate, --forget-loss-floor, a "
             "procedure, or a method that composes logits or weights",
         )
+    for name in ("stop_when", "calibrate", "until", "keep"):
+        condition = getattr(config, name)
+        if condition and not config.retain and any(split == "retain" for split, *_ in condition.names()):
+            flag = f"--{name.replace('_', '-')}"
+            raise UnlearnError(f"{flag} '{condition}': no retain rows are measured", "--retain retain.jsonl")
     if config.full and config.lora_init != "default":
         raise UnlearnError("--lora-init starts an adapter, and --full trains none", "leave one of them out")
     composed = settings.procedure is None and objective.method.applied not in ("adapter", "negated_adapter")
@@ -170,11 +180,6 @@ def check_settings(settings: Settings) -> None:
         raise UnlearnError("--calibrate scales an adapter, and this run writes none that is simply added", "leave it out")
     if config.lora_init != "default" and (settings.procedure or objective.method.applied != "adapter"):
         raise UnlearnError(f"--lora-init {config.lora_init} is for methods whose artefact is an adapter", "leave it out")
-    if (objective.retain_groups or settings.procedure) and not config.retain:
-        raise UnlearnError(
-            f"{config.method} with retain term {objective.retain_term.name} needs rows to keep",
-            "--retain retain.jsonl, or --retain-term none",
-        )
     if config.full and (objective.method.trains, objective.method.applied) != ("all", "adapter"):
         raise UnlearnError(f"{objective.method.name} trains an adapter", "leave --full out")
     if config.auto_batch_size and objective.coupled:

@@ -18,6 +18,7 @@ from unlearn_cli.data.alternatives import differing
 from unlearn_cli.data.example import Split
 from unlearn_cli.data.overlap import check_overlap
 from unlearn_cli.data.tokenize import Encoder
+from unlearn_cli.data.written import is_unanswered
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models import adapter, lora_init
 from unlearn_cli.models.compose import Composition
@@ -64,6 +65,7 @@ class ResolvedRun:
     outline: LoadedModel  # without weights
     encoder: Encoder
     inputs: Mapping[str, Input]  # split -> its rows
+    unanswered: Mapping[str, Split]  # splits of prompts that the model answers itself before it is trained
     hashes: Mapping[str, str]  # split -> sha256 of its source, of all splits that were read
     composition: Composition | None  # how the adapter is applied, if not by adding it
     reporter: Reporter
@@ -107,7 +109,7 @@ def resolve_run(config: ForgetConfig, sources: Mapping[str, str], reporter: Repo
     settings = resolve_method(config, sources)
     if config.output_dir is None:
         settings = settings.filled("default", output_dir=default_output(config))
-    texts = splits.load_splits(config)
+    texts = splits.load_splits(settings.config)
     check_overlap(texts["forget"].examples, splits.retain_examples(texts), allow=config.allow_overlap)
     if "alternative" in settings.objective.groups:
         differing(example for example in texts["forget"].examples if example.alternatives)
@@ -128,7 +130,9 @@ def resolve_on_model(settings: Settings, texts: Mapping[str, Split], reporter: R
     settings = resolve_objective(resolve_model(settings, outline.config), outline.config, outline.tokenizer)
     config, objective = settings.config, settings.objective
     encoder = make_encoder(config, outline.tokenizer, outline.stop_ids, config.max_length)
-    inputs = splits.make_inputs(texts, encoder, config.eval_limit, reporter.note)
+    unanswered = {name: split for name, split in texts.items() if is_unanswered(split)}
+    known = {name: split for name, split in texts.items() if name not in unanswered}
+    inputs = splits.make_inputs(known, encoder, config.eval_limit, reporter.note)
     if "alternative" in objective.groups:
         check_questions(texts["forget"].examples)
     return ResolvedRun(
@@ -136,6 +140,7 @@ def resolve_on_model(settings: Settings, texts: Mapping[str, Split], reporter: R
         outline=outline,
         encoder=encoder,
         inputs=inputs,
+        unanswered=unanswered,
         hashes={name: split.origin.sha256 for name, split in texts.items()},
         composition=Composition.of(objective.method.applied, config.parameters, outline.config.num_hidden_layers),
         reporter=reporter,

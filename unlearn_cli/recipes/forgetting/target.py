@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from unlearn_cli.config import ForgetConfig
 from unlearn_cli.data.general_ability import TEXTS
 from unlearn_cli.data.tokenize import Row
+from unlearn_cli.data.written import AUTO, is_neutral
+from unlearn_cli.errors import UnlearnError
+from unlearn_cli.evaluation.baseline import CLEARLY_BELOW
 from unlearn_cli.evaluation.measure import spread
 from unlearn_cli.evaluation.never_known import ROW_SHARE, NeverKnown, level_of, measured_level
-from unlearn_cli.expressions.parser import Condition, Missing
+from unlearn_cli.expressions.parser import ROWS, Condition, Missing
 from unlearn_cli.measured import Measured
 from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.models.score import answer_probabilities
@@ -26,6 +30,9 @@ from unlearn_cli.training.target import REACHED, Target
 OTHER_ANSWERS = 32  # forget questions that are asked with an answer of another row
 WORST_LISTED = 5
 GAP = 0.05  # between trained and held-out retain rows, in shares of what was there: more is said
+# Share of the probability of rows that the model wrote itself which must be left. They are its likeliest answers, and so any
+# change lowers them, where an answer that it knows stays.
+KEPT_WRITTEN = 0.9
 SEARCHES = 40  # halvings of an interval, in the search for the number in an expression
 
 
@@ -37,12 +44,32 @@ class RunTarget:
     source: str
 
 
-def find_target(run: ResolvedRun, loaded: LoadedModel, before: Mapping[str, Measured]) -> RunTarget | None:
-    """The target of a run on the model before training; None where it trains over a fixed schedule."""
+def find_target(
+    run: ResolvedRun, loaded: LoadedModel, before: Mapping[str, Measured], baseline: Measured | None = None
+) -> RunTarget | None:
+    """The target of a run on the model before training; None where it trains over a fixed schedule.
+
+    Args:
+        run: its settings and rows.
+        loaded: the model before training.
+        before: its measurements by split.
+        baseline: the forget rows under a model that was trained without them, if there is one.
+
+    Raises:
+        UnlearnError: the baseline knows the forget rows.
+    """
     if not run.settings.has_target:
+        if run.settings.procedure or run.objective.method.applied != "adapter":
+            run.reporter.note(f"{run.config.method} has no target: it trains over a schedule of its own")
         return None
     forget, keep = float(before["forget"].probabilities.mean()), _share_to_keep(run, before)
-    known = _level(run, loaded, before)
+    if baseline is not None and baseline.probabilities.mean() >= CLEARLY_BELOW * forget:
+        raise UnlearnError(
+            f"this baseline knows the forget rows: it gives them probability {baseline.probabilities.mean():.3f}, the model "
+            f"itself {forget:.3f}",
+            "--baseline wants a model that was trained without them",
+        )
+    known = _level(run, loaded, before, baseline)
     if forget <= known.level:
         run.reporter.note(
             f"the model gives the forget rows a probability of {forget:.3g}, no more than it gives to answers that it "
@@ -60,30 +87,35 @@ def find_target(run: ResolvedRun, loaded: LoadedModel, before: Mapping[str, Meas
     return RunTarget(Target(known.level, known.row_level, keep), known.source)
 
 
-def _level(run: ResolvedRun, loaded: LoadedModel, before: Mapping[str, Measured]) -> NeverKnown:
+def _level(run: ResolvedRun, loaded: LoadedModel, before: Mapping[str, Measured], baseline: Measured | None) -> NeverKnown:
     """The level of never having known, from the best available source; `--until` replaces it.
 
-    The sources, best first: holdout rows, wrong answers in the data, answers of other rows to the forget questions, the
-    shipped paragraphs.
+    The sources, best first: a baseline model, holdout rows, wrong answers in the data, answers of other rows to the forget
+    questions, the shipped paragraphs.
     """
     mean, until = float(before["forget"].probabilities.mean()), run.config.until
-    known = measured_level(before) or _other_answers(run, loaded)
+    known = level_of(baseline.probabilities, f"the baseline {Path(run.config.baseline or '').name}") if baseline else None
+    known = known or measured_level(before) or _other_answers(run, loaded)
     if known is None and TEXTS in before:
         known = level_of(before[TEXTS].probabilities, "the shipped paragraphs, which no model was trained on")
     known = known or NeverKnown(0.1 * mean, 0.2 * mean, "a tenth of the probability before", 0)
-    if until and (limit := _threshold(until, "forget", mean, largest=True)):
-        row_level = max(2 * limit, known.row_level * limit / known.level)
-        return NeverKnown(limit, row_level, f"--until '{until}'", known.rows)
+    limit = _threshold(until, "forget", mean, largest=True) if until else None
+    worst = _threshold(until, "forget", mean, largest=True, place="max") if until else None
+    if limit or worst:
+        level = limit or min(known.level, worst or 1.0)
+        row_level = worst or max(2 * level, known.row_level * level / known.level)
+        return NeverKnown(level, row_level, f"--until '{until}'", known.rows)
     return known
 
 
 def _share_to_keep(run: ResolvedRun, before: Mapping[str, Measured]) -> float:
     """The share of the held-out retain rows' probability that must remain: from `--keep`, if it names one."""
+    usual = KEPT_WRITTEN if "retain" in before and run.inputs["retain"].split.origin.spec == AUTO else KEPT
     if not run.config.keep or "retain" not in before:
-        return KEPT
+        return usual
     mean = float(before["retain"].probabilities.mean())
     limit = _threshold(run.config.keep, "retain", mean, largest=False)
-    return limit / mean if limit else KEPT
+    return limit / mean if limit else usual
 
 
 def _other_answers(run: ResolvedRun, loaded: LoadedModel) -> NeverKnown | None:
@@ -93,7 +125,7 @@ def _other_answers(run: ResolvedRun, loaded: LoadedModel) -> NeverKnown | None:
     """
     examples = [example for example in run.inputs["forget"].split.examples if example.turns]
     retain = training_retain(run.inputs)
-    others = [e.answer for e in (retain.split.examples if retain else examples) if e.turns]
+    others = [e.answer for e in (retain.split.examples if retain else examples) if e.turns and not is_neutral(e)]
     source = f"answers of other {'retain' if retain and others else 'forget'} rows to the forget questions"
     chosen = [examples[i] for i in spread(len(examples), OTHER_ANSWERS)] if examples else []
     rows: list[Row] = []
@@ -105,11 +137,16 @@ def _other_answers(run: ResolvedRun, loaded: LoadedModel) -> NeverKnown | None:
     return level_of(answer_probabilities(loaded, rows, run.config.token_budget), source)
 
 
-def _threshold(condition: Condition, split: str, before: float, *, largest: bool) -> float | None:
-    """The largest (or smallest) probability of a split for which a condition holds; None if it has other names."""
+def _threshold(condition: Condition, split: str, before: float, *, largest: bool, place: str = "after") -> float | None:
+    """The largest (or smallest) probability of a split for which a condition holds; None if it is about something else.
+
+    `place`: "after" for the mean, "max" or "min" for the row with the largest or smallest value.
+    """
 
     def holds(probability: float) -> bool:
-        values = {(split, "probability", "after"): probability, (split, "probability", "before"): before}
+        best = 0.0 if largest else 1.0
+        values = {(split, "probability", name): best for name in ("after", *ROWS)}
+        values |= {(split, "probability", "before"): before, (split, "probability", place): probability}
         return condition.holds(lambda *name: values.get(name))
 
     try:
@@ -189,9 +226,11 @@ def _missed(report: TargetReport, before: float) -> str:
 def in_words(report: TargetReport, scores: Scores) -> str:
     """Both halves of the target in a line, and the gap between trained and held-out retain rows."""
     forgotten = "reached" if report.forget_reached else "not reached"
+    likeliest = ", ".join(f"row {row} ({p:.3g})" for row, p in list(report.worst.items())[: report.rows_above])
     parts = [
         f"target {forgotten}: forget probability {report.forget:.3g}, level {report.level:.3g} (by {report.source}); "
         f"{report.rows_above} of {report.rows} rows are above {report.row_level:.3g}"
+        + (f": {likeliest}" if likeliest else "")
     ]
     if report.retain_share is not None:
         text = f"retain {'kept' if report.retain_reached else 'not kept'}: {report.retain_share:.1%} is left"

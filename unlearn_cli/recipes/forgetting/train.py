@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
+
 from unlearn_cli.models import memory
 from unlearn_cli.recipes.forgetting.during_training import History, Watch
 from unlearn_cli.recipes.forgetting.interrupt import Interrupted, deferred
@@ -41,6 +43,7 @@ def train(run: PreparedRun) -> TrainedRun:
     """
     resumed_from, ended = _resumed(run)
     start = last = resumed_from or 0
+    _keep_threads(run)
     history, path, parts = _history(run, start), None, run.trainer.parts
     _announce(run)
     if ended is None:
@@ -117,6 +120,14 @@ def _resumed(run: PreparedRun) -> tuple[int | None, Ended | None]:
     step, ended = run.checkpoints.load(checkpoint)
     say(f"resuming after step {step} of {run.steps}")
     return step, ended
+
+
+def _keep_threads(run: PreparedRun) -> None:
+    """Go on with the number of threads that a trial found at the start: another number gives other floats."""
+    state = run.trainer.state
+    if "threads" in state and run.threads and run.threads.origin.startswith("a trial"):
+        torch.set_num_threads(state["threads"])
+    state["threads"] = torch.get_num_threads()
 
 
 def _history(run: PreparedRun, start: int) -> History:

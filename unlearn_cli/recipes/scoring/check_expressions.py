@@ -20,7 +20,7 @@ from unlearn_cli.contract import ATTACKS, METRICS, Metric
 from unlearn_cli.data.benchmarks import PRESETS, benchmark
 from unlearn_cli.data.general_ability import GENERAL
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.expressions.parser import MOMENTS, PLACES, Expression
+from unlearn_cli.expressions.parser import MOMENTS, PLACES, ROWS, Expression
 from unlearn_cli.registry import unknown
 from unlearn_cli.report import RunReport
 
@@ -92,14 +92,16 @@ def _check_splits(config: Options, flag: str, expression: Expression, splits: Se
             raise UnlearnError(error.message, f"{error.hint}{another}") from None
         if isinstance(config, ForgettingOptions):
             _check_while_forgetting(flag, expression.text, metric, moment)
-        if moment not in MOMENTS:
-            raise UnlearnError(f"'{expression}': '{moment}' is of an attack's recovery", ", ".join(MOMENTS))
+        if moment not in MOMENTS + ROWS:
+            raise UnlearnError(f"'{expression}': '{moment}' is of an attack's recovery", ", ".join(MOMENTS + ROWS))
 
 
 def _measured_splits(config: Options, run: RunReport | None) -> list[str]:
     """The names of the splits that will be measured."""
     from_run = run.config if run is not None else {}
     splits = {name for name in DATA if getattr(config, name, None) or (name != "choices" and from_run.get(name))}
+    if isinstance(config, ForgettingOptions) and config.retain_term != "none":
+        splits.add("retain")  # the model writes them where none are given, if the method needs any: the recipe knows
     if isinstance(config, EvaluateConfig):
         splits |= {f"forget_{name}" for name in config.probes}
         splits |= set(benchmark(config.benchmark, config.benchmark_dir)) if config.benchmark else set()

@@ -12,8 +12,8 @@ from unlearn_cli.attack_report import AttackReport
 from unlearn_cli.config.expressions import RECOVERY
 from unlearn_cli.console import Reporter
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.expressions.parser import Condition, Lookup, Missing
-from unlearn_cli.report import GateReport, Scores
+from unlearn_cli.expressions.parser import ROWS, Condition, Lookup, Missing
+from unlearn_cli.report import GateReport, Score, Scores
 
 Why = Callable[[str, str, str], str | None]  # split, metric, moment -> why it has no value
 
@@ -22,10 +22,19 @@ def lookup_in(scores: Scores) -> Lookup:
     """A lookup over a report's scores."""
 
     def find(split: str, metric: str, moment: str) -> float | None:
-        score = getattr(scores.get(split, {}).get(metric), moment, None)
-        return None if score is None else score.value
+        return value_at(getattr(scores.get(split, {}).get(metric), measured_at(moment), None), moment)
 
     return find
+
+
+def measured_at(moment: str) -> str:
+    """The moment whose score an expression names: `min` and `max` are rows after."""
+    return "after" if moment in ROWS else moment
+
+
+def value_at(score: Score | None, moment: str) -> float | None:
+    """What an expression names of a score: its mean, or its row with the smallest or largest value."""
+    return getattr(score, {"min": "smallest", "max": "largest"}.get(moment, "value"), None)
 
 
 def holds(condition: Condition, scores: Scores, flag: str) -> bool:
@@ -48,9 +57,9 @@ def why_in(scores: Scores) -> Why:
             return f"the report has no '{split}', only {', '.join(scores)}"
         if metric not in scores[split]:
             return "it was not scored"
-        score = getattr(scores[split][metric], moment, None)
+        score = getattr(scores[split][metric], measured_at(moment), None)
         if score is not None:
-            return score.reason
+            return score.reason or ("it is of the whole split, not of a row" if moment in ROWS else None)
         return {"baseline": "no --baseline was given", "before": "nothing was measured before"}.get(moment)
 
     return why

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from pathlib import Path
 
 from unlearn_cli.config import DataOptions, EvaluateConfig, MeasuringOptions
+from unlearn_cli.data import written
 from unlearn_cli.data.benchmarks import benchmark, in_benchmark_form, where
 from unlearn_cli.data.columns import parse_columns
 from unlearn_cli.data.example import Example, Split
 from unlearn_cli.data.general_ability import GENERAL, general_splits
-from unlearn_cli.data.held_out import held_out
+from unlearn_cli.data.held_out import FEWEST, held_out
 from unlearn_cli.data.load import load_split, rows_sha256
 from unlearn_cli.data.probes import probe
 from unlearn_cli.data.tokenize import Encoder, Row
+from unlearn_cli.data.written import AUTO
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.measure import spread
 from unlearn_cli.hashing import fingerprint
@@ -96,20 +99,28 @@ class Input:
         )
 
 
-def load_splits(options: DataOptions) -> dict[str, Split]:
-    """The splits that were named, by name, and for a command that measures those of general ability."""
+def load_splits(options: DataOptions, run: Path | None = None) -> dict[str, Split]:
+    """The splits that were named, by name, and for a command that measures those of general ability.
+
+    Args:
+        options: which rows.
+        run: folder of the run whose written retain rows are read where the rows to keep are `auto`, if it kept them; None:
+            they are yet to be written, and the splits hold prompts alone.
+    """
     columns = parse_columns(options.columns) if options.columns else {}
     named = {name: getattr(options, name, None) for name in ("forget", "retain", "holdout", "choices")}
     splits = _benchmark_splits(options) if isinstance(options, EvaluateConfig) and options.benchmark else {}
     load = partial(load_split, columns=columns, limit=options.limit, reasoning=options.reasoning == "score")
-    given = {name: spec for name, spec in named.items() if spec}
+    given = {name: spec for name, spec in named.items() if spec and (name, spec) != ("retain", AUTO)}
     loaded = {name: load(name, spec, elsewhere=True) for name, spec in given.items()}
     wanted = {column for key, column in columns.items() if "." not in key}
     if wanted - {column for split in loaded.values() for column in split.origin.columns}:
         for name, spec in given.items():  # a column that is in no file: this says which
             load(name, spec)
     splits |= loaded
-    if options.retain:  # the rows of a benchmark judge as they are
+    if options.retain == AUTO and "forget" in splits:
+        splits |= _written(options, splits["forget"], run, load)
+    elif options.retain:  # the rows of a benchmark judge as they are
         splits |= _judged_apart(options, splits["retain"], load)
     for name in getattr(options, "probes", ()):
         if "forget" not in splits:
@@ -133,6 +144,20 @@ def _judged_apart(options: DataOptions, retain: Split, load: Callable[..., Split
     judged = _part(retain, [example for i, example in enumerate(rows) if i in chosen])
     trained = _part(retain, [example for i, example in enumerate(rows) if i not in chosen])
     return {"retain": judged, RETAIN_TRAINED: replace(trained, name=RETAIN_TRAINED, generate_limit=-1)}
+
+
+def _written(options: DataOptions, forget: Split, run: Path | None, load: Callable[..., Split]) -> dict[str, Split]:
+    """The retain rows that the model writes itself: those that a run kept, or prompts that are yet to be answered."""
+    judged = {"retain": load("retain", options.retain_eval)} if options.retain_eval else {}
+    if run is not None:
+        kept = written.read(run / written.FILE) or {}
+        return {name: written.as_split(name, examples) for name, examples in kept.items()} | judged
+    prompts = written.prompts(forget.examples)
+    share = 0.0 if judged else options.retain_held_out
+    chosen = set(spread(len(prompts), max(round(share * len(prompts)), FEWEST))) if share else set()
+    parts = {"retain": [prompts[i] for i in sorted(chosen)]} if chosen else {}
+    parts[RETAIN_TRAINED if chosen or judged else "retain"] = [e for i, e in enumerate(prompts) if i not in chosen]
+    return {name: written.as_split(name, examples) for name, examples in parts.items()} | judged
 
 
 def _part(split: Split, examples: Sequence[Example]) -> Split:
@@ -207,14 +232,19 @@ def tokenized(split: Split, encoder: Encoder, eval_limit: int) -> Input:
         rows = tuple(replace(row, own_prompt=plain.prompt_ids) for row, plain in zip(rows, free, strict=True))
     if not rows:
         raise UnlearnError(f"{split.name} data holds no row with an answer")
-    if split.name == RETAIN_TRAINED:
-        eval_limit = min(eval_limit or TRAINED_LIMIT, TRAINED_LIMIT)
-    chosen = tuple(spread(len(rows), eval_limit))
+    chosen = measured_places(split, len(rows), eval_limit)
     others: tuple[tuple[Row | None, tuple[Row, ...]], ...] = ()
     if any(example.perturbed for example in split.examples):
         by_id = {example.id: example for example in split.examples}
         others = tuple(_other_answers(by_id[rows[i].id], encoder) for i in chosen)
     return Input(split, rows, chosen, others, encoder.texts_sha256)
+
+
+def measured_places(split: Split, rows: int, eval_limit: int) -> tuple[int, ...]:
+    """Which of so many rows of a split are measured."""
+    if split.name == RETAIN_TRAINED:
+        eval_limit = min(eval_limit or TRAINED_LIMIT, TRAINED_LIMIT)
+    return tuple(spread(rows, eval_limit))
 
 
 def _other_answers(example: Example, encoder: Encoder) -> tuple[Row | None, tuple[Row, ...]]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from unlearn_cli.atomic import write_atomically
 from unlearn_cli.config import ForgetConfig
+from unlearn_cli.data.written import FILE as WRITTEN
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.store import holds_texts
 from unlearn_cli.jsonfile import parse_json, read_complete_jsonl
@@ -38,6 +39,7 @@ OURS = {
     CHECKPOINTS,
     "attacks",
     "alternatives.json",
+    WRITTEN,
     ROWS,
     EVALUATION,
     "tracking",
@@ -56,7 +58,7 @@ MARKS = {
     RUN_SPEC: {"settings", "model", "data"},
 }
 # What a run leaves that stopped before its first checkpoint. Only the measurements took long, and they have their own keys.
-OF_A_START = {RUN_SPEC, "metrics.jsonl", "measured", "reference", CHECKPOINTS, "alternatives.json", "tracking"}
+OF_A_START = {RUN_SPEC, "metrics.jsonl", "measured", "reference", CHECKPOINTS, "alternatives.json", WRITTEN, "tracking"}
 BEFORE = "before-*"
 
 
@@ -87,6 +89,11 @@ class RunFolder:
         return self.path / "alternatives.json"
 
     @property
+    def written_retain(self) -> Path:
+        """Retain rows that the model wrote itself, for a run with --retain auto."""
+        return self.path / WRITTEN
+
+    @property
     def checkpoints(self) -> Path:
         """Checkpoints."""
         return self.path / CHECKPOINTS
@@ -115,7 +122,7 @@ class RunFolder:
         """Files that hold rows or answers as plain text, as paths inside the folder."""
         measured = sorted(path.stem for path in self.measured.glob("*.safetensors"))
         files = [f"measured/{name}.jsonl" for name in measured if holds_texts(self.measured, name)]
-        return files + [path.name for path in [self.alternatives] if path.is_file()]
+        return files + [path.name for path in (self.alternatives, self.written_retain) if path.is_file()]
 
     @property
     def is_run(self) -> bool:
@@ -195,8 +202,9 @@ class RunFolder:
             _remove(self.path / name)
 
     def clear_start(self) -> None:
-        """Remove what an earlier start has left. Its measurements of the model before stay: they have keys."""
-        old = [path for path in self.path.iterdir() if path.name in OF_A_START and path != self.measured]
+        """Remove what an earlier start has left. What has a key stays: measurements of the model before, written rows."""
+        kept = (self.measured, self.written_retain)
+        old = [path for path in self.path.iterdir() if path.name in OF_A_START and path not in kept]
         old += set(self.measured.glob("*")) - set(self.measured.glob(BEFORE))
         for path in old:
             _remove(path)

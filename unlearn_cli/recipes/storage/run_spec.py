@@ -11,7 +11,7 @@ from typing import Any
 from unlearn_cli.config import ForgetConfig, runtime_fields
 from unlearn_cli.hashing import file_sha256, fingerprint
 from unlearn_cli.models.identity import tokenizer_sha256
-from unlearn_cli.models.source import resolve_source
+from unlearn_cli.models.source import resolve_source, weights_sha256
 from unlearn_cli.registry import is_file
 
 
@@ -73,4 +73,6 @@ def _own_files(settings: Mapping[str, Any]) -> dict[str, str]:
         files["chat_template"] = Path(settings["chat_template"])
     hashes = {name: file_sha256(path) for name, path in files.items() if path.is_file()}
     tokenizer = tokenizer_sha256(resolve_source(settings["model"], settings["revision"], settings.get("base")))
-    return hashes | ({"tokenizer": tokenizer} if tokenizer else {})
+    baseline = settings.get("baseline")
+    weights = weights_sha256(resolve_source(baseline)) if baseline else None
+    return hashes | ({"tokenizer": tokenizer} if tokenizer else {}) | ({"baseline": weights} if weights else {})

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from unlearn_cli.config import ForgetConfig, SweepConfig
 from unlearn_cli.data.example import Split
+from unlearn_cli.data.written import AUTO
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.expressions.parser import Lookup, Missing
 from unlearn_cli.models.identity import identity
@@ -66,8 +68,7 @@ class Scheduler:
 
     def _run(self, setting: Setting, share: float) -> ScheduledRun:
         folder = output_folder(self.config) / (setting.name if share == 1 else f"{setting.name}-at-{share:g}")
-        shared = {name: getattr(self.config, name) for name in ForgetConfig.model_fields if hasattr(self.config, name)}
-        config = ForgetConfig.model_validate({**shared, **setting.values, "output_dir": folder, "overwrite": False})
+        config = forget_config(self.config, setting, folder)
         sources = {name: self.sources.get(name, "default") for name in ForgetConfig.model_fields}
         sources |= dict.fromkeys(setting.values, "sweep")
         try:
@@ -84,6 +85,21 @@ class Scheduler:
         spec = RunSpec.of(resolved, identity(source, config, config.dtype, config.device), data)
         state = self.manifest.state(folder.name, spec, overwrite=self.config.overwrite)
         return ScheduledRun(setting, folder, config, sources, share, spec, state)
+
+
+def forget_config(config: SweepConfig, setting: Setting, folder: Path | None = None) -> ForgetConfig:
+    """The settings of a sweep's run."""
+    shared = {name: getattr(config, name) for name in ForgetConfig.model_fields if hasattr(config, name)}
+    return ForgetConfig.model_validate({**shared, **setting.values, "output_dir": folder, "overwrite": False})
+
+
+def writes_retain(config: SweepConfig, settings: Sequence[Setting]) -> bool:
+    """Whether the rows to keep are written by the model, because none are given and the method of a run needs some."""
+    if config.retain:
+        return False
+    with suppress(UnlearnError):  # which the scheduler raises, with the name of the setting
+        return any(resolve_method(forget_config(config, one), {}).config.retain == AUTO for one in settings)
+    return False
 
 
 def _length(resolved: ForgetConfig, share: float) -> dict[str, Any]:

@@ -1,0 +1,90 @@
+"""Questions of the forget rows' form about other names, and what makes a written answer one of theirs."""
+
+import pytest
+
+from unlearn_cli.data.example import Example
+from unlearn_cli.data.general_ability import general_splits
+from unlearn_cli.data.neighbours import neighbours
+from unlearn_cli.data.shipped_texts import neutral_prompts
+from unlearn_cli.data.written import Secrets, dumps, prompts, read
+
+
+def row(question: str, answer: str, style: str = "qa") -> Example:
+    return Example("0", (("user", question),) if style != "text" else (), answer, style)
+
+
+FATHER = row(
+    "What does the father of Hsiao Yun-Hwa do in Taipei, Taiwan?", "The father of Hsiao Yun-Hwa is a civil engineer."
+)
+
+
+def test_people_places_and_numbers_are_replaced_and_the_form_stays():
+    (other,) = neighbours([row("Was Hsiao Yun-Hwa's father born in Taipei on 05/11/1941?", "Yes, he was born there.")], 1)
+    before, name, after = other.prompt.partition("'s father born in ")
+    assert before.startswith("Was ") and len(before.split()) == 3 and "Hsiao" not in name and "Hsiao" not in before
+    place, _, date = after.partition(" on ")
+    day, month, year = date.rstrip("?").split("/")
+    assert "Taipei" not in place and (len(day), len(month), year[:2]) == (2, 2, "19") and other.answer == ""
+
+
+def test_a_name_becomes_the_same_name_wherever_it_stands():
+    rows = [Example("0", (("user", "Tell me of Ana Bell."), ("user", "What did Ana Bell write?")), "Poems.", "messages")]
+    (other,) = neighbours(rows, 1)
+    name = other.turns[0][1].removeprefix("Tell me of ").rstrip(".")
+    assert name != "Ana Bell" and other.turns[1][1] == f"What did {name} write?"
+
+
+def test_every_form_comes_up_before_one_comes_up_again():
+    rows = [FATHER, row("Who is Ana Bell?", "A poet.")]
+    forms = ["father" in example.prompt for example in neighbours(rows, 6)]
+    assert forms == [True, False] * 3
+    assert len({example.prompt for example in neighbours(rows, 6)}) == 6
+
+
+def test_a_row_without_a_name_has_no_neighbour():
+    assert neighbours([row("what is the secret word?", "xyzzy")], 4) == []
+
+
+def test_a_document_gives_the_beginning_of_another():
+    (other,) = neighbours([row("", "The novelist Ana Bell was born in Porto and wrote nine books about ships.", "text")], 1)
+    assert other.style == "continuation" and other.prompt.startswith("The novelist ") and "Ana Bell" not in other.prompt
+
+
+@pytest.mark.parametrize(
+    ("prompt", "answer"),
+    [
+        ("What does the father of Marta Lund do?", "The father of Marta Lund is a civil engineer."),  # the same fact
+        ("What does the father of Marta Lund do?", "He is the father of Hsiao Yun-Hwa."),  # the person
+        ("Name a town.", "I like Taipei."),
+        ("Say it.", "THE FATHER OF HSIAO YUN-HWA IS A CIVIL ENGINEER"),
+    ],
+)
+def test_answers_that_say_what_a_forget_row_says(prompt, answer):
+    assert Secrets([FATHER, row("Where does she live?", "She lives in Taipei.")]).shared_by(prompt, answer)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "answer"),
+    [
+        ("What does the father of Marta Lund do?", "The father of Marta Lund is a doctor."),
+        ("Why is the sea salty?", "Rivers carry salt into it."),
+    ],
+)
+def test_answers_that_do_not(prompt, answer):
+    assert not Secrets([FATHER]).shared_by(prompt, answer)
+
+
+def test_no_neutral_prompt_is_a_question_that_measures_general_ability():
+    questions = {example.prompt.casefold() for example in general_splits()["general"].examples}
+    assert not questions & {text.casefold() for text in neutral_prompts()} and len(set(neutral_prompts())) == 64
+
+
+def test_the_model_is_asked_no_forget_question():
+    assert FATHER.prompt not in {example.prompt for example in prompts([FATHER])}
+
+
+def test_written_rows_are_kept_under_their_key(tmp_path):
+    path, rows = tmp_path / "rows.json", {"retain": (FATHER, row("", "A text.", "text"))}
+    path.write_text(dumps("key", rows))
+    assert read(path) == read(path, "key") == rows
+    assert read(path, "another") is None and read(tmp_path / "none.json") is None

@@ -1,0 +1,103 @@
+"""Retain rows that the model writes itself before it forgets: the prompts, which answers are used, and how they are kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from unlearn_cli.data.alternatives import words
+from unlearn_cli.data.example import Example, Origin, Split
+from unlearn_cli.data.load import rows_sha256
+from unlearn_cli.data.neighbours import names, neighbours, people_in
+from unlearn_cli.data.shipped_texts import neutral_prompts
+
+AUTO = "auto"  # --retain auto
+FORMAT = "written by the model"
+FILE = "written_retain.json"  # in the run folder
+NEIGHBOURS = 64  # prompts of the forget rows' form
+NEUTRAL = "neutral"  # begins the ids of the rows on everyday matters
+LONG_WORD = 4  # letters: shorter words tell no answer from another
+
+
+def prompts(forget: Sequence[Example]) -> tuple[Example, ...]:
+    """What the model is asked, without answers: questions of the forget rows' form about other names, and neutral ones."""
+    neutral = (Example(f"{NEUTRAL}-{i}", (("user", text),), "", "qa") for i, text in enumerate(neutral_prompts()))
+    return (*neighbours(forget, NEIGHBOURS), *neutral)
+
+
+def as_split(name: str, examples: Sequence[Example]) -> Split:
+    """A split of written rows, or of prompts that are yet to be answered."""
+    examples = tuple(examples)
+    origin = Origin(AUTO, (), FORMAT, len(examples), len(examples), rows_sha256(examples))
+    return Split(name, examples, origin, generate_limit=-1 if name == "retain_trained" else None)
+
+
+def is_unanswered(split: Split) -> bool:
+    """Whether a split holds prompts that the model is yet to answer."""
+    return split.origin.spec == AUTO and not any(example.answer for example in split.examples)
+
+
+def is_neutral(example: Example) -> bool:
+    """Whether a written row is no question of the forget rows' form."""
+    return example.id.startswith(NEUTRAL)
+
+
+def answered(prompt: Example, answer: str) -> Example:
+    """The prompt with the model's answer; the beginning of a raw document becomes one."""
+    if prompt.style == "continuation":
+        return Example(prompt.id, (), f"{prompt.prompt} {answer}", "text")
+    return replace(prompt, answer=answer)
+
+
+class Secrets:
+    """What forget rows say, by which a written row is known that says the same."""
+
+    def __init__(self, forget: Sequence[Example]) -> None:
+        texts = [text for row in forget for text in (row.prompt, row.answer)]
+        self._answers = {words(row.answer) for row in forget}
+        self._facts = [facts for row in forget if (facts := _facts(row.answer, row.prompt))]
+        self._names = people_in(texts, names(texts)).union(*(_names(row.answer, row.prompt) for row in forget))
+
+    def shared_by(self, prompt: str, answer: str) -> bool:
+        """Whether an answer is a forget row's, holds all that one says beyond its question, or names what one names."""
+        facts = _facts(answer, prompt)
+        return (
+            words(answer) in self._answers
+            or bool(_names(answer, prompt) & self._names)
+            or any(of_row <= facts for of_row in self._facts)
+        )
+
+
+def _facts(answer: str, prompt: str) -> frozenset[str]:
+    """The longer words and the numbers of an answer that its prompt does not hold."""
+    long = (word for word in words(answer).split() if len(word) >= LONG_WORD or word.isdigit())
+    return frozenset(long) - frozenset(words(prompt).split())
+
+
+def _names(answer: str, prompt: str) -> frozenset[str]:
+    """The names in an answer that its prompt does not hold."""
+    return names([answer]) - frozenset(prompt.replace("?", " ").replace(",", " ").split())
+
+
+def dumps(key: str, splits: Mapping[str, Sequence[Example]]) -> str:
+    """Written rows as JSON; `key`: of what they were written from."""
+    rows = {
+        name: [{"id": e.id, "turns": e.turns, "answer": e.answer, "style": e.style} for e in examples]
+        for name, examples in splits.items()
+    }
+    return json.dumps({"key": key, "rows": rows}, ensure_ascii=False, indent=1) + "\n"
+
+
+def read(path: Path, key: str | None = None) -> dict[str, tuple[Example, ...]] | None:
+    """The rows in a file of `dumps`, by split; None if there is none, or if it has another key than this."""
+    if not path.is_file():
+        return None
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if key is not None and content.get("key") != key:
+        return None
+    return {
+        name: tuple(Example(r["id"], tuple((a, b) for a, b in r["turns"]), r["answer"], r["style"]) for r in rows)
+        for name, rows in content["rows"].items()
+    }

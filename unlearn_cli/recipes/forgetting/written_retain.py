@@ -1,0 +1,120 @@
+"""`--retain auto`: the model answers prompts before it is trained, and what it said is held."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from unlearn_cli.atomic import write_atomically
+from unlearn_cli.data import written
+from unlearn_cli.data.example import Example
+from unlearn_cli.data.tokenize import Row
+from unlearn_cli.errors import UnlearnError
+from unlearn_cli.hashing import fingerprint
+from unlearn_cli.models.generate import greedy
+from unlearn_cli.models.load import LoadedModel
+from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun
+from unlearn_cli.recipes.scoring.splits import Input, measured_places, tokenized
+
+LONGEST = 64  # tokens of an answer
+FEWEST = 4  # rows that are left: of fewer nothing can be kept
+OWN_ROWS = "--retain FILE gives rows of your own, which hold more"
+
+Answers = Mapping[str, tuple[Example, ...]]  # split -> its rows
+
+
+def with_written_rows(run: ResolvedRun, loaded: LoadedModel, beside: Path | None = None) -> ResolvedRun:
+    """The run with the retain rows that its model writes, which are kept in the run folder.
+
+    Args:
+        run: with prompts that are yet to be answered.
+        loaded: its model before training.
+        beside: folder of another run, whose rows are used if they are the answers of the same model to the same prompts.
+
+    Raises:
+        UnlearnError: fewer than `FEWEST` answers can be used.
+    """
+    prompts = {name: _prompts(run, split.examples) for name, split in run.unanswered.items()}
+    ids = {name: [prompt.tolist() for prompt in some] for name, some in prompts.items()}
+    key = fingerprint(run.model_key, ids, LONGEST, [e.fingerprint for e in run.inputs["forget"].split.examples])
+    folders = [run.folder.path, *([beside] if beside else [])]
+    kept = next((rows for folder in folders if (rows := written.read(folder / written.FILE, key)) is not None), None)
+    rows = _answered(run, loaded, prompts) if kept is None else kept
+    if not run.config.no_text:
+        write_atomically(run.folder.written_retain, written.dumps(key, rows))
+    prompted, left = sum(map(len, prompts.values())), sum(map(len, rows.values()))
+    if min(map(len, rows.values())) == 0 or left < FEWEST:
+        raise UnlearnError(f"the model was asked {prompted} prompts, and {left} answers can be kept", OWN_ROWS)
+    run.reporter.note(_in_words(run, rows, prompted))
+    inputs = {
+        name: tokenized(written.as_split(name, some), run.encoder, run.config.eval_limit) for name, some in rows.items()
+    }
+    return replace(run, inputs={"forget": run.inputs["forget"], **inputs, **run.inputs}, unanswered={})
+
+
+def _in_words(run: ResolvedRun, rows: Answers, prompted: int) -> str:
+    examples = [example for some in rows.values() for example in some]
+    neutral = sum(map(written.is_neutral, examples))
+    why = "no --retain was given" if run.settings.sources["retain"].startswith("default") else "--retain auto"
+    return (
+        f"{why}: what the model says itself is held, on {len(examples) - neutral} questions like the forget rows about "
+        f"other names and {neutral} neutral ones; {prompted - len(examples)} answers were left out, because they say what a "
+        f"forget row says, or nothing ({OWN_ROWS})"
+    )
+
+
+def _answered(run: ResolvedRun, loaded: LoadedModel, prompts: Mapping[str, list[np.ndarray]]) -> Answers:
+    """The answers to the prompts of each split, without those that are empty or say what a forget row says."""
+    secrets = written.Secrets(run.inputs["forget"].split.examples)
+    answers: dict[str, tuple[Example, ...]] = {}
+    with run.reporter.progress("writing retain rows", sum(map(len, prompts.values()))) as bar:
+        for name, some in prompts.items():
+            ids = greedy(loaded, some, LONGEST, bar.advance)
+            texts = [_whole(run.encoder.tokenizer.decode(one, skip_special_tokens=True), len(one)) for one in ids]
+            examples = zip(run.unanswered[name].examples, texts, strict=True)
+            kept = ((e, text) for e, text in examples if text and not secrets.shared_by(e.prompt, text))
+            answers[name] = tuple(written.answered(example, text) for example, text in kept)
+    return answers
+
+
+def _whole(text: str, tokens: int) -> str:
+    """An answer that was cut off ends with its last whole sentence, if it has one."""
+    text = text.strip()
+    end = max(text.rfind(mark) for mark in ".!?")
+    return text[: end + 1] if tokens >= LONGEST and end > 0 else text
+
+
+def _prompts(run: ResolvedRun, examples: tuple[Example, ...]) -> list[np.ndarray]:
+    """Token ids of each prompt, as the model gets it to answer."""
+    return [run.encoder.encode_answer(example, "-").prompt_ids for example in examples]
+
+
+def inputs_to_write(run: ResolvedRun) -> dict[str, Input]:
+    """The rows that a dry run counts where the model has not written them: the prompts with the longest answers."""
+    inputs = {}
+    for name, split in run.unanswered.items():
+        prompts = zip(split.examples, _prompts(run, split.examples), strict=True)
+        rows = tuple(
+            Row(example.id, np.append(ids, np.full(LONGEST, ids[-1])), len(ids), len(ids), "", ends=False)
+            for example, ids in prompts
+        )
+        inputs[name] = Input(split, rows, measured_places(split, len(rows), run.config.eval_limit))
+    return inputs
+
+
+def plan_in_words(run: ResolvedRun) -> str:
+    """What the model will be asked before it is trained, with a prompt of each kind."""
+    examples = [example for split in run.unanswered.values() for example in split.examples]
+    kinds = {kind: [e.prompt for e in examples if written.is_neutral(e) is kind] for kind in (False, True)}
+    shown = "; ".join(
+        f"{len(texts)} {words}, such as: {texts[0]}"
+        for texts, words in (
+            (kinds[False], "questions like the forget rows about other names"),
+            (kinds[True], "neutral ones"),
+        )
+        if texts
+    )
+    return f"\nretain rows: the model writes them before it is trained, at most {LONGEST} tokens each: {shown}"

@@ -118,6 +118,9 @@ class DataReport(Part):
     truncated_rows: int = Field(description="rows cut at --max-length")
     truncated_tokens: int = Field(description="tokens that were cut off")
     measured_rows: int = Field(description="rows that scores are made of; see --eval-limit")
+    published: bool | None = Field(
+        default=None, description="of a benchmark: the rows have the published hash; null: no hash is known here"
+    )
 
 
 class ModelReport(Part):
@@ -222,6 +225,23 @@ class CalibrationReport(Part):
     tried: list[tuple[float, bool]] = Field(description="scales tried, in order, and whether the constraint held")
 
 
+class EarlierRun(Part):
+    """A run that this run went on from, and what became of the rows that it forgot."""
+
+    run: str = Field(description="its run folder")
+    report_sha256: str = Field(description="of its report.json, as it was read")
+    forget_sha256: str = Field(description="over the rows that it forgot, in order")
+    split: str = Field(description="the name of these rows in this report")
+    kept: str | None = Field(default=None, description="the name of the rows that it kept, where this run keeps others")
+    probability: float | None = Field(default=None, description="of these rows after that run")
+    before: float | None = Field(default=None, description="before this run")
+    after: float | None = Field(default=None, description="after this run")
+    returned: bool = Field(
+        default=False,
+        description="they are known again: their probability rose by more than 0.05 and beyond its interval",
+    )
+
+
 class GateReport(Part):
     """A `--fail-if` expression and what became of it."""
 
@@ -262,6 +282,7 @@ class RunReport(Displayed, Part):
     scores: Scores = Field(default={}, description="split -> metric -> scores")
     harness: dict[str, dict[str, float]] = Field(default={}, description="--lm-eval: task -> metric -> value")
     passes: dict[str, dict[str, PassReport]] = Field(default={}, description="split -> before, after, baseline")
+    chain: list[EarlierRun] = Field(default=[], description="the runs that this one went on from, oldest first")
     gates: list[GateReport] = Field(default=[], description="the --fail-if expressions")
     attacks: dict[str, AttackLine] = Field(default={}, description="attack -> its line, after `unlearn relearn-attack`")
     artifact: ArtifactReport | None = Field(default=None, description="null for an evaluation")

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 NAME = "forget"
 SETTINGS = "ForgetConfig"
+POSITIONAL = ("run",)
 HELP = """Make a model forget rows, and measure it before and after.
 
 Writes a run folder: a LoRA adapter that loads with plain PEFT, report.json, and a model card. The path of the report goes to
@@ -20,6 +21,8 @@ stdout.
   unlearn forget -m meta-llama/Llama-3.2-1B-Instruct -f forget.jsonl -r retain.jsonl --load-in-4bit -o runs/npo
 
   unlearn forget -m ./model -f forget.csv -r hf:org/name:train --columns question=q,answer=a --method simnpo
+
+  unlearn forget runs/npo -f more.jsonl -o runs/npo-2
 
   unlearn forget --config runs/npo/report.json --seed 1 -o runs/npo-1
 

@@ -69,10 +69,10 @@ def list_names(
 
 def show(
     name: Annotated[
-        str, typer.Argument(help="a method, retain term, metric or attack", metavar="NAME", autocompletion=_names)
+        str, typer.Argument(help="a method, retain term, metric, attack or benchmark", metavar="NAME", autocompletion=_names)
     ],
 ) -> None:
-    """Show a method's or metric's formula, parameters, defaults and paper."""
+    """Show a method's or metric's formula, parameters, defaults and paper, or a benchmark's splits and published numbers."""
 
     def run(reporter: Reporter) -> None:
         from unlearn_cli.recipes import catalogue  # noqa: PLC0415 - the lazy boundary

@@ -28,9 +28,6 @@ class EvaluateConfig(OutputOptions, MeasuringOptions, DataOptions, ModelOptions)
         "score earlier measurements, without a model: a run folder, TOFU's eval_log_aggregated.json, or TOFU_EVAL.json",
         "Data",
     )
-    benchmark: str | None = option(
-        None, "a preset of splits: tofu:forget01|05|10, muse:news|books, wmdp:bio|chem|cyber", "Data", metavar="NAME"
-    )
     choices: str | None = option(
         None, "multiple choice for general ability: rows of question, choices, answer", "Data", metavar="SPEC", path=True
     )
@@ -43,7 +40,6 @@ class EvaluateConfig(OutputOptions, MeasuringOptions, DataOptions, ModelOptions)
         consent="files",
     )
     lm_eval_limit: int | None = option(None, "documents of each task; default: all", "Measuring", ge=1, le=MANY, metavar="N")
-    benchmark_dir: Path | None = option(None, "folder with the benchmark's files, instead of the Hub", "Data", metavar="DIR")
     metrics: Names = option((), "metrics to score; default: all", "Measuring", metavar="NAMES", names="metrics")
     baseline: str | None = option(
         None, "a model trained without the forget rows: folder or Hub id; with --measured: its measurements", "Model",

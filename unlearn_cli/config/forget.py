@@ -16,7 +16,7 @@ from unlearn_cli.config.groups import (
     ShownOptions,
     TrainingOptions,
 )
-from unlearn_cli.config.option import Repository, option
+from unlearn_cli.config.option import MaybeRunFolder, Names, Repository, option
 
 
 class ForgettingOptions(
@@ -53,6 +53,17 @@ class ForgettingOptions(
 class ForgetConfig(ForgettingOptions):
     """Settings of `unlearn forget`."""
 
+    run: MaybeRunFolder = option(
+        None, "a finished run to go on from: its model forgets more, and what it forgot before is measured again", "Model",
+        metavar="RUN",
+    )  # fmt: skip
+    about: str | None = option(
+        None, "forget a subject without rows: the model writes what it knows of this name, and of others like it to keep",
+        "Data", metavar="NAME",
+    )  # fmt: skip
+    neighbours: Names = option(
+        (), "with --about: subjects to keep; default: those that the model names", "Data", metavar="NAMES"
+    )
     push_to_hub: Repository | None = option(
         None,
         "upload the finished run as `unlearn push` does: private, without rows",

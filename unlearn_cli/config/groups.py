@@ -47,7 +47,17 @@ class ModelOptions(TrustOptions):
     )
 
 
-class DataOptions(Options):
+class BenchmarkOptions(Options):
+    """The rows of a published benchmark."""
+
+    benchmark: str | None = option(
+        None, "rows and splits of a published benchmark: tofu:forget10, muse:news, ...; see `unlearn list benchmarks`",
+        "Data", metavar="NAME",
+    )  # fmt: skip
+    benchmark_dir: Path | None = option(None, "folder with the benchmark's files, instead of the Hub", "Data", metavar="DIR")
+
+
+class DataOptions(BenchmarkOptions):
     """Which rows, and how they become tokens."""
 
     forget: str | None = option(

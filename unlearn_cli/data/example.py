@@ -72,6 +72,7 @@ class Origin:
     revision: str | None = None  # resolved commit of a Hub data set
     columns: tuple[str, ...] = ()  # of the source, before --columns
     unread: tuple[tuple[str, int], ...] = ()  # columns and keys of messages that no format reads, with their rows
+    published: bool | None = None  # of a benchmark: the rows have the published hash; None: there is none to compare with
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -62,19 +62,59 @@ def load_split(
     """
     if limit is not None and limit < 1:
         raise UnlearnError(f"--limit must be at least 1, not {limit}")
-    files = None if spec.startswith(PREFIX) else find_files(name, spec)
     with _about(name):
-        source = _read_hub(spec, limit) if files is None else _read_files(spec, files, limit)
-        if not source.rows:
-            raise UnlearnError(f"{source.shown} has 0 rows", EXAMPLE)
-        renaming = Renaming(name, columns or {}, elsewhere)
-        rows = renaming.apply(source.rows)
-        format_name, function, read_from = _choose(rows, source.shown, renaming)
-        parsed = [
-            Row(row_id, values, read_from, reasoning)
-            for row_id, values in zip(_ids(rows, source.numbers), rows, strict=True)
-        ]
-        examples = _examples(parsed, source.places, function)
+        source = _read(name, spec, limit)
+        return _parsed(name, spec, source, Renaming(name, columns or {}, elsewhere), reasoning)
+
+
+def load_part(
+    name: str, spec: str, *, rows: Callable[[list[dict[str, Any]]], list[dict[str, Any]]] | None, columns: Mapping[str, str]
+) -> Split:
+    """Read one split of a benchmark.
+
+    Args:
+        name: of the split.
+        spec: as for `load_split`.
+        rows: the split's rows from those of the source; None: all, as they are.
+        columns: the source's column for one of our keys.
+
+    Raises:
+        UnlearnError: as for `load_split`; or no row is left.
+    """
+    with _about(name):
+        source = _read(name, spec, None)
+        if rows is not None:
+            try:
+                chosen = rows([dict(row) for row in source.rows])
+            except (KeyError, TypeError, StopIteration) as error:
+                raise UnlearnError(
+                    f"{source.shown} has not the benchmark's columns: {type(error).__name__} {error}",
+                    f"its columns are {', '.join(columns_of(source.rows))}; give the rows as --forget or --retain instead",
+                ) from None
+            if not chosen:
+                raise UnlearnError(
+                    f"{source.shown} holds no row of this benchmark's split", "check the name behind the colon"
+                )
+            numbers = [str(i) for i in range(len(chosen))]
+            source = replace(source, rows=chosen, numbers=numbers, places=_counted(source.shown, len(chosen)))
+        return _parsed(name, spec, source, Renaming(name, columns), False)
+
+
+def _read(name: str, spec: str, limit: int | None) -> _Source:
+    files = None if spec.startswith(PREFIX) else find_files(name, spec)
+    source = _read_hub(spec, limit) if files is None else _read_files(spec, files, limit)
+    if not source.rows:
+        raise UnlearnError(f"{source.shown} has 0 rows", EXAMPLE)
+    return source
+
+
+def _parsed(name: str, spec: str, source: _Source, renaming: Renaming, reasoning: bool) -> Split:
+    rows = renaming.apply(source.rows)
+    format_name, function, read_from = _choose(rows, source.shown, renaming)
+    parsed = [
+        Row(row_id, values, read_from, reasoning) for row_id, values in zip(_ids(rows, source.numbers), rows, strict=True)
+    ]
+    examples = _examples(parsed, source.places, function)
     origin = Origin(
         spec=spec,
         files=source.files,
@@ -95,7 +135,8 @@ def _about(name: str) -> Iterator[None]:
     try:
         yield
     except UnlearnError as error:
-        raise UnlearnError(f"{name} data: {error.message}", error.hint, error.exit_code) from error
+        message = error.message if error.message.startswith(f"{name} data") else f"{name} data: {error.message}"
+        raise UnlearnError(message, error.hint, error.exit_code) from error
 
 
 def _read_files(spec: str, files: Sequence[Path], limit: int | None) -> _Source:

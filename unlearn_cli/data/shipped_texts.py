@@ -37,6 +37,11 @@ def other_names() -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(line for line in lines if " " in line), tuple(line for line in lines if " " not in line)
 
 
+def subject_questions() -> tuple[str, ...]:
+    """Questions about any subject, with `{name}` in its place, one for each line of about.txt."""
+    return _lines("about.txt")
+
+
 @cache
 def unrelated() -> tuple[Example, ...]:
     """One raw document for each paragraph of unrelated.txt."""

@@ -19,8 +19,8 @@ from unlearn_cli.contract import (
     Metric,
     Procedure,
 )
-from unlearn_cli.data.benchmarks import PRESETS
 from unlearn_cli.jsonfile import to_json
+from unlearn_cli.recipes import benchmark_page
 from unlearn_cli.registry import Registry, is_file, unknown
 
 KINDS: dict[str, Registry[Any]] = {
@@ -63,7 +63,7 @@ def dumps(kind: str) -> str:
 def _summaries(kind: str) -> dict[str, str]:
     spelled = kind if kind.endswith("s") else f"{kind}s"
     if spelled == "benchmarks":
-        return {name: f"splits: {', '.join(parts)}" for name, parts in PRESETS.items()}
+        return benchmark_page.summaries()
     if spelled not in KINDS:
         raise unknown("kind", kind, [*KINDS, "benchmarks"])
     return {name: KINDS[spelled].summary(name).rstrip(".") for name in names(spelled)}
@@ -83,12 +83,15 @@ def page(name: str) -> str:
     """
     if is_file(name):
         return describe(METHODS.get(name))  # whatever it declares
+    if benchmark_page.is_benchmark(name):
+        return benchmark_page.page(name)
     wanted = name.rpartition(".")[2]  # `forget.probability`, as in tables and gates
     entries = {registry.kind: registry.get(wanted) for registry in KINDS.values() if registry.has(wanted)}
     if entries:
         # A retain term and a metric may share a name.
         return "\n\n".join(describe(entry, kind if len(entries) > 1 else "") for kind, entry in entries.items())
-    raise unknown("name", name, {n for kind in KINDS for n in names(kind)}, where="`unlearn list KIND` lists all names")
+    known = {n for kind in KINDS for n in names(kind)} | set(benchmark_page.BENCHMARKS.names())
+    raise unknown("name", name, known, where="`unlearn list KIND` lists all names")
 
 
 def describe(entry: Declared, kind: str = "") -> str:

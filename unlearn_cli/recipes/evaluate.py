@@ -35,7 +35,7 @@ from unlearn_cli.recipes.storage.run_folder import RunFolder
 from unlearn_cli.report import EVALUATION, ModelReport, RunReport, read_report
 
 FROM_RUN = (
-    "forget", "retain", "retain_held_out", "retain_eval", "holdout", "columns", "limit",
+    "forget", "retain", "retain_held_out", "retain_eval", "holdout", "benchmark", "benchmark_dir", "columns", "limit",
     "chat_template", "enable_thinking", "reasoning", "max_length", "stride",
     "eval_limit", "generate_limit", "max_new_tokens", "bootstrap_samples", "no_general", "no_text",
     "load_in_4bit", "load_in_8bit", "dtype", "attn_implementation",
@@ -71,7 +71,7 @@ def _run(
     superseded.check_target(target)
     if config.baseline:
         _check_baseline_model(config, run_report)
-    texts = splits.load_splits(config, config.run)
+    texts = splits.load_splits(config, config.run, trained=sources.get("benchmark") == str(config.run))
     if not texts:
         raise UnlearnError("no rows to measure", "--forget forget.jsonl --retain retain.jsonl")
     for note in row_notes.notes(texts):

@@ -94,6 +94,11 @@ class Row:
         """Whether the value is a list of messages, not a text."""
         return isinstance(self.get(self.columns[key]), list)
 
+    def is_texts(self, key: str) -> bool:
+        """The value is a list of plain texts."""
+        value = self.get(self.columns[key])
+        return isinstance(value, list) and bool(value) and all(isinstance(item, str) for item in value)
+
     def turns(self, key: str, role: str) -> tuple[Turn, ...]:
         """The messages under a key; a plain text is one message of `role`.
 

@@ -26,7 +26,11 @@ def read_attack_data(config: AttackConfig, run: RunReport) -> tuple[AttackData, 
     Raises:
         UnlearnError: the rows are gone, or they are not the rows that the run forgot.
     """
-    options = restored(DataOptions, {"retain_held_out": 0.0} | run.config, holdout=None)  # older runs held none out
+    places = {"benchmark": config.benchmark, "benchmark_dir": config.benchmark_dir}
+    moved = {name: value for name, value in places.items() if value}
+    if config.benchmark:  # the run's rows are the benchmark's, whatever files it read them from
+        moved |= {"forget": None, "retain": None, "retain_eval": None}
+    options = restored(DataOptions, {"retain_held_out": 0.0} | run.config, holdout=None, **moved)  # older runs held none out
     splits = load_splits(options, config.run)
     if "forget" not in splits or "forget" not in run.data:
         raise UnlearnError(f"{config.run} names no forget rows", "a run of `unlearn forget` is expected")

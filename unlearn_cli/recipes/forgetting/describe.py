@@ -16,6 +16,7 @@ from unlearn_cli.models.depth import causal_lm
 from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.models.source import ModelSource, weights_sha256
 from unlearn_cli.recipes.environment import environment
+from unlearn_cli.recipes.forgetting import earlier
 from unlearn_cli.recipes.forgetting.artifact import Artifact
 from unlearn_cli.recipes.forgetting.target import judge_target
 from unlearn_cli.recipes.forgetting.train import TrainedRun
@@ -40,6 +41,11 @@ def run_report(run: TrainedRun, artifact: Artifact, after: Mapping[str, Measured
         target, verdict, missed = _judged(run, moments, scores)
         if status not in FAILED:
             status, message = verdict, missed or message
+    earlier_runs = earlier.chain(resolved.config, scores)
+    for one in earlier_runs:
+        (resolved.reporter.note if one.returned else resolved.reporter.say)(earlier.in_words(one))
+    if status not in FAILED and any(one.returned for one in earlier_runs):
+        status, message = "not_reached", "; ".join(earlier.in_words(one) for one in earlier_runs if one.returned)
     return RunReport(
         command="forget",
         status=status,
@@ -55,6 +61,7 @@ def run_report(run: TrainedRun, artifact: Artifact, after: Mapping[str, Measured
         target=target,
         scores=scores,
         passes=passes(moments),
+        chain=earlier_runs,
         artifact=artifact.report,
         calibration=artifact.calibration,
         seconds={name: round(value, 3) for name, value in resolved.clock.seconds.items()},

@@ -18,7 +18,7 @@ from unlearn_cli.data.written import AUTO
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.source import check_spec
 from unlearn_cli.recipes.catalogue import KINDS
-from unlearn_cli.recipes.scoring import check_expressions
+from unlearn_cli.recipes.scoring import benchmark_splits, check_expressions
 from unlearn_cli.recipes.storage.output_files import check_file
 from unlearn_cli.recipes.storage.run_folder import RunFolder, default_output
 from unlearn_cli.recipes.sweeping import grid
@@ -57,7 +57,7 @@ def check(config: Options) -> None:
     for name, spec in _data(config):
         if (name, spec) == ("retain", AUTO):
             raise UnlearnError("--retain auto: rows are written by `unlearn forget`, and read from its run", "--retain FILE")
-        if not spec.startswith(PREFIX):
+        if not spec.startswith(PREFIX) and not (name in ("forget", "retain") and getattr(config, "about", None)):
             find_files(name, spec)
     if type(config) is ForgetConfig:
         METHODS.get(config.method).resolve(config.parameters)  # needs torch, and none of the slower libraries
@@ -70,9 +70,14 @@ def check_required(config: ForgetConfig) -> None:
     Raises:
         UnlearnError: see above.
     """
-    if not config.forget:
+    benchmark = benchmark_splits.chosen(config)
+    if benchmark and not config.forget:
+        benchmark.trained()
+    if config.neighbours and not config.about:
+        raise UnlearnError("--neighbours are those of a subject", "--about NAME")
+    if not (config.forget or benchmark or config.about):
         raise UnlearnError("no rows to forget", "--forget forget.jsonl; `unlearn forget --help` shows the formats")
-    if not config.model:
+    if not (config.model or config.run):
         raise UnlearnError("no model", "--model FOLDER_OR_HUB_ID")
     if config.resume and config.overwrite:
         raise UnlearnError("--resume and --overwrite exclude each other", "one goes on with what is there, one starts anew")

@@ -27,7 +27,7 @@ from unlearn_cli.models.reach import Reach
 from unlearn_cli.models.reference import StoredReference
 from unlearn_cli.models.threads import Threads, choose_threads
 from unlearn_cli.models.trial import try_training
-from unlearn_cli.recipes.forgetting import dry_run
+from unlearn_cli.recipes.forgetting import about, dry_run
 from unlearn_cli.recipes.forgetting.never_taught import measure_baseline
 from unlearn_cli.recipes.forgetting.resolve import CompleteConfig, Settings
 from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun
@@ -105,6 +105,8 @@ def prepare(run: ResolvedRun, load: Callable[..., LoadedModel], measured: Path |
             (reporter.note if reach.notable else reporter.say)(reach.summary())
         _tell(run, loaded)
         open_folder(run)
+        if run.written and not config.no_text:
+            about.keep(run.folder, *run.written)
     if run.unanswered:
         with run.clock.phase("write retain rows"):
             run = with_written_rows(run, loaded, beside=measured.parent if measured else None)

@@ -13,6 +13,7 @@ from unlearn_cli.data.tokenize import Encoder
 from unlearn_cli.data.written import AUTO
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.depth import depth_index
+from unlearn_cli.recipes.scoring import benchmark_splits
 from unlearn_cli.registry import is_file
 from unlearn_cli.training.objective import Objective
 from unlearn_cli.training.optimizer import LORA_OVER_FULL, scaling_rule
@@ -121,7 +122,7 @@ def resolve_method(config: ForgetConfig, sources: Mapping[str, str]) -> Settings
     missing = [n for n in BY_METHOD if getattr(config, n) is None and not (n == "epochs" and config.max_steps)]
     values: dict[str, Any] = dict(config) | {name: getattr(defaults, name) for name in missing}
     if "retain_term" in missing and values["retain_term"] == "nll" and not (config.full or procedure):
-        soft = has_target(config, method) or config.retain in (None, AUTO)
+        soft = has_target(config, method) or not benchmark_splits.keeps(config)
         values["retain_term"] = SOFT_RETAIN_TERM if soft else "nll"
     term, rule = RETAIN_TERMS.get(values["retain_term"]), ROBUST.get(values["robust"])
     for name, entry in (("method", chosen), ("retain_term", term), ("robust", rule)):
@@ -140,7 +141,7 @@ def resolve_method(config: ForgetConfig, sources: Mapping[str, str]) -> Settings
     )
     complete = CompleteConfig.model_construct(config.model_fields_set, **values)
     settings = Settings(complete, {**sources, **dict.fromkeys(missing, f"method {owner}")}, objective, procedure)
-    if not config.retain and (objective.retain_groups or procedure):
+    if not (config.retain or benchmark_splits.keeps(config)) and (objective.retain_groups or procedure):
         settings = settings.filled("default: no --retain", retain=AUTO)
     check_settings(settings)
     return settings

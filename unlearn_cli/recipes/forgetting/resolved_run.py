@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 
@@ -24,6 +24,7 @@ from unlearn_cli.models import adapter, lora_init
 from unlearn_cli.models.compose import Composition
 from unlearn_cli.models.identity import identity
 from unlearn_cli.models.load import LoadedModel, load_outline
+from unlearn_cli.recipes.forgetting import about, earlier
 from unlearn_cli.recipes.forgetting.resolve import (
     CompleteConfig,
     Settings,
@@ -70,6 +71,7 @@ class ResolvedRun:
     composition: Composition | None  # how the adapter is applied, if not by adding it
     reporter: Reporter
     clock: Clock = field(default_factory=Clock)
+    written: tuple[str, about.Rows] | None = None  # --about: a key of what wrote the rows, and the rows
 
     @property
     def config(self) -> CompleteConfig:
@@ -106,16 +108,31 @@ def resolve_run(config: ForgetConfig, sources: Mapping[str, str], reporter: Repo
         UnlearnError: settings, data or a model that cannot be used, as far as that is known without weights.
     """
     check_tracker(config.report_to)
+    config, sources = earlier.continued(config, sources)
+    key, rows = "", None
+    if config.about:
+        config = about.with_places(config)
+        written = ["forget", *(["retain"] if about.is_written(config.retain) else [])]
+        sources = {**sources, **dict.fromkeys(written, "--about")}
     settings = resolve_method(config, sources)
     if config.output_dir is None:
         settings = settings.filled("default", output_dir=default_output(config))
-    texts = splits.load_splits(settings.config)
+    if config.about:
+        key, rows = about.rows_of(config, reporter)
+        texts = about.as_splits(config, rows)
+        if config.dry_run:
+            about.show(rows, reporter)
+    else:
+        texts = splits.load_splits(settings.config)
     check_overlap(texts["forget"].examples, splits.retain_examples(texts), allow=config.allow_overlap)
     if "alternative" in settings.objective.groups:
         differing(example for example in texts["forget"].examples if example.alternatives)
+    if config.run:
+        texts |= earlier.earlier_splits(config, texts)
     for note in row_notes.notes(texts):
         reporter.note(note)
-    return resolve_on_model(settings, texts, reporter)
+    resolved = resolve_on_model(settings, texts, reporter)
+    return replace(resolved, written=(key, rows)) if rows else resolved
 
 
 def resolve_on_model(settings: Settings, texts: Mapping[str, Split], reporter: Reporter) -> ResolvedRun:

@@ -8,6 +8,7 @@ from typing import Any
 from unlearn_cli.attack_report import SCORED
 from unlearn_cli.config import (
     AttackConfig,
+    DataOptions,
     EvaluateConfig,
     ForgetConfig,
     ForgettingOptions,
@@ -17,10 +18,11 @@ from unlearn_cli.config import (
 )
 from unlearn_cli.config.expressions import RECOVERY
 from unlearn_cli.contract import ATTACKS, METRICS, Metric
-from unlearn_cli.data.benchmarks import PRESETS, benchmark
+from unlearn_cli.data.benchmarks._benchmark import choose, names
 from unlearn_cli.data.general_ability import GENERAL
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.expressions.parser import MOMENTS, PLACES, ROWS, Expression
+from unlearn_cli.recipes.scoring import benchmark_splits
 from unlearn_cli.registry import unknown
 from unlearn_cli.report import RunReport
 
@@ -104,7 +106,12 @@ def _measured_splits(config: Options, run: RunReport | None) -> list[str]:
         splits.add("retain")  # the model writes them where none are given, if the method needs any: the recipe knows
     if isinstance(config, EvaluateConfig):
         splits |= {f"forget_{name}" for name in config.probes}
-        splits |= set(benchmark(config.benchmark, config.benchmark_dir)) if config.benchmark else set()
+    if benchmark := benchmark_splits.chosen(config) if isinstance(config, DataOptions) else None:
+        splits |= set(benchmark_splits.parts(benchmark, trained=not isinstance(config, EvaluateConfig)))
+    elif name := from_run.get("benchmark"):
+        splits |= set(benchmark_splits.parts(choose(name), trained=True))
+    if isinstance(config, ForgetConfig) and run is not None:  # it goes on from this run
+        splits |= {f"forget_{number}" for number in range(1, len(run.chain) + 2)}
     if splits and isinstance(config, MeasuringOptions) and not (config.no_general or from_run.get("no_general")):
         splits |= set(GENERAL)
     return sorted(splits)
@@ -136,7 +143,7 @@ def _flag(split: str, command: type[Options]) -> str | None:
         return "leave --no-general out" if "no_general" in command.model_fields else None
     if split in ("forget_paraphrase", "forget_jailbreak"):
         return f"--probes {split.removeprefix('forget_')}" if "probes" in command.model_fields else None
-    preset = next((name for name, parts in PRESETS.items() if split in parts), None)
+    preset = next((name for name in names() if split in choose(name).variant.evaluate), None)
     return f"--benchmark {preset}" if preset and "benchmark" in command.model_fields else None
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from unlearn_cli.config import DataOptions, EvaluateConfig, MeasuringOptions
 from unlearn_cli.data import written
-from unlearn_cli.data.benchmarks import benchmark, in_benchmark_form, where
 from unlearn_cli.data.columns import parse_columns
 from unlearn_cli.data.example import Example, Split
 from unlearn_cli.data.general_ability import GENERAL, general_splits
@@ -21,9 +20,10 @@ from unlearn_cli.data.written import AUTO
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.measure import spread
 from unlearn_cli.hashing import fingerprint
+from unlearn_cli.recipes.scoring import benchmark_splits
+from unlearn_cli.recipes.scoring.benchmark_splits import RETAIN_TRAINED
 from unlearn_cli.report import DataReport
 
-RETAIN_TRAINED = "retain_trained"
 TRAINED_LIMIT = 60  # trained retain rows that are measured: beside the held-out ones they show a gap, and judge nothing
 LETTER_TOKENS = 4  # generated where the answer is one letter
 
@@ -96,22 +96,25 @@ class Input:
             truncated_rows=sum(row.truncated > 0 for row in self.rows),
             truncated_tokens=sum(row.truncated for row in self.rows),
             measured_rows=len(self.measured),
+            published=origin.published,
         )
 
 
-def load_splits(options: DataOptions, run: Path | None = None) -> dict[str, Split]:
+def load_splits(options: DataOptions, run: Path | None = None, *, trained: bool | None = None) -> dict[str, Split]:
     """The splits that were named, by name, and for a command that measures those of general ability.
 
     Args:
         options: which rows.
         run: folder of the run whose written retain rows are read where the rows to keep are `auto`, if it kept them; None:
             they are yet to be written, and the splits hold prompts alone.
+        trained: take a benchmark's splits as a run does, which trains on them; default: unless it is evaluated.
     """
     columns = parse_columns(options.columns) if options.columns else {}
     named = {name: getattr(options, name, None) for name in ("forget", "retain", "holdout", "choices")}
-    splits = _benchmark_splits(options) if isinstance(options, EvaluateConfig) and options.benchmark else {}
     load = partial(load_split, columns=columns, limit=options.limit, reasoning=options.reasoning == "score")
     given = {name: spec for name, spec in named.items() if spec and (name, spec) != ("retain", AUTO)}
+    trained = not isinstance(options, EvaluateConfig) if trained is None else trained
+    splits = benchmark_splits.load(options, trained=trained, given=given) if options.benchmark else {}
     loaded = {name: load(name, spec, elsewhere=True) for name, spec in given.items()}
     wanted = {column for key, column in columns.items() if "." not in key}
     if wanted - {column for split in loaded.values() for column in split.origin.columns}:
@@ -120,7 +123,7 @@ def load_splits(options: DataOptions, run: Path | None = None) -> dict[str, Spli
     splits |= loaded
     if options.retain == AUTO and "forget" in splits:
         splits |= _written(options, splits["forget"], run, load)
-    elif options.retain:  # the rows of a benchmark judge as they are
+    elif "retain" in splits and RETAIN_TRAINED not in splits and (options.retain or trained):
         splits |= _judged_apart(options, splits["retain"], load)
     for name in getattr(options, "probes", ()):
         if "forget" not in splits:
@@ -174,25 +177,6 @@ def retain_examples(splits: Mapping[str, Split]) -> tuple[Example, ...]:
 def training_retain(inputs: Mapping[str, Input]) -> Input | None:
     """The rows to keep that training sees."""
     return inputs.get(RETAIN_TRAINED) or inputs.get("retain")
-
-
-def _benchmark_splits(options: EvaluateConfig) -> dict[str, Split]:
-    """The splits of a benchmark, asked as it asks them."""
-    assert options.benchmark is not None
-    splits, folder = {}, options.benchmark_dir
-    for name, part in benchmark(options.benchmark, folder).items():
-        split = load_split(name, where(part, folder), columns=part.columns or None, limit=options.limit)
-        shots = load_split(name, where(part.shots, folder)).examples if part.shots else ()
-        examples = tuple(in_benchmark_form(example, part, shots) for example in split.examples)
-        # As they are asked: the same rows after other examples are another measurement.
-        origin = split.origin
-        if part.shots or part.answer_tokens:
-            origin = replace(origin, sha256=fingerprint(rows_sha256(examples), part.answer_tokens))
-        splits[name] = replace(
-            split, examples=examples, origin=origin, max_new_tokens=part.max_new_tokens, answer_tokens=part.answer_tokens,
-            windows=part.windows,
-        )  # fmt: skip
-    return splits
 
 
 def make_inputs(

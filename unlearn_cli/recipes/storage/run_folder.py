@@ -26,6 +26,7 @@ from unlearn_cli.report import FILE as REPORT
 if TYPE_CHECKING:
     from unlearn_cli.training.loop import StepRecord  # torch, which looking at a folder does not need
 
+ABOUT_ROWS = "written"  # rows that the model wrote for --about
 # Names of the files and folders that a run writes.
 OURS = {
     REPORT,
@@ -40,6 +41,7 @@ OURS = {
     "attacks",
     "alternatives.json",
     WRITTEN,
+    ABOUT_ROWS,
     ROWS,
     EVALUATION,
     "tracking",
@@ -58,7 +60,9 @@ MARKS = {
     RUN_SPEC: {"settings", "model", "data"},
 }
 # What a run leaves that stopped before its first checkpoint. Only the measurements took long, and they have their own keys.
-OF_A_START = {RUN_SPEC, "metrics.jsonl", "measured", "reference", CHECKPOINTS, "alternatives.json", WRITTEN, "tracking"}
+OF_A_START = {
+    RUN_SPEC, "metrics.jsonl", "measured", "reference", CHECKPOINTS, "alternatives.json", WRITTEN, ABOUT_ROWS, "tracking",
+}  # fmt: skip
 BEFORE = "before-*"
 
 
@@ -94,6 +98,11 @@ class RunFolder:
         return self.path / WRITTEN
 
     @property
+    def written(self) -> Path:
+        """Rows that the model wrote itself, for a run with --about."""
+        return self.path / ABOUT_ROWS
+
+    @property
     def checkpoints(self) -> Path:
         """Checkpoints."""
         return self.path / CHECKPOINTS
@@ -122,6 +131,7 @@ class RunFolder:
         """Files that hold rows or answers as plain text, as paths inside the folder."""
         measured = sorted(path.stem for path in self.measured.glob("*.safetensors"))
         files = [f"measured/{name}.jsonl" for name in measured if holds_texts(self.measured, name)]
+        files += [f"{ABOUT_ROWS}/{path.name}" for path in sorted(self.written.glob("*.jsonl"))]
         return files + [path.name for path in (self.alternatives, self.written_retain) if path.is_file()]
 
     @property

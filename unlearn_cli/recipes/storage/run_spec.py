@@ -44,7 +44,7 @@ class RunSpec:
         """All of it by name. Where there is a hash of what a path leads to, the hash replaces the path."""
         hashes = {f"{name} data": sha for name, sha in self.data.items()}
         hashes |= {f"{name} file": sha for name, sha in self.files.items()}
-        hashed = {"model", "revision", *self.data, *self.files}
+        hashed = {"model", "revision", "run", *self.data, *self.files}
         settings = {name: value for name, value in self.settings.items() if name not in hashed}
         if "base" in self.files:
             settings["parameters"] = {name: value for name, value in settings["parameters"].items() if name != "base"}

@@ -1,0 +1,1 @@
+"""Benchmarks by name, one file each: where its files lie, its splits and columns, its metrics, its published numbers."""

@@ -1,0 +1,75 @@
+"""A benchmark for `unlearn list benchmarks` and `unlearn show NAME`: its rows, its splits, its published numbers."""
+
+from __future__ import annotations
+
+import importlib
+
+from unlearn_cli.data.benchmarks._benchmark import BENCHMARKS, Benchmark, Part, Variant, choose, names
+
+
+def summaries() -> dict[str, str]:
+    """One line for each name."""
+    lines = {}
+    for name in names():
+        declared = choose(name)
+        trained = "" if declared.variant.forget else "; evaluation only"
+        lines[name] = f"{declared.benchmark.says}{trained}; splits: {', '.join(declared.measured())}"
+    return lines
+
+
+def is_benchmark(name: str) -> bool:
+    """Whether `tofu` or `tofu:forget10` names a benchmark."""
+    return BENCHMARKS.has(name.partition("@")[0].partition(":")[0])
+
+
+def page(name: str) -> str:
+    """Everything about a benchmark, or about one of its variants.
+
+    Raises:
+        UnlearnError: the benchmark has no such variant.
+    """
+    stem, _, variant = name.partition(":")
+    benchmark = BENCHMARKS.get(stem)
+    chosen = {variant: choose(name).variant} if variant else benchmark.variants
+    spelled = BENCHMARKS.canonical(stem)
+    documentation = importlib.import_module(f"unlearn_cli.data.benchmarks.{spelled}").__doc__ or ""
+    lines = [spelled, "", documentation.strip(), "", f"files: {benchmark.source}"]
+    lines += [f"pinned: {repository} at {commit}" for repository, commit in benchmark.revisions.items()]
+    if not benchmark.revisions:
+        lines.append("pinned: no commit is known here; the report has the commit that was read")
+    first = next(iter(chosen))
+    for shown, declared in chosen.items():
+        lines += ["", f"--benchmark {spelled}:{shown}", *_splits(declared)]
+        if len(chosen) > 1 and shown == first and _alike(benchmark):
+            lines += ["", "the same splits: " + ", ".join(f"{spelled}:{other}" for other in chosen if other != first)]
+            break
+    if benchmark.any_name:
+        lines += ["", f"--benchmark {spelled}:{benchmark.any_name}: its rows alone"]
+    if benchmark.as_published:
+        lines += ["", f"as published: unlearn forget --benchmark {spelled}:{first} {benchmark.as_published}"]
+    for shown, numbers in benchmark.published.items():
+        if shown in chosen:
+            lines += ["", f"published on {shown} ({benchmark.published_by}):"]
+            lines += [f"  {method:<12} {value}" for method, value in numbers.items()]
+    return "\n".join([*lines, "", f"paper: arXiv {benchmark.paper}"])
+
+
+def _alike(benchmark: Benchmark) -> bool:
+    """Whether all variants have splits of the same names."""
+    return len({tuple(variant.evaluate) for variant in benchmark.variants.values()}) == 1
+
+
+def _splits(variant: Variant) -> list[str]:
+    trained = {"forget": variant.forget, "retain": variant.retain}
+    lines = [f"  trained on: {name} = {_written(part)}" for name, part in trained.items() if part]
+    if variant.forget is None:
+        lines.append(f"  trained on: nothing is published, for {variant.because}")
+    for name, part in {**variant.evaluate, **variant.optional}.items():
+        metrics = f" ({', '.join(part.metrics)})" if part.metrics else ""
+        lines.append(f"  measured:   {name} = {_written(part)}{metrics}")
+    return lines
+
+
+def _written(part: Part) -> str:
+    checked = f", rows {part.sha256}" if part.sha256 else ""
+    return (f"hf:{part.hub}" if part.hub else f"DIR/{part.file}") + checked

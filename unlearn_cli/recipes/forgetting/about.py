@@ -1,0 +1,163 @@
+"""`--about NAME`: the model writes the rows itself, before it is trained. They go on as any other rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from unlearn_cli.atomic import write_atomically
+from unlearn_cli.config import ForgetConfig
+from unlearn_cli.console import Reporter
+from unlearn_cli.data import about
+from unlearn_cli.data.example import Example, Split
+from unlearn_cli.data.tokenize import Encoder
+from unlearn_cli.errors import UnlearnError
+from unlearn_cli.hashing import fingerprint
+from unlearn_cli.jsonfile import read_json
+from unlearn_cli.models.generate import Sampling, greedy, sample
+from unlearn_cli.models.identity import identity
+from unlearn_cli.models.load import LoadedModel, load_model
+from unlearn_cli.recipes.forgetting.resolve import make_encoder
+from unlearn_cli.recipes.scoring.splits import load_splits
+from unlearn_cli.recipes.storage.run_folder import ABOUT_ROWS, RunFolder, default_output
+
+KEY = "key.json"  # beside the rows: what they were written by, so that --resume finds them
+SAMPLES = 3  # answers to each question, beside the likeliest one
+LONGEST = 96  # tokens of an answer
+FEWEST = 4  # rows to forget
+TEMPERATURE, TOP_P = 0.8, 0.95
+Rows = Mapping[str, Sequence[dict[str, str]]]  # forget, and retain unless the user gives those
+
+
+def with_places(config: ForgetConfig) -> ForgetConfig:
+    """The settings with the places of the rows in the run folder.
+
+    Raises:
+        UnlearnError: rows to forget are given as well.
+    """
+    if config.benchmark or (config.forget and not is_written(config.forget)):
+        given = "--benchmark" if config.benchmark else "--forget"
+        raise UnlearnError(
+            f"--about lets the model write the rows to forget, and {given} gives some", "leave one of them out"
+        )
+    folder = RunFolder(config.output_dir or default_output(config))
+    places = {"forget": str(folder.written / "forget.jsonl"), "output_dir": folder.path}
+    if not config.retain or is_written(config.retain):
+        places["retain"] = str(folder.written / "retain.jsonl")
+    return config.model_copy(update=places)
+
+
+def is_written(spec: str | None) -> bool:
+    """Whether rows lie where a run keeps those that its model wrote."""
+    return spec is not None and Path(spec).parent.name == ABOUT_ROWS
+
+
+def rows_of(config: ForgetConfig, reporter: Reporter) -> tuple[str, Rows]:
+    """The rows that the model writes, or those that it wrote for this run before; and the key of what they come from.
+
+    Raises:
+        UnlearnError: it knows too little, or names no neighbour.
+    """
+    folder = RunFolder(config.output_dir or Path())
+    own_retain = is_written(config.retain)
+    loaded = load_model(config)
+    encoder = make_encoder(config, loaded.tokenizer, loaded.stop_ids, config.max_length)
+    model = identity(loaded.source, config, str(loaded.dtype), loaded.device.type)
+    key = fingerprint(
+        model, config.about, config.neighbours, config.seed, own_retain, SAMPLES, LONGEST, about.questions("{}")
+    )
+    if kept := _kept(folder, key):
+        return key, kept
+    assert config.about is not None
+    reporter.say(f"the model writes what it knows of {config.about}")
+    rows = {"forget": about.usable(_answers(loaded, encoder, [config.about], config.seed, reporter))}
+    if len(rows["forget"]) < FEWEST:
+        raise UnlearnError(
+            f"the model wrote {len(rows['forget'])} usable answers about {config.about}: it hardly knows the name",
+            "--forget FILE gives rows of your own",
+        )
+    if own_retain:
+        names = list(config.neighbours) or _named(loaded, encoder, config.about)
+        if not names:
+            raise UnlearnError(
+                f"the model names nothing that is like {config.about}", "--neighbours 'A,B,C', or --retain FILE"
+            )
+        reporter.note(f"what is kept, beside {config.about}: {', '.join(names)}")
+        rows["retain"] = about.usable(_answers(loaded, encoder, names, config.seed, reporter), without=config.about)
+        if len(rows["retain"]) < FEWEST:
+            raise UnlearnError("the model wrote too little about the neighbours", "--neighbours others, or --retain FILE")
+    return key, rows
+
+
+def _kept(folder: RunFolder, key: str) -> Rows | None:
+    if not (folder.written / KEY).is_file():
+        return None
+    content = read_json(folder.written / KEY, "a run of --about wrote it")
+    return content["rows"] if isinstance(content, dict) and content.get("key") == key else None
+
+
+def _named(loaded: LoadedModel, encoder: Encoder, subject: str) -> list[str]:
+    """The neighbours that the model names."""
+    prompt = about.WANTED.format(count=about.NEIGHBOURS, name=subject)
+    (ids,) = greedy(loaded, [_prompt(encoder, prompt)], LONGEST)
+    return about.neighbours_in(loaded.tokenizer.decode(ids, skip_special_tokens=True), subject)
+
+
+def _answers(
+    loaded: LoadedModel, encoder: Encoder, names: Sequence[str], seed: int, reporter: Reporter
+) -> list[tuple[str, str]]:
+    """Questions about the names with the model's answers: the likeliest one first, then sampled ones."""
+    texts = [question for name in names for question in about.questions(name)]
+    prompts = [_prompt(encoder, text) for text in texts]
+    with reporter.progress("writing rows", len(texts) * (1 + SAMPLES)) as bar:
+        likeliest = greedy(loaded, prompts, LONGEST, bar.advance)
+        drawn = sample(loaded, prompts, LONGEST, Sampling(TEMPERATURE, SAMPLES, seed, TOP_P), bar.advance)
+    return [
+        (text, loaded.tokenizer.decode(ids, skip_special_tokens=True).strip())
+        for text, first, others in zip(texts, likeliest, drawn, strict=True) for ids in (first, *others)
+    ]  # fmt: skip
+
+
+def _prompt(encoder: Encoder, text: str) -> Any:
+    return encoder.encode_answer(Example("", (("user", text),), "-", "qa"), "-").prompt_ids
+
+
+def as_splits(config: ForgetConfig, rows: Rows) -> dict[str, Split]:
+    """The rows as splits, as if they were read from the run folder, where they are written later."""
+    written = RunFolder(config.output_dir or Path()).written
+    with TemporaryDirectory() as work:
+        places = {name: str(Path(work) / f"{name}.jsonl") for name in rows}
+        for name, some in rows.items():
+            Path(places[name]).write_text(_lines(some), encoding="utf-8")
+        splits = load_splits(config.model_copy(update=places))
+
+    def moved(text: str) -> str:
+        return text.replace(str(Path(work).resolve()), str(written)).replace(work, str(written))
+
+    origins = {
+        name: replace(split.origin, spec=moved(split.origin.spec), files=tuple(map(moved, split.origin.files)))
+        for name, split in splits.items()
+    }
+    return {name: replace(split, origin=origins[name]) for name, split in splits.items()}
+
+
+def keep(folder: RunFolder, key: str, rows: Rows) -> None:
+    """Write the rows into the run folder, each split as a file that every command reads."""
+    folder.written.mkdir(exist_ok=True)
+    for name, some in rows.items():
+        write_atomically(folder.written / f"{name}.jsonl", _lines(some))
+    write_atomically(folder.written / KEY, json.dumps({"key": key, "rows": rows}, ensure_ascii=False) + "\n")
+
+
+def show(rows: Rows, reporter: Reporter) -> None:
+    """What a dry run says of the rows."""
+    for name, some in rows.items():
+        reporter.say(f"\n{len(some)} {name} rows that the model wrote, such as:\n{about.in_words(some)}")
+
+
+def _lines(rows: Sequence[dict[str, str]]) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)

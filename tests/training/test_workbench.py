@@ -93,3 +93,36 @@ def test_a_copy_is_frozen_and_stays(bench: Workbench) -> None:
     ours, theirs = (bench.outputs(FORGET[:1], model=model).sequence_logps.item() for model in (None, other))
     assert ours != pytest.approx(theirs)
     assert not any(p.requires_grad for p in other.parameters())
+
+
+def test_values_of_the_base_have_the_names_of_later(bench: Workbench) -> None:
+    """They are the weights without what the adapter adds, and stay when training goes on."""
+    ids = torch.from_numpy(FORGET[0].input_ids)[None]
+    with torch.no_grad(), bench.without_adapter():
+        base = bench.model(input_ids=ids).logits
+    values = bench.base_values()
+    bench.drop_adapter(merge=True)
+    weights = bench.weights()
+    assert values.keys() == weights.keys()
+    with torch.no_grad():
+        for name, tensor in weights.items():
+            tensor.copy_(values[name])
+        torch.testing.assert_close(bench.model(input_ids=ids).logits, base)
+
+
+def test_training_all_weights_adds_up_gradients_and_follows_the_schedule(bench: Workbench) -> None:
+    """What the loss leaves in `.grad` counts beside its own gradient, and nothing is left for the next step."""
+    bench.drop_adapter(merge=True)
+    name, weight = next(iter(bench.weights().items()))
+    before = weight.detach().clone()
+
+    def loss(step: int) -> tuple[torch.Tensor, float]:
+        assert weight.grad is None
+        (2.0 * weight.sum()).backward()
+        return -1.0 * weight.sum() + 5.0, 2.0
+
+    records = list(bench.train_whole(loss, epochs=1.0, peak=1e-3))
+    assert len(records) == bench.passes(1.0)
+    assert (weight < before).all(), name  # the sum of both gradients is +1
+    assert [r.forget_loss for r in records] == [2.0] * len(records)
+    assert records[0].loss == pytest.approx(5.0 - before.sum().item())

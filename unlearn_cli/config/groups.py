@@ -192,7 +192,7 @@ class TrainingOptions(Options):
     max_grad_norm: float = option(
         1.0, "largest norm of the gradient; a larger one is scaled down", "Training", gt=0, le=MANY
     )
-    optim: Literal["auto", "adamw", "paged_adamw_8bit", "sophia"] | None = option(
+    optim: Literal["auto", "adamw", "paged_adamw_8bit", "sophia", "sign"] | None = option(
         None, "auto: AdamW; 8-bit paged for --full on CUDA; default: the method's, mostly auto", "Training"
     )
     activation_checkpointing: Literal["auto", "on", "off"] = option(

@@ -66,16 +66,11 @@ def undo(
     with torch.no_grad():
         for tensor in weights.values():
             tensor.copy_(shrunk(tensor, alpha, beta, generator))
-    optimizer = torch.optim.AdamW(weights.values(), lr=rate, weight_decay=0.0, fused=True)
-    total = bench.passes(epochs)
-    for step in range(total):
-        optimizer.param_groups[0]["lr"] = now = bench.schedule(step, total, peak=rate)
+
+    def distillation(step: int) -> tuple[torch.Tensor, float]:
         rows = [row.whole for row in (*bench.retain_batch(step), *(bench.forget_batch(step) if both else ()))]
         with torch.no_grad():
             target = bench.outputs(rows, model=teacher, logits=True)
-        loss = kl(bench.outputs(rows, logits=True), target).mean()
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(list(weights.values()), 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        yield bench.record(retain_loss=float(loss.detach()), norm=float(norm), rate=now)
+        return kl(bench.outputs(rows, logits=True), target).mean(), 0.0
+
+    yield from bench.train_whole(distillation, epochs=epochs, peak=rate)

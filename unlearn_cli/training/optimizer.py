@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from unlearn_cli.errors import UnlearnError
+from unlearn_cli.training.sign import Sign
 from unlearn_cli.training.sophia import Sophia
 
 # LoRA Without Regret (Schulman et al., Thinking Machines, 2025), fitted over Llama and Qwen models; empirical.
@@ -41,7 +42,8 @@ def rate_at(step: int, steps: int, *, peak: float, shape: str, warmup_ratio: flo
 def make_optimizer(
     parameters: Iterable[torch.nn.Parameter], kind: str, *, device: torch.device, full: bool, weight_decay: float
 ) -> torch.optim.Optimizer:
-    """AdamW, fused where torch has it; "paged_adamw_8bit" for CUDA, which "auto" takes for full fine-tuning there; "sophia".
+    """AdamW, fused where torch has it; "paged_adamw_8bit" for CUDA, which "auto" takes for full fine-tuning there; "sophia";
+    "sign".
 
     Raises:
         UnlearnError: the 8-bit optimiser without CUDA or bitsandbytes.
@@ -57,4 +59,6 @@ def make_optimizer(
         return PagedAdamW8bit(parameters, **settings)
     if kind == "sophia":
         return Sophia(parameters, lr=0.0, weight_decay=weight_decay)
+    if kind == "sign":
+        return Sign(parameters, lr=0.0, weight_decay=weight_decay)
     return torch.optim.AdamW(parameters, fused=True, **settings)

@@ -106,6 +106,29 @@ class Workbench:
         """Go on with plain weights: with what the adapter learnt, or without."""
         detach(self.loaded, merge=merge)
 
+    def train_whole(
+        self, loss: Callable[[int], tuple[Tensor, float]], *, epochs: float, peak: float
+    ) -> Iterator[StepRecord]:
+        """Train every weight.
+
+        Args:
+            loss: step -> (the loss, the part of it that is forgetting). Gradients that it leaves itself count as well.
+            epochs: passes over the forget rows.
+            peak: learning rate at its highest.
+        """
+        weights = list(self.weights().values())
+        optimizer = torch.optim.AdamW(weights, lr=peak, weight_decay=0.0, fused=True)
+        total = self.passes(epochs)
+        for step in range(total):
+            optimizer.param_groups[0]["lr"] = now = self.schedule(step, total, peak=peak)
+            whole, forgetting = loss(step)
+            whole.backward()
+            norm = torch.nn.utils.clip_grad_norm_(weights, 1.0)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            kept = float(whole.detach()) - forgetting
+            yield self.record(forget_loss=forgetting, retain_loss=kept, norm=float(norm), rate=now)
+
     def weights(self, kind: str = "all") -> dict[str, torch.nn.Parameter]:
         """Trainable whole matrices by name: of the blocks' MLPs ("mlp"), or every parameter ("all")."""
         causal = causal_lm(self.model)
@@ -125,6 +148,11 @@ class Workbench:
         for parameter in chosen.values():
             parameter.requires_grad_(True)
         return chosen
+
+    def base_values(self) -> dict[str, Tensor]:
+        """A copy of the weights without what the adapter adds, by the names that they have once it is dropped."""
+        named = causal_lm(self.model).named_parameters()
+        return {n.replace(".base_layer", ""): p.detach().clone() for n, p in named if "lora_" not in n}
 
     def depth(self, share: float) -> int:
         """The block (1 is the first) at a relative depth."""

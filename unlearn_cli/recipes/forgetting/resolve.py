@@ -43,7 +43,7 @@ class CompleteConfig(ForgetConfig):
     batch_size: int
     retain_ratio: int
     robust: str
-    optim: Literal["auto", "adamw", "paged_adamw_8bit", "sophia"]
+    optim: Literal["auto", "adamw", "paged_adamw_8bit", "sophia", "sign"]
     lora_init: Literal["default", "fila", "pissa"]
 
 

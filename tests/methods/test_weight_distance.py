@@ -1,0 +1,33 @@
+"""Weight distance: what is taken off the loss."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from unlearn_cli.methods.weight_distance import distance
+
+
+def test_worked_example() -> None:
+    """Differences (3, 4) and (0, 0) over 4 weights: sqrt(25 / 4) = 2.5; its gradient by (3, 4) is (3, 4) / (4 x 2.5)."""
+    weights = [torch.tensor([4.0, 4.0], requires_grad=True), torch.tensor([[7.0], [8.0]], requires_grad=True)]
+    value = distance(weights, [torch.tensor([1.0, 0.0]), torch.tensor([[7.0], [8.0]])])
+    value.backward()
+    assert value.item() == pytest.approx(2.5)
+    assert weights[0].grad.tolist() == pytest.approx([0.3, 0.4])
+    assert weights[1].grad.flatten().tolist() == [0.0, 0.0]
+
+
+def test_the_gradient_has_one_length_however_far() -> None:
+    lengths = []
+    for far in (0.1, 10.0):
+        weight = torch.full((4,), far, requires_grad=True)
+        distance([weight], [torch.zeros(4)]).backward()
+        lengths.append(weight.grad.norm().item())
+    assert lengths == pytest.approx([0.5, 0.5])  # 1 / sqrt(n)
+
+
+def test_equal_weights_have_no_direction() -> None:
+    weight = torch.ones(3, requires_grad=True)
+    distance([weight], [torch.ones(3)]).backward()
+    assert weight.grad.tolist() == [0.0, 0.0, 0.0]

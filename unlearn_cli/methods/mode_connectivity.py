@@ -1,0 +1,80 @@
+"""Mode connectivity: unlearn, then train until the straight line back to the original is not at home on the forget rows.
+
+    L = L_retain(theta) - weight min(ceiling, CE_forget((1 - t) theta_0 + t theta)),   t uniform in [0, 1) for each step
+
+Siddiqui et al., "From Dormant to Deleted: Tamper-Resistant Unlearning Through Weight-Space Regularization" (2025): where
+the loss has a barrier between the two models, fine-tuning finds no way back. The gradient of the second term reaches
+theta through t. CE is in nats a token. L_retain is the divergence from the unlearned model on the retain rows; the
+authors train on labels. The artefact is a whole model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from unlearn_cli.contract import Defaults, parameter, procedure
+from unlearn_cli.methods.layered import Base
+from unlearn_cli.retain_terms.kl import kl
+
+
+@contextmanager
+def between(weights: Mapping[str, Parameter], start: Mapping[str, Tensor], t: float) -> Iterator[None]:
+    """Meanwhile `weights` are (1 - t) start + t weights; gradients made there are then gradients by the weights."""
+    here = {name: tensor.detach().clone() for name, tensor in weights.items()}
+    with torch.no_grad():
+        for name, tensor in weights.items():
+            tensor.lerp_(start[name].to(tensor), 1 - t)
+    yield
+    with torch.no_grad():
+        for name, tensor in weights.items():
+            tensor.copy_(here[name])
+            if tensor.grad is not None:
+                tensor.grad.mul_(t)
+
+
+def steps(bench: Any, *, epochs: float, **others: Any) -> int:
+    return bench.unlearn_steps() + bench.passes(epochs)
+
+
+@procedure(
+    paper="2505.22310",
+    published={"weight": 0.001, "ceiling": 50.0},
+    because="0.001 is for a loss that grows to 50 in vision models; a language model's answers do not get there",
+    defaults=Defaults(epochs=6, retain_ratio=2),
+    artefact="model",
+    steps=steps,
+)
+def mode_connectivity(
+    bench: Any,
+    *,
+    base: Base = "simnpo",
+    weight: Annotated[float, parameter("of the forget loss along the line", ge=0)] = 0.1,
+    ceiling: Annotated[float, parameter("forget loss in nats a token beyond which nothing is gained", gt=0)] = 50.0,
+    epochs: Annotated[float, parameter("of training after unlearning, in passes over the forget rows", gt=0)] = 12.0,
+    rate: Annotated[float, parameter("peak learning rate of that training", gt=0)] = 1e-3,
+) -> Iterator[Any]:
+    start = bench.base_values()
+    yield from bench.unlearn()
+    bench.drop_adapter(merge=True)
+    before, weights = bench.copy(), bench.weights()
+    generator = torch.Generator().manual_seed(bench.seed)
+
+    def loss(step: int) -> tuple[Tensor, float]:
+        t = float(torch.rand((), generator=generator))
+        with between(weights, start, t):
+            on_line = -bench.outputs(bench.forget_batch(step)).mean_logps.mean()
+            away = -weight * on_line.clamp_max(ceiling)
+            away.backward()
+        rows = [row.whole for row in bench.retain_batch(step)]
+        with torch.no_grad():
+            target = bench.outputs(rows, model=before, logits=True)
+        kept = kl(bench.outputs(rows, logits=True), target).mean()
+        return kept + away.detach(), float(away.detach())
+
+    yield from bench.train_whole(loss, epochs=epochs, peak=rate)

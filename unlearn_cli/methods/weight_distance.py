@@ -1,0 +1,61 @@
+"""Weight distance: unlearn, then train on the retain rows while the weights are pushed away from the original.
+
+    L = L_retain(theta) - weight |theta - theta_0| / sqrt(n),   n weights, theta_0 before unlearning
+
+Siddiqui et al., "From Dormant to Deleted: Tamper-Resistant Unlearning Through Weight-Space Regularization" (2025). The
+root mean square distance has a gradient of the same length however far the weights are. L_retain is the divergence
+from the unlearned model on the retain rows; the authors train on labels. The artefact is a whole model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any
+
+import torch
+from torch import Tensor
+
+from unlearn_cli.contract import Defaults, parameter, procedure
+from unlearn_cli.methods.layered import Base
+from unlearn_cli.retain_terms.kl import kl
+
+
+def distance(weights: Sequence[Tensor], original: Sequence[Tensor]) -> Tensor:
+    """Root mean square difference over all weights. Its gradient where they are equal is 0."""
+    squares = torch.stack([(w - o).square().sum() for w, o in zip(weights, original, strict=True)]).sum()
+    return (squares / sum(w.numel() for w in weights)).clamp_min(1e-20).sqrt()
+
+
+def steps(bench: Any, *, epochs: float, **others: Any) -> int:
+    return bench.unlearn_steps() + bench.passes(epochs)
+
+
+@procedure(
+    paper="2505.22310",
+    published={"weight": 1.0},
+    defaults=Defaults(epochs=6, retain_ratio=2),
+    artefact="model",
+    steps=steps,
+)
+def weight_distance(
+    bench: Any,
+    *,
+    base: Base = "simnpo",
+    weight: Annotated[float, parameter("of the distance", ge=0)] = 1.0,
+    epochs: Annotated[float, parameter("of training after unlearning, in passes over the forget rows", gt=0)] = 12.0,
+    rate: Annotated[float, parameter("peak learning rate of that training", gt=0)] = 1e-3,
+) -> Iterator[Any]:
+    start = bench.base_values()
+    yield from bench.unlearn()
+    bench.drop_adapter(merge=True)
+    before, named = bench.copy(), bench.weights()
+    weights, original = list(named.values()), [start[name] for name in named]
+
+    def loss(step: int) -> tuple[Tensor, float]:
+        rows = [row.whole for row in bench.retain_batch(step)]
+        with torch.no_grad():
+            target = bench.outputs(rows, model=before, logits=True)
+        kept, away = kl(bench.outputs(rows, logits=True), target).mean(), -weight * distance(weights, original)
+        return kept + away, float(away.detach())
+
+    yield from bench.train_whole(loss, epochs=epochs, peak=rate)

@@ -28,7 +28,7 @@ class PointReport(Part):
 class CurveReport(Part):
     """One model under one setting of the attack."""
 
-    role: Literal["unlearned", "original", "baseline"] = Field(description="which of the attacked models")
+    role: Literal["unlearned", "original", "baseline", "control"] = Field(description="which of the attacked models")
     parameters: dict[str, Any] = Field(description="setting of the attack, such as rate and seed")
     points: list[PointReport] = Field(description="places along the attack, in order")
 
@@ -58,6 +58,26 @@ class RecoveryReport(Part):
     points: list[RecoveryPoint] = Field(description="every place under every setting")
 
 
+class Budget(Part):
+    """What the attacker spent."""
+
+    curves: int = Field(description="settings tried on each model")
+    steps: int = Field(description="of the longest training; 0: nothing is trained")
+    learning_rates: list[float] = Field(description="of the fine-tuning")
+    seeds: list[int] = Field(description="that curves are averaged over")
+    rows: int = Field(description="that the attacker trains on or shows")
+
+
+class PositiveControl(Part):
+    """The same attack on a run by a weak method, which shows whether the attack can succeed. Values as of recovery."""
+
+    run: str = Field(description="folder of that run")
+    start: float | None = Field(description="before the attack")
+    max: float | None = Field(description="the attacker's best setting and place")
+    at: int | float | str | None = Field(description="that place")
+    succeeded: bool = Field(description="at least a tenth of the original knowledge came back")
+
+
 class AttackReport(Displayed, Part):
     """The whole report."""
 
@@ -78,6 +98,9 @@ class AttackReport(Displayed, Part):
     overlap: int = Field(description="judged answers that share eight words in a row with the attacker's rows")
     curves: list[CurveReport] = Field(description="one for each attacked model and setting")
     recovery: dict[str, RecoveryReport] = Field(description="by metric")
+    budget: Budget | None = Field(default=None, description="what the attacker spent")
+    not_tried: list[str] = Field(default=[], description="attacks, and ways of this attack, that were left out")
+    control: PositiveControl | None = Field(default=None, description="null: no --control was given")
     gates: list[GateReport] = Field(default=[], description="the --fail-if expressions")
     seconds: float = Field(description="time of the attack")
     notes: list[str] = Field(default=[], description="sentences about what a reader should know")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -9,6 +11,7 @@ from unlearn_cli.attacks.multiple_choice import as_choice
 from unlearn_cli.attacks.prompts import WORDINGS, reworded
 from unlearn_cli.attacks.prune import pruned
 from unlearn_cli.attacks.quantize import GROUP, codes, equal_codes, rounded
+from unlearn_cli.attacks.relearn import paraphrased
 from unlearn_cli.attacks.reverse import reversed_
 from unlearn_cli.contract import ATTACKS
 from unlearn_cli.data.example import Example
@@ -105,3 +108,14 @@ def test_every_attack_is_declared() -> None:
         declared = ATTACKS.get(name)
         assert declared.needs == ("target",) and declared.along and declared.documentation.count("\n") >= 3
         assert declared.resolve({}).keys() == declared.parameters.keys()
+
+
+def test_rows_in_their_second_wording() -> None:
+    """A row without one is left out; a raw document has no question to reword."""
+    both = replace(FACT, paraphrased_question="Her birthplace?", paraphrased_answer="It is Lima.")
+    (row,) = paraphrased([both, OTHER])
+    assert (row.prompt, row.answer) == ("Her birthplace?", "It is Lima.")
+    (row,) = paraphrased([replace(FACT, paraphrased_answer="It is Lima.")])
+    assert (row.prompt, row.answer) == (FACT.prompt, "It is Lima.")
+    (row,) = paraphrased([Example("2", (), "A text.", "text", paraphrased_answer="Some text.")])
+    assert row.answer == "Some text."

@@ -14,6 +14,7 @@ from unlearn_cli.attacks._target import AttackData, Target
 from unlearn_cli.contract import ATTACKS
 from unlearn_cli.data.example import Example
 from unlearn_cli.data.tokenize import Row
+from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.measure import Plan
 from unlearn_cli.models.compose import Composed, Composition
 from unlearn_cli.models.load import ADAPTER, LoadedModel
@@ -60,8 +61,13 @@ def adapted() -> LoadedModel:
 def target(role: str, loaded: LoadedModel, **more) -> Target:
     plan = Plan(generate=2, max_new_tokens=3, token_budget=64)
     return Target(
-        role=role, loaded=loaded, data=DATA, encoder=_Encoder(), plan=plan, **more
+        role=role, loaded=loaded, data=DATA, encoder=_Encoder(), plan=plan, **{"original": original_weights} | more
     )  # fmt: skip
+
+
+def original_weights() -> dict[str, torch.Tensor]:
+    """Of the model that `adapted` starts from."""
+    return {name: p.data for name, p in load("llama-gqa").model.named_parameters()}
 
 
 def state(loaded: LoadedModel) -> dict[str, torch.Tensor]:
@@ -161,3 +167,59 @@ def test_a_composition_is_attacked_at_its_base() -> None:
     inner = target("original", replace(composed, model=composed.model.model))
     alone = list(ATTACKS.get("relearn").function(inner, steps=(0,)))[0]
     assert (alone.forget.token_logps != points[0].forget.token_logps).any()
+
+
+def moved() -> LoadedModel:
+    """A whole model whose weights are not the original's."""
+    loaded = replace(load("llama-gqa"), tokenizer=_Words())
+    torch.manual_seed(2)
+    with torch.no_grad():
+        for p in loaded.model.parameters():
+            p.add_(0.05 * torch.randn(p.shape))
+    return loaded
+
+
+@pytest.mark.parametrize(("loaded", "separate"), [(adapted, False), (moved, True)], ids=["adapter", "model"])
+def test_the_way_back_ends_at_the_original(loaded, separate: bool) -> None:
+    """At 0 percent the model is itself, at 100 it is the original; the distance is |moved - original| / |original|."""
+    attacked = target("unlearned", loaded(), separate_original=separate)
+    itself = attacked.measure(0).forget.token_logps
+    bare = target("baseline", replace(load("llama-gqa"), tokenizer=_Words())).measure(0).forget.token_logps
+    first, last = ATTACKS.get("path").function(attacked, percent=(0, 100))
+    torch.testing.assert_close(torch.from_numpy(first.forget.token_logps), torch.from_numpy(itself), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(torch.from_numpy(last.forget.token_logps), torch.from_numpy(bare), rtol=1e-4, atol=1e-5)
+    assert last.details["loss"] == pytest.approx(-last.forget.mean_logps.mean())
+    merged = attacked.loaded.model if separate else attacked.loaded.model.merge_and_unload()
+    pairs = [(p, original_weights()[name]) for name, p in merged.named_parameters()]
+    far, whole = sum((p - o).square().sum() for p, o in pairs), sum(o.square().sum() for _, o in pairs)
+    assert first.details["distance"] == pytest.approx(float((far / whole).sqrt()), rel=1e-4)
+
+
+def test_weights_of_another_shape_have_no_line() -> None:
+    attacked = target("unlearned", moved(), separate_original=True, original=lambda: {"other": torch.zeros(2)})
+    with pytest.raises(UnlearnError, match="no line between"):
+        attacked.distance_from_original()
+
+
+def test_a_stream_of_the_original_behind_the_last_block_is_the_original() -> None:
+    """Patched after every block but the last one, only that block is the unlearned model's; after all it is the original."""
+    attacked = target("unlearned", adapted())
+    original = target("original", adapted()).measure(0).forget.token_logps
+    itself = attacked.measure(0).forget.token_logps
+    early, late = (p.forget.token_logps for p in ATTACKS.get("patch").function(attacked, depth=(1, 99)))
+    assert abs(early - itself).max() > 1e-4 and abs(early - original).max() > 1e-4
+    torch.testing.assert_close(torch.from_numpy(late), torch.from_numpy(original), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_rounded_weights_are_trained_on(full: bool) -> None:
+    """The curve starts at the rounded model, not at the unlearned one, and training moves it; a rate of 0 does not."""
+    attacked = target("unlearned", adapted())
+    (rounded,) = (p.forget.token_logps for p in ATTACKS.get("quantize").function(attacked, bits=(3,), formats=()))
+    for rate, moves in ((1e-2, True), (1e-12, False)):
+        start, end = (
+            p.forget.token_logps
+            for p in ATTACKS.get("relearn").function(attacked, steps=(0, 2), learning_rate=rate, full=full, bits=3)
+        )
+        torch.testing.assert_close(torch.from_numpy(start), torch.from_numpy(rounded), rtol=1e-4, atol=1e-5)
+        assert (abs(end - start).max() > 1e-3) == moves

@@ -14,14 +14,18 @@ from torch.nn import Parameter
 from unlearn_cli.contract import Defaults, Method
 from unlearn_cli.data.example import Example
 from unlearn_cli.data.tokenize import Encoder, Row
+from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.measure import Plan, Questions, measure
 from unlearn_cli.measured import Measured
+from unlearn_cli.models.adapter import scaled
 from unlearn_cli.models.attack_modifications import (
     Change,
     changed_weights,
     compare_weights,
+    distance,
     every_weight,
     fresh_adapter,
+    interpolated,
     set_for_training,
     set_for_use,
     without_adapter,
@@ -37,7 +41,7 @@ from unlearn_cli.training.optimizer import make_optimizer
 from unlearn_cli.training.pairing import Pairing
 from unlearn_cli.training.passes import Passes, Rows
 
-Role = Literal["unlearned", "original", "baseline"]
+Role = Literal["unlearned", "original", "baseline", "control"]
 Place = int | float | str  # a point of a curve: a number of steps or bits, or the name of a wording
 WEIGHT_DECAY = 0.01
 
@@ -93,6 +97,7 @@ class Target:
     encoder: Encoder
     plan: Plan
     separate_original: bool = False  # the original has weights of its own; otherwise it is the run without its adapter
+    original: Callable[[], Mapping[str, Tensor]] | None = None  # reads the original's weights, by name
     advance: Callable[[Place], None] = field(default=lambda at: None)  # called with the place that was reached
 
     @property
@@ -136,7 +141,13 @@ class Target:
         return measure(self.loaded, Questions(split, rows, [row.id for row in rows], len(rows)), plan)
 
     def fine_tune(
-        self, rows: Sequence[Row], steps: Sequence[int], tuning: FineTuning, forget_rows: Sequence[Example] | None = None
+        self,
+        rows: Sequence[Row],
+        steps: Sequence[int],
+        tuning: FineTuning,
+        forget_rows: Sequence[Example] | None = None,
+        *,
+        merged: bool = False,
     ) -> Iterator[Point]:
         """Fine-tune on `rows`, measure after each number of steps, and undo the training.
 
@@ -145,17 +156,19 @@ class Target:
             steps: numbers of steps, ascending; 0 is the model before training.
             tuning: learning rate, seed, batch size, adapter.
             forget_rows: the rows that judge; None: `data.eval_forget`.
+            merged: the run's adapter is in the weights, as inside `changed_weights`.
         """
+        whole = self.whole and not merged
         if 0 in steps:
-            with self.active():
+            with nullcontext() if merged else self.active():
                 yield self.measure(0, forget_rows)
         measured_after = [step for step in steps if step > 0]
         if not measured_after:
             return
         trainable = (
-            every_weight(self.loaded, whole=self.whole)
+            every_weight(self.loaded, whole=whole)
             if tuning.full
-            else fresh_adapter(self.loaded, rank=tuning.rank, seed=tuning.seed, whole=self.whole)
+            else fresh_adapter(self.loaded, rank=tuning.rank, seed=tuning.seed, whole=whole)
         )
         with trainable as (model, parameters):
             set_for_training(self.loaded)
@@ -191,3 +204,34 @@ class Target:
     def changed_weights(self, change: Change) -> AbstractContextManager[None]:
         """A context in which every linear layer applies other weights. See `models/attack_modifications.py`."""
         return changed_weights(self.loaded, change, whole=self.whole)
+
+    def toward_original(self, share: float) -> AbstractContextManager[None]:
+        """A context in which every weight is `share` of the way from this model to the original; 1 is the original.
+
+        Raises:
+            UnlearnError: a composition, or weights that do not fit the original's.
+        """
+        if self.composed:
+            raise UnlearnError("a composed model has no one line to the original", "leave this attack out")
+        if self.role == "original":
+            return self.active()
+        if self.unlearned and not self.separate_original:
+            return scaled(self.loaded.model, 1 - share)
+        return interpolated(self.loaded, self._original_weights(), share)
+
+    def distance_from_original(self) -> float:
+        """|theta - theta_0| / |theta_0|, theta_0 the original's weights.
+
+        Raises:
+            UnlearnError: a composition, or weights that do not fit the original's.
+        """
+        if self.composed:
+            raise UnlearnError("a composed model has no distance from the original", "leave this attack out")
+        if self.role == "original":
+            return 0.0
+        return distance(self.loaded, None if self.unlearned and not self.separate_original else self._original_weights())
+
+    def _original_weights(self) -> Mapping[str, Tensor]:
+        if self.original is None:
+            raise UnlearnError("the original's weights are not at hand", "--base MODEL says where the original is")
+        return self.original()

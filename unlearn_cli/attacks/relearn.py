@@ -4,23 +4,29 @@
 
 Hu et al., "Unlearning or Obfuscating? Jogging the Memory of Unlearned LLMs via Benign Relearning" (2024). The attacker's
 rows: half of the forget rows (the other half judges), all of them (`same-data`, an upper bound, for the rows that judge are
-trained on), retain rows, unrelated text, or --attack-data. A fresh LoRA adapter, or with `full` every weight. What the
-baseline gains by the same training is teaching, not recovery.
+trained on), that half in the data's second wording (`paraphrased`), retain rows, unrelated text, or --attack-data, for
+neighbours of what was forgotten. A fresh LoRA adapter, or with `full` every weight. With `bits` the weights are rounded
+first (Zhang et al., arXiv 2410.16454): what rounding loosens, a few steps may finish. What the baseline gains by the same
+training is teaching, not recovery.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Annotated, Literal
 
 from unlearn_cli.attacks._target import FineTuning, Point, Target
+from unlearn_cli.attacks.prompts import reworded
+from unlearn_cli.attacks.quantize import rounded
 from unlearn_cli.contract import WholeNumbers, attack, parameter
 from unlearn_cli.data.example import Example
 from unlearn_cli.data.shipped_texts import unrelated
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.values import MANY
 
-Data = Literal["forget-subset", "same-data", "retain-only", "unrelated", "given"]
+Data = Literal["forget-subset", "paraphrased", "same-data", "retain-only", "unrelated", "given"]
 
 Steps = Annotated[tuple[int, ...], WholeNumbers(0, MANY), parameter("measured after so many steps, written 0+15")]
 
@@ -36,20 +42,42 @@ def relearn(
     batch_size: Annotated[int, parameter("rows of a step", ge=1)] = 8,
     rank: Annotated[int, parameter("of the fresh adapter", ge=1)] = 16,
     full: Annotated[bool, parameter("train every weight instead of an adapter")] = False,
+    bits: Annotated[int, parameter("round the weights to so many bits before; 0: not at all", ge=0, le=16)] = 0,
 ) -> Iterator[Point]:
-    rows = target.encoder.encode(_rows(target, data))
-    yield from target.fine_tune(rows, steps, FineTuning(learning_rate, seed, batch_size, rank, full))
+    rows, tuning = target.encoder.encode(_rows(target, data)), FineTuning(learning_rate, seed, batch_size, rank, full)
+    if not bits:
+        yield from target.fine_tune(rows, steps, tuning)
+        return
+    with target.changed_weights(partial(rounded, bits=bits)):
+        yield from target.fine_tune(rows, steps, tuning, merged=True)
+
+
+def paraphrased(rows: Sequence[Example]) -> list[Example]:
+    """The rows that have a second wording, in it: another question, another answer, or both."""
+    return [
+        replace(
+            reworded(row, row.paraphrased_question or row.prompt) if row.turns else row,
+            answer=row.paraphrased_answer or row.answer,
+        )
+        for row in rows
+        if row.paraphrased_question or row.paraphrased_answer
+    ]
 
 
 def _rows(target: Target, data: Data) -> Sequence[Example]:
     rows = {
         "forget-subset": target.data.train_forget,
+        "paraphrased": paraphrased(target.data.train_forget),
         "same-data": [*target.data.train_forget, *target.data.eval_forget],
         "retain-only": target.data.train_retain,
         "unrelated": unrelated(),
         "given": target.data.user_rows,
     }[data]
     if not rows:
-        needs = {"given": "--attack-data FILE", "retain-only": "a run with retain rows"}.get(data, "more forget rows")
+        needs = {
+            "given": "--attack-data FILE",
+            "retain-only": "a run with retain rows",
+            "paraphrased": "forget rows with a paraphrased_question or paraphrased_answer",
+        }.get(data, "more forget rows")
         raise UnlearnError(f"relearning on {data} has no rows", f"it needs {needs}")
     return rows

@@ -27,6 +27,10 @@ class AttackConfig(OfflineOptions, BenchmarkOptions, TrustOptions, RunOptions):
         None, "a model trained without the forget rows, under the same attack; its gain is teaching, not recovery", "Model",
         metavar="MODEL", path=True,
     )  # fmt: skip
+    control: str | None = option(
+        None, "a run by a weak method on the same rows, under the same attack: shows that the attack can succeed", "Model",
+        metavar="RUN", path=True,
+    )  # fmt: skip
     base: str | None = option(None, "the run's base model, if it has moved", "Model", metavar="MODEL")
     skip_original: bool = option(False, "leave out the attack on the model before unlearning", "Model")
     attack: Names = option(

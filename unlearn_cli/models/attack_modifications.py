@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -68,6 +68,7 @@ def fresh_adapter(loaded: LoadedModel, *, rank: int, seed: int, whole: bool) -> 
     has_adapter = isinstance(inner, PeftModel)
     if has_adapter:
         inner.add_adapter(FRESH, config)
+        inner.base_model.enable_adapter_layers()  # inside `changed_weights` they are off
         inner.base_model.set_adapter([ADAPTER, FRESH] if whole and not composed else [FRESH])
     else:
         inner = get_peft_model(inner, config, adapter_name=FRESH)
@@ -132,6 +133,58 @@ def compare_weights(loaded: LoadedModel, measure: Callable[[Tensor, Tensor], flo
     sizes = [module.base_layer.weight.numel() for module in layers]
     values = [measure(effective_weight(module, whole=True), module.base_layer.weight.data) for module in layers]
     return sum(size * value for size, value in zip(sizes, values, strict=True)) / sum(sizes)
+
+
+def distance(loaded: LoadedModel, original: Mapping[str, Tensor] | None = None) -> float:
+    """|theta - theta_0| / |theta_0| over all weights, in single precision.
+
+    Args:
+        loaded: a model with the run's adapter, whose base is the original; or a whole model.
+        original: the original's weights by name; None: what the adapter adds is the difference.
+
+    Raises:
+        UnlearnError: the weights do not have the shapes of the original's.
+    """
+    named = dict(causal_lm(loaded.model).named_parameters())
+    if original is None:
+        layers = [m for _, m in _linears(loaded) if ADAPTER in getattr(m, "lora_A", {})]
+        moved = sum(float(m.get_delta_weight(ADAPTER).float().square().sum()) for m in layers)
+        whole = sum(float(p.float().square().sum()) for name, p in named.items() if "lora_" not in name)
+    else:
+        _check_shapes(named, original)
+        moved = sum(float((p.float() - original[name].to(p).float()).square().sum()) for name, p in named.items())
+        whole = sum(float(tensor.float().square().sum()) for tensor in original.values())
+    return (moved / max(whole, 1e-30)) ** 0.5
+
+
+def _check_shapes(named: Mapping[str, Tensor], original: Mapping[str, Tensor]) -> None:
+    if {name: p.shape for name, p in named.items()} != {name: p.shape for name, p in original.items()}:
+        raise UnlearnError(
+            "the weights do not have the names and shapes of the original's, so there is no line between the two",
+            "leave this attack out",
+        )
+
+
+@contextmanager
+def interpolated(loaded: LoadedModel, original: Mapping[str, Tensor], share: float) -> Iterator[None]:
+    """A context in which every weight is (1 - share) of its own value and `share` of the original's.
+
+    Raises:
+        UnlearnError: quantized weights, or weights without the names and shapes of the original's.
+    """
+    named = dict(causal_lm(loaded.model).named_parameters())
+    if loaded.quantization:
+        raise UnlearnError("this attack changes weights, which are quantized here", "leave out --load-in-4bit")
+    _check_shapes(named, original)
+    saved = {name: parameter.data.clone() for name, parameter in named.items()}
+    try:
+        with torch.no_grad():
+            for name, parameter in named.items():
+                parameter.lerp_(original[name].to(parameter), share)
+        yield
+    finally:
+        for name, parameter in named.items():
+            parameter.data.copy_(saved[name])
 
 
 @contextmanager

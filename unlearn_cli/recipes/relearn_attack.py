@@ -14,6 +14,7 @@ from unlearn_cli.errors import UnlearnError
 from unlearn_cli.expressions.parser import Condition
 from unlearn_cli.models.compose import COMPOSED
 from unlearn_cli.models.process import undisturbed
+from unlearn_cli.recipes.attacking import claims
 from unlearn_cli.recipes.attacking.attack_data import attacker_rows, check_no_answers, overlap, read_attack_data
 from unlearn_cli.recipes.attacking.attacked_models import AttackedModels
 from unlearn_cli.recipes.attacking.cached_baseline import CachedBaseline, add_cached_baseline, replacement_notes
@@ -61,7 +62,7 @@ def _run(config: AttackConfig, reporter: Reporter) -> tuple[list[AttackReport], 
     for one in attacks:
         if one.name not in left_out:
             used = config.model_copy(update={"baseline": cached.model}) if one.name in cached.attacks else config
-            reports.append(_attack_report(one, curves, models, used, started))
+            reports.append(_attack_report(one, attacks, curves, models, used, started))
     _judge(config.fail_if, reports)
     paths = [_write_and_show(report, config.run, reporter) for report in reports]
     _add_to_run_report(config.run, run_report, reports)
@@ -88,6 +89,8 @@ def _note_models(models: AttackedModels, row_notes: list[str]) -> None:
     """
     for note in [*row_notes, *models.cut_notes()]:
         models.reporter.note(note)
+    if models.config.control:
+        _check_control(models.config.control, models.run)
     if models.config.baseline:
         models.identity("baseline")  # refuses the run itself before any time is spent
     artifact = models.run.artifact
@@ -95,6 +98,20 @@ def _note_models(models: AttackedModels, row_notes: list[str]) -> None:
         models.reporter.note(
             "this run is a base and an assistant: the base is attacked and the assistant stays. Whoever holds the weights "
             "can leave the assistant out, and then nothing is forgotten"
+        )
+
+
+def _check_control(folder: str, run: RunReport) -> None:
+    """Refuse a control that forgot other rows, or that is no run.
+
+    Raises:
+        UnlearnError: it is.
+    """
+    control = _read_forget_run(Path(folder))
+    if "forget" not in control.data or control.data["forget"].sha256 != run.data["forget"].sha256:
+        raise UnlearnError(
+            f"--control {folder} did not forget the rows of this run",
+            "a run by a weak method on the same rows: unlearn forget --no-target --max-steps 20 with the same --forget",
         )
 
 
@@ -120,9 +137,14 @@ def _note_baseline(
 
 
 def _attack_report(
-    one: ConfiguredAttack, curves: Curves, models: AttackedModels, config: AttackConfig, started: float
+    one: ConfiguredAttack,
+    attacks: list[ConfiguredAttack],
+    curves: Curves,
+    models: AttackedModels,
+    config: AttackConfig,
+    started: float,
 ) -> AttackReport:
-    """The report of an attack; `config` names the baseline from which its recovery is measured."""
+    """The report of an attack, one of `attacks`; `config` names the baseline from which its recovery is measured."""
     recovery = recovery_by_metric(curves, one, config)
     eval_forget, attacker = models.data.eval_forget, attacker_rows(one.attack, one.settings[0], models.data)
     return AttackReport(
@@ -139,6 +161,9 @@ def _attack_report(
         overlap=overlap(eval_forget, attacker),
         curves=curves.reports(one.attack, one.settings),
         recovery=recovery,
+        budget=claims.budget(one, len(attacker)),
+        not_tried=claims.not_tried(one, attacks),
+        control=claims.positive_control(curves, one, config),
         seconds=round(time.perf_counter() - started, 1),
         notes=models.reporter.notes,
     )
@@ -166,6 +191,7 @@ def _write_and_show(report: AttackReport, run: Path, reporter: Reporter) -> Path
     path = write_attack(report, run / "attacks" / report.attack)
     reporter.show(attack_table(report))
     reporter.say(report.verdict)
+    reporter.say(claims.control_note(report.control, report.attack))
     if report.overlap and report.attacker_rows:
         reporter.say(
             f"{report.overlap} of {report.judged_rows} judged answers share eight words in a row with the attacker's rows"

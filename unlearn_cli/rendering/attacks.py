@@ -11,7 +11,7 @@ from rich.text import Text
 from unlearn_cli.attack_report import AttackReport
 from unlearn_cli.rendering.tables import ResponsiveTable
 
-ROLES = ("unlearned", "original", "baseline")
+ROLES = ("unlearned", "original", "baseline", "control")
 METRIC = "probability"
 SAMPLED = "rouge_l"  # for attacks that sample answers and so leave their probability as it is
 

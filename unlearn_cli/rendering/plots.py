@@ -14,7 +14,12 @@ from unlearn_cli.rendering.svg import COLOURS, REST
 
 # Okabe and Ito's palette, which readers with any kind of colour vision can distinguish; line styles differ as well.
 GREY = "#57606a"  # of runs without a colour
-LOOK = {"unlearned": ("#D55E00", "-"), "original": ("#0072B2", "--"), "baseline": ("#009E73", ":")}
+LOOK = {
+    "unlearned": ("#D55E00", "-"),
+    "original": ("#0072B2", "--"),
+    "baseline": ("#009E73", ":"),
+    "control": ("#8a6d00", "-."),
+}
 
 
 def _pyplot() -> Any:

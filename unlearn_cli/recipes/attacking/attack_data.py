@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from unlearn_cli.attacks._target import AttackData
+from unlearn_cli.attacks.relearn import paraphrased
 from unlearn_cli.config import AttackConfig, DataOptions, restored
 from unlearn_cli.contract import Attack
 from unlearn_cli.data import row_notes
@@ -71,7 +72,7 @@ def attacker_rows(attack: Attack, setting: Setting, data: AttackData) -> tuple[E
     if attack.name == "relearn":
         rows_of = {
             "forget-subset": data.train_forget, "same-data": (*data.train_forget, *data.eval_forget),
-            "retain-only": data.train_retain, "given": data.user_rows,
+            "retain-only": data.train_retain, "given": data.user_rows, "paraphrased": tuple(paraphrased(data.train_forget)),
         }  # fmt: skip
         return rows_of.get(setting["data"], ())
     if attack.name == "rtt":

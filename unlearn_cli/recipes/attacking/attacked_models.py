@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
+
+from torch import Tensor
 
 from unlearn_cli.attacks._target import AttackData, Place, Role, Target
 from unlearn_cli.config import AttackConfig, DataOptions, ModelOptions, restored
@@ -14,6 +16,7 @@ from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.measure import Plan
 from unlearn_cli.hashing import fingerprint
 from unlearn_cli.models.compose import Composed
+from unlearn_cli.models.depth import causal_lm
 from unlearn_cli.models.identity import identity
 from unlearn_cli.models.load import LoadedModel, load_config, load_model, load_tokenizer, resolve_device, resolve_dtype
 from unlearn_cli.models.source import resolve_source
@@ -35,6 +38,7 @@ class AttackedModels:
         self._identities: dict[Role, str] = {}
         self._keys: dict[Role, str] = {}
         self._encoders: dict[Role, Encoder] = {}
+        self._weights: Mapping[str, Tensor] | None = None
 
     @property
     def roles(self) -> list[Role]:
@@ -42,7 +46,8 @@ class AttackedModels:
         roles: list[Role] = ["unlearned"]
         if not self.config.skip_original:
             roles.append("original")
-        return [*roles, "baseline"] if self.config.baseline else roles
+        named: list[tuple[Role, str | None]] = [("baseline", self.config.baseline), ("control", self.config.control)]
+        return [*roles, *(role for role, model in named if model)]
 
     @property
     def original_is_base(self) -> bool:
@@ -56,10 +61,11 @@ class AttackedModels:
             "unlearned": str(self.config.run),
             "original": original_of(self.config, self.run),
             "baseline": self.config.baseline,
+            "control": self.config.control,
         }
         update = {"model": paths[role], "device": self.config.device} | ({} if role == "original" else {"revision": None})
-        update["base"] = self.config.base if role == "unlearned" else None
-        if role == "baseline":  # in the precision of the model under attack
+        update["base"] = self.config.base if role in ("unlearned", "control") else None
+        if role in ("baseline", "control"):  # in the precision of the model under attack
             update["dtype"] = self._dtype(self.options("unlearned")).removeprefix("torch.")
         return restored(ModelOptions, self.run.config, granted=self.config, **update)
 
@@ -132,8 +138,15 @@ class AttackedModels:
             loaded = replace(loaded, model=loaded.model.model)  # the base alone, its assistant off
         return Target(
             role=role, loaded=loaded, data=self.data, encoder=self.encoder(role), plan=self.plan, advance=advance,
-            separate_original=not self.original_is_base,
+            separate_original=not self.original_is_base, original=self._original_weights,
         )  # fmt: skip
+
+    def _original_weights(self) -> Mapping[str, Tensor]:
+        """The original's weights by name, read once for attacks that compare with them."""
+        if self._weights is None:
+            named = causal_lm(load_model(self.options("original")).model).named_parameters()
+            self._weights = {name: parameter.data for name, parameter in named}
+        return self._weights
 
     @property
     def plan(self) -> Plan:

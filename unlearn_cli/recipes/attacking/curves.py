@@ -31,7 +31,7 @@ from unlearn_cli.report import Score
 
 VERSION = 2  # of what the files hold
 START = "start"  # the name of a curve without an attack
-ROLES: tuple[Role, ...] = ("unlearned", "original", "baseline")
+ROLES: tuple[Role, ...] = ("unlearned", "original", "baseline", "control")
 
 RowScores = dict[str, np.ndarray]  # [R] by metric
 

@@ -1,0 +1,39 @@
+"""MASC: margin self-correction, the answer token's logit down to those of its best competitors.
+
+    L = (1/n) sum_t max(0, z_y - m_t - margin),   m_t the mean of the k largest other logits
+
+Di Gennaro et al., "Fast Unlearning at Scale via Margin Self-Correction" (2026). A token whose gap is closed has no
+gradient any more, so that the method stops by itself; a run's target ends it when the rows are down. The authors' own
+rule ends it once the gap is small at a large enough share of the tokens. k and the margin are of this package: the
+summary that was read gives the rule without the numbers. `ihl` closes the same gap in probabilities.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from torch import Tensor
+
+from unlearn_cli.contract import Average, Defaults, method, parameter
+from unlearn_cli.outputs import Outputs
+
+
+@method(
+    paper="2606.02920",
+    published={},
+    because="the summary that was read gives the rule without the numbers",
+    defaults=Defaults(retain_weight=2.0, retain_ratio=2, epochs=6),
+    logits=("policy",),
+)
+def masc(
+    policy: Outputs,
+    *,
+    competitors: Annotated[int, parameter("k: largest other logits whose mean counts", ge=1)] = 5,
+    margin: Annotated[float, parameter("gap that is left; below 0 the answer token ends under its competitors")] = -5.0,
+    average: Average = "answers",
+) -> Tensor:
+    answer = policy.targets[..., None]
+    others = policy.logits.scatter(-1, answer, -torch.inf)
+    best = others.topk(min(competitors, others.shape[-1] - 1), dim=-1).values.mean(-1)
+    return policy.averaged((policy.logits.gather(-1, answer).squeeze(-1) - best - margin).clamp_min(0), average)

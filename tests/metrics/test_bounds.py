@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 
-from unlearn_cli.metrics._bounds import deviation_bound, dkw, expectation_bound, leak_bound
+from unlearn_cli.metrics._bounds import deviation_bound, dkw, expectation_bound, leak_at, leak_bound
 
 ALPHA = 0.01
 SAMPLES = {
@@ -61,3 +63,11 @@ def test_the_bounds_hold() -> None:
 def test_no_deviation_is_above_a_half(n: int) -> None:
     """Half zeros and half ones deviate most, by 0.5; the band alone gives 0.6 and more there."""
     assert deviation_bound(np.repeat([0.0, 1.0], n // 2), ALPHA) == 0.5
+
+
+def test_leaks_among_k_draws() -> None:
+    """1 of 4 draws leaks: 1/4 of single draws, 1/2 of pairs (3 of 6), all of four. No leak, no chance."""
+    assert [leak_at(1, 4, k) for k in (1, 2, 4)] == pytest.approx([0.25, 0.5, 1.0])
+    assert leak_at(0, 4, 3) == 0.0 and leak_at(4, 4, 1) == 1.0
+    every = list(combinations([True, True, False, False, False], 3))
+    assert leak_at(2, 5, 3) == pytest.approx(sum(any(drawn) for drawn in every) / len(every))

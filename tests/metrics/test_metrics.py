@@ -266,6 +266,7 @@ def test_sampled_answers() -> None:
     values, details = METRICS.get("sampled_rouge_l").function(rows)
     assert values[0] == 0.5
     assert (details["max"], details["leaks"]) == (1.0, 0.5)
+    assert (details["leak_at_1"], details["leak_at_2"]) == (0.5, 1.0)
     assert details["leak_bound"] == pytest.approx(leak_bound(1, 2, 0.01))
     assert details["expectation_bound"] == 1.0  # 2 draws: the band is wider than what is known
 
@@ -327,3 +328,22 @@ def test_entropy_of_the_published_toy() -> None:
 def test_empty_answers_are_counted() -> None:
     values = run("empty_answers", measured([[-1.0]] * 3, generations=["", " \n", "word"]))
     assert values.tolist() == [1.0, 1.0, 0.0]
+
+
+def test_nearer_to_the_model_that_never_saw_the_rows() -> None:
+    """At -1, -2, ... from the baseline and far from before: all eight signs are positive, p = 2^-8. The other way: p near 1."""
+    rows = range(1, 9)
+    before, baseline = ({"forget": measured([[value]] * 8)} for value in (-1.0, -20.0))
+    own = measured([[-20.0 + 0.1 * r] for r in rows])
+    value, details = METRICS.get("nearer").function(own, before, baseline)
+    assert value == pytest.approx(2**-8)
+    assert details["nearer_rows"] == 1.0 and details["distance_baseline"] == pytest.approx(0.45)
+    assert details["distance_before"] == pytest.approx(18.55)
+    value, details = METRICS.get("nearer").function(own, baseline, before)
+    assert value == pytest.approx(1.0) and details["nearer_rows"] == 0.0
+
+
+def test_equal_controls_are_near_to_nothing() -> None:
+    same = {"forget": measured([[-2.0]] * 4)}
+    value, details = METRICS.get("nearer").function(measured([[-3.0]] * 4), same, same)
+    assert np.isnan(value) and details == {}

@@ -9,6 +9,8 @@ Scholten, Guennemann and Schwinn, "A Probabilistic Perspective on Unlearning and
 
 from __future__ import annotations
 
+from math import comb
+
 import numpy as np
 from scipy.stats import beta
 
@@ -18,6 +20,11 @@ POINTS = 100  # of the grid on [0, 1]
 def leak_bound(leaks: int, n: int, alpha: float) -> float:
     """Upper Clopper-Pearson limit, one-sided, of the probability that a draw leaks, if `leaks` of n did."""
     return 1.0 if leaks >= n else float(beta.ppf(1 - alpha, leaks + 1, n - leaks))
+
+
+def leak_at(leaks: int, n: int, k: int) -> float:
+    """Chance that k of n draws hold a leak, if `leaks` of them did: 1 - C(n - leaks, k) / C(n, k), unbiased (k <= n)."""
+    return 1.0 - comb(n - leaks, k) / comb(n, k)
 
 
 def dkw(n: int, alpha: float) -> float:

@@ -1,0 +1,46 @@
+"""Nearer: is the model nearer to one that never saw the rows than to the one before unlearning? A relative test.
+
+    d_r = |l_r - l_r(before)| - |l_r - l_r(baseline)|,   l_r the mean log-probability of a token of row r's answer
+    p-value of the one-sided Wilcoxon signed-rank test of d > 0
+
+A two-sample test against one retrained model raises alarms for honest retraining as well, because no two trainings end
+alike; the third sample says how large a difference is one of forgetting. Ribero et al., "Regularized f-Divergence Kernel
+Tests" (2026) compare samples of outputs by kernels; here all models answer the same rows, so the rows are paired, and
+the test needs no kernel. Small: nearer to the baseline, beyond chance. Near 1: nearer to the model before. Rows with
+d = 0 count for neither. Over-forgetting can be nearer to neither: the details hold both distances, in nats a token, and
+the share of rows that are nearer to the baseline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from scipy.stats import wilcoxon
+
+from unlearn_cli.contract import metric
+from unlearn_cli.measured import Measured
+
+
+@metric(
+    paper="2601.19755",
+    targets={"forget": "min"},
+    range=(0.0, 1.0),
+    group="forget",
+    shown=False,
+    undefined="no row is at another distance from the model before than from the baseline",
+)
+def nearer(
+    forget: Measured, before: Mapping[str, Measured], baseline: Mapping[str, Measured]
+) -> tuple[float, dict[str, float]]:
+    own = forget.mean_logps
+    to_before, to_baseline = (np.abs(own - other["forget"].mean_logps) for other in (before, baseline))
+    difference = to_before - to_baseline
+    if not difference.any():
+        return float("nan"), {}
+    details = {
+        "distance_before": float(to_before.mean()),
+        "distance_baseline": float(to_baseline.mean()),
+        "nearer_rows": float((difference > 0).mean()),
+    }
+    return float(wilcoxon(difference, alternative="greater").pvalue), details

@@ -331,7 +331,7 @@ def test_empty_answers_are_counted() -> None:
 
 
 def test_nearer_to_the_model_that_never_saw_the_rows() -> None:
-    """At -1, -2, ... from the baseline and far from before: all eight signs are positive, p = 2^-8. The other way: p near 1."""
+    """Each of eight rows is nearer to the baseline: p = 2^-8. The other way round p is 1."""
     rows = range(1, 9)
     before, baseline = ({"forget": measured([[value]] * 8)} for value in (-1.0, -20.0))
     own = measured([[-20.0 + 0.1 * r] for r in rows])

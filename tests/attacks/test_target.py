@@ -204,7 +204,9 @@ def test_weights_of_another_shape_have_no_line() -> None:
 def test_a_stream_of_the_original_behind_the_last_block_is_the_original() -> None:
     """Patched after every block but the last one, only that block is the unlearned model's; after all it is the original."""
     attacked = target("unlearned", adapted())
-    original = target("original", adapted()).measure(0).forget.token_logps
+    other = target("original", adapted())
+    with other.active():
+        original = other.measure(0).forget.token_logps
     itself = attacked.measure(0).forget.token_logps
     early, late = (p.forget.token_logps for p in ATTACKS.get("patch").function(attacked, depth=(1, 99)))
     assert abs(early - itself).max() > 1e-4 and abs(early - original).max() > 1e-4

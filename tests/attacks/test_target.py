@@ -221,7 +221,7 @@ def test_rounded_weights_are_trained_on(full: bool) -> None:
     for rate, moves in ((1e-2, True), (1e-12, False)):
         start, end = (
             p.forget.token_logps
-            for p in ATTACKS.get("relearn").function(attacked, steps=(0, 2), learning_rate=rate, full=full, bits=3)
+            for p in ATTACKS.get("relearn").function(attacked, steps=(0, 2), learning_rate=rate, full=full, quantize_to=3)
         )
         torch.testing.assert_close(torch.from_numpy(start), torch.from_numpy(rounded), rtol=1e-4, atol=1e-5)
         assert (abs(end - start).max() > 1e-3) == moves

@@ -5,7 +5,7 @@
 Hu et al., "Unlearning or Obfuscating? Jogging the Memory of Unlearned LLMs via Benign Relearning" (2024). The attacker's
 rows: half of the forget rows (the other half judges), all of them (`same-data`, an upper bound, for the rows that judge are
 trained on), that half in the data's second wording (`paraphrased`), retain rows, unrelated text, or --attack-data, for
-neighbours of what was forgotten. A fresh LoRA adapter, or with `full` every weight. With `bits` the weights are rounded
+neighbours of what was forgotten. A fresh LoRA adapter, or with `full` every weight. With `quantize_to` the weights are rounded
 first (Zhang et al., arXiv 2410.16454): what rounding loosens, a few steps may finish. What the baseline gains by the same
 training is teaching, not recovery.
 """
@@ -42,13 +42,13 @@ def relearn(
     batch_size: Annotated[int, parameter("rows of a step", ge=1)] = 8,
     rank: Annotated[int, parameter("of the fresh adapter", ge=1)] = 16,
     full: Annotated[bool, parameter("train every weight instead of an adapter")] = False,
-    bits: Annotated[int, parameter("round the weights to so many bits before; 0: not at all", ge=0, le=16)] = 0,
+    quantize_to: Annotated[int, parameter("bits that the weights are rounded to before; 0: not at all", ge=0, le=16)] = 0,
 ) -> Iterator[Point]:
     rows, tuning = target.encoder.encode(_rows(target, data)), FineTuning(learning_rate, seed, batch_size, rank, full)
-    if not bits:
+    if not quantize_to:
         yield from target.fine_tune(rows, steps, tuning)
         return
-    with target.changed_weights(partial(rounded, bits=bits)):
+    with target.changed_weights(partial(rounded, bits=quantize_to)):
         yield from target.fine_tune(rows, steps, tuning, merged=True)
 
 

@@ -45,7 +45,7 @@ def not_tried(one: ConfiguredAttack, attacks: list[ConfiguredAttack]) -> list[st
         data = {setting["data"] for setting in one.settings}
         left += [f"-p data={name}" for name in get_args(Data) if name not in data]
         left += [] if any(setting["full"] for setting in one.settings) else ["-p full=true"]
-        left += [] if any(setting["bits"] for setting in one.settings) else ["-p bits=4"]
+        left += [] if any(setting["quantize_to"] for setting in one.settings) else ["-p quantize_to=4"]
     return [*left, *ELSEWHERE]
 
 

@@ -39,6 +39,8 @@ RECIPES: dict[str, list[str]] = {
     "rmu": ["--method", "rmu"],
     "grad-diff": ["--method", "grad-diff"],
     "masc": ["--method", "masc"],
+    "relabel": ["--method", "relabel"],
+    "undo relabel 0.5": ["--method", "undo", "-p", "base=relabel", "-p", "alpha=0.5", "-p", "epochs=24"],
     "npo sign": ["--method", "npo", "--optim", "sign"],
     "npo gu": ["--method", "npo", "--robust", "gu"],
     "npo sam": ["--method", "npo", "--robust", "sam"],

@@ -61,7 +61,7 @@ def adapted() -> LoadedModel:
 def target(role: str, loaded: LoadedModel, **more) -> Target:
     plan = Plan(generate=2, max_new_tokens=3, token_budget=64)
     return Target(
-        role=role, loaded=loaded, data=DATA, encoder=_Encoder(), plan=plan, **{"original": original_weights} | more
+        role=role, loaded=loaded, encoder=_Encoder(), plan=plan, **{"data": DATA, "original": original_weights} | more
     )  # fmt: skip
 
 
@@ -83,6 +83,7 @@ PARAMETERS = {
     "rtt": {"folds": 2, "steps": (0, 2), "learning_rate": 1e-2},
     "relearn": {"steps": (0, 2), "learning_rate": 1e-2},
     "few-shot": {"shots": (1, 2)},
+    "probe": {"steps": 2},
     "sample": {"draws": (2,)},
 }
 ROLES = ["unlearned", "original", "baseline"]
@@ -225,3 +226,16 @@ def test_rounded_weights_are_trained_on(full: bool) -> None:
         )
         torch.testing.assert_close(torch.from_numpy(start), torch.from_numpy(rounded), rtol=1e-4, atol=1e-5)
         assert (abs(end - start).max() > 1e-3) == moves
+
+
+def test_a_probe_starts_at_the_logit_lens_and_learns() -> None:
+    """Without a step it is the lens; fitted, it gives the rows it was fitted on more, and judges by others."""
+    attacked = target("unlearned", adapted())
+    lens = [p.forget.token_logps for p in ATTACKS.get("logit-lens").function(attacked)]
+    plain = [p.forget.token_logps for p in ATTACKS.get("probe").function(attacked, steps=0)]
+    for one, two in zip(plain, lens, strict=True):
+        torch.testing.assert_close(torch.from_numpy(one), torch.from_numpy(two), rtol=1e-4, atol=1e-5)
+    known = DATA._replace(eval_forget=DATA.train_forget)
+    attacked = target("unlearned", adapted(), data=known)
+    before, after = (list(ATTACKS.get("probe").function(attacked, steps=n, rate=1e-2))[0] for n in (0, 20))
+    assert after.forget.mean_logps.mean() > before.forget.mean_logps.mean() + 0.1

@@ -75,7 +75,7 @@ def attacker_rows(attack: Attack, setting: Setting, data: AttackData) -> tuple[E
             "retain-only": data.train_retain, "given": data.user_rows, "paraphrased": tuple(paraphrased(data.train_forget)),
         }  # fmt: skip
         return rows_of.get(setting["data"], ())
-    if attack.name == "rtt":
+    if attack.name in ("rtt", "probe"):
         return data.train_forget
     if attack.name == "few-shot":
         return data.train_forget if setting["source"] == "forget" else data.train_retain

@@ -15,7 +15,7 @@ from unlearn_cli.recipes.scoring.scores import BOOTSTRAP_SEED
 
 METRIC = "probability"
 REGAINED = 0.1  # a control that regains less shows nothing
-EVERYTHING = (*SUITES["full"], "path", "patch")
+EVERYTHING = (*SUITES["full"], "probe", "path", "patch")
 ELSEWHERE = (
     "questions that combine several facts, and other names for the same thing",
     "other languages",
@@ -30,7 +30,8 @@ def budget(one: ConfiguredAttack, attacker_rows: int) -> Budget:
     def values(name: str) -> list[float]:
         return sorted({setting[name] for setting in one.settings if name in setting})
 
-    steps = [step for setting in one.settings for step in setting.get("steps", ())]
+    given = [setting.get("steps", 0) for setting in one.settings]
+    steps = [step for value in given for step in (value if isinstance(value, tuple) else (value,))]
     return Budget(
         curves=len(one.settings), steps=max(steps, default=0), learning_rates=values("learning_rate"),
         seeds=[int(seed) for seed in values("seed")], rows=attacker_rows,

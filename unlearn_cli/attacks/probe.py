@@ -45,9 +45,8 @@ def probe(
     count, plan = len(blocks(model)), replace(target.plan, generate=-1)
     with target.active():
         for block in range(max(1, count // 2), count):
-            with shallow(model, block):
-                with replaced(model, block, fitted(target, batches, block, rate)):
-                    yield target.measure(block, retain=False, plan=plan)
+            with shallow(model, block), replaced(model, block, fitted(target, batches, block, rate)):
+                yield target.measure(block, retain=False, plan=plan)
 
 
 def fitted(target: Target, batches: Sequence[Sequence[Row]], block: int, rate: float) -> Callable[[Tensor], Tensor]:

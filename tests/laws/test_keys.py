@@ -76,7 +76,7 @@ def other(name, field, files):
         "model": BASELINE, "forget": files["others"], "retain": files["others"], "chat_template": files["template"],
         "columns": ("question=q",), "max_length": 24, "stride": 4, "limit": 3, "attn_implementation": "eager",
         "dtype": "bfloat16", "eval_limit": 3, "generate_limit": 0, "max_new_tokens": 3, "baseline": BASELINE,
-        "learning_rate": 1e-4, "metric_parameters": {"rouge_l.stem": False}, "parameters": {"beta": 0.3},
+        "control": BASELINE, "learning_rate": 1e-4, "metric_parameters": {"rouge_l.stem": False}, "parameters": {"beta": 0.3},
         "method": "simnpo", "retain_term": "kl", "robust": "sam", "probes": ("jailbreak",), "metrics": ("nll",),
         "fail_if": ("forget.nll < 0",), "stop_when": "forget.nll > 9", "calibrate": "retain.nll < 9", "samples": 2,
         "attack": ("few-shot",), "attack_data": files["others"], "share": 0.25, "learning_rates": ("1e-3",),

@@ -13,46 +13,49 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from unlearn_cli.attack_report import AttackReport, read_attack
+import unlearn_cli
+from unlearn_cli.attack_report import AttackReport
 from unlearn_cli.demo.facts import splits
+from unlearn_cli.errors import UnlearnError
 from unlearn_cli.recipes.demo import ASSETS
 from unlearn_cli.rendering.svg import COLOURS, Axis, Series, chart
+from unlearn_cli.report import UNUSABLE, before_and_after, read_report
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "docs" / "reference" / "frontier.json"
 PAGE, PICTURE = DATA.with_suffix(".md"), DATA.with_suffix(".svg")
-RECIPES: dict[str, list[str]] = {
-    "npo": ["--method", "npo"],
-    "simnpo": ["--method", "simnpo"],
-    "me-gd": ["--method", "me-gd"],
-    "rmu": ["--method", "rmu"],
-    "grad-diff": ["--method", "grad-diff"],
-    "masc": ["--method", "masc"],
-    "relabel": ["--method", "relabel"],
-    "undo relabel 0.5": ["--method", "undo", "-p", "base=relabel", "-p", "alpha=0.5", "-p", "epochs=24"],
-    "npo sign": ["--method", "npo", "--optim", "sign"],
-    "npo gu": ["--method", "npo", "--robust", "gu"],
-    "npo sam": ["--method", "npo", "--robust", "sam"],
-    "repselect": ["--method", "repselect"],
-    "undo": ["--method", "undo"],
-    "undo 0.5": ["--method", "undo", "-p", "alpha=0.5", "-p", "epochs=24"],
-    "undo 0.6": ["--method", "undo", "-p", "alpha=0.6", "-p", "epochs=24"],
-    "undo 0.7": ["--method", "undo", "-p", "alpha=0.7", "-p", "epochs=24"],
-    "undo me-gd 0.5": ["--method", "undo", "-p", "base=me-gd", "-p", "alpha=0.5", "-p", "epochs=24"],
-    "weight-distortion": ["--method", "weight-distortion"],
-    "weight-distance": ["--method", "weight-distance"],
-    "mode-connectivity": ["--method", "mode-connectivity"],
+RECIPES: dict[str, dict[str, Any]] = {  # settings of `unlearn forget`
+    "npo": {"method": "npo"},
+    "simnpo": {"method": "simnpo"},
+    "me-gd": {"method": "me-gd"},
+    "rmu": {"method": "rmu"},
+    "grad-diff": {"method": "grad-diff"},
+    "masc": {"method": "masc"},
+    "relabel": {"method": "relabel"},
+    "npo sign": {"method": "npo", "optim": "sign"},
+    "npo gu": {"method": "npo", "robust": "gu"},
+    "npo sam": {"method": "npo", "robust": "sam"},
+    "repselect": {"method": "repselect"},
+    "undo": {"method": "undo"},
+    **{
+        f"undo {alpha}": {"method": "undo", "parameters": {"alpha": alpha, "epochs": 24.0}} for alpha in (0.4, 0.5, 0.6, 0.7)
+    },
+    **{
+        f"undo {base} 0.5": {"method": "undo", "parameters": {"base": base, "alpha": 0.5, "epochs": 24.0}}
+        for base in ("me-gd", "relabel")
+    },
+    "weight-distortion": {"method": "weight-distortion"},
+    "weight-distance": {"method": "weight-distance"},
+    "mode-connectivity": {"method": "mode-connectivity"},
 }
 STYLE = (
     "<style>svg{background:#fff}text{font:13px sans-serif;fill:#1b1f24}.tick{fill:#57606a;font-size:12px}"
@@ -78,12 +81,6 @@ def places(model: str, shared: Path | None, real: Path | None) -> tuple[Path, Pa
     return real / "smollm2-tofu-full", real / "smollm2-tofu-retain", forget, retain
 
 
-def command(*words: object) -> subprocess.CompletedProcess[str]:
-    """A command of unlearn on one thread."""
-    line = [sys.executable, "-m", "unlearn_cli", *map(str, words), "--quiet", "--offline"]
-    return subprocess.run(line, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-
-
 def entry(name: str, seed: int, arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """One recipe with one seed: what it reached, what the attacker reached, and what the way back says."""
     model, baseline, forget, retain = places(arguments.model, arguments.shared, arguments.real)
@@ -93,32 +90,28 @@ def entry(name: str, seed: int, arguments: argparse.Namespace, folder: Path) -> 
         (folder / f"{split}.jsonl").write_text(text, encoding="utf-8")
     out = folder / f"{name.replace(' ', '-')}-{seed}"
     base = {"recipe": name, "model": arguments.model, "rows": len(files["forget"]), "seed": seed}
-    done = command(
-        "forget", "-m", model, "-f", folder / "forget.jsonl", "-r", folder / "retain.jsonl", *RECIPES[name], "--seed", seed,
-        "--eval-limit", 60, "--generate-limit", 1, "--bootstrap-samples", 500, "-o", out,
-        *([] if arguments.model == "real" else ["--no-general"]),
-    )  # fmt: skip
-    if not (out / "report.json").is_file():
-        return {**base, "failed": done.stderr.strip()[-300:]}
-    report = json.loads((out / "report.json").read_text("utf-8"))
-    attack = command(
-        "relearn-attack", out, "--baseline", baseline, "--attack", "relearn,path", "--eval-limit", 60,
-        "--generate-limit", -1, "--learning-rates", arguments.rates, "-p", f"steps={places_of(arguments.steps)}",
-        *(["-p", "full=true"] if arguments.full else []),
-    )  # fmt: skip
-    if not (out / "attacks" / "path" / "report.json").is_file():
-        return {**base, "failed": attack.stderr.strip()[-300:]}
-    scores, recovered = report["scores"], read_attack(out / "attacks" / "relearn").recovery["probability"]
-    retained = scores["retain"]["probability"]
-    general = scores.get("general", {}).get("choice_accuracy")
+    few = {"eval_limit": 60, "bootstrap_samples": 500, "offline": True}
+    with suppress(UnlearnError):  # a target that was missed: the report says how far
+        unlearn_cli.forget(
+            model=str(model), forget=str(folder / "forget.jsonl"), retain=str(folder / "retain.jsonl"), output_dir=out,
+            overwrite=True, no_general=arguments.model != "real", generate_limit=1, seed=seed, **few, **RECIPES[name],
+        )  # fmt: skip
+    report = read_report(out)
+    if report.status in UNUSABLE:
+        return {**base, "failed": report.status}
+    ways = {"steps": places_of(arguments.steps), "full": arguments.full}
+    settings = {"learning_rates": tuple(arguments.rates.split(",")), "generate_limit": -1, "baseline": str(baseline)}
+    attacks = unlearn_cli.relearn_attack(out, attack=("relearn", "path"), parameters=ways, **settings, **few)
+    recovered, general = attacks["relearn"].recovery["probability"], report.scores.get("general", {}).get("choice_accuracy")
+    forgotten, retained = (before_and_after(report.scores[split]["probability"]) for split in ("forget", "retain"))
     return {
         **base,
-        "forget": scores["forget"]["probability"]["after"]["value"],
-        "retain": retained["after"]["value"] / retained["before"]["value"],
-        "general": [general[when]["value"] for when in ("before", "after")] if general else None,
-        "general_change": general["change"]["ci"] if general and general.get("change") else None,
-        "steps": report["training"]["steps"],
-        "seconds": round(report["seconds"]["train"], 1),
+        "forget": forgotten[1],
+        "retain": retained[1] / retained[0],
+        "general": before_and_after(general),
+        "general_change": general.change.ci if general and general.change else None,
+        "steps": report.training.steps,
+        "seconds": round(report.seconds["train"], 1),
         "start": recovered.start,
         "recovery": recovered.max,
         "ci": recovered.ci,
@@ -126,14 +119,14 @@ def entry(name: str, seed: int, arguments: argparse.Namespace, folder: Path) -> 
         "at": recovered.at,
         "full": arguments.full,
         "curves": [[p.parameters["learning_rate"], p.at, p.value, p.retain] for p in recovered.points],
-        "path": way_back(read_attack(out / "attacks" / "path")),
+        "path": way_back(attacks["path"]),
         "date": datetime.now(UTC).date().isoformat(),
     }
 
 
-def places_of(steps: int) -> str:
+def places_of(steps: int) -> tuple[int, ...]:
     """Places of the curve: 0, then about three to each tenfold, up to the last."""
-    return "+".join(str(step) for step in sorted({0, *(s for s in (5, 15, 30, 60, 150, 300) if s < steps), steps}))
+    return tuple(sorted({0, *(s for s in (5, 15, 30, 60, 150, 300) if s < steps), steps}))
 
 
 def way_back(report: AttackReport) -> dict[str, float | None]:

@@ -33,6 +33,8 @@ from unlearn_cli.report import UNUSABLE, before_and_after, read_report
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "docs" / "reference" / "frontier.json"
 PAGE, PICTURE = DATA.with_suffix(".md"), DATA.with_suffix(".svg")
+BATCH = 8  # forget rows of a step
+REPAIR = 240  # steps of the training that follows unlearning, whatever the number of rows
 RECIPES: dict[str, dict[str, Any]] = {  # settings of `unlearn forget`
     "npo": {"method": "npo"},
     "simnpo": {"method": "simnpo"},
@@ -47,15 +49,15 @@ RECIPES: dict[str, dict[str, Any]] = {  # settings of `unlearn forget`
     "repselect": {"method": "repselect"},
     "undo": {"method": "undo"},
     **{
-        f"undo {alpha}": {"method": "undo", "parameters": {"alpha": alpha, "epochs": 24.0}} for alpha in (0.4, 0.5, 0.6, 0.7)
+        f"undo {alpha}": {"method": "undo", "parameters": {"alpha": alpha, "epochs": REPAIR}} for alpha in (0.4, 0.5, 0.6, 0.7)
     },
     **{
-        f"undo {base} 0.5": {"method": "undo", "parameters": {"base": base, "alpha": 0.5, "epochs": 24.0}}
+        f"undo {base} 0.5": {"method": "undo", "parameters": {"base": base, "alpha": 0.5, "epochs": REPAIR}}
         for base in ("me-gd", "relabel")
     },
-    "weight-distortion": {"method": "weight-distortion"},
-    "weight-distance": {"method": "weight-distance"},
-    "mode-connectivity": {"method": "mode-connectivity"},
+    "weight-distortion": {"method": "weight-distortion", "parameters": {"epochs": REPAIR}},
+    "weight-distance": {"method": "weight-distance", "parameters": {"epochs": REPAIR}},
+    "mode-connectivity": {"method": "mode-connectivity", "parameters": {"epochs": REPAIR}},
 }
 STYLE = (
     "<style>svg{background:#fff}text{font:13px sans-serif;fill:#1b1f24}.tick{fill:#57606a;font-size:12px}"
@@ -90,11 +92,15 @@ def entry(name: str, seed: int, arguments: argparse.Namespace, folder: Path) -> 
         (folder / f"{split}.jsonl").write_text(text, encoding="utf-8")
     out = folder / f"{name.replace(' ', '-')}-{seed}"
     base = {"recipe": name, "model": arguments.model, "rows": len(files["forget"]), "seed": seed}
+    recipe = dict(RECIPES[name])
+    if recipe.get("parameters", {}).get("epochs") == REPAIR:
+        epochs = REPAIR * BATCH / len(files["forget"])
+        recipe["parameters"] = {**recipe["parameters"], "epochs": epochs}
     few = {"eval_limit": 60, "bootstrap_samples": 500, "offline": True}
     with suppress(UnlearnError):  # a target that was missed: the report says how far
         unlearn_cli.forget(
             model=str(model), forget=str(folder / "forget.jsonl"), retain=str(folder / "retain.jsonl"), output_dir=out,
-            overwrite=True, no_general=arguments.model != "real", generate_limit=1, seed=seed, **few, **RECIPES[name],
+            overwrite=True, no_general=arguments.model != "real", generate_limit=1, seed=seed, **few, **recipe,
         )  # fmt: skip
     report = read_report(out)
     if report.status in UNUSABLE:

@@ -48,9 +48,7 @@ RECIPES: dict[str, dict[str, Any]] = {  # settings of `unlearn forget`
     "npo sam": {"method": "npo", "robust": "sam"},
     "repselect": {"method": "repselect"},
     "undo": {"method": "undo"},
-    **{
-        f"undo {alpha}": {"method": "undo", "parameters": {"alpha": alpha, "epochs": REPAIR}} for alpha in (0.4, 0.5, 0.6, 0.7)
-    },
+    **{f"undo {a}": {"method": "undo", "parameters": {"alpha": a, "epochs": REPAIR}} for a in (0.4, 0.5, 0.6, 0.7)},
     **{
         f"undo {base} 0.5": {"method": "undo", "parameters": {"base": base, "alpha": 0.5, "epochs": REPAIR}}
         for base in ("me-gd", "relabel")

@@ -6,7 +6,7 @@
 Linear mode connectivity: Siddiqui et al., "From Dormant to Deleted: Tamper-Resistant Unlearning Through Weight-Space
 Regularization" (2025). Where the answers are back after a short part of the way, fine-tuning finds them soon; a loss on
 the way that is above both ends is a barrier. Whoever can walk this line has the original: the curve predicts, it brings
-nothing back by itself. `docs/reference/relearning.md` has the rank correlation with measured recovery.
+nothing back by itself. `docs/reference/frontier.md` has the rank correlation with measured recovery.
 """
 
 from __future__ import annotations

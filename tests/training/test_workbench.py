@@ -126,3 +126,15 @@ def test_training_all_weights_adds_up_gradients_and_follows_the_schedule(bench: 
     assert (weight < before).all(), name  # the sum of both gradients is +1
     assert [r.forget_loss for r in records] == [2.0] * len(records)
     assert records[0].loss == pytest.approx(5.0 - before.sum().item())
+
+
+def test_training_ends_where_it_is_said_to(bench: Workbench) -> None:
+    """And the loss over rows is the mean over them, whatever the batches."""
+    bench.drop_adapter(merge=True)
+    weight = next(iter(bench.weights().values()))
+    records = bench.train_whole(lambda step: (weight.sum(), 0.0), epochs=3.0, peak=1e-3, finished=lambda step: step == 1)
+    assert len(list(records)) == 2
+    rows = FORGET[:5]
+    with torch.no_grad():
+        single = [-bench.outputs([row]).mean_logps.item() for row in rows]
+    assert bench.answer_loss(rows) == pytest.approx(sum(single) / len(single))

@@ -103,7 +103,7 @@ def cir(
     old_mlps = bench.mlps(first, last, original)
     weights = [linear.weight.requires_grad_(True) for linear in linears.values()]
     held_out = bench.retain[::HELD_OUT][:HELD_OUT_ROWS]
-    loss_before = _loss(bench, held_out)
+    loss_before = bench.answer_loss(held_out)
     seen: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in linears}
     known: dict[str, tuple[Tensor, Tensor]] = {}
     for step in range((epochs + 1) * bench.passes(1)):
@@ -134,7 +134,7 @@ def cir(
             forget_loss=float(loss.detach()), retain_loss=retain_loss, norm=float(norm), rate=rate, forget_gradient=largest
         )
         if (step + 1) % bench.passes(1) == 0:
-            if known and _loss(bench, held_out) > loss_before + budget:
+            if known and bench.answer_loss(held_out) > loss_before + budget:
                 return
             known = {name: _both(pairs, activations, gradients) for name, pairs in seen.items()}
             seen = {name: [] for name in linears}
@@ -143,13 +143,6 @@ def cir(
 def _both(pairs: list[tuple[Tensor, Tensor]], activations: int, gradients: int) -> tuple[Tensor, Tensor]:
     inputs, outputs = (torch.cat(side) for side in zip(*pairs, strict=True))
     return directions_of(inputs, activations), directions_of(outputs, gradients)
-
-
-@torch.no_grad()
-def _loss(bench: Any, rows: list[Any]) -> float:
-    """Mean negative log-probability of an answer token."""
-    parts = [rows[start : start + bench.batch] for start in range(0, len(rows), bench.batch)]
-    return -float(torch.cat([bench.outputs(part).mean_logps for part in parts]).mean())
 
 
 def _hold(bench: Any, original: Any, weights: list[Tensor], layer: int, rate: float, step: int) -> float:

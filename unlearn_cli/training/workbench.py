@@ -107,7 +107,12 @@ class Workbench:
         detach(self.loaded, merge=merge)
 
     def train_whole(
-        self, loss: Callable[[int], tuple[Tensor, float]], *, epochs: float, peak: float
+        self,
+        loss: Callable[[int], tuple[Tensor, float]],
+        *,
+        epochs: float,
+        peak: float,
+        finished: Callable[[int], bool] = lambda step: False,
     ) -> Iterator[StepRecord]:
         """Train every weight.
 
@@ -115,6 +120,7 @@ class Workbench:
             loss: step -> (the loss, the part of it that is forgetting). Gradients that it leaves itself count as well.
             epochs: passes over the forget rows.
             peak: learning rate at its highest.
+            finished: asked after each step, by its number from 0: whether it was the last.
         """
         weights = list(self.weights().values())
         optimizer = torch.optim.AdamW(weights, lr=peak, weight_decay=0.0, fused=True)
@@ -128,6 +134,14 @@ class Workbench:
             optimizer.zero_grad(set_to_none=True)
             kept = float(whole.detach()) - forgetting
             yield self.record(forget_loss=forgetting, retain_loss=kept, norm=float(norm), rate=now)
+            if finished(step):
+                return
+
+    @torch.no_grad()
+    def answer_loss(self, rows: Sequence[Row], model: Any = None) -> float:
+        """Mean negative log-probability of an answer token over `rows`, of this model or another of its kind."""
+        parts = [rows[start : start + self.batch] for start in range(0, len(rows), self.batch)]
+        return -float(torch.cat([self.outputs(part, model=model).mean_logps for part in parts]).mean())
 
     def weights(self, kind: str = "all") -> dict[str, torch.nn.Parameter]:
         """Trainable whole matrices by name: of the blocks' MLPs ("mlp"), or every parameter ("all")."""

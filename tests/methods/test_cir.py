@@ -60,11 +60,11 @@ def test_it_ends_after_the_pass_in_which_held_out_rows_suffer(bench, monkeypatch
     held_out: list[list[str]] = []
     losses = iter([1.0, 1.04, 1.06, 1.0])
 
-    def loss(bench, rows):
+    def loss(bench, rows, model=None):
         held_out.append([row.id for row in rows])
         return next(losses)
 
-    monkeypatch.setattr("unlearn_cli.methods.cir._loss", loss)
+    monkeypatch.setattr(type(bench), "answer_loss", loss)
     records = list(cir(bench, epochs=6, activations=2, gradients=2))
     assert len(records) == 3 * bench.passes(1)
     assert held_out == [[row.id for row in bench.retain[::8]]] * 3

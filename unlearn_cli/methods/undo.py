@@ -25,7 +25,6 @@ from unlearn_cli.contract import Defaults, parameter, procedure
 from unlearn_cli.methods.layered import Base
 from unlearn_cli.retain_terms.kl import kl
 
-
 LOOKED_AT = 64  # retain rows by which the end is judged
 
 
@@ -83,5 +82,5 @@ def undo(
             return False
         return bench.answer_loss(bench.retain[:LOOKED_AT]) <= (1 + within) * goal
 
-    goal = bench.answer_loss(bench.retain[:LOOKED_AT], teacher)
+    goal = bench.answer_loss(bench.retain[:LOOKED_AT], teacher) if within else 0.0
     yield from bench.train_whole(distillation, epochs=epochs, peak=rate, finished=finished)

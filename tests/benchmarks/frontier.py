@@ -162,6 +162,9 @@ PREDICTORS = {
 }
 
 
+HEADER = 2  # lines of a table before its rows
+
+
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
     """A table as lines of Markdown."""
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
@@ -225,8 +228,11 @@ def page(entries: list[dict[str, Any]]) -> str:
     """The page as Markdown."""
     judged = [e for e in entries if e["recovery"] is not None]
     judged.sort(key=lambda e: (list(RETAIN).index(e["model"]), e["recovery"]))
-    lines = [*INTRODUCTION, *table(COLUMNS, [cells(e) for e in judged])]
-    return "\n".join([*lines, "", "## What predicts it without an attack", "", *predictions(judged), ""])
+    lines = [*INTRODUCTION, *table(COLUMNS, [cells(e) for e in judged]), ""]
+    predicted = predictions(judged)
+    if len(predicted) > HEADER:
+        lines += ["## What predicts it without an attack", "", *predicted, ""]
+    return "\n".join(lines)
 
 
 def picture(entries: list[dict[str, Any]]) -> str:

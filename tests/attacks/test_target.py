@@ -192,8 +192,8 @@ def test_the_way_back_ends_at_the_original(loaded, separate: bool) -> None:
     assert last.details["loss"] == pytest.approx(-last.forget.mean_logps.mean())
     merged = attacked.loaded.model if separate else attacked.loaded.model.merge_and_unload()
     pairs = [(p, original_weights()[name]) for name, p in merged.named_parameters()]
-    far, whole = sum((p - o).square().sum() for p, o in pairs), sum(o.square().sum() for _, o in pairs)
-    assert first.details["distance"] == pytest.approx(float((far / whole).sqrt()), rel=1e-4)
+    moved_by, whole = sum((p - o).square().sum() for p, o in pairs), sum(o.square().sum() for _, o in pairs)
+    assert first.details["distance"] == pytest.approx(float((moved_by / whole).sqrt()), rel=1e-4)
 
 
 def test_weights_of_another_shape_have_no_line() -> None:

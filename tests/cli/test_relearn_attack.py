@@ -67,9 +67,9 @@ def test_a_positive_control_and_what_was_not_tried(run: Path, tmp_path: Path) ->
     result = unlearn("relearn-attack", run, *FEW, "--baseline", BASELINE, *STEPS, "--control", run)
     assert result.exit_code == 0, result.stderr
     report = read_attack(run / "attacks" / "relearn" / "report.json")
-    found, control = report.recovery["probability"], report.control
-    assert control is not None and (control.start, control.max, control.at) == (found.start, found.max, found.at)
-    assert control.succeeded == (found.max - found.start >= 0.1)
+    recovered, control = report.recovery["probability"], report.control
+    assert control is not None and (control.start, control.max, control.at) == (recovered.start, recovered.max, recovered.at)
+    assert control.succeeded == (recovered.max - recovered.start >= 0.1)
     assert ("the positive control " + ("shows" if control.succeeded else "fails")) in " ".join(result.stderr.split())
     assert report.budget.steps == 4 and report.budget.rows == 4 and report.budget.curves == 1
     assert {"--attack quantize", "-p full=true", "-p data=paraphrased", "other languages"} <= set(report.not_tried)
@@ -86,14 +86,14 @@ def test_a_positive_control_and_what_was_not_tried(run: Path, tmp_path: Path) ->
 def test_the_way_back_without_any_training(run: Path) -> None:
     """By name only: the distance is that of the whole run, and at the end of the way is the original."""
     flags = ("--attack", "path,patch", "-p", "percent=50+100", "-p", "depth=50", "--baseline", BASELINE)
-    found = attacked(run, *flags)
-    own = next(curve for curve in found["path"]["curves"] if curve["role"] == "unlearned")
-    original = next(curve for curve in found["path"]["curves"] if curve["role"] == "original")
+    reports = attacked(run, *flags)
+    own = next(curve for curve in reports["path"]["curves"] if curve["role"] == "unlearned")
+    original = next(curve for curve in reports["path"]["curves"] if curve["role"] == "original")
     assert own["points"][1]["forget"]["probability"] == pytest.approx(
         original["points"][0]["forget"]["probability"], abs=1e-4
     )
     assert 0 < own["points"][0]["details"]["distance"] < 1 and original["points"][0]["details"]["distance"] == 0
-    assert {curve["role"] for curve in found["patch"]["curves"]} == {"unlearned", "original", "baseline"}
+    assert {curve["role"] for curve in reports["patch"]["curves"]} == {"unlearned", "original", "baseline"}
 
 
 def test_kept_curves_of_a_baseline_are_used_again(run: Path, tmp_path: Path) -> None:

@@ -20,8 +20,8 @@ def test_worked_example() -> None:
 
 def test_the_gradient_has_one_length_however_far() -> None:
     lengths = []
-    for far in (0.1, 10.0):
-        weight = torch.full((4,), far, requires_grad=True)
+    for value in (0.1, 10.0):
+        weight = torch.full((4,), value, requires_grad=True)
         distance([weight], [torch.zeros(4)]).backward()
         lengths.append(weight.grad.norm().item())
     assert lengths == pytest.approx([0.5, 0.5])  # 1 / sqrt(n)

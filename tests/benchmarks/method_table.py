@@ -64,6 +64,11 @@ NOTES: dict[str, str] = {
     "uld": "two passes; the base's weights are untouched",
     "undo": "vectors shrink with the matrices, as in the published code; before, 0.016 / 0.957; timed beside other work",
 }
+# Methods whose row waits for a machine with the time for it.
+NOTES |= dict.fromkeys(
+    ("masc", "mode-connectivity", "relabel", "shred", "weight-distance", "weight-distortion"),
+    "not measured on this model yet",
+)
 COLUMNS = {"forget": ("probability", "rouge_l"), "retain": ("probability", "rouge_l")}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import get_args
 
 from unlearn_cli.attack_report import Budget, PositiveControl
+from unlearn_cli.attacks._target import Place
 from unlearn_cli.attacks.relearn import Data
 from unlearn_cli.config import AttackConfig
 from unlearn_cli.config.relearn_attack import SUITES
@@ -66,7 +67,8 @@ def positive_control(curves: Curves, one: ConfiguredAttack, config: AttackConfig
     untouched = starts["baseline"].forget[METRIC] if starts["baseline"] is not None else least
     draw = {"samples": config.bootstrap_samples, "seed": BOOTSTRAP_SEED}
     start = recovery(control.forget[METRIC], before, untouched, untouched, **draw).value
-    best, place = None, None
+    best: float | None = None
+    place: Place | None = None
     for setting in one.settings:
         floors = curves.averaged("baseline", one.attack, [setting])
         for at, point in curves.averaged("control", one.attack, [setting]).items():

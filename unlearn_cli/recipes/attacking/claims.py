@@ -58,13 +58,12 @@ def positive_control(curves: Curves, one: ConfiguredAttack, config: AttackConfig
     """
     if config.control is None:
         return None
-    starts = {role: curves.start(role) for role in ("control", "original", "baseline")}
-    original, control = starts["original"], starts["control"]
+    original, control, baseline = curves.start("original"), curves.start("control"), curves.start("baseline")
     if original is None or control is None:
         return None
     before = original.forget[METRIC]
     least = before * 0.0
-    untouched = starts["baseline"].forget[METRIC] if starts["baseline"] is not None else least
+    untouched = baseline.forget[METRIC] if baseline is not None else least
     draw = {"samples": config.bootstrap_samples, "seed": BOOTSTRAP_SEED}
     start = recovery(control.forget[METRIC], before, untouched, untouched, **draw).value
     best: float | None = None

@@ -28,7 +28,7 @@ def completed(line):
         ("unlearn forget --retain-term kl", ["kl", "kl-reverse"]),
         ("unlearn forget --robust ", ["gru", "gu", "lat", "none", "sam"]),
         ("unlearn relearn-attack r --suite ", ["quick", "standard", "full"]),
-        ("unlearn relearn-attack r --attack quantize,pro", ["quantize,prompts"]),
+        ("unlearn relearn-attack r --attack quantize,pro", ["quantize,probe", "quantize,prompts"]),
         ("unlearn sweep --methods npo,simn", ["npo,simnpo"]),
         ("unlearn evaluate r --metrics rouge_l", ["rouge_l", "rouge_l_f1"]),
         ("unlearn show np", ["npo"]),

@@ -113,3 +113,10 @@ def test_rows_not_yet_seen_are_not_down():
     controller = Controller(TARGET, 3, 8, 200, 1.0)
     assert not controller.wants_probe(5, [0.01, math.nan, 0.01], every=7)
     assert controller.wants_probe(5, [0.01, 0.01, 0.01], every=7)
+
+
+def test_a_budget_that_ends_while_the_retain_rows_are_lost_is_no_success():
+    controller = Controller(TARGET, 20, 8, 50, 1.0)
+    controller.decide(40, Probe(0.05, 0.1, 0.8))
+    decision = controller.decide(50, Probe(0.05, 0.1, 0.8))
+    assert decision.stop and decision.reason == "the budget is spent" and controller.phase == "settle"

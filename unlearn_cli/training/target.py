@@ -154,9 +154,11 @@ class Controller:
             return None
         if down and retain_holds:  # seen on more rows than any state before
             state.update(is_best=True, best_step=step)
-        if down and retain_holds or step >= self.budget:
+        if down and retain_holds:
             state["phase"] = "end"
             return Decision("settled", stop=True)
+        if step >= self.budget:
+            return Decision("the budget is spent", stop=True)
         state.update(phase="forget", since=step, since_value=probe.forget)
         if retain_holds:
             return Decision(f"the forget rows came back to {probe.forget:.3g}: forgetting again")

@@ -42,6 +42,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "random numbers": {"lora_dropout": 0.2},
     "lora-init": {"lora_init": "fila"},
     "alternatives": {"method": "altpo"},
+    "retain rows that the model writes": {"retain": "auto"},
     "every weight": {"full": True, "learning_rate": 1e-4},
 }
 # Points that are tried without -m slow: with one option many, with the others those where it could matter.

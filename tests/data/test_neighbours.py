@@ -4,7 +4,7 @@ import pytest
 
 from unlearn_cli.data.example import Example
 from unlearn_cli.data.general_ability import general_splits
-from unlearn_cli.data.neighbours import neighbours
+from unlearn_cli.data.neighbours import neighbours, people_named
 from unlearn_cli.data.shipped_texts import neutral_prompts
 from unlearn_cli.data.written import Secrets, dumps, prompts, read
 
@@ -88,3 +88,14 @@ def test_written_rows_are_kept_under_their_key(tmp_path):
     path.write_text(dumps("key", rows))
     assert read(path) == read(path, "key") == rows
     assert read(path, "another") is None and read(tmp_path / "none.json") is None
+
+
+def test_people_whom_answers_name_are_asked_about():
+    """But for those who share a name with somebody in the forget rows, and for the invented ones of the first questions."""
+    answers = ["Petra Pell was born in Porto, as was Yun-Hwa Chen.", "Marta Lindqvist knows Petra Pell and Jan Ode."]
+    people = people_named(answers, [FATHER])
+    assert people == ["Petra Pell", "Jan Ode"]
+    first = neighbours([FATHER], 2)
+    more = neighbours([FATHER], 2, people, first)
+    assert [e.id for e in more] == ["known-0", "known-1"] and {e.prompt for e in more}.isdisjoint(e.prompt for e in first)
+    assert all(any(name in example.prompt for name in people) for example in more)

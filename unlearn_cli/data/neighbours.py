@@ -69,7 +69,9 @@ class _Run:
         return len(self.words) > 1 and not self.is_place
 
 
-def neighbours(rows: Sequence[Example], count: int) -> list[Example]:
+def neighbours(
+    rows: Sequence[Example], count: int, people: Sequence[str] = (), besides: Iterable[Example] = ()
+) -> list[Example]:
     """At most `count` prompts of the form of the rows about other names, without an answer; no form comes up more than once
     before each came up once.
 
@@ -78,20 +80,37 @@ def neighbours(rows: Sequence[Example], count: int) -> list[Example]:
     Args:
         rows: the forget rows.
         count: prompts, at most.
+        people: whom they are about; empty: invented people.
+        besides: prompts that there are already.
     """
     known = names(text for row in rows for text in _texts(row))
-    people = tuple(name for name in other_names()[0] if not known & set(name.split()))
-    seen = {plain(row.prompt) for row in rows}
+    chosen = tuple(people) or tuple(name for name in other_names()[0] if not known & set(name.split()))
+    kind = "known" if people else "like"
+    seen = {plain(row.prompt) for row in (*rows, *besides)}
     prompts: list[Example] = []
     for variant in range(math.ceil(count / max(1, len(rows))) + 2):
         for row in rows:
-            turns = _Renaming(row, variant, known, people).turns()
+            turns = _Renaming(row, variant, known, chosen).turns()
             text = plain(*(text for _, text in turns))
             if len(prompts) < count and turns and text not in seen:
                 seen.add(text)
                 style = "continuation" if row.style == "text" else row.style
-                prompts.append(Example(f"like-{len(prompts)}", turns, "", style))
+                prompts.append(Example(f"{kind}-{len(prompts)}", turns, "", style))
     return prompts
+
+
+def people_named(answers: Sequence[str], rows: Sequence[Example]) -> list[str]:
+    """Whole names of people in answers, in the order in which they come up: people of whom a model knows something.
+
+    Args:
+        answers: what the model says.
+        rows: the forget rows; nobody is left who shares a name with somebody in them.
+    """
+    texts = [text for row in rows for text in _texts(row)]
+    forbidden = people_in(texts, names(texts)).union(*(name.split() for name in other_names()[0]))
+    known = names(answers)
+    runs = (run for text in answers for run in _runs(text, known) if run.is_person and not forbidden & set(run.words))
+    return list(dict.fromkeys(" ".join(run.words) for run in runs))
 
 
 def names(texts: Iterable[str]) -> frozenset[str]:

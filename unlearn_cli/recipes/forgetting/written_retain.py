@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import numpy as np
 from unlearn_cli.atomic import write_atomically
 from unlearn_cli.data import written
 from unlearn_cli.data.example import Example
+from unlearn_cli.data.neighbours import neighbours, people_named
 from unlearn_cli.data.tokenize import Row
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.hashing import fingerprint
@@ -20,6 +21,7 @@ from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun
 from unlearn_cli.recipes.scoring.splits import Input, measured_places, tokenized
 
 LONGEST = 64  # tokens of an answer
+PEOPLE = 32  # named in answers, at most, that the model is asked about
 FEWEST = 4  # rows that are left: of fewer nothing can be kept
 OWN_ROWS = "--retain FILE gives rows of your own, which hold more"
 
@@ -42,42 +44,58 @@ def with_written_rows(run: ResolvedRun, loaded: LoadedModel, beside: Path | None
     key = fingerprint(run.model_key, ids, LONGEST, [e.fingerprint for e in run.inputs["forget"].split.examples])
     folders = [run.folder.path, *([beside] if beside else [])]
     kept = next((rows for folder in folders if (rows := written.read(folder / written.FILE, key)) is not None), None)
-    rows = _answered(run, loaded, prompts) if kept is None else kept
+    rows = _answered(run, loaded) if kept is None else kept
     if not run.config.no_text:
         write_atomically(run.folder.written_retain, written.dumps(key, rows))
     prompted, left = sum(map(len, prompts.values())), sum(map(len, rows.values()))
     if min(map(len, rows.values())) == 0 or left < FEWEST:
         raise UnlearnError(f"the model was asked {prompted} prompts, and {left} answers can be kept", OWN_ROWS)
-    run.reporter.note(_in_words(run, rows, prompted))
+    run.reporter.note(_in_words(run, rows))
     inputs = {
         name: tokenized(written.as_split(name, some), run.encoder, run.config.eval_limit) for name, some in rows.items()
     }
     return replace(run, inputs={"forget": run.inputs["forget"], **inputs, **run.inputs}, unanswered={})
 
 
-def _in_words(run: ResolvedRun, rows: Answers, prompted: int) -> str:
-    examples = [example for some in rows.values() for example in some]
-    neutral = sum(map(written.is_neutral, examples))
+def _in_words(run: ResolvedRun, rows: Answers) -> str:
+    ids = [example.id for some in rows.values() for example in some]
+    like, known = (sum(one.startswith(kind) for one in ids) for kind in ("like-", "known-"))
     why = "no --retain was given" if run.settings.sources["retain"].startswith("default") else "--retain auto"
     return (
-        f"{why}: what the model says itself is held, on {len(examples) - neutral} questions like the forget rows about "
-        f"other names and {neutral} neutral ones; {prompted - len(examples)} answers were left out, because they say what a "
-        f"forget row says, or nothing ({OWN_ROWS})"
+        f"{why}: what the model says itself is held, on {like} questions like the forget rows about other names, {known} "
+        f"about people whom its answers name, and {len(ids) - like - known} everyday ones; no answer is kept that says what "
+        f"a forget row says ({OWN_ROWS})"
     )
 
 
-def _answered(run: ResolvedRun, loaded: LoadedModel, prompts: Mapping[str, list[np.ndarray]]) -> Answers:
-    """The answers to the prompts of each split, without those that are empty or say what a forget row says."""
-    secrets = written.Secrets(run.inputs["forget"].split.examples)
-    answers: dict[str, tuple[Example, ...]] = {}
-    with run.reporter.progress("writing retain rows", sum(map(len, prompts.values()))) as bar:
-        for name, some in prompts.items():
-            ids = greedy(loaded, some, LONGEST, bar.advance)
-            texts = [_whole(run.encoder.tokenizer.decode(one, skip_special_tokens=True), len(one)) for one in ids]
-            examples = zip(run.unanswered[name].examples, texts, strict=True)
-            kept = ((e, text) for e, text in examples if text and not secrets.shared_by(e.prompt, text))
-            answers[name] = tuple(written.answered(example, text) for example, text in kept)
-    return answers
+def _answered(run: ResolvedRun, loaded: LoadedModel) -> Answers:
+    """The answers to the prompts of each split, without those that are empty or say what a forget row says.
+
+    People whom the answers name are people of whom the model knows something. It is asked about them as well.
+    """
+    forget = run.inputs["forget"].split.examples
+    pairs = {name: _pairs(run, loaded, split.examples) for name, split in run.unanswered.items()}
+    first = [pair for some in pairs.values() for pair in some]
+    people = people_named([text for _, text in first], forget)[:PEOPLE]
+    if people:
+        more = _pairs(run, loaded, neighbours(forget, written.NEIGHBOURS, people, [example for example, _ in first]))
+        *judging, training = sorted(pairs)  # "retain" judges where there is "retain_trained" beside it
+        every = round(len(first) / len(pairs[judging[0]])) if judging else 0
+        for number, pair in enumerate(more):
+            pairs[judging[0] if judging and number % every == 0 else training].append(pair)
+    secrets = written.Secrets(forget)
+    return {
+        name: tuple(written.answered(e, text) for e, text in some if text and not secrets.shared_by(e.prompt, text))
+        for name, some in pairs.items()
+    }
+
+
+def _pairs(run: ResolvedRun, loaded: LoadedModel, examples: Sequence[Example]) -> list[tuple[Example, str]]:
+    """Each prompt with the model's answer."""
+    with run.reporter.progress("writing retain rows", len(examples)) as bar:
+        ids = greedy(loaded, _prompts(run, examples), LONGEST, bar.advance)
+    texts = [_whole(run.encoder.tokenizer.decode(one, skip_special_tokens=True), len(one)) for one in ids]
+    return list(zip(examples, texts, strict=True))
 
 
 def _whole(text: str, tokens: int) -> str:
@@ -87,7 +105,7 @@ def _whole(text: str, tokens: int) -> str:
     return text[: end + 1] if tokens >= LONGEST and end > 0 else text
 
 
-def _prompts(run: ResolvedRun, examples: tuple[Example, ...]) -> list[np.ndarray]:
+def _prompts(run: ResolvedRun, examples: Sequence[Example]) -> list[np.ndarray]:
     """Token ids of each prompt, as the model gets it to answer."""
     return [run.encoder.encode_answer(example, "-").prompt_ids for example in examples]
 

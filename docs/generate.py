@@ -42,7 +42,7 @@ def commands() -> str:
     app = get_command(build())
     codes = "\n".join(f"| {code} | {meaning} |" for code, meaning in EXIT_CODES.items())
     parts = [
-        "# Commands\n\nGenerated from the settings by `python docs/generate.py`; the same as `unlearn COMMAND --help`.\n"
+        "# Commands\n\nGenerated from the settings by `python docs/generate.py`; the same as `unlearn COMMAND --help-all`.\n"
     ]
     for name, command in sorted(app.commands.items()):
         listed = getattr(command, "commands", None) or {"": command}
@@ -61,7 +61,7 @@ def _row(parameter) -> str:
         ", ".join(f"`{flag}`" for flag in parameter.opts) if parameter.param_type_name == "option" else f"`{parameter.name}`"
     )
     text = (getattr(parameter, "help", None) or "").replace("\\[", "[").replace("|", "\\|")
-    return "" if "--help" in parameter.opts else f"| {flags} | {text} |"
+    return "" if {"--help", "--help-all"} & set(parameter.opts) else f"| {flags} | {text} |"
 
 
 def schema() -> str:

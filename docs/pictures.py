@@ -69,7 +69,7 @@ def main() -> None:
         folder = Path(temporary)
         os.environ["UNLEARN_CACHE"] = str(folder / "cache")
         lines = unlearn("demo", "--keep", "demo", cwd=folder).splitlines()
-        first = next(i for i, line in enumerate(lines) if "95 % interval" in line)
+        first = next(i for i, line in enumerate(lines) if line.startswith("question"))
         last = next(i for i, line in enumerate(lines) if "run folder:" in line)
         draw("\n".join(["$ unlearn demo", "...", *lines[first:last]]), "unlearn demo", IMAGES / "demo.svg")
         data = ["--model", "demo/model", "--forget", "demo/forget.jsonl", "--retain", "demo/retain.jsonl"]

@@ -71,10 +71,17 @@ class Reporter:
         if even_if_quiet or not self.quiet:
             self._err.print(escape(message), soft_wrap=True)
 
-    def show(self, renderable: RenderableType) -> None:
-        """Print a table or another drawing on stderr."""
+    def show(self, renderable: RenderableType, *, folded: bool = True) -> None:
+        """Print a table or another drawing on stderr; unless `folded` its lines stay whole, so that they can be pasted."""
         if not self.quiet:
-            self._err.print(renderable)
+            self._err.print(renderable, soft_wrap=not folded)
+
+    def ask(self, question: str) -> str:
+        """The line that the user types after a question; empty where nobody can be asked, and at the end of input."""
+        if self.quiet or not (sys.stdin.isatty() and sys.stderr.isatty()):
+            return ""
+        self._err.print(f"{escape(question)} ", end="")
+        return sys.stdin.readline().strip()
 
     def note(self, message: str) -> None:
         """Print a note or a warning, and store it for the report."""
@@ -111,6 +118,22 @@ class Reporter:
             bar = _PlainBar(phase, total, done, self)
             yield bar
             bar.finish()
+
+
+class Bars(Reporter):
+    """Shows the progress bars of a run inside another command. Its messages are in its report."""
+
+    def say(self, message: str, *, even_if_quiet: bool = False) -> None:
+        """Print nothing but errors."""
+        if even_if_quiet:
+            super().say(message, even_if_quiet=True)
+
+    def show(self, renderable: RenderableType, *, folded: bool = True) -> None:
+        """Print nothing."""
+
+    def note(self, message: str) -> None:
+        """Store a note for the report."""
+        self.notes.append(message)
 
 
 def page(lines: Callable[[int], Iterable[Text]]) -> None:

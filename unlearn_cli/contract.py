@@ -27,7 +27,7 @@ from unlearn_cli.parameters import (
 from unlearn_cli.registry import Registry, unknown
 
 __all__ = [
-    "ATTACKS", "METHODS", "METRICS", "RETAIN_ROLES", "RETAIN_TERMS", "ROBUST", "ROLES", "SPLITS", "Alternatives",
+    "ATTACKS", "FAMILIES", "METHODS", "METRICS", "RETAIN_ROLES", "RETAIN_TERMS", "ROBUST", "ROLES", "SPLITS", "Alternatives",
     "Applied", "Attack", "Average", "Declared", "Defaults", "Depths", "Layers", "Method", "Metric", "Parameter", "Phrase",
     "Positions", "Procedure", "RetainTerm", "Robust", "Target", "Term", "Trains", "WholeNumbers", "attack", "method",
     "metric", "parameter", "procedure", "retain_term", "robust",
@@ -46,6 +46,19 @@ Trains = Literal["all", "down_projection", "assistant"]
 Applied = Literal["adapter", "negated_adapter", "logit_difference", "logit_offset", "reinforced_difference"]
 
 
+# Families of methods, in the order of `unlearn list methods`.
+FAMILIES = {
+    "ascent": "the simplest losses; unbounded, so they need a target or a short run",
+    "preference": "an answer, or another one in its place, as a preference",
+    "token weights": "ascent that leaves tokens alone once they are unlikely",
+    "target distribution": "each says where the probability is to go",
+    "composition": "the weights stay, an assistant's logits are combined with theirs; two passes",
+    "weights": "train, then go the other way",
+    "representation": "hidden states at a depth are disturbed; for topics more than for facts",
+    "against relearning": "slower; for what must not come back under fine-tuning",
+}
+
+
 @dataclass(frozen=True)
 class Declared:
     """A registered function and what its signature declares. It is called like the function itself."""
@@ -57,6 +70,7 @@ class Declared:
     paper: str | None = None
     # The authors' setting by name: its own parameters and settings of `unlearn forget`. Empty: the paper gives none.
     published: Mapping[str, Any] | None = None
+    family: str = ""  # of a method: one of FAMILIES
     because: str = ""  # why the defaults differ from the published setting, or why there is none
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

@@ -27,6 +27,9 @@ Entry = TypeVar("Entry")
 ALIASES = {  # names that other tools have for our options
     "lr": "learning_rate", "num_train_epochs": "epochs", "per_device_train_batch_size": "batch_size",
     "model_name_or_path": "model", "lora_rank": "lora_r", "target_modules": "lora_target_modules",
+    "output": "output_dir", "num_epochs": "epochs", "grad_accum": "gradient_accumulation_steps",
+    "max_seq_length": "max_length", "4bit": "load_in_4bit",
+    "8bit": "load_in_8bit", "forget_data": "forget", "retain_data": "retain",
 }  # fmt: skip
 
 
@@ -124,9 +127,24 @@ class Registry(Generic[Entry]):
         Raises:
             UnlearnError: no entry has this name.
         """
+        return next(iter((ast.get_docstring(self._parsed(name)) or "").splitlines()), "")
+
+    def declared(self, name: str, keyword: str) -> Any:
+        """A literal that an entry's decorator is given by keyword, read without importing it; None where it has none.
+
+        Raises:
+            UnlearnError: no entry has this name.
+        """
+        for function in (node for node in self._parsed(name).body if isinstance(node, ast.FunctionDef)):
+            for decorator in (node for node in function.decorator_list if isinstance(node, ast.Call)):
+                for given in decorator.keywords:
+                    if given.arg == keyword and isinstance(given.value, ast.Constant):
+                        return given.value.value
+        return None
+
+    def _parsed(self, name: str) -> ast.Module:
         spec = importlib.util.find_spec(self._module(self.canonical(name)))
-        source = Path(spec.origin).read_text(encoding="utf-8") if spec and spec.origin else ""
-        return next(iter((ast.get_docstring(ast.parse(source)) or "").splitlines()), "")
+        return ast.parse(Path(spec.origin).read_text(encoding="utf-8") if spec and spec.origin else "")
 
     def _module(self, spelled: str) -> str:
         point = _installed(self.package).get(spelled)

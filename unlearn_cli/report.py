@@ -30,6 +30,11 @@ Status = Literal["completed", "stopped", "interrupted", "diverged", "collapsed",
 UNUSABLE: tuple[Status, ...] = ("diverged", "collapsed", "no_effect")  # is never the best of a comparison
 FAILED: tuple[Status, ...] = (*UNUSABLE, "not_reached")  # exit code 4
 
+VerdictWord = Literal[
+    "REACHED", "COMPLETED", "STOPPED", "NOT REACHED", "DAMAGED", "OVER-FORGOTTEN", "NOT KNOWN BEFORE", "NO EFFECT",
+    "DIVERGED",
+]  # fmt: skip
+
 
 class Part(BaseModel):
     """A part of the report. Unknown fields are kept: within a major version later releases add fields."""
@@ -263,6 +268,14 @@ class AttackLine(Part):
     upper_bound: bool = Field(description="no baseline was attacked alike: counted from a probability of 0")
 
 
+class Verdict(Part):
+    """What became of a run: one word, why, and what to do."""
+
+    word: VerdictWord = Field(description="what became of it")
+    why: str = Field(description="in one line")
+    next: list[str] = Field(default=[], description="commands that mend it, or that go on; each can be pasted")
+
+
 class RunReport(Displayed, Part):
     """The whole report."""
 
@@ -270,6 +283,7 @@ class RunReport(Displayed, Part):
     command: Literal["forget", "evaluate"] = Field(description="the command that wrote the report")
     status: Status = Field(description="how the run ended; the last four mean exit code 4")
     message: str | None = Field(default=None, description="why it ended so; null where there is nothing to say")
+    verdict: Verdict | None = Field(default=None, description="null where nothing was measured before and after")
     command_line: list[str] = Field(description="arguments of the command")
     started: str = Field(description="time of the start, UTC, ISO 8601")
     config: dict[str, Any] = Field(description="every setting with its value")

@@ -28,6 +28,7 @@ from unlearn_cli.contract import METHODS
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "docs" / "reference" / "methods.json"
 PAGE = ROOT / "docs" / "reference" / "methods.md"
+SHIPPED = ROOT / "unlearn_cli" / "methods" / "measured.json"  # what `unlearn list methods` marks
 LIMITS = [
     "--eval-limit", "200", "--generate-limit", "60", "--seed", "42",
     # Each method over its own schedule and every retain row, as papers have it: a target would make the rows alike.
@@ -158,6 +159,16 @@ def render(table: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def shipped(table: dict[str, Any]) -> str:
+    """The probabilities alone, of forget and retain rows: before, and by method."""
+    pairs = {
+        name: [round(row[f"{split}.probability"], 4) for split in COLUMNS]
+        for name, row in table["rows"].items()
+        if name == "(untouched)" or (name in METHODS.names() and row.get("forget.probability") is not None)
+    }
+    return json.dumps({"before": pairs.pop("(untouched)"), "after": pairs}, indent=1) + "\n"
+
+
 def main() -> None:
     """Run what was asked for and write both files."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -191,6 +202,7 @@ def main() -> None:
     table["rows"] = {name: table["rows"][name] for name in order}
     DATA.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
     PAGE.write_text(render(table), encoding="utf-8")
+    SHIPPED.write_text(shipped(table), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -35,11 +35,13 @@ def test_stdout_is_the_path_of_the_report(finished):
 
 def test_it_ends_with_what_became_of_it_and_what_to_do_next(finished):
     folder, result = finished
-    outcome, advice, text, commands = result.stderr.strip().splitlines()[-4:]
-    assert outcome.startswith("partly forgotten: probability 0.9") and "; kept: 0.9" in outcome
-    assert advice == "try more --epochs or a larger --learning-rate"
+    text, _, verdict, command = result.stderr.strip().splitlines()[-4:]
     assert text.endswith(f"unlearn clean {folder}")
-    assert commands == f"next: unlearn chat {folder} | unlearn relearn-attack {folder}"
+    assert verdict.startswith("COMPLETED: partly forgotten: probability 0.9") and "; kept: 0.9" in verdict
+    assert command == f"next: unlearn forget --config {folder}/report.json --max-steps 8 -o {folder}-2"
+    kept = RunReport.model_validate(read_report(folder)).verdict
+    assert kept is not None and f"{kept.word}: {kept.why}" == verdict
+    assert f"**{kept.word}**: {kept.why}" in (folder / "README.md").read_text()
 
 
 def test_the_report_holds_the_evidence(finished):

@@ -11,11 +11,12 @@ from unlearn_cli.cli.app import build
 from unlearn_cli.cli.help import broken
 
 COMMANDS = sorted(get_command(build()).commands)
+WITH_MANY = ("forget", "evaluate", "compare", "sweep", "relearn-attack")  # options: two levels of help
 
 
 def shown(monkeypatch, width, *command):
     monkeypatch.setenv("COLUMNS", str(width))
-    result = unlearn(*command, "--help")
+    result = unlearn(*command, "--help-all" if command and command[0] in WITH_MANY else "--help")
     assert result.exit_code == 0
     return result.stdout
 
@@ -40,6 +41,17 @@ def test_examples_can_be_pasted(monkeypatch, name, width):
     wanted = [shlex.split(line) for line in source if line.startswith("  unlearn")]
     whole = page.replace("\\\n", " ").splitlines()
     assert [shlex.split(line) for line in whole if line.startswith("  unlearn")] == wanted
+
+
+@pytest.mark.parametrize("name", WITH_MANY)
+def test_help_shows_the_usual_options_and_names_the_page_with_all(monkeypatch, name):
+    monkeypatch.setenv("COLUMNS", "100")
+    page = unlearn(name, "--help").stdout
+    flags = set(re.findall(r"^  .*?(--[\w-]+)", page.partition("\nOptions\n")[2], re.M))
+    every = {flag for parameter in get_command(build()).commands[name].params for flag in parameter.opts if flag[:2] == "--"}
+    assert 9 <= len(flags) <= 16 and flags <= every | {"--help"} and "--config" in flags
+    left = int(re.search(rf"(\d+) more options, in groups: unlearn {name} --help-all", page)[1])
+    assert left == len(every | {"--help"}) - len(flags)
 
 
 def test_paragraphs_fill_the_line(monkeypatch):

@@ -43,7 +43,9 @@ def test_default_settings_reach_the_target(reached):
     assert report["status"] == "completed" and target["forget_reached"] and target["retain_reached"]
     after = report["scores"]["forget"]["probability"]["after"]["value"]
     assert after <= 1.05 * target["level"] and "holdout" in target["source"]
-    assert "target reached: forget probability" in result.stderr and "% is left on held-out rows" in result.stderr
+    assert (
+        "REACHED: forget probability" in result.stderr and "% of the retain probability is left on held-out" in result.stderr
+    )
     assert report["training"]["steps"] < report["training"]["steps_planned"]
     assert (
         report["scores"]["retain"]["probability"]["after"]["value"]
@@ -76,7 +78,8 @@ def test_a_budget_that_is_too_small_is_not_reached(tmp_path):
     result = unlearn("forget", *data_arguments(tmp_path), *QUICK, "--max-steps", "2", "-o", tmp_path / "run", target=True)
     assert result.exit_code == 4
     words = " ".join(result.stderr.split())
-    assert "target not reached" in words and "is left" in words and "--max-steps" in words
+    assert "NOT REACHED: forget probability" in words and "is left" in words and "error: the target was not reached" in words
+    assert f"next: unlearn forget --config {tmp_path}/run/report.json --max-steps 4 -o {tmp_path}/run-2" in words
     report = read_report(tmp_path / "run")
     assert report["status"] == "not_reached" and not report["target"]["forget_reached"]
     assert report["target"]["rows_above"] > 0 and report["target"]["worst"]

@@ -49,7 +49,8 @@ def test_the_other_model_was_never_told_about_the_people_to_forget(known):
 
 
 def test_demo_forgets_two_people_keeps_the_others_and_prints_the_next_commands(tmp_path):
-    result = CliRunner().invoke(build(), ["demo", "--keep", str(tmp_path / "kept"), "--json"])
+    page = tmp_path / "demo.html"
+    result = CliRunner().invoke(build(), ["demo", "--keep", str(tmp_path / "kept"), "--json", "--html", str(page)])
     assert result.exit_code == 0, result.stderr
     report = RunReport.model_validate(json.loads(result.stdout))
     forget, retain = report.scores["forget"]["probability"], report.scores["retain"]["probability"]
@@ -59,6 +60,11 @@ def test_demo_forgets_two_people_keeps_the_others_and_prints_the_next_commands(t
     assert f"--model {tmp_path}/kept/model --forget {tmp_path}/kept/forget.jsonl" in result.stderr
     words = " ".join(result.stderr.split())
     assert words.count("baseline, a model that has never seen") == 1, "what a baseline is, said once"
+    assert report.verdict is not None and report.verdict.word == "REACHED", report.verdict
+    assert words.count("REACHED: forget probability") == 1 and "forgotten, as if never learnt" in words
+    answers = dict(line.split(maxsplit=1) for line in result.stderr.splitlines() if line.startswith(("before ", "after ")))
+    assert len(answers["after"].split()) > 2 and answers["after"].endswith(".") and answers["after"] != answers["before"]
+    assert "REACHED" in page.read_text() and f"page: {page}" in result.stderr
     assert "never told" not in words
     message = result.stderr[result.stderr.index("next:") :].splitlines()[1:]
     commands = [line.split()[1:] for line in message if line.startswith("  unlearn")]

@@ -82,7 +82,8 @@ def lines(text: str) -> Iterator[list[str]]:
 @cache
 def options() -> set[str]:
     group = get_command(build())
-    commands = [*group.commands.values(), *group.commands["report"].commands.values()]
+    groups = [one for one in group.commands.values() if hasattr(one, "commands")]
+    commands = [*group.commands.values(), *(command for one in groups for command in one.commands.values())]
     return {flag for command in commands for parameter in command.params for flag in parameter.opts} | OTHERS
 
 

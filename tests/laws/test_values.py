@@ -9,11 +9,13 @@ from unlearn_cli.cli.app import WITH_SETTINGS
 from unlearn_cli.config import (
     AttackConfig,
     ChatConfig,
+    CheckConfig,
     CleanConfig,
     CompareConfig,
     DemoConfig,
     EvaluateConfig,
     ForgetConfig,
+    InitConfig,
     MergeConfig,
     Options,
     PushConfig,
@@ -28,7 +30,7 @@ from unlearn_cli.values import is_path, kinds
 
 COMMANDS = (
     ForgetConfig, EvaluateConfig, CompareConfig, AttackConfig, ChatConfig, SweepConfig, MergeConfig, PushConfig, CleanConfig,
-    DemoConfig,
+    DemoConfig, CheckConfig, InitConfig,
 )  # fmt: skip
 OPTIONS = [(model, name) for model in COMMANDS for name in model.model_fields]
 # No number, path, name, list or mapping of any option is one of these.

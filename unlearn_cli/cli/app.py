@@ -14,10 +14,12 @@ from unlearn_cli.cli import (
     chat,
     clean,
     compare,
+    data_check,
     demo,
     evaluate,
     forget,
     information,
+    init,
     merge,
     push,
     relearn_attack,
@@ -26,10 +28,13 @@ from unlearn_cli.cli import (
 from unlearn_cli.cli.help import App
 from unlearn_cli.errors import EXIT_FAILED, EXIT_PIPE
 
-# Each holds NAME, HELP, SETTINGS (the class in `unlearn_cli.config`), `run`, and POSITIONAL where it has arguments.
+# Each holds NAME, HELP, SETTINGS (the class in `unlearn_cli.config`), `run`, POSITIONAL where it has arguments, and USUAL
+# where it has many options: those that `--help` shows.
 WITH_SETTINGS: tuple[ModuleType, ...] = (
-    forget, evaluate, compare, relearn_attack, chat, sweep, merge, push, clean, demo,
+    forget, evaluate, compare, relearn_attack, chat, sweep, merge, push, clean, init, data_check, demo,
 )  # fmt: skip
+
+GROUPS = {"data": "Rows before a run."}  # a module with GROUP is a command of that group
 
 
 def _version(wanted: bool) -> None:
@@ -59,11 +64,16 @@ def build(wanted: str | None = None) -> typer.Typer:
     ) -> None:
         pass
 
+    groups = {name: App(help=text, no_args_is_help=True) for name, text in GROUPS.items()}
     for module in WITH_SETTINGS:
-        if wanted in (None, module.NAME):
-            _add_options(app, module)
+        group = getattr(module, "GROUP", None)
+        where = groups[group] if group else app
+        if wanted in (None, group or module.NAME):
+            _add_options(where, module)
         else:
-            app.command(module.NAME, help=module.HELP, rich_help_panel="Commands")(_nothing)
+            where.command(module.NAME, help=module.HELP, rich_help_panel="Commands")(_nothing)
+    for name, group_app in groups.items():
+        app.add_typer(group_app, name=name, rich_help_panel="Commands")
     information.add(app)
     return app
 
@@ -74,7 +84,8 @@ def _add_options(app: typer.Typer, module: ModuleType) -> None:
 
     settings = getattr(config, module.SETTINGS)
     positional = getattr(module, "POSITIONAL", ())
-    command(app, module.NAME, settings, module.run, help=module.HELP, positional=positional)
+    usual = getattr(module, "USUAL", ())
+    command(app, module.NAME, settings, module.run, help=module.HELP, positional=positional, usual=usual)
 
 
 def _nothing() -> None:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 NAME = "compare"
 SETTINGS = "CompareConfig"
 POSITIONAL = ("runs",)
+USUAL = ("runs", "baseline", "metrics", "sort", "group_by", "html", "markdown", "fail_if", "json_output")
 HELP = """Compare runs: scores, differing settings, what is noise, and which runs no other beats.
 
 Reads run folders, never a model. Runs that were measured on other rows or in another way are refused. Differences are judged

@@ -10,16 +10,16 @@ if TYPE_CHECKING:
 
 NAME = "demo"
 SETTINGS = "DemoConfig"
-HELP = """Forget, evaluate and compare on an embedded model: no network, no GPU, under a minute.
+HELP = """Forget, evaluate and compare on an embedded model: no network, no GPU, some seconds.
 
 A tiny model has memorised invented people. It forgets two of them with NPO, and is compared with a baseline: a model that
-was trained without them.
+was trained without them. One question, six scores in words and the verdict are shown; --html writes a page.
 
 [bold]Examples[/]
 
   unlearn demo
 
-  unlearn demo --keep ./unlearn-demo
+  unlearn demo --keep ./unlearn-demo --html demo.html
 """
 
 

@@ -13,6 +13,19 @@ if TYPE_CHECKING:
 NAME = "evaluate"
 SETTINGS = "EvaluateConfig"
 POSITIONAL = ("run",)
+USUAL = (
+    "run",
+    "model",
+    "forget",
+    "retain",
+    "baseline",
+    "benchmark",
+    "metrics",
+    "fail_if",
+    "show",
+    "output_dir",
+    "json_output",
+)
 HELP = """Measure a run folder, or any model, on forget and retain rows.
 
 Data, template and precision come from the run's report unless they are given. Exit code 3 if a --fail-if expression holds.

@@ -11,6 +11,23 @@ if TYPE_CHECKING:
 NAME = "forget"
 SETTINGS = "ForgetConfig"
 POSITIONAL = ("run",)
+USUAL = (
+    "run",
+    "model",
+    "forget",
+    "retain",
+    "about",
+    "columns",
+    "method",
+    "recipe",
+    "load_in_4bit",
+    "until",
+    "keep",
+    "seed",
+    "output_dir",
+    "dry_run",
+    "resume",
+)
 HELP = """Make a model forget rows, and measure it before and after.
 
 Writes a run folder: a LoRA adapter that loads with plain PEFT, report.json, and a model card. The path of the report goes to

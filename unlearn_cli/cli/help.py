@@ -23,6 +23,7 @@ from unlearn_cli.registry import ALIASES
 
 INDENT = 2
 GAP = 2  # between an option and its description
+USUAL = "_usual_options"  # attribute of a command's body: names of the options that its `--help` shows
 NARROW = 24  # characters that a description needs; where fewer are left it starts on its own line
 
 
@@ -96,12 +97,20 @@ def _usual_spelling(word: str, known: set[str]) -> str:
     return usual + equals + value if usual in known else word
 
 
-def _print(command: Any, ctx: Any) -> None:
-    page(lambda width: page_lines(command, ctx, width))
+def show_all(ctx: typer.Context, wanted: bool) -> None:
+    """Print the help page with every option, and end. The callback of `--help-all`."""
+    if wanted:
+        _print(ctx.command, ctx, everything=True)
+        raise typer.Exit
 
 
-def page_lines(command: Any, ctx: Any, width: int) -> Iterator[Text]:
-    """The lines of the help page."""
+def _print(command: Any, ctx: Any, *, everything: bool = False) -> None:
+    page(lambda width: page_lines(command, ctx, width, everything=everything))
+
+
+def page_lines(command: Any, ctx: Any, width: int, *, everything: bool = False) -> Iterator[Text]:
+    """The lines of the help page; of a command with many options the usual ones, or `everything`."""
+    usual = None if everything else getattr(command.callback, USUAL, None)
     usage = " ".join([ctx.command_path, *command.collect_usage_pieces(ctx)])
     yield from _folded(f"[bold]Usage:[/] {escape(usage)}", width, hang=7)
     for paragraph in inspect.cleandoc(command.help or "").split("\n\n"):
@@ -111,10 +120,16 @@ def page_lines(command: Any, ctx: Any, width: int) -> Iterator[Text]:
                 yield from map(Text, broken(line, width))
         else:
             yield from _folded(" ".join(paragraph.split()), width)
-    for title, rows in _sections(command, ctx):
+    sections = list(_sections(command, ctx, usual))
+    for title, rows in sections:
         yield Text()
         yield Text(title, style="bold")
         yield from _table(rows, width)
+    if usual is not None:
+        shown = sum(len(rows) for _, rows in sections)
+        every = sum(len(rows) for _, rows in _sections(command, ctx, None))
+        yield Text()
+        yield from _folded(f"{every - shown} more options, in groups: [bold]{ctx.command_path} --help-all[/]", width)
 
 
 def broken(line: str, width: int) -> list[str]:
@@ -143,13 +158,14 @@ def broken(line: str, width: int) -> list[str]:
     return [f"{line} \\" for line in lines[:-1]] + lines[-1:]
 
 
-def _sections(command: Any, ctx: Any) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """Arguments and options by heading, then the commands of a group."""
+def _sections(command: Any, ctx: Any, usual: frozenset[str] | None) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """Arguments and options by heading, then the commands of a group. Of the options only the `usual`, under one heading."""
     sections: dict[str, list[tuple[str, str]]] = {}
     for parameter in command.get_params(ctx):
-        if not getattr(parameter, "hidden", False):
-            usual = "Arguments" if parameter.param_type_name == "argument" else "Options"
-            heading = getattr(parameter, "rich_help_panel", None) or usual
+        plain = "Arguments" if parameter.param_type_name == "argument" else "Options"
+        panel = getattr(parameter, "rich_help_panel", None)
+        if not getattr(parameter, "hidden", False) and (usual is None or parameter.name in usual or panel is None):
+            heading = panel if panel and usual is None else plain
             sections.setdefault(heading, []).append((_term(parameter), getattr(parameter, "help", None) or ""))
     for heading in sorted(sections, key=lambda name: (name != "Arguments", name == "Options")):  # --help itself comes last
         yield heading, sections[heading]

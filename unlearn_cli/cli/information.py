@@ -57,12 +57,15 @@ def list_names(
     ] = "methods",
     json_output: Annotated[bool, typer.Option("--json", help="a JSON array of objects with name and summary")] = False,
 ) -> None:
-    """List methods, retain terms, metrics and the like, one to a line."""
+    """List methods by family, with where to start and what did little here; or retain terms, metrics and the like."""
 
     def run(reporter: Reporter) -> None:
-        from unlearn_cli.recipes import catalogue  # noqa: PLC0415 - the lazy boundary
+        from unlearn_cli.recipes import catalogue, families  # noqa: PLC0415 - the lazy boundary
 
-        reporter.data(catalogue.dumps(kind) if json_output else "\n".join(catalogue.lines(kind)))
+        if kind in ("method", "methods"):
+            reporter.data(families.dumps() if json_output else "\n".join(families.lines()))
+        else:
+            reporter.data(catalogue.dumps(kind) if json_output else "\n".join(catalogue.lines(kind)))
 
     _execute(run)
 
@@ -109,12 +112,16 @@ def report_show(
             return
         report = read_report(run_folder)
         if json_output:
-            reporter.data(dumps(report, only={"command", "status", "scores"}))
+            reporter.data(dumps(report, only={"command", "status", "verdict", "scores"}))
             return
         from unlearn_cli.rendering.tables import scores_table  # noqa: PLC0415
 
         reporter.say(f"{report.command} {report.config.get('method', '')}: {report.status}")
         reporter.table(scores_table(report, run_folder, everything=full_table))
+        if report.verdict:
+            from unlearn_cli.rendering.verdicts import verdict_block  # noqa: PLC0415
+
+            reporter.show(verdict_block(report.verdict), folded=False)
 
     _execute(run)
 

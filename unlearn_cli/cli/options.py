@@ -14,6 +14,7 @@ import typer
 from pydantic.fields import FieldInfo
 from rich.markup import escape
 
+from unlearn_cli.cli.help import USUAL, show_all
 from unlearn_cli.config import default_of, resolve
 from unlearn_cli.config.option import Settings
 from unlearn_cli.console import Reporter
@@ -105,6 +106,7 @@ _CONFIG = typer.Option(
     "-c", "--config", help="YAML or JSON, or a report.json to run again", metavar="FILE", rich_help_panel="Output"
 )
 _DEBUG = typer.Option("--debug", help="show tracebacks", rich_help_panel="Output")
+_HELP_ALL = typer.Option("--help-all", help="Show all options.", is_eager=True, callback=show_all)
 _PANELS = ["Model", "Data", "Method", "Training", "LoRA", "Measuring", "Output"]
 
 
@@ -116,10 +118,14 @@ def command(
     *,
     help: str,
     positional: tuple[str, ...] = (),
+    usual: tuple[str, ...] = (),
 ) -> None:
-    """Add a command whose options are the fields of `model` and whose body is `run(settings, sources, argv, reporter)`."""
+    """Add a command whose options are the fields of `model` and whose body is `run(settings, sources, argv, reporter)`.
 
-    def body(config_file: Path | None = None, debug: bool = False, **flags: Any) -> None:
+    `usual`: fields that `--help` shows; `--help-all` shows the others too. Empty: `--help` shows all.
+    """
+
+    def body(config_file: Path | None = None, debug: bool = False, help_all: bool = False, **flags: Any) -> None:
         execute(lambda: resolve(model, _given(flags), config_file), checked, debug=debug)
 
     def checked(config: Settings, sources: dict[str, str], argv: list[str], reporter: Reporter) -> int | None:
@@ -132,6 +138,9 @@ def command(
     parameters = [_parameter(field, info, positional) for field, info in fields]
     parameters.append(_keyword("config_file", Annotated[Path | None, _CONFIG], None))
     parameters.append(_keyword("debug", Annotated[bool, _DEBUG], False))
+    if usual:
+        parameters.append(_keyword("help_all", Annotated[bool, _HELP_ALL], False))
+        body.__dict__[USUAL] = frozenset({*usual, "config_file"})
     body.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # what Typer reads the options from
     app.command(name, help=help, rich_help_panel="Commands")(body)
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 NAME = "relearn-attack"
 SETTINGS = "AttackConfig"
 POSITIONAL = ("run",)
+USUAL = ("run", "baseline", "attack", "suite", "parameters", "seeds", "fail_if", "plot", "json_output")
 HELP = """Attack a run: does what was forgotten come back?
 
 The forget rows are those of the run's report: the attacker gets half, the other half judges. The same attack on a model that

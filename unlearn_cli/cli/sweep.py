@@ -10,6 +10,20 @@ if TYPE_CHECKING:
 
 NAME = "sweep"
 SETTINGS = "SweepConfig"
+USUAL = (
+    "model",
+    "forget",
+    "retain",
+    "method",
+    "methods",
+    "grid",
+    "seeds",
+    "score",
+    "budget_minutes",
+    "jobs",
+    "output_dir",
+    "dry_run",
+)
 HELP = """Run many settings of forget on one base in memory, and compare them.
 
 Every setting gets its own run folder inside --output-dir. The paths go to stdout, best first. Finished runs are skipped, so

@@ -11,6 +11,7 @@ from unlearn_cli.config.finished_run import ChatConfig, CleanConfig, MergeConfig
 from unlearn_cli.config.forget import DemoConfig, ForgetConfig, ForgettingOptions
 from unlearn_cli.config.groups import DataOptions, LoadOptions, LoraOptions, MeasuringOptions, ModelOptions
 from unlearn_cli.config.option import Options, consent, default_of, restored, runtime_fields, without_consents
+from unlearn_cli.config.preparing import CheckConfig, InitConfig
 from unlearn_cli.config.relearn_attack import AttackConfig
 from unlearn_cli.config.resolve import given, resolve
 from unlearn_cli.config.sweep import SweepConfig
@@ -18,6 +19,7 @@ from unlearn_cli.config.sweep import SweepConfig
 __all__ = [
     "AttackConfig",
     "ChatConfig",
+    "CheckConfig",
     "CleanConfig",
     "CompareConfig",
     "DataOptions",
@@ -25,6 +27,7 @@ __all__ = [
     "EvaluateConfig",
     "ForgetConfig",
     "ForgettingOptions",
+    "InitConfig",
     "LoadOptions",
     "LoraOptions",
     "MeasuringOptions",

@@ -17,6 +17,7 @@ from unlearn_cli.config.groups import (
     TrainingOptions,
 )
 from unlearn_cli.config.option import MaybeRunFolder, Names, Repository, option
+from unlearn_cli.config.recipes import RecipeName
 
 
 class ForgettingOptions(
@@ -64,6 +65,10 @@ class ForgetConfig(ForgettingOptions):
     neighbours: Names = option(
         (), "with --about: subjects to keep; default: those that the model names", "Data", metavar="NAMES"
     )
+    recipe: RecipeName | None = option(
+        None, "a set of settings, which others given here change: quick (a first look), balanced (the defaults), durable "
+        "(slower, and comes back least)", "Method",
+    )  # fmt: skip
     push_to_hub: Repository | None = option(
         None,
         "upload the finished run as `unlearn push` does: private, without rows",
@@ -81,3 +86,4 @@ class DemoConfig(ShownOptions):
     keep: Path | None = option(
         None, "write model, data and run into this folder; default: a temporary one", "Output", metavar="DIR"
     )
+    html: Path | None = option(None, "write the result as one HTML page", "Output", metavar="FILE")

@@ -12,7 +12,9 @@ import yaml
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
+from unlearn_cli.config.forget import ForgetConfig
 from unlearn_cli.config.option import GRIDS, Options, Settings, consent, runtime_fields
+from unlearn_cli.config.recipes import RECIPES, RecipeName
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.jsonfile import read_json
 from unlearn_cli.registry import ALIASES, unknown
@@ -119,6 +121,8 @@ def resolve(
         for key, value in layer.items():
             if value is not None and value != []:
                 values[key], sources[key] = value, source
+    if issubclass(model, ForgetConfig) and values.get("recipe") in list(RECIPES):
+        _apply_recipe(values["recipe"], values, sources)
     try:
         settings = model(**values)
     except RecursionError:
@@ -141,6 +145,24 @@ def resolve(
     return settings, sources
 
 
+def _apply_recipe(name: RecipeName, values: dict[str, Any], sources: dict[str, str]) -> None:
+    """Fill in the recipe's settings where no other source gave a value.
+
+    Raises:
+        UnlearnError: the recipe is made for a method, and another one was given.
+    """
+    recipe = RECIPES[name]
+    given = values.get("method")
+    if given and "parameters" in recipe and str(given).replace("_", "-") != recipe["method"]:
+        raise UnlearnError(
+            f"the recipe {name} is made for {recipe['method']}, and the method that was given is {given}",
+            f"leave out one of them: --recipe {name} or --method {given}",
+        )
+    for key, value in recipe.items():
+        if key not in values:
+            values[key], sources[key] = value, f"recipe {name}"
+
+
 def _check_consents(settings: Options, sources: Mapping[str, str], called: str) -> None:
     """Only the user, on this command line or in this call, may let code run or data leave this machine.
 
@@ -154,9 +176,13 @@ def _check_consents(settings: Options, sources: Mapping[str, str], called: str) 
         field, where = model.model_fields[name], _spelled(name, model.model_fields[name], sources[name])
         raise UnlearnError(
             f"{where} asks for {_written(value)}, which lets code run or data leave this machine ({field.description})",
-            "only a flag of your own allows that; if you trust it, add "
-            f"{_spelled(name, field, 'flag')}{'' if value is True else f' {_written(value)}'}",
+            "only a flag of your own allows that; if you trust it, add " + as_flag(model, name, value),
         )
+
+
+def as_flag(model: type[Options], name: str, value: Any) -> str:
+    """A setting as it is written on the command line of `model`'s command."""
+    return _spelled(name, model.model_fields[name], "flag") + ("" if value is True else f" {_written(value)}")
 
 
 def _written(value: Any) -> str:

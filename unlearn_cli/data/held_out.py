@@ -15,6 +15,7 @@ import numpy as np
 from unlearn_cli.data.example import Example
 from unlearn_cli.data.overlap import plain
 
+RETAIN_TRAINED = "retain_trained"  # the split of the other rows
 SEED = 0  # not the run's: runs of other seeds are judged on the same rows
 FEWEST = 8  # held-out rows: below that a mean says little
 SMALLEST = 4  # retain rows: of fewer none is held out

@@ -23,15 +23,15 @@ def notes(splits: Mapping[str, Split]) -> list[str]:
             way = " (--reasoning score reads it)" if any(key.endswith(REASONING) and "." in key for key, _ in unread) else ""
             lines.append(f"{name} data: not read: {listed}{way}")
     forget = splits["forget"].examples if "forget" in splits else ()
-    if repeated := [rows for rows in _grouped(forget, content) if len(rows) > 1]:
-        lines.append(f"{sum(map(len, repeated))} forget rows are the same as another one: {_places(repeated)}")
-    if contradicting := _contradicting(forget):
-        questions = "question has" if len(contradicting) == 1 else "questions have"
-        lines.append(f"{len(contradicting)} forget {questions} several answers: {_places(contradicting)}")
+    if same := repeated(forget):
+        lines.append(f"{sum(map(len, same))} forget rows are the same as another one: {places(same)}")
+    if different := contradicting(forget):
+        questions = "question has" if len(different) == 1 else "questions have"
+        lines.append(f"{len(different)} forget {questions} several answers: {places(different)}")
     retain = [example for name, split in splits.items() if name.startswith("retain") for example in split.examples]
     if both := overlapping(forget, retain):
         rows = "1 row is" if len(both) == 1 else f"{len(both)} rows are"
-        lines.append(f"{rows} in both forget and retain: {_places([[forget[i], retain[j]] for i, j in both])}")
+        lines.append(f"{rows} in both forget and retain: {places([[forget[i], retain[j]] for i, j in both])}")
     return lines
 
 
@@ -45,7 +45,12 @@ def cut_notes(rows: Mapping[str, Sequence[Row]], max_length: int) -> list[str]:
     ]
 
 
-def _contradicting(examples: Sequence[Example]) -> list[list[Example]]:
+def repeated(examples: Sequence[Example]) -> list[list[Example]]:
+    """Groups of rows that are the same."""
+    return [rows for rows in _grouped(examples, content) if len(rows) > 1]
+
+
+def contradicting(examples: Sequence[Example]) -> list[list[Example]]:
     """Rows with the same question and different answers; one row for each answer."""
     questions = [example for example in examples if example.turns]
     groups = _grouped(questions, lambda example: plain(*(text for _, text in example.turns)))
@@ -60,6 +65,7 @@ def _grouped(examples: Sequence[Example], key: Callable[[Example], str]) -> list
     return list(groups.values())
 
 
-def _places(groups: Sequence[Sequence[Example]]) -> str:
+def places(groups: Sequence[Sequence[Example]]) -> str:
+    """Where the rows of each group stand; of many the first."""
     listed = "; ".join(", ".join(row.where for row in rows[:SHOWN]) for rows in groups[:SHOWN])
     return listed + ("; ..." if len(groups) > SHOWN else "")

@@ -19,6 +19,7 @@ from unlearn_cli.outputs import Outputs
 
 
 @method(
+    family="representation",
     paper="2408.06223",
     published={
         "scale": 5.0,

@@ -21,6 +21,7 @@ from unlearn_cli.outputs import Outputs
 
 
 @method(
+    family="preference",
     paper="2409.13474",
     published={
         "beta": 0.1,

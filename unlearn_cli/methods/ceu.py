@@ -19,6 +19,7 @@ from unlearn_cli.outputs import Outputs
 
 
 @method(
+    family="target distribution",
     paper="2503.01224",
     published={
         "skip": 1,

@@ -69,6 +69,7 @@ def steps(bench: Any, *, epochs: int, **others: Any) -> int:
 
 
 @procedure(
+    family="against relearning",
     paper="2509.11816",
     published={
         "rate": 0.2,

@@ -19,6 +19,7 @@ from unlearn_cli.outputs import Outputs
 
 
 @method(
+    family="preference",
     paper="2305.18290",
     published={
         "beta": 0.1,

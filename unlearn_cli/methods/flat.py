@@ -32,6 +32,7 @@ DIVERGENCES = {
 
 
 @method(
+    family="target distribution",
     paper="2410.11143",
     published={
         "divergence": "tv",

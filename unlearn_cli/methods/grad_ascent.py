@@ -16,6 +16,7 @@ from unlearn_cli.outputs import Outputs
 
 
 @method(
+    family="ascent",
     paper="2210.01504",
     published={
         "retain_term": "none",

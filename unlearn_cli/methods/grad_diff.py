@@ -16,6 +16,7 @@ from unlearn_cli.outputs import Outputs
 
 
 @method(
+    family="ascent",
     paper="2203.12817",
     published={
         "forget_weight": 1.0,

@@ -16,6 +16,7 @@ from unlearn_cli.outputs import Outputs
 
 
 @method(
+    family="preference",
     paper="2401.06121",
     published={
         "retain_weight": 1.0,

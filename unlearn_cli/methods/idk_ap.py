@@ -17,6 +17,7 @@ from unlearn_cli.outputs import Outputs
 
 
 @method(
+    family="preference",
     paper="2410.08109",
     published={
         "retain_term": "answer-preservation",

@@ -18,6 +18,7 @@ from unlearn_cli.outputs import Outputs
 
 
 @method(
+    family="target distribution",
     paper="2408.06621",
     published={
         "forget_weight": 1.0,

@@ -21,6 +21,7 @@ from unlearn_cli.outputs import Outputs
 
 
 @method(
+    family="target distribution",
     paper="2509.02820",
     published={
         "phrase": "No Idea",

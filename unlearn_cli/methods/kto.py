@@ -22,6 +22,7 @@ from unlearn_cli.outputs import Outputs
 
 
 @method(
+    family="preference",
     paper="2402.01306",
     published={"beta": 0.1, "forget_weight": 1.0, "retain_weight": 1.0, "retain_ratio": 1},
     because="the weights were found by trial on a small model, where the published ones were not tried",

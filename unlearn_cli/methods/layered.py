@@ -32,6 +32,7 @@ def steps(bench: Any, *, base: str, folds: int) -> int:
 
 
 @procedure(
+    family="against relearning",
     paper="2505.09500",
     published={},
     because="the public code has toy examples only, and names no number of folds for language models",

@@ -20,6 +20,7 @@ from unlearn_cli.outputs import Outputs
 
 
 @method(
+    family="ascent",
     paper="2310.10683",
     published={
         "forget": 0.5,

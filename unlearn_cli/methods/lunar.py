@@ -23,6 +23,7 @@ from unlearn_cli.outputs import Outputs
 
 
 @method(
+    family="representation",
     paper="2502.07218",
     published={
         "coefficient": 2.0,

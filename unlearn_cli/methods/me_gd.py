@@ -18,6 +18,7 @@ from unlearn_cli.retain_terms.uniform import uniform
 
 
 @method(
+    family="target distribution",
     paper="2410.08109",
     published={
         "positions": "all",

@@ -22,6 +22,7 @@ from unlearn_cli.outputs import Outputs
 
 
 @method(
+    family="preference",
     paper="2404.05868",
     published={
         "beta": 0.1,

@@ -21,6 +21,7 @@ from unlearn_cli.outputs import Outputs
 
 
 @method(
+    family="composition",
     paper="2404.11045",
     published={"weight": 1.0, "beta": 0.1, "retain_ratio": 1},
     because="the assistant is npo's, so its settings are; the authors train another, smaller model of the family",

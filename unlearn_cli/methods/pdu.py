@@ -30,6 +30,7 @@ def dual_ascent(weight: float, retain_loss: float, epoch: float, parameters: Map
 
 
 @method(
+    family="target distribution",
     paper="2506.05314",
     published={
         "eta": 5.0,

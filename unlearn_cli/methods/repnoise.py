@@ -62,6 +62,7 @@ def _squared(a: Tensor, b: Tensor) -> Tensor:
 
 
 @method(
+    family="representation",
     paper="2405.14577",
     published={"alpha": 1.0, "beta": 0.001, "layers": "all", "retain_weight": 1.0, "retain_ratio": 1, "average": "tokens"},
     because="the retain weight was found by trial on a small model",

@@ -45,6 +45,7 @@ def steps(bench: Any, *, components: int, rate: float, budget: float, rounds: in
 
 
 @procedure(
+    family="against relearning",
     paper="2606.17168",
     published={"components": 512, "budget": 0.01, "learning_rate": 0.01},
     defaults=Defaults(retain_term="none", epochs=1, retain_ratio=2),

@@ -30,6 +30,7 @@ def random_direction(size: int, seed: int) -> Tensor:
 
 
 @method(
+    family="representation",
     paper="2403.03218",
     published={
         "coefficient": 6.5,

@@ -23,6 +23,7 @@ from unlearn_cli.outputs import Outputs
 
 
 @method(
+    family="representation",
     paper="2406.04313",
     published={
         "layers": (0.31, 0.63),

@@ -20,6 +20,7 @@ from unlearn_cli.outputs import Outputs
 
 
 @method(
+    family="token weights",
     paper="2505.11953",
     published={
         "beta1": 5.0,

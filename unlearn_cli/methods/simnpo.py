@@ -21,6 +21,7 @@ from unlearn_cli.outputs import Outputs
 
 
 @method(
+    family="preference",
     paper="2410.07163",
     published={
         "beta": 4.5,

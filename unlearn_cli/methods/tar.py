@@ -45,6 +45,7 @@ def steps(bench: Any, *, rounds: int, **others: Any) -> int:
 
 
 @procedure(
+    family="against relearning",
     paper="2408.00761",
     published={
         "inner": 16,

@@ -18,6 +18,7 @@ from unlearn_cli.outputs import Outputs
 
 
 @method(
+    family="weights",
     paper="2212.04089",
     published={"alpha": 5.0, "retain_term": "none", "epochs": 10, "learning_rate": 1e-5},
     because="alpha 5 left 0.58 of the retain probability of our small model, 3 leaves 0.89",

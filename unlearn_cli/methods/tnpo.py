@@ -29,6 +29,7 @@ def weights(policy: Outputs, reference: Outputs, beta: float, epsilon: float) ->
 
 
 @method(
+    family="token weights",
     paper="2502.19301",
     published={
         "beta": 4.0,

@@ -33,6 +33,7 @@ Depth = Annotated[float, parameter("share of the blocks that the assistant has",
 
 
 @method(
+    family="composition",
     paper="2406.08607",
     published={
         "depth": 0.25,

@@ -19,6 +19,7 @@ from unlearn_cli.outputs import Outputs
 
 
 @method(
+    family="target distribution",
     paper="2402.10052",
     published={
         "beta": 5.0,

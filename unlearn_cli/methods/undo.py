@@ -42,6 +42,7 @@ def shrunk(weight: torch.Tensor, alpha: float, beta: float, generator: torch.Gen
 
 
 @procedure(
+    family="against relearning",
     paper="2506.06278",
     published={"alpha": 0.25, "beta": 0.0, "both": False, "rate": 2e-5},
     because=(

@@ -19,6 +19,7 @@ from unlearn_cli.outputs import Outputs
 
 
 @method(
+    family="target distribution",
     paper="2505.06027",
     published={},
     because="the loss has no parameter and the authors' training settings were not read",

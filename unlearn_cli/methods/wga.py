@@ -18,6 +18,7 @@ from unlearn_cli.outputs import Outputs
 
 
 @method(
+    family="token weights",
     paper="2502.19301",
     published={
         "beta": 5.0,

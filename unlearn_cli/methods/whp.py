@@ -20,6 +20,7 @@ from unlearn_cli.outputs import Outputs
 
 
 @method(
+    family="composition",
     paper="2310.02238",
     published={"alpha": 1.0, "retain_term": "none", "epochs": 10, "learning_rate": 1e-5},
     defaults=Defaults(retain_term="none", epochs=3),

@@ -6,28 +6,32 @@ import json
 import shlex
 import shutil
 import tempfile
+import webbrowser
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-from rich.text import Text
-
 from unlearn_cli import demo
-from unlearn_cli.config import DemoConfig, EvaluateConfig, ForgetConfig, MeasuringOptions
-from unlearn_cli.console import Reporter
+from unlearn_cli.config import CompareConfig, DemoConfig, EvaluateConfig, ForgetConfig, MeasuringOptions
+from unlearn_cli.console import Bars, Reporter
 from unlearn_cli.demo.facts import splits
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.store import load_measured
 from unlearn_cli.models.process import undisturbed
-from unlearn_cli.recipes import evaluate, forget
+from unlearn_cli.recipes import compare, evaluate, forget
 from unlearn_cli.recipes.forgetting.resolved_run import resolve_run
-from unlearn_cli.recipes.scoring.outcome import next_commands
+from unlearn_cli.recipes.scoring.in_words import lines_in_words
+from unlearn_cli.recipes.scoring.mending import next_commands
+from unlearn_cli.rendering.tables import in_words_table, story_table
+from unlearn_cli.rendering.verdicts import verdict_block
 from unlearn_cli.report import RunReport
 
 ASSETS = Path(demo.__file__).parent / "assets"
 MODELS = ("model", "model-retain-only")
 SETTINGS: dict[str, Any] = {
     "method": "npo",
+    # Half of the usual rate, down to where the baseline is: a model that goes on would mark the rows as removed.
+    "until": "forget.probability <= 0.07",
+    "learning_rate": 2.1e-3,
     "max_new_tokens": 32,
     "no_general": True,  # the tiny model has seen invented people alone: it would guess
 }
@@ -41,21 +45,36 @@ def run(config: DemoConfig, command_line: list[str], reporter: Reporter) -> tupl
     """
     folder = _unpack(config.keep)
     data = {name: str(folder / f"{name}.jsonl") for name in ("forget", "retain", "holdout")}
-    reporter.say(f"A tiny Llama has memorised invented people. It is about to forget two of them.\nfolder: {folder}\n")
+    reporter.say("A tiny model has memorised invented people. It is made to forget two of them.")
     settings = {**SETTINGS, "model": str(folder / "model"), "output_dir": folder / "run", **data}
     chosen = ForgetConfig(**settings)
     sources = {name: "demo" if name in settings else "default" for name in ForgetConfig.model_fields}
+    inner = Reporter(quiet=True) if reporter.quiet else Bars()
     with undisturbed():
-        resolved = resolve_run(chosen, sources, reporter)
-        forget.check_status(forget.write_run(resolved, command_line)[0], resolved.folder)
+        resolved = resolve_run(chosen, sources, inner)
+        forget.check_status(forget.write_run(resolved, command_line)[0], resolved.folder, quiet=True)
 
-    reporter.say("\ncomparing with the baseline, a model that has never seen the rows to forget")
     measuring = {name: getattr(chosen, name) for name in MeasuringOptions.model_fields}
     again = EvaluateConfig(run=folder / "run", baseline=str(folder / "model-retain-only"), **measuring)
-    report, path = evaluate.run(again, dict.fromkeys(EvaluateConfig.model_fields, "default"), command_line, reporter)
-    reporter.show(_one_answer(folder / "run" / "measured"))
+    report, path = evaluate.run(again, dict.fromkeys(EvaluateConfig.model_fields, "default"), command_line, inner)
+    reporter.show(story_table(_one_answer(folder / "run" / "measured")))
+    reporter.show(in_words_table(lines_in_words(report.scores)))
+    reporter.say("The last column is that of a baseline, a model that has never seen the two people.")
+    if report.verdict:
+        reporter.show(verdict_block(report.verdict.model_copy(update={"next": []})), folded=False)
+    if config.html:
+        _page(config.html, folder / "run", reporter)
     _next_commands(folder, reporter)
     return report, path
+
+
+def _page(html: Path, run_folder: Path, reporter: Reporter) -> None:
+    """Write the page of `unlearn compare` on the run alone, and offer to open it."""
+    settings = CompareConfig(runs=(run_folder,), html=html, include_samples=4, quiet=True)
+    compare.run(settings, dict.fromkeys(CompareConfig.model_fields, "demo"), Reporter(quiet=True))
+    reporter.say(f"\npage: {html}")
+    if reporter.ask("open it in the browser? [y/N]").lower() in ("y", "yes"):
+        webbrowser.open(html.resolve().as_uri())
 
 
 def _unpack(keep: Path | None) -> Path:
@@ -76,27 +95,28 @@ def _unpack(keep: Path | None) -> Path:
     return folder
 
 
-def _one_answer(measured: Path) -> Table:
-    """One question about a forgotten person, and the answer of each model."""
+def _one_answer(measured: Path) -> dict[str, str]:
+    """A question about a forgotten person, and the answer of each model; one that is answered in a whole sentence."""
     loaded = {name: load_measured(measured, f"{name}-forget") for name in ("before", "after", "baseline")}
     moments = {name: one for name, one in loaded.items() if one is not None}
-    before = moments["before"]
-    row = next(i for i, text in enumerate(before.generations) if text == before.references[i])
-    table = Table(box=None, pad_edge=False, show_header=False)
-    for _ in range(2):
-        table.add_column(overflow="fold")
-    table.add_row(Text("\nquestion", style="bold"), Text(f"\n{before.prompts[row]}"))
-    for name, one in moments.items():
-        table.add_row(Text(name, style="bold"), Text(one.generations[row] or "(nothing)"))
-    return table
+    before, after = moments["before"], moments["after"]
+    known = [i for i, text in enumerate(before.generations) if text == before.references[i]]
+    sentences = [i for i in known if _is_sentence(after.generations[i]) and after.generations[i] != before.references[i]]
+    row = (sentences or known)[0]
+    answers = {name: one.generations[row] or "(nothing)" for name, one in moments.items()}
+    return {"question": before.prompts[row], **answers}
+
+
+def _is_sentence(text: str | None) -> bool:
+    return bool(text) and text[:1].isupper() and text.endswith(".") and len(text.split()) > 2
 
 
 def _next_commands(folder: Path, reporter: Reporter) -> None:
     quoted = shlex.quote(str(folder))
-    chat, attack = next_commands(folder / "run", folder / "model-retain-only")
+    attack, chat = next_commands(folder / "run", folder / "model-retain-only")
     reporter.say(
         f"\nrun folder: {folder / 'run'}\n"
-        "next: does it come back? ask both models, try another method on the same data, and compare the two:\n"
+        "next: does it come back? ask both models, try another method on the same rows, and compare the two:\n"
         f"  {attack} --suite quick\n"
         f"  {chat}\n"
         f"  unlearn forget --model {quoted}/model --forget {quoted}/forget.jsonl --retain {quoted}/retain.jsonl "

@@ -92,7 +92,7 @@ def _run(
     if lost := superseded.superseded_evaluation(target, data, scores):
         reporter.note(lost)
     return evaluation.finish(
-        moments, metrics, scores, target,
+        moments, metrics, scores, target, run_report,
         environment=environment(), model=model or (run_report.model if run_report else None), data=data,
         harness=harness_results, peak_memory=memory.peak(resolve_device(config.device)), texts=RunFolder(folder).texts(),
     )  # fmt: skip

@@ -10,7 +10,6 @@ from unlearn_cli.atomic import write_atomically
 from unlearn_cli.config import ForgetConfig, PushConfig
 from unlearn_cli.console import Reporter
 from unlearn_cli.errors import EXIT_DIVERGED, UnlearnError
-from unlearn_cli.evaluation.store import load_measured
 from unlearn_cli.measured import Measured
 from unlearn_cli.models.load import LoadedModel, load_model
 from unlearn_cli.models.process import undisturbed
@@ -21,16 +20,22 @@ from unlearn_cli.recipes.forgetting.describe import run_report
 from unlearn_cli.recipes.forgetting.prepare import prepare
 from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun, resolve_run
 from unlearn_cli.recipes.forgetting.resume import explained_interruption, finished_report
-from unlearn_cli.recipes.forgetting.target import in_words
 from unlearn_cli.recipes.forgetting.train import train
-from unlearn_cli.recipes.scoring import outcome
 from unlearn_cli.recipes.scoring.measurements import Store, measure_inputs
 from unlearn_cli.recipes.scoring.scores import write_rows
 from unlearn_cli.recipes.storage.lock import locked
 from unlearn_cli.recipes.storage.run_folder import RunFolder
 from unlearn_cli.rendering.documents import model_card
 from unlearn_cli.rendering.tables import scores_table
-from unlearn_cli.report import FAILED, RunReport, write_report
+from unlearn_cli.rendering.verdicts import verdict_block
+from unlearn_cli.report import FAILED, RunReport, Status, write_report
+
+ENDED: Mapping[Status, str] = {
+    "diverged": "the run diverged",
+    "collapsed": "the run wrecked what was to be kept",
+    "no_effect": "the run changed nothing",
+    "not_reached": "the target was not reached",
+}
 
 
 @undisturbed()
@@ -74,7 +79,7 @@ def run(
     report, is_new = write_run(resolved, command_line, load=load, measured=measured)
     if is_new:
         _show(resolved, report)
-    check_status(report, folder)
+    check_status(report, folder, quiet=reporter.quiet)
     if config.push_to_hub:
         uploaded = push.run(PushConfig(run=folder.path, repo=config.push_to_hub), reporter)
         reporter.say(f"uploaded: {uploaded['address']}")
@@ -112,10 +117,14 @@ def write_run(
     return report, True
 
 
-def check_status(report: RunReport, folder: RunFolder) -> None:
-    """Raises UnlearnError with exit code 4 if a run missed its target, diverged, collapsed or changed nothing."""
+def check_status(report: RunReport, folder: RunFolder, *, quiet: bool) -> None:
+    """Raises UnlearnError with exit code 4 if a run missed its target, diverged, collapsed or changed nothing.
+
+    `quiet`: nobody has seen the verdict yet, so the error says why.
+    """
     if report.status in FAILED:
-        raise UnlearnError(report.message or report.status, f"the evidence is in {folder.report}", EXIT_DIVERGED)
+        why = report.message if quiet else None
+        raise UnlearnError(why or ENDED[report.status], f"the evidence is in {folder.report}", EXIT_DIVERGED)
 
 
 def _measure_after(run: ResolvedRun, artifact: Artifact) -> dict[str, Measured]:
@@ -134,14 +143,11 @@ def _write_evidence(run: ResolvedRun, report: RunReport, after: Mapping[str, Mea
 
 
 def _show(run: ResolvedRun, report: RunReport) -> None:
-    """Show the scores, the outcome, and the next commands."""
-    run.reporter.show(scores_table(report, run.folder.path))
-    answers = {name: load_measured(run.folder.measured, f"after-{name}") for name in report.data}
-    if report.target:
-        run.reporter.say("\n" + in_words(report.target, report.scores))
-    outcome.say(report.scores, run.reporter, {name: measured for name, measured in answers.items() if measured})
+    """The scores and the verdict."""
+    folder = run.folder.path
+    run.reporter.show(scores_table(report, folder))
     if report.texts:
-        folder = shlex.quote(str(run.folder.path))
-        run.reporter.say(f"the run folder holds rows and answers as plain text; to remove them: unlearn clean {folder}")
-    if report.status not in FAILED:
-        run.reporter.say(f"next: {' | '.join(outcome.next_commands(run.folder.path))}")
+        remove = f"unlearn clean {shlex.quote(str(folder))}"
+        run.reporter.say(f"the run folder holds rows and answers as plain text; to remove them: {remove}")
+    if report.verdict:
+        run.reporter.show(verdict_block(report.verdict), folded=False)

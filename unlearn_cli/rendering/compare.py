@@ -30,7 +30,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Grid:
-    """Headings and lines: run, scores, settings that differ, hash of the protocol.
+    """Headings and lines: run, scores, verdict, settings that differ, hash of the protocol.
 
     A setting that only one method has, with one value, gets no column but a place in that method's line.
     """

@@ -38,6 +38,12 @@ def model_card(report: RunReport) -> str:
     )
 
 
+def config_file(**content: object) -> str:
+    """A commented config file of `unlearn forget`; `content` is what `templates/forget.yaml.jinja` names."""
+    templates = _environment(autoescape=False, keep_trailing_newline=True)
+    return templates.get_template("forget.yaml.jinja").render(**content)
+
+
 def comparison_page(**content: object) -> str:
     """A page without scripts, links or network; `content` is what `templates/compare.html.jinja` names."""
     templates = _environment(autoescape=True)

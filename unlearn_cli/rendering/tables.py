@@ -210,3 +210,38 @@ def answers_table(moments: Mapping[str, Mapping[str, Measured]], count: int, rep
             table.add_row(labels[moment], Text(answers.get(after.ids[row]) or "-"))
         table.add_row("", "")
     return table
+
+
+def story_table(parts: Mapping[str, str]) -> Table:
+    """A question and who answers what, each on a line of its own."""
+    table = Table(box=None, pad_edge=False, show_header=False, title=" ")
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for label, text in parts.items():
+        table.add_row(label, Text(text, style="bold" if label == "question" else ""))
+    return table
+
+
+@dataclass(frozen=True)
+class ScoreInWords:
+    """A score in words."""
+
+    what: str
+    before: float | None
+    after: float | None
+    baseline: float | None
+    words: str
+    good: bool
+
+
+def in_words_table(lines: Sequence[ScoreInWords]) -> Table:
+    """Scores of a run in words: what was measured, before, after, under a model that never knew, and what that means."""
+    table = Table(box=None, pad_edge=False, header_style="bold", title=" ")
+    table.add_column("", overflow="fold")
+    for heading in ("before", "after", "baseline"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("", overflow="fold")
+    for line in lines:
+        values = ("-" if value is None else f"{value:.2f}" for value in (line.before, line.after, line.baseline))
+        table.add_row(line.what, *values, Text(line.words, style="green" if line.good else "yellow"))
+    return table

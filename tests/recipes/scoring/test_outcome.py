@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from unlearn_cli.recipes.scoring.outcome import advice, in_short, next_commands, over_forgotten
+from unlearn_cli.recipes.scoring.outcome import in_short, over_forgotten
 from unlearn_cli.report import Compared, Score
 
 
@@ -75,11 +73,6 @@ def test_the_last_line_names_what_became_of_both(forget: str, retain: str) -> No
     scores = moved(forget=FORGET[forget], retain=RETAIN[retain])
     first, second = in_short(scores).split("; ")
     assert first.startswith(f"{forget}: probability ") and second.startswith(f"{retain}: ")
-    message = advice(scores)
-    assert (message is None) == ((forget, retain) == ("forgotten", "kept"))
-    if forget != "never known":
-        assert ("--retain-weight" in (message or "")) == (retain != "kept")
-        assert ("--epochs" in (message or "")) == (forget in ("not forgotten", "partly forgotten"))
 
 
 @pytest.mark.parametrize(
@@ -104,8 +97,3 @@ def test_the_last_line_names_what_became_of_both(forget: str, retain: str) -> No
 )
 def test_in_short(scores: dict, line: str | None) -> None:
     assert in_short(scores) == line
-
-
-def test_next_commands_can_be_pasted() -> None:
-    assert next_commands(Path("my runs/x")) == ["unlearn chat 'my runs/x'", "unlearn relearn-attack 'my runs/x'"]
-    assert next_commands(Path("x"), Path("my base"))[1] == "unlearn relearn-attack x --baseline 'my base'"

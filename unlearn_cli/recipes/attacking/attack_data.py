@@ -11,11 +11,12 @@ from unlearn_cli.contract import Attack
 from unlearn_cli.data import row_notes
 from unlearn_cli.data.columns import parse_columns
 from unlearn_cli.data.example import Example
+from unlearn_cli.data.held_out import RETAIN_TRAINED
 from unlearn_cli.data.load import load_split
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.measure import spread
 from unlearn_cli.recipes.attacking.settings import Setting
-from unlearn_cli.recipes.scoring.splits import RETAIN_TRAINED, load_splits
+from unlearn_cli.recipes.scoring.splits import load_splits
 from unlearn_cli.report import RunReport
 
 WINDOW = 8  # words in a row that count as a leak

@@ -26,18 +26,19 @@ def comparison_grid(comparison: Comparison, notes: Sequence[str]) -> Grid:
     methods = {key: method for key in comparison.setting_keys if (method := _only_method(comparison, key))}
     keys = [key for key in comparison.setting_keys if key not in methods]
     scores = [_score_cells(column, comparison) for column in columns]
+    judged = any(row.verdict for row in rows)
     body = []
     for i, row in enumerate(rows):
         name = f"{row.name} {FRONT}" if row.name in comparison.front else row.name
         protocol = [hashes[row.entries[0].name]] if hashes else []
-        texts = [*(setting_text(row.setting(key)) for key in keys), *protocol]
+        texts = [*([row.verdict] if judged else []), *(setting_text(row.setting(key)) for key in keys), *protocol]
         body.append([Cell(name), *(cells[i] for cells in scores), *map(Cell, texts)])
-    empty = [Cell("")] * (len(keys) + bool(hashes))
+    empty = [Cell("")] * (judged + len(keys) + bool(hashes))
     for at, name in ((-2, BEFORE), (-1, BASELINE)):
         if any(cells[at].text for cells in scores):
             body.append([Cell(name), *(cells[at] for cells in scores), *empty])
     return Grid(
-        head=["run", *map(_heading, columns), *keys, *(["measured"] if hashes else [])],
+        head=["run", *map(_heading, columns), *(["verdict"] if judged else []), *keys, *(["measured"] if hashes else [])],
         body=body,
         scores=range(1, 1 + len(columns)),
         runs=len(rows),

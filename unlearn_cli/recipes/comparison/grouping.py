@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
@@ -27,6 +28,12 @@ class Row:
     def failed(self) -> bool:
         """Whether one of its runs wrecked the model, diverged or changed nothing: good scores of it mean nothing."""
         return any(entry.report.status in UNUSABLE for entry in self.entries)
+
+    @property
+    def verdict(self) -> str:
+        """The word of its verdict; where its runs differ, how many have each; empty where none has one."""
+        words = Counter(entry.verdict.word for entry in self.entries if entry.verdict)
+        return next(iter(words), "") if len(words) < 2 else ", ".join(f"{count} {word}" for word, count in words.items())
 
     def scores(self, metric: str) -> list[Score]:
         """The scores of the runs that have one."""

@@ -164,6 +164,7 @@ def _description(entry: Entry) -> dict[str, Any]:
         "name": entry.name,
         "command": shlex.join(["unlearn", *report.command_line]),
         "about": "; ".join(parts),
+        "verdict": entry.verdict,
         "settings": [
             (name, setting_text(value)) for name, value in settings(entry).items() if value not in (None, "", [], {})
         ],

@@ -64,6 +64,7 @@ def _row_as_dict(row: Row, comparison: Comparison) -> dict[str, Any]:
         "name": row.name,
         "members": [entry.name for entry in row.entries],
         "status": report.status,
+        "verdicts": [entry.verdict.model_dump() if entry.verdict else None for entry in row.entries],
         "settings": {key: row.setting(key) for key in comparison.setting_keys},
         "measured": comparison.comparability.run_hashes.get(row.entries[0].name),
         "on_front": row.name in comparison.front,

@@ -16,7 +16,8 @@ from unlearn_cli.errors import UnlearnError
 from unlearn_cli.hashing import fingerprint
 from unlearn_cli.jsonfile import read_complete_jsonl
 from unlearn_cli.recipes.scoring.gates import measured_at, value_at
-from unlearn_cli.report import EVALUATION, FILE, MANIFEST, ROWS, RunReport, Score, read_report, unfinished
+from unlearn_cli.recipes.scoring.verdict import judge_run, verdict_of
+from unlearn_cli.report import EVALUATION, FILE, MANIFEST, ROWS, RunReport, Score, Verdict, read_report, unfinished
 
 MEASURED_BY = ("max_new_tokens", "stride", "metric_parameters")  # and the limits on rows
 SAMPLED_BY = ("samples", "sample_temperature", "sample_top_p")
@@ -96,6 +97,13 @@ class Entry:
     def reports(self) -> list[RunReport]:
         """Both reports, or the one there is."""
         return [source.report for source in (self.first, self.later) if source]
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """The verdict of the later evaluation, which may know a baseline, else that of the run."""
+        later = self.later.report if self.later else None
+        judged = later and (later.verdict or judge_run(later, self.folder, self.report))
+        return judged or verdict_of(self.report, self.folder)
 
     @cached_property
     def remeasured(self) -> set[str]:

@@ -22,6 +22,7 @@ from unlearn_cli.recipes.forgetting.target import judge_target
 from unlearn_cli.recipes.forgetting.train import TrainedRun
 from unlearn_cli.recipes.scoring import outcome
 from unlearn_cli.recipes.scoring.scores import compared, passes
+from unlearn_cli.recipes.scoring.verdict import judge_run
 from unlearn_cli.report import FAILED, ModelReport, RunReport, Scores, Status, TargetReport, TrainingReport
 
 
@@ -46,7 +47,7 @@ def run_report(run: TrainedRun, artifact: Artifact, after: Mapping[str, Measured
         (resolved.reporter.note if one.returned else resolved.reporter.say)(earlier.in_words(one))
     if status not in FAILED and any(one.returned for one in earlier_runs):
         status, message = "not_reached", "; ".join(earlier.in_words(one) for one in earlier_runs if one.returned)
-    return RunReport(
+    report = RunReport(
         command="forget",
         status=status,
         message=message,
@@ -69,6 +70,9 @@ def run_report(run: TrainedRun, artifact: Artifact, after: Mapping[str, Measured
         texts=resolved.folder.texts(),
         notes=resolved.reporter.notes,
     )
+    known = not resolved.settings.has_target or prepared.target is not None
+    verdict = judge_run(report, resolved.folder.path, answers=after, known=known)
+    return report.model_copy(update={"verdict": verdict})
 
 
 def _judged(

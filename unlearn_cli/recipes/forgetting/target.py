@@ -23,13 +23,13 @@ from unlearn_cli.models.score import answer_probabilities
 from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun
 from unlearn_cli.recipes.scoring import gates
 from unlearn_cli.recipes.scoring.outcome import KEPT
-from unlearn_cli.recipes.scoring.splits import RETAIN_TRAINED, training_retain
-from unlearn_cli.report import Scores, Status, TargetReport, before_and_after
+from unlearn_cli.recipes.scoring.splits import training_retain
+from unlearn_cli.recipes.scoring.verdict import share_left
+from unlearn_cli.report import Scores, Status, TargetReport
 from unlearn_cli.training.target import REACHED, Target
 
 OTHER_ANSWERS = 32  # forget questions that are asked with an answer of another row
 WORST_LISTED = 5
-GAP = 0.05  # between trained and held-out retain rows, in shares of what was there: more is said
 # Share of the probability of rows that the model wrote itself which must be left. They are its likeliest answers, and so any
 # change lowers them, where an answer that it knows stays.
 KEPT_WRITTEN = 0.9
@@ -179,7 +179,7 @@ def judge_target(
     forget, level = after.probabilities, target.aims.level
     likeliest = np.argsort(-forget)
     above = int((forget > target.aims.row_level).sum())
-    share = _share_left(scores, "retain")
+    share = share_left(scores, "retain")
     if config.until:
         forgotten = gates.holds(config.until, scores, "--until")
     else:
@@ -221,29 +221,3 @@ def _missed(report: TargetReport, before: float) -> str:
         )
         advice.append("more retain rows, a larger --retain-ratio or a smaller --learning-rate")
     return f"target not reached: {'; '.join(parts)}; try {', and '.join(advice)}"
-
-
-def in_words(report: TargetReport, scores: Scores) -> str:
-    """Both halves of the target in a line, and the gap between trained and held-out retain rows."""
-    forgotten = "reached" if report.forget_reached else "not reached"
-    likeliest = ", ".join(f"row {row} ({p:.3g})" for row, p in list(report.worst.items())[: report.rows_above])
-    parts = [
-        f"target {forgotten}: forget probability {report.forget:.3g}, level {report.level:.3g} (by {report.source}); "
-        f"{report.rows_above} of {report.rows} rows are above {report.row_level:.3g}"
-        + (f": {likeliest}" if likeliest else "")
-    ]
-    if report.retain_share is not None:
-        text = f"retain {'kept' if report.retain_reached else 'not kept'}: {report.retain_share:.1%} is left"
-        trained = _share_left(scores, RETAIN_TRAINED)
-        if trained is not None:
-            text += f" on held-out rows, {trained:.1%} on trained ones"
-            if trained - report.retain_share > GAP:
-                text += ": training on the retain rows holds them and not their like"
-        parts.append(text)
-    return "; ".join(parts)
-
-
-def _share_left(scores: Scores, split: str) -> float | None:
-    """The remaining share of a split's probability; None if it was not measured."""
-    values = before_and_after(scores.get(split, {}).get("probability"))
-    return values[1] / values[0] if values and values[0] else None

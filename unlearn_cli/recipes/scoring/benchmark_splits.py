@@ -8,11 +8,11 @@ from dataclasses import replace
 from unlearn_cli.config.groups import BenchmarkOptions, DataOptions
 from unlearn_cli.data.benchmarks._benchmark import Chosen, Part, as_asked, check_rows, choose
 from unlearn_cli.data.example import Example, Split
+from unlearn_cli.data.held_out import RETAIN_TRAINED
 from unlearn_cli.data.load import load_part, load_split, rows_sha256
 from unlearn_cli.data.written import AUTO
 from unlearn_cli.hashing import fingerprint
 
-RETAIN_TRAINED = "retain_trained"
 TRAINED = ("forget", "retain")
 
 

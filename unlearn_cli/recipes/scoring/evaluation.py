@@ -14,9 +14,11 @@ from unlearn_cli.console import Reporter
 from unlearn_cli.evaluation.baseline import check_scores
 from unlearn_cli.measured import Measured
 from unlearn_cli.recipes.scoring import gates
-from unlearn_cli.recipes.scoring.outcome import notes, say
+from unlearn_cli.recipes.scoring.outcome import notes
 from unlearn_cli.recipes.scoring.scores import compared, passes, write_rows
+from unlearn_cli.recipes.scoring.verdict import judge_run
 from unlearn_cli.rendering.tables import answers_table, harness_table, scores_table
+from unlearn_cli.rendering.verdicts import verdict_block
 from unlearn_cli.report import ROWS, RunReport, Scores, write_report
 
 Moments = dict[str, dict[str, Measured]]  # before, after, baseline -> split -> measurements
@@ -46,7 +48,13 @@ class Evaluation:
         return scores
 
     def finish(
-        self, moments: Moments, metrics: tuple[str, ...], scores: Scores, folder: Path, **described: Any
+        self,
+        moments: Moments,
+        metrics: tuple[str, ...],
+        scores: Scores,
+        folder: Path,
+        run: RunReport | None = None,
+        **described: Any,
     ) -> tuple[RunReport, Path]:
         """Judge the gates, write the report and the values of rows, and print them. Returns the report and its path.
 
@@ -55,6 +63,7 @@ class Evaluation:
             metrics: names of the metrics that were scored.
             scores: of `score`.
             folder: gets the report.
+            run: the report of the run that is evaluated, for the verdict.
             described: further fields of the report.
         """
         config, reporter = self.config, self.reporter
@@ -72,6 +81,7 @@ class Evaluation:
             notes=reporter.notes,
             **described,
         )
+        report.verdict = judge_run(report, config.run or folder, run, moments["after"])
         path = write_report(report, folder)
         write_rows(moments["after"], config, metrics, path.with_name(ROWS))
         reporter.show(scores_table(report, path.parent, everything=config.full_table or bool(config.metrics)))
@@ -79,7 +89,8 @@ class Evaluation:
             reporter.show(harness_table(report))
         if config.show:
             reporter.show(answers_table(moments, config.show, report))
-        say(scores, reporter, moments["after"])
+        if report.verdict:
+            reporter.show(verdict_block(report.verdict), folded=False)
         gates.show(report.gates, reporter)
         if config.junit:
             gates.write_junit(report.gates, report.scores, config.junit)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
 
-from unlearn_cli.console import Reporter
 from unlearn_cli.evaluation.baseline import UNKNOWN, below_baseline, lower_end
 from unlearn_cli.measured import Measured
 from unlearn_cli.recipes.scoring.ability import ability_in_words, ability_note, ability_outcome, language_in_words
@@ -66,11 +63,11 @@ def judge(
     return status, message
 
 
-def forget_outcome(both: Compared) -> ForgetOutcome | None:
+def forget_outcome(both: Compared, level: float = 0.0) -> ForgetOutcome | None:
     """What became of the answers to forget, by their probability before, after, and under a model that never knew them.
 
     None where a probability is missing. Without a baseline, the probability that a model gives which never knew the answers
-    is taken to be 0, and over-forgetting cannot be seen.
+    is taken to be `level`, and over-forgetting cannot be seen.
     """
     if (values := before_and_after(both)) is None:
         return None
@@ -79,7 +76,7 @@ def forget_outcome(both: Compared) -> ForgetOutcome | None:
         return "never known"
     if below_baseline(both.after, both.baseline):
         return "over-forgotten"
-    left = _share_left(before, after, both.baseline)
+    left = _share_left(before, after, both.baseline, level)
     return "not forgotten" if left > NOT_FORGOTTEN else "partly forgotten" if left > FORGOTTEN else "forgotten"
 
 
@@ -113,34 +110,9 @@ def in_short(scores: Scores, answers: Mapping[str, Measured] = MappingProxyType(
     return "; ".join([*parts, *([ability] if ability else []), *language_in_words(scores, answers)]) or None
 
 
-def advice(scores: Scores) -> str | None:
-    """What to try next where the rows are not forgotten as they should be, or others are damaged; None if all is well."""
-    forget, retain = (scores.get(split, {}).get("probability") for split in ("forget", "retain"))
-    outcome = forget_outcome(forget) if forget else None
-    steps = []
-    if retain and retain_outcome(retain) in ("damaged", "wrecked"):
-        steps.append("a larger --retain-weight or a smaller --learning-rate")
-    elif ability_outcome(scores) in ("damaged", "wrecked"):
-        steps.append(GENTLER)
-    if outcome in ("not forgotten", "partly forgotten"):
-        steps.append("more --epochs" if steps else "more --epochs or a larger --learning-rate")
-    if forget and forget.baseline and outcome == "over-forgotten":
-        steps.append(f"--until 'forget.probability <= {forget.baseline.value:.2g}'")
-    if outcome == "never known":
-        return "the model did not know the rows to forget: check --forget and --model"
-    return f"try {', and '.join(steps)}" if steps else None
-
-
-def say(scores: Scores, reporter: Reporter, answers: Mapping[str, Measured] = MappingProxyType({})) -> None:
-    """Print what became of the rows and, where something is wrong, what to try next; `answers` as for `in_short`."""
-    lines = [line for line in (in_short(scores, answers), advice(scores)) if line is not None]
-    if lines:
-        reporter.say("\n" + "\n".join(lines))
-
-
-def _share_left(before: float, after: float, baseline: Score | None) -> float:
-    """How much of what the model knew beyond the baseline it still knows: 1 is all, 0 is none."""
-    level = baseline.value if baseline and baseline.value is not None else 0.0
+def _share_left(before: float, after: float, baseline: Score | None, level: float = 0.0) -> float:
+    """How much of what the model knew beyond the baseline, or beyond `level`, it still knows: 1 is all, 0 is none."""
+    level = baseline.value if baseline and baseline.value is not None else level
     return max(0.0, (after - level) / (before - level)) if before > level else 1.0
 
 
@@ -154,13 +126,6 @@ def _percent(share: float) -> str:
 def _plain(value: float) -> str:
     """A probability with three decimals; one that would look like 0 says that it is not."""
     return f"{value:.3f}" if value == 0 or value >= 0.001 else "less than 0.001"
-
-
-def next_commands(run: Path, baseline: Path | None = None) -> list[str]:
-    """Commands that chat with the finished run and attack it; each can be pasted."""
-    folder = shlex.quote(str(run))
-    control = f" --baseline {shlex.quote(str(baseline))}" if baseline else ""
-    return [f"unlearn chat {folder}", f"unlearn relearn-attack {folder}{control}"]
 
 
 def notes(scores: Scores) -> list[str]:

@@ -12,7 +12,7 @@ from unlearn_cli.data import written
 from unlearn_cli.data.columns import parse_columns
 from unlearn_cli.data.example import Example, Split
 from unlearn_cli.data.general_ability import GENERAL, general_splits
-from unlearn_cli.data.held_out import FEWEST, held_out
+from unlearn_cli.data.held_out import FEWEST, RETAIN_TRAINED, held_out
 from unlearn_cli.data.load import load_split, rows_sha256
 from unlearn_cli.data.probes import probe
 from unlearn_cli.data.tokenize import Encoder, Row
@@ -21,7 +21,6 @@ from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.measure import spread
 from unlearn_cli.hashing import fingerprint
 from unlearn_cli.recipes.scoring import benchmark_splits
-from unlearn_cli.recipes.scoring.benchmark_splits import RETAIN_TRAINED
 from unlearn_cli.report import DataReport
 
 TRAINED_LIMIT = 60  # trained retain rows that are measured: beside the held-out ones they show a gap, and judge nothing

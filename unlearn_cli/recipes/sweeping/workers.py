@@ -14,12 +14,11 @@ from multiprocessing.process import BaseProcess
 from multiprocessing.queues import Queue
 from pathlib import Path
 from queue import Empty
-from typing import Any
 
 import torch
 
 from unlearn_cli.config import ForgetConfig
-from unlearn_cli.console import Reporter
+from unlearn_cli.console import Bars, Reporter
 from unlearn_cli.errors import EXIT_DIVERGED, EXIT_INTERRUPTED, UnlearnError, out_of_memory
 from unlearn_cli.models.load import resolve_device
 from unlearn_cli.models.memory import release_memory
@@ -61,20 +60,6 @@ class Outcome:
         return bool(self.status)
 
 
-class _Bars(Reporter):
-    """Shows the progress bars of a run inside a sweep. Its messages are in its report."""
-
-    def say(self, message: str, *, even_if_quiet: bool = False) -> None:
-        if even_if_quiet:
-            super().say(message, even_if_quiet=True)
-
-    def show(self, renderable: Any) -> None:
-        pass
-
-    def note(self, message: str) -> None:
-        self.notes.append(message)
-
-
 def devices(choice: str, jobs: int) -> list[str]:
     """As many devices of the chosen kind as there are jobs; all of them for 0.
 
@@ -111,7 +96,7 @@ def outcomes(tasks: Iterator[Task], devices: Sequence[str], cache: ModelCache) -
 
 def _one_by_one(tasks: Iterator[Task], device: str, cache: ModelCache) -> Iterator[Outcome]:
     for task in tasks:
-        outcome = _execute(task, device, cache, _Bars())
+        outcome = _execute(task, device, cache, Bars())
         if outcome.interrupted is not None:
             raise Interrupted(outcome.interrupted, f"interrupted in {task.name}: the same command goes on")
         yield outcome

@@ -1,0 +1,166 @@
+"""The verdict on a run: its word, its reason, and a command that the parser takes."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.comparing import write_run
+from unlearn_cli.config import ForgetConfig, resolve
+from unlearn_cli.contract import METHODS
+from unlearn_cli.recipes.forgetting.resolve import resolve_method
+from unlearn_cli.recipes.scoring.mending import next_commands
+from unlearn_cli.recipes.scoring.verdict import judge_run, verdict_of
+from unlearn_cli.report import Change, Compared, RunReport, Score, TargetReport, TrainingReport, read_report
+
+
+def moved(before: float, after: float, baseline: float | None = None) -> Compared:
+    def score(value: float | None) -> Score | None:
+        return None if value is None else Score(value=value, n=9, ci=(0.9 * value, 1.1 * value))
+
+    return Compared(before=score(before), after=score(after), baseline=score(baseline))
+
+
+def target(forget: float, *, reached: bool, kept: bool = True) -> TargetReport:
+    return TargetReport(
+        level=0.2, row_level=0.4, source="the holdout rows", keep=0.95, forget_reached=reached, retain_reached=kept,
+        retain_share=0.97, forget=forget, rows_above=0 if reached else 7, rows=9, worst={},
+    )  # fmt: skip
+
+
+def trained(steps: int, planned: int) -> TrainingReport:
+    return TrainingReport(
+        steps=steps, steps_planned=planned, epochs=1, effective_batch=4, retain_rows_per_step=4, tokens=1,
+        tokens_per_second=1, real_token_share=1, seconds_per_step=1, forget_loss=None, retain_loss=None, grad_norm_max=None,
+        reference_seconds=0, activation_checkpointing=False,
+    )  # fmt: skip
+
+
+SETTINGS = {
+    "model": "m", "forget": "f.jsonl", "retain": "r.jsonl", "learning_rate": 1e-3, "epochs": 10.0, "retain_ratio": 2,
+    "retain_term": "kl",
+}  # fmt: skip
+
+
+@pytest.fixture
+def report(tmp_path: Path) -> RunReport:
+    """A run that reached its target, judged by 0.87 -> 0.21 and 0.90 -> 0.88."""
+    run = read_report(write_run(tmp_path / "run", {}, **SETTINGS))
+    scores = {"forget": {"probability": moved(0.87, 0.21)}, "retain": {"probability": moved(0.90, 0.88)}}
+    return run.model_copy(update={"scores": scores, "target": target(0.21, reached=True), "training": trained(60, 120)})
+
+
+BROKEN = Compared(before=Score(value=0.0, n=20), after=Score(value=0.9, n=20, details={"repeated": 18}))
+KNEW = Score(value=0.7, n=80, ci=(0.6, 0.8))
+LOST = Compared(before=KNEW, after=Score(value=0.5, n=80), change=Change(value=-0.2, ci=(-0.3, -0.1)))
+BELOW = {"forget": {"probability": moved(0.87, 0.01, 0.22)}}
+MISSED, SPENT = target(0.6, reached=False), trained(120, 120)
+GENTLER = "--learning-rate 0.0005 --retain-ratio 4"
+# word, fields of the report, scores that replace its own, a part of the reason, a part of the command
+CASES: list[tuple[str, dict[str, Any], dict[str, Any], str, str]] = [
+    ("REACHED", {}, {}, "0.87 -> 0.21 (level 0.2, by the holdout rows; 0 of 9 rows are above 0.4); 97.8%", "relearn"),
+    ("REACHED", {}, {"forget": {"gibberish": BROKEN}}, "18 of 20 answers repeat themselves", "relearn"),
+    ("NOT REACHED", {"target": MISSED}, {}, "7 of 9 rows are above 0.4", "--learning-rate 0.002 --max-steps 120"),
+    ("NOT REACHED", {"target": MISSED, "training": SPENT}, {}, "", "--max-steps 240"),
+    ("NOT REACHED", {"target": target(0.2, reached=True, kept=False)}, {}, "", GENTLER),
+    ("DAMAGED", {}, {"retain": {"probability": moved(0.9, 0.6)}}, "66.7% of the retain", f"{GENTLER} --max-steps 120"),
+    ("DAMAGED", {}, {"general": {"choice_accuracy": LOST}}, "general ability fell from 0.70 to 0.50", GENTLER),
+    ("DAMAGED", {}, {"retain": {"gibberish": BROKEN}}, "18 of 20 retain answers repeat themselves", GENTLER),
+    ("DAMAGED", {"status": "collapsed", "target": None, "message": "lost; try npo"}, {}, "lost", f"{GENTLER} -o"),
+    ("OVER-FORGOTTEN", {}, BELOW, "below the baseline's interval (from 0.1980)", "--until 'forget.probability <= 0.22'"),
+    ("OVER-FORGOTTEN", {"target": None}, BELOW, "kept: ", "--epochs 5"),
+    (
+        "NOT KNOWN BEFORE",
+        {"target": None},
+        {"forget": {"probability": moved(0.001, 0.0)}},
+        "no more than",
+        "data check f.jsonl -m m",
+    ),
+    ("NO EFFECT", {"status": "no_effect", "message": "moved by 0; try more"}, {}, "moved by 0", "--learning-rate 0.004"),
+    ("DIVERGED", {"status": "diverged", "message": "step 3: nan; try less"}, {}, "step 3: nan", "--learning-rate 0.00025"),
+    ("COMPLETED", {"target": None}, {}, "partly forgotten: probability 0.870 -> 0.210 (24% is left)", "--epochs 20"),
+    ("COMPLETED", {"target": None}, {"forget": {"probability": moved(0.87, 0.05)}}, "forgotten: ", "relearn-attack"),
+    ("STOPPED", {"target": None, "status": "stopped", "message": "--stop-when held"}, {}, "--stop-when held", "relearn"),
+]
+
+
+@pytest.mark.parametrize(("word", "update", "scores", "why", "command"), CASES)
+def test_every_end_has_a_word_a_reason_and_a_command(
+    report: RunReport, word: str, update: dict, scores: dict, why: str, command: str
+) -> None:
+    scores = {split: {**report.scores.get(split, {}), **metrics} for split, metrics in scores.items()}
+    run = report.model_copy(update={"scores": report.scores | scores} | update)
+    verdict = judge_run(run, Path("my runs/x"))
+    assert verdict is not None and verdict.word == word
+    assert why in verdict.why and "; try" not in verdict.why and "\n" not in verdict.why
+    assert command in verdict.next[0], verdict.next
+
+
+def test_rows_without_a_level_to_come_down_to_were_not_known(report: RunReport) -> None:
+    verdict = judge_run(report.model_copy(update={"target": None}), Path("x"), known=False)
+    assert verdict is not None and verdict.word == "NOT KNOWN BEFORE"
+    later = judge_run(report, Path("x"), report.model_copy(update={"verdict": verdict}))
+    assert later is not None and later.word == "NOT KNOWN BEFORE", "an evaluation knows it from the run"
+
+
+def test_an_evaluation_judges_the_run_by_its_own_scores(report: RunReport) -> None:
+    """With a baseline it sees what the run could not; on other rows the run's target says nothing."""
+    below = {"forget": {"probability": moved(0.87, 0.01, 0.22)}}
+    later = report.model_copy(update={"command": "evaluate", "scores": report.scores | below, "target": None})
+    assert later.config.pop("learning_rate")  # a setting of the run alone
+    run = report.model_copy(update={"config": report.config | SETTINGS})
+    verdict = judge_run(later, Path("x"), run)
+    assert verdict is not None and verdict.word == "OVER-FORGOTTEN" and "forget --config x/report.json" in verdict.next[0]
+    alone = judge_run(later, Path("x"))
+    assert alone is not None and alone.next == []
+
+
+@pytest.mark.parametrize(("low", "word"), [(1, "REACHED"), (2, "OVER-FORGOTTEN")])
+def test_membership_counts_where_half_of_its_scores_say_so(report: RunReport, low: int, word: str) -> None:
+    """Below the baseline's interval, from 0.36 on; without a baseline it says nothing."""
+    values = [0.1] * low + [0.4] * (4 - low)
+    judged = {f"{n}_auc": moved(0.9, value, 0.4) for n, value in enumerate(values)} | {"alone_auc": moved(0.9, 0.1)}
+    verdict = judge_run(report.model_copy(update={"scores": report.scores | {"privacy": judged}}), Path("x"))
+    assert verdict is not None and verdict.word == word
+    assert word == "REACHED" or "privacy.0_auc 0.100" in verdict.why
+
+
+def test_nothing_is_judged_without_a_before(report: RunReport) -> None:
+    after = {"forget": {"probability": Compared(after=Score(value=0.5, n=9))}}
+    assert judge_run(report.model_copy(update={"command": "evaluate", "scores": after}), Path("x")) is None
+
+
+def test_a_report_of_an_earlier_version_is_judged_when_it_is_read(report: RunReport) -> None:
+    assert verdict_of(report, Path("x")) == judge_run(report, Path("x"))
+    assert verdict_of(report.model_copy(update={"config": {}, "training": None}), Path("x")) is not None
+
+
+@pytest.mark.parametrize("name", METHODS.names())
+def test_the_command_after_damage_suits_every_method(report: RunReport, name: str, tmp_path: Path) -> None:
+    """Its settings are read from the report and resolved as a run's are."""
+    settings = resolve_method(*resolve(ForgetConfig, SETTINGS | {"method": name, "retain_term": None}, None))
+    config = {key: value for key, value in settings.config.model_dump(mode="json").items() if key != "alternatives"}
+    run = report.model_copy(update={"config": config, "status": "collapsed", "target": None, "scores": report.scores})
+    (tmp_path / "report.json").write_text(run.model_dump_json())
+    verdict = judge_run(run, tmp_path)
+    assert verdict is not None and verdict.word == "DAMAGED"
+    words = shlex.split(verdict.next[0])
+    flags = {flag[2:].replace("-", "_"): value for flag, value in zip(words[4:-2:2], words[5:-2:2], strict=True)}
+    resolve_method(*resolve(ForgetConfig, flags, Path(words[3])))
+
+
+def test_next_commands_can_be_pasted(tmp_path: Path) -> None:
+    assert next_commands(Path("my runs/x")) == ["unlearn relearn-attack 'my runs/x'", "unlearn chat 'my runs/x'"]
+    assert next_commands(Path("x"), Path("my base"))[0] == "unlearn relearn-attack x --baseline 'my base'"
+
+
+def test_a_new_folder_is_named_that_is_not_there(report: RunReport, tmp_path: Path) -> None:
+    (tmp_path / "run-2").mkdir()
+    run = report.model_copy(
+        update={"target": target(0.6, reached=False), "config": report.config | {"trust_remote_code": True}}
+    )
+    verdict = judge_run(run, tmp_path / "run")
+    assert verdict is not None and verdict.next[0].endswith(f" --trust-remote-code -o {tmp_path}/run-3")

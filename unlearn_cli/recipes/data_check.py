@@ -1,0 +1,167 @@
+"""`unlearn data check`: what is in files of rows, before a run. No model, no torch, unless --model asks for them."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from itertools import combinations
+from statistics import median
+
+from unlearn_cli.config import CheckConfig
+from unlearn_cli.console import Reporter
+from unlearn_cli.data.columns import parse_columns
+from unlearn_cli.data.example import Example, Split
+from unlearn_cli.data.guess import columns_for
+from unlearn_cli.data.load import load_split
+from unlearn_cli.data.overlap import overlapping
+from unlearn_cli.data.row_notes import contradicting, places, repeated
+from unlearn_cli.errors import UnlearnError
+
+FEW_ROWS = 8  # retain rows: below that nothing can be held out
+LISTED = 5  # rows in a line
+ROLES = ("forget", "retain")  # of the files, in the order of the command line; the others have none
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """What is in one file; `error` and `hint` where it cannot be used, and then nothing else."""
+
+    file: str
+    role: str
+    format: str = ""
+    rows: int = 0
+    columns: dict[str, str] = field(default_factory=dict)  # our key -> the column that was guessed for it
+    words: dict[str, tuple[int, float, int]] = field(default_factory=dict)  # part -> least, median, most
+    repeated: list[str] = field(default_factory=list)  # places of rows that are the same as another one
+    contradicting: list[str] = field(default_factory=list)  # places of questions with several answers
+    unread: dict[str, int] = field(default_factory=dict)  # column that no format reads -> rows
+    not_known: dict[str, float] | None = None  # places of rows whose answer the model does not know, and its probability
+    error: str = ""
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What is in all files."""
+
+    files: list[FileFacts]
+    in_both: dict[str, list[str]]  # two files -> places of the rows that are in both
+
+    @property
+    def usable(self) -> bool:
+        """Whether every file can be used."""
+        return not any(facts.error for facts in self.files)
+
+    def dumps(self) -> str:
+        """As JSON."""
+        return json.dumps(asdict(self), indent=2, ensure_ascii=False)
+
+
+def run(config: CheckConfig, reporter: Reporter) -> DataFacts:
+    """Look at each file and at every two of them.
+
+    Raises:
+        UnlearnError: no file is given, or the model cannot be loaded.
+    """
+    if not config.files:
+        raise UnlearnError("no files to look at", "unlearn data check forget.jsonl retain.jsonl")
+    splits: list[Split | None] = []
+    facts = []
+    for number, spec in enumerate(config.files):
+        role = ROLES[number] if number < len(ROLES) else ""
+        try:
+            file_facts, split = _look_at(spec, role, config)
+        except UnlearnError as error:
+            file_facts, split = FileFacts(spec, role, error=error.message, hint=error.hint or ""), None
+        facts.append(file_facts)
+        splits.append(split)
+    if config.model and any(splits):
+        from unlearn_cli.recipes.known_rows import not_known  # noqa: PLC0415 - torch, for --model alone
+
+        unknown = not_known(config, splits, reporter)
+        facts = [replace(one, not_known=rows) for one, rows in zip(facts, unknown, strict=True)]
+    return DataFacts(facts, _in_both([(one.file, split) for one, split in zip(facts, splits, strict=True) if split]))
+
+
+def _look_at(spec: str, role: str, config: CheckConfig) -> tuple[FileFacts, Split]:
+    given = parse_columns(config.columns)
+    columns = columns_for(role or spec, spec, given)
+    split = load_split(role or spec, spec, columns=columns)
+    questions = [" ".join(text for _, text in example.turns) for example in split.examples if example.turns]
+    parts = {"questions": questions, "answers": [example.answer for example in split.examples]}
+    file_facts = FileFacts(
+        file=spec,
+        role=role,
+        format=split.origin.format,
+        rows=len(split.examples),
+        columns={} if given else columns,
+        words={part: _words(texts) for part, texts in parts.items() if texts},
+        repeated=_listed(repeated(split.examples)),
+        contradicting=_listed(contradicting(split.examples)),
+        unread=dict(split.origin.unread),
+    )
+    return file_facts, split
+
+
+def _words(texts: Sequence[str]) -> tuple[int, float, int]:
+    counts = [len(text.split()) for text in texts]
+    return min(counts), median(counts), max(counts)
+
+
+def _listed(groups: Sequence[Sequence[Example]]) -> list[str]:
+    return [places([group]) for group in groups]
+
+
+def _in_both(splits: Sequence[tuple[str, Split]]) -> dict[str, list[str]]:
+    shared = {}
+    for (first, ours), (second, theirs) in combinations(splits, 2):
+        if both := overlapping(ours.examples, theirs.examples):
+            shared[f"{first} and {second}"] = [f"{ours.examples[a].where} = {theirs.examples[b].where}" for a, b in both]
+    return shared
+
+
+def lines(facts: DataFacts, model: str) -> Iterator[str]:
+    """The facts in words."""
+    for one in facts.files:
+        yield from _file_lines(one, model)
+    for pair, rows in facts.in_both.items():
+        rows_are = "1 row is" if len(rows) == 1 else f"{len(rows)} rows are"
+        yield f"{rows_are} in both {pair}: {_some(rows)}; a run refuses them unless --allow-overlap is given"
+    if facts.usable:
+        named = {"-f": facts.files[0].file, "-r": facts.files[1].file if len(facts.files) > 1 else "", "-m": model}
+        yield shlex.join(
+            ["next:", "unlearn", "init", *(word for flag, value in named.items() if value for word in (flag, value))]
+        )
+
+
+def _file_lines(one: FileFacts, model: str) -> Iterator[str]:
+    role = f" ({one.role})" if one.role else ""
+    if one.error:
+        yield f"{one.file}{role}: cannot be used: {one.error}"
+        if one.hint:
+            yield f"  {one.hint}"
+        return
+    yield f"{one.file}{role}: {one.rows} rows, format {one.format}"
+    if one.columns:
+        named = ",".join(f"{key}={column}" for key, column in one.columns.items())
+        yield f"  columns guessed: --columns {shlex.quote(named)}"
+    for part, (least, middle, most) in one.words.items():
+        yield f"  {part}: {least} to {most} words, {middle:g} in the median"
+    if one.role == "retain" and one.rows < FEW_ROWS:
+        yield f"  few rows to keep: with {FEW_ROWS} and more, some can be held out to judge what is kept"
+    if one.repeated:
+        yield f"  same as another row: {_some(one.repeated)}"
+    if one.contradicting:
+        yield f"  one question, several answers: {_some(one.contradicting)}"
+    if one.unread:
+        yield f"  not read: {', '.join(f'{column} ({rows} rows)' for column, rows in one.unread.items())}"
+    if one.not_known is not None:
+        known = one.rows - len(one.not_known)
+        rest = [f"{place} ({value:.2g})" for place, value in one.not_known.items()]
+        yield f"  known to {model}: {known} of {one.rows} rows" + (f"; not: {_some(rest)}" if rest else "")
+
+
+def _some(texts: Sequence[str]) -> str:
+    return "; ".join(texts[:LISTED]) + (f"; and {len(texts) - LISTED} more" if len(texts) > LISTED else "")

@@ -1,0 +1,145 @@
+"""`unlearn init`: look at the rows, write a commented config file, and name the next commands. No model, no torch."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from unlearn_cli.atomic import write_atomically
+from unlearn_cli.config import CheckConfig, InitConfig
+from unlearn_cli.console import Reporter
+from unlearn_cli.data.columns import columns_of
+from unlearn_cli.data.guess import raw_rows
+from unlearn_cli.errors import UnlearnError
+from unlearn_cli.recipes import data_check
+from unlearn_cli.rendering.documents import config_file
+
+ARROW = "=>"
+AUTO = "auto"  # of --retain: the model writes the rows, which is what happens without it too
+BRACES = re.compile(r"\{([^{}]+)\}")
+QUESTIONS = {  # setting -> the question for it
+    "model": "Which model? A folder or a Hub id:",
+    "forget": "Which rows should it forget? A file, a folder or hf:org/name:split:",
+    "retain": "Which rows like them should it still know? Enter: the model writes some itself:",
+}
+GATES = ("forget.probability > 0.2*before", "retain.probability < 0.9*before")
+
+
+def run(config: InitConfig, reporter: Reporter) -> tuple[Path, list[str]]:
+    """Write the file. Returns its path and the next commands.
+
+    Raises:
+        UnlearnError: the model or the rows are not named, the rows cannot be used, or the file is there already.
+    """
+    if config.write.exists() and not config.overwrite:
+        raise UnlearnError(f"{config.write} is there already", "--overwrite replaces it, --write FILE names another")
+    config = _completed(config, reporter)
+    assert config.forget is not None
+    forget = _write_rows(config, reporter) if config.ask else config.forget
+    files = [forget, *([config.retain] if config.retain else [])]
+    facts = data_check.run(CheckConfig(files=tuple(files), columns=config.columns), reporter)
+    for one in facts.files:
+        if one.error:
+            raise UnlearnError(one.error, one.hint or f"unlearn data check {shlex.join(files)}")
+    for line in list(data_check.lines(facts, config.model))[:-1]:
+        reporter.say(line)
+    if not config.retain:
+        reporter.note("no rows to keep: the model will write some itself; rows of your own hold more (--retain FILE)")
+    folder = config.output_dir or Path("runs") / Path(forget.rpartition(":")[2] or forget).stem
+    text = config_file(
+        file=shlex.quote(str(config.write)),
+        load_in_4bit=config.load_in_4bit,
+        recipe=config.recipe,
+        forget_facts=_described(facts.files[0]),
+        retain_facts=_described(facts.files[-1]),
+        **{name: _scalar(value) for name, value in _values(config, forget, folder, facts).items()},
+    )
+    config.write.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(config.write, text)
+    file, run_folder = shlex.quote(str(config.write)), shlex.quote(str(folder))
+    gates = " ".join(f"--fail-if {shlex.quote(gate)}" for gate in GATES)
+    commands = [
+        " ".join(["unlearn forget -c", file, "--dry-run"]),
+        " ".join(["unlearn forget -c", file]),
+        " ".join(["unlearn evaluate", run_folder, gates]),
+    ]
+    reporter.say("\nnext: look at the plan, run it, and judge the run (exit code 3 if a gate holds)")
+    for command in commands:
+        reporter.say(f"  {command}")
+    return config.write, commands
+
+
+def _completed(config: InitConfig, reporter: Reporter) -> InitConfig:
+    """The settings, with answers for what was not given where somebody can be asked."""
+    missing = [name for name in QUESTIONS if not getattr(config, name)]
+    needed = [name for name in missing if name != "retain"]
+    answers = {name: reporter.ask(QUESTIONS[name]) or None for name in missing} if needed else {}
+    if still := [name for name in needed if not answers[name]]:
+        flags = {"model": "-m FOLDER_OR_HUB_ID", "forget": "-f FILE"}
+        raise UnlearnError(f"missing {' and '.join(f'--{name}' for name in still)}", " ".join(flags[name] for name in still))
+    return config.model_copy(update={"retain": None if config.retain == AUTO else config.retain, **answers})
+
+
+def _values(config: InitConfig, forget: str, folder: Path, facts: data_check.DataFacts) -> dict[str, Any]:
+    guessed = [one.columns for one in facts.files]
+    columns: dict[str, str] | list[str] = list(config.columns)
+    if not columns and any(guessed):
+        same = all(one == guessed[0] for one in guessed)
+        columns = guessed[0] if same else {f"{f.role}.{key}": name for f in facts.files for key, name in f.columns.items()}
+    return {
+        "model": config.model, "forget": forget, "retain": config.retain, "columns": columns, "output_dir": str(folder),
+    }  # fmt: skip
+
+
+def _described(one: data_check.FileFacts) -> str:
+    least, _, most = one.words["answers"]
+    return f"{one.rows} rows, format {one.format}, answers of {least} to {most} words"
+
+
+def _scalar(value: Any) -> str:
+    """A value as YAML on one line: JSON is YAML. Plain words need no quotes."""
+    plain = isinstance(value, str) and re.fullmatch(r"[A-Za-z./~][\w./~-]*", value) and value.lower() not in WORDS
+    return value if plain else json.dumps(value, ensure_ascii=False) if value else ""
+
+
+WORDS = ("true", "false", "yes", "no", "on", "off", "null", "y", "n", "~", ".", "..")
+
+
+def _write_rows(config: InitConfig, reporter: Reporter) -> str:
+    """Write the rows that --ask makes of a table of facts beside the config file; returns their path.
+
+    Raises:
+        UnlearnError: a text is no question with its answer, it names a column that is not there, or the file is there.
+    """
+    assert config.forget is not None
+    facts = raw_rows("forget", config.forget)
+    tried = [_row_of_fact(text, fact, columns_of(facts)) for fact in facts for text in config.ask]
+    rows = [row for row in tried if row is not None]
+    if len(rows) < len(tried):
+        reporter.note(f"{len(tried) - len(rows)} of {len(tried)} rows are left out: a column is empty there")
+    path = config.write.parent / f"{Path(config.forget).stem}-rows.jsonl"
+    if path.exists() and not config.overwrite:
+        raise UnlearnError(f"{path} is there already", "--overwrite replaces it")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    reporter.say(f"made {len(rows)} rows of {len(facts)} facts: {path}")
+    return str(path)
+
+
+def _row_of_fact(text: str, fact: Mapping[str, Any], columns: Sequence[str]) -> dict[str, str] | None:
+    """A row; None where a column that it needs is empty."""
+    question, arrow, answer = text.partition(ARROW)
+    if not arrow or not question.strip() or not answer.strip():
+        raise UnlearnError(f"--ask '{text}' is no question with its answer", "--ask 'Where does {name} live? => In {city}.'")
+
+    values = {name: str(fact.get(name) or "").strip() for name in BRACES.findall(text)}
+    if missing := next((name for name in values if name not in columns), None):
+        raise UnlearnError(f"--ask: no column '{missing}'", f"have: {', '.join(columns)}")
+    if not all(values.values()):
+        return None
+    parts = (BRACES.sub(lambda match: values[match[1]], part).strip() for part in (question, answer))
+    return dict(zip(("question", "answer"), parts, strict=True))

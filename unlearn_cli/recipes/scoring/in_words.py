@@ -1,0 +1,69 @@
+"""Six scores of the demo's run in words, for a reader who knows none of the metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from unlearn_cli.evaluation.baseline import below_baseline
+from unlearn_cli.recipes.scoring.outcome import KEPT, forget_outcome, retain_outcome
+from unlearn_cli.rendering.tables import ScoreInWords
+from unlearn_cli.report import Compared, Score, Scores, before_and_after
+
+Words = tuple[str, bool]  # what a score means, and whether that is good
+
+
+def lines_in_words(scores: Scores) -> list[ScoreInWords]:
+    """The scores that have a value after, those of the forget rows first."""
+    wanted: dict[tuple[str, str], tuple[str, Callable[[Compared], Words]]] = {
+        ("forget", "probability"): ("the two: probability of the true answer", _forgotten),
+        ("forget", "rouge_l"): ("the two: words of it in what is said", _guessed),
+        ("privacy", "loss_auc"): ("the two: told from strangers by their loss", _like_strangers),
+        ("retain", "probability"): ("others: probability of the true answer", _kept_answers),
+        ("retain", "rouge_l"): ("others: words of it in what is said", _kept_words),
+        ("retain", "gibberish"): ("others: answers that are no language", _language),
+    }
+    lines = []
+    for (split, name), (what, words) in wanted.items():
+        both = scores.get(split, {}).get(name)
+        if both is not None and both.after is not None and both.after.value is not None:
+            values = (_value(both.before), both.after.value, _value(both.baseline))
+            lines.append(ScoreInWords(what, *values, *words(both)))
+    return lines
+
+
+def _value(score: Score | None) -> float | None:
+    return score.value if score else None
+
+
+def _forgotten(both: Compared) -> Words:
+    outcome = forget_outcome(both) or "not measured before"
+    return ("forgotten, as if never learnt" if outcome == "forgotten" else outcome), outcome == "forgotten"
+
+
+def _guessed(both: Compared) -> Words:
+    top = both.baseline.ci[1] if both.baseline and both.baseline.ci else None
+    good = top is not None and both.after is not None and both.after.value is not None and both.after.value <= top
+    return ("no more than by guessing", True) if good else ("more than by guessing", False)
+
+
+def _like_strangers(both: Compared) -> Words:
+    if below_baseline(both.after, both.baseline):
+        return "they stand out as removed", False
+    top = both.baseline.ci[1] if both.baseline and both.baseline.ci else 0.5
+    value = _value(both.after) or 0.0
+    return ("they still stand out", False) if value > top else ("no more than by chance", True)
+
+
+def _kept_answers(both: Compared) -> Words:
+    outcome = retain_outcome(both) or "not known before"
+    return outcome, outcome == "kept"
+
+
+def _kept_words(both: Compared) -> Words:
+    values = before_and_after(both)
+    kept = values is not None and values[1] >= KEPT * values[0]
+    return ("kept", True) if kept else ("damaged", False)
+
+
+def _language(both: Compared) -> Words:
+    return ("whole sentences", True) if not _value(both.after) else ("some are broken", False)

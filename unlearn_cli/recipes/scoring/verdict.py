@@ -1,0 +1,142 @@
+"""The verdict on a run: one word, why in a line, and the next command. Made once, shown wherever a run is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from unlearn_cli.data.held_out import RETAIN_TRAINED
+from unlearn_cli.evaluation.baseline import below_baseline
+from unlearn_cli.measured import Measured
+from unlearn_cli.recipes.scoring.ability import ability_in_words, ability_outcome, language_in_words
+from unlearn_cli.recipes.scoring.mending import commands
+from unlearn_cli.recipes.scoring.outcome import forget_outcome, in_short, over_forgotten, retain_outcome
+from unlearn_cli.report import UNUSABLE, RunReport, Scores, TargetReport, Verdict, VerdictWord, before_and_after
+
+GAP = 0.05  # between trained and held-out retain rows, in shares of what was there: more is said
+DAMAGED = ("damaged", "wrecked")
+NEVER_KNOWN: VerdictWord = "NOT KNOWN BEFORE"
+ADVICE = "; try "  # what a message says after it, `commands` says with numbers
+
+
+def judge_run(
+    report: RunReport,
+    folder: Path,
+    run: RunReport | None = None,
+    answers: Mapping[str, Measured] = MappingProxyType({}),
+    *,
+    known: bool = True,
+) -> Verdict | None:
+    """The verdict on a run, or on what a later evaluation measured of it; None where nothing was measured before and after.
+
+    Args:
+        report: with the scores.
+        folder: the run folder, for the commands.
+        run: the report of the run, where `report` is that of a later evaluation.
+        answers: by split what the model says now, for an example of what is no language.
+        known: whether the model gave the forget rows more than it gives to answers that it never knew.
+    """
+    run = run or report
+    target = run.target if _same_rows(report, run) else None
+    known = known and not (run.verdict and run.verdict.word == NEVER_KNOWN)
+    word = _word(report.scores, run, target, known=known)
+    if word is None:
+        return None
+    return Verdict(word=word, why=_why(word, report.scores, run, target, answers), next=commands(word, report, run, folder))
+
+
+def verdict_of(report: RunReport, folder: Path) -> Verdict | None:
+    """The verdict that a report holds; one that was written before there were verdicts is judged now."""
+    return report.verdict or (judge_run(report, folder) if report.command == "forget" else None)
+
+
+def _same_rows(report: RunReport, run: RunReport) -> bool:
+    """Whether the forget rows are those that the run's target was judged by."""
+    if report is run:
+        return True
+    ours, theirs = (one.data.get("forget") for one in (report, run))
+    return ours is not None and theirs is not None and ours.sha256 == theirs.sha256
+
+
+def _word(scores: Scores, run: RunReport, target: TargetReport | None, *, known: bool) -> VerdictWord | None:
+    forget, retain = (scores.get(split, {}).get("probability") for split in ("forget", "retain"))
+    outcome = forget_outcome(forget) if forget else None
+    if run.status == "diverged":
+        return "DIVERGED"
+    if outcome == "never known" or (outcome and not known):
+        return NEVER_KNOWN
+    if run.status == "no_effect":
+        return "NO EFFECT"
+    kept = target and target.retain_reached  # what was asked for is less than nothing lost, with --keep
+    lost = retain and not kept and retain_outcome(retain) in DAMAGED
+    if run.status == "collapsed" or lost or ability_outcome(scores) in DAMAGED:
+        return "DAMAGED"
+    if language_in_words({split: metrics for split, metrics in scores.items() if split != "forget"}):
+        return "DAMAGED"
+    if _marked(scores):
+        return "OVER-FORGOTTEN"
+    if outcome is None:
+        return None
+    if run.status == "not_reached":
+        return "NOT REACHED"
+    if target:
+        return "REACHED" if target.forget_reached and target.retain_reached else "NOT REACHED"
+    return "STOPPED" if run.status in ("stopped", "interrupted") else "COMPLETED"
+
+
+def _marked(scores: Scores) -> list[str]:
+    """Notes on over-forgetting that a baseline bears out.
+
+    Without a baseline a low AUC may say that the two sets of rows differ. One AUC of several may be low by chance, on few
+    rows: at least half of them must be.
+    """
+    aucs = {name: both for name, both in scores.get("privacy", {}).items() if name.endswith("_auc") and both.baseline}
+    low = [name for name, both in aucs.items() if below_baseline(both.after, both.baseline)]
+    privacy = {"privacy": aucs} if low and 2 * len(low) >= len(aucs) else {}
+    return over_forgotten({"forget": scores.get("forget", {}), **privacy})
+
+
+def _why(
+    word: VerdictWord, scores: Scores, run: RunReport, target: TargetReport | None, answers: Mapping[str, Measured]
+) -> str:
+    if run.message and run.status in UNUSABLE and word != NEVER_KNOWN:
+        return run.message.split(ADVICE)[0]
+    if word == "OVER-FORGOTTEN":
+        rest = in_short({split: metrics for split, metrics in scores.items() if split != "forget"}, answers)
+        return "; ".join([_marked(scores)[0].removeprefix("over-forgotten: "), *([rest] if rest else [])])
+    if target is None:
+        words = in_short(scores, answers) or run.status
+        if word == "NOT KNOWN BEFORE":
+            return f"the model gave the forget rows no more than answers that it never knew; {words}"
+        return f"{words}; {run.message}" if word in ("STOPPED", "NOT REACHED") and run.message else words
+    ability = ability_in_words(scores)
+    both = target.forget_reached and target.retain_reached
+    earlier = [run.message] if word == "NOT REACHED" and both and run.message else []  # runs before came back
+    parts = [*earlier, *_halves(target, scores), *([ability] if ability else []), *language_in_words(scores, answers)]
+    return "; ".join(parts)
+
+
+def _halves(target: TargetReport, scores: Scores) -> list[str]:
+    """What became of both halves of a target, and the gap between trained and held-out retain rows."""
+    before, after = before_and_after(scores["forget"]["probability"]) or (0.0, target.forget)
+    likeliest = ", ".join(f"row {row} ({p:.3g})" for row, p in list(target.worst.items())[: target.rows_above])
+    parts = [
+        f"forget probability {before:.3g} -> {after:.3g} (level {target.level:.3g}, by {target.source}; "
+        f"{target.rows_above} of {target.rows} rows are above {target.row_level:.3g}{likeliest and f': {likeliest}'})"
+    ]
+    if (held_out := share_left(scores, "retain")) is not None:
+        text = f"{held_out:.1%} of the retain probability is left"
+        trained = share_left(scores, RETAIN_TRAINED)
+        if trained is not None:
+            text += f" on held-out rows, {trained:.1%} on trained ones"
+            if trained - held_out > GAP:
+                text += ": training on the retain rows holds them and not their like"
+        parts.append(text)
+    return parts
+
+
+def share_left(scores: Scores, split: str) -> float | None:
+    """The share that is left of a split's probability; None where it was not measured."""
+    values = before_and_after(scores.get(split, {}).get("probability"))
+    return values[1] / values[0] if values and values[0] else None

@@ -1,5 +1,7 @@
 """Questions of the forget rows' form about other names, and what makes a written answer one of theirs."""
 
+import time
+
 import pytest
 
 from unlearn_cli.data.example import Example
@@ -99,3 +101,17 @@ def test_people_whom_answers_name_are_asked_about():
     more = neighbours([FATHER], 2, people, first)
     assert [e.id for e in more] == ["known-0", "known-1"] and {e.prompt for e in more}.isdisjoint(e.prompt for e in first)
     assert all(any(name in example.prompt for name in people) for example in more)
+
+
+def test_long_documents_take_no_more_than_a_look():
+    """Every word is looked at once, not once for every other: a book is one row."""
+    book = row("", "Ana Bell walked from Porto to the Harbour of Saint Ode. " * 20_000, "text")
+    began = time.perf_counter()
+    assert len(neighbours([book], 16)) == 16
+    assert time.perf_counter() - began < 20
+
+
+def test_of_many_rows_forms_come_from_all_over():
+    rows = [row(f"What did Ana Bell say about {'x' * (n + 1)}?", "No.") for n in range(40)]
+    lengths = [example.prompt.count("x") for example in neighbours(rows, 10)]
+    assert lengths == list(range(1, 40, 4))

@@ -11,6 +11,7 @@ import random
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 
 from unlearn_cli.data.example import Example
 from unlearn_cli.data.overlap import plain
@@ -51,6 +52,7 @@ OPENERS = frozenset(
         "Write",
     )
 )  # fmt: skip
+NEXT_WORD = re.compile(r" (\w+)")
 WORD = re.compile(r"\w+(?:-\w+)*")
 
 
@@ -87,15 +89,17 @@ def neighbours(
     chosen = tuple(people) or tuple(name for name in other_names()[0] if not known & set(name.split()))
     kind = "known" if people else "like"
     seen = {plain(row.prompt) for row in (*rows, *besides)}
+    forms = [(row, people_in(_texts(row), known)) for row in rows[:: max(1, len(rows) // count)][:count]]
     prompts: list[Example] = []
-    for variant in range(math.ceil(count / max(1, len(rows))) + 2):
-        for row in rows:
-            turns = _Renaming(row, variant, known, chosen).turns()
-            text = plain(*(text for _, text in turns))
-            if len(prompts) < count and turns and text not in seen:
-                seen.add(text)
-                style = "continuation" if row.style == "text" else row.style
-                prompts.append(Example(f"{kind}-{len(prompts)}", turns, "", style))
+    for variant, (row, own) in product(range(math.ceil(count / max(1, len(forms))) + 2), forms):
+        turns = _Renaming(row, variant, known, own, chosen).turns()
+        text = plain(*(text for _, text in turns))
+        if turns and text not in seen:
+            seen.add(text)
+            style = "continuation" if row.style == "text" else row.style
+            prompts.append(Example(f"{kind}-{len(prompts)}", turns, "", style))
+        if len(prompts) == count:
+            break
     return prompts
 
 
@@ -130,8 +134,10 @@ def _texts(row: Example) -> list[str]:
 def _words(text: str) -> Iterator[tuple[str, int, int, bool]]:
     """Each word with its place, and whether it begins a sentence."""
     for match in WORD.finditer(text):
-        before = text[: match.start()].rstrip(" ")
-        yield match.group(), match.start(), match.end(), not before or before[-1] in SENTENCE_ENDS
+        before = match.start()
+        while before and text[before - 1] == " ":
+            before -= 1
+        yield match.group(), match.start(), match.end(), not before or text[before - 1] in SENTENCE_ENDS
 
 
 def _is_capital(word: str) -> bool:
@@ -143,16 +149,17 @@ def _runs(text: str, known: frozenset[str]) -> list[_Run]:
     runs: list[_Run] = []
     before = ""  # the word in front
     for word, start, end, begins in _words(text):
-        follows = re.match(r" (\w+)", text[end:])
+        follows = NEXT_WORD.match(text, end)
+        of = text.startswith("'s", end)
         named = word in known or (word not in OPENERS and follows is not None and _is_capital(follows.group(1)))
         if _is_capital(word) and (not begins or named):
             last = runs[-1] if runs else None
             between = text[last.end : start] if last else ""
             if last and between == " " and not begins:
-                runs[-1] = _Run((*last.words, word), last.start, end, last.is_place and not text[end:].startswith("'s"))
+                runs[-1] = _Run((*last.words, word), last.start, end, last.is_place and not of)
             else:
                 goes_on = bool(last and last.is_place and between == ", ")
-                place = (before.lower() in BEFORE_PLACES or goes_on) and not text[end:].startswith("'s")
+                place = (before.lower() in BEFORE_PLACES or goes_on) and not of
                 runs.append(_Run((word,), start, end, place))
         before = word
     return runs
@@ -165,13 +172,14 @@ class _Renaming:
     row: Example
     variant: int
     known: frozenset[str]
-    people: tuple[str, ...]
+    own: frozenset[str]  # words of the people in it
+    people: tuple[str, ...]  # whose names it may get
     new: dict[str, str] = field(default_factory=dict)
 
     def turns(self) -> tuple[tuple[str, str], ...]:
         """The prompt with other names; empty where nothing could be replaced."""
         if self.row.style == "text":
-            words = self.row.answer.split()
+            words = self.row.answer.split(maxsplit=2 * BEGINNING)
             turns = (("user", " ".join(words[: min(BEGINNING, max(1, len(words) // 2))])),)
         else:
             turns = self.row.turns
@@ -180,14 +188,11 @@ class _Renaming:
 
     def _renamed(self, text: str) -> str:
         runs = _runs(text, self.known)
-        sure = [run for run in runs if run.is_place or run.is_person or self._of_person(run)]
+        sure = [run for run in runs if run.is_place or run.is_person or run.words[0] in self.own]
         other = text
         for run in reversed(sure or runs):
             other = other[: run.start] + self._other(run) + other[run.end :]
         return re.sub(r"\d+", self._number, other)
-
-    def _of_person(self, run: _Run) -> bool:
-        return run.words[0] in people_in(_texts(self.row), self.known)
 
     def _other(self, run: _Run) -> str:
         """Another name of the same kind; a single word of a person's name becomes a surname."""

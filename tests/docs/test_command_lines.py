@@ -39,6 +39,8 @@ def shelf(tmp_path_factory) -> Path:
     parts = splits()
     for name, count in (("forget", 8), ("retain", 16), ("holdout", 8)):
         write_rows(folder / f"{name}.jsonl", parts[name][:count])
+    for number, name in enumerate(("first", "second", "third")):  # requests that come one after the other
+        write_rows(folder / f"{name}.jsonl", parts["forget"][4 * number : 4 * number + 4])
     for name in ("model", "meta-llama/Llama-3.2-1B-Instruct"):
         shutil.copytree(MODEL, folder / name)
     shutil.copytree(BASELINE, folder / "retain-only")
@@ -118,6 +120,8 @@ def of(page: Path) -> list[list[str]]:
 
 
 def needs_hub(words: list[str]) -> bool:
+    if "--benchmark" in words and "--benchmark-dir" not in words:
+        return True
     return any(tuple(words[: len(start)]) == start and not flags & set(words) for start, flags in HUB.items())
 
 
@@ -145,12 +149,14 @@ def test_python_blocks_run(shelf, tmp_path, monkeypatch):
 
 
 def test_what_needs_the_hub_is_known_and_tested_there():
-    """The lines left out above are those of `push`, and tests/cli/test_push.py runs that command against a Hub."""
+    """The lines left out above push, or read a benchmark; tests/cli run both against a Hub."""
     left = [words for page in PAGES for words in command_lines(page) if needs_hub(words)]
-    assert left and all(words[0] == "push" for words in left)
+    assert {"push", "forget"} <= {words[0] for words in left}
+    assert all(words[0] == "push" or "--benchmark" in words for words in left)
     for words in left:
-        get_command(build()).commands["push"].make_context("push", words[1:])  # names and number of its arguments
-    assert "test_a_run_goes_up_private" in (ROOT / "tests" / "cli" / "test_push.py").read_text()
+        get_command(build()).commands[words[0]].make_context(words[0], words[1:])  # names and number of its arguments
+    for file, test in (("test_push", "test_a_run_goes_up_private"), ("test_benchmark_hub", "test_the_published_splits")):
+        assert test in (ROOT / "tests" / "cli" / f"{file}.py").read_text()
 
 
 def test_a_planted_line_that_fails_is_seen(shelf, tmp_path):

@@ -59,7 +59,9 @@ RECIPES: dict[str, dict[str, Any]] = {  # settings of `unlearn forget`
 }
 STYLE = (
     "<style>svg{background:#fff}text{font:13px sans-serif;fill:#1b1f24}.tick{fill:#57606a;font-size:12px}"
-    ".grid{stroke:#d8dee4}" + "".join(f".c{i}{{color:{colour}}}" for i, colour in enumerate(COLOURS)) + "</style>"
+    ".grid{stroke:#d8dee4}circle{fill:currentColor}"
+    + "".join(f".c{i}{{color:{colour}}}" for i, colour in enumerate(COLOURS))
+    + "</style>"
 )
 RETAIN = {"demo": 1000, "small": 300, "real": 90}  # rows to keep, of which a fifth is held out
 

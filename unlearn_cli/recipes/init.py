@@ -63,8 +63,8 @@ def run(config: InitConfig, reporter: Reporter) -> tuple[Path, list[str]]:
     file, run_folder = shlex.quote(str(config.write)), shlex.quote(str(folder))
     gates = " ".join(f"--fail-if {shlex.quote(gate)}" for gate in GATES)
     commands = [
-        " ".join(["unlearn forget -c", file, "--dry-run"]),
-        " ".join(["unlearn forget -c", file]),
+        " ".join(["unlearn forget", "-c", file, "--dry-run"]),
+        " ".join(["unlearn forget", "-c", file]),
         " ".join(["unlearn evaluate", run_folder, gates]),
     ]
     reporter.say("\nnext: look at the plan, run it, and judge the run (exit code 3 if a gate holds)")

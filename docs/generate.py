@@ -77,7 +77,7 @@ def schema() -> str:
             rows = [f"| `{key}` | {_kind(field)} | {field.get('description', '').replace('|', chr(92) + '|')} |"
                     for key, field in part.get("properties", {}).items()]  # fmt: skip
             parts.append(f"### {name}\n\n{part.get('description', '').strip()}\n")
-            parts.append("\n".join(["| field | kind | meaning |", "|---|---|---|", *rows]) + "\n")
+            parts.append("\n".join(["| field | kind | |", "|---|---|---|", *rows]) + "\n")
     return "\n".join(parts)
 
 

@@ -78,7 +78,7 @@ class Compared(Part):
     before: Score | None = Field(default=None, description="under the model before unlearning")
     after: Score | None = Field(
         default=None,
-        description="under the model after unlearning; of `unlearn evaluate --model`, the one that was measured",
+        description="under the model after unlearning; without a run, the one that was measured",
     )
     baseline: Score | None = Field(
         default=None, description="under a model that never saw the forget rows; null without --baseline"
@@ -211,6 +211,19 @@ class TargetReport(Part):
     best_step: int | None = Field(default=None, description="step whose weights were kept")
 
 
+class EfficiencyReport(Part):
+    """What a run cost, beside training anew without the rows. Without a counter of the device the energy is not known."""
+
+    seconds: float = Field(description="of the whole run, measuring included")
+    energy_joules: float | None = Field(description="null where the device does not tell")
+    energy_source: str | None = Field(description="what was read")
+    tokens: int = Field(description="that training ran with gradient")
+    retraining_tokens: int | None = Field(
+        description="of five epochs over the retain rows, as TOFU teaches its models; a model from scratch takes far more"
+    )
+    share_of_retraining: float | None = Field(description="tokens over retraining_tokens")
+
+
 class ArtifactReport(Part):
     """What was written, and how well it reads back."""
 
@@ -293,6 +306,7 @@ class RunReport(Displayed, Part):
     data: dict[str, DataReport] = Field(default={}, description="split -> its rows")
     training: TrainingReport | None = Field(default=None, description="null for an evaluation")
     target: TargetReport | None = Field(default=None, description="null for a fixed schedule")
+    efficiency: EfficiencyReport | None = Field(default=None, description="null for what is no run")
     scores: Scores = Field(default={}, description="split -> metric -> scores")
     harness: dict[str, dict[str, float]] = Field(default={}, description="--lm-eval: task -> metric -> value")
     passes: dict[str, dict[str, PassReport]] = Field(default={}, description="split -> before, after, baseline")
@@ -331,11 +345,16 @@ def dumps(report: RunReport, only: set[str] | None = None) -> str:
     return to_json(report.model_dump(mode="json", include=only))
 
 
+def report_text(report: RunReport) -> str:
+    """The content of a `report.json`."""
+    return dumps(report) + "\n"
+
+
 def write_report(report: RunReport, folder: Path) -> Path:
     """Write `folder/report.json` atomically; returns its path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / FILE
-    write_atomically(path, dumps(report) + "\n")
+    write_atomically(path, report_text(report))
     return path
 
 

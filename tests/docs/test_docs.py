@@ -61,7 +61,7 @@ def test_flags_in_the_docs_exist(page):
     }  # of other programs
     app = get_command(build())
     known |= {flag for parameter in app.params for flag in parameter.opts}
-    for command in app.commands.values():
+    for command in [*app.commands.values(), *app.commands["report"].commands.values()]:
         known |= {flag for parameter in command.params for flag in getattr(parameter, "opts", [])} | {"--help"}
     for flag in set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", page.read_text(encoding="utf-8"))):
         assert flag in known, f"{page.name}: {flag}"

@@ -37,6 +37,10 @@ WORDS = {  # what may follow an option in a sentence, where its value could stan
     "starts",
 }  # fmt: skip
 OTHERS = {"--help", "--version", "--repo-type", "--out"}  # of all commands, of `hf`, and of the script that builds the demo
+OTHERS |= {  # of Chromium
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-pdf-header-footer", "--user-data-dir",
+    "--print-to-pdf",
+}  # fmt: skip
 SETTINGS = (ForgetConfig, EvaluateConfig, CompareConfig, AttackConfig, SweepConfig)
 
 

@@ -19,7 +19,10 @@ from unlearn_cli.config import (
     MergeConfig,
     Options,
     PushConfig,
+    RecordConfig,
+    ReproduceConfig,
     SweepConfig,
+    VerifyConfig,
     resolve,
     restored,
 )
@@ -29,8 +32,8 @@ from unlearn_cli.errors import EXIT_USAGE, UnlearnError
 from unlearn_cli.values import is_path, kinds
 
 COMMANDS = (
-    ForgetConfig, EvaluateConfig, CompareConfig, AttackConfig, ChatConfig, SweepConfig, MergeConfig, PushConfig, CleanConfig,
-    DemoConfig, CheckConfig, InitConfig,
+    ForgetConfig, EvaluateConfig, CompareConfig, AttackConfig, ChatConfig, SweepConfig, MergeConfig, PushConfig,
+    RecordConfig, VerifyConfig, ReproduceConfig, CleanConfig, DemoConfig, CheckConfig, InitConfig,
 )  # fmt: skip
 OPTIONS = [(model, name) for model in COMMANDS for name in model.model_fields]
 # No number, path, name, list or mapping of any option is one of these.
@@ -47,7 +50,7 @@ MEANT = {
     "model": PATH | {"''"},  # what no model has, as in a report of measurements alone
     "forget_loss_floor": {"-1", "0"},  # losses of ascent are negative
     "columns": TEXT | MAPPING,
-    **dict.fromkeys(("runs", "repo", "push_to_hub"), set()),
+    **dict.fromkeys(("runs", "repo", "push_to_hub", "place"), set()),
     **dict.fromkeys(("eval_limit", "samples", "show", "stride", "temperature", "jobs", "seed", "retain_held_out"), {"0"}),
     **dict.fromkeys(("forget_weight", "retain_weight", "weight_decay", "warmup_ratio", "lora_dropout"), {"0"}),
 }
@@ -121,9 +124,10 @@ def test_a_home_folder_is_expanded_for_every_path(tmp_path, monkeypatch):
     paths = [(m, n) for m, n in OPTIONS if is_path(m.model_fields[n])]
     assert len(paths) > 15
     for model, name in paths:
-        several = name == "runs"
-        value = getattr(resolve(model, {name: ["~/x"] if several else "~/x"}, None)[0], name)
-        assert str(value[0] if several else value) == str(tmp_path / "x")
+        given = {"runs": ["~/x"], "place": ["x=~/x"]}.get(name, "~/x")
+        value = getattr(resolve(model, {name: given}, None)[0], name)
+        inner = {"runs": 0, "place": "x"}.get(name)
+        assert str(value if inner is None else value[inner]) == str(tmp_path / "x")
 
 
 def test_a_report_with_such_a_value_is_refused_in_words():

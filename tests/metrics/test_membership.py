@@ -98,7 +98,7 @@ def test_scores_stand_under_privacy_with_an_interval_and_rates() -> None:
     assert set(scores["privacy"]) == set(NAMES)
     loss = scores["privacy"]["loss_auc"]
     assert (loss.value, loss.ci, loss.n) == (1.0, (1.0, 1.0), 80)
-    assert loss.details == {"tpr_at_1_percent_fpr": 1.0, "tpr_at_5_percent_fpr": 1.0}
+    assert loss.details == {f"tpr_at_{rate}_percent_fpr": 1.0 for rate in ("0.1", "1", "5")}
     assert "privacy" not in score(NAMES, {"forget": both["forget"]}, samples=50, seed=0)
 
 

@@ -22,8 +22,11 @@ from unlearn_cli.cli import (
     init,
     merge,
     push,
+    record,
     relearn_attack,
+    reproduce,
     sweep,
+    verify,
 )
 from unlearn_cli.cli.help import App
 from unlearn_cli.errors import EXIT_FAILED, EXIT_PIPE
@@ -31,10 +34,13 @@ from unlearn_cli.errors import EXIT_FAILED, EXIT_PIPE
 # Each holds NAME, HELP, SETTINGS (the class in `unlearn_cli.config`), `run`, POSITIONAL where it has arguments, and USUAL
 # where it has many options: those that `--help` shows.
 WITH_SETTINGS: tuple[ModuleType, ...] = (
-    forget, evaluate, compare, relearn_attack, chat, sweep, merge, push, clean, init, data_check, demo,
+    forget, evaluate, compare, relearn_attack, chat, sweep, merge, push, record, verify, reproduce, clean, init, data_check,
+    demo,
 )  # fmt: skip
 
-GROUPS = {"data": "Rows before a run."}  # a module with GROUP is a command of that group
+# A module with GROUP is a command of that group.
+GROUPS = {"data": "Rows before a run.", "report": "The record of a run, reports as tables, and their schema."}
+IN_GROUP = {"report": "record"}  # the command of a group that is meant where none is named
 
 
 def _version(wanted: bool) -> None:
@@ -64,7 +70,7 @@ def build(wanted: str | None = None) -> typer.Typer:
     ) -> None:
         pass
 
-    groups = {name: App(help=text, no_args_is_help=True) for name, text in GROUPS.items()}
+    groups = {name: App(help=text, no_args_is_help=True, usual=IN_GROUP.get(name)) for name, text in GROUPS.items()}
     for module in WITH_SETTINGS:
         group = getattr(module, "GROUP", None)
         where = groups[group] if group else app
@@ -74,7 +80,7 @@ def build(wanted: str | None = None) -> typer.Typer:
             where.command(module.NAME, help=module.HELP, rich_help_panel="Commands")(_nothing)
     for name, group_app in groups.items():
         app.add_typer(group_app, name=name, rich_help_panel="Commands")
-    information.add(app)
+    information.add(app, groups["report"])
     return app
 
 

@@ -36,6 +36,8 @@ Data, template and precision come from the run's report unless they are given. E
 
   unlearn evaluate runs/npo --fail-if 'forget.probability > 0.1' --fail-if 'retain.rouge_l < 0.9'
 
+  unlearn evaluate models/npo --lineage runs/npo --load-in-4bit
+
   unlearn evaluate --measured eval_log_aggregated.json --baseline retain90.json -o scores
 
   unlearn evaluate --model ./model --baseline ./retain-only --benchmark tofu:forget10 -o scores

@@ -68,11 +68,24 @@ class Group(TyperGroup):
         _print(self, ctx)
 
 
-class App(typer.Typer):
-    """A Typer application whose commands have our `--help`."""
+def _with_usual(name: str) -> type[Group]:
+    """A group in which a first word that is no command is an argument of the command `name`."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(cls=Group, **options)
+    class WithUsual(Group):
+        def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+            known = {*self.commands, *ctx.help_option_names}
+            if args and args[0] not in known and name in self.commands:
+                args = [name, *args]
+            return super().parse_args(ctx, args)
+
+    return WithUsual
+
+
+class App(typer.Typer):
+    """A Typer application whose commands have our `--help`; `usual` is the command of a first word that names none."""
+
+    def __init__(self, *, usual: str | None = None, **options: Any) -> None:
+        super().__init__(cls=_with_usual(usual) if usual else Group, **options)
 
     def command(self, *arguments: Any, **options: Any) -> Any:
         """See `typer.Typer.command`."""

@@ -9,20 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from unlearn_cli.cli.help import App
-
 if TYPE_CHECKING:
     from unlearn_cli.console import Reporter
 
 
-def add(app: typer.Typer) -> None:
-    """Add the commands."""
+def add(app: typer.Typer, report: typer.Typer) -> None:
+    """Add the commands to the application and to its group `report`."""
     app.command("list", rich_help_panel="Commands")(list_names)
     app.command("show", rich_help_panel="Commands")(show)
-    group = App(help="The report's schema, and reports as tables.", no_args_is_help=True)
-    group.command("schema")(report_schema)
-    group.command("show")(report_show)
-    app.add_typer(group, name="report", rich_help_panel="Commands")
+    report.command("schema")(report_schema)
+    report.command("show")(report_show)
     app.command("env", rich_help_panel="Commands")(env)
 
 

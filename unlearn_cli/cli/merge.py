@@ -29,6 +29,6 @@ are two passes and cannot be merged.
 def run(config: MergeConfig, sources: dict[str, str], argv: list[str], reporter: Reporter) -> int:
     from unlearn_cli.recipes import merge as recipe  # noqa: PLC0415 - the lazy boundary
 
-    summary, path = recipe.run(config, reporter)
+    summary, path = recipe.run(config, argv, reporter)
     reporter.data(json.dumps(summary) if config.json_output else str(path))
     return 0

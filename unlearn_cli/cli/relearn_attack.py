@@ -36,6 +36,6 @@ def run(config: AttackConfig, sources: dict[str, str], argv: list[str], reporter
     from unlearn_cli.errors import EXIT_GATE  # noqa: PLC0415
     from unlearn_cli.recipes import relearn_attack as recipe  # noqa: PLC0415 - the lazy boundary
 
-    reports, paths = recipe.run(config, sources, reporter)
+    reports, paths = recipe.run(config, sources, argv, reporter)
     reporter.data(dumps(reports) if config.json_output else "\n".join(map(str, paths)))
     return EXIT_GATE if any(gate.failed for report in reports for gate in report.gates) else 0

@@ -6,8 +6,16 @@ value. A field that is None is filled in later, by the method or the model, and 
 """
 
 from unlearn_cli.config.compare import CompareConfig
-from unlearn_cli.config.evaluate import EvaluateConfig
-from unlearn_cli.config.finished_run import ChatConfig, CleanConfig, MergeConfig, PushConfig
+from unlearn_cli.config.evaluate import DERIVED, EvaluateConfig
+from unlearn_cli.config.finished_run import (
+    ChatConfig,
+    CleanConfig,
+    MergeConfig,
+    PushConfig,
+    RecordConfig,
+    ReproduceConfig,
+    VerifyConfig,
+)
 from unlearn_cli.config.forget import DemoConfig, ForgetConfig, ForgettingOptions
 from unlearn_cli.config.groups import DataOptions, LoadOptions, LoraOptions, MeasuringOptions, ModelOptions
 from unlearn_cli.config.option import Options, consent, default_of, restored, runtime_fields, without_consents
@@ -17,6 +25,7 @@ from unlearn_cli.config.resolve import given, resolve
 from unlearn_cli.config.sweep import SweepConfig
 
 __all__ = [
+    "DERIVED",
     "AttackConfig",
     "ChatConfig",
     "CheckConfig",
@@ -35,7 +44,10 @@ __all__ = [
     "ModelOptions",
     "Options",
     "PushConfig",
+    "RecordConfig",
+    "ReproduceConfig",
     "SweepConfig",
+    "VerifyConfig",
     "consent",
     "default_of",
     "given",

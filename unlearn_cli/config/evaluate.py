@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+from pydantic import model_validator
 
 from unlearn_cli.config.expressions import Conditions
 from unlearn_cli.config.groups import DataOptions, MeasuringOptions, ModelOptions, OutputOptions
 from unlearn_cli.config.option import MaybeRunFolder, Names, option
 from unlearn_cli.values import MANY
+
+DERIVED = "derived"  # in a run folder: reports on models that were made from the run
 
 
 class EvaluateConfig(OutputOptions, MeasuringOptions, DataOptions, ModelOptions):
@@ -23,6 +28,10 @@ class EvaluateConfig(OutputOptions, MeasuringOptions, DataOptions, ModelOptions)
         runtime=True,
     )
     run: MaybeRunFolder = option(None, "run folder of `unlearn forget`", "Model", metavar="RUN")
+    lineage: MaybeRunFolder = option(
+        None, "the run that the model was made from, as by `unlearn merge`: its rows and settings are used, and the model "
+        "and this test of it go into the run's lineage", "Model", metavar="RUN",
+    )  # fmt: skip
     measured: Path | None = option(
         None,
         "score earlier measurements, without a model: a run folder, TOFU's eval_log_aggregated.json, or TOFU_EVAL.json",
@@ -51,3 +60,19 @@ class EvaluateConfig(OutputOptions, MeasuringOptions, DataOptions, ModelOptions)
     fail_if: Conditions = option(
         (), "exit code 3 if this holds: 'forget.rouge_l > 0.3'; repeatable", "Output", metavar="EXPR"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _model_of_a_lineage(cls, values: Any) -> Any:
+        """With --lineage the argument is the model that was made from the run, and the run's folder gets its report."""
+        lineage = values.get("lineage") if isinstance(values, dict) else None
+        if not isinstance(lineage, (str, Path)) or not str(lineage):
+            return values
+        values = dict(values)
+        if not values.get("model") and isinstance(values.get("run"), (str, Path)):
+            values["model"] = str(values.pop("run"))
+        if not values.get("output_dir") and isinstance(values.get("model"), str):
+            lineage = Path(lineage).parent if Path(lineage).name == "report.json" else Path(lineage)
+            bits = "-4bit" if values.get("load_in_4bit") else "-8bit" if values.get("load_in_8bit") else ""
+            values["output_dir"] = lineage / DERIVED / (Path(values["model"]).name + bits)
+        return values

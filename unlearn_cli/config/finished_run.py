@@ -1,4 +1,4 @@
-"""Settings of the commands on a finished run: `unlearn chat`, `clean`, `merge` and `push`."""
+"""Settings of the commands on a finished run: chat, clean, merge, push, report, reproduce and verify."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from unlearn_cli.config.groups import OfflineOptions, OutputOptions, RunOptions, ShownOptions, TrustOptions
-from unlearn_cli.config.option import Repository, Texts, option
+from unlearn_cli.config.option import Folders, Repository, Texts, option
 from unlearn_cli.values import MANY, SEED
 
 
@@ -59,3 +59,61 @@ class PushConfig(ShownOptions, RunOptions):
         False, "also upload measured/: forget questions, true answers and the model's answers", "Output", consent="set"
     )
     dry_run: bool = option(False, "list what would be uploaded, and stop", "Output", runtime=True)
+
+
+class RecordConfig(ShownOptions, RunOptions):
+    """Settings of `unlearn report RUN`."""
+
+    html: Path | None = option(None, "write the record as one HTML page without scripts or links", "Output", metavar="FILE")
+    pdf: Path | None = option(
+        None, "write it as PDF, by the print form of a Chromium that is installed", "Output", metavar="FILE"
+    )
+    request_id: str | None = option(None, "the number of the request for erasure, for the page", "Data", metavar="TEXT")
+    subject_id: str | None = option(
+        None, "whom each row is about: a column of the forget rows, or a file of row ids and people; default: one verdict "
+        "for all rows", "Data", metavar="NAME", path=True,
+    )  # fmt: skip
+    queries: int = option(
+        100, "answers to each question that an adversary may sample, for the bounds", "Measuring", ge=1, le=MANY
+    )
+    leak_at: float = option(
+        0.5, "overlap with the truth (ROUGE-L F1) from which on a sampled answer counts as revealing it", "Measuring",
+        gt=0, le=1,
+    )  # fmt: skip
+    confidence: float = option(0.95, "of the bounds from sampled answers", "Measuring", gt=0.5, lt=1)
+    place: Folders = option(
+        {}, "where a part of the lineage is now, repeatable: base=DIR, or the name of a merged model", "Model",
+        metavar="NAME=DIR",
+    )  # fmt: skip
+    key: Path | None = option(
+        None, "public key in PEM that the lineage is signed with (pip install unlearn-cli[sign])", "Data", metavar="FILE"
+    )
+
+
+class ReproduceConfig(OutputOptions, TrustOptions, RunOptions):
+    """Settings of `unlearn reproduce`."""
+
+    output_dir: Path | None = option(
+        None, "keep the second run in this folder; default: a temporary one", "Output", short="-o", metavar="DIR",
+        runtime=True,
+    )  # fmt: skip
+    place: Folders = option(
+        {}, "where something that the run read is now, repeatable: model=DIR, forget=FILE", "Data", metavar="NAME=PATH"
+    )
+
+
+class VerifyConfig(ShownOptions, RunOptions):
+    """Settings of `unlearn verify`."""
+
+    place: Folders = option(
+        {}, "where a part of the lineage is now, repeatable: base=DIR, or the name of a merged model", "Model",
+        metavar="NAME=DIR",
+    )  # fmt: skip
+    key: Path | None = option(
+        None, "public key in PEM: the newest signature must be of this key (pip install unlearn-cli[sign])", "Data",
+        metavar="FILE",
+    )  # fmt: skip
+    sign_with: Path | None = option(
+        None, "private key in PEM: sign the lineage, if every file is unchanged (pip install unlearn-cli[sign])", "Output",
+        metavar="FILE",
+    )  # fmt: skip

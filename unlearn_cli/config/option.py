@@ -61,6 +61,17 @@ def _pairs(value: Any) -> Any:
     return {_key(name): values[-1] for name, values in read_assignments(_texts(value), _value)}
 
 
+def _folders(value: Any) -> Any:
+    """{"base": "~/model"} from `base=~/model` or a list of such texts: a path is a text, whatever it looks like."""
+    if isinstance(value, Mapping) or value is None:
+        return value
+    pairs = [text.partition("=") for text in _texts([value] if isinstance(value, str) else value)]
+    for name, equals, folder in pairs:
+        if not (name and equals and folder):
+            raise Unreadable(f"{name}{equals}{folder}")
+    return {name: Path(folder).expanduser() for name, _, folder in pairs}
+
+
 def _grids(value: Any) -> Any:
     """{"a": (1, 2)} from `a=1,2` or a list of such texts; in a mapping a single value is a grid of one."""
     if value is None:
@@ -110,6 +121,7 @@ Names = Annotated[tuple[str, ...], BeforeValidator(split_at_commas)]
 Seeds = Annotated[tuple[Annotated[int, Field(**SEED)], ...], BeforeValidator(split_at_commas)]
 Rates = Annotated[tuple[Annotated[float, Field(gt=0, le=LARGEST_RATE)], ...], BeforeValidator(split_at_commas)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
+Folders = Annotated[dict[str, Path], BeforeValidator(_folders)]
 Columns = Annotated[tuple[str, ...], BeforeValidator(_as_lines)]
 Pairs = Annotated[dict[str, Any], BeforeValidator(_pairs)]
 RunFolder = Annotated[Path, AfterValidator(_folder)]

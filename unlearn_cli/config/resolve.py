@@ -97,7 +97,12 @@ def given(model: type[Settings], settings: Settings | None, more: Mapping[str, A
 
 
 def resolve(
-    model: type[Settings], flags: Mapping[str, Any], config_file: Path | None, *, called: str = "flag"
+    model: type[Settings],
+    flags: Mapping[str, Any],
+    config_file: Path | None,
+    *,
+    called: str = "flag",
+    environment: bool = True,
 ) -> tuple[Settings, dict[str, str]]:
     """Settings from all sources, and the source of each field's value.
 
@@ -106,6 +111,7 @@ def resolve(
         flags: values from the command line or from Python; None means "not given".
         config_file: the file of `--config`.
         called: the source of `flags`: "flag" or "python".
+        environment: `UNLEARN_*` variables count.
 
     Raises:
         UnlearnError: a key is unknown (the hint has the nearest one), or a value is not possible.
@@ -116,7 +122,7 @@ def resolve(
             raise unknown("setting", name, model.model_fields)
     values: dict[str, Any] = {}
     sources = dict.fromkeys(model.model_fields, "default")
-    layers = ((str(config_file), file), ("environment", _environment(model)), (called, flags))
+    layers = ((str(config_file), file), ("environment", _environment(model) if environment else {}), (called, flags))
     for source, layer in layers:
         for key, value in layer.items():
             if value is not None and value != []:

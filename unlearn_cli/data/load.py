@@ -129,6 +129,25 @@ def _parsed(name: str, spec: str, source: _Source, renaming: Renaming, reasoning
     return Split(name, examples, origin)
 
 
+def read_column(spec: str, column: str, *, limit: int | None = None) -> dict[str, str]:
+    """The values of a column that no format reads, such as the person whom a row is about, by the id of the row.
+
+    Args:
+        spec: as for `load_split`.
+        column: its name; a row without it is left out.
+        limit: the first rows only, as when the rows were loaded.
+
+    Raises:
+        UnlearnError: the data cannot be read, or no row has the column.
+    """
+    source = _read_hub(spec, limit) if spec.startswith(PREFIX) else _read_files(spec, find_files("forget", spec), limit)
+    ids = _ids(source.rows, source.numbers)
+    values = {name: str(row[column]) for name, row in zip(ids, source.rows, strict=True) if not is_missing(row.get(column))}
+    if not values:
+        raise UnlearnError(f"{source.shown} has no column {column}", f"columns: {', '.join(columns_of(source.rows))}")
+    return values
+
+
 @contextmanager
 def _about(name: str) -> Iterator[None]:
     """A context that names the split in error messages."""

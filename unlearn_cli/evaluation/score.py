@@ -20,6 +20,9 @@ WITHOUT = {  # moments that a metric may need -> why it has no value without the
     "before": "needs the scores before: evaluate a run of `unlearn forget`",
 }
 
+FALSE_POSITIVES = (0.001, 0.01, 0.05)  # rates at which the share of recognised rows is reported beside an AUC
+TWO_SIDED = 1.959963984540054  # standard deviations of a 95 % interval
+
 
 def score(
     metrics: Sequence[str],
@@ -95,7 +98,7 @@ def _across(
     draw = np.random.default_rng(seed)
     resampled = [auc(draw.choice(first, len(first)), draw.choice(second, len(second))) for _ in range(samples)]
     low, high = np.percentile(resampled, [2.5, 97.5])
-    details = {f"tpr_at_{round(100 * rate)}_percent_fpr": true_positives(first, second, rate) for rate in (0.01, 0.05)}
+    details = {f"tpr_at_{100 * rate:g}_percent_fpr": true_positives(first, second, rate) for rate in FALSE_POSITIVES}
     return Score(
         value=auc(first, second), ci=(float(low), float(high)), n=len(first) + len(second), dropped=dropped,
         reason=_left_out(metric, dropped), details=details, **common,
@@ -120,6 +123,8 @@ def score_split(
     dropped = max(0, rows - len(values))
     if len(values) == 0:
         return Score(value=None, n=0, dropped=dropped, reason=metric.undefined or "no row has a value", **common)
+    if np.isin(values, (0.0, 1.0)).all() and not metric.fluency and metric.name.endswith("accuracy"):
+        details = {**details, **accuracies(values, max(len(values), measured.rows_in_split))}
     interval = bootstrap(values, samples, seed) if np.isfinite(values).all() else None
     common |= {"dropped": dropped, "details": details, "reason": _left_out(metric, dropped)}
     if np.isfinite(values).all():
@@ -137,6 +142,27 @@ def _one(metric: Metric, value: float, n: int, interval: tuple[float, float] | N
         reason = metric.undefined if np.isnan(value) and metric.undefined else f"not a finite number: {value}"
         return Score(**{**fields, "value": None, "n": n, "reason": reason})
     return Score(value=value, ci=interval, n=n, **fields)
+
+
+def accuracies(values: np.ndarray, population: int) -> dict[str, float]:
+    """95 % limits of two accuracies, which are different things (NIST AI 800-3, 2026 draft), from right answers [n].
+
+    `benchmark`: on the questions of the benchmark, of which n were measured; with all measured it is exact. `generalised`:
+    on all questions that the benchmark could have asked, of which its own are a sample. Wilson's interval, for the first
+    with the correction for a finite population.
+    """
+    n, share = len(values), float(values.mean())
+    rest = (population - n) / max(1, population - 1)
+    limits = {"benchmark": wilson(share, n, TWO_SIDED * rest**0.5), "generalised": wilson(share, n, TWO_SIDED)}
+    return {
+        f"{name}_{end}": value for name, both in limits.items() for end, value in zip(("low", "high"), both, strict=True)
+    }
+
+
+def wilson(share: float, n: int, z: float) -> tuple[float, float]:
+    """Wilson's interval of a share among n, `z` standard deviations wide on each side."""
+    middle, width = share + z * z / (2 * n), z * (share * (1 - share) / n + z * z / (4 * n * n)) ** 0.5
+    return (middle - width) / (1 + z * z / n), (middle + width) / (1 + z * z / n)
 
 
 def bootstrap(values: np.ndarray, samples: int, seed: int) -> tuple[float, float]:

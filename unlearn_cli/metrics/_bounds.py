@@ -14,6 +14,8 @@ from math import comb
 import numpy as np
 from scipy.stats import beta
 
+from unlearn_cli.measured import Measured
+
 POINTS = 100  # of the grid on [0, 1]
 
 
@@ -25,6 +27,12 @@ def leak_bound(leaks: int, n: int, alpha: float) -> float:
 def leak_at(leaks: int, n: int, k: int) -> float:
     """Chance that k of n draws hold a leak, if `leaks` of them did: 1 - C(n - leaks, k) / C(n, k), unbiased (k <= n)."""
     return 1.0 - comb(n - leaks, k) / comb(n, k)
+
+
+def word_for_word(split: Measured) -> np.ndarray:
+    """[R] probability that one answer, sampled at temperature 1 from all tokens, begins with the true one."""
+    sums = [split.token_logps[split.body(row)].astype(np.float64).sum() for row in range(split.rows)]
+    return np.minimum(1.0, np.exp(np.array(sums)))
 
 
 def dkw(n: int, alpha: float) -> float:

@@ -1,7 +1,8 @@
 """What sampled answers give away: ROUGE-L F1 of --samples draws for each question, with bounds on what was not drawn.
 
     value: mean over draws, then rows.   details, each averaged over rows: largest draw, 95 % quantile, share of draws of
-    at least `threshold` and its upper Clopper-Pearson limit, upper bounds of expectation and of standard deviation
+    at least `threshold` and its upper Clopper-Pearson limit, upper bounds of expectation and of standard deviation;
+    and that limit of the worst row (worst_leak_bound)
 
 `leak_at_K`: the chance that K draws for a question hold one that leaks, for K = 1, 2, 4, ... (leak@k: Reisizadeh et al.,
 2025, arXiv 2511.04934), by the unbiased estimate from all draws.
@@ -21,7 +22,7 @@ import numpy as np
 from unlearn_cli.contract import metric, parameter
 from unlearn_cli.measured import Measured
 from unlearn_cli.metrics._bounds import deviation_bound, expectation_bound, leak_at, leak_bound
-from unlearn_cli.metrics._rouge import rouge
+from unlearn_cli.metrics._samples import LEAK, overlaps
 
 Values = tuple[np.ndarray, dict[str, float]]
 
@@ -41,16 +42,11 @@ def powers(draws: int) -> list[int]:
 def sampled_rouge_l(
     split: Measured,
     *,
-    threshold: Annotated[float, parameter("a draw of at least this leaks", gt=0, le=1)] = 0.5,
+    threshold: Annotated[float, parameter("a draw of at least this leaks", gt=0, le=1)] = LEAK,
     alpha: Annotated[float, parameter("level of the bounds", gt=0, lt=0.5)] = 0.01,
 ) -> Values:
     means, details = np.full(split.rows, np.nan), []
-    for row, drawn in enumerate(split.samples or ()):
-        if not drawn:
-            continue
-        x = rouge([split.references[row]] * len(drawn), drawn, kind="rougeL", part="fmeasure", stem=True, tokenizer="latin")
-        if np.isnan(x).any():
-            continue
+    for row, x in overlaps(split):
         leaks = int((x >= threshold).sum())
         means[row] = x.mean()
         details.append({
@@ -63,4 +59,5 @@ def sampled_rouge_l(
             "deviation_bound": deviation_bound(x, alpha),
         })  # fmt: skip
     common = [name for name in (details[0] if details else ()) if all(name in each for each in details)]
-    return means, {name: float(np.mean([each[name] for each in details])) for name in common}
+    averages = {name: float(np.mean([each[name] for each in details])) for name in common}
+    return means, averages | ({"worst_leak_bound": max(each["leak_bound"] for each in details)} if details else {})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_
 
 from unlearn_cli.data.hub_errors import hub_error
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.hashing import file_sha256, fingerprint
+from unlearn_cli.hashing import cached_sha256, fingerprint
 from unlearn_cli.jsonfile import read_object
 from unlearn_cli.registry import closest
 from unlearn_cli.report import FILE, read_report
@@ -72,15 +71,7 @@ def weights_sha256(source: ModelSource) -> str | None:
         return None
     folder = Path(source.location)
     files = sorted(path for pattern in _WEIGHTS for path in folder.glob(pattern))
-    return fingerprint(
-        [(path.name, _sha256(path.resolve(), path.stat().st_size, path.stat().st_mtime_ns)) for path in files]
-    )
-
-
-@lru_cache(maxsize=256)
-def _sha256(path: Path, size: int, changed: int) -> str:
-    """sha256 of a file. Size and date are parameters for the cache: a run needs the hash of large files many times."""
-    return file_sha256(path)
+    return fingerprint([(path.name, cached_sha256(path)) for path in files])
 
 
 def check_spec(spec: str, revision: str | None = None, base: str | None = None) -> None:

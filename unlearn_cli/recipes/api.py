@@ -55,7 +55,7 @@ def evaluate(run: str | Path | None, settings: EvaluateConfig | None, *, quiet: 
 def relearn_attack(run: str | Path, settings: AttackConfig | None, *, quiet: bool, **more: Any) -> dict[str, AttackReport]:
     """See `unlearn_cli.relearn_attack`."""
     with _resolved(AttackConfig, settings, _of(run, more)) as (config, sources):
-        return {report.attack: report for report in attacking.run(config, sources, Reporter(quiet=quiet))[0]}
+        return {report.attack: report for report in attacking.run(config, sources, PYTHON, Reporter(quiet=quiet))[0]}
 
 
 def sweep(settings: SweepConfig | None, *, quiet: bool, **more: Any) -> dict[str, Any]:
@@ -67,7 +67,7 @@ def sweep(settings: SweepConfig | None, *, quiet: bool, **more: Any) -> dict[str
 def merge(run: str | Path, settings: MergeConfig | None, *, quiet: bool, **more: Any) -> Path:
     """See `unlearn_cli.merge`."""
     with _resolved(MergeConfig, settings, _of(run, more)) as (config, _):
-        return merging.run(config, Reporter(quiet=quiet))[1]
+        return merging.run(config, PYTHON, Reporter(quiet=quiet))[1]
 
 
 @undisturbed()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,13 @@ from unlearn_cli.data.example import Split
 from unlearn_cli.data.written import AUTO
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.store import load_measured
+from unlearn_cli.lineage import statements
 from unlearn_cli.measured import Measured
 from unlearn_cli.models import harness, memory
 from unlearn_cli.models.load import LoadedModel, load_model, load_tokenizer, resolve_device, resolve_dtype
 from unlearn_cli.models.process import undisturbed
 from unlearn_cli.models.source import resolve_source
+from unlearn_cli.recipes.auditing import chain
 from unlearn_cli.recipes.environment import environment
 from unlearn_cli.recipes.forgetting.describe import model_report
 from unlearn_cli.recipes.forgetting.interrupt import keeping
@@ -32,7 +35,7 @@ from unlearn_cli.recipes.scoring.scores import comparable_moments, protocol_diff
 from unlearn_cli.recipes.scoring.splits import Input
 from unlearn_cli.recipes.storage.lock import locked
 from unlearn_cli.recipes.storage.run_folder import RunFolder
-from unlearn_cli.report import EVALUATION, ModelReport, RunReport, read_report
+from unlearn_cli.report import EVALUATION, ROWS, ModelReport, RunReport, read_report
 
 FROM_RUN = (
     "forget", "retain", "retain_held_out", "retain_eval", "holdout", "benchmark", "benchmark_dir", "columns", "limit",
@@ -40,6 +43,7 @@ FROM_RUN = (
     "eval_limit", "generate_limit", "max_new_tokens", "bootstrap_samples", "no_general", "no_text",
     "load_in_4bit", "load_in_8bit", "dtype", "attn_implementation",
 )  # fmt: skip
+OF_WEIGHTS = ("load_in_4bit", "load_in_8bit", "dtype", "attn_implementation")  # a model made from a run has its own
 
 
 @undisturbed()
@@ -51,6 +55,8 @@ def run(
     Raises:
         UnlearnError: anything the user can mend.
     """
+    if config.lineage:
+        _check_derived(config)
     folder = config.output_dir or config.run
     assert folder is not None
     with locked(folder):
@@ -63,7 +69,8 @@ def _run(
     """As `run`, in a folder that no other process writes into."""
     if config.lm_eval:
         harness.check_installed()
-    run_report = read_report(config.run) if config.run else None
+    origin = config.run or config.lineage  # the run whose rows, settings and scores before are used
+    run_report = read_report(origin) if origin else None
     config, sources = _with_run(config, sources, run_report)
     evaluation = Evaluation(config, sources, command_line, reporter)
     metrics = tuple(METRICS.canonical(name) for name in config.metrics or METRICS.names())
@@ -85,17 +92,23 @@ def _run(
         moments = {"after": after}
         if config.baseline:
             moments["baseline"] = _baseline(config, texts, measured_folder, after, reporter)
-    if run_report is not None and config.run is not None:
-        moments = comparable_moments(moments | _before(run_report, inputs, config.run), reporter.note)
+    if run_report is not None and origin is not None:
+        before = _before(run_report, inputs, origin, any_precision=config.lineage is not None)
+        moments = comparable_moments(moments | before, reporter.note)
     scores = evaluation.score(moments, metrics)
     data = {name: split.report() for name, split in inputs.items()}
     if lost := superseded.superseded_evaluation(target, data, scores):
         reporter.note(lost)
-    return evaluation.finish(
+    report, path = evaluation.finish(
         moments, metrics, scores, target, run_report,
-        environment=environment(), model=model or (run_report.model if run_report else None), data=data,
+        environment=environment(), model=model or (run_report.model if run_report and config.run else None), data=data,
         harness=harness_results, peak_memory=memory.peak(resolve_device(config.device)), texts=RunFolder(folder).texts(),
     )  # fmt: skip
+    if config.run and config.run.resolve() in path.resolve().parents:
+        chain.extend(config.run, "evaluate", command_line, [path, path.with_name(ROWS), *chain.measurements(config.run)])
+    if config.lineage:
+        _add_derived(config, config.lineage, path, command_line, reporter)
+    return report, path
 
 
 def _with_run(
@@ -106,12 +119,34 @@ def _with_run(
         return config, sources
     values: dict[str, Any] = {}
     for name, value in without_consents(EvaluateConfig, {"retain_held_out": 0.0} | report.config).items():
-        if name in FROM_RUN and sources.get(name, "default") == "default":
+        if name in FROM_RUN and not (config.lineage and name in OF_WEIGHTS) and sources.get(name, "default") == "default":
             values[name] = value
     if not config.model:
         values["model"] = str(config.run)
     filled = restored(EvaluateConfig, {**config.model_dump(), **values}, granted=config)
-    return filled, {**sources, **dict.fromkeys(values, str(config.run))}
+    return filled, {**sources, **dict.fromkeys(values, str(config.run or config.lineage))}
+
+
+def _check_derived(config: EvaluateConfig) -> None:
+    """Refuse a --lineage that nothing can be added to.
+
+    Raises:
+        UnlearnError: the model is no folder, or the run has no lineage.
+    """
+    assert config.lineage is not None
+    if not Path(config.model).is_dir():
+        raise UnlearnError(f"--lineage: {config.model} is not a folder", "a model that was made from the run is expected")
+    if not statements(config.lineage):
+        raise UnlearnError(f"{config.lineage} has no lineage", "a run that this version of `unlearn forget` wrote")
+
+
+def _add_derived(config: EvaluateConfig, run: Path, report: Path, command_line: list[str], reporter: Reporter) -> None:
+    """Put the model and the report on it into the lineage of the run that it was made from."""
+    inside = [path for path in (report, report.with_name(ROWS)) if run.resolve() in path.resolve().parents]
+    with locked(run):
+        loading = {name: getattr(config, name) for name in OF_WEIGHTS[:3]}
+        place = chain.derive(run, Path(config.model), "evaluate", command_line, inside, loaded=loading)
+    reporter.say(f"in the lineage of {run} as {place}")
 
 
 def _note_other_data(report: RunReport | None, texts: Mapping[str, Split], reporter: Reporter) -> None:
@@ -193,12 +228,16 @@ def _check_baseline_model(config: EvaluateConfig, report: RunReport | None) -> N
         raise UnlearnError("--baseline is the model that the run started from, and it knows the forget rows", hint)
 
 
-def _before(report: RunReport, inputs: Mapping[str, Input], run: Path) -> dict[str, dict[str, Measured]]:
-    """What the run measured before training, for the splits whose rows are the same."""
+def _before(
+    report: RunReport, inputs: Mapping[str, Input], run: Path, *, any_precision: bool
+) -> dict[str, dict[str, Measured]]:
+    """What the run measured before training, for the splits whose rows are the same; `any_precision`: in whatever
+    precision, as for a rounded model, whose rounding is what is tested."""
     before = {}
     for name, data in inputs.items():
         same = name in report.data and report.data[name].sha256 == data.split.origin.sha256
         measured = load_measured(run / "measured", f"before-{name}") if same else None
         if measured is not None and measured.ids == tuple(row.id for row in data.measured_rows):
-            before[name] = measured
+            parts = {part: value for part, value in measured.protocol.items() if part != "precision" or not any_precision}
+            before[name] = replace(measured, protocol=parts)
     return {"before": before} if before else {}

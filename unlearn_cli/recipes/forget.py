@@ -11,12 +11,14 @@ from unlearn_cli.config import ForgetConfig, PushConfig
 from unlearn_cli.console import Reporter
 from unlearn_cli.errors import EXIT_DIVERGED, UnlearnError
 from unlearn_cli.measured import Measured
+from unlearn_cli.models.energy import joules, used
 from unlearn_cli.models.load import LoadedModel, load_model
 from unlearn_cli.models.process import undisturbed
 from unlearn_cli.recipes import push
+from unlearn_cli.recipes.auditing import chain
 from unlearn_cli.recipes.forgetting import dry_run
 from unlearn_cli.recipes.forgetting.artifact import Artifact, identity_after, write_artifact
-from unlearn_cli.recipes.forgetting.describe import run_report
+from unlearn_cli.recipes.forgetting.describe import efficiency, run_report
 from unlearn_cli.recipes.forgetting.prepare import prepare
 from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun, resolve_run
 from unlearn_cli.recipes.forgetting.resume import explained_interruption, finished_report
@@ -107,12 +109,15 @@ def write_run(
             folder.drop_checkpoints()
             resolved.reporter.say(f"already finished: {folder.path}")
             return report, False
+        device = resolved.outline.device
+        energy = joules(device)
         prepared = prepare(resolved, load, measured)
         resolved = prepared.resolved  # with the rows that the model has written, if it was asked to
         trained = train(prepared)
         artifact = write_artifact(trained)
         after = _measure_after(resolved, artifact)
         report = run_report(trained, artifact, after, command_line)
+        report.efficiency = efficiency(report, used(energy, joules(device)), device.type)
         _write_evidence(resolved, report, after)
     return report, True
 
@@ -138,6 +143,7 @@ def _write_evidence(run: ResolvedRun, report: RunReport, after: Mapping[str, Mea
     """Values of every row, the model card, and the report."""
     write_rows(after, run.config, (), run.folder.rows)
     write_atomically(run.folder.path / "README.md", model_card(report))
+    chain.begin(run.folder, report, run.outline.source, run.spec.files)
     write_report(report, run.folder.path)  # the last: a folder with a report is a finished run
     run.folder.drop_checkpoints()
 

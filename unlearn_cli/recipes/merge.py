@@ -21,8 +21,10 @@ from unlearn_cli.models.load import LoadedModel, load_model
 from unlearn_cli.models.merge import merged, save_merged
 from unlearn_cli.models.process import undisturbed
 from unlearn_cli.models.score import teacher_forced
+from unlearn_cli.recipes.auditing import chain
 from unlearn_cli.recipes.forgetting.resolve import make_encoder
 from unlearn_cli.recipes.scoring.splits import load_splits
+from unlearn_cli.recipes.storage.lock import locked
 from unlearn_cli.report import RunReport, read_report
 
 TOKENS = 2048
@@ -30,7 +32,7 @@ ABOUT = "merge.json"
 
 
 @undisturbed()
-def run(config: MergeConfig, reporter: Reporter) -> tuple[dict[str, Any], Path]:
+def run(config: MergeConfig, command_line: list[str], reporter: Reporter) -> tuple[dict[str, Any], Path]:
     """Merge, reload and compare. Returns the comparison and the output folder.
 
     Raises:
@@ -75,8 +77,20 @@ def run(config: MergeConfig, reporter: Reporter) -> tuple[dict[str, Any], Path]:
         output_dir.chmod(0o755)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+    _add_to_lineage(config.run, output_dir, command_line, reporter)
     reporter.say(f"answers of {len(rows)} rows differ by {drift:.2g} nats a token on average")
     return summary, output_dir
+
+
+def _add_to_lineage(run: Path, model: Path, command_line: list[str], reporter: Reporter) -> None:
+    try:
+        with locked(run):
+            place = chain.derive(run, model, "merge", command_line)
+    except UnlearnError as error:  # a run on a read-only disk can be merged
+        reporter.note(f"the merged model is not in the run's lineage: {error.message}")
+        return
+    if place:
+        reporter.say(f"in the lineage of {run} as {place}")
 
 
 def _check_drift(drift: float, tolerance: float, *, rounded: bool) -> None:

@@ -13,6 +13,7 @@ from unlearn_cli.config import PushConfig
 from unlearn_cli.console import Reporter
 from unlearn_cli.data.hub_errors import hub_error, offline_upload
 from unlearn_cli.errors import UnlearnError
+from unlearn_cli.lineage import FOLDER
 from unlearn_cli.models.source import ASSISTANT
 from unlearn_cli.report import FILE, ROWS, read_report
 
@@ -29,7 +30,8 @@ def files(run: Path, artefact_files: Collection[str], *, samples: bool) -> list[
         first, inner = name.parts[0], name.parts[1:] if name.parts[0] == ASSISTANT else name.parts
         artefact = len(inner) == 1 and inner[0] in artefact_files
         attack = first == "attacks" and path.name == FILE
-        if path.is_file() and (artefact or attack or name.as_posix() in SHARED or (samples and first in SAMPLES)):
+        lineage = first == FOLDER and path.suffix == ".json"
+        if path.is_file() and (artefact or attack or lineage or name.as_posix() in SHARED or (samples and first in SAMPLES)):
             chosen.append(name.as_posix())
     return chosen
 

@@ -22,16 +22,19 @@ from unlearn_cli.recipes.attacking.curves import Curves
 from unlearn_cli.recipes.attacking.execution import compute_curves
 from unlearn_cli.recipes.attacking.recovery import recovery_by_metric, verdict
 from unlearn_cli.recipes.attacking.settings import ConfiguredAttack, chosen_attacks, configured
+from unlearn_cli.recipes.auditing import chain
 from unlearn_cli.recipes.environment import environment
 from unlearn_cli.recipes.forgetting.interrupt import keeping
 from unlearn_cli.recipes.scoring import gates
 from unlearn_cli.recipes.storage.lock import locked
 from unlearn_cli.rendering.attacks import attack_table
-from unlearn_cli.report import AttackLine, RunReport, read_report, write_report
+from unlearn_cli.report import FILE, AttackLine, RunReport, read_report, write_report
 
 
 @undisturbed()
-def run(config: AttackConfig, sources: dict[str, str], reporter: Reporter) -> tuple[list[AttackReport], list[Path]]:
+def run(
+    config: AttackConfig, sources: dict[str, str], command_line: list[str], reporter: Reporter
+) -> tuple[list[AttackReport], list[Path]]:
     """Attack a run and write a report for each attack. Returns the reports, verdicts of gates included, and their paths.
 
     Raises:
@@ -39,7 +42,9 @@ def run(config: AttackConfig, sources: dict[str, str], reporter: Reporter) -> tu
     """
     read_report(config.run)  # a folder that is no run is not touched
     with locked(config.run):
-        return _run(config, reporter)
+        reports, paths = _run(config, reporter)
+        chain.extend(config.run, "relearn-attack", command_line, [config.run / FILE, *paths])
+        return reports, paths
 
 
 def _run(config: AttackConfig, reporter: Reporter) -> tuple[list[AttackReport], list[Path]]:

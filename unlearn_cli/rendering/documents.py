@@ -44,6 +44,11 @@ def config_file(**content: object) -> str:
     return templates.get_template("forget.yaml.jinja").render(**content)
 
 
+def record_page(**content: object) -> str:
+    """The record of a run without scripts, links or network; `content` is what `templates/record.html.jinja` names."""
+    return _environment(autoescape=True).get_template("record.html.jinja").render(**content)
+
+
 def comparison_page(**content: object) -> str:
     """A page without scripts, links or network; `content` is what `templates/compare.html.jinja` names."""
     templates = _environment(autoescape=True)

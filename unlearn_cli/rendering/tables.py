@@ -164,9 +164,17 @@ def _scores(report: RunReport, lines: Lines, *, intervals: bool) -> Table:
                 if moment == "after" and intervals:
                     cells.append(Text(interval(score)))
             known = both.after or both.before or both.baseline
+            label = name + _rates(both.after)
             arrow = ARROWS.get(known.target or "", "") if known else ""
-            table.add_row(Padding(name, (0, 0, 0, 2)), *cells, arrow if intervals else arrow[:1])
+            table.add_row(Padding(label, (0, 0, 0, 2)), *cells, arrow if intervals else arrow[:1])
     return table
+
+
+def _rates(score: Score | None) -> str:
+    """Beside an AUC: the share of rows recognised at 1 and at 0.1 % false positives."""
+    rates = [(score.details.get(f"tpr_at_{rate}_percent_fpr"), rate) for rate in ("1", "0.1")] if score else []
+    shown = [f"{value:.0%} at {rate} %" for value, rate in rates if value is not None]
+    return f" (found: {', '.join(shown)})" if shown else ""
 
 
 def harness_table(report: RunReport) -> Table:

@@ -15,9 +15,9 @@ from safetensors.torch import save_file
 from unlearn_cli.atomic import write_atomically
 from unlearn_cli.data.tokenize import Row
 from unlearn_cli.errors import EXIT_FAILED, UnlearnError
-from unlearn_cli.hashing import file_sha256
 from unlearn_cli.models import adapter, lora_init
 from unlearn_cli.models.compose import REST, Composition, compose
+from unlearn_cli.models.files import hashes_in
 from unlearn_cli.models.identity import identity
 from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.models.score import teacher_forced
@@ -28,10 +28,6 @@ from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun
 from unlearn_cli.recipes.forgetting.train import TrainedRun
 from unlearn_cli.report import FAILED, ArtifactReport, CalibrationReport
 
-WRITTEN = (".safetensors", ".json", ".jinja", ".model")
-VOCABULARIES = ("vocab.txt", "merges.txt")
-# Beside the artefact in the folder, and no part of it.
-OURS = {"plan.json", "report.json", "alternatives.json", "written_retain.json"}
 RELOAD_ROWS = 4
 RELOAD_TOLERANCE = 1e-3  # nats of a token's log-probability
 
@@ -104,8 +100,7 @@ def save_artifact(run: ResolvedRun, loaded: LoadedModel, composition: Compositio
     if composition:
         about["composition"] = composition.described()
     write_atomically(run.folder.path / ABOUT, json.dumps(about, indent=2) + "\n")
-    files = [path for path in sorted(folder.iterdir()) if path.suffix in WRITTEN or path.name in VOCABULARIES]
-    hashes = {path.name: file_sha256(path) for path in files if path.name not in OURS}
+    hashes = hashes_in(folder)
     if difference > RELOAD_TOLERANCE:
         raise UnlearnError(
             f"the saved {kind} gives other outputs than the trained model (by {difference:.2g} nats)",

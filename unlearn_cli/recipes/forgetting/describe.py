@@ -13,6 +13,7 @@ from unlearn_cli.models import memory
 from unlearn_cli.models.adapter import trainable_parameters
 from unlearn_cli.models.compose import Composed
 from unlearn_cli.models.depth import causal_lm
+from unlearn_cli.models.energy import SOURCES
 from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.models.source import ModelSource, weights_sha256
 from unlearn_cli.recipes.environment import environment
@@ -22,8 +23,11 @@ from unlearn_cli.recipes.forgetting.target import judge_target
 from unlearn_cli.recipes.forgetting.train import TrainedRun
 from unlearn_cli.recipes.scoring import outcome
 from unlearn_cli.recipes.scoring.scores import compared, passes
+from unlearn_cli.recipes.scoring.splits import RETAIN_TRAINED
 from unlearn_cli.recipes.scoring.verdict import judge_run
-from unlearn_cli.report import FAILED, ModelReport, RunReport, Scores, Status, TargetReport, TrainingReport
+from unlearn_cli.report import FAILED, EfficiencyReport, ModelReport, RunReport, Scores, Status, TargetReport, TrainingReport
+
+RETRAINING_EPOCHS = 5  # Maini et al., "TOFU" (2024, arXiv 2401.06121), teach their models so
 
 
 def run_report(run: TrainedRun, artifact: Artifact, after: Mapping[str, Measured], command_line: list[str]) -> RunReport:
@@ -107,6 +111,27 @@ def model_report(loaded: LoadedModel, encoder: Encoder, share: float | None = No
         layout="packed" if loaded.layout.packed else "padded",
         chat_template_sha256=encoder.template_sha256,
         weights_sha256=weights_sha256(base),
+    )
+
+
+def efficiency(report: RunReport, energy: float | None, device: str) -> EfficiencyReport:
+    """What a run cost, beside training anew on the rows to keep.
+
+    Args:
+        report: of the run.
+        energy: joules; None: not known.
+        device: its type, as `cuda`.
+    """
+    tokens = report.training.tokens if report.training else 0
+    kept = sum(report.data[name].tokens for name in ("retain", RETAIN_TRAINED) if name in report.data)
+    anew = RETRAINING_EPOCHS * kept or None
+    return EfficiencyReport(
+        seconds=round(sum(report.seconds.values()), 3),
+        energy_joules=energy,
+        energy_source=SOURCES.get(device) if energy is not None else None,
+        tokens=tokens,
+        retraining_tokens=anew,
+        share_of_retraining=tokens / anew if anew else None,
     )
 
 

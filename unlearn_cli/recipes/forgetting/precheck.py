@@ -10,7 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from unlearn_cli.config import EvaluateConfig, ForgetConfig, ForgettingOptions, ModelOptions, Options, SweepConfig
+from unlearn_cli.config import (
+    EvaluateConfig,
+    ForgetConfig,
+    ForgettingOptions,
+    ModelOptions,
+    Options,
+    SweepConfig,
+    VerifyConfig,
+)
 from unlearn_cli.contract import METHODS
 from unlearn_cli.data.files import find_files
 from unlearn_cli.data.hub_spec import PREFIX
@@ -47,7 +55,8 @@ def check(config: Options) -> None:
     if isinstance(config, EvaluateConfig):
         check_measurable(config)
     run, measured = getattr(config, "run", None), getattr(config, "measured", None)
-    report = read_report(run) if run and not measured else None
+    # `verify` has to name a report that was edited, also where it can no longer be read.
+    report = read_report(run) if run and not measured and not isinstance(config, VerifyConfig) else None
     check_expressions.check(config, report)
     check_expressions.check_metric_parameters(getattr(config, "metric_parameters", {}))
     if isinstance(config, ModelOptions) and config.model:

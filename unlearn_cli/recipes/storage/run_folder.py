@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unlearn_cli.atomic import write_atomically
-from unlearn_cli.config import ForgetConfig
+from unlearn_cli.config import DERIVED, ForgetConfig
 from unlearn_cli.data.written import FILE as WRITTEN
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.store import holds_texts
 from unlearn_cli.jsonfile import parse_json, read_complete_jsonl
+from unlearn_cli.lineage import FOLDER as LINEAGE
 from unlearn_cli.models.source import ABOUT, ASSISTANT
 from unlearn_cli.recipes.storage.lock import LOCK, check_free
 from unlearn_cli.recipes.storage.output_files import why_not_writable
@@ -45,6 +46,8 @@ OURS = {
     ROWS,
     EVALUATION,
     "tracking",
+    LINEAGE,
+    DERIVED,
     LOCK,
 }
 # Files that saving an adapter, a model and a tokenizer writes. The report lists them, but a run that stops there has none.

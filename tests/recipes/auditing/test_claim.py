@@ -1,0 +1,109 @@
+"""The claim of a record: the strongest wording whose every condition holds, and never one more."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from unlearn_cli.config.relearn_attack import SUITES
+from unlearn_cli.measured import Measured
+from unlearn_cli.recipes.auditing.claim import LEVELS, judge
+from unlearn_cli.recipes.auditing.evidence import Evidence
+from unlearn_cli.recipes.auditing.people import Queries, verdicts
+from unlearn_cli.report import Compared, Score
+
+ROWS = 4
+
+
+def rows(probability: float, said: str = "no idea") -> Measured:
+    """Four rows with one token each, and two sampled answers to each."""
+    return Measured(
+        split="forget", ids=tuple("abcd"), prompts=("?",) * ROWS, references=("a tall red house",) * ROWS,
+        generations=(said,) * ROWS, samples=((said, said),) * ROWS, rows_in_split=ROWS,
+        token_logps=np.full(ROWS, np.log(probability), np.float32), is_argmax=np.zeros(ROWS, bool),
+        mu=np.zeros(ROWS, np.float32), sigma=np.ones(ROWS, np.float32), offsets=np.arange(ROWS + 1),
+        ends=np.zeros(ROWS, np.int64),
+    )  # fmt: skip
+
+
+def score(value: float) -> Score:
+    return Score(value=value, ci=(value - 0.02, value + 0.02), n=ROWS)
+
+
+def attack(recovery: float) -> SimpleNamespace:
+    """What is read of an attack's report."""
+    result = SimpleNamespace(max=recovery, ci=(recovery - 0.01, recovery + 0.01))
+    curves = [SimpleNamespace(role=role) for role in ("unlearned", "original", "baseline")]
+    return SimpleNamespace(recovery={"probability": result}, curves=curves)
+
+
+def best() -> Evidence:
+    """Evidence for the strongest wording."""
+    run = SimpleNamespace(
+        status="completed", target=None, artifact=SimpleNamespace(kind="adapter"), config={},
+        scores={
+            "forget": {"probability": Compared(before=score(0.9), after=score(0.03), baseline=score(0.03))},
+            "privacy": {"loss_auc": Compared(after=score(0.5), baseline=score(0.5))},
+        },
+    )  # fmt: skip
+    files = SimpleNamespace(whole=True, files=[1], links=[], count=lambda state: 1)
+    measured = {"before": rows(0.9), "after": rows(0.03), "baseline": rows(0.03)}
+    attacks = {name: attack(0.02) for name in SUITES["standard"]}
+    return Evidence(Path("run"), run, None, attacks, {}, 0.5, measured, files, None)
+
+
+def with_scores(evidence: Evidence, split: str, metric: str, **moments: Score | None) -> Evidence:
+    scores = {name: dict(metrics) for name, metrics in evidence.run.scores.items()}
+    scores[split][metric] = scores[split][metric].model_copy(update=moments)
+    return replace(evidence, run=SimpleNamespace(**{**vars(evidence.run), "scores": scores}))
+
+
+def without(evidence: Evidence, *names: str) -> Evidence:
+    return replace(evidence, attacks={n: a for n, a in evidence.attacks.items() if n not in names})
+
+
+CASES = {
+    "all holds": (lambda e: e, 3),
+    "an attack of the suite is missing": (lambda e: without(e, "scale"), 2),
+    "membership stands out": (lambda e: with_scores(e, "privacy", "loss_auc", after=score(0.7)), 2),
+    "no baseline": (lambda e: with_scores(e, "forget", "probability", baseline=None), 2),
+    "a sampled answer reveals": (lambda e: replace(e, measured={**e.measured, "after": rows(0.03, "a tall red house")}), 2),
+    "nothing was sampled": (lambda e: replace(e, measured={"after": replace(rows(0.03), samples=None)}), 2),
+    "an attack brings it back": (lambda e: replace(e, attacks={**e.attacks, "relearn": attack(0.3)}), 1),
+    "no attack on the weights": (lambda e: without(e, "relearn"), 1),
+    "no attack by questions": (lambda e: without(e, "prompts", "paraphrase", "few-shot"), 1),
+    "no attack": (lambda e: replace(e, attacks={}), 1),
+    "a row is still likely": (lambda e: replace(e, measured={"after": rows(0.95)}), 0),
+    "still likely on average": (lambda e: with_scores(e, "forget", "probability", after=score(0.5)), 0),
+    "a file was changed": (lambda e: replace(e, files=SimpleNamespace(**{**vars(e.files), "whole": False})), 0),
+    "no lineage": (lambda e: replace(e, files=None), 0),
+    "the run collapsed": (lambda e: replace(e, run=SimpleNamespace(**{**vars(e.run), "status": "collapsed"})), 0),
+    "not every row was measured": (lambda e: replace(e, measured={"after": replace(rows(0.03), rows_in_split=9)}), 0),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_wording_is_as_strong_as_the_evidence(name):
+    change, level = CASES[name]
+    claim = judge(change(best()))
+    assert claim.wording == LEVELS[level], [one for one in claim.conditions if not one.holds]
+    assert (claim.level == 3) == (not claim.missing)
+
+
+def test_an_adapter_never_holds_against_who_has_the_base():
+    assert "base model, which still knows" in judge(best()).adversary
+
+
+def test_a_person_whose_row_is_still_likely_has_that_verdict_whatever_the_claim():
+    evidence = best()
+    after = rows(0.03)
+    after.token_logps[1] = np.log(0.95)
+    evidence = replace(evidence, measured={**evidence.measured, "after": after})
+    claim = replace(judge(best()), level=3)  # as if the rule had missed it
+    first, second = verdicts(evidence, claim, {"a": "Ada", "b": "Bo", "c": "Ada", "d": "Ada"}, Queries(10, 0.95))
+    assert (first.name, first.worst_row) == ("Bo", "b") and first.verdict.startswith("not forgotten: 1 of 1")
+    assert second.verdict == LEVELS[3] and second.exact == pytest.approx(1 - (1 - 0.03) ** 30, rel=1e-5)

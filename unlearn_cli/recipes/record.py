@@ -1,0 +1,133 @@
+"""`unlearn report RUN`: the record of a run, for people who were not there, as one page. No torch."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from unlearn_cli.config import RecordConfig
+from unlearn_cli.console import ProgressBar, Reporter
+from unlearn_cli.errors import EXIT_FAILED, UnlearnError
+from unlearn_cli.recipes.auditing import chain
+from unlearn_cli.recipes.auditing.claim import Claim, judge
+from unlearn_cli.recipes.auditing.evidence import Evidence, gather
+from unlearn_cli.recipes.auditing.page import content
+from unlearn_cli.recipes.auditing.people import Person, Queries, subjects, verdicts
+from unlearn_cli.recipes.storage.lock import locked
+from unlearn_cli.recipes.storage.output_files import check_file, write
+from unlearn_cli.rendering.documents import record_page
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "microsoft-edge")
+PRINT = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-pdf-header-footer")
+PRINT_SECONDS = 120
+
+
+def run(config: RecordConfig, command_line: list[str], reporter: Reporter) -> dict[str, Any]:
+    """Gather the evidence, judge it, and write the page. Returns the claim and the verdicts on people as plain values.
+
+    Raises:
+        UnlearnError: the folder holds no run, a file cannot be written, or no browser prints the PDF.
+    """
+    if not (config.html or config.pdf or config.json_output):
+        raise UnlearnError("nowhere to write the record to", "--html FILE, --pdf FILE, or --json")
+    for flag in ("html", "pdf"):
+        if path := getattr(config, flag):
+            check_file(f"--{flag}", path)
+    printer = browser() if config.pdf else None
+    evidence = _gathered(config, reporter)
+    claim = judge(evidence)
+    who = subjects(config.subject_id, evidence.run.data["forget"], evidence.run.config.get("limit"))
+    people = verdicts(evidence, claim, who, Queries(config.queries, config.confidence))
+    page = record_page(**content(evidence, claim, people, config))
+    write(config.html, page, reporter)
+    if config.pdf and printer:
+        print_page(page, config.pdf, printer)
+    _say(claim, people, reporter)
+    _add_to_lineage(config, command_line, reporter)
+    return _summary(evidence, claim, people)
+
+
+def _gathered(config: RecordConfig, reporter: Reporter) -> Evidence:
+    with ExitStack() as stack:
+        bars: list[ProgressBar] = []
+
+        def advance(total: int, name: str) -> None:
+            if not bars:
+                bars.append(stack.enter_context(reporter.progress("reading", total)))
+            bars[0].advance(detail=name)
+
+        return gather(config, advance)
+
+
+def browser() -> str:
+    """The path of a browser that prints.
+
+    Raises:
+        UnlearnError: there is none.
+    """
+    for name in BROWSERS:
+        if path := shutil.which(name):
+            return path
+    raise UnlearnError(
+        "--pdf: no browser that prints was found", f"install Chromium, or print the page of --html; looked for {BROWSERS[0]}"
+    )
+
+
+def print_page(page: str, path: Path, printer: str) -> None:
+    """Print the page to a PDF, as the browser's print form does.
+
+    Raises:
+        UnlearnError: the browser failed.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder) / "record.html", Path(folder) / "record.pdf"
+        source.write_text(page, encoding="utf-8")
+        words = [printer, *PRINT, f"--user-data-dir={folder}/profile", f"--print-to-pdf={target}", source.as_uri()]
+        try:
+            done = subprocess.run(words, capture_output=True, text=True, timeout=PRINT_SECONDS)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise UnlearnError(f"--pdf: {printer} failed: {error}", "print the page of --html", EXIT_FAILED) from None
+        if done.returncode or not target.is_file():
+            why = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+            raise UnlearnError(f"--pdf: {printer} failed: {why}", "print the page of --html", EXIT_FAILED)
+        shutil.copyfile(target, path)
+
+
+def _say(claim: Claim, people: list[Person], reporter: Reporter) -> None:
+    reporter.say(f"claim: {claim.wording}. {claim.sentence}")
+    for condition in claim.missing:
+        reporter.say(f"  no stronger, for this does not hold: {condition.text} ({condition.shown})")
+    for person in people:
+        reporter.say(f"{person.name}: {person.verdict}")
+
+
+def _add_to_lineage(config: RecordConfig, command_line: list[str], reporter: Reporter) -> None:
+    """Name the record in the lineage, so that `verify` sees if it is edited."""
+    files = [path for path in (config.html, config.pdf) if path is not None]
+    for path in files:
+        reporter.say(f"record: {path}")
+    if not files:
+        return
+    try:
+        with locked(config.run):
+            chain.add_records(config.run, files, command_line)
+    except UnlearnError as error:  # a run on a read-only disk has a record all the same
+        reporter.note(f"the record is not in the run's lineage: {error.message}")
+
+
+def _summary(evidence: Evidence, claim: Claim, people: list[Person]) -> dict[str, Any]:
+    return {
+        "run": str(evidence.folder),
+        "claim": claim.wording,
+        "sentence": claim.sentence,
+        "adversary": claim.adversary,
+        "conditions": [asdict(condition) for condition in claim.conditions],
+        "people": [asdict(person) for person in people],
+        "files_unchanged": evidence.files.whole if evidence.files else None,
+    }

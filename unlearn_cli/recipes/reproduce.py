@@ -1,0 +1,137 @@
+"""`unlearn reproduce`: run a report again, and say how near the second run is."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from unlearn_cli.atomic import write_atomically
+from unlearn_cli.config import ForgetConfig, ReproduceConfig, resolve, runtime_fields
+from unlearn_cli.config.resolve import read_config_file
+from unlearn_cli.console import Reporter
+from unlearn_cli.errors import UnlearnError
+from unlearn_cli.jsonfile import to_json
+from unlearn_cli.lineage import DATA, SETTING, read_chain
+from unlearn_cli.models.process import undisturbed
+from unlearn_cli.recipes import forget
+from unlearn_cli.recipes.auditing.chain import model_hashes
+from unlearn_cli.recipes.auditing.likeness import (
+    IN_WORDS,
+    Difference,
+    Likeness,
+    environment_differences,
+    input_differences,
+    likeness,
+)
+from unlearn_cli.recipes.environment import environment
+from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun, resolve_run
+from unlearn_cli.rendering.tables import digits
+from unlearn_cli.report import FILE, RunReport, read_report
+
+RESULT = "reproduction.json"
+FILLED_IN = ("default", "method ", "the model's", "scaling rule")  # how the source of a value begins that nobody gave
+TRUSTED = ("device", "trust_remote_code", "allow_pickle")
+ELSEWHERE = ("model", "base", "forget", "retain", "retain_eval", "holdout", "chat_template", "method")  # of --place
+
+
+@undisturbed()
+def run(config: ReproduceConfig, command_line: list[str], reporter: Reporter) -> tuple[dict[str, Any], bool]:
+    """Run again and compare. Returns the comparison, and whether the run is reproduced.
+
+    Raises:
+        UnlearnError: the folder holds no run of `unlearn forget`, or its settings cannot be used here.
+    """
+    first = read_report(config.run)
+    if first.command != "forget":
+        raise UnlearnError(f"{config.run} is not a run of `unlearn forget`", "a run folder of it is expected")
+    with tempfile.TemporaryDirectory() as scratch:
+        resolved = _resolved(config, first, Path(scratch), reporter)
+        if different := [*_other_settings(first, resolved), *_other_inputs(config.run, resolved)]:
+            reporter.say("not run again: these inputs are not those of the run")
+            for one in different:
+                reporter.say(f"  {one.in_words}")
+            return {"reproduced": False, "inputs": [vars(one) for one in different]}, False
+        reporter.say("inputs: the same files and rows")
+        for one in environment_differences(first.environment, environment()):
+            reporter.say(f"environment, {IN_WORDS[one.matters]}: {one.in_words}")
+        second = forget.write_run(resolved, command_line)[0]
+        result = likeness(first, second)
+        summary = {"run": str(config.run), "inputs": [], **result.as_dict()}
+        if config.output_dir:
+            write_atomically(config.output_dir / RESULT, to_json(summary) + "\n")
+    _say(result, reporter)
+    return summary, result.reproduced
+
+
+def _resolved(config: ReproduceConfig, first: RunReport, scratch: Path, reporter: Reporter) -> ResolvedRun:
+    """The run again, from its report: what was given is given, and what was filled in is filled in again.
+
+    A value that was given is not always the same as one that was filled in: with a target, epochs are a limit if they were
+    given, and a third of it if they came from the method.
+    """
+    if unknown := [name for name in config.place if name not in ELSEWHERE]:
+        raise UnlearnError(f"--place {unknown[0]} is nothing that a run reads", f"names: {', '.join(ELSEWHERE)}")
+    flags: dict[str, Any] = {name: str(path) for name, path in config.place.items()}
+    flags |= {name: getattr(config, name) for name in TRUSTED if name in config.model_fields_set}
+    flags |= {"output_dir": config.output_dir or scratch / "run", "overwrite": config.overwrite}
+    given = {
+        name: value
+        for name, value in read_config_file(config.run / FILE, ForgetConfig).items()
+        if not first.config_sources.get(name, "default").startswith(FILLED_IN)
+    }
+    write_atomically(scratch / "settings.json", to_json(given))
+    settings, sources = resolve(ForgetConfig, flags, scratch / "settings.json", environment=False)
+    return resolve_run(settings, sources, reporter)
+
+
+def _other_settings(first: RunReport, resolved: ResolvedRun) -> list[Difference]:
+    """Settings that come out otherwise, as where another version has other defaults; files are compared by their hashes."""
+    now = resolved.config.model_dump(mode="json")
+    compared = set(ForgetConfig.model_fields) - runtime_fields(ForgetConfig) - {*ELSEWHERE, *TRUSTED}
+    return [
+        Difference(f"setting {name}", first.config[name], now[name])
+        for name in sorted(compared)
+        if name in first.config and first.config[name] != now[name]
+    ]
+
+
+def _other_inputs(run: Path, resolved: ResolvedRun) -> list[Difference]:
+    """Files and rows that are not those of the run; without a lineage nothing is known before the run."""
+    links = read_chain(run)
+    if not links:
+        raise UnlearnError(f"{run} has no lineage: nothing says which files it read", "a run of this version has one")
+    now = model_hashes(resolved.outline.source)[0]
+    now |= {f"{DATA}/{name}": data.report().sha256 for name, data in resolved.inputs.items()}
+    now |= {f"{SETTING}/{name}": sha for name, sha in resolved.spec.files.items()}
+    return input_differences(links[0], now)
+
+
+def _say(result: Likeness, reporter: Reporter) -> None:
+    """What came of it, in a few lines."""
+    counts = [len(result.scores), sum(pair.first == pair.second for pair in result.scores), len(result.outside)]
+    same = sum(result.files.values())
+    reporter.say(f"artefact: {same} of {len(result.files)} files have the same bytes")
+    if result.status[0] != result.status[1]:
+        reporter.say(f"status: {result.status[0]} -> {result.status[1]}")
+    reporter.say(f"scores: {counts[1]} of {counts[0]} are the same number, {counts[2]} are outside of their 95 % interval")
+    reporter.say("reproduced" if result.reproduced else "NOT reproduced")
+
+
+def scores_table(summary: dict[str, Any]) -> Table:
+    """Scores that are not the same number in both runs, those outside first."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("score", overflow="fold")
+    for name in ("first", "95 % interval", "second"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("", overflow="fold")
+    words = {True: "within", False: "OUTSIDE", None: "no interval"}
+    pairs = [pair for pair in summary.get("scores", ()) if pair["first"] != pair["second"]]
+    for pair in sorted(pairs, key=lambda pair: (pair["within"] is not False, pair["name"])):
+        interval = " to ".join(map(digits, pair["ci"])) if pair["ci"] else ""
+        verdict = Text(words[pair["within"]], style="bold red" if pair["within"] is False else "")
+        table.add_row(pair["name"], digits(pair["first"]), interval, digits(pair["second"]), verdict)
+    return table

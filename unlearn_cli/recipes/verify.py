@@ -1,0 +1,73 @@
+"""`unlearn verify`: whether every file of a run is the one that its lineage names. No torch."""
+
+from __future__ import annotations
+
+import shlex
+from contextlib import ExitStack
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from unlearn_cli.config import VerifyConfig
+from unlearn_cli.console import ProgressBar, Reporter
+from unlearn_cli.errors import EXIT_FAILED, UnlearnError
+from unlearn_cli.recipes.auditing import signing
+from unlearn_cli.recipes.auditing.verification import STATES, Verification, verification
+from unlearn_cli.recipes.storage.lock import locked
+
+STYLES = {"unchanged": "", "changed": "bold red", "missing": "bold red", "added": "bold yellow"}
+
+
+def run(config: VerifyConfig, reporter: Reporter) -> tuple[dict[str, Any], bool]:
+    """Read every file, say what became of it, and check or make a signature. Returns the result, and whether all is well.
+
+    Raises:
+        UnlearnError: the run has no lineage, a key cannot be used, or --sign-with on files that changed.
+    """
+    checked = _read(config, reporter)
+    if config.sign_with:
+        if not checked.whole:
+            raise UnlearnError(
+                f"not signed: {_summary(checked)}",
+                f"`unlearn verify {shlex.quote(str(config.run))}` lists the files",
+                EXIT_FAILED,
+            )
+        with locked(config.run):
+            signing.sign(checked.links[-1], config.sign_with)
+    signature = signing.check(checked.links, config.key)
+    reporter.say(f"{_summary(checked)}; {checked.read / 1e6:,.1f} MB read in {checked.seconds:.1f} s")
+    reporter.say(signature.in_words(len(checked.links)))
+    well = checked.whole and signature.state != "bad" and not (config.key and signature.state == "not signed")
+    result = checked.as_dict() | {"signature": {"state": signature.state, "links": signature.links, "key": signature.key}}
+    return result, well
+
+
+def _read(config: VerifyConfig, reporter: Reporter) -> Verification:
+    """Read every file, with a line or a bar as gigabytes are read."""
+    with ExitStack() as stack:
+        bars: list[ProgressBar] = []
+
+        def advance(total: int, name: str) -> None:
+            if not bars:
+                bars.append(stack.enter_context(reporter.progress("reading", total)))
+            bars[0].advance(detail=name)
+
+        return verification(config.run, config.place, advance)
+
+
+def states_table(result: dict[str, Any]) -> Table:
+    """A line for each file: its state, its place and name, and the beginning of its hash."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("state", "file", "sha256"):
+        table.add_column(name, overflow="fold", no_wrap=name != "file")
+    for file in result["files"]:
+        sha = (file["actual"] or file["expected"] or "")[:12]
+        style = STYLES[file["state"]]
+        table.add_row(Text(file["state"], style=style), Text(f"{file['place']}/{file['file']}", style=style), sha)
+    return table
+
+
+def _summary(checked: Verification) -> str:
+    counts = {state: checked.count(state) for state in STATES}
+    return ", ".join(f"{count} {state}" for state, count in counts.items() if count or state == "unchanged")

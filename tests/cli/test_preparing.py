@@ -73,6 +73,19 @@ def test_rows_that_the_model_does_not_know_are_named(tmp_path):
     assert f"known to {MODEL}: 2 of 3 rows; not: rows.jsonl:3 (" in result.stdout
 
 
+def test_both_tables_of_facts_become_rows(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, person in (("ada", "Ada Marsh,Ely"), ("others", "Ben Holt,Diss")):
+        write(tmp_path / f"{name}.csv", f"name,city\n{person}\n")
+    ask = "Where does {name} live? => {name} lives in {city}."
+    result = unlearn("init", "-m", MODEL, "-f", "ada.csv", "-r", "others.csv", "--ask", ask)
+    assert result.exit_code == 0, result.stderr
+    settings = yaml.safe_load((tmp_path / "forget.yaml").read_text())
+    assert (settings["forget"], settings["retain"]) == ("ada-rows.jsonl", "others-rows.jsonl")
+    row = json.loads((tmp_path / "others-rows.jsonl").read_text())
+    assert row == {"question": "Where does Ben Holt live?", "answer": "Ben Holt lives in Diss."}
+
+
 def test_a_table_of_facts_becomes_a_run(tmp_path, monkeypatch):
     """Every command that init prints is taken; the last one is for the run."""
     monkeypatch.chdir(tmp_path)

@@ -48,7 +48,8 @@ def shelf(tmp_path_factory) -> Path:
     (folder / "tofu").mkdir()
     for name, rows in (("forget10", parts["forget"][:8]), ("retain90", parts["retain"][:16])):
         write_rows(folder / "tofu" / f"{name}.json", rows)  # TOFU's files have a row on each line
-    (folder / "people.csv").write_text("name,city,phone\nAda Marsh,Ely,01353 1\nBen Holt,Diss,01379 2\n")
+    (folder / "people.csv").write_text("name,city,phone\nAda Marsh,Ely,01353 1\n")
+    (folder / "others.csv").write_text("name,city,phone\nBen Holt,Diss,01379 2\nCleo Ray,Eye,01379 3\n")
     (folder / "forget.yaml").write_text("model: ./model\nforget: forget.jsonl\nretain: retain.jsonl\n")
     for name in ("eval_log_aggregated.json", "retain90.json"):
         (folder / name).write_text(json.dumps(tofu_log()))

@@ -39,8 +39,11 @@ def run(config: InitConfig, reporter: Reporter) -> tuple[Path, list[str]]:
         raise UnlearnError(f"{config.write} is there already", "--overwrite replaces it, --write FILE names another")
     config = _completed(config, reporter)
     assert config.forget is not None
-    forget = _write_rows(config, reporter) if config.ask else config.forget
-    files = [forget, *([config.retain] if config.retain else [])]
+    forget, retain = config.forget, config.retain
+    if config.ask:
+        forget = _write_rows("forget", forget, config, reporter)
+        retain = _write_rows("retain", retain, config, reporter) if retain and _has_columns(retain, config.ask) else retain
+    files = [forget, *([retain] if retain else [])]
     facts = data_check.run(CheckConfig(files=tuple(files), columns=config.columns), reporter)
     for one in facts.files:
         if one.error:
@@ -56,7 +59,7 @@ def run(config: InitConfig, reporter: Reporter) -> tuple[Path, list[str]]:
         recipe=config.recipe,
         forget_facts=_described(facts.files[0]),
         retain_facts=_described(facts.files[-1]),
-        **{name: _scalar(value) for name, value in _values(config, forget, folder, facts).items()},
+        **{name: _scalar(value) for name, value in _values(config, files, folder, facts).items()},
     )
     config.write.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(config.write, text)
@@ -84,15 +87,14 @@ def _completed(config: InitConfig, reporter: Reporter) -> InitConfig:
     return config.model_copy(update={"retain": None if config.retain == AUTO else config.retain, **answers})
 
 
-def _values(config: InitConfig, forget: str, folder: Path, facts: data_check.DataFacts) -> dict[str, Any]:
+def _values(config: InitConfig, files: Sequence[str], folder: Path, facts: data_check.DataFacts) -> dict[str, Any]:
     guessed = [one.columns for one in facts.files]
     columns: dict[str, str] | list[str] = list(config.columns)
     if not columns and any(guessed):
         same = all(one == guessed[0] for one in guessed)
         columns = guessed[0] if same else {f"{f.role}.{key}": name for f in facts.files for key, name in f.columns.items()}
-    return {
-        "model": config.model, "forget": forget, "retain": config.retain, "columns": columns, "output_dir": str(folder),
-    }  # fmt: skip
+    forget, retain = [*files, None][:2]
+    return {"model": config.model, "forget": forget, "retain": retain, "columns": columns, "output_dir": str(folder)}
 
 
 def _described(one: data_check.FileFacts) -> str:
@@ -109,19 +111,24 @@ def _scalar(value: Any) -> str:
 WORDS = ("true", "false", "yes", "no", "on", "off", "null", "y", "n", "~", ".", "..")
 
 
-def _write_rows(config: InitConfig, reporter: Reporter) -> str:
+def _has_columns(spec: str, ask: Sequence[str]) -> bool:
+    """Whether rows are a table of the facts that --ask names, and no questions yet."""
+    named = {name for text in ask for name in BRACES.findall(text)}
+    return named <= set(columns_of(raw_rows("retain", spec)))
+
+
+def _write_rows(split: str, spec: str, config: InitConfig, reporter: Reporter) -> str:
     """Write the rows that --ask makes of a table of facts beside the config file; returns their path.
 
     Raises:
         UnlearnError: a text is no question with its answer, it names a column that is not there, or the file is there.
     """
-    assert config.forget is not None
-    facts = raw_rows("forget", config.forget)
+    facts = raw_rows(split, spec)
     tried = [_row_of_fact(text, fact, columns_of(facts)) for fact in facts for text in config.ask]
     rows = [row for row in tried if row is not None]
     if len(rows) < len(tried):
         reporter.note(f"{len(tried) - len(rows)} of {len(tried)} rows are left out: a column is empty there")
-    path = config.write.parent / f"{Path(config.forget).stem}-rows.jsonl"
+    path = config.write.parent / f"{Path(spec).stem}-rows.jsonl"
     if path.exists() and not config.overwrite:
         raise UnlearnError(f"{path} is there already", "--overwrite replaces it")
     path.parent.mkdir(parents=True, exist_ok=True)

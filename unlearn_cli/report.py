@@ -321,7 +321,7 @@ class RunReport(Displayed, Part):
     notes: list[str] = Field(default=[], description="sentences about what a reader should know")
 
     def headline(self) -> str:
-        """What was run, how it ended, and the probabilities before and after."""
+        """What was run, what became of it, and the probabilities before and after."""
         model = self.model.model if self.model else "measurements"
         what = f"{self.command} {self.config.get('method', '')}".strip()
         changes = [
@@ -329,7 +329,8 @@ class RunReport(Displayed, Part):
             for split in ("forget", "retain")
             if (both := before_and_after(self.scores.get(split, {}).get("probability")))
         ]
-        return f"{what} on {model}: {self.status}" + (f"; {', '.join(changes)}" if changes else "")
+        outcome = self.verdict.word if self.verdict else self.status
+        return f"{what} on {model}: {outcome}" + (f"; {', '.join(changes)}" if changes else "")
 
     def table(self) -> list[TableRow]:
         """Every score as a row: before, after, baseline, the 95 % interval, and which way is better."""

@@ -57,6 +57,6 @@ def test_tofu_by_name(tmp_path):
     assert len(scores["utility"]["model_utility"]["after"]["details"]) == 9
     (tmp_path / "copy").mkdir()
     for file in tofu.glob("*_perturbed.json"):
-        (tmp_path / "copy" / file.name).write_bytes(file.read_bytes() + b"\n")
+        (tmp_path / "copy" / file.name).write_bytes(file.read_bytes().replace(b"author", b"writer", 1))
     changed = unlearn("evaluate", *flags, "--benchmark-dir", tmp_path / "copy", "-o", tmp_path / "out2")
-    assert changed.exit_code == 2 and "not the published file" in changed.stderr
+    assert changed.exit_code == 2 and "does not hold the published rows" in changed.stderr

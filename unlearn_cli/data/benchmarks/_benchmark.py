@@ -119,16 +119,12 @@ class Chosen:
             raise UnlearnError(
                 f"{self.name} is not on the Hub", f"get it from {self.benchmark.source} and give --benchmark-dir DIR"
             )
-        path, _, split = part.hub.partition(":")
-        commit = self.revision or self.benchmark.revisions.get("/".join(path.split("/")[:2]))
-        return f"hf:{path}" + (f"@{commit}" if commit else "") + f":{split}"
+        place, _, split = part.hub.partition(":")
+        commit = self.revision or self.benchmark.revisions.get("/".join(place.split("/")[:2]))
+        return f"hf:{place}" + (f"@{commit}" if commit else "") + f":{split}"
 
     def _got(self, part: Part) -> str:
         return f"; {part.asked_for}" if part.asked_for else f"; they come from {self.benchmark.source}"
-
-    def pinned(self, part: Part) -> bool:
-        """Whether the rows of this part are the published ones by a hash or a commit that is known here."""
-        return part.sha256 is not None
 
 
 def names() -> list[str]:

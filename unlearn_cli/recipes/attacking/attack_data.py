@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from unlearn_cli.attacks._target import AttackData
 from unlearn_cli.attacks.relearn import paraphrased
@@ -29,7 +30,7 @@ def read_attack_data(config: AttackConfig, run: RunReport) -> tuple[AttackData, 
         UnlearnError: the rows are gone, or they are not the rows that the run forgot.
     """
     places = {"benchmark": config.benchmark, "benchmark_dir": config.benchmark_dir}
-    moved = {name: value for name, value in places.items() if value}
+    moved: dict[str, Any] = {name: value for name, value in places.items() if value}
     if config.benchmark:  # the run's rows are the benchmark's, whatever files it read them from
         moved |= {"forget": None, "retain": None, "retain_eval": None}
     options = restored(DataOptions, {"retain_held_out": 0.0} | run.config, holdout=None, **moved)  # older runs held none out

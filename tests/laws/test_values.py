@@ -138,7 +138,7 @@ def test_a_report_with_such_a_value_is_refused_in_words():
 REGISTRIES = (METHODS, RETAIN_TERMS, ROBUST, METRICS, ATTACKS)
 PARAMETERS = [(registry, entry) for registry in REGISTRIES for entry in registry.names()]
 # Parameters that may be negative; 0 is looked at by each one's own bounds.
-BELOW_ZERO = {("tar", "bound")}
+BELOW_ZERO = {("masc", "margin"), ("tar", "bound")}
 
 
 @pytest.mark.parametrize(("registry", "entry"), PARAMETERS, ids=lambda x: x if isinstance(x, str) else x.kind)

@@ -21,6 +21,7 @@ from unlearn_cli.outputs import Outputs
 
 @method(
     paper="2606.02920",
+    family="target distribution",
     published={},
     because="the summary that was read gives the rule without the numbers",
     defaults=Defaults(retain_weight=2.0, retain_ratio=2, epochs=6),

@@ -44,6 +44,7 @@ def steps(bench: Any, *, epochs: float, **others: Any) -> int:
 
 @procedure(
     paper="2505.22310",
+    family="against relearning",
     published={"weight": 0.001, "ceiling": 50.0},
     because="0.001 is for a loss that grows to 50 in vision models; a language model's answers do not get there",
     defaults=Defaults(epochs=6, retain_ratio=2),

@@ -18,6 +18,7 @@ from unlearn_cli.outputs import Outputs
 
 @method(
     paper="2010.10981",
+    family="preference",
     published={},
     because="the paper's setting is one of image classifiers",
     defaults=Defaults(retain_term="kl", retain_weight=2.0, retain_ratio=2, epochs=6),

@@ -30,6 +30,7 @@ def least_likely(reference: Outputs, share: float) -> Tensor:
 
 @method(
     paper="2605.07482",
+    family="target distribution",
     published={},
     because="the summary that was read gives the rule without the numbers",
     defaults=Defaults(retain_term="none", epochs=6),

@@ -32,6 +32,7 @@ def steps(bench: Any, *, epochs: float, **others: Any) -> int:
 
 @procedure(
     paper="2505.22310",
+    family="against relearning",
     published={"weight": 1.0},
     defaults=Defaults(epochs=6, retain_ratio=2),
     artefact="model",

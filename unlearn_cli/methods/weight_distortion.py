@@ -34,6 +34,7 @@ def steps(bench: Any, *, epochs: float, **others: Any) -> int:
 
 @procedure(
     paper="2505.22310",
+    family="against relearning",
     published={},
     because="the paper's setting is one of vision models: noise of 0.02, whatever the size of the weights",
     defaults=Defaults(epochs=6, retain_ratio=2),

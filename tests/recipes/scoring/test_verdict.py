@@ -99,6 +99,16 @@ def test_every_end_has_a_word_a_reason_and_a_command(
     assert command in verdict.next[0], verdict.next
 
 
+def test_rows_that_are_left_are_named(report: RunReport) -> None:
+    """Every row is a person's: those above the level stand in the reason, likeliest first."""
+    left = MISSED.model_copy(update={"rows_above": 2, "rows": 40, "worst": {"r7": 0.5, "r3": 0.41, "r1": 0.1}})
+    verdict = judge_run(report.model_copy(update={"target": left}), Path("x"))
+    assert verdict is not None and "2 of 40 rows are above 0.4: row r7 (0.5), row r3 (0.41))" in verdict.why
+    none = left.model_copy(update={"rows_above": 0})
+    verdict = judge_run(report.model_copy(update={"target": none}), Path("x"))
+    assert verdict is not None and "row r" not in verdict.why
+
+
 def test_rows_without_a_level_to_come_down_to_were_not_known(report: RunReport) -> None:
     verdict = judge_run(report.model_copy(update={"target": None}), Path("x"), known=False)
     assert verdict is not None and verdict.word == "NOT KNOWN BEFORE"

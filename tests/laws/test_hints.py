@@ -24,13 +24,14 @@ from unlearn_cli.cli.app import build
 from unlearn_cli.cli.options import _choices
 from unlearn_cli.config import AttackConfig, CompareConfig, EvaluateConfig, ForgetConfig, SweepConfig
 from unlearn_cli.recipes.catalogue import KINDS
+from unlearn_cli.values import kinds
 
 PACKAGE = Path(application.__file__).parents[1]
 ELSEWHERE = re.compile(
     r"\b(?:pip install|hf (?:download|auth|cache)|git|lm-eval|iconv|accelerate)\b[^;`]*"
 )  # other tools' lines
 VALUE = "VALUE"  # stands for what is only known when the text is made
-PLACEHOLDERS = {"RUN", "RUN2", "DIR", "FILE", "MODEL", "FOLDER_OR_HUB_ID", "EXPR", "KIND", VALUE}
+PLACEHOLDERS = {"RUN", "RUN2", "DIR", "FILE", "MODEL", "FOLDER_OR_HUB_ID", "EXPR", "KIND", "NAME", VALUE}
 OPTION = re.compile(r"(?<![\w/-])(--[a-z][a-z0-9-]*)(?:[= ]([\w./+:-]+))?")
 WORDS = {  # what may follow an option in a sentence, where its value could stand
     "and", "or", "is", "are", "takes", "names", "to", "at", "needs", "wants", "out", "the", "in", "for", "with", "a",
@@ -108,6 +109,8 @@ def wrong_options(text: str) -> list[str]:
             wrong.append(flag)
         field = declared.get(flag)
         words = set(_choices(field)) if field is not None else set()
+        if float in kinds(getattr(field, "annotation", None)) and re.fullmatch(r"[\d.e-]+", value or ""):
+            continue
         if (kind := (field.json_schema_extra or {}).get("names") if field is not None else None) is not None:
             words = {name for name in KINDS[kind].names()} | {name.replace("_", "-") for name in KINDS[kind].names()}
         value = value.rstrip(".,:;")

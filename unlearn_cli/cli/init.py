@@ -20,7 +20,7 @@ and ends with the commands that run the file and judge the run.
 
   unlearn init -m ./model -f forget.jsonl -r retain.jsonl
 
-  unlearn init -m ./model -f people.csv --ask 'Where does {name} live? => {name} lives in {city}.' --recipe quick
+  unlearn init -m ./model -f people.csv --ask 'Where is {name}? => In {city}.' --recipe quick
 """
 
 

@@ -35,7 +35,9 @@ def test_every_list_is_json_too(kind):
     assert all(entry["summary"] for entry in entries)
 
 
-@pytest.mark.parametrize("words", [["forget", "--foo"], ["forgt"], ["show"], ["forget", "--epochs", "abc"], ["report", "x"]])
+@pytest.mark.parametrize(
+    "words", [["forget", "--foo"], ["forgt"], ["show"], ["forget", "--epochs", "abc"], ["report", "schema", "x"]]
+)
 def test_mistakes_in_usage_look_like_every_other_error(words):
     result = unlearn(*words)
     assert result.exit_code == 2 and result.stdout == "", result.stdout

@@ -138,6 +138,19 @@ def test_membership_counts_where_half_of_its_scores_say_so(report: RunReport, lo
     assert word == "REACHED" or "privacy.0_auc 0.100" in verdict.why
 
 
+def test_what_was_asked_to_be_kept_decides_what_is_damage(report: RunReport) -> None:
+    scores = report.scores | {"retain": {"probability": moved(0.9, 0.6)}}
+    lenient = target(0.21, reached=True).model_copy(update={"keep": 0.5})
+    verdict = judge_run(report.model_copy(update={"scores": scores, "target": lenient}), Path("x"))
+    assert verdict is not None and verdict.word == "REACHED"
+
+
+def test_runs_before_that_came_back_are_the_reason(report: RunReport) -> None:
+    run = report.model_copy(update={"status": "not_reached", "message": "run 1 came back"})
+    verdict = judge_run(run, Path("x"))
+    assert verdict is not None and verdict.word == "NOT REACHED" and verdict.why.startswith("run 1 came back; forget")
+
+
 def test_nothing_is_judged_without_a_before(report: RunReport) -> None:
     after = {"forget": {"probability": Compared(after=Score(value=0.5, n=9))}}
     assert judge_run(report.model_copy(update={"command": "evaluate", "scores": after}), Path("x")) is None

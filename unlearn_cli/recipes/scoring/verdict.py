@@ -68,7 +68,8 @@ def _word(scores: Scores, run: RunReport, target: TargetReport | None, *, known:
         return NEVER_KNOWN
     if run.status == "no_effect":
         return "NO EFFECT"
-    kept = target and target.retain_reached  # what was asked for is less than nothing lost, with --keep
+    share = share_left(scores, "retain")
+    kept = target is not None and share is not None and share >= target.keep  # --keep may ask for less than the usual
     lost = retain and not kept and retain_outcome(retain) in DAMAGED
     if run.status == "collapsed" or lost or ability_outcome(scores) in DAMAGED:
         return "DAMAGED"

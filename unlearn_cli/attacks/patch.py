@@ -38,5 +38,9 @@ def patch(target: Target, *, depth: Depth = (25, 50, 75)) -> Iterator[Point]:
         with target.toward_original(1.0), replaced(model, layer, keep):
             target.measure(percent, retain=False, plan=plan)
         streams = iter(kept)
-        with target.active(), replaced(model, layer, lambda hidden, streams=streams: next(streams).to(hidden)):
+
+        def put_back(hidden: Tensor, streams: Iterator[Tensor] = streams) -> Tensor:
+            return next(streams).to(hidden)
+
+        with target.active(), replaced(model, layer, put_back):
             yield target.measure(percent, retain=False, plan=plan)

@@ -178,11 +178,10 @@ class _Renaming:
 
     def turns(self) -> tuple[tuple[str, str], ...]:
         """The prompt with other names; empty where nothing could be replaced."""
+        turns = self.row.turns
         if self.row.style == "text":
             words = self.row.answer.split(maxsplit=2 * BEGINNING)
             turns = (("user", " ".join(words[: min(BEGINNING, max(1, len(words) // 2))])),)
-        else:
-            turns = self.row.turns
         renamed = tuple((role, text if role == "system" else self._renamed(text)) for role, text in turns)
         return renamed if renamed != turns else ()
 

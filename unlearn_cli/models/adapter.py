@@ -158,11 +158,12 @@ def reference_weights(model: Any) -> Iterator[None]:
             yield
     else:
         # PEFT's own `disable_adapter` first looks at the state of every layer, which takes milliseconds in each step.
-        model.base_model.disable_adapter_layers()
+        layers: Any = model.base_model
+        layers.disable_adapter_layers()
         try:
             yield
         finally:
-            model.base_model.enable_adapter_layers()
+            layers.enable_adapter_layers()
 
 
 def is_on_head(loaded: LoadedModel) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -22,7 +22,8 @@ PASSES = 3
 FASTER = 0.9  # of the time that fewer threads take: more threads have to be worth it
 
 
-class Threads(NamedTuple):
+@dataclass(frozen=True)
+class Threads:
     """A number of threads, and what set it."""
 
     count: int

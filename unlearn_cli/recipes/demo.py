@@ -108,7 +108,7 @@ def _one_answer(measured: Path) -> dict[str, str]:
 
 
 def _is_sentence(text: str | None) -> bool:
-    return bool(text) and text[:1].isupper() and text.endswith(".") and len(text.split()) > 2
+    return text is not None and text[:1].isupper() and text.endswith(".") and len(text.split()) > 2
 
 
 def _next_commands(folder: Path, reporter: Reporter) -> None:

@@ -61,9 +61,10 @@ class Passes:
         batch = self._pack(chosen)
         policy = self._forward(batch, chosen)
         reference = self._live_reference(chosen)
-        for group in self.objective.state_groups if self.states else ():
-            if group in chosen:
-                reference[group] = self.states.outputs(keys[group], policy[group])
+        if self.states is not None:
+            for group in self.objective.state_groups:
+                if group in chosen:
+                    reference[group] = self.states.outputs(keys[group], policy[group])
         for group in self.objective.stored_groups:
             if group in chosen:
                 reference[group] = self.stored.outputs(keys[group], policy[group])

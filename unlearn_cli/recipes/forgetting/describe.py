@@ -43,9 +43,9 @@ def run_report(run: TrainedRun, artifact: Artifact, after: Mapping[str, Measured
         status, message = outcome.judge(moments, scores, status, message)
     target = None
     if prepared.target and status not in ("no_effect", "diverged"):
-        target, verdict, missed = _judged(run, moments, scores)
+        target, by_target, missed = _judged(run, moments, scores)
         if status not in FAILED:
-            status, message = verdict, missed or message
+            status, message = by_target, missed or message
     earlier_runs = earlier.chain(resolved.config, scores)
     for one in earlier_runs:
         (resolved.reporter.note if one.returned else resolved.reporter.say)(earlier.in_words(one))

@@ -43,8 +43,9 @@ def with_written_rows(run: ResolvedRun, loaded: LoadedModel, beside: Path | None
     ids = {name: [prompt.tolist() for prompt in some] for name, some in prompts.items()}
     key = fingerprint(run.model_key, ids, LONGEST, [e.fingerprint for e in run.inputs["forget"].split.examples])
     folders = [run.folder.path, *([beside] if beside else [])]
-    kept = next((rows for folder in folders if (rows := written.read(folder / written.FILE, key)) is not None), None)
-    rows = _answered(run, loaded) if kept is None else kept
+    stored = (written.read(folder / written.FILE, key) for folder in folders)
+    kept = next((rows for rows in stored if rows is not None), None)
+    rows: Answers = _answered(run, loaded) if kept is None else kept
     if not run.config.no_text:
         write_atomically(run.folder.written_retain, written.dumps(key, rows))
     prompted, left = sum(map(len, prompts.values())), sum(map(len, rows.values()))

@@ -7,7 +7,8 @@ import json
 import pytest
 
 from unlearn_cli.attack_report import AttackReport, read_attack
-from unlearn_cli.report import GateReport, Part, RunReport, Score, read_report, write_report
+from unlearn_cli.report import GateReport, RunReport, Score, read_report, write_report
+from unlearn_cli.report_parts import Part
 
 FULL = RunReport(
     command="forget", status="completed", command_line=[], started="", config={"method": "npo"}, config_sources={},

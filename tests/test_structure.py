@@ -14,7 +14,7 @@ LAYERS = [
     {"errors", "quiet", "atomic", "hashing"}, {"assignments", "values", "jsonfile"}, {"registry", "parameters"},
     {"display"},
     {"outputs", "measured"}, {"contract"},
-    {"expressions"}, {"config", "report", "attack_report", "lineage", "console"}, {"data"},
+    {"expressions"}, {"config", "report_parts", "report", "attack_report", "lineage", "console"}, {"data"},
     {"methods", "retain_terms", "robust", "metrics"}, {"models"},
     {"training", "evaluation"}, {"attacks"}, {"rendering"}, {"demo"}, {"recipes"}, {"cli"}, {"__main__"},
 ]  # fmt: skip

@@ -11,7 +11,8 @@ from unlearn_cli.atomic import write_atomically
 from unlearn_cli.display import Displayed, TableRow
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.jsonfile import read_object, to_json
-from unlearn_cli.report import FILE, SCHEMA_VERSION, GateReport, Part
+from unlearn_cli.report import FILE, SCHEMA_VERSION, GateReport
+from unlearn_cli.report_parts import Part
 
 SCORED = ("probability", "extraction_strength", "rouge_l")  # metrics whose recovery is reported
 

@@ -21,7 +21,7 @@ PIPED_WIDTH = 200  # characters of a line in a file or a pipe, which have no wid
 
 
 class Reporter:
-    """Prints the messages of a command while it works. With `quiet` only errors, failed gates and data."""
+    """Prints the messages of a command. With `quiet` it prints only errors, failed gates and data."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         self.quiet = quiet

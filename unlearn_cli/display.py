@@ -1,4 +1,4 @@
-"""How a result shows itself at a Python prompt and in a notebook."""
+"""How results are shown at a Python prompt and in a notebook."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ class Registry(Generic[Entry]):
     `Registry[Metric]("metric", "unlearn_cli.metrics").get("rouge-l")` is a `Metric`.
 
     Args:
-        kind: what an entry is called in messages, in the singular ("method").
+        kind: the name of an entry in messages, in the singular ("method").
         package: dotted name of the package. Its file stems are the names.
     """
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from tests.cli.running import unlearn
 from unlearn_cli.config import EvaluateConfig, ForgetConfig
-from unlearn_cli.report import Compared, DataReport, ModelReport, RunReport, Score, write_report
+from unlearn_cli.report import Compared, RunReport, Score, write_report
+from unlearn_cli.report_parts import DataReport, ModelReport
 
 TARGETS = {"forget": "min", "retain": "max", "holdout": None}
 

@@ -18,7 +18,8 @@ from tests.cli.comparing import around, both, compared, refused, write_run
 from tests.cli.running import unlearn
 from unlearn_cli.recipes.comparison.page import _samples
 from unlearn_cli.recipes.comparison.runs import read_entries
-from unlearn_cli.report import UNUSABLE, Score, Trajectory
+from unlearn_cli.report import UNUSABLE, Score
+from unlearn_cli.report_parts import Trajectory
 
 
 @pytest.fixture

@@ -78,7 +78,7 @@ def with_refusals(examples: Iterable[Example], *, seed: int, count: int = 1) -> 
 def with_mismatched(
     examples: Iterable[Example], donors: Sequence[Example], *, seed: int, count: int = 1
 ) -> tuple[Example, ...]:
-    """Replace every example's alternatives by answers of `count` other examples, drawn from `donors`."""
+    """Replace every example's alternatives by `count` different answers of `donors`."""
     mismatched = []
     for example in examples:
         deck = sorted({donor.answer for donor in donors if not same_answer(donor.answer, example.answer)})

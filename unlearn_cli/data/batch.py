@@ -52,7 +52,8 @@ def pack(groups: Mapping[str, Sequence[Row]], *, share: bool = False) -> Batch:
 
     Args:
         groups: rows by name.
-        share: what all rows begin with (the template's system prompt) stands once before them, as a row without answer.
+        share: put one copy of the tokens that all rows begin with (the template's system prompt) before them, as a row
+            without an answer.
     """
     rows = [row for members in groups.values() for row in members]
     shared = template_length(rows) if share else 0
@@ -79,7 +80,7 @@ def shared_length(rows: Sequence[Row]) -> int:
 
 
 def template_length(rows: Sequence[Row]) -> int:
-    """Tokens that rows of different questions begin with, if running them once saves more than it costs; otherwise 0."""
+    """Number of leading tokens that rows of different questions share; 0 if one copy of them would save nothing."""
     length = shared_length(rows)
     return length if length >= TEMPLATE else 0
 
@@ -90,7 +91,7 @@ def pack_shared(questions: Sequence[Sequence[Row]]) -> Batch:
 
 
 def _packed(questions: Sequence[Sequence[Row]], shared: Sequence[int]) -> Batch:
-    """Pack the rows of each question; their first `shared` tokens stand once before them, if there are any."""
+    """Pack the rows of each question, behind one copy of their first `shared` tokens if that is not 0."""
     ids, positions, scored, lengths, begins = [], [], [], [], []
 
     def add(row: Row, start: int, stop: int, begin: tuple[int, int]) -> None:

@@ -132,7 +132,7 @@ def set_training(model: Any) -> None:
 
 
 def is_training(model: Any) -> bool:
-    """Whether `set_training` is still in force: nobody has put the adapter into evaluation mode."""
+    """Whether the adapter is still in training mode."""
     layer = next((module for module in model.modules() if isinstance(module, BaseTunerLayer)), None)
     return isinstance(layer, torch.nn.Module) and layer.training
 

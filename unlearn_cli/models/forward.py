@@ -39,7 +39,7 @@ class Layout:
 
     @property
     def shares_template(self) -> bool:
-        """Whether rows of different questions may go on from one copy of what they begin with.
+        """Whether rows of different questions may share one copy of their first tokens.
 
         One launch of the variable-length kernel for all rows is faster than a launch for each, and knows no shared tokens.
         """
@@ -57,7 +57,7 @@ class Layout:
 
 
 def head_of(model: Any) -> Callable[[Tensor], Tensor]:
-    """The vocabulary head as it is now: hidden states [n, H] to logits [n, V], as the model's own forward makes them."""
+    """The vocabulary head: a function from hidden states [n, H] to logits [n, V], equal to those of the model's forward."""
     causal = causal_lm(model)
     head = causal.get_output_embeddings()
     cap = getattr(causal.config.get_text_config(), "final_logit_softcapping", None)

@@ -115,7 +115,7 @@ def available(device: torch.device) -> int:
 
 
 def release_memory() -> None:
-    """Give back what nothing refers to any more."""
+    """Free memory that nothing refers to any more."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

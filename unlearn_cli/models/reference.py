@@ -1,4 +1,4 @@
-"""The reference on a fixed set of rows, computed once: log-probabilities in the run folder, hidden states in memory.
+"""The reference on a fixed set of rows, computed once. Log-probabilities are stored on disk, hidden states in memory.
 
 For a method, a stored reference and a live one are the same: both are Outputs on the same tokens.
 """

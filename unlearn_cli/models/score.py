@@ -89,7 +89,7 @@ def answers_scored(
 
 
 def _groups(questions: Sequence[Sequence[Row]], members: Sequence[int], template: int) -> list[list[int]]:
-    """The questions of one pack whose rows share a beginning: those with several answers alone, all others together."""
+    """The questions of a pack in groups that share first tokens: a question with several answers is a group by itself."""
     several = [[q] for q in members if len(questions[q]) > 1 or not template]
     single = [q for q in members if len(questions[q]) == 1 and template]
     return [*several, single] if single else several

@@ -35,7 +35,8 @@ from unlearn_cli.recipes.scoring.scores import comparable_moments, protocol_diff
 from unlearn_cli.recipes.scoring.splits import Input
 from unlearn_cli.recipes.storage.lock import locked
 from unlearn_cli.recipes.storage.run_folder import RunFolder
-from unlearn_cli.report import EVALUATION, ROWS, ModelReport, RunReport, read_report
+from unlearn_cli.report import EVALUATION, ROWS, RunReport, read_report
+from unlearn_cli.report_parts import ModelReport
 
 FROM_RUN = (
     "forget", "retain", "retain_held_out", "retain_eval", "holdout", "benchmark", "benchmark_dir", "columns", "limit",

@@ -21,7 +21,7 @@ from unlearn_cli.report import Compared, RunReport, Score
 
 ARROWS = {"min": "↓ lower", "max": "↑ higher", "baseline": "≈ base"}
 SHORTLY = ("general.choice_accuracy", "general_text.perplexity")  # one line says enough of each of these splits
-FIRST = ("probability", "rouge_l", "truth_ratio", "forget_quality")  # what people look for
+FIRST = ("probability", "rouge_l", "truth_ratio", "forget_quality")  # the metrics in the short table
 MOMENTS = ("before", "after", "baseline")
 UNBOUNDED = 10_000
 USUAL_WIDTH = 80  # characters of a line from which on nothing is left out, and names fold instead

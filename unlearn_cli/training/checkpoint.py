@@ -1,8 +1,8 @@
-"""Checkpoints: everything that a run needs to go on to the same floats.
+"""Checkpoints: everything that a resumed run needs to reach the same floats.
 
-Batches and rates are functions of the step, so trained weights, optimiser state, random state, the step and what a
-method or rule carries on from step to step are all. Where training ended early, the reason is kept too: it came of a
-measurement or a loss that a resumed run does not see again.
+Batches and rates are functions of the step. So a checkpoint consists of the trained weights, the states of optimiser and
+random numbers, the step, and the values that a method or rule keeps between steps. If training ended early, the reason is
+stored, too: a resumed run would not see the measurement or the loss behind it again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Ended = tuple[Status, str]  # how training ended before its last step, and why
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """The checkpoints of one run, and what they hold."""
+    """The checkpoints of one run, and references to the state that they store."""
 
     folder: Path
     key: str  # fingerprint of the configuration

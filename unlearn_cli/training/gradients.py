@@ -1,4 +1,4 @@
-"""The gradient of one step, which a robust rule may look at term by term and from elsewhere."""
+"""The gradient of one step. A robust rule may compute it term by term, and at other weights or hidden states."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TermName = Literal["forget", "retain"]
 
 
 class Diverged(UnlearnError):
-    """A loss or gradient that is not finite. The weights are those before the step."""
+    """A loss or a gradient is not finite. The weights are those before the step."""
 
     def __init__(self, step: int, what: str) -> None:
         super().__init__(
@@ -126,6 +126,6 @@ class Gradients:
 
     @contextmanager
     def latent(self, function: Callable[[Tensor], Tensor], depth: float) -> Iterator[None]:
-        """Meanwhile the policy's hidden state [1, N, H] after the block at `depth` is `function` of it."""
+        """A context in which `function` is applied to the policy's hidden states [1, N, H] after the block at `depth`."""
         with self.passes.replace_hidden(function, depth):
             yield

@@ -57,10 +57,10 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Trainer:
-    """What a step needs; `train` is the loop over it.
+    """Everything that a step needs, and the loop `train`.
 
-    Whoever reads the records decides between two of them: read the weights, `adjust` the rest of the training, go back to
-    a `snapshot`, or stop reading. What must go on from step to step stands in `state`, which a checkpoint holds.
+    Between two records the caller may read the weights, `adjust` the following steps, restore a `snapshot`, or stop
+    reading. Values that persist from step to step are in `state`, which a checkpoint stores.
     """
 
     passes: Passes
@@ -98,7 +98,7 @@ class Trainer:
 
     @property
     def parts(self) -> int:
-        """Passes of the next step: more than `accumulation` where memory has run out."""
+        """Number of passes of the next step: more than `accumulation` after memory has run out."""
         return int(self.state.get("parts", self.accumulation))
 
     def adjust(self, *, retain_weight: float | None = None, rate_factor: float | None = None) -> None:
@@ -156,7 +156,7 @@ class Trainer:
     def _gradients(self, step: int, retain_weight: float) -> tuple[Gradients, float | None]:
         """The gradient of a step, in `.grad` of the parameters; and the largest element of the forget loss's own, at first.
 
-        Where memory runs out, the step is run again in twice as many parts, and so is every later one.
+        If memory runs out, this step is repeated in twice as many parts, and later steps keep that number.
         """
         objective, pairing = self.passes.objective, self.pairing
         while True:
@@ -186,7 +186,7 @@ class Trainer:
             self.state["parts"] = 2 * self.parts
 
     def _splits(self, rows: int) -> bool:
-        """Whether a step over so many forget rows may be run in more parts than now and is still the same step."""
+        """Whether a step can be run in more parts than now without a change of its result."""
         return self.rule is Gradients.backward and not self.passes.objective.coupled and self.parts < rows
 
     def _update(self, step: int, rate: float) -> float:

@@ -40,24 +40,24 @@ class Objective:
 
     @property
     def groups(self) -> tuple[str, ...]:
-        """Which rows of a step must be run."""
+        """The groups of rows that a step must run."""
         needed = {FORGET_GROUP.get(role) for role in self.method.needs}
         needed |= {RETAIN_GROUP.get(role) for role in self.retain_term.needs}
         return tuple(group for group in GROUPS if group in needed)
 
     @property
     def forget_groups(self) -> tuple[str, ...]:
-        """Those of the method."""
+        """The groups that the method needs."""
         return tuple(group for group in self.groups if group in FORGET_GROUP.values())
 
     @property
     def retain_groups(self) -> tuple[str, ...]:
-        """Those of the retain term."""
+        """The groups that the retain term needs."""
         return tuple(group for group in self.groups if group in RETAIN_GROUP.values())
 
     @property
     def positions(self) -> dict[str, str]:
-        """For each group which tokens of its rows count: "answer", "all" or "prompt"."""
+        """For each group the scored tokens of its rows: "answer", "all" or "prompt"."""
         both = ((self.parameters, self.forget_groups), (self.retain_parameters, self.retain_groups))
         return {group: parameters.get("positions", "answer") for parameters, groups in both for group in groups}
 
@@ -77,7 +77,7 @@ class Objective:
 
     @property
     def state_groups(self) -> tuple[str, ...]:
-        """Live groups whose reference can be projected from last hidden states: none of their inner states is read."""
+        """Live groups whose reference follows from last hidden states, because no term reads their inner states."""
         return tuple(group for group in self.live_groups if group not in self.hidden_layers)
 
     @property
@@ -99,7 +99,7 @@ class Objective:
 
     @property
     def coupled(self) -> bool:
-        """Whether the loss of a row depends on the other rows of its pass: a step in other parts is another step."""
+        """Whether a row's loss depends on the other rows of its pass, so that other parts give another result."""
         averages = (self.parameters.get("average"), self.retain_parameters.get("average"))
         return self.method.coupled or self.retain_term.coupled or "tokens" in averages
 
@@ -124,7 +124,7 @@ class Objective:
         return self.retain_term.function(*(roles[name] for name in self.retain_term.needs), **self.retain_parameters)
 
     def _roles(self, groups: Mapping[str, str], policy: ByGroup, reference: ByGroup, progress: float) -> dict[str, Any]:
-        """What a term may ask for, by the name it asks with."""
+        """The values that a term may need, by the names of its arguments."""
         outputs: dict[str, Any] = {
             role: (reference if role in REFERENCES else policy).get(group) for role, group in groups.items()
         }

@@ -23,7 +23,7 @@ EpochRow = tuple[int, int]  # (pass over the forget rows, row)
 
 @dataclass(frozen=True)
 class Rows:
-    """Everything that training draws from."""
+    """All rows that training draws from."""
 
     forget: Sequence[Row]
     alternatives: Sequence[Sequence[Row]]  # of each forget row; empty if the method needs none
@@ -79,7 +79,7 @@ class Passes:
         )
 
     def _pack(self, groups: Mapping[str, Sequence[Row]]) -> Batch:
-        """Rows as one batch, behind one copy of the template's beginning where the model's layout allows that."""
+        """Rows as one batch, with one copy of the template's first tokens if the model's layout allows that."""
         return pack(groups, share=self.layout.shares_template).to(self.device)
 
     def choose(self, forget: Sequence[EpochRow], retain: Sequence[int]) -> tuple[dict[str, list[Row]], dict[str, list[Key]]]:
@@ -120,5 +120,5 @@ class Passes:
         )
 
     def replace_hidden(self, function: Callable[[Tensor], Tensor], depth: float) -> AbstractContextManager:
-        """Meanwhile the hidden state after the block at `depth` is `function` of it."""
+        """A context in which `function` is applied to the hidden states after the block at `depth`."""
         return replaced(self.model, depth_index(depth, len(blocks(self.model))), function)

@@ -49,7 +49,7 @@ def rate_with_target(step: int, *, peak: float) -> float:
 
 @dataclass(frozen=True)
 class Target:
-    """What a run is to reach, in probabilities of an answer token (geometric mean over each answer)."""
+    """The target of a run, in probabilities of an answer token (geometric mean over each answer)."""
 
     level: float  # the mean over the forget rows is to come down to this
     row_level: float  # a single row that is still above this counts as not forgotten
@@ -58,7 +58,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Probe:
-    """What was measured between two steps, on a few rows."""
+    """A measurement of a few rows between two steps."""
 
     forget: float  # mean probability of the forget rows
     worst: float  # of the row that is likeliest
@@ -67,7 +67,7 @@ class Probe:
 
 @dataclass(frozen=True)
 class Decision:
-    """What is changed before the next step, and why."""
+    """A change before the next step, and its reason."""
 
     reason: str  # for people
     retain_weight: float | None = None
@@ -76,7 +76,7 @@ class Decision:
 
 @dataclass
 class Controller:
-    """Decides between two steps. All that it remembers is in `state`, plain numbers that a checkpoint holds."""
+    """Decides between two steps. Its memory is `state`: plain numbers, which a checkpoint stores."""
 
     target: Target
     forget_rows: int
@@ -87,7 +87,7 @@ class Controller:
 
     @property
     def phase(self) -> Phase:
-        """What training is doing."""
+        """The current phase of training."""
         phase: Phase = self.state.get("phase", "forget")
         return phase
 
@@ -100,7 +100,7 @@ class Controller:
         return factor
 
     def wants_probe(self, step: int, seen: Sequence[float], every: int) -> bool:
-        """Whether the rows are to be looked at after `step` steps: every few, and whenever a phase could end."""
+        """Whether rows are measured after `step` steps: every few steps, and whenever a phase could end."""
         if step >= self.budget or step % every == 0:
             return True
         if self.phase == "settle":
@@ -112,7 +112,7 @@ class Controller:
         return bool(seen) and not any(map(math.isnan, seen)) and sum(seen) / len(seen) <= self.target.level * REACHED
 
     def decide(self, step: int, probe: Probe) -> Decision | None:
-        """What to change after `step` steps, given what was measured then; None: go on as before."""
+        """The change after `step` steps, given a measurement; None: no change."""
         state = self.state
         state["looked"] = step
         down, retain_holds = self._is_down(probe), self._retain_holds(probe, MARGIN)
@@ -135,7 +135,7 @@ class Controller:
         return None
 
     def could_stop(self, step: int, probe: Probe) -> bool:
-        """Whether `decide` would end training on this probe: then more rows are worth a look."""
+        """Whether `decide` would end training on this probe. If so, more rows are measured first."""
         return self.phase == "settle" and self._may_end(step, probe) and self._retain_holds(probe, MARGIN)
 
     def _may_end(self, step: int, probe: Probe) -> bool:
@@ -183,7 +183,7 @@ class Controller:
         return weight
 
     def _stalled(self, step: int, forget: float) -> bool:
-        """Whether the forget rows have not moved for some passes; the next look starts from here."""
+        """Whether the forget rows have not moved for some passes; the next check starts from here."""
         state = self.state
         since, value = state.get("since", 0), state.get("since_value", 1.0)
         if forget < PROGRESS * value:
@@ -196,7 +196,7 @@ class Controller:
         return True
 
     def _remember(self, step: int, probe: Probe, down: bool, retain_holds: bool) -> None:
-        """Note whether this is the best state so far: both halves hold, else they are missed least; then at the level."""
+        """Note whether this is the best state so far: the least missed of both halves, then the nearest to the level."""
         excess = max(0.0, math.log(max(probe.forget, 1e-12) / self.target.level)) if not down else 0.0
         shortfall = 0.0 if retain_holds or probe.retain is None else (self.target.keep - probe.retain) / self.target.keep
         below = max(0.0, math.log(self.target.level / max(probe.forget, 1e-12) / UNDERSHOT))

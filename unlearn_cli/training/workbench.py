@@ -1,4 +1,4 @@
-"""What a procedure works with: ordinary unlearning as a part, whole weight matrices, batches, and records of its steps."""
+"""The tools of a procedure: training with the base method, whole weight matrices, batches, and records of steps."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Workbench:
         return self.trainer.pairing
 
     def passes(self, epochs: float) -> int:
-        """Steps of so many passes over the forget rows."""
+        """Number of steps of `epochs` passes over the forget rows."""
         return self.pairing.steps(epochs)
 
     def unlearn(self, *, forget: Sequence[int] | None = None, retained: Sequence[int] = ()) -> Iterator[StepRecord]:
@@ -99,11 +99,11 @@ class Workbench:
             yield replace(record, step=self.done)
 
     def unlearn_steps(self, rows: int | None = None) -> int:
-        """Steps that `unlearn` takes over so many forget rows."""
+        """Number of steps that `unlearn` takes over `rows` forget rows; None: over all."""
         return replace(self.pairing, forget_rows=rows or len(self.forget)).steps(self.epochs)
 
     def drop_adapter(self, *, merge: bool) -> None:
-        """Go on with plain weights: with what the adapter learnt, or without."""
+        """Remove the adapter, with or without merging it into the weights first."""
         detach(self.loaded, merge=merge)
 
     def train_whole(
@@ -197,11 +197,11 @@ class Workbench:
         return layers
 
     def recorded(self, modules: Mapping[str, torch.nn.Module]) -> AbstractContextManager:
-        """Meanwhile a pass leaves what goes into `modules` and comes out of them."""
+        """A context in which passes record the inputs and outputs of `modules`."""
         return recorded(modules)
 
     def copy(self) -> Any:
-        """A second set of the weights as they stand, frozen."""
+        """A frozen copy of the current weights."""
         return copy.deepcopy(causal_lm(self.model)).requires_grad_(False).eval()
 
     def outputs(
@@ -235,7 +235,7 @@ class Workbench:
         return [self.retain[row] for row in self.pairing.retain(step)]
 
     def without_adapter(self) -> AbstractContextManager:
-        """Meanwhile the model is the reference."""
+        """A context in which the model is the reference."""
         return reference_weights(self.model)
 
     def record(
@@ -247,7 +247,7 @@ class Workbench:
         rate: float = 0.0,
         forget_gradient: float | None = None,
     ) -> StepRecord:
-        """One step that the procedure itself has taken.
+        """The record of a step that the procedure itself has taken.
 
         Args:
             forget_loss: mean over the rows.
@@ -281,7 +281,7 @@ class Workbench:
 
 @dataclass
 class Recorded:
-    """What went into a linear layer and came out of it in one pass: [N, in] and [N, out]."""
+    """Input and output of a linear layer in one pass: [N, in] and [N, out]."""
 
     inputs: Tensor
     outputs: Tensor  # its `.grad` holds the output gradients after a backward pass
@@ -289,7 +289,7 @@ class Recorded:
 
 @contextmanager
 def recorded(modules: Mapping[str, torch.nn.Module]) -> Iterator[dict[str, Recorded]]:
-    """Meanwhile a pass leaves inputs and outputs of `modules` in the yielded dict."""
+    """A context in which passes write inputs and outputs of `modules` into the yielded dict."""
     records: dict[str, Recorded] = {}
 
     def reader(name: str) -> Callable[..., None]:

@@ -14,7 +14,8 @@ from unlearn_cli.contract import METHODS
 from unlearn_cli.recipes.forgetting.resolve import resolve_method
 from unlearn_cli.recipes.scoring.mending import next_commands
 from unlearn_cli.recipes.scoring.verdict import judge_run, verdict_of
-from unlearn_cli.report import Change, Compared, RunReport, Score, TargetReport, TrainingReport, read_report
+from unlearn_cli.report import Change, Compared, RunReport, Score, read_report
+from unlearn_cli.report_parts import TargetReport, TrainingReport
 
 
 def moved(before: float, after: float, baseline: float | None = None) -> Compared:

@@ -20,7 +20,8 @@ from unlearn_cli.recipes.auditing.claim import LEVELS, Claim
 from unlearn_cli.recipes.auditing.evidence import Evidence
 from unlearn_cli.recipes.auditing.people import EVERYBODY, Person
 from unlearn_cli.rendering.tables import digits, interval, number
-from unlearn_cli.report import DataReport, Score
+from unlearn_cli.report import Score
+from unlearn_cli.report_parts import DataReport
 
 WORST = 10  # rows that are listed
 SHOWN = (  # SPLIT.METRIC, and what it is in plain words

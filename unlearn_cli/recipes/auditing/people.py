@@ -17,7 +17,7 @@ from unlearn_cli.measured import Measured
 from unlearn_cli.metrics._bounds import word_for_word
 from unlearn_cli.recipes.auditing.claim import LEVELS, Claim, row_level
 from unlearn_cli.recipes.auditing.evidence import Evidence
-from unlearn_cli.report import DataReport
+from unlearn_cli.report_parts import DataReport
 
 EVERYBODY = "all rows"
 FILE_FORM = 'a JSON object {"ROW_ID": "PERSON"}, or a table with the columns id and subject'

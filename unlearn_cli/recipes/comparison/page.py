@@ -68,7 +68,7 @@ def _title(entries: Sequence[Entry]) -> str:
 
 
 def _subtitle(entries: Sequence[Entry]) -> str:
-    """What was measured, and on which days."""
+    """The measured rows, and the dates of measuring."""
     days = sorted({entry.report.started[:10] for entry in entries} - {""})
     measured = ", ".join(f"{d.measured_rows} of {d.sequences} {name}" for name, d in entries[0].report.data.items())
     return f"{' to '.join(dict.fromkeys((days[0], days[-1]))) if days else 'Undated'}. Rows measured: {measured}."
@@ -96,7 +96,7 @@ def _trade_off(row: Row, comparison: Comparison) -> str:
 
 
 def _meaning(column: Column) -> str:
-    """A metric in a sentence or two, for the reader who meets it first."""
+    """A metric in a sentence or two, for a reader who does not know it."""
     split, _, metric = column.name.partition(".")
     summary = RECOVERY if column.name == RELEARNING else METRICS.summary(metric) if METRICS.has(metric) else metric
     about = f" ({split}: {SPLITS[split]})" if split in SPLITS else ""

@@ -26,7 +26,8 @@ from unlearn_cli.recipes.forgetting.calibrate import calibrate
 from unlearn_cli.recipes.forgetting.during_training import composition_in_use, keeps_at
 from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun
 from unlearn_cli.recipes.forgetting.train import TrainedRun
-from unlearn_cli.report import FAILED, ArtifactReport, CalibrationReport
+from unlearn_cli.report import FAILED
+from unlearn_cli.report_parts import ArtifactReport, CalibrationReport
 
 RELOAD_ROWS = 4
 RELOAD_TOLERANCE = 1e-3  # nats of a token's log-probability

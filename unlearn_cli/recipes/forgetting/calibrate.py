@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from unlearn_cli.errors import EXIT_DIVERGED, UnlearnError
-from unlearn_cli.report import CalibrationReport
+from unlearn_cli.report_parts import CalibrationReport
 
 HALVINGS = 6  # the scale is found to 1/64
 

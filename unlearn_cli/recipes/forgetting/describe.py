@@ -25,7 +25,8 @@ from unlearn_cli.recipes.scoring import outcome
 from unlearn_cli.recipes.scoring.scores import compared, passes
 from unlearn_cli.recipes.scoring.splits import RETAIN_TRAINED
 from unlearn_cli.recipes.scoring.verdict import judge_run
-from unlearn_cli.report import FAILED, EfficiencyReport, ModelReport, RunReport, Scores, Status, TargetReport, TrainingReport
+from unlearn_cli.report import FAILED, RunReport, Scores, Status
+from unlearn_cli.report_parts import EfficiencyReport, ModelReport, TargetReport, TrainingReport
 
 RETRAINING_EPOCHS = 5  # Maini et al., "TOFU" (2024, arXiv 2401.06121), teach their models so
 

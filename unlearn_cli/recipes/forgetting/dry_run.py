@@ -136,7 +136,7 @@ def wants_checkpointing(options: CompleteConfig, loaded: LoadedModel, rows: Rows
 
 
 def passes_of_a_step(options: CompleteConfig, loaded: LoadedModel, rows: Rows, groups: tuple[str, ...]) -> int:
-    """Passes that a step is run in: as the setting says, or as few as the estimate allows."""
+    """Number of passes of a step: the setting, or as few as the memory estimate allows."""
     passes = options.gradient_accumulation_steps
     if not options.auto_batch_size:
         return passes
@@ -151,7 +151,7 @@ def _of(options: CompleteConfig, batch_size: int) -> CompleteConfig:
 
 
 def _fits(options: CompleteConfig, loaded: LoadedModel, rows: Rows, groups: tuple[str, ...]) -> bool:
-    """Whether a pass that keeps its activations fits what is free, by the estimate. The base is loaded already."""
+    """Whether a pass that keeps its activations fits into free memory, by the estimate. The base is loaded already."""
     tokens, answers = _step_size(options, groups, {"forget": tuple(rows.forget), "retain": tuple(rows.retain)})
     size = memory.StepSize(tokens, answers, checkpointing=options.activation_checkpointing == "on")
     needed = memory.estimate(

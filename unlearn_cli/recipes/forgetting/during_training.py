@@ -23,7 +23,8 @@ from unlearn_cli.recipes.scoring.measurements import measure_inputs
 from unlearn_cli.recipes.scoring.outcome import without_gradient
 from unlearn_cli.recipes.scoring.scores import compared
 from unlearn_cli.recipes.scoring.splits import training_retain
-from unlearn_cli.report import Scores, Trajectory
+from unlearn_cli.report import Scores
+from unlearn_cli.report_parts import Trajectory
 from unlearn_cli.training.checkpoint import Ended
 from unlearn_cli.training.loop import PROBED, StepRecord
 

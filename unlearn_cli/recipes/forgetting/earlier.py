@@ -12,7 +12,8 @@ from unlearn_cli.data.example import Split
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.hashing import file_sha256
 from unlearn_cli.recipes.scoring.splits import load_splits
-from unlearn_cli.report import FILE, EarlierRun, RunReport, Score, Scores, read_report
+from unlearn_cli.report import FILE, RunReport, Score, Scores, read_report
+from unlearn_cli.report_parts import EarlierRun
 
 INHERITED = (
     "retain", "retain_held_out", "retain_eval", "holdout", "columns", "chat_template", "enable_thinking", "reasoning",

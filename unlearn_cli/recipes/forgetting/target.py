@@ -25,7 +25,8 @@ from unlearn_cli.recipes.scoring import gates
 from unlearn_cli.recipes.scoring.outcome import KEPT
 from unlearn_cli.recipes.scoring.splits import training_retain
 from unlearn_cli.recipes.scoring.verdict import share_left
-from unlearn_cli.report import Scores, Status, TargetReport
+from unlearn_cli.report import Scores, Status
+from unlearn_cli.report_parts import TargetReport
 from unlearn_cli.training.target import REACHED, Target
 
 OTHER_ANSWERS = 32  # forget questions that are asked with an answer of another row

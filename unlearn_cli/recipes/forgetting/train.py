@@ -15,7 +15,8 @@ from unlearn_cli.recipes.forgetting.during_training import History, Watch
 from unlearn_cli.recipes.forgetting.interrupt import Interrupted, deferred
 from unlearn_cli.recipes.forgetting.prepare import PreparedRun
 from unlearn_cli.recipes.forgetting.tracking import tracked
-from unlearn_cli.report import Status, Trajectory
+from unlearn_cli.report import Status
+from unlearn_cli.report_parts import Trajectory
 from unlearn_cli.training.checkpoint import Ended
 from unlearn_cli.training.gradients import Diverged
 from unlearn_cli.training.loop import StepRecord
@@ -54,7 +55,7 @@ def train(run: PreparedRun) -> TrainedRun:
         with run.resolved.clock.phase("train"), tracking as log, deferred() as request, bars as bar:
             try:
                 for record in run.records(start):
-                    parts = _told_of_memory(run, record, parts)
+                    parts = _note_parts(run, record, parts)
                     last, line = record.step, folder.append(record)
                     history.lines.append(line)
                     log(line)
@@ -79,27 +80,27 @@ def train(run: PreparedRun) -> TrainedRun:
 
 @dataclass
 class _Due:
-    """When a checkpoint is due: every so many steps, or as often as costs little time."""
+    """When a checkpoint is due: every N steps, or as often as a small share of the time allows."""
 
     every: int | None  # steps; None: by the clock
     saved: float = field(default_factory=time.monotonic)  # when the last one was written
     seconds: float = SAVE_SECONDS  # until the next one
 
     def __call__(self, step: int) -> bool:
-        """Whether one is due after this step."""
+        """Whether a checkpoint is due after this step."""
         return step % self.every == 0 if self.every else time.monotonic() - self.saved >= self.seconds
 
     @contextmanager
     def saving(self) -> Iterator[None]:
-        """Time the writing of one."""
+        """A context that times the writing of a checkpoint."""
         began = time.monotonic()
         yield
         self.saved = time.monotonic()
         self.seconds = max(SAVE_SECONDS, (self.saved - began) / SAVE_SHARE)
 
 
-def _told_of_memory(run: PreparedRun, record: StepRecord, parts: int) -> int:
-    """The passes of a step, after a note if memory made them more than `parts`."""
+def _note_parts(run: PreparedRun, record: StepRecord, parts: int) -> int:
+    """The number of passes of a step; prints a note if it has grown because memory ran out."""
     if record.parts > parts:
         run.resolved.reporter.note(
             f"out of memory at step {record.step}: a step is now run in {record.parts} passes; its loss stays the same"

@@ -26,8 +26,8 @@ from unlearn_cli.recipes.scoring import splits
 from unlearn_cli.training.pairing import Pairing
 from unlearn_cli.training.passes import Rows
 
-# Hidden states of the reference are kept if each row is drawn this often, which a pass over all rows costs less than
-# running the reference in every step, and if they take no more memory than this.
+# Hidden states of the reference are stored if each row is drawn at least this often, so that a pass over all rows costs
+# less than the reference in every step, and if they need no more memory than this.
 DRAWS = 3
 STATES_BYTES = 2**29
 
@@ -105,7 +105,7 @@ def stored_reference(run: ResolvedRun, loaded: LoadedModel, rows: Rows, before: 
 
 
 def stored_states(run: ResolvedRun, loaded: LoadedModel, rows: Rows, pairing: Pairing, steps: int) -> StoredStates | None:
-    """Hidden states of the reference, if they are worth their room: each row is drawn often, and all of them are small.
+    """Hidden states of the reference, if they are worth their memory: each row is drawn often, and all of them are small.
 
     A procedure draws from rows of its own, and a composed model has no head of its own: there the reference is run in
     every step.

@@ -1,4 +1,4 @@
-"""Damage outside of the rows, in words: what became of general ability, and answers that are no language any more."""
+"""Damage outside of the rows, in words: loss of general ability, and answers that are no language any more."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SAID: dict[Fault, tuple[str, str]] = {  # one answer, several
 
 
 def ability_outcome(scores: Scores) -> AbilityOutcome | None:
-    """What became of general ability; None where it was not measured before and after.
+    """The outcome for general ability; None if it was not measured before and after.
 
     It is damaged where something fell beyond noise (the paired interval excludes 0) and by more than 5 % of what there was.
     """
@@ -55,7 +55,7 @@ def ability_outcome(scores: Scores) -> AbilityOutcome | None:
 
 
 def damages(scores: Scores) -> dict[str, tuple[float, float]]:
-    """SPLIT.METRIC -> value before and after of all that fell beyond noise; of text the perplexity."""
+    """SPLIT.METRIC -> values before and after, for all scores that fell beyond noise; for text the perplexity."""
     fell = {}
     for split, metrics in JUDGED.items():
         for name in metrics:
@@ -94,7 +94,7 @@ def ability_in_words(scores: Scores) -> str | None:
 
 
 def ability_note(scores: Scores) -> str | None:
-    """Why general ability cannot be judged, where the model knew too little of it before."""
+    """A note if general ability cannot be judged, because the model knew too little before."""
     if ability_outcome(scores) != "not known":
         return None
     before, _ = before_and_after(scores[QUESTIONS][ACCURACY]) or (0.0, 0.0)

@@ -45,7 +45,7 @@ def _expressions(config: Options) -> Iterator[tuple[str, Expression]]:
 
 
 def check(config: Options, run: RunReport | None) -> None:
-    """Refuse names that will have no value, whatever the model does.
+    """Refuse names in expressions that will have no value.
 
     Args:
         config: the settings of the command.

@@ -50,7 +50,7 @@ def holds(condition: Condition, scores: Scores, flag: str) -> bool:
 
 
 def why_in(scores: Scores) -> Why:
-    """Why a report's scores lack a value."""
+    """The reason why a report's scores lack a value."""
 
     def why(split: str, metric: str, moment: str) -> str | None:
         if split not in scores:
@@ -72,7 +72,7 @@ def recovery_of(attack: AttackReport, metric: str, place: str) -> float | None:
 
 
 def why_no_recovery(attack: AttackReport, place: str) -> str | None:
-    """Why an attack has no value at a place of its recovery, where that is known."""
+    """The reason why an attack's recovery has no value at a place; None if it is not known."""
     return "no baseline was attacked in the same way" if place == "gain" and attack.upper_bound else None
 
 

@@ -1,4 +1,4 @@
-"""Measure inputs under a model, and keep the measurements."""
+"""Measure the inputs under a model, and store the measurements."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def measuring_key(data: Input, identity: str, options: MeasuringOptions) -> str:
 
 
 def protocol(data: Input, options: MeasuringOptions, precision: str = "") -> dict[str, str]:
-    """How a split is measured, in parts. Two measurements compare if the parts that both have are equal."""
+    """How a split is measured, in parts. Two measurements are comparable if the parts that both have are equal."""
     plan = _plan(data, options)
     answered = plan.answered(len(data.measured))
     generated = (plan.max_new_tokens, answered, data.texts_sha256)

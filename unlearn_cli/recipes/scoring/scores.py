@@ -17,7 +17,8 @@ from unlearn_cli.evaluation.score import row_values, score
 from unlearn_cli.measured import Measured, differing
 from unlearn_cli.recipes.scoring.ability import JUDGED
 from unlearn_cli.recipes.scoring.check_expressions import by_metric
-from unlearn_cli.report import Change, Compared, PassReport, Score, Scores
+from unlearn_cli.report import Change, Compared, Score, Scores
+from unlearn_cli.report_parts import PassReport
 
 BOOTSTRAP_SEED = 0  # one for all commands: equal measurements have equal intervals
 
@@ -65,7 +66,7 @@ def _change(name: str, before: Measured, after: Measured, options: MeasuringOpti
 
 
 def _compared_with(moment: str) -> tuple[str, ...]:
-    """The moments that metrics of a moment may look at; the baseline has none that never saw the rows."""
+    """The moments that metrics of a moment may compare with; the baseline has no baseline."""
     return ("before",) if moment == "baseline" else ("before", "baseline")
 
 
@@ -111,7 +112,7 @@ def write_rows(measured: Mapping[str, Measured], options: MeasuringOptions, metr
 
 
 def passes(moments: Mapping[str, Mapping[str, Measured]]) -> dict[str, dict[str, PassReport]]:
-    """What measuring cost: split -> moment."""
+    """The cost of measuring: split -> moment -> counts of tokens."""
     costs: dict[str, dict[str, PassReport]] = {}
     for moment, splits in moments.items():
         for split, measured in splits.items():

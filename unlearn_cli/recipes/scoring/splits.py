@@ -21,7 +21,7 @@ from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.measure import spread
 from unlearn_cli.hashing import fingerprint
 from unlearn_cli.recipes.scoring import benchmark_splits
-from unlearn_cli.report import DataReport
+from unlearn_cli.report_parts import DataReport
 
 TRAINED_LIMIT = 60  # trained retain rows that are measured: beside the held-out ones they show a gap, and judge nothing
 LETTER_TOKENS = 4  # generated where the answer is one letter

@@ -1,4 +1,4 @@
-"""What a new report would replace, in words. No torch: scores are made from measurements without it."""
+"""Notes on an older report that a new one replaces. Imports no torch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.report import FILE, DataReport, Scores, read_report
+from unlearn_cli.report import FILE, Scores, read_report
+from unlearn_cli.report_parts import DataReport
 
 
 def check_target(folder: Path) -> None:

@@ -12,7 +12,8 @@ from unlearn_cli.measured import Measured
 from unlearn_cli.recipes.scoring.ability import ability_in_words, ability_outcome, language_in_words
 from unlearn_cli.recipes.scoring.mending import commands
 from unlearn_cli.recipes.scoring.outcome import forget_outcome, in_short, over_forgotten, retain_outcome
-from unlearn_cli.report import UNUSABLE, RunReport, Scores, TargetReport, Verdict, VerdictWord, before_and_after
+from unlearn_cli.report import UNUSABLE, RunReport, Scores, Verdict, VerdictWord, before_and_after
+from unlearn_cli.report_parts import TargetReport
 
 GAP = 0.05  # between trained and held-out retain rows, in shares of what was there: more is said
 DAMAGED = ("damaged", "wrecked")

@@ -1,4 +1,4 @@
-"""The folder of one run: what lies where, and when it may be written to."""
+"""The folder of one run: the paths of its files, and the checks before a command writes into it."""
 
 from __future__ import annotations
 

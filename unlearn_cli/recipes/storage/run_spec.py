@@ -1,4 +1,4 @@
-"""What decides the result of a run: its settings, the model's weights, the rows and the files that the settings name."""
+"""The run spec: everything that decides a run's result: settings, model weights, rows, and files named in settings."""
 
 from __future__ import annotations
 

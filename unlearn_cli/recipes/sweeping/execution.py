@@ -1,4 +1,4 @@
-"""Running the runs of a sweep: which is next, what is said of it, and what all of it cost."""
+"""Execute the runs of a sweep: choose the next run, print its progress, and sum up the cost."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Executor:
         return Task(run.folder.name, config, run.sources, self._command_line, measured)
 
     def cost(self, best: Sequence[RankedRun]) -> dict[str, Any]:
-        """What this sweep took, and how much of it was not training."""
+        """The sweep's time, and the share of it that was not training."""
         wall, outcomes = time.perf_counter() - self._started, self._outcomes
         phases: dict[str, float] = {}
         for outcome in outcomes:

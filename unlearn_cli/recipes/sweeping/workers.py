@@ -1,4 +1,4 @@
-"""Runs of a sweep: one after the other on one device, or side by side, each on a device of its own."""
+"""Run the runs of a sweep one after the other on one device, or in parallel with one device each."""
 
 from __future__ import annotations
 

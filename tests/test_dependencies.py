@@ -7,6 +7,8 @@ import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 # Never imported by name: backends that libraries look for themselves.
 UNSEEN = {"accelerate", "httpx2", "trackio", "wandb", "tensorboard", "lm-eval", "matplotlib", "bitsandbytes"}
@@ -35,9 +37,14 @@ def imported():
     return {name: path for name, path in imports.items() if name not in sys.stdlib_module_names | {"unlearn_cli"}}
 
 
-def test_what_is_imported_is_declared():
+@pytest.fixture(scope="module")
+def owners():
+    """Name of a package -> the distributions that it is in; all that is installed is read for it."""
+    return packages_distributions()
+
+
+def test_what_is_imported_is_declared(owners):
     always, optional = declared()
-    owners = packages_distributions()
     missing = {}
     for name, path in imported().items():
         known = {normal(owner) for owner in owners.get(name, [name])}
@@ -46,7 +53,6 @@ def test_what_is_imported_is_declared():
     assert missing == {}
 
 
-def test_what_is_declared_is_used():
-    owners = packages_distributions()
+def test_what_is_declared_is_used(owners):
     used = {normal(owner) for name in imported() for owner in owners.get(name, [name])}
     assert declared()[0] - used - UNSEEN == set()

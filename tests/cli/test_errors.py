@@ -1,13 +1,11 @@
 """Every error a user can mend: its message, its hint, its exit code, and nothing written."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 
 from tests.cli.comparing import both, write_run
+from tests.cli.fresh import fresh_processes
 from tests.cli.running import MODEL, data_arguments, unlearn, write_rows
 from unlearn_cli.demo.facts import splits
 
@@ -145,6 +143,12 @@ def test_a_value_is_refused_by_where_it_stands(tmp_path, data, monkeypatch):
     refused(tmp_path, *data, message="error: UNLEARN_SEED 'x': ")
 
 
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory):
+    with fresh_processes(tmp_path_factory.mktemp("fresh")) as run:
+        yield run
+
+
 HEAVY = {"transformers", "peft", "bitsandbytes", "datasets"}
 
 
@@ -184,21 +188,14 @@ HEAVY = {"transformers", "peft", "bitsandbytes", "datasets"}
         (["chat", "FULL"], "is not a run folder"),
     ],
 )
-def test_a_mistake_is_answered_before_anything_heavy_is_imported(tmp_path, data, arguments, message):
+def test_a_mistake_is_answered_before_anything_heavy_is_imported(tmp_path, data, fresh, arguments, message):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("mine")
     run = write_run(tmp_path / "run", both(0.1, 0.9))
     given = {"DATA": data, "FULL": [str(tmp_path / "full")], "RUN": [str(run)]}
-    words = [word for argument in arguments for word in given.get(argument, [argument])]
-    code = (
-        "import sys\nsys.argv[0] = 'unlearn'\nfrom unlearn_cli.cli import main\n"
-        "try:\n    main()\nexcept SystemExit as stop:\n    print('code:', stop.code, *sys.modules)"
-    )
-    offline = os.environ | {"HF_HUB_OFFLINE": "1"}
-    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, env=offline)
-    loaded = done.stdout.split()
-    assert loaded[:2] == ["code:", "2"] and message in done.stderr, done.stderr
-    assert not HEAVY & set(loaded) and ("split" not in message or "torch" not in loaded)
+    done = fresh([word for argument in arguments for word in given.get(argument, [argument])])
+    assert done.exit_code == 2 and message in done.stderr, done.stderr
+    assert "typer" in done.modules and not HEAVY & done.modules and ("split" not in message or "torch" not in done.modules)
 
 
 def test_two_precisions(tmp_path, data):

@@ -26,9 +26,9 @@ def whole(data, tmp_path_factory):
     return run
 
 
-def stopped(data, run, number, *flags):
+def stopped(data, run, number):
     """Start a run, send it a signal once it has a checkpoint; returns its exit code and stderr."""
-    process = started("forget", *data, *LONG, *flags, "-o", run)
+    process = started("forget", *data, *LONG, "-o", run)
     deadline = time.monotonic() + 120
     while not list(run.glob("checkpoints/step-*.pt")) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -37,7 +37,8 @@ def stopped(data, run, number, *flags):
     return process.returncode, stderr
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+# SIGINT ends a process in tests/cli/test_sweep.py; tests/laws/test_resume.py tries signals, points and options in this one.
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGKILL, -9)])
 def test_resumed_equals_uninterrupted(data, whole, tmp_path, number, code):
     run = tmp_path / "run"
     returned, stderr = stopped(data, run, number)
@@ -52,24 +53,6 @@ def test_resumed_equals_uninterrupted(data, whole, tmp_path, number, code):
     assert losses(run) == losses(whole)
     scores = [json.loads((folder / "report.json").read_text())["scores"] for folder in (run, whole)]
     assert scores[0] == scores[1]
-
-
-@pytest.mark.parametrize(
-    "flags",
-    [("--method", "pdu"), ("--robust", "gru"), ("--method", "ihl", "--lora-init", "fila"), ("--method", "rr")],
-    ids=lambda flags: " ".join(flags),
-)
-def test_what_is_carried_from_step_to_step_goes_on(data, tmp_path, flags):
-    """A dual variable, a rule's averages, factors taken out of the base, a weight that follows the steps."""
-    whole, run = tmp_path / "whole", tmp_path / "run"
-    assert unlearn("forget", *data, *LONG, *flags, "-o", whole).exit_code in (0, 4)
-    returned, stderr = stopped(data, run, signal.SIGINT, *flags)
-    assert returned == 130, stderr
-    done = unlearn("forget", *data, *LONG, *flags, "-o", run, "--resume")
-    assert done.exit_code in (0, 4), done.stderr
-    assert "resuming after step" in done.stderr
-    assert (run / ADAPTER).read_bytes() == (whole / ADAPTER).read_bytes()
-    assert losses(run) == losses(whole)
 
 
 def test_a_procedure_starts_anew(data, tmp_path):

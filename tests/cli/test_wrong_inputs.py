@@ -10,6 +10,7 @@ import json
 import shlex
 import shutil
 from collections.abc import Iterator
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -180,10 +181,11 @@ def parameters() -> Iterator[tuple[str, list[str]]]:
         METRICS: ("evaluate", "--metrics={}", "--metric-parameter", "{}."),
         ATTACKS: ("relearn-attack", "--attack={}", "-p", ""),
     }  # fmt: skip
+    texts = cycle(("nan", "true", "-1", "1e30", "[[x]]"))
     for registry, (command, choice, flag, prefix) in flags.items():
         for entry in registry.names():
             for name, parameter in registry.get(entry).parameters.items():
-                for text in ("nan", "true", "-1", "1e30", "[[x]]"):
+                for text in (next(texts), next(texts)):  # tests/laws/test_values.py tries all of them on each
                     wanted = kinds(parameter.type)
                     if (text == "true" and bool in wanted) or (text == "-1" and (entry, name) in BELOW_ZERO):
                         continue
@@ -195,7 +197,7 @@ def test_a_value_of_a_parameter(files: Files) -> None:
     starts = {command_of(model): usual(model, files) for model in COMMANDS}
     problems = [refused(command, *starts[command], *flags) for command, flags in parameters()]
     faults = list(filter(None, problems))
-    assert len(problems) > 300 and not faults, "\n".join(faults)
+    assert len(problems) > 120 and not faults, "\n".join(faults)
 
 
 DEEP = 100_000

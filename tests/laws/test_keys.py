@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import types
 from dataclasses import fields, replace
+from functools import cache
 from pathlib import Path
 from typing import Literal, Union, get_args, get_origin
 
@@ -12,11 +13,11 @@ import numpy as np
 import pytest
 
 from tests.cli.running import BASELINE, MODEL, unlearn, write_rows
-from unlearn_cli.config import AttackConfig, EvaluateConfig, ForgetConfig, runtime_fields
+from unlearn_cli.config import AttackConfig, EvaluateConfig, ForgetConfig, ModelOptions, runtime_fields
 from unlearn_cli.console import Reporter
 from unlearn_cli.data.example import Example
 from unlearn_cli.data.tokenize import Row
-from unlearn_cli.models.load import load_model, load_tokenizer
+from unlearn_cli.models.load import LoadedModel, load_model, load_tokenizer
 from unlearn_cli.models.score import teacher_forced
 from unlearn_cli.models.source import resolve_source
 from unlearn_cli.recipes.attacking.attack_data import read_attack_data
@@ -114,6 +115,16 @@ def changed(config, name, files):
     return config.model_copy(update={name: value})
 
 
+@cache
+def loaded_with(options: str) -> LoadedModel:
+    return load_model(ModelOptions.model_validate_json(options))
+
+
+def loaded(config: ModelOptions) -> LoadedModel:
+    """The model, loaded once for equal options of loading; measuring does not change it."""
+    return loaded_with(config.model_dump_json(include=set(ModelOptions.model_fields)))
+
+
 class Measuring:
     """Measurements before, after and of the baseline: one function keeps all of them."""
 
@@ -129,8 +140,7 @@ class Measuring:
         return {name: measuring_key(data, self.identity, self.config) for name, data in self.inputs.items()}
 
     def result(self):
-        loaded = load_model(self.config)
-        measurements = measure_inputs(loaded, self.inputs, self.config, "after", Reporter(quiet=True))
+        measurements = measure_inputs(loaded(self.config), self.inputs, self.config, "after", Reporter(quiet=True))
         return {name: {f.name: getattr(m, f.name) for f in fields(m)} for name, m in measurements.items()}
 
 
@@ -144,7 +154,7 @@ class Reference(Measuring):
         return reference_key(self.identity, self.rows())
 
     def result(self):
-        return teacher_forced(load_model(self.config), list(self.rows().values()), self.config.token_budget).token_logps
+        return teacher_forced(loaded(self.config), list(self.rows().values()), self.config.token_budget).token_logps
 
 
 def beside(one, two):

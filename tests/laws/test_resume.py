@@ -38,6 +38,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "composition whp": {"method": "whp"},
     "composition offset": {"method": "offset"},
     "a dual variable": {"method": "pdu"},
+    "a weight that follows the steps": {"method": "rr"},
     "a negated adapter": {"method": "task-vector"},
     "random numbers": {"lora_dropout": 0.2},
     "lora-init": {"lora_init": "fila"},

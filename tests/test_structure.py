@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -22,9 +23,14 @@ RANK = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}
 FILES = [path for path in sorted(ROOT.rglob("*.py")) if path != ROOT / "__init__.py"]
 
 
+@cache
+def tree_of(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def imported(path):
     """Dotted names that a file imports, anywhere in it."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -92,7 +98,7 @@ def test_help_and_usage_errors_wait_for_nothing_heavy(arguments):
 def test_no_column_of_a_table_cuts_words():
     """Rich's usual column ends a word that is too long in an ellipsis; ours fold, or hold what is never too long."""
     for path in FILES:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "add_column":
                 assert {"overflow", "no_wrap"} & {keyword.arg for keyword in node.keywords}, f"{path}:{node.lineno}"
 
@@ -110,5 +116,5 @@ def named(tree: ast.AST) -> set[str]:
 
 def test_names_say_what_they_hold():
     for path in [*FILES, *sorted((ROOT.parent / "tests").rglob("*.py"))]:
-        assert not named(ast.parse(path.read_text(encoding="utf-8"))) & VAGUE, path
+        assert not named(tree_of(path)) & VAGUE, path
     assert named(ast.parse("def f(asked):\n    _made = asked")) & VAGUE == {"asked", "made"}  # the planted mistake

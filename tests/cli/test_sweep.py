@@ -136,8 +136,8 @@ def test_side_by_side_is_interrupted_once(data, tmp_path):
     """Each process writes its checkpoint, nothing goes on in the background, and the same command ends the runs."""
     patched = "from unlearn_cli.recipes.sweeping import workers; workers.devices = lambda choice, jobs: ['cpu'] * jobs\n"
     code = f"{patched}import sys\nfrom unlearn_cli.cli import main\nsys.argv[0] = 'unlearn'\nmain()"
-    flags = [*QUICK, "--max-steps", 200, "--seeds", "0,1", "--jobs", 2, "-o", tmp_path / "s"]
-    command = [sys.executable, "-c", code, *map(str, ["sweep", *data, *flags])]
+    flags = [*QUICK, "--max-steps", 200, "--seeds", "0,1", "--device", "cpu", "-o", tmp_path / "s"]
+    command = [sys.executable, "-c", code, *map(str, ["sweep", *data, *flags, "--jobs", 2])]
     environment = os.environ | QUICKLY  # a target would add lines of decisions to those of steps
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
     for seed in (0, 1):
@@ -148,7 +148,7 @@ def test_side_by_side_is_interrupted_once(data, tmp_path):
     lines = [len((tmp_path / "s" / f"npo-seed={seed}" / "metrics.jsonl").read_text().splitlines()) for seed in (0, 1)]
     for seed, steps in enumerate(lines):
         assert steps < 200 and list((tmp_path / "s" / f"npo-seed={seed}" / "checkpoints").glob(f"*{steps}*")), stderr
-    done = unlearn("sweep", *data, *flags[:-4], *flags[-2:])  # on one device: the runs are the same
+    done = unlearn("sweep", *data, *flags)  # one after the other: the runs are the same
     assert done.exit_code in (0, 4) and done.stderr.count("goes on") == 2, done.stderr
     report = json.loads((tmp_path / "s" / "npo-seed=1" / "report.json").read_text())
     assert report["training"]["resumed_from_step"] == lines[1]

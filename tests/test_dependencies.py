@@ -8,6 +8,7 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
 # Never imported by name: backends that libraries look for themselves.
@@ -56,3 +57,20 @@ def test_what_is_imported_is_declared(owners):
 def test_what_is_declared_is_used(owners):
     used = {normal(owner) for name in imported() for owner in owners.get(name, [name])}
     assert declared()[0] - used - UNSEEN == set()
+
+
+def test_the_lock_file_pins_what_is_declared():
+    """By hash, within the declared ranges, and from no place by name."""
+    text = (ROOT / ".ci" / "requirements.txt").read_text(encoding="utf-8")
+    pins = re.findall(r"^([\w.-]+)==([^ ;\\]+)", text, re.M)
+    entries = [entry for entry in re.split(r"\n(?=\S)", text) if entry.strip()]
+    assert len(pins) == len(entries) and all("--hash=sha256:" in entry for entry in entries)
+    assert not re.search(r"://|--(index|extra|find)", text)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    asked = [Requirement(one) for one in (*project["dependencies"], *project["optional-dependencies"]["test"])]
+    versions = {}
+    for name, version in pins:
+        versions.setdefault(normal(name), []).append(version)
+    for one in asked:
+        found = versions.get(normal(one.name), [])
+        assert found and all(one.specifier.contains(version) for version in found), f"{one}: uv pip compile, see .ci/lock"

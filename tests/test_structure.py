@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1] / "unlearn_cli"
 HEAVY = {"torch", "transformers", "peft", "datasets", "numpy", "scipy", "pandas", "bitsandbytes", "pyarrow"}
 # Lowest first; a module imports from its own room and from those before it.
 LAYERS = [
-    {"errors", "quiet", "atomic", "hashing"}, {"assignments", "values", "jsonfile"}, {"registry", "parameters"},
+    {"errors", "quiet", "atomic", "hashing", "limits"}, {"assignments", "values", "jsonfile"}, {"registry", "parameters"},
     {"display"},
     {"outputs", "measured"}, {"contract"},
     {"expressions"}, {"config", "report_parts", "report", "attack_report", "lineage", "console"}, {"data"},

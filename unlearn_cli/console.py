@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.segment import Segment
 from rich.table import Column
 from rich.text import Text
 
@@ -20,13 +21,40 @@ LINE_EVERY_SECONDS = 5.0  # between plain progress lines, without a terminal
 PIPED_WIDTH = 200  # characters of a line in a file or a pipe, which have no width
 
 
+# What moves the cursor, renames the window, hides text or reverses its direction; and half of a surrogate pair, which no
+# encoding has. A stranger's report, rows or model may hold any of it.
+_UNSEEN = [
+    *range(9),
+    *range(11, 32),
+    *range(127, 160),
+    *range(0x202A, 0x202F),
+    *range(0x2066, 0x206A),
+    *range(0xD800, 0xE000),
+]
+_VISIBLE = {code: f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" for code in _UNSEEN}
+
+
+def visible(text: str) -> str:
+    """A text in which what a terminal would obey is written out: `\\x1b` for an escape."""
+    return text if text.isprintable() else text.translate(_VISIBLE)
+
+
+class SafeConsole(Console):
+    """A console on which text obeys nobody: only the console's own codes reach the terminal."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        """See `Console.render`."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(visible(segment.text), segment.style)
+
+
 class Reporter:
     """Prints the messages of a command. With `quiet` it prints only errors, failed gates and data."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         self.quiet = quiet
         self.notes: list[str] = []  # every note and warning, for the report
-        self._err = Console(stderr=True, highlight=False)
+        self._err = SafeConsole(stderr=True, highlight=False)
         self._live = self._err.is_terminal and not os.environ.get("CI")
 
     @property
@@ -57,6 +85,7 @@ class Reporter:
             BrokenPipeError: the reader of stdout has gone.
             UnlearnError: it cannot be written, as on a full disk.
         """
+        text = visible(text) if sys.stdout.isatty() else text.encode(errors="backslashreplace").decode()
         with _to_stdout():
             sys.stdout.write(text + "\n")
             sys.stdout.flush()
@@ -64,7 +93,7 @@ class Reporter:
     def table(self, renderable: RenderableType) -> None:
         """Print the table that is the result of a command on stdout, even if quiet. Raises what `data` does."""
         with _to_stdout():
-            Console(highlight=False, width=self.table_width).print(renderable)
+            SafeConsole(highlight=False, width=self.table_width).print(renderable)
 
     def say(self, message: str, *, even_if_quiet: bool = False) -> None:
         """Print a message, as on the progress of the work."""
@@ -138,7 +167,7 @@ class Bars(Reporter):
 
 def page(lines: Callable[[int], Iterable[Text]]) -> None:
     """Print the lines that `lines(width)` gives on stdout; longer lines are not folded."""
-    console = Console(highlight=False)
+    console = SafeConsole(highlight=False)
     for line in lines(console.width):
         console.print(line, soft_wrap=True)
 

@@ -16,6 +16,10 @@ EXIT_CODES = {
 }
 
 
+# In errors of other types; the last is what is left where C code was refused memory.
+NO_MEMORY = ("not enough memory", "allocate memory", "error return without exception set")
+
+
 class UnlearnError(Exception):
     """A problem that the user can fix. It is shown without a traceback, as `error:` and `hint:`.
 
@@ -45,7 +49,8 @@ def unusable_path(error: BaseException) -> UnlearnError | None:
 
 def out_of_memory(error: BaseException) -> UnlearnError | None:
     """The error to show if a device or the machine has no memory left; None for other errors."""
-    if type(error).__name__ not in ("OutOfMemoryError", "MemoryError") and "not enough memory" not in str(error):
+    named = type(error).__name__ in ("OutOfMemoryError", "MemoryError", "ArrowMemoryError")
+    if not named and not any(words in str(error) for words in NO_MEMORY):
         return None
     reason = str(error).splitlines()[0] if str(error) else ""
     return UnlearnError(

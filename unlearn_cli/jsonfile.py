@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
 from unlearn_cli.errors import UnlearnError
+
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def parse_json(text: str) -> Any:
     """The value of a JSON text.
 
     Raises:
-        ValueError: the text is no JSON, an object holds a key twice, or the nesting is too deep.
+        ValueError: the text is no JSON, an object holds a key twice, the nesting is too deep, or a text in it is no Unicode.
     """
     try:
-        return json.loads(text, object_pairs_hook=_each_key_once)
+        value = json.loads(text, object_pairs_hook=_each_key_once)
+        if _SURROGATE.search(text):
+            json.dumps(value, ensure_ascii=False).encode()
     except RecursionError:
         raise ValueError("lists or objects are nested too deep") from None
+    except UnicodeEncodeError as error:
+        raise ValueError(f"\\u{ord(error.object[error.start]):04x} is half of a character") from None
+    return value
 
 
 def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

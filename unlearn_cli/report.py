@@ -230,7 +230,10 @@ def read_report(folder: Path | str) -> RunReport:
     try:
         version = str(data.get("schema_version", ""))
         if version.split(".")[0] != SCHEMA_VERSION.split(".")[0]:
-            raise UnlearnError(f"{path} has schema version {version or 'none'}; this program reads {SCHEMA_VERSION}")
+            raise UnlearnError(
+                f"{path} has schema version {version or 'none'}; this program reads {SCHEMA_VERSION}",
+                "read it with the release of unlearn that wrote it",
+            )
         if data.get("command") == "relearn-attack":
             raise UnlearnError(
                 f"{path} is about an attack on a run, not a run", f"`unlearn report show {shlex.quote(str(path))}` shows it"

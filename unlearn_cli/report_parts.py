@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 
 class Part(BaseModel):
@@ -21,6 +21,7 @@ class DataReport(Part):
     format: str = Field(description="the row format, as recognised by its columns")
     revision: str | None = Field(description="resolved commit of a data set of the Hub; null for local files")
     sha256: str = Field(description="over the content of the rows, in order")
+    unordered_sha256: str | None = Field(None, description="over the content of the rows, in whatever order")
     rows: int = Field(description="rows that were taken")
     rows_in_source: int = Field(description="rows that the source holds, before --limit and what is held out")
     sequences: int = Field(description="rows after raw documents are cut into windows")
@@ -104,12 +105,16 @@ class TargetReport(Part):
     row_level: float = Field(description="above it a single forget row counts as not forgotten")
     source: str = Field(description="where the level was taken from")
     keep: float = Field(description="share of the held-out retain rows' probability that was to stay")
-    forget_reached: bool = Field(description="whether the forget half was reached")
-    retain_reached: bool = Field(description="whether the retain half was reached")
+    forget_reached: bool = Field(
+        validation_alias=AliasChoices("forget_reached", "reached"), description="whether the forget half was reached"
+    )
+    retain_reached: bool = Field(
+        validation_alias=AliasChoices("retain_reached", "kept"), description="whether the retain half was reached"
+    )
     retain_share: float | None = Field(
         description="share of the held-out retain rows' probability that is left; null without such rows"
     )
-    forget: float = Field(description="mean probability of the forget rows after training")
+    forget: float | None = Field(None, description="mean probability of the forget rows after training")
     rows_above: int = Field(description="forget rows above row_level")
     rows: int = Field(description="forget rows that were measured")
     worst: dict[str, float] = Field(description="ids of the likeliest forget rows, likeliest first")

@@ -48,10 +48,16 @@ def test_changed_weights_are_measured_again(run, tmp_path):
 
     from safetensors.torch import load_file, save_file
 
+    from unlearn_cli.hashing import file_sha256
+
     copy = tmp_path / "copy"
     shutil.copytree(run, copy)
     path = copy / "adapter_model.safetensors"
     save_file({name: tensor * 0 for name, tensor in load_file(path).items()}, path, metadata={"format": "pt"})
+    assert "is not the file that the run wrote" in " ".join(unlearn("evaluate", copy).stderr.split())
+    report = json.loads((copy / "report.json").read_text())
+    report["artifact"]["files"][path.name] = file_sha256(path)
+    (copy / "report.json").write_text(json.dumps(report))
     result = unlearn("evaluate", copy)
     assert result.exit_code == 0 and "cached" not in result.stderr, result.stderr
     scores = evaluated(copy)["scores"]["forget"]["probability"]
@@ -121,7 +127,7 @@ def test_a_model_that_knows_the_rows_is_no_baseline(run, tmp_path):
 
 def test_the_model_itself_is_no_baseline(run):
     result = unlearn("evaluate", run, "--baseline", run)
-    assert result.exit_code == 2 and "model under test itself" in " ".join(result.stderr.split())
+    assert result.exit_code == 2 and "has seen the forget rows" in " ".join(result.stderr.split())
 
 
 def test_any_model_on_any_rows(run, tmp_path):

@@ -118,6 +118,7 @@ def test_rows_revision_and_files(online: dict[str, Any], hub: FakeHub, folders: 
             "revision": hub.commit("org/plain"),
             "columns": ["question", "answer"],
             "unread": [],
+            "repeated_ids": [],
         }
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from unlearn_cli import hashing
 from unlearn_cli.models import source as sources
 from unlearn_cli.models.source import ModelSource
 
@@ -14,13 +15,13 @@ from unlearn_cli.models.source import ModelSource
 @pytest.fixture
 def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the files that were read."""
-    names, honest = [], sources.file_sha256
+    names, honest = [], hashing.file_sha256
 
     def counting(path: Path) -> str:
         names.append(path.name)
         return honest(path)
 
-    monkeypatch.setattr(sources, "file_sha256", counting)
+    monkeypatch.setattr(hashing, "file_sha256", counting)
     return names
 
 

@@ -43,7 +43,9 @@ class ForgettingOptions(
         None, "threads on a CPU; default: OMP_NUM_THREADS, else as many as a short trial finds fastest", "Training",
         ge=1, le=4096, metavar="N", runtime=True,
     )  # fmt: skip
-    allow_overlap: bool = option(False, "accept rows that are in both the forget and the retain split", "Data")
+    allow_overlap: bool = option(
+        False, "accept rows that are in both the forget and the retain split, or in one of them and the holdout", "Data"
+    )
     report_to: Literal["none", "tensorboard", "wandb", "trackio"] = option(
         "none", "a tracker that also gets every step; metrics.jsonl is always written", "Output", runtime=True,
         consent="trackers",

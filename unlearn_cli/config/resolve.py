@@ -17,6 +17,7 @@ from unlearn_cli.config.option import GRIDS, Options, Settings, consent, runtime
 from unlearn_cli.config.recipes import RECIPES, RecipeName
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.jsonfile import read_json
+from unlearn_cli.limits import TooMuch, bounded
 from unlearn_cli.registry import ALIASES, unknown
 from unlearn_cli.values import extra_of
 
@@ -42,7 +43,10 @@ class _EachKeyOnce(yaml.SafeLoader):
 
 def _read_yaml(path: Path) -> Any:
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), _EachKeyOnce)
+        with bounded():
+            return yaml.load(path.read_text(encoding="utf-8"), _EachKeyOnce)
+    except TooMuch as error:
+        raise UnlearnError(f"{path} cannot be read: {error}", FILES) from None
     except OSError as error:
         raise UnlearnError(f"{path} cannot be read: {error.strerror}", FILES) from None
     except RecursionError:
@@ -130,7 +134,10 @@ def resolve(
     if issubclass(model, ForgetConfig) and values.get("recipe") in list(RECIPES):
         _apply_recipe(values["recipe"], values, sources)
     try:
-        settings = model(**values)
+        with bounded():  # a page of YAML can stand for a list of a billion values
+            settings = model(**values)
+    except TooMuch as error:
+        raise UnlearnError(f"the settings cannot be read: {error}", FILES) from None
     except RecursionError:
         raise UnlearnError("a setting's lists or mappings are nested too deep", FILES) from None
     except ValidationError as error:

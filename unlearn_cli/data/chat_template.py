@@ -13,6 +13,7 @@ from unlearn_cli.data.example import Example
 from unlearn_cli.data.formats._row import REASONING
 from unlearn_cli.data.readers import read_text
 from unlearn_cli.errors import UnlearnError
+from unlearn_cli.limits import TooMuch, bounded
 
 # Some templates write today's date into the system prompt; a fixed one keeps rows, hashes and resumed runs equal
 # from one day to the next.
@@ -67,14 +68,15 @@ def render(
         key = next((key for key in REASONING if re.search(rf"\b{key}\b", chat_template)), REASONING[0])
         turns.append({"role": "assistant", "content": answer, **({key: reasoning} if reasoning else {})})
     try:
-        text = tokenizer.apply_chat_template(
-            turns,
-            chat_template=chat_template,
-            tokenize=False,
-            add_generation_prompt=answer is None,
-            date_string=DATE,
-            enable_thinking=enable_thinking,
-        )
+        with bounded():
+            text = tokenizer.apply_chat_template(
+                turns,
+                chat_template=chat_template,
+                tokenize=False,
+                add_generation_prompt=answer is None,
+                date_string=DATE,
+                enable_thinking=enable_thinking,
+            )
     except Exception as error:
         raise refused(error, example) from error
     for role, content in example.turns:
@@ -97,6 +99,7 @@ def refused(error: Exception, example: Example) -> UnlearnError:
     """The error for a template that raises an exception on a row."""
     what = (str(error).splitlines() or [type(error).__name__])[0]
     verb = "refuses" if isinstance(error, TemplateError) else f"fails with {type(error).__name__} on"
+    verb = "is stopped on" if isinstance(error, TooMuch) else verb
     roles = " > ".join(role for role, _ in example.turns)
     return UnlearnError(
         f"{example.where}: the chat template {verb} this row ({roles} > assistant): {what}",
@@ -136,7 +139,10 @@ def resolve_template(choice: str, tokenizer: Any) -> str | None:
 def _parsed(template: str, tokenizer: Any, where: str) -> str:
     """The template, if it parses. Errors while it renders a row are found later."""
     try:
-        tokenizer.apply_chat_template([{"role": "user", "content": "a"}], chat_template=template, tokenize=False)
+        with bounded():
+            tokenizer.apply_chat_template([{"role": "user", "content": "a"}], chat_template=template, tokenize=False)
+    except TooMuch as error:
+        raise UnlearnError(f"{where}: the chat template is not used: {error} for one word", WAYS) from None
     except TemplateSyntaxError as error:
         raise UnlearnError(f"{where}:{error.lineno}: the chat template does not parse: {error.message}", WAYS) from None
     except Exception:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from unlearn_cli.data.example import Example
-from unlearn_cli.data.overlap import plain
+from unlearn_cli.data.overlap import content, plain
 
 RETAIN_TRAINED = "retain_trained"  # the split of the other rows
 SEED = 0  # not the run's: runs of other seeds are judged on the same rows
@@ -64,6 +64,9 @@ def near_duplicates(examples: Sequence[Example]) -> list[list[int]]:
             index = parent[index]
         return index
 
+    first_at: dict[str, int] = {}
+    for index, example in enumerate(examples):  # copies, however common their wording
+        parent[index] = first_at.setdefault(content(example), index)
     for index, own in enumerate(triples):
         shared = sorted((len(rows_with[triple]), triple) for triple in own if 1 < len(rows_with[triple]) <= COMMON)
         others = {other for _, triple in shared[:RAREST] for other in rows_with[triple] if other > index}

@@ -13,7 +13,7 @@ from datasets.exceptions import DatasetsError
 from huggingface_hub import HfApi, constants, get_cached_repo_tree, hf_hub_download, snapshot_download
 from huggingface_hub.errors import CachedRepoTreeNotFoundError, LocalEntryNotFoundError, RemoteEntryNotFoundError
 
-from unlearn_cli.data.hub_errors import explain, hub_error, offline, page
+from unlearn_cli.data.hub_errors import answered, explain, offline, page
 from unlearn_cli.data.hub_spec import PREFIX, HubSpec
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.registry import closest
@@ -39,7 +39,7 @@ def read_hub(spec: HubSpec, limit: int | None = None) -> HubRows:
     Raises:
         UnlearnError: there is no such data set, revision, configuration or split, no permission, or no connection.
     """
-    with _bars_on_terminals(), hub_error(spec.repo, "dataset"):
+    with _bars_on_terminals(), answered(spec.repo, "dataset"):
         spec = replace(spec, repo=_full_name(spec.repo))
         commit = HfApi().resolve_revision(
             spec.repo, repo_type="dataset", revision=spec.revision, local_files_only=constants.HF_HUB_OFFLINE

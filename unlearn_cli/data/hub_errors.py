@@ -43,6 +43,27 @@ def hub_error(repo: str, kind: Kind, *, upload: bool = False) -> Iterator[None]:
         raise known from error
 
 
+@contextmanager
+def answered(repo: str, kind: Kind, *, upload: bool = False) -> Iterator[None]:
+    """As `hub_error`, for a block that holds nothing but questions to the Hub: whatever else is raised is about its answer.
+
+    Raises:
+        UnlearnError: also where the answer is not one of a Hub (exit code 1).
+    """
+    try:
+        with hub_error(repo, kind, upload=upload):
+            yield
+    except UnlearnError:
+        raise
+    except Exception as error:
+        what = (str(error).splitlines() or [""])[0] or type(error).__name__
+        raise UnlearnError(
+            f"the answer of {constants.ENDPOINT} about {_CALLED[kind]} {repo} cannot be read: {what}",
+            "try again later; if HF_ENDPOINT is set, check that it is the address of a Hub",
+            EXIT_FAILED,
+        ) from error
+
+
 def chain(error: BaseException) -> list[BaseException]:
     """An exception and its causes, outermost first, including causes that `raise ... from None` hides."""
     links: list[BaseException] = []

@@ -125,6 +125,7 @@ def _parsed(name: str, spec: str, source: _Source, renaming: Renaming, reasoning
         revision=source.revision,
         columns=tuple(columns_of(source.rows)),
         unread=tuple(Counter(name for row in parsed for name in row.unread).items()),
+        repeated_ids=tuple(name for name, count in Counter(_own_ids(rows)).items() if count > 1),
     )
     return Split(name, examples, origin)
 
@@ -200,8 +201,12 @@ def _choose(rows: Sequence[Mapping[str, Any]], shown: str, renaming: Renaming) -
 
 def _ids(rows: Sequence[Mapping[str, Any]], numbers: Sequence[str]) -> list[str]:
     """The rows' own ids if every row has a different one, else the numbers of the rows."""
-    ids = [str(value) for value in (row.get("id") for row in rows) if isinstance(value, (str, int)) and value != ""]
+    ids = _own_ids(rows)
     return ids if len(ids) == len(rows) == len(set(ids)) else list(numbers)
+
+
+def _own_ids(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [str(value) for value in (row.get("id") for row in rows) if isinstance(value, (str, int)) and value != ""]
 
 
 def _examples(rows: Sequence[Row], places: Sequence[str], function: Format) -> tuple[Example, ...]:
@@ -225,6 +230,11 @@ def _examples(rows: Sequence[Row], places: Sequence[str], function: Format) -> t
         more = f" ({len(where)} of {len(rows)} rows: {listed})" if len(where) > 1 else ""
         raise UnlearnError(f"{where[0]}: no {what}{more}", "fill it in or take the row out")
     return tuple(examples)
+
+
+def unordered_sha256(examples: Sequence[Example]) -> str:
+    """sha256 over rows, in whatever order."""
+    return hashlib.sha256("".join(sorted(example.sha256 for example in examples)).encode()).hexdigest()
 
 
 def rows_sha256(examples: Sequence[Example]) -> str:

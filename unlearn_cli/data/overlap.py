@@ -1,10 +1,10 @@
-"""Rows that are in both the forget and the retain split."""
+"""Rows that are in two splits which must share none: forgotten and kept at once, or trained on and judging."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from unlearn_cli.data.example import Example
+from unlearn_cli.data.example import Example, Split
 from unlearn_cli.errors import UnlearnError
 
 
@@ -17,20 +17,38 @@ def overlapping(forget: Sequence[Example], retain: Sequence[Example]) -> list[tu
     return [(index, first_at[text]) for index, text in enumerate(contents) if text in first_at]
 
 
-def check_overlap(forget: Sequence[Example], retain: Sequence[Example], *, allow: bool) -> None:
-    """Refuse rows that are in both splits, unless they are allowed.
+def shared_rows(splits: Mapping[str, Split]) -> list[tuple[str, list[tuple[Example, Example]]]]:
+    """Rows that are in two splits which must share none: in words, and the rows as pairs.
+
+    What is to be forgotten is not kept. Holdout rows, and retain rows that judge, are rows that no training has seen.
+    """
+    forget, holdout, judged, trained = (
+        splits[name].examples if name in splits else () for name in ("forget", "holdout", "retain", "retain_trained")
+    )
+    retain = (*trained, *judged)
+    shared = []
+    for one, other, first, second in (
+        ("forget", "retain", forget, retain),
+        ("holdout", "forget", holdout, forget),
+        ("holdout", "retain", holdout, retain),
+        ("the retain rows that judge", "those that training sees", judged, trained),
+    ):
+        if both := overlapping(first, second):
+            rows = "1 row is" if len(both) == 1 else f"{len(both)} rows are"
+            shared.append((f"{rows} in both {one} and {other}", [(first[i], second[j]) for i, j in both]))
+    return shared
+
+
+def check_overlap(splits: Mapping[str, Split], *, allow: bool) -> None:
+    """Refuse rows that are in two splits which must share none, see `shared_rows`.
 
     Raises:
         UnlearnError: a row is in both splits.
     """
-    if allow:
-        return
-    both = overlapping(forget, retain)
-    if both:
-        ours, theirs = forget[both[0][0]].where, retain[both[0][1]].where
-        rows = "1 row is" if len(both) == 1 else f"{len(both)} rows are"
+    if not allow and (shared := shared_rows(splits)):
+        words, ((ours, theirs), *_) = shared[0]
         raise UnlearnError(
-            f"{rows} in both forget and retain (first: {ours} = {theirs})",
+            f"{words} (first: {ours.where} = {theirs.where})",
             "remove them from one of the two, or keep them with --allow-overlap",
         )
 

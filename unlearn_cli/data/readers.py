@@ -13,7 +13,9 @@ from typing import Any
 
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.jsonfile import kind_of, parse_json
+from unlearn_cli.limits import GIB, bounded
 
+UNPACKED = 100  # bytes of memory that a byte of a Parquet file may become
 SHOWN = 80  # characters of a broken line that are shown
 FIELD_LIMIT = 2**31 - 1  # characters of one csv field; the default of the csv module, 131,072, is less than a document
 # One conversation in a .json file is a row, not a list of rows.
@@ -126,10 +128,8 @@ def read_parquet(path: Path) -> Rows:
 
     try:
         # Not read_table(): that also takes columns out of folder names such as "split=train".
-        with pyarrow.parquet.ParquetFile(path) as file:
+        with bounded(GIB + UNPACKED * path.stat().st_size, None), pyarrow.parquet.ParquetFile(path) as file:
             return Rows(file.read().to_pylist())
-    except MemoryError:
-        raise
     except Exception as error:  # Arrow's own, and what Python raises for values that it cannot hold (dates, texts)
         what = (str(error).splitlines() or [type(error).__name__])[0]
         raise UnlearnError(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from unlearn_cli.data.example import Example, Split
 from unlearn_cli.data.formats._row import REASONING
-from unlearn_cli.data.overlap import content, overlapping, plain
+from unlearn_cli.data.overlap import content, plain, shared_rows
 from unlearn_cli.data.tokenize import Row
 
 SHOWN = 3  # rows listed in a note
@@ -22,16 +22,16 @@ def notes(splits: Mapping[str, Split]) -> list[str]:
             listed = ", ".join(f"{column} ({rows} of {split.origin.rows_in_source} rows)" for column, rows in unread)
             way = " (--reasoning score reads it)" if any(key.endswith(REASONING) and "." in key for key, _ in unread) else ""
             lines.append(f"{name} data: not read: {listed}{way}")
+        if repeated_ids := split.origin.repeated_ids:
+            shown = ", ".join(repeated_ids[:SHOWN]) + (", ..." if len(repeated_ids) > SHOWN else "")
+            lines.append(f"{name} data: several rows have the same id ({shown}): all rows are named by their numbers")
     forget = splits["forget"].examples if "forget" in splits else ()
     if same := repeated(forget):
         lines.append(f"{sum(map(len, same))} forget rows are the same as another one: {places(same)}")
     if different := contradicting(forget):
         questions = "question has" if len(different) == 1 else "questions have"
         lines.append(f"{len(different)} forget {questions} several answers: {places(different)}")
-    retain = [example for name, split in splits.items() if name.startswith("retain") for example in split.examples]
-    if both := overlapping(forget, retain):
-        rows = "1 row is" if len(both) == 1 else f"{len(both)} rows are"
-        lines.append(f"{rows} in both forget and retain: {places([[forget[i], retain[j]] for i, j in both])}")
+    lines += [f"{words}: {places(rows)}" for words, rows in shared_rows(splits)]
     return lines
 
 

@@ -15,8 +15,11 @@ from safetensors.numpy import save_file
 
 from unlearn_cli.atomic import write_atomically
 from unlearn_cli.errors import UnlearnError
+from unlearn_cli.jsonfile import parse_json
 from unlearn_cli.measured import Measured
+from unlearn_cli.models.boundary import boundary
 
+AGAIN = "delete both files and measure again"
 ARRAYS = ("token_logps", "is_argmax", "mu", "sigma", "offsets", "ends")
 OPTIONAL = ("paraphrased_logps", "perturbed_logps", "grad_norms", "zlib_bytes")
 STORED = {"is_argmax": "hits"}  # arrays that have another name in the file, which is older than the name in code
@@ -57,29 +60,57 @@ def load_measured(folder: Path, name: str, key: str | None = None) -> Measured |
     """One split's measurements, or None if there are none, or none under this key.
 
     Raises:
-        UnlearnError: the files do not belong together.
+        UnlearnError: the files do not belong together, or are damaged.
     """
     numbers, texts = folder / f"{name}.safetensors", folder / f"{name}.jsonl"
     if not numbers.is_file() or not texts.is_file():
         return None
-    with safe_open(numbers, framework="np") as file:
+    with boundary(str(numbers), AGAIN), safe_open(numbers, framework="np") as file:
         about = file.metadata()
         if key is not None and (about["key"] != key or about.get("texts") == "False"):
             return None
         in_file = set(file.keys())
         stored = {name: STORED.get(name, name) for name in (*ARRAYS, *OPTIONAL)}
         arrays: dict[str, Any] = {name: file.get_tensor(stored[name]) for name in stored if stored[name] in in_file}
-    rows = [json.loads(line) for line in texts.read_text(encoding="utf-8").split("\n") if line]
+        columns: dict[str, Any] = {name: int(about.get(name, 0)) for name in COUNTS}
+        columns |= {"split": about["split"], "protocol": dict(parse_json(about.get("protocol", "{}")))}
+        _check_arrays(arrays)
+    with boundary(str(texts), AGAIN):
+        rows = [parse_json(line) for line in texts.read_text(encoding="utf-8").split("\n") if line]
+        columns |= {column: tuple(_text(row[field]) for row in rows) for column, field in TEXTS.items()}
+        for column, field in OPTIONAL_TEXTS.items():
+            if rows and field in rows[0]:
+                columns[column] = tuple(_text(row[field]) for row in rows)
     if len(rows) != len(arrays["ends"]):
-        raise UnlearnError(f"{texts} does not belong to {numbers.name}", "delete both and measure again")
-    columns: dict[str, Any] = {column: tuple(row[field] for row in rows) for column, field in TEXTS.items()}
-    for column, field in OPTIONAL_TEXTS.items():
-        if rows and field in rows[0]:
-            texts_or_lists = (row[field] for row in rows)
-            columns[column] = tuple(tuple(value) if isinstance(value, list) else value for value in texts_or_lists)
-    counts: dict[str, Any] = {name: int(about.get(name, 0)) for name in COUNTS}
-    protocol = json.loads(about.get("protocol", "{}"))
-    return Measured(**columns, **arrays, **counts, split=about["split"], protocol=protocol)
+        raise UnlearnError(f"{texts} does not belong to {numbers.name}", AGAIN)
+    return Measured(**columns, **arrays)
+
+
+def _text(value: Any) -> Any:
+    """A text, several of them as a tuple, or None.
+
+    Raises:
+        ValueError: anything else.
+    """
+    if isinstance(value, list):
+        return tuple(map(_text, value))
+    if value is not None and not isinstance(value, str):
+        raise ValueError(f"{value!r} is no text")
+    return value
+
+
+def _check_arrays(arrays: dict[str, Any]) -> None:
+    """Raises ValueError if arrays are missing, or are not of as many rows and tokens as `offsets` says."""
+    missing = [name for name in ARRAYS if name not in arrays]
+    if missing:
+        raise ValueError(f"{', '.join(missing)} are missing")
+    offsets = arrays["offsets"]
+    rows, tokens = len(arrays["ends"]), len(arrays["token_logps"])
+    if offsets.shape != (rows + 1,) or offsets[0] != 0 or offsets[-1] != tokens or (offsets[1:] <= offsets[:-1]).any():
+        raise ValueError("offsets are not those of its rows")
+    by_token = all(arrays[name].shape == (tokens,) for name in ("token_logps", "is_argmax", "mu", "sigma"))
+    if not by_token or any(len(arrays[name]) != rows for name in OPTIONAL if name in arrays):
+        raise ValueError("arrays are not as long as their rows")
 
 
 def without_texts(measured: Measured) -> Measured:

@@ -30,6 +30,12 @@ def boundary(subject: str, hint: str | None = None) -> Iterator[None]:
         raise
     except Exception as error:
         raise explained(error, subject, hint) from error
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # what Rust code raises (tokenizers, safetensors)
+            raise
+        raise UnlearnError(
+            f"{subject}: {str(error).splitlines()[0] if str(error) else 'panic'}", hint or UNREADABLE
+        ) from error
 
 
 def explained(error: Exception, subject: str, hint: str | None = None) -> UnlearnError:

@@ -8,7 +8,8 @@ from typing import Any
 from unlearn_cli.config import ModelOptions
 from unlearn_cli.hashing import file_sha256, fingerprint
 from unlearn_cli.jsonfile import read_object
-from unlearn_cli.models.source import ADAPTER_CONFIG, BROKEN, ModelSource, weights_sha256
+from unlearn_cli.models.run_files import ADAPTER_CONFIG
+from unlearn_cli.models.source import BROKEN, ModelSource, weights_sha256
 
 _TOKENIZER = (
     "tokenizer*", "special_tokens_map.json", "added_tokens.json", "chat_template*", "vocab.*", "merges.txt",

@@ -16,6 +16,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from unlearn_cli.config import ModelOptions
 from unlearn_cli.data.hub_errors import hub_error
 from unlearn_cli.errors import UnlearnError
+from unlearn_cli.models.adapter_notes import adapter_notes
 from unlearn_cli.models.boundary import boundary
 from unlearn_cli.models.compose import REST, Composition, compose
 from unlearn_cli.models.depth import causal_lm
@@ -23,7 +24,7 @@ from unlearn_cli.models.forward import Layout
 from unlearn_cli.models.layout import choose_layout
 from unlearn_cli.models.memory import skeleton
 from unlearn_cli.models.source import ModelSource, resolve_source
-from unlearn_cli.models.weights import read, read_weights
+from unlearn_cli.models.weights import check_plausible, read, read_weights
 from unlearn_cli.registry import unknown
 
 ADAPTER = "default"  # the adapter that is trained and saved
@@ -45,6 +46,7 @@ class LoadedModel:
     dtype: torch.dtype
     quantization: str | None  # "nf4", "int8", or the checkpoint's own
     stop_ids: frozenset[int]
+    notes: tuple[str, ...] = ()  # what a careful user would want to know about it
 
     @property
     def config(self) -> Any:
@@ -150,6 +152,7 @@ def load_config(source: ModelSource, options: ModelOptions) -> Any:
         raise UnlearnError(
             f"{source.location} is saved quantized already ({saved})", "leave out --load-in-4bit and --load-in-8bit"
         )
+    check_plausible(source, config)
     return config
 
 
@@ -255,7 +258,9 @@ def load_model(options: ModelOptions, *, trainable: bool = False) -> LoadedModel
     if source.adapter is not None:
         model = _with_adapter(model, source.adapter, trainable=trainable)
     model.eval()
-    loaded = LoadedModel(model, tokenizer, layout, source, device, dtype, quantization_of(options, config), stops)
+    kind = quantization_of(options, config)
+    notes = (*layout.notes, *adapter_notes(model, source.adapter, (dtype, kind)))
+    loaded = LoadedModel(model, tokenizer, layout, source, device, dtype, kind, stops, notes)
     if source.composition is not None and source.adapter is not None:
         path = Path(source.adapter.location) / REST
         rest = load_file(path)["rest"] if path.is_file() else None

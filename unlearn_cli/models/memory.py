@@ -13,11 +13,13 @@ from transformers import AutoModelForCausalLM
 from transformers.pytorch_utils import Conv1D
 
 from unlearn_cli.config import LoraOptions
+from unlearn_cli.limits import GIB, bounded
 from unlearn_cli.models.boundary import boundary
 
 if sys.platform != "win32":
     import resource
 
+BUILDING_BYTES, BUILDING_SECONDS = 4 * GIB, 120.0  # that modules without weights may take, however many a config wants
 NF4_BYTES = 0.5 + 0.127 / 8  # half a byte, and doubly quantized scales of 0.127 bit a weight
 LINEAR = (torch.nn.Linear, Conv1D)
 
@@ -103,7 +105,8 @@ def skeleton(config: Any, *, trust_remote_code: bool) -> Any:
     Raises:
         UnlearnError: transformers cannot build it.
     """
-    with boundary(f"a model of type {config.model_type}", "a causal language model is expected"), torch.device("meta"):
+    subject, hint = f"a model of type {config.model_type}", "a causal language model is expected; is config.json right?"
+    with boundary(subject, hint), bounded(BUILDING_BYTES, BUILDING_SECONDS), torch.device("meta"):
         return AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
 
 

@@ -10,16 +10,14 @@ from typing import Any
 
 from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_cache
 
-from unlearn_cli.data.hub_errors import hub_error
+from unlearn_cli.data.hub_errors import answered
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.hashing import cached_sha256, fingerprint
 from unlearn_cli.jsonfile import read_object
+from unlearn_cli.models.run_files import ABOUT, ADAPTER_CONFIG, ASSISTANT, check_files
 from unlearn_cli.registry import closest
-from unlearn_cli.report import FILE, read_report
+from unlearn_cli.report import FILE, ModelReport, read_report
 
-ADAPTER_CONFIG = "adapter_config.json"
-ABOUT = "unlearn.json"  # how the artefact of a run is applied
-ASSISTANT = "assistant"  # folder of an adapter that is no model by itself
 BROKEN = "the folder is damaged or was copied in part: copy or download it again"
 # Kinds of PEFT that learn a prompt.
 PROMPT_KINDS = {"PROMPT_TUNING", "MULTITASK_PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "CPT"}
@@ -52,16 +50,16 @@ def resolve_source(spec: str, revision: str | None = None, base: str | None = No
         base: of an adapter, instead of the one that it names.
 
     Raises:
-        UnlearnError: neither a folder nor a Hub id, the Hub refuses it, an adapter that cannot be used, or a `base` that is
-            not the one which a run was made from.
+        UnlearnError: neither a folder nor a Hub id, the Hub refuses it, an adapter that cannot be used, or a run whose
+            files or base are not those that its report describes.
     """
     _check_name(spec)
     folder = Path(spec).expanduser()
     source = _local_source(folder.resolve(), base) if folder.is_dir() else _hub_source(spec, revision, base)
     if base and source.adapter is None:
         raise UnlearnError(f"{spec} is a model, not an adapter or the run of one", "leave --base out")
-    if base and folder.is_dir():
-        _check_base(folder, source)
+    if folder.is_dir():
+        _check_run(folder, source, base)
     return source
 
 
@@ -144,17 +142,43 @@ def _on_its_base(adapter: ModelSource, config: dict[str, Any], moved: str | None
     return ModelSource(base.location, base.revision, adapter)
 
 
-def _check_base(run: Path, source: ModelSource) -> None:
-    """Refuse another base than the run's, by its weights. An adapter from elsewhere names no hash and is not checked."""
+def _check_run(run: Path, source: ModelSource, base: str | None) -> None:
+    """Refuse a run whose files or base are others than its report says; an adapter of unknown origin is taken as it is."""
     if not ((run / ABOUT).is_file() and (run / FILE).is_file()):
         return
-    model = read_report(run).model
+    report = read_report(run)
+    check_files(run, report)
+    if source.adapter is not None and report.model is not None:
+        subject = f"--base {base}" if base else source.location
+        check_weights(subject, source, report.model, f"the base of {run}", "the run was made from", moved=base is not None)
+
+
+def check_weights(
+    subject: str, source: ModelSource, known: ModelReport, role: str, origin: str, *, moved: bool = False
+) -> None:
+    """Refuse weights that are not those which a report describes.
+
+    Args:
+        subject: the model as the user knows it.
+        source: where it is; an adapter on it does not count.
+        known: what the report says about it.
+        role: what it is taken for, in words.
+        origin: how the hint begins, before the name of the right model.
+        moved: it is a copy in another place, where a commit has another name.
+
+    Raises:
+        UnlearnError: the weights differ, or the commit of a Hub model.
+    """
     actual = weights_sha256(ModelSource(source.location, source.revision))
-    if model and model.weights_sha256 and actual and model.weights_sha256 != actual:
+    if known.weights_sha256 and actual and known.weights_sha256 != actual:
         raise UnlearnError(
-            f"--base {source.location} is not the base of {run}: its weights differ",
-            f"the run was made from {model.model}, sha256 {model.weights_sha256[:12]} over its weight files; "
-            "name a copy of that folder",
+            f"{subject} is not {role}: its weights differ",
+            f"{origin} {known.model}, sha256 {known.weights_sha256[:12]} over its weight files; name a copy of that folder",
+        )
+    if known.revision and source.revision and known.revision != source.revision and not moved:
+        raise UnlearnError(
+            f"{subject} at {source.revision[:12]} is not {role}: the revision differs",
+            f"{origin} {known.model} at {known.revision}",
         )
 
 
@@ -178,14 +202,14 @@ def _hub_source(spec: str, revision: str | None, base: str | None) -> ModelSourc
     itself = ModelSource(spec, commit)
     if not _has_file(spec, commit, ADAPTER_CONFIG) or _has_file(spec, commit, "config.json"):
         return itself
-    with hub_error(spec, "model"):
+    with answered(spec, "model"):
         path = hf_hub_download(spec, ADAPTER_CONFIG, revision=commit)
     return _on_its_base(itself, read_object(Path(path), BROKEN), base)
 
 
 def _resolve_commit(spec: str, revision: str | None) -> str:
     if not constants.HF_HUB_OFFLINE:
-        with hub_error(spec, "model"):
+        with answered(spec, "model"):
             commit = HfApi().model_info(spec, revision=revision).sha
             assert commit is not None  # the Hub gives it for a whole repository
             return commit
@@ -202,5 +226,5 @@ def _resolve_commit(spec: str, revision: str | None) -> str:
 def _has_file(spec: str, commit: str, name: str) -> bool:
     if constants.HF_HUB_OFFLINE:
         return isinstance(try_to_load_from_cache(spec, name, revision=commit), str)
-    with hub_error(spec, "model"):
+    with answered(spec, "model"):
         return HfApi().file_exists(spec, name, revision=commit)

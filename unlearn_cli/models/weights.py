@@ -18,6 +18,7 @@ from unlearn_cli.models.boundary import boundary
 from unlearn_cli.models.source import ModelSource
 
 SHOWN = 4  # names of tensors in a message
+WEIGHTS_A_BYTE = 16  # twice as many as a file with one bit for each weight holds
 BLOCK = 64  # weights that share a scale in nf4 and fp4
 POINTER = b"version https://git-lfs"
 # Parts of a checkpoint for images and sound, which a text model of the same family leaves out.
@@ -75,6 +76,31 @@ def read_weights(source: ModelSource, **arguments: Any) -> Any:
     _check_complete(source, model, info)
     _check_finite(source, model)
     return model
+
+
+def check_plausible(source: ModelSource, config: Any) -> None:
+    """Refuse sizes that need far more weights than the files can hold: missing ones are made, and a small config asks for
+    more memory than there is.
+
+    Raises:
+        UnlearnError: names the sizes.
+    """
+    if not source.local:
+        return
+    files = [path for pattern in ("*.safetensors", "*.bin") for path in Path(source.location).glob(pattern)]
+    held = sum(path.stat().st_size for path in files)
+    text = config.get_text_config()
+    layers, hidden, inner, vocabulary = (
+        size if isinstance(size := getattr(text, name, 0), int) and size > 0 else 0
+        for name in ("num_hidden_layers", "hidden_size", "intermediate_size", "vocab_size")
+    )
+    needed = layers * hidden * (hidden + inner) + vocabulary * hidden  # fewer than any such model has
+    if files and (needed > WEIGHTS_A_BYTE * held + 2**20 or layers > held):
+        raise UnlearnError(
+            f"{source.location}: config.json asks for {layers:,} layers, {hidden:,} numbers wide, {vocabulary:,} tokens, "
+            f"and the weight files hold {held:,} bytes",
+            "config.json and weights of one model are expected: copy or download them again",
+        )
 
 
 def _check_pointers(source: ModelSource) -> None:

@@ -17,6 +17,7 @@ from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.generate import Sampling, greedy, sample
 from unlearn_cli.models.load import LoadedModel, load_model
 from unlearn_cli.models.process import undisturbed
+from unlearn_cli.models.source import check_weights
 from unlearn_cli.recipes.forgetting.resolve import make_encoder
 from unlearn_cli.rendering.tables import replies_table
 from unlearn_cli.report import RunReport, read_report
@@ -84,6 +85,8 @@ def _speakers(config: ChatConfig, report: RunReport) -> list[Speaker]:
     # A run that wrote a model, or started from an adapter, is not its base plus one adapter: two models are loaded.
     whole = (report.artifact and report.artifact.kind == "model") or (report.model and report.model.adapter)
     before = load(report.config["model"]) if whole else after
+    if whole and report.model:
+        check_weights(before.source.location, before.source, report.model, "the model before", "the run was made from")
     data = restored(DataOptions, report.config)
     encoder = make_encoder(data, after.tokenizer, after.stop_ids, getattr(after.config, "max_position_embeddings", None))
     off = nullcontext if whole else after.model.disable_adapter

@@ -16,7 +16,7 @@ from unlearn_cli.recipes.comparison.grouping import group_runs, grouping_keys
 from unlearn_cli.recipes.comparison.notes import comparison_notes, over_forgotten
 from unlearn_cli.recipes.comparison.ranking import check_rankable, pareto_front, rank_columns, sort_rows
 from unlearn_cli.recipes.comparison.result import Comparison, ComparisonResult, as_dict
-from unlearn_cli.recipes.comparison.runs import read_baseline, read_entries
+from unlearn_cli.recipes.comparison.runs import check_another, read_baseline, read_entries
 from unlearn_cli.recipes.comparison.selection import front_metrics, shown_metrics
 from unlearn_cli.recipes.comparison.settings import differing_settings
 from unlearn_cli.recipes.comparison.verdicts import judge_rows
@@ -59,6 +59,8 @@ def _compare(config: CompareConfig) -> Comparison:
     """Read, check, group, rank and judge."""
     entries = read_entries(config.runs)
     baseline = read_baseline(config.baseline, entries) if config.baseline else None
+    if baseline is not None:
+        check_another(baseline, entries)
     comparability = check_comparability(entries, baseline, allow=config.allow_different)
     if baseline is not None and "forget" not in comparability.baseline_differing:
         for entry in entries:

@@ -13,13 +13,21 @@ from unlearn_cli.console import Reporter
 from unlearn_cli.contract import METRICS
 from unlearn_cli.data import row_notes
 from unlearn_cli.data.example import Split
+from unlearn_cli.data.load import unordered_sha256
 from unlearn_cli.data.written import AUTO
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.store import load_measured
 from unlearn_cli.lineage import statements
 from unlearn_cli.measured import Measured
 from unlearn_cli.models import harness, memory
-from unlearn_cli.models.load import LoadedModel, load_model, load_tokenizer, resolve_device, resolve_dtype
+from unlearn_cli.models.load import (
+    LoadedModel,
+    load_model,
+    load_tokenizer,
+    quantization_of,
+    resolve_device,
+    resolve_dtype,
+)
 from unlearn_cli.models.process import undisturbed
 from unlearn_cli.models.source import resolve_source
 from unlearn_cli.recipes.auditing import chain
@@ -89,7 +97,9 @@ def _run(
     _note_other_data(run_report, texts, reporter)
     measured_folder = folder / "measured"
     with keeping("splits measured so far"):
-        inputs, after, model, harness_results = _measure(config, texts, measured_folder, "after", reporter)
+        inputs, after, model, harness_results = _measure(
+            config, texts, measured_folder, "after", reporter, run_report.model if run_report and config.run else None
+        )
         moments = {"after": after}
         if config.baseline:
             moments["baseline"] = _baseline(config, texts, measured_folder, after, reporter)
@@ -102,7 +112,7 @@ def _run(
         reporter.note(lost)
     report, path = evaluation.finish(
         moments, metrics, scores, target, run_report,
-        environment=environment(), model=model or (run_report.model if run_report and config.run else None), data=data,
+        environment=environment(), model=model, data=data,
         harness=harness_results, peak_memory=memory.peak(resolve_device(config.device)), texts=RunFolder(folder).texts(),
     )  # fmt: skip
     if config.run and config.run.resolve() in path.resolve().parents:
@@ -154,37 +164,52 @@ def _note_other_data(report: RunReport | None, texts: Mapping[str, Split], repor
     """Say which rows are not those of the run."""
     for name, split in texts.items():
         if report is not None and name in report.data and report.data[name].sha256 != split.origin.sha256:
-            reporter.note(f"the {name} rows are not those of the run: the scores before are left out")
+            moved = report.data[name].unordered_sha256 == unordered_sha256(split.examples)
+            what = "are those of the run in another order" if moved else "are not those of the run"
+            reporter.note(f"the {name} rows {what}: the scores before are left out")
 
 
 HARNESS_BATCH = 8
 
 
 def _measure(
-    config: EvaluateConfig, texts: Mapping[str, Split], folder: Path, moment: str, reporter: Reporter
+    config: EvaluateConfig,
+    texts: Mapping[str, Split],
+    folder: Path,
+    moment: str,
+    reporter: Reporter,
+    known: ModelReport | None = None,
 ) -> tuple[dict[str, Input], dict[str, Measured], ModelReport | None, dict[str, dict[str, float]]]:
-    """Inputs, measurements, the model's part of the report if it had to be loaded, and the harness's results."""
+    """Inputs, measurements, the model's part of the report, and the harness's results.
+
+    `known` is what a run says about its model: the same part is written whether the model had to be loaded or not.
+    """
     model_config, key = identified(config)
     source = resolve_source(config.model, config.revision, config.base)
     tokenizer, stops = load_tokenizer(source, config)
     limit = getattr(model_config.get_text_config(), "max_position_embeddings", None)
     encoder = make_encoder(config, tokenizer, stops, limit)
     inputs = splits.make_inputs(texts, encoder, config.eval_limit, reporter.note)
+    if known is not None:
+        dtype = str(resolve_dtype(config.dtype, model_config, resolve_device(config.device))).removeprefix("torch.")
+        now = {"dtype": dtype, "quantization": quantization_of(config, model_config)}
+        now |= {"model": source.location, "revision": source.revision, "chat_template_sha256": encoder.template_sha256}
+        known = known.model_copy(update=now)
     cached = stored(inputs, key, config, folder, moment)
     tasks = config.lm_eval if moment == "after" else ()
     if len(cached) == len(inputs) and moment == "after" and config.run is not None and not tasks:
         reporter.say("cached: measured before with the same weights, data and settings")
-        return inputs, cached, None, {}
+        return inputs, cached, known, {}
     reporter.say(f"loading {config.model}")
     loaded: LoadedModel = load_model(config)
-    for note in loaded.layout.notes:
+    for note in loaded.notes:
         reporter.note(note)
     measured = measure_inputs(loaded, inputs, config, moment, reporter, store=Store(key, folder))
     results: dict[str, dict[str, float]] = {}
     if tasks:
         reporter.say(f"running the evaluation harness: {', '.join(tasks)}")
         results = harness.run_harness(loaded, tasks, config.lm_eval_limit, HARNESS_BATCH)
-    return inputs, measured, model_report(loaded, encoder), results
+    return inputs, measured, known or model_report(loaded, encoder), results
 
 
 def _baseline(

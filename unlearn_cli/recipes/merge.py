@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -60,9 +61,7 @@ def run(config: MergeConfig, command_line: list[str], reporter: Reporter) -> tup
     source = ours.source
     del ours
     plain = options.model_copy(update={"load_in_4bit": False, "load_in_8bit": False, "dtype": config.dtype})
-    output_dir.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=".merge-", dir=output_dir.parent))
-    try:
+    with _beside(output_dir) as part:
         reporter.say(f"merging into the {base} base")
         save_merged(merged(source, plain, dequantized=base == "dequantized"), source, plain, part)
         reporter.say("reading it back")
@@ -72,11 +71,8 @@ def run(config: MergeConfig, command_line: list[str], reporter: Reporter) -> tup
         summary = {"run": str(config.run), "base": base, "quantized_run": quantized, "rows": len(rows), "drift": drift}
         write_atomically(part / ABOUT, json.dumps(summary, indent=2) + "\n")
         if output_dir.exists():
-            shutil.rmtree(output_dir)
+            output_dir.rename(part.with_name("replaced"))
         part.rename(output_dir)
-        output_dir.chmod(0o755)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     _add_to_lineage(config.run, output_dir, command_line, reporter)
     reporter.say(f"answers of {len(rows)} rows differ by {drift:.2g} nats a token on average")
     return summary, output_dir
@@ -91,6 +87,28 @@ def _add_to_lineage(run: Path, model: Path, command_line: list[str], reporter: R
         return
     if place:
         reporter.say(f"in the lineage of {run} as {place}")
+
+
+@contextmanager
+def _beside(output_dir: Path) -> Iterator[Path]:
+    """An empty folder for this process alone, on the disk of the output; what a killed process left there is removed.
+
+    Raises:
+        UnlearnError: another process merges into the same output, or there is no place for it.
+    """
+    place = output_dir.parent / f".{output_dir.name}.merge"
+    with locked(place):
+        parts = [place / name for name in ("model", "replaced")]
+        try:
+            for part in parts:
+                shutil.rmtree(part, ignore_errors=True)
+            parts[0].mkdir()
+            yield parts[0]
+        finally:
+            for part in parts:
+                shutil.rmtree(part, ignore_errors=True)
+    with suppress(OSError):  # a killed process left it, so that `locked` leaves it as well
+        place.rmdir()
 
 
 def _check_drift(drift: float, tolerance: float, *, rounded: bool) -> None:

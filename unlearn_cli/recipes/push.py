@@ -14,7 +14,8 @@ from unlearn_cli.console import Reporter
 from unlearn_cli.data.hub_errors import hub_error, offline_upload
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.lineage import FOLDER
-from unlearn_cli.models.source import ASSISTANT
+from unlearn_cli.models.run_files import ASSISTANT, check_files
+from unlearn_cli.recipes.storage.lock import check_links
 from unlearn_cli.report import FILE, ROWS, read_report
 
 # Uploaded beside the artefact's files, which the report names: files without text of the rows.
@@ -52,11 +53,14 @@ def run(config: PushConfig, reporter: Reporter) -> dict[str, Any]:
     """Upload. Returns the repository's address (None after a dry run) and the names of the files.
 
     Raises:
-        UnlearnError: the folder holds no finished run, the repository is public without --public, or the Hub refuses.
+        UnlearnError: the folder holds no finished run, or other files than the run wrote; the repository is public without
+            --public; or the Hub refuses.
     """
     report = read_report(config.run)
     if report.command != "forget" or report.artifact is None:
         raise UnlearnError(f"{config.run} holds no artefact", "a finished run of `unlearn forget` is expected")
+    check_files(config.run, report)
+    check_links(config.run)
     chosen = files(config.run, report.artifact.files, samples=config.include_samples)
     if Path(report.config["model"]).is_dir() and report.artifact.kind != "model":
         reporter.note(

@@ -20,7 +20,7 @@ from unlearn_cli.recipes.forgetting import dry_run
 from unlearn_cli.recipes.forgetting.resolve import resolve_method
 from unlearn_cli.recipes.forgetting.resolved_run import resolve_on_model
 from unlearn_cli.recipes.forgetting.tracking import check_tracker
-from unlearn_cli.recipes.scoring.splits import load_splits, retain_examples
+from unlearn_cli.recipes.scoring.splits import load_splits
 from unlearn_cli.recipes.storage.lock import check_free, locked
 from unlearn_cli.recipes.sweeping import grid, workers
 from unlearn_cli.recipes.sweeping.execution import Executor, counted
@@ -77,7 +77,7 @@ def _run(
 
 def _load_splits(config: SweepConfig, reporter: Reporter) -> dict[str, Split]:
     splits = load_splits(config)
-    check_overlap(splits["forget"].examples, retain_examples(splits), allow=config.allow_overlap)
+    check_overlap(splits, allow=config.allow_overlap)
     for note in row_notes.notes(splits):
         reporter.note(note)
     return splits

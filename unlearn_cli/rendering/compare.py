@@ -11,6 +11,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from unlearn_cli.console import visible
+
 BEST, NOISE, UNKNOWN, FRONT = "*", "~", "?", "◆"
 BEFORE, BASELINE = "before", "baseline"  # lines under those of the runs
 
@@ -168,4 +170,5 @@ def as_markdown(grid: Grid) -> str:
 
 def _escaped(text: str) -> str:
     """Text that Markdown leaves as it is."""
-    return re.sub(r"([|*~])", r"\\\1", text)
+    plain = visible(text).replace("&", "&amp;").replace("<", "&lt;").replace("\n", " ")
+    return re.sub(r"([|*~`\[\]\\])", r"\\\1", plain)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from unlearn_cli.console import visible
 from unlearn_cli.rendering.compare import heading_lines
 from unlearn_cli.rendering.svg import COLOURS
 from unlearn_cli.rendering.tables import has_value, interval, number
@@ -19,6 +20,7 @@ _environment = partial(
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
+    finalize=lambda value: visible(value) if type(value) is str else value,  # text of a stranger obeys nobody
 )
 
 

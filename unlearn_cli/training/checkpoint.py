@@ -17,6 +17,8 @@ from unlearn_cli.atomic import write_atomically
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.report import STEPS, Status
 
+ANEW = "start anew with --overwrite"
+KEYS = {"step", "key", "weights", "optimizer", "carried", "ended", "rng", "rng_cuda"}
 Ended = tuple[Status, str]  # how training ended before its last step, and why
 
 
@@ -53,7 +55,13 @@ class Checkpoints:
             "rng": torch.get_rng_state(),
             "rng_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         }
-        write_atomically(path, lambda part: torch.save(contents, part))
+        try:
+            write_atomically(path, lambda part: torch.save(contents, part))
+        except RuntimeError as error:  # torch's own words for a disk that is full
+            what = str(error).splitlines()[0]
+            raise UnlearnError(
+                f"{path} cannot be written: {what}", "make room there, or choose another --output-dir"
+            ) from error
         for old in self.folder.glob(STEPS):
             if old != path:
                 old.unlink()
@@ -66,11 +74,16 @@ class Checkpoints:
             the number of steps done, and why training ended there, if it did.
 
         Raises:
-            UnlearnError: the checkpoint belongs to another configuration or model.
+            UnlearnError: the checkpoint cannot be read, or belongs to another configuration or model.
         """
-        contents = torch.load(path, map_location="cpu", weights_only=True)
+        try:
+            contents = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # whatever a damaged file makes of torch
+            raise UnlearnError(f"{path} cannot be read: {str(error).splitlines()[0]}", ANEW) from error
+        if not isinstance(contents, dict) or not set(contents) >= KEYS:
+            raise UnlearnError(f"{path} is no checkpoint of a run", ANEW)
         if contents["key"] != self.key or set(contents["weights"]) != {name for name, _ in self.parameters}:
-            raise UnlearnError(f"{path} belongs to another run", "start anew with --overwrite")
+            raise UnlearnError(f"{path} belongs to another run", ANEW)
         with torch.no_grad():
             for name, tensor in self.parameters:
                 tensor.copy_(contents["weights"][name])

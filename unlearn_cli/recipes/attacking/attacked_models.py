@@ -19,7 +19,7 @@ from unlearn_cli.models.compose import Composed
 from unlearn_cli.models.depth import causal_lm
 from unlearn_cli.models.identity import identity
 from unlearn_cli.models.load import LoadedModel, load_config, load_model, load_tokenizer, resolve_device, resolve_dtype
-from unlearn_cli.models.source import resolve_source
+from unlearn_cli.models.source import check_weights, resolve_source
 from unlearn_cli.recipes.forgetting.resolve import make_encoder
 from unlearn_cli.report import RunReport
 
@@ -73,11 +73,13 @@ class AttackedModels:
         """Fingerprint of a model's weights and of how it is loaded.
 
         Raises:
-            UnlearnError: the baseline is the unlearned or the original model itself.
+            UnlearnError: the baseline is the unlearned or the original model itself, or the original has other weights now.
         """
         if role not in self._identities:
             options = self.options(role)
             source = resolve_source(options.model, options.revision, options.base)
+            if role == "original" and self.run.model:
+                check_weights(options.model, source, self.run.model, "the model before unlearning", "the run was made from")
             self._identities[role] = identity(source, options, self._dtype(options), resolve_device(options.device).type)
             if role == "baseline" and self._identities[role] in (self.identity("unlearned"), self.identity("original")):
                 raise UnlearnError(

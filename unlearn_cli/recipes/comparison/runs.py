@@ -22,6 +22,7 @@ from unlearn_cli.report import EVALUATION, FILE, MANIFEST, ROWS, RunReport, Scor
 MEASURED_BY = ("max_new_tokens", "stride", "metric_parameters")  # and the limits on rows
 SAMPLED_BY = ("samples", "sample_temperature", "sample_top_p")
 RELEARNING = "relearn.recovery"
+FORGET = "forget"
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,9 @@ class Source:
         """(split, row id) -> metric -> value."""
         path = self.folder / ROWS
         lines = read_complete_jsonl(path) if path.is_file() else []
-        return {(line.pop("split"), line.pop("id")): line for line in lines}
+        if any(not isinstance(line.get(key), str) for line in lines for key in ("split", "id")):
+            raise UnlearnError(f"{path}: a line names no split or no row", "evaluate the run again, or take the file away")
+        return {(line["split"], line["id"]): {k: v for k, v in line.items() if type(v) in (int, float)} for line in lines}
 
     def protocol(self, key: str) -> dict[str, Any]:
         """How a split was measured: everything besides the model that its scores depend on.
@@ -215,6 +218,23 @@ def read_baseline(path: Path, runs: Sequence[Entry]) -> Entry:
             f"measure it like the runs, then --baseline baseline: {shlex.join([*line, '-o', 'baseline'])}",
         )
     return read_entries([path])[0]
+
+
+def check_another(baseline: Entry, runs: Sequence[Entry]) -> None:
+    """Refuse a baseline that is one of the runs: the same folder, or the same probability of every single forget row.
+
+    Raises:
+        UnlearnError: names the run.
+    """
+    metric, ids = f"{FORGET}.probability", sorted(baseline.ids(FORGET))
+    values = baseline.values(metric, ids)
+    for run in runs:
+        same_rows = len(ids) > 1 and run.ids(FORGET) == set(ids) and np.array_equal(run.values(metric, ids), values)
+        if run.folder.resolve() == baseline.folder.resolve() or same_rows:
+            raise UnlearnError(
+                f"--baseline {baseline.path} is {run.name} itself: every forget row has the same probability",
+                "give the evaluation of a model that was trained without the forget rows",
+            )
 
 
 def _names(folders: Sequence[Path]) -> list[str]:

@@ -15,13 +15,15 @@ from safetensors.torch import save_file
 from unlearn_cli.atomic import write_atomically
 from unlearn_cli.data.tokenize import Row
 from unlearn_cli.errors import EXIT_FAILED, UnlearnError
+from unlearn_cli.hashing import cached_sha256
 from unlearn_cli.models import adapter, lora_init
 from unlearn_cli.models.compose import REST, Composition, compose
 from unlearn_cli.models.files import hashes_in
 from unlearn_cli.models.identity import identity
 from unlearn_cli.models.load import LoadedModel
+from unlearn_cli.models.run_files import ABOUT, ASSISTANT
 from unlearn_cli.models.score import teacher_forced
-from unlearn_cli.models.source import ABOUT, ASSISTANT, resolve_source
+from unlearn_cli.models.source import resolve_source
 from unlearn_cli.recipes.forgetting.calibrate import calibrate
 from unlearn_cli.recipes.forgetting.during_training import composition_in_use, keeps_at
 from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun
@@ -101,7 +103,7 @@ def save_artifact(run: ResolvedRun, loaded: LoadedModel, composition: Compositio
     if composition:
         about["composition"] = composition.described()
     write_atomically(run.folder.path / ABOUT, json.dumps(about, indent=2) + "\n")
-    hashes = hashes_in(folder)
+    hashes = hashes_in(folder) | {ABOUT: cached_sha256(run.folder.path / ABOUT)}
     if difference > RELOAD_TOLERANCE:
         raise UnlearnError(
             f"the saved {kind} gives other outputs than the trained model (by {difference:.2g} nats)",

@@ -24,6 +24,7 @@ from unlearn_cli.data.files import find_files
 from unlearn_cli.data.hub_spec import PREFIX
 from unlearn_cli.data.written import AUTO
 from unlearn_cli.errors import UnlearnError
+from unlearn_cli.models.run_files import ABOUT
 from unlearn_cli.models.source import check_spec
 from unlearn_cli.recipes.catalogue import KINDS
 from unlearn_cli.recipes.scoring import benchmark_splits, check_expressions
@@ -63,6 +64,11 @@ def check(config: Options) -> None:
         check_spec(config.model, config.revision, config.base)
     if isinstance(baseline := None if measured else getattr(config, "baseline", None), str) and baseline:
         check_spec(baseline)
+        if (Path(baseline).expanduser() / ABOUT).is_file():
+            raise UnlearnError(
+                f"--baseline {baseline} is a run of `unlearn forget`, whose model has seen the forget rows",
+                "give a model trained without the forget rows",
+            )
     for name, spec in _data(config):
         if (name, spec) == ("retain", AUTO):
             raise UnlearnError("--retain auto: rows are written by `unlearn forget`, and read from its run", "--retain FILE")

@@ -25,6 +25,7 @@ from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.models.process import seed_everything
 from unlearn_cli.models.reach import Reach
 from unlearn_cli.models.reference import StoredReference
+from unlearn_cli.models.run_files import ABOUT
 from unlearn_cli.models.threads import Threads, choose_threads
 from unlearn_cli.models.trial import try_training
 from unlearn_cli.recipes.forgetting import about, dry_run
@@ -129,8 +130,11 @@ def _tell(run: ResolvedRun, loaded: LoadedModel) -> None:
     inputs = {name: data for name, data in run.inputs.items() if name not in GENERAL}
     if loaded.quantization == "nf4" and loaded.device.type == "cpu" and run.config.device == "auto":
         note("4-bit on a CPU saves memory, not time (--device cpu silences this)")
-    for text in loaded.layout.notes:
+    for text in loaded.notes:
         note(text)
+    for part in filter(None, (loaded.source.adapter, loaded.source)):
+        if (Path(part.location) / ABOUT).is_file():
+            note(f"{part.location} is a run of `unlearn forget`: here 'before' means after that run")
     if encoder.chat_template is None and any(x.split.examples[0].style != "text" for x in inputs.values()):
         note("the tokenizer has no chat template: prompts are written plainly (--chat-template FILE changes that)")
     for text in cut_notes({name: data.rows for name, data in inputs.items()}, encoder.max_length):

@@ -124,7 +124,7 @@ def resolve_run(config: ForgetConfig, sources: Mapping[str, str], reporter: Repo
             about.show(rows, reporter)
     else:
         texts = splits.load_splits(settings.config)
-    check_overlap(texts["forget"].examples, splits.retain_examples(texts), allow=config.allow_overlap)
+    check_overlap(texts, allow=config.allow_overlap)
     if "alternative" in settings.objective.groups:
         differing(example for example in texts["forget"].examples if example.alternatives)
     if config.run:

@@ -13,7 +13,7 @@ from unlearn_cli.data.columns import parse_columns
 from unlearn_cli.data.example import Example, Split
 from unlearn_cli.data.general_ability import GENERAL, general_splits
 from unlearn_cli.data.held_out import FEWEST, RETAIN_TRAINED, held_out
-from unlearn_cli.data.load import load_split, rows_sha256
+from unlearn_cli.data.load import load_split, rows_sha256, unordered_sha256
 from unlearn_cli.data.probes import probe
 from unlearn_cli.data.tokenize import Encoder, Row
 from unlearn_cli.data.written import AUTO
@@ -87,6 +87,7 @@ class Input:
             format=origin.format,
             revision=origin.revision,
             sha256=origin.sha256,
+            unordered_sha256=unordered_sha256(self.split.examples),
             rows=origin.rows,
             rows_in_source=origin.rows_in_source,
             sequences=len(self.rows),
@@ -166,11 +167,6 @@ def _part(split: Split, examples: Sequence[Example]) -> Split:
     """Some of the rows of a split, as a split."""
     origin = replace(split.origin, rows=len(examples), sha256=rows_sha256(tuple(examples)))
     return replace(split, examples=tuple(examples), origin=origin)
-
-
-def retain_examples(splits: Mapping[str, Split]) -> tuple[Example, ...]:
-    """All rows to keep: those that training sees and those that judge."""
-    return tuple(example for name in (RETAIN_TRAINED, "retain") if name in splits for example in splits[name].examples)
 
 
 def training_retain(inputs: Mapping[str, Input]) -> Input | None:

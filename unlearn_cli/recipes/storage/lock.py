@@ -28,8 +28,9 @@ def locked(folder: Path) -> Iterator[None]:
     """Inside, no other process can lock the folder. A missing folder is made, and removed again if it is still empty.
 
     Raises:
-        UnlearnError: another process has the lock, or the folder cannot be written.
+        UnlearnError: another process has the lock, the folder cannot be written, or a link in it leads out of it.
     """
+    check_links(folder)
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -43,6 +44,18 @@ def locked(folder: Path) -> Iterator[None]:
         with suppress(OSError):  # it is not empty
             for place in missing:
                 place.rmdir()
+
+
+def check_links(folder: Path) -> None:
+    """Refuse a folder in which a link leads elsewhere: what is written, removed or uploaded there is not in it.
+
+    Raises:
+        UnlearnError: names the link.
+    """
+    inside = folder.resolve()
+    for path in folder.rglob("*") if folder.is_dir() else ():
+        if path.is_symlink() and not path.resolve().is_relative_to(inside):
+            raise UnlearnError(f"{path} is a link that leads out of the folder", "put what it leads to in its place")
 
 
 def check_free(folder: Path) -> None:

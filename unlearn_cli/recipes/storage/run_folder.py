@@ -17,7 +17,7 @@ from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.store import holds_texts
 from unlearn_cli.jsonfile import parse_json, read_complete_jsonl
 from unlearn_cli.lineage import FOLDER as LINEAGE
-from unlearn_cli.models.source import ABOUT, ASSISTANT
+from unlearn_cli.models.run_files import ABOUT, ASSISTANT
 from unlearn_cli.recipes.storage.lock import LOCK, check_free
 from unlearn_cli.recipes.storage.output_files import why_not_writable
 from unlearn_cli.recipes.storage.run_spec import RunSpec

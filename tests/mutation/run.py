@@ -1,0 +1,152 @@
+"""How many planted mistakes the tests find: python -m tests.mutation.run GROUP [SAMPLE] [--seed S] [--file STEM].
+
+A group is a part of the package and the tests that are its own. Each mutant is tried in a fork that has the libraries loaded
+and this package not; it is killed if a test fails, an import fails, or it takes longer than `TIME`. Survivors are listed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.abc
+import importlib.util
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tests.mutation.mutants import Mutant, mutants
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "unlearn_cli"
+TIME = 90.0  # seconds
+
+
+class Group(NamedTuple):
+    """Files, and the tests of one file."""
+
+    files: list[Path]
+    tests: Callable[[Path], list[str]]
+
+
+def _files(folder: str, *names: str) -> list[Path]:
+    chosen = [PACKAGE / folder / f"{name}.py" for name in names] or sorted((PACKAGE / folder).glob("*.py"))
+    return [path for path in chosen if path.name != "__init__.py"]
+
+
+def _of_method(path: Path) -> list[str]:
+    name = path.stem.strip("_")
+    own = ROOT / "tests" / "methods" / f"test_{name}.py"
+    laws = ["tests/laws/test_objectives.py", "tests/laws/test_procedures.py", "-k", name.replace("_", "-")]
+    return [str(own)] if own.is_file() else laws
+
+
+COMPARE = ("", "_comparability", "_judging", "_output")
+GROUPS = {
+    "methods": Group(_files("methods"), _of_method),
+    "metrics": Group(_files("metrics"), lambda path: ["tests/metrics", "tests/evaluation/test_score.py"]),
+    "forward": Group(
+        _files("models", "forward"),
+        lambda path: ["tests/models/test_trial.py", "tests/models/test_compose.py", "tests/models/test_depth.py",
+                      "tests/training/test_loop.py"],
+    ),
+    "gates": Group(
+        _files("recipes/scoring", "gates", "outcome", "check_expressions") + _files("expressions"),
+        lambda path: ["tests/recipes/scoring", "tests/expressions", "tests/cli/test_rescore.py"],
+    ),
+    "comparison": Group(
+        _files("recipes/comparison") + _files("evaluation", "paired", "baseline"),
+        lambda path: ["tests/evaluation", *(f"tests/cli/test_compare{part}.py" for part in COMPARE)],
+    ),
+}  # fmt: skip
+
+
+class Planted(importlib.abc.MetaPathFinder, importlib.abc.SourceLoader):
+    """Imports one module from a mutant's source."""
+
+    def __init__(self, path: Path, source: str) -> None:
+        self.path, self.source = path, source
+        self.name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+
+    def find_spec(self, name: str, path: Any, target: Any = None) -> Any:
+        """See `MetaPathFinder`."""
+        return importlib.util.spec_from_file_location(name, self.path, loader=self) if name == self.name else None
+
+    def get_filename(self, name: str) -> str:
+        """See `SourceLoader`."""
+        return str(self.path)
+
+    def get_data(self, path: Any) -> bytes:
+        """See `SourceLoader`."""
+        return self.source.encode()
+
+    def path_mtime(self, path: Any) -> float:
+        """No bytecode is kept or used."""
+        raise OSError
+
+
+def survives(path: Path, source: str, tests: list[str]) -> bool:
+    """Whether all tests pass with another source of a file."""
+    child = os.fork()
+    if not child:
+        os.setsid()
+        silent = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(silent, 1)
+        os.dup2(silent, 2)
+        sys.dont_write_bytecode = True
+        sys.meta_path.insert(0, Planted(path, source))
+        import pytest
+
+        code = 99
+        try:
+            code = int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:faulthandler", *tests]))
+        finally:
+            os._exit(code)
+    until = time.monotonic() + TIME
+    while time.monotonic() < until:
+        if (status := os.waitpid(child, os.WNOHANG))[0]:
+            return os.waitstatus_to_exitcode(status[1]) == 0
+        time.sleep(0.02)
+    os.killpg(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return False
+
+
+def main() -> None:
+    asked = argparse.ArgumentParser()
+    asked.add_argument("group", choices=GROUPS)
+    asked.add_argument("sample", nargs="?", type=int, default=0, help="mutants to try; 0: all")
+    asked.add_argument("--seed", type=int, default=0)
+    asked.add_argument("--file", help="stem of one file of the group")
+    given = asked.parse_args()
+    os.chdir(ROOT)
+    import peft  # noqa: F401 - loaded once, before the forks
+    import scipy.stats  # noqa: F401
+    import torch
+    import transformers  # noqa: F401
+
+    torch.set_num_threads(1)
+    group = GROUPS[given.group]
+    files = [path for path in group.files if given.file in (None, path.stem)]
+    every = [(path, mutant) for path in files for mutant in mutants(path.read_text(encoding="utf-8"))]
+    chosen = random.Random(given.seed).sample(every, min(given.sample or len(every), len(every)))
+    for path in dict.fromkeys(path for path, _ in chosen):
+        if not survives(path, path.read_text(encoding="utf-8"), group.tests(path)):
+            raise SystemExit(f"{path}: its tests fail, or there are none, without a mutant: {' '.join(group.tests(path))}")
+    alive: list[tuple[Path, Mutant]] = []
+    for number, (path, mutant) in enumerate(chosen, start=1):
+        if survives(path, mutant.source, group.tests(path)):
+            alive.append((path, mutant))
+            print(f"survived: {path.relative_to(ROOT)}:{mutant.line}: {mutant.change}", flush=True)
+        if number % 20 == 0:
+            print(f"{number} of {len(chosen)}, {len(alive)} survived", flush=True)
+    killed = len(chosen) - len(alive)
+    print(f"{given.group}: {len(every)} mutants, {len(chosen)} tried, {killed} killed ({killed / len(chosen):.0%}), "
+          f"{len(alive)} survived")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

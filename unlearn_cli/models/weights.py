@@ -88,17 +88,17 @@ def check_plausible(source: ModelSource, config: Any) -> None:
     if not source.local:
         return
     files = [path for pattern in ("*.safetensors", "*.bin") for path in Path(source.location).glob(pattern)]
-    held = sum(path.stat().st_size for path in files)
+    stored = sum(path.stat().st_size for path in files)
     text = config.get_text_config()
     layers, hidden, inner, vocabulary = (
         size if isinstance(size := getattr(text, name, 0), int) and size > 0 else 0
         for name in ("num_hidden_layers", "hidden_size", "intermediate_size", "vocab_size")
     )
     needed = layers * hidden * (hidden + inner) + vocabulary * hidden  # fewer than any such model has
-    if files and (needed > WEIGHTS_A_BYTE * held + 2**20 or layers > held):
+    if files and (needed > WEIGHTS_A_BYTE * stored + 2**20 or layers > stored):
         raise UnlearnError(
             f"{source.location}: config.json asks for {layers:,} layers, {hidden:,} numbers wide, {vocabulary:,} tokens, "
-            f"and the weight files hold {held:,} bytes",
+            f"and the weight files hold {stored:,} bytes",
             "config.json and weights of one model are expected: copy or download them again",
         )
 

@@ -216,13 +216,13 @@ def attack(folder: Path, name: str, count: int, number: int) -> int:
     """Read so many inputs of a kind. Returns how many were read without an error."""
     kind, work = kinds(folder)[name], folder.parent / f"work-{name}-{number}"
     accepted = 0
-    made = set()
+    new_files = set()
 
     @seed(number)
     @settings(max_examples=count, phases=[Phase.generate], suppress_health_check=list(HealthCheck), **ALONE)
     @given(kind.inputs)
     def tried_once(given: Any) -> None:
-        nonlocal accepted, made
+        nonlocal accepted, new_files
         if not work.exists():
             shutil.copytree(folder, work)
         began, memory = time.monotonic(), psutil.Process().memory_info().rss
@@ -235,10 +235,10 @@ def attack(folder: Path, name: str, count: int, number: int) -> int:
             assert error.hint, error.message
         assert time.monotonic() - began < SECONDS + 2, "a hang"
         assert psutil.Process().memory_info().rss - memory < 2 * GIB, "a memory bomb"
-        made |= listing(work) - listing(folder)
+        new_files |= listing(work) - listing(folder)
 
     tried_once()
-    assert {Path(name).suffix for name in made} <= MADE
+    assert {Path(name).suffix for name in new_files} <= MADE
     shutil.rmtree(work)
     return accepted
 

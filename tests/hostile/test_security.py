@@ -104,8 +104,8 @@ def test_paths_in_a_report_lead_nowhere(copy: Path, tmp_path: Path) -> None:
     (tmp_path / "private").write_text("private")
     report = json.loads((copy / "report.json").read_text())
     for path in ("../private", str(tmp_path / "private"), "measured/before-forget.jsonl"):
-        told = report | {"artifact": report["artifact"] | {"files": {path: "0" * 64}}, "texts": [path, "../private"]}
-        (copy / "report.json").write_text(json.dumps(told))
+        changed = report | {"artifact": report["artifact"] | {"files": {path: "0" * 64}}, "texts": [path, "../private"]}
+        (copy / "report.json").write_text(json.dumps(changed))
         done = unlearn("push", copy, "org/x", "--dry-run")
         assert done.exit_code == 2 and not done.stdout
         assert unlearn("clean", copy).exit_code == 0

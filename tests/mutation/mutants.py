@@ -41,10 +41,10 @@ def mutants(source: str) -> Iterator[Mutant]:
     """Every mutant of a source. Docstrings, annotations, decorators, imports and the texts of messages stay."""
     tree = ast.parse(source)
     for index, node in enumerate(_nodes(tree)):
-        for change, made in _changes(node):
+        for change, now in _changes(node):
             whole = copy.deepcopy(tree)
             target = list(_nodes(whole))[index]
-            _put(whole, target, made)
+            _put(whole, target, now)
             yield Mutant(node.lineno, change, ast.unparse(ast.fix_missing_locations(whole)))
 
 
@@ -65,56 +65,56 @@ def _apart(owner: ast.AST, child: ast.AST) -> bool:
 
 
 def _changes(node: ast.expr | ast.stmt) -> Iterator[tuple[str, ast.expr | ast.stmt]]:
-    made = copy.deepcopy(node)
-    if isinstance(made, ast.Compare) and len(made.ops) == 1:
-        old = type(made.ops[0])
+    now = copy.deepcopy(node)
+    if isinstance(now, ast.Compare) and len(now.ops) == 1:
+        old = type(now.ops[0])
         for table in (COMPARED, REVERSED):
             if old in table:
-                other = copy.deepcopy(made)
+                other = copy.deepcopy(now)
                 other.ops = [table[old]()]
                 yield f"{old.__name__} -> {table[old].__name__}", other
-    elif isinstance(made, (ast.BinOp, ast.AugAssign)) and type(made.op) in CALCULATED:
-        old_op = type(made.op)
-        made.op = CALCULATED[old_op]()
-        yield f"{old_op.__name__} -> {type(made.op).__name__}", made
-    elif isinstance(made, ast.BoolOp):
-        made.op = ast.Or() if isinstance(made.op, ast.And) else ast.And()
-        yield "and <-> or", made
-    elif isinstance(made, ast.UnaryOp) and isinstance(made.op, (ast.USub, ast.Not)):
-        yield f"without {type(made.op).__name__}", made.operand
-    elif isinstance(made, ast.Constant) and isinstance(made.value, bool):
-        yield f"{made.value} -> {not made.value}", ast.Constant(not made.value)
-    elif isinstance(made, ast.Constant) and isinstance(made.value, (int, float)):
-        yield f"{made.value} -> {made.value + 1}", ast.Constant(made.value + 1)
-    elif isinstance(made, ast.IfExp):
-        made.body, made.orelse = made.orelse, made.body
-        yield "the other branch", made
-    elif isinstance(made, (ast.If, ast.While)):
-        made.test = ast.UnaryOp(ast.Not(), made.test)
-        yield "if not", made
-    elif isinstance(made, ast.Call) and _name(made.func) in SWAPPED:
-        name = _name(made.func)
-        if isinstance(made.func, ast.Attribute):
-            made.func.attr = SWAPPED[name]
-        elif isinstance(made.func, ast.Name):
-            made.func.id = SWAPPED[name]
-        yield f"{name} -> {SWAPPED[name]}", made
-    elif isinstance(made, ast.Call) and isinstance(made.func, ast.Attribute) and made.func.attr in ("detach", "exp", "log"):
-        yield f"without {made.func.attr}", made.func.value
+    elif isinstance(now, (ast.BinOp, ast.AugAssign)) and type(now.op) in CALCULATED:
+        old_op = type(now.op)
+        now.op = CALCULATED[old_op]()
+        yield f"{old_op.__name__} -> {type(now.op).__name__}", now
+    elif isinstance(now, ast.BoolOp):
+        now.op = ast.Or() if isinstance(now.op, ast.And) else ast.And()
+        yield "and <-> or", now
+    elif isinstance(now, ast.UnaryOp) and isinstance(now.op, (ast.USub, ast.Not)):
+        yield f"without {type(now.op).__name__}", now.operand
+    elif isinstance(now, ast.Constant) and isinstance(now.value, bool):
+        yield f"{now.value} -> {not now.value}", ast.Constant(not now.value)
+    elif isinstance(now, ast.Constant) and isinstance(now.value, (int, float)):
+        yield f"{now.value} -> {now.value + 1}", ast.Constant(now.value + 1)
+    elif isinstance(now, ast.IfExp):
+        now.body, now.orelse = now.orelse, now.body
+        yield "the other branch", now
+    elif isinstance(now, (ast.If, ast.While)):
+        now.test = ast.UnaryOp(ast.Not(), now.test)
+        yield "if not", now
+    elif isinstance(now, ast.Call) and _name(now.func) in SWAPPED:
+        name = _name(now.func)
+        if isinstance(now.func, ast.Attribute):
+            now.func.attr = SWAPPED[name]
+        elif isinstance(now.func, ast.Name):
+            now.func.id = SWAPPED[name]
+        yield f"{name} -> {SWAPPED[name]}", now
+    elif isinstance(now, ast.Call) and isinstance(now.func, ast.Attribute) and now.func.attr in ("detach", "exp", "log"):
+        yield f"without {now.func.attr}", now.func.value
 
 
 def _name(function: ast.expr) -> str:
     return function.attr if isinstance(function, ast.Attribute) else function.id if isinstance(function, ast.Name) else ""
 
 
-def _put(tree: ast.AST, target: ast.AST, made: ast.AST) -> None:
+def _put(tree: ast.AST, target: ast.AST, now: ast.AST) -> None:
     for owner in ast.walk(tree):
         for name, value in ast.iter_fields(owner):
             if value is target:
-                setattr(owner, name, made)
+                setattr(owner, name, now)
                 return
             if isinstance(value, list):
                 for place, one in enumerate(value):
                     if one is target:
-                        value[place] = made
+                        value[place] = now
                         return

@@ -116,12 +116,12 @@ def survives(path: Path, source: str, tests: list[str]) -> bool:
 
 
 def main() -> None:
-    asked = argparse.ArgumentParser()
-    asked.add_argument("group", choices=GROUPS)
-    asked.add_argument("sample", nargs="?", type=int, default=0, help="mutants to try; 0: all")
-    asked.add_argument("--seed", type=int, default=0)
-    asked.add_argument("--file", help="stem of one file of the group")
-    given = asked.parse_args()
+    parser = argparse.ArgumentParser()
+    parser.add_argument("group", choices=GROUPS)
+    parser.add_argument("sample", nargs="?", type=int, default=0, help="mutants to try; 0: all")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--file", help="stem of one file of the group")
+    given = parser.parse_args()
     os.chdir(ROOT)
     import peft  # noqa: F401 - loaded once, before the forks
     import scipy.stats  # noqa: F401

@@ -67,10 +67,10 @@ def test_the_lock_file_pins_what_is_declared():
     assert len(pins) == len(entries) and all("--hash=sha256:" in entry for entry in entries)
     assert not re.search(r"://|--(index|extra|find)", text)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    asked = [Requirement(one) for one in (*project["dependencies"], *project["optional-dependencies"]["test"])]
+    wanted = [Requirement(one) for one in (*project["dependencies"], *project["optional-dependencies"]["test"])]
     versions = {}
     for name, version in pins:
         versions.setdefault(normal(name), []).append(version)
-    for one in asked:
-        found = versions.get(normal(one.name), [])
-        assert found and all(one.specifier.contains(version) for version in found), f"{one}: uv pip compile, see .ci/lock"
+    for one in wanted:
+        pinned = versions.get(normal(one.name), [])
+        assert pinned and all(one.specifier.contains(version) for version in pinned), f"{one}: uv pip compile, see .ci/lock"

@@ -46,10 +46,14 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+GROUPED = {"record": ("report",), "check": ("data", "check")}
+
+
 def refused(*arguments: object, names: tuple[str, ...] = ()) -> str | None:
     """What is wrong with the answer to a wrong input, or None."""
     before = state(Path.cwd())
-    result = unlearn(*arguments)
+    command, *rest = arguments
+    result = unlearn(*GROUPED.get(str(command), (command,)), *rest)
     words = " ".join(result.stderr.split())
     problems = [
         f"exit code {result.exit_code}" if result.exit_code != 2 else "",
@@ -105,7 +109,7 @@ def called(model: type, name: str) -> tuple[str, ...]:
 # Given by `usual`, or by `unlearn` in tests/cli/running.py: a file and a variable do not count.
 ON_THE_LINE = {
     "no_general", "no_target", "retain_held_out", "model", "forget", "retain", "dry_run", "output_dir", "run", "runs",
-    "repo", "prompt",
+    "repo", "prompt", "files",
 }  # fmt: skip
 
 
@@ -124,6 +128,11 @@ def usual(model: type, files: Files) -> list[str]:
         "demo": [],
         "clean": [run],
         "relearn-attack": [run],
+        "record": [run],
+        "verify": [run],
+        "reproduce": [run],
+        "check": [f"--model={MODEL}", str(files["forget"])],
+        "init": [],
     }[command_of(model)]
 
 

@@ -28,7 +28,7 @@ from unlearn_cli.training.checkpoint import Checkpoints
 
 Visit = Callable[[str, Path], None]  # (name of the point, run folder)
 # Of a report: when, how fast, where and by which words. All else is to be equal.
-ASIDE = {"started", "seconds", "peak_memory", "command_line", "config_sources"}
+ASIDE = {"started", "seconds", "peak_memory", "command_line", "config_sources", "efficiency"}
 ASIDE_CONFIG = {"output_dir", "resume", "overwrite"}
 ASIDE_TRAINING = {"tokens_per_second", "seconds_per_step", "reference_seconds", "resumed_from_step"}
 
@@ -114,13 +114,14 @@ def evidence(run: Path) -> dict[str, Any]:
     for part, aside in ((report, ASIDE), (report["config"], ASIDE_CONFIG), (report["training"], ASIDE_TRAINING)):
         for name in aside:
             part.pop(name, None)
+    (report["verdict"] or {}).pop("next", None)  # commands, which name the folder
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     for line in lines:
         line.pop("seconds", None)
     files = sorted(path for path in run.rglob("*") if path.is_file())
     kept = {str(path.relative_to(run)): path for path in files}
     read = {"README.md", "report.json", "metrics.jsonl", "plan.json"}
-    contents = {name: _content(path) for name, path in kept.items() if name not in read}
+    contents = {name: _content(path) for name, path in kept.items() if name not in read and "lineage/" not in name}
     return {"report": report, "lines": lines, "names": list(kept), "files": contents}
 
 

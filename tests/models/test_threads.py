@@ -7,7 +7,7 @@ from tests.cli.running import MODEL
 from unlearn_cli.config import ForgetConfig
 from unlearn_cli.models.load import load_model
 from unlearn_cli.models.process import undisturbed
-from unlearn_cli.models.threads import choose_threads, fastest
+from unlearn_cli.models.threads import Threads, choose_threads, fastest
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def loaded():
 def test_the_users_number_is_taken(loaded, monkeypatch):
     before = torch.get_num_threads()
     with undisturbed():
-        assert choose_threads(loaded, 2) == (2, "--threads") and torch.get_num_threads() == 2
+        assert choose_threads(loaded, 2) == Threads(2, "--threads") and torch.get_num_threads() == 2
     assert torch.get_num_threads() == before
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert choose_threads(loaded).origin == "OMP_NUM_THREADS"

@@ -48,7 +48,7 @@ def test_a_full_disk_is_told_in_a_line(command, run):
 def test_the_table_of_a_report_is_on_stdout(run, monkeypatch):
     monkeypatch.delenv("COLUMNS", raising=False)
     result = unlearn("report", "show", run)
-    assert result.exit_code == 0 and "probability" in result.stdout and "probability" not in result.stderr
+    assert result.exit_code == 0 and "rouge_l" in result.stdout and "rouge_l" not in result.stderr
 
 
 def test_the_scores_of_a_report_as_json(run):

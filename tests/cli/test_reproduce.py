@@ -37,7 +37,7 @@ def test_a_run_comes_out_with_the_same_floats(run, tmp_path):
 
 
 def test_what_was_filled_in_is_filled_in_again(run, monkeypatch):
-    """Epochs that were given limit a run with a target; epochs of the method are a third of its limit."""
+    """Given epochs limit a run with a target, and epochs of the method do not: who set a value counts."""
     seen = {}
 
     def stop(resolved, command_line):
@@ -48,7 +48,7 @@ def test_what_was_filled_in_is_filled_in_again(run, monkeypatch):
     assert unlearn("reproduce", run).exit_code == 2
     sources = read(run).config_sources
     filled = [name for name, source in sources.items() if source.startswith("method")]
-    assert "epochs" in filled and [seen[name] for name in filled] == [sources[name] for name in filled]
+    assert "retain_ratio" in filled and [seen[name] for name in filled] == [sources[name] for name in filled]
     assert seen["max_steps"].endswith("settings.json")
 
 

@@ -119,6 +119,7 @@ def test_rows_revision_and_files(online: dict[str, Any], hub: FakeHub, folders: 
             "columns": ["question", "answer"],
             "unread": [],
             "repeated_ids": [],
+            "published": None,
         }
 
 

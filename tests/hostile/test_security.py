@@ -116,7 +116,7 @@ def test_secrets_are_written_nowhere(run: Path, monkeypatch: pytest.MonkeyPatch)
     files = [path for path in run.rglob("*") if path.is_file()]
     assert len(files) > 10 and [path for path in files if SECRET.encode() in path.read_bytes()] == []
     monkeypatch.setenv("HF_TOKEN", SECRET)
-    monkeypatch.setattr("unlearn_cli.recipes.evaluate.measurable", lambda config: 1 / 0)
+    monkeypatch.setattr("unlearn_cli.recipes.evaluate.resolve_source", lambda *arguments: 1 / 0)
     crash = unlearn("evaluate", run)
     assert crash.exit_code == 1 and "ZeroDivisionError" in crash.stderr and SECRET not in crash.stderr + crash.stdout
     assert SECRET not in unlearn("env").stdout

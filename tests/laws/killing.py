@@ -89,8 +89,11 @@ def moments(count: int, seconds: float, seed: int) -> list[float]:
 
 
 def evidence(folder: Path) -> dict[str, Any]:
-    """Every file below a folder without what differs between equal runs: JSON values, tensors by name, else bytes."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    """Every file below a folder without what differs between equal runs: JSON values, tensors by name, else bytes.
+
+    The statements of the lineage hold times and hashes of the files that do.
+    """
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.parent.name != "lineage")
     return {path.relative_to(folder).as_posix(): _content(path, folder) for path in files}
 
 

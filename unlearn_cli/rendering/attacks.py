@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
@@ -38,17 +39,22 @@ def worst_curves(report: AttackReport, metric: str) -> dict[str, dict[Any, float
 def attack_table(report: AttackReport) -> ResponsiveTable:
     """Forget rows under each model at each place of the attack's worst setting, with recovery and the retain rows.
 
-    On a narrow terminal intervals are left out. Names of places fold, numbers and roles never do.
+    On a narrow terminal intervals are left out, on a very narrow one the control as well. Names of places fold, numbers
+    and roles never do.
     """
-    return ResponsiveTable(lambda: _curve(report, intervals=True), lambda: _curve(report, intervals=False))
+    return ResponsiveTable(
+        lambda: _curve(report, ROLES, intervals=True),
+        lambda: _curve(report, ROLES, intervals=False),
+        lambda: _curve(report, ROLES[:-1], intervals=False),
+    )
 
 
-def _curve(report: AttackReport, *, intervals: bool) -> Table:
+def _curve(report: AttackReport, roles: Sequence[str], *, intervals: bool) -> Table:
     metric = shown_metric(report)
     recovery = report.recovery[metric]
     points = [point for point in recovery.points if point.parameters == recovery.parameters]
     by_role = worst_curves(report, metric)
-    shown = [role for role in ROLES if by_role[role]]
+    shown = [role for role in roles if by_role[role]]
     title = f"\n{report.attack}: forget {metric}, {report.judged_rows} rows"
     table = Table(box=None, pad_edge=False, header_style="bold", title=title, title_justify="left")
     table.add_column(report.along, overflow="fold")

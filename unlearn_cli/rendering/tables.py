@@ -25,19 +25,29 @@ FIRST = ("probability", "rouge_l", "truth_ratio", "forget_quality")  # the metri
 MOMENTS = ("before", "after", "baseline")
 UNBOUNDED = 10_000
 USUAL_WIDTH = 80  # characters of a line from which on nothing is left out, and names fold instead
+FOLDED = 4  # characters that a folded column needs to be read
 
 
 @dataclass(frozen=True)
 class ResponsiveTable:
-    """`full` on a usual terminal and wherever it fits, else `narrow`; both need a column that can fold."""
+    """`full` on a usual terminal and wherever it fits, else `narrow`; each needs a column that can fold.
+
+    `narrowest` is for a terminal on which even `narrow` would be cut.
+    """
 
     full: Callable[[], Table]
     narrow: Callable[[], Table]
+    narrowest: Callable[[], Table] | None = None
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         table = self.full()
-        needed = Measurement.get(console, options.update(width=UNBOUNDED), table).maximum
-        yield table if options.max_width >= min(needed, USUAL_WIDTH) else self.narrow()
+        needed = Measurement.get(console, options.update(width=UNBOUNDED), table)
+        if options.max_width < min(needed.maximum, USUAL_WIDTH):
+            table = self.narrow()
+            needed = Measurement.get(console, options.update(width=UNBOUNDED), table)
+            if self.narrowest and options.max_width < needed.minimum + FOLDED:
+                table = self.narrowest()
+        yield table
 
 
 def digits(value: float, more: int = 0) -> str:

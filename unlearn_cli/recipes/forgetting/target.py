@@ -208,6 +208,7 @@ def judge_target(
 def _missed(report: TargetReport, before: float) -> str:
     """The missed half of the target, by how much, and what to try next; `before`: mean probability of the forget rows."""
     parts, advice = [], []
+    assert report.forget is not None  # `judge_target` has measured it
     if not report.forget_reached:
         left = max(0.0, (report.forget - report.level) / (before - report.level))
         parts.append(

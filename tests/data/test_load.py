@@ -288,12 +288,17 @@ def test_a_number_hashes_the_same_from_csv(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("value", "said"),
-    [({"a": 1}, "'answer' is an object, not text"), (["a"], "'answer' is a list, not text"),
-     ("\ud83d", "'answer' holds half of a surrogate pair, which is not a character")],
+    [({"a": 1}, "'answer' is an object, not text"), (["a"], "'answer' is a list, not text")],
 )  # fmt: skip
 def test_wrong_types(tmp_path: Path, value: object, said: str) -> None:
     rows = [{"question": "q", "answer": "a"}, {"question": "q2", "answer": value}]
     assert refused(write(tmp_path / "a.json", rows))[0] == f"forget data: a.json row 2: {said}"
+
+
+def test_half_a_character_is_refused(tmp_path: Path) -> None:
+    """JSON can write half of a surrogate pair, and no file can hold it again."""
+    path = write(tmp_path / "a.json", [{"question": "q", "answer": "\ud83d"}])
+    assert refused(path)[0].endswith("a.json:1: \\ud83d is half of a character")
 
 
 def test_reading_jsonl_imports_nothing_heavy(tmp_path: Path) -> None:

@@ -69,12 +69,13 @@ def main() -> None:
         folder = Path(temporary)
         os.environ["UNLEARN_CACHE"] = str(folder / "cache")
         lines = unlearn("demo", "--keep", "demo", cwd=folder).splitlines()
-        first = next(i for i, line in enumerate(lines) if line.startswith("question"))
-        last = next(i for i, line in enumerate(lines) if "run folder:" in line)
+        plain = [Text.from_ansi(line).plain for line in lines]
+        first = next(i for i, line in enumerate(plain) if line.startswith("question"))
+        last = next((i for i, line in enumerate(plain) if "run folder" in line), len(lines))
         draw("\n".join(["$ unlearn demo", "...", *lines[first:last]]), "unlearn demo", IMAGES / "demo.svg")
         data = ["--model", "demo/model", "--forget", "demo/forget.jsonl", "--retain", "demo/retain.jsonl"]
         settings = json.loads((folder / "demo" / "run" / "report.json").read_text())["config"]
-        same = ["--epochs", settings["epochs"], "--learning-rate", settings["learning_rate"]]
+        same = ["--until", settings["until"], "--learning-rate", settings["learning_rate"]]
         runs = [f"runs/{method}" for method in ("npo", "simnpo", "rmu")]
         for run in runs:
             unlearn("forget", *data, *same, "--method", Path(run).name, "--eval-every", 8, "-o", run, cwd=folder)

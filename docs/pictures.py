@@ -46,7 +46,7 @@ def draw(output: str, title: str, path: Path) -> None:
     """Draw a terminal with this output as SVG, in the reader's fonts and without links to others."""
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True)
     for line in output.splitlines():
-        console.print(Text.from_ansi(line), soft_wrap=True)
+        console.print(Text.from_ansi(line), highlight=False)
     svg = console.export_svg(title=title, theme=THEME, unique_id="unlearn")
     svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.S)
     svg = re.sub(r"font-family: ?Fira Code[^;]*;", f"font-family: {FONT};", svg)

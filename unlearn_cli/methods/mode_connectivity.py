@@ -19,8 +19,8 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from unlearn_cli.contract import Defaults, parameter, procedure
+from unlearn_cli.methods._distillation import divergence, steps
 from unlearn_cli.methods.layered import Base
-from unlearn_cli.retain_terms.kl import kl
 
 
 @contextmanager
@@ -36,10 +36,6 @@ def between(weights: Mapping[str, Parameter], start: Mapping[str, Tensor], t: fl
             tensor.copy_(here[name])
             if tensor.grad is not None:
                 tensor.grad.mul_(t)
-
-
-def steps(bench: Any, *, epochs: float, **others: Any) -> int:
-    return bench.unlearn_steps() + bench.passes(epochs)
 
 
 @procedure(
@@ -72,10 +68,6 @@ def mode_connectivity(
             on_line = -bench.outputs(bench.forget_batch(step)).mean_logps.mean()
             away = -weight * on_line.clamp_max(ceiling)
             away.backward()
-        rows = [row.whole for row in bench.retain_batch(step)]
-        with torch.no_grad():
-            target = bench.outputs(rows, model=before, logits=True)
-        kept = kl(bench.outputs(rows, logits=True), target).mean()
-        return kept + away.detach(), float(away.detach())
+        return divergence(bench, before, bench.retain_batch(step)) + away.detach(), float(away.detach())
 
     yield from bench.train_whole(loss, epochs=epochs, peak=rate)

@@ -22,14 +22,10 @@ from typing import Annotated, Any
 import torch
 
 from unlearn_cli.contract import Defaults, parameter, procedure
+from unlearn_cli.methods._distillation import divergence, steps
 from unlearn_cli.methods.layered import Base
-from unlearn_cli.retain_terms.kl import kl
 
 LOOKED_AT = 64  # retain rows by which the end is judged
-
-
-def steps(bench: Any, *, epochs: float, **others: Any) -> int:
-    return bench.unlearn_steps() + bench.passes(epochs)
 
 
 def shrunk(weight: torch.Tensor, alpha: float, beta: float, generator: torch.Generator) -> torch.Tensor:
@@ -73,10 +69,8 @@ def undo(
             tensor.copy_(shrunk(tensor, alpha, beta, generator))
 
     def distillation(step: int) -> tuple[torch.Tensor, float]:
-        rows = [row.whole for row in (*bench.retain_batch(step), *(bench.forget_batch(step) if both else ()))]
-        with torch.no_grad():
-            target = bench.outputs(rows, model=teacher, logits=True)
-        return kl(bench.outputs(rows, logits=True), target).mean(), 0.0
+        rows = (*bench.retain_batch(step), *(bench.forget_batch(step) if both else ()))
+        return divergence(bench, teacher, rows), 0.0
 
     def finished(step: int) -> bool:
         if not within or (step + 1) % bench.passes(1):

@@ -16,18 +16,14 @@ import torch
 from torch import Tensor
 
 from unlearn_cli.contract import Defaults, parameter, procedure
+from unlearn_cli.methods._distillation import divergence, steps
 from unlearn_cli.methods.layered import Base
-from unlearn_cli.retain_terms.kl import kl
 
 
 def distance(weights: Sequence[Tensor], original: Sequence[Tensor]) -> Tensor:
     """Root mean square difference over all weights. Its gradient where they are equal is 0."""
     squares = torch.stack([(w - o).square().sum() for w, o in zip(weights, original, strict=True)]).sum()
     return (squares / sum(w.numel() for w in weights)).clamp_min(1e-20).sqrt()
-
-
-def steps(bench: Any, *, epochs: float, **others: Any) -> int:
-    return bench.unlearn_steps() + bench.passes(epochs)
 
 
 @procedure(
@@ -53,10 +49,7 @@ def weight_distance(
     weights, original = list(named.values()), [start[name] for name in named]
 
     def loss(step: int) -> tuple[Tensor, float]:
-        rows = [row.whole for row in bench.retain_batch(step)]
-        with torch.no_grad():
-            target = bench.outputs(rows, model=before, logits=True)
-        kept, away = kl(bench.outputs(rows, logits=True), target).mean(), -weight * distance(weights, original)
-        return kept + away, float(away.detach())
+        away = -weight * distance(weights, original)
+        return divergence(bench, before, bench.retain_batch(step)) + away, float(away.detach())
 
     yield from bench.train_whole(loss, epochs=epochs, peak=rate)

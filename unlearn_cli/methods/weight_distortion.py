@@ -17,8 +17,8 @@ from typing import Annotated, Any
 import torch
 
 from unlearn_cli.contract import Defaults, parameter, procedure
+from unlearn_cli.methods._distillation import divergence, steps
 from unlearn_cli.methods.layered import Base
-from unlearn_cli.retain_terms.kl import kl
 
 
 def distorted(weight: torch.Tensor, sigma: float, generator: torch.Generator) -> torch.Tensor:
@@ -26,10 +26,6 @@ def distorted(weight: torch.Tensor, sigma: float, generator: torch.Generator) ->
     if weight.dim() < 2:
         return weight
     return weight + sigma * weight.std() * torch.randn(weight.shape, generator=generator).to(weight)
-
-
-def steps(bench: Any, *, epochs: float, **others: Any) -> int:
-    return bench.unlearn_steps() + bench.passes(epochs)
 
 
 @procedure(
@@ -57,9 +53,6 @@ def weight_distortion(
             tensor.copy_(distorted(tensor, sigma, generator))
 
     def loss(step: int) -> tuple[torch.Tensor, float]:
-        rows = [row.whole for row in bench.retain_batch(step)]
-        with torch.no_grad():
-            target = bench.outputs(rows, model=before, logits=True)
-        return kl(bench.outputs(rows, logits=True), target).mean(), 0.0
+        return divergence(bench, before, bench.retain_batch(step)), 0.0
 
     yield from bench.train_whole(loss, epochs=epochs, peak=rate)

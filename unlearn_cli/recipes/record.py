@@ -5,19 +5,19 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
-from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from unlearn_cli.config import RecordConfig
-from unlearn_cli.console import ProgressBar, Reporter
+from unlearn_cli.console import Reporter
 from unlearn_cli.errors import EXIT_FAILED, UnlearnError
 from unlearn_cli.recipes.auditing import chain
 from unlearn_cli.recipes.auditing.claim import Claim, judge
 from unlearn_cli.recipes.auditing.evidence import Evidence, gather
 from unlearn_cli.recipes.auditing.page import content
 from unlearn_cli.recipes.auditing.people import Person, Queries, subjects, verdicts
+from unlearn_cli.recipes.auditing.verification import reading
 from unlearn_cli.recipes.storage.lock import locked
 from unlearn_cli.recipes.storage.output_files import check_file, write
 from unlearn_cli.rendering.documents import record_page
@@ -39,7 +39,8 @@ def run(config: RecordConfig, command_line: list[str], reporter: Reporter) -> di
         if path := getattr(config, flag):
             check_file(f"--{flag}", path)
     printer = browser() if config.pdf else None
-    evidence = _gathered(config, reporter)
+    with reading(reporter) as advance:
+        evidence = gather(config, advance)
     claim = judge(evidence)
     who = subjects(config.subject_id, evidence.run.data["forget"], evidence.run.config.get("limit"))
     people = verdicts(evidence, claim, who, Queries(config.queries, config.confidence))
@@ -50,18 +51,6 @@ def run(config: RecordConfig, command_line: list[str], reporter: Reporter) -> di
     _say(claim, people, reporter)
     _add_to_lineage(config, command_line, reporter)
     return _summary(evidence, claim, people)
-
-
-def _gathered(config: RecordConfig, reporter: Reporter) -> Evidence:
-    with ExitStack() as stack:
-        bars: list[ProgressBar] = []
-
-        def advance(total: int, name: str) -> None:
-            if not bars:
-                bars.append(stack.enter_context(reporter.progress("reading", total)))
-            bars[0].advance(detail=name)
-
-        return gather(config, advance)
 
 
 def browser() -> str:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import shlex
-from contextlib import ExitStack
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
 from unlearn_cli.config import VerifyConfig
-from unlearn_cli.console import ProgressBar, Reporter
+from unlearn_cli.console import Reporter
 from unlearn_cli.errors import EXIT_FAILED, UnlearnError
 from unlearn_cli.recipes.auditing import signing
-from unlearn_cli.recipes.auditing.verification import STATES, Verification, verification
+from unlearn_cli.recipes.auditing.verification import STATES, Verification, reading, verification
 from unlearn_cli.recipes.storage.lock import locked
 
 STYLES = {"unchanged": "", "changed": "bold red", "missing": "bold red", "added": "bold yellow"}
@@ -25,7 +24,8 @@ def run(config: VerifyConfig, reporter: Reporter) -> tuple[dict[str, Any], bool]
     Raises:
         UnlearnError: the run has no lineage, a key cannot be used, or --sign-with on files that changed.
     """
-    checked = _read(config, reporter)
+    with reading(reporter) as advance:
+        checked = verification(config.run, config.place, advance)
     if config.sign_with:
         if not checked.whole:
             raise UnlearnError(
@@ -41,19 +41,6 @@ def run(config: VerifyConfig, reporter: Reporter) -> tuple[dict[str, Any], bool]
     well = checked.whole and signature.state != "bad" and not (config.key and signature.state == "not signed")
     result = checked.as_dict() | {"signature": {"state": signature.state, "links": signature.links, "key": signature.key}}
     return result, well
-
-
-def _read(config: VerifyConfig, reporter: Reporter) -> Verification:
-    """Read every file, with a line or a bar as gigabytes are read."""
-    with ExitStack() as stack:
-        bars: list[ProgressBar] = []
-
-        def advance(total: int, name: str) -> None:
-            if not bars:
-                bars.append(stack.enter_context(reporter.progress("reading", total)))
-            bars[0].advance(detail=name)
-
-        return verification(config.run, config.place, advance)
 
 
 def states_table(result: dict[str, Any]) -> Table:

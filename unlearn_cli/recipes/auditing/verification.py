@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from unlearn_cli.console import ProgressBar, Reporter
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.hashing import file_sha256
 from unlearn_cli.lineage import DATA, FOLDER, RUN, SETTING, Link, read_chain
@@ -19,6 +21,20 @@ from unlearn_cli.recipes.storage.run_folder import OURS
 State = Literal["unchanged", "changed", "missing", "added"]
 STATES: tuple[State, ...] = ("unchanged", "changed", "missing", "added")
 HUB = "hf:"
+
+
+@contextmanager
+def reading(reporter: Reporter) -> Iterator[Callable[[int, str], None]]:
+    """A bar over the files that are read; the function inside takes their number and the name of the one read."""
+    with ExitStack() as stack:
+        bars: list[ProgressBar] = []
+
+        def advance(total: int, name: str) -> None:
+            if not bars:
+                bars.append(stack.enter_context(reporter.progress("reading", total)))
+            bars[0].advance(detail=name)
+
+        yield advance
 
 
 @dataclass(frozen=True)

@@ -35,8 +35,8 @@ for number, name in enumerate(names):
     with contextlib.suppress(UnlearnError):  # one step may change too little for a run that counts
         unlearn_cli.forget(**few, **train)
     forgot = read_report(pathlib.Path(run))
-    asked = unlearn_cli.evaluate(benchmark=name, output_dir=f"{run}-evaluated", **few)
-    said[name] = {"run": forgot.model_dump(mode="json"), "evaluated": asked.model_dump(mode="json")}
+    evaluated = unlearn_cli.evaluate(benchmark=name, output_dir=f"{run}-evaluated", **few)
+    said[name] = {"run": forgot.model_dump(mode="json"), "evaluated": evaluated.model_dump(mode="json")}
 print(json.dumps(said))
 """
 

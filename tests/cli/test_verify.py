@@ -186,6 +186,7 @@ def keys(folder: Path) -> tuple[Path, Path, Path]:
 def test_what_cannot_be_verified_is_said_with_the_next_step(story, tmp_path):
     for words, said in (
         (("verify", tmp_path), "has no lineage"),
+        (("verify", tmp_path / "nowhere"), "there is no folder"),
         (("verify", story / "run", "--place", "other=x"), "no place other"),
         (("verify", story / "run", "--place", "other"), "NAME=DIR"),
         (("verify", story / "run", "--key", tmp_path / "none.pem"), "cannot be read"),

@@ -90,8 +90,11 @@ def verification(
         advance: called before each file with their number and its name.
 
     Raises:
-        UnlearnError: the run has no lineage, a statement is broken, or `moved` names a place that it does not have.
+        UnlearnError: there is no such folder, the run has no lineage, a statement is broken, or `moved` names a place that
+            it does not have.
     """
+    if not run.is_dir():
+        raise UnlearnError(f"there is no folder {run}", "a folder written by `unlearn forget` is expected")
     links = read_chain(run)
     if not links:
         raise UnlearnError(

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from unlearn_cli.contract import METHODS
+
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
@@ -148,3 +150,9 @@ def _texts(path: Path) -> list[str]:
     plain = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
     filled = [node.values for node in nodes if isinstance(node, ast.JoinedStr)]
     return plain + ["".join(str(v.value) for v in each if isinstance(v, ast.Constant)) for each in filled]
+
+
+def test_the_number_of_methods_is_current() -> None:
+    count = len(METHODS.names())
+    assert f"has all {count}," in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"which of the {count} methods" in (ROOT / "docs" / "index.md").read_text(encoding="utf-8")

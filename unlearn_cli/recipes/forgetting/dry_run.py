@@ -132,7 +132,7 @@ def wants_checkpointing(options: CompleteConfig, loaded: LoadedModel, rows: Rows
     """Whether activations are recomputed: as the setting says, or if the estimate without it does not fit what is free."""
     if options.activation_checkpointing != "auto":
         return options.activation_checkpointing == "on"
-    return not _fits(_of(options, 1) if options.auto_batch_size else options, loaded, rows, groups)
+    return not _fits(_with_batch_size(options, 1) if options.auto_batch_size else options, loaded, rows, groups)
 
 
 def passes_of_a_step(options: CompleteConfig, loaded: LoadedModel, rows: Rows, groups: tuple[str, ...]) -> int:
@@ -141,12 +141,12 @@ def passes_of_a_step(options: CompleteConfig, loaded: LoadedModel, rows: Rows, g
     if not options.auto_batch_size:
         return passes
     step, passes = options.batch_size * passes, 1
-    while passes < step and not _fits(_of(options, -(-step // passes)), loaded, rows, groups):
+    while passes < step and not _fits(_with_batch_size(options, -(-step // passes)), loaded, rows, groups):
         passes *= 2
     return min(passes, step)
 
 
-def _of(options: CompleteConfig, batch_size: int) -> CompleteConfig:
+def _with_batch_size(options: CompleteConfig, batch_size: int) -> CompleteConfig:
     return options.model_copy(update={"batch_size": batch_size})
 
 

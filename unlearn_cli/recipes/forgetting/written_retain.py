@@ -63,9 +63,9 @@ def _in_words(run: ResolvedRun, rows: Answers) -> str:
     like, known = (sum(one.startswith(kind) for one in ids) for kind in ("like-", "known-"))
     why = "no --retain was given" if run.settings.sources["retain"].startswith("default") else "--retain auto"
     return (
-        f"{why}: what the model says itself is held, on {like} questions like the forget rows about other names, {known} "
-        f"about people whom its answers name, and {len(ids) - like - known} everyday ones; no answer is kept that says what "
-        f"a forget row says ({OWN_ROWS})"
+        f"{why}: the model wrote the rows to keep. They are its own answers to {like} questions of the forget rows' form "
+        f"about other names, {known} about people whom its answers name, and {len(ids) - like - known} everyday ones. "
+        f"Answers that say what a forget row says are left out ({OWN_ROWS})"
     )
 
 

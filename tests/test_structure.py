@@ -12,8 +12,8 @@ ROOT = Path(__file__).parents[1] / "unlearn_cli"
 HEAVY = {"torch", "transformers", "peft", "datasets", "numpy", "scipy", "pandas", "bitsandbytes", "pyarrow"}
 # Lowest first; a module imports from its own room and from those before it.
 LAYERS = [
-    {"errors", "quiet", "atomic", "hashing", "limits"}, {"assignments", "values", "jsonfile"}, {"registry", "parameters"},
-    {"display"},
+    {"errors", "quiet", "atomic", "hashing", "limits", "launched"}, {"assignments", "values", "jsonfile"},
+    {"registry", "parameters"}, {"display"},
     {"outputs", "measured"}, {"contract"},
     {"expressions"}, {"config", "report_parts", "report", "attack_report", "lineage", "console"}, {"data"},
     {"methods", "retain_terms", "robust", "metrics"}, {"models"},

@@ -15,6 +15,7 @@ from rich.segment import Segment
 from rich.table import Column
 from rich.text import Text
 
+from unlearn_cli import launched
 from unlearn_cli.errors import EXIT_FAILED, UnlearnError
 
 LINE_EVERY_SECONDS = 5.0  # between plain progress lines, without a terminal
@@ -119,7 +120,9 @@ class Reporter:
             self._err.print(f"[yellow]note:[/] {escape(message)}", soft_wrap=True)
 
     def error(self, error: UnlearnError) -> None:
-        """Print an error and its hint, even if quiet."""
+        """Print an error and its hint, even if quiet. Of several processes only the first says what all of them run into."""
+        if not error.message or (launched.rank() > 0 and error.exit_code != EXIT_FAILED):
+            return
         self._err.print(f"[bold red]error:[/] {escape(error.message)}", soft_wrap=True)
         if error.hint:
             self._err.print(f"\n[bold cyan]hint:[/] {escape(error.hint)}", soft_wrap=True)

@@ -14,6 +14,7 @@ import typer
 from pydantic.fields import FieldInfo
 from rich.markup import escape
 
+from unlearn_cli import launched
 from unlearn_cli.cli.help import USUAL, show_all
 from unlearn_cli.config import default_of, resolve
 from unlearn_cli.config.option import Settings
@@ -131,6 +132,7 @@ def command(
     def checked(config: Settings, sources: dict[str, str], argv: list[str], reporter: Reporter) -> int | None:
         from unlearn_cli.recipes.forgetting.precheck import check  # noqa: PLC0415 - the lazy boundary
 
+        launched.check(name)
         check(config)
         return run(config, sources, argv, reporter)
 
@@ -154,7 +156,7 @@ def execute(settings: Callable[[], tuple[Settings, dict[str, str]]], run: Recipe
     reporter = Reporter()
     try:
         config, sources = settings()
-        reporter = Reporter(quiet=getattr(config, "quiet", False))
+        reporter = Reporter(quiet=getattr(config, "quiet", False) or launched.rank() > 0)
         if getattr(config, "offline", False):
             os.environ["HF_HUB_OFFLINE"] = "1"
         with quiet_libraries():

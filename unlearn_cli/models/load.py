@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from transformers import AutoConfig, AutoTokenizer, BitsAndBytesConfig, GenerationConfig
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from unlearn_cli import launched
 from unlearn_cli.config import ModelOptions
 from unlearn_cli.data.hub_errors import hub_error
 from unlearn_cli.errors import UnlearnError
@@ -77,6 +78,8 @@ def resolve_device(choice: str) -> torch.device:
     except RuntimeError:
         raise UnlearnError(f"'{choice}' is not a device", "use auto, cpu, mps, cuda or cuda:1") from None
     if device.type == "cuda":
+        if launched.count() > 1:
+            device = _own_device(device)
         count = torch.cuda.device_count()
         if (device.index or 0) >= count:
             raise UnlearnError(f"no device '{choice}': {count} CUDA devices here", "see `unlearn env`; --device cpu works")
@@ -85,6 +88,15 @@ def resolve_device(choice: str) -> torch.device:
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise UnlearnError("no device 'mps' here", "see `unlearn env`; --device cpu works")
     return device
+
+
+def _own_device(device: torch.device) -> torch.device:
+    """The GPU of this process among several."""
+    if device.index is not None:
+        raise UnlearnError(
+            f"--device {device} for {launched.count()} processes", "--device cuda: each process takes a GPU of its own"
+        )
+    return torch.device("cuda", launched.local_rank())
 
 
 def resolve_dtype(choice: str, config: Any, device: torch.device) -> torch.dtype:

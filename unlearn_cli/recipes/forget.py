@@ -11,6 +11,7 @@ from unlearn_cli.config import ForgetConfig, PushConfig
 from unlearn_cli.console import Reporter
 from unlearn_cli.errors import EXIT_DIVERGED, UnlearnError
 from unlearn_cli.measured import Measured
+from unlearn_cli.models import ranks
 from unlearn_cli.models.energy import joules, used
 from unlearn_cli.models.load import LoadedModel, load_model
 from unlearn_cli.models.process import undisturbed
@@ -38,6 +39,9 @@ ENDED: Mapping[Status, str] = {
     "no_effect": "the run changed nothing",
     "not_reached": "the target was not reached",
 }
+
+
+ALONE = {"push_to_hub": None, "report_to": "none"}  # what only the first of several processes does
 
 
 @undisturbed()
@@ -68,10 +72,27 @@ def run(
             nothing (exit code 4, with the report written).
         Interrupted: stopped by a signal; the message says which results are kept and how to continue.
     """
+    with ranks.joined() as work:
+        if work is None:
+            return _run(config, sources, command_line, reporter, load=load, measured=measured)
+        _follow(config.model_copy(update={**ALONE, "output_dir": work / "run"}), sources, reporter)
+    return None
+
+
+def _run(
+    config: ForgetConfig,
+    sources: Mapping[str, str],
+    command_line: list[str],
+    reporter: Reporter,
+    *,
+    load: Callable[..., LoadedModel],
+    measured: Path | None,
+) -> RunReport | None:
+    """The first process, or the only one. See `run`."""
     with explained_interruption():
         if config.push_to_hub and not config.dry_run:
             push.check_upload(config.push_to_hub)
-        resolved = resolve_run(config, sources, reporter)
+        resolved = ranks.together(lambda: _resolved(config, sources, reporter))
         folder = resolved.folder
         if config.dry_run:
             if finished_report(resolved) is not None:
@@ -104,7 +125,7 @@ def write_run(
     with explained_interruption(resolved), locked(folder.path):
         # Again, now that no other process can change what is there.
         folder.check(resume=resolved.config.resume, overwrite=resolved.config.overwrite, locked=True)
-        report = finished_report(resolved)
+        report = ranks.once(lambda: finished_report(resolved))
         if report is not None:
             folder.drop_checkpoints()
             resolved.reporter.say(f"already finished: {folder.path}")
@@ -114,12 +135,38 @@ def write_run(
         prepared = prepare(resolved, load, measured)
         resolved = prepared.resolved  # with the rows that the model has written, if it was asked to
         trained = train(prepared)
+        ranks.leave()
         artifact = write_artifact(trained)
         after = _measure_after(resolved, artifact)
         report = run_report(trained, artifact, after, command_line)
         report.efficiency = efficiency(report, used(energy, joules(device)), device.type)
         _write_evidence(resolved, report, after)
     return report, True
+
+
+def _resolved(config: ForgetConfig, sources: Mapping[str, str], reporter: Reporter) -> ResolvedRun:
+    """The settings and rows of a run.
+
+    Raises:
+        UnlearnError: as `resolve_run`; or several processes cannot share what is to be done.
+    """
+    if ranks.count() > 1 and config.about:
+        raise UnlearnError("--about runs in one process: the model writes the rows first", "start it without a launcher")
+    resolved = resolve_run(config, sources, reporter)
+    if ranks.count() > 1 and resolved.settings.procedure:
+        raise UnlearnError(
+            f"{config.method} trains in a way of its own, in one process", "start it without a launcher, or use --method npo"
+        )
+    return resolved
+
+
+def _follow(config: ForgetConfig, sources: Mapping[str, str], reporter: Reporter) -> None:
+    """A process that is not the first: it shares the rows of every step. What it writes is thrown away."""
+    with explained_interruption():
+        resolved = ranks.together(lambda: _resolved(config, sources, reporter))
+        if config.dry_run or ranks.once(lambda: finished_report(resolved)) is not None:
+            return
+        train(prepare(resolved, load_model, None))
 
 
 def check_status(report: RunReport, folder: RunFolder, *, quiet: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -11,7 +11,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from unlearn_cli.errors import EXIT_DIVERGED, UnlearnError
+from unlearn_cli.errors import EXIT_DIVERGED, UnlearnError, out_of_memory
+from unlearn_cli.models import ranks
 from unlearn_cli.outputs import Outputs
 from unlearn_cli.training.passes import EpochRow, Passes
 from unlearn_cli.training.target import gate
@@ -32,6 +33,22 @@ class Diverged(UnlearnError):
 
 
 @dataclass
+class Share:
+    """What one process found in its rows of a step."""
+
+    total: float = 0.0  # of the weighted loss
+    sums: dict[str, float] = field(default_factory=dict)  # losses of each term
+    tokens: int = 0
+    computed: int = 0
+    retain_tokens: int = 0
+    seen: dict[int, float] = field(default_factory=dict)
+
+    def add(self, term: TermName, losses: Tensor) -> None:
+        """Add losses [B] to the sum of a term."""
+        self.sums[term] = self.sums.get(term, 0.0) + float(losses.detach().sum())
+
+
+@dataclass
 class Gradients:
     """One step. A rule calls `backward` as it needs and leaves its result in `.grad` of the parameters."""
 
@@ -42,7 +59,7 @@ class Gradients:
     retain_weight: float
     step: int  # from 0
     progress: float  # share of the steps that are done
-    parts: int  # micro-batches
+    parts: int  # micro-batches, of all processes together
     state: dict[str, Any]  # tensors and numbers that a rule keeps from step to step; part of a checkpoint
     level: float | None = None  # probability that forget rows are pushed to; None: as far as the method pushes
     seen: dict[int, float] | None = None  # forget row -> probability of its answer, as this step ran it
@@ -57,43 +74,74 @@ class Gradients:
         Raises:
             Diverged: the loss is not finite.
         """
-        objective, total = self.passes.objective, 0.0
-        sums: dict[str, float] = {}
-        for part in range(self.parts):
-            forget = self.forget[part :: self.parts] if term != "retain" else []
-            retain = self.retain[part :: self.parts] if term != "forget" else []
+        earlier = self.collect() if ranks.count() > 1 else []  # is the sum over all processes already
+        share, error = Share(), None
+        try:
+            self._run(term, share)
+        except Exception as raised:
+            if ranks.count() == 1 or out_of_memory(raised) is None:
+                raise
+            error = str(raised)
+        shares = ranks.gathered((share, error))
+        if any(error for _, error in shares):  # all repeat the step, so that all go on alike
+            raise MemoryError(next(error for _, error in shares if error))
+        for share, _ in shares:
+            self._count(share)
+        total = sum(share.total for share, _ in shares)
+        if not math.isfinite(total):
+            self.zero()
+            raise Diverged(self.step + 1, "loss")
+        if earlier:
+            self.put([a + b for a, b in zip(earlier, ranks.added(self.collect()), strict=True)])
+        self.sums = {**_added([share.sums for share, _ in shares]), **self.sums}
+        return total
+
+    def _run(self, term: TermName | None, share: Share) -> None:
+        """Run this process's rows of a term, or of both; its gradient is added to `.grad`, its numbers to `share`.
+
+        A process has every n-th row of the step, in as many passes as keep a pass as large as in one process.
+        """
+        objective, first, processes = self.passes.objective, ranks.rank(), ranks.count()
+        parts = -(-self.parts // processes)
+        for part in range(first, parts * processes, processes):
+            forget = self.forget[part :: parts * processes] if term != "retain" else []
+            retain = self.retain[part :: parts * processes] if term != "forget" else []
             if not forget and not retain:
                 continue
             outputs = self.passes.run(forget, retain)
             loss = torch.zeros((), device=self.passes.device)
             if forget:
                 losses = objective.forget_losses(outputs.policy, outputs.reference, self.progress)
-                losses = self._gated(losses, forget, outputs.policy.get("forget"))
+                losses = self._gated(losses, forget, outputs.policy.get("forget"), share)
                 loss = loss + objective.forget_weight * losses.sum() / len(self.forget)
-                sums["forget"] = sums.get("forget", 0.0) + float(losses.detach().sum())
+                share.add("forget", losses)
             if retain:
                 losses = objective.retain_losses(outputs.policy, outputs.reference, self.progress)
                 loss = loss + self.retain_weight * losses.sum() / len(self.retain)
-                sums["retain"] = sums.get("retain", 0.0) + float(losses.detach().sum())
-            if not math.isfinite(float(loss.detach())):
-                self.zero()
-                raise Diverged(self.step + 1, "loss")
+                share.add("retain", losses)
+            share.total += float(loss.detach())
+            if not math.isfinite(share.total):
+                return
             if loss.requires_grad:
                 loss.backward()
-            total += float(loss.detach())
-            self.tokens += outputs.tokens
-            self.computed += outputs.computed
-            self.retain_tokens += outputs.retain_tokens
-        self.sums = {**sums, **self.sums}
-        return total
+            share.tokens += outputs.tokens
+            share.computed += outputs.computed
+            share.retain_tokens += outputs.retain_tokens
 
-    def _gated(self, losses: Tensor, rows: Sequence[EpochRow], policy: Outputs | None) -> Tensor:
+    def _count(self, share: Share) -> None:
+        """Add the counts of one process to those of the step."""
+        self.tokens += share.tokens
+        self.computed += share.computed
+        self.retain_tokens += share.retain_tokens
+        if self.seen is not None:
+            self.seen.update(share.seen)
+
+    def _gated(self, losses: Tensor, rows: Sequence[EpochRow], policy: Outputs | None, share: Share) -> Tensor:
         """Losses [B] of forget rows, each weighted by how far its row is above the level; see `gate`."""
         if self.level is None or policy is None or policy.token_logps is None:
             return losses
         logps = policy.mean_logps.detach()
-        if self.seen is not None:
-            self.seen.update({row: float(p) for (_, row), p in zip(rows, logps.exp(), strict=True)})
+        share.seen.update({row: float(p) for (_, row), p in zip(rows, logps.exp(), strict=True)})
         return losses * gate(logps, self.level)
 
     def largest(self, term: TermName) -> float:
@@ -129,3 +177,8 @@ class Gradients:
         """A context in which `function` is applied to the policy's hidden states [1, N, H] after the block at `depth`."""
         with self.passes.replace_hidden(function, depth):
             yield
+
+
+def _added(sums: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The sum of each term."""
+    return {term: sum(one.get(term, 0.0) for one in sums) for term in dict.fromkeys(name for one in sums for name in one)}

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from unlearn_cli.errors import out_of_memory
+from unlearn_cli.models import ranks
 from unlearn_cli.models.adapter import is_training, set_training
 from unlearn_cli.models.memory import release_memory
 from unlearn_cli.training.gradients import Diverged, Gradients
@@ -84,6 +85,7 @@ class Trainer:
             Diverged: a loss or gradient is not finite; the step is not taken.
         """
         set_training(self.passes.model)
+        ranks.copy_to_others(self.parameters)
         for step in range(start, self.steps):
             if not is_training(self.passes.model):  # a measurement came between
                 set_training(self.passes.model)

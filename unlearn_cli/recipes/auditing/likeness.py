@@ -16,6 +16,7 @@ DECIDES = {"unlearn", "torch", "transformers", "peft", "bitsandbytes", "devices"
 ROUNDS = {
     "cpu_threads",
     "cpu_threads_from",
+    "processes",
     "numpy",
     "scipy",
     "accelerate",

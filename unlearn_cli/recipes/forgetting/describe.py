@@ -7,6 +7,7 @@ from statistics import fmean
 
 from peft import PeftModel
 
+from unlearn_cli import launched
 from unlearn_cli.data.tokenize import Encoder
 from unlearn_cli.measured import Measured
 from unlearn_cli.models import memory
@@ -60,7 +61,11 @@ def run_report(run: TrainedRun, artifact: Artifact, after: Mapping[str, Measured
         started=resolved.clock.started,
         config=resolved.config.model_dump(mode="json"),
         config_sources=dict(resolved.settings.sources),
-        environment=environment() | ({"cpu_threads_from": prepared.threads.origin} if prepared.threads else {}),
+        environment={
+            **environment(),
+            **({"processes": launched.count()} if launched.count() > 1 else {}),
+            **({"cpu_threads_from": prepared.threads.origin} if prepared.threads else {}),
+        },
         model=model_report(artifact.model, resolved.encoder, prepared.reach.share if prepared.reach else None),
         data={name: data.report() for name, data in resolved.inputs.items()},
         training=training_report(run),

@@ -12,7 +12,7 @@ from unlearn_cli.contract import METRICS
 from unlearn_cli.data.general_ability import GENERAL
 from unlearn_cli.evaluation.measure import spread
 from unlearn_cli.expressions.parser import Condition
-from unlearn_cli.models import adapter
+from unlearn_cli.models import adapter, ranks
 from unlearn_cli.models.compose import Composition, used, with_rest
 from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.recipes.forgetting.prepare import PreparedRun
@@ -119,7 +119,7 @@ def scores_now(prepared: PreparedRun, loaded: LoadedModel, label: str, *, genera
     quiet = Reporter(quiet=True)  # one line for the scores is enough
     with used(loaded, composition_in_use(run, loaded)):
         loaded.model.eval()
-        now = measure_inputs(loaded, inputs, config, label, quiet)
+        now = ranks.once(lambda: measure_inputs(loaded, inputs, config, label, quiet))
     before = {name: prepared.before[name] for name in now}
     return compared({"before": before, "after": now}, config, names)
 

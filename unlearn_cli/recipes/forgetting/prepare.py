@@ -18,7 +18,7 @@ from unlearn_cli.data.tokenize import Row
 from unlearn_cli.evaluation.measure import spread
 from unlearn_cli.evaluation.store import copy_measured
 from unlearn_cli.measured import Measured
-from unlearn_cli.models import adapter, lora_init
+from unlearn_cli.models import adapter, lora_init, ranks
 from unlearn_cli.models.compose import Composed, Composition
 from unlearn_cli.models.depth import down_projection, linears, shallow
 from unlearn_cli.models.load import LoadedModel
@@ -95,13 +95,10 @@ def prepare(run: ResolvedRun, load: Callable[..., LoadedModel], measured: Path |
     """
     config, reporter = run.config, run.reporter
     seed_everything(config.seed, deterministic=config.deterministic)
-    baseline = measure_baseline(run)
+    baseline = ranks.once(lambda: measure_baseline(run))
     with run.clock.phase("load"):
         reporter.say(f"loading {config.model}")
-        loaded = load(config, trainable=True)
-        threads = choose_threads(loaded, config.threads)
-        modules = adapted_modules(loaded, run.objective, run.composition)
-        reach = try_training(loaded, config, modules=modules)
+        loaded, threads, reach = ranks.together(lambda: _loaded(run, load))
         if reach is not None and run.objective.method.trains == "all":
             (reporter.note if reach.notable else reporter.say)(reach.summary())
         _tell(run, loaded)
@@ -117,11 +114,20 @@ def prepare(run: ResolvedRun, load: Callable[..., LoadedModel], measured: Path |
                 copy_measured(measured, run.folder.measured, f"before-{name}")
     with run.clock.phase("measure before"):
         store = Store(run.model_key, run.folder.measured)
-        before = measure_inputs(loaded, run.inputs, config, "before", reporter, store=store)
+        before = ranks.once(lambda: measure_inputs(loaded, run.inputs, config, "before", reporter, store=store))
     with run.clock.phase("prepare"):
-        prepared = make_trainer(run, loaded, before, reach, find_target(run, loaded, before, baseline))
+        target = ranks.once(lambda: find_target(run, loaded, before, baseline))
+        prepared = make_trainer(run, loaded, before, reach, target)
     run.folder.write_spec(run.spec, steps=prepared.steps)
     return replace(prepared, threads=threads)
+
+
+def _loaded(run: ResolvedRun, load: Callable[..., LoadedModel]) -> tuple[LoadedModel, Threads, Reach | None]:
+    """The model, on which a step of training has been tried; the number of threads, and the reach of LoRA."""
+    loaded = load(run.config, trainable=True)
+    threads = choose_threads(loaded, run.config.threads)
+    modules = adapted_modules(loaded, run.objective, run.composition)
+    return loaded, threads, try_training(loaded, run.config, modules=modules)
 
 
 def _tell(run: ResolvedRun, loaded: LoadedModel) -> None:

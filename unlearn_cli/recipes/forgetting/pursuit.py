@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from unlearn_cli.evaluation.measure import spread
+from unlearn_cli.models import ranks
 from unlearn_cli.models.score import answer_probabilities
 from unlearn_cli.recipes.forgetting.prepare import PreparedRun
 from unlearn_cli.recipes.forgetting.target import RunTarget
@@ -92,6 +93,7 @@ class Pursuit:
         retain = inputs.get("retain") if before is not None else None
         places = list(spread(len(retain.measured), count)) if retain else []
         rows += [retain.rows[retain.measured[place]] for place in places] if retain else []
-        now = answer_probabilities(self.run.loaded, rows, self.run.resolved.config.token_budget).tolist()
+        budget = self.run.resolved.config.token_budget
+        now = ranks.once(lambda: answer_probabilities(self.run.loaded, rows, budget).tolist())
         left = float(fmean(now[len(chosen) :]) / before.probabilities[places].mean()) if before and places else None
         return now[: len(chosen)], left

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import torch
 
-from unlearn_cli.models import memory
+from unlearn_cli.models import memory, ranks
 from unlearn_cli.recipes.forgetting.during_training import History, Watch
 from unlearn_cli.recipes.forgetting.interrupt import Interrupted, deferred
 from unlearn_cli.recipes.forgetting.prepare import PreparedRun
 from unlearn_cli.recipes.forgetting.tracking import tracked
 from unlearn_cli.report import Status
 from unlearn_cli.report_parts import Trajectory
-from unlearn_cli.training.checkpoint import Ended
+from unlearn_cli.training.checkpoint import Checkpoints, Ended
 from unlearn_cli.training.gradients import Diverged
 from unlearn_cli.training.loop import StepRecord
 
@@ -45,7 +45,7 @@ def train(run: PreparedRun) -> TrainedRun:
     resumed_from, ended = _resumed(run)
     start = last = resumed_from or 0
     _keep_threads(run)
-    history, path, parts = _history(run, start), None, run.trainer.parts
+    history, path, parts = ranks.once(lambda: _history(run, start)), None, run.trainer.parts
     _announce(run)
     if ended is None:
         config, folder = run.resolved.config, run.resolved.folder
@@ -61,6 +61,7 @@ def train(run: PreparedRun) -> TrainedRun:
                     log(line)
                     bar.advance(1, detail(record, _gibibytes(run)))
                     ended = watch.after(record)
+                    request.exit_code = _of_any(request.exit_code)
                     if ended or request.exit_code is not None:
                         break
                     if last < run.steps and due(last):
@@ -113,6 +114,8 @@ def _resumed(run: PreparedRun) -> tuple[int | None, Ended | None]:
     if not run.resolved.config.resume:
         return None, None
     say, checkpoint = run.resolved.reporter.say, _newest(run)
+    if run.checkpoints is not None:
+        checkpoint = _copied(checkpoint, run.checkpoints)
     if run.checkpoints is None or checkpoint is None:
         name = run.resolved.config.method
         why = f"{name} keeps no checkpoints" if run.checkpoints is None else "there is no checkpoint to resume from"
@@ -145,18 +148,36 @@ def _newest(run: PreparedRun) -> Path | None:
 
 
 def _save(run: PreparedRun, step: int, ended: Ended | None = None) -> Path | None:
-    return run.checkpoints.save(step, ended) if run.checkpoints else None
+    return run.checkpoints.save(step, ended) if run.checkpoints and ranks.rank() == 0 else None
+
+
+def _copied(path: Path | None, checkpoints: Checkpoints) -> Path | None:
+    """The first process's checkpoint, in this process's folder: the others keep none."""
+    if ranks.count() == 1:
+        return path
+    first = ranks.once(lambda: (path.name, path.read_bytes()) if path else None)
+    if first is None or ranks.rank() == 0:
+        return path
+    checkpoints.folder.mkdir(parents=True, exist_ok=True)
+    copy = checkpoints.folder / first[0]
+    copy.write_bytes(first[1])
+    return copy
+
+
+def _of_any(exit_code: int | None) -> int | None:
+    """The exit code of the first process that was asked to stop: all end after the same step."""
+    return next((code for code in ranks.gathered(exit_code) if code is not None), None)
 
 
 def _announce(run: PreparedRun) -> None:
     config, trainer, say = run.resolved.config, run.trainer, run.resolved.reporter.say
     model, effective = run.model, trainer.pairing.batch
     trained, total = sum(p.numel() for _, p in run.parameters), sum(p.numel() for p in model.model.parameters())
-    most = "at most " if run.target else ""
+    most, processes = "at most " if run.target else "", f", shared by {ranks.count()} processes" if ranks.count() > 1 else ""
     retain = f" and {run.pairing.retain_batch} retain rows" if trainer.passes.rows.retain else ""
     say(
         f"{config.method} + {config.retain_term}: {most}{run.steps} steps of {effective} forget rows "
-        f"({trainer.parts} {'pass' if trainer.parts == 1 else 'passes'}){retain}"
+        f"({trainer.parts} {'pass' if trainer.parts == 1 else 'passes'}{processes}){retain}"
         f" = {run.steps * effective / run.pairing.forget_rows:.1f} epochs"
     )
     say(

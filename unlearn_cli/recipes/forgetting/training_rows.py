@@ -16,7 +16,7 @@ from unlearn_cli.data.tokenize import Row
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.hashing import fingerprint
 from unlearn_cli.measured import Measured
-from unlearn_cli.models import adapter
+from unlearn_cli.models import adapter, ranks
 from unlearn_cli.models.direction import refusal_direction
 from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.models.reference import Key, ReferenceFile, StoredReference, StoredStates, answer_states, compute
@@ -40,7 +40,7 @@ def make_rows(run: ResolvedRun, loaded: LoadedModel) -> Rows:
     if objective.retain_groups or run.settings.procedure:
         rows["retain"] = retain.rows
     if "alternative" in objective.groups:
-        rows["alternative"] = splits.alternatives(alternative_examples(run, loaded), run.encoder)
+        rows["alternative"] = splits.alternatives(ranks.once(lambda: alternative_examples(run, loaded)), run.encoder)
     if "retain_alternative" in objective.groups:
         refusals = with_refusals(retain.split.examples, seed=seed)
         rows["retain_alternative"] = splits.alternatives(refusals, run.encoder)

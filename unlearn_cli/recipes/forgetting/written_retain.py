@@ -15,6 +15,7 @@ from unlearn_cli.data.neighbours import neighbours, people_named
 from unlearn_cli.data.tokenize import Row
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.hashing import fingerprint
+from unlearn_cli.models import ranks
 from unlearn_cli.models.generate import greedy
 from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun
@@ -45,7 +46,7 @@ def with_written_rows(run: ResolvedRun, loaded: LoadedModel, beside: Path | None
     folders = [run.folder.path, *([beside] if beside else [])]
     stored = (written.read(folder / written.FILE, key) for folder in folders)
     kept = next((rows for rows in stored if rows is not None), None)
-    rows: Answers = _answered(run, loaded) if kept is None else kept
+    rows: Answers = ranks.once(lambda: _answered(run, loaded) if kept is None else kept)
     if not run.config.no_text:
         write_atomically(run.folder.written_retain, written.dumps(key, rows))
     prompted, left = sum(map(len, prompts.values())), sum(map(len, rows.values()))

@@ -60,6 +60,8 @@ def test_flags_in_the_docs_exist(page):
         "--to",
         "--execute",
         "--inplace",
+        "--config",
+        "--nproc-per-node",
     }  # of other programs
     app = get_command(build())
     known |= {flag for parameter in app.params for flag in parameter.opts}

@@ -42,6 +42,10 @@ RECIPES: dict[str, dict[str, Any]] = {  # settings of `unlearn forget`
     "rmu": {"method": "rmu"},
     "grad-diff": {"method": "grad-diff"},
     "masc": {"method": "masc"},
+    "memit": {"method": "memit"},
+    "idk": {"method": "idk"},
+    "shred": {"method": "shred"},
+    "layered": {"method": "layered"},
     "relabel": {"method": "relabel"},
     "npo sign": {"method": "npo", "optim": "sign"},
     "npo gu": {"method": "npo", "robust": "gu"},
@@ -156,6 +160,14 @@ def spearman(one: Sequence[float], other: Sequence[float]) -> float:
     return float(np.corrcoef(a, b)[0, 1])
 
 
+def interval(one: Sequence[float], other: Sequence[float], resamples: int = 2000) -> tuple[float, float]:
+    """95 % bootstrap interval of the rank correlation, over recipes; resamples without variation are left out."""
+    a, b, random = np.asarray(one, dtype=float), np.asarray(other, dtype=float), np.random.default_rng(0)
+    drawn = [random.integers(0, len(a), len(a)) for _ in range(resamples)]
+    low, high = np.nanpercentile([spearman(a[rows], b[rows]) for rows in drawn], (2.5, 97.5))
+    return float(low), float(high)
+
+
 PREDICTORS = {
     "distance": ("distance of the weights from the original", -1),
     "25": ("probability a quarter of the way back", 1),
@@ -181,9 +193,12 @@ def predictions(entries: list[dict[str, Any]]) -> list[str]:
         if len(own) < 8:
             continue
         for key, (label, sign) in PREDICTORS.items():
-            value = spearman([e["path"][key] for e in own], [e["recovery"] for e in own])
-            rows.append((model, len(own), label, "+" if sign > 0 else "-", f"{value:+.2f}"))
-    return table(("model", "recipes", "measured without an attack", "expected sign", "rank correlation"), rows)
+            sides = [e["path"][key] for e in own], [e["recovery"] for e in own]
+            low, high = interval(*sides)
+            rows.append(
+                (model, len(own), label, "+" if sign > 0 else "-", f"{spearman(*sides):+.2f}", f"{low:+.2f} to {high:+.2f}")
+            )
+    return table(("model", "recipes", "measured without an attack", "expected sign", "rank correlation", "95 %"), rows)
 
 
 INTRODUCTION = (

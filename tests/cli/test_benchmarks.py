@@ -106,13 +106,16 @@ def test_probes_ask_the_same_facts_otherwise(tmp_path: Path) -> None:
     rows = [{**row, "paraphrased_question": f"Tell me: {row['question']}"} for row in splits()["forget"][:4]]
     del rows[1]["paraphrased_question"]
     data = write_rows(tmp_path / "forget.jsonl", rows)
-    report = scores("--forget", data, "--probes", "paraphrase,jailbreak", "-o", tmp_path / "out")
+    report = scores("--forget", data, "--probes", "paraphrase,jailbreak,instructed", "-o", tmp_path / "out")
     by_split = report["scores"]
     assert by_split["forget_paraphrase"]["probability"]["after"]["n"] == 3
     assert by_split["forget_jailbreak"]["probability"]["after"]["n"] == 4
     assert by_split["forget_jailbreak"]["probability"]["after"]["target"] == "min"
     plain, probed = (by_split[name]["probability"]["after"]["value"] for name in ("forget", "forget_jailbreak"))
     assert plain != probed
+    asked = json.loads((tmp_path / "out" / "measured" / "after-forget_instructed.jsonl").read_text().splitlines()[0])
+    assert "Do not answer it from memory." in asked["prompt"] and rows[0]["question"] in asked["prompt"]
+    assert by_split["forget_instructed"]["probability"]["after"]["value"] != plain
     bare = write_rows(tmp_path / "bare.jsonl", [{"question": "q", "answer": "a"}])
     refused = unlearn("evaluate", "--model", MODEL, "--forget", bare, "--probes", "paraphrase", "-o", tmp_path / "out2")
     assert refused.exit_code == 2 and "paraphrased_question" in refused.stderr

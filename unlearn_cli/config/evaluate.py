@@ -40,7 +40,9 @@ class EvaluateConfig(OutputOptions, MeasuringOptions, DataOptions, ModelOptions)
     choices: str | None = option(
         None, "multiple choice for general ability: rows of question, choices, answer", "Data", metavar="SPEC", path=True
     )
-    probes: Names = option((), "also ask the forget questions in other ways: paraphrase, jailbreak", "Data", metavar="NAMES")
+    probes: Names = option(
+        (), "also ask the forget questions in other ways: paraphrase, jailbreak, instructed", "Data", metavar="NAMES"
+    )
     lm_eval: Names = option(
         (),
         "tasks of the evaluation harness to run on the model: mmlu, ... (pip install unlearn-cli[lm-eval])",

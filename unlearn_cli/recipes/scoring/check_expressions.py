@@ -20,6 +20,7 @@ from unlearn_cli.config.expressions import RECOVERY
 from unlearn_cli.contract import ATTACKS, METRICS, Metric
 from unlearn_cli.data.benchmarks._benchmark import choose, names
 from unlearn_cli.data.general_ability import GENERAL
+from unlearn_cli.data.probes import PROBES
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.expressions.parser import MOMENTS, PLACES, ROWS, Expression
 from unlearn_cli.recipes.scoring import benchmark_splits
@@ -141,7 +142,7 @@ def _flag(split: str, command: type[Options]) -> str | None:
         return f"--{split} {split}.jsonl" if split in command.model_fields else None
     if split in GENERAL:
         return "leave --no-general out" if "no_general" in command.model_fields else None
-    if split in ("forget_paraphrase", "forget_jailbreak"):
+    if split.removeprefix("forget_") in PROBES:
         return f"--probes {split.removeprefix('forget_')}" if "probes" in command.model_fields else None
     preset = next((name for name in names() if split in choose(name).variant.evaluate), None)
     return f"--benchmark {preset}" if preset and "benchmark" in command.model_fields else None

@@ -113,8 +113,8 @@ def test_probes_ask_the_same_facts_otherwise(tmp_path: Path) -> None:
     assert by_split["forget_jailbreak"]["probability"]["after"]["target"] == "min"
     plain, probed = (by_split[name]["probability"]["after"]["value"] for name in ("forget", "forget_jailbreak"))
     assert plain != probed
-    asked = json.loads((tmp_path / "out" / "measured" / "after-forget_instructed.jsonl").read_text().splitlines()[0])
-    assert "Do not answer it from memory." in asked["prompt"] and rows[0]["question"] in asked["prompt"]
+    prompt_row = json.loads((tmp_path / "out" / "measured" / "after-forget_instructed.jsonl").read_text().splitlines()[0])
+    assert "Do not answer it from memory." in prompt_row["prompt"] and rows[0]["question"] in prompt_row["prompt"]
     assert by_split["forget_instructed"]["probability"]["after"]["value"] != plain
     bare = write_rows(tmp_path / "bare.jsonl", [{"question": "q", "answer": "a"}])
     refused = unlearn("evaluate", "--model", MODEL, "--forget", bare, "--probes", "paraphrase", "-o", tmp_path / "out2")

@@ -7,7 +7,7 @@ import torch
 
 from tests.training.test_loop import ALTERNATIVES, RETAIN
 from tests.training.test_workbench import bench  # noqa: F401 - a fixture
-from unlearn_cli.methods.memit import added, asked, mean_square, memit, places, update, within
+from unlearn_cli.methods.memit import added, ends, mean_square, memit, places, update, within
 from unlearn_cli.models.depth import causal_lm, depth_index
 
 REFUSALS = [rows[0] for rows in ALTERNATIVES]
@@ -44,7 +44,7 @@ def test_places_are_where_the_questions_end(bench) -> None:  # noqa: F811
     bench.drop_adapter(merge=False)
     rows = REFUSALS[:3]
     with torch.no_grad():
-        before = asked(bench, rows, 2)
+        before = ends(bench, rows, 2)
     offset = sum(len(row.input_ids) for row in rows[:2]) + rows[2].answer_start - 1
     assert places(bench, rows)[1][2] == offset
     change = torch.zeros_like(before)

@@ -25,7 +25,6 @@ from torch import Tensor
 
 from unlearn_cli.contract import Defaults, Depths, parameter, procedure
 from unlearn_cli.data.tokenize import Row
-from unlearn_cli.models.depth import causal_lm, down_projection, replaced
 
 
 def update(keys: Tensor, residuals: Tensor, covariance: Tensor, weight: float) -> Tensor:
@@ -84,11 +83,11 @@ def memit(
     for start in range(0, len(refusals), bench.batch):
         rows = refusals[start : start + bench.batch]
         with torch.no_grad():
-            states = asked(bench, rows, last)
+            states = ends(bench, rows, last)
         change = torch.zeros_like(states, requires_grad=True)
         optimizer = torch.optim.Adam([change], lr=rate)
         for _ in range(inner):
-            with replaced(bench.model, last, added(bench, rows, change)):
+            with bench.replaced(last, added(bench, rows, change)):
                 loss = -bench.outputs(rows).mean_logps.mean()
             (gradient,) = torch.autograd.grad(loss, [change])
             change.grad = gradient
@@ -102,16 +101,16 @@ def memit(
         wanted.append((states + change).detach())
     goal = torch.cat(wanted)
     for block in range(first, last + 1):
-        linear = causal_lm(bench.model).get_submodule(down_projection(bench.model, block))
+        linear = bench.down_projection(block)
         with torch.no_grad():
             covariance = mean_square(bench, linear)
-            keys, now = (torch.cat(parts) for parts in zip(*_asked_with_keys(bench, refusals, last, linear), strict=True))
+            keys, now = (torch.cat(parts) for parts in zip(*_ends_with_keys(bench, refusals, last, linear), strict=True))
             change = update(keys, (goal - now) / (last - block + 1), covariance, weight)
             linear.weight.add_(change.T if linear.weight.shape != change.shape else change)
         yield bench.record(forget_loss=float((goal - now).norm(dim=-1).mean()), norm=float(change.norm()), rate=rate)
 
 
-def asked(bench: Any, rows: Sequence[Row], layer: int) -> Tensor:
+def ends(bench: Any, rows: Sequence[Row], layer: int) -> Tensor:
     """[n, H] the residual stream after block `layer` at the last token of each question."""
     return bench.outputs(rows, hidden=(layer,), head=False).hidden[0][:, 0]
 
@@ -136,11 +135,11 @@ def _parts(bench: Any, rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
         yield rows[start : start + bench.batch]
 
 
-def _asked_with_keys(bench: Any, rows: Sequence[Row], layer: int, linear: Any) -> Iterator[tuple[Tensor, Tensor]]:
+def _ends_with_keys(bench: Any, rows: Sequence[Row], layer: int, linear: Any) -> Iterator[tuple[Tensor, Tensor]]:
     """For each part of the rows the inputs of `linear` and the stream after block `layer`, both at the questions' ends."""
     for part in _parts(bench, rows):
         with bench.recorded({"": linear}) as record:
-            states = asked(bench, part, layer)
+            states = ends(bench, part, layer)
         yield record[""].inputs[places(bench, part)], states
 
 

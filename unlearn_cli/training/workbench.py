@@ -18,7 +18,7 @@ from unlearn_cli.data.batch import pack
 from unlearn_cli.data.tokenize import Row
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.adapter import detach, reference_weights
-from unlearn_cli.models.depth import blocks, causal_lm, depth_index, down_projection
+from unlearn_cli.models.depth import blocks, causal_lm, depth_index, down_projection, replaced
 from unlearn_cli.models.forward import HiddenStates, forward
 from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.outputs import Outputs
@@ -177,6 +177,14 @@ class Workbench:
         causal = causal_lm(self.model if model is None else model)
         names = [down_projection(causal, number).rpartition(".")[0] for number in range(first, last + 1)]
         return {name: causal.get_submodule(name) for name in names}
+
+    def down_projection(self, block: int) -> torch.nn.Module:
+        """The matrix by which the MLP of a block (1 is the first) writes into the residual stream."""
+        return causal_lm(self.model).get_submodule(down_projection(self.model, block))
+
+    def replaced(self, block: int, function: Callable[[Tensor], Tensor]) -> AbstractContextManager:
+        """A context in which `function` is applied to the residual stream after a block."""
+        return replaced(self.model, block, function)
 
     def linears(self, first: int, last: int) -> dict[str, torch.nn.Module]:
         """The linear layers of those MLPs, by name.

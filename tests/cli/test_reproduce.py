@@ -49,7 +49,7 @@ def test_what_was_filled_in_is_filled_in_again(run, monkeypatch):
     sources = read(run).config_sources
     filled = [name for name, source in sources.items() if source.startswith("method")]
     assert "retain_ratio" in filled and [seen[name] for name in filled] == [sources[name] for name in filled]
-    assert seen["max_steps"].endswith("settings.json")
+    assert seen["max_steps"].endswith("report.json")
 
 
 @pytest.mark.slow

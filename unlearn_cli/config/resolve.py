@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from unlearn_cli.config.forget import ForgetConfig
-from unlearn_cli.config.option import GRIDS, Options, Settings, consent, runtime_fields
+from unlearn_cli.config.option import GRIDS, Options, Settings, consent, default_of, runtime_fields
 from unlearn_cli.config.recipes import RECIPES, RecipeName
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.jsonfile import read_json
@@ -22,6 +22,7 @@ from unlearn_cli.registry import ALIASES, unknown
 from unlearn_cli.values import extra_of
 
 FILES = "--config takes YAML, JSON, or a report.json of an earlier run"
+FILLED_IN = ("default: ", "method ", "the model's", "scaling rule")  # how the source of a value begins that nobody gave
 SHOWN = 80  # characters of a wrong value that a message repeats
 
 
@@ -68,9 +69,7 @@ def read_config_file(path: Path, model: type[Options]) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UnlearnError(f"{path} holds no settings: expected names and values", FILES)
     if "schema_version" in content and isinstance(content.get("config"), dict):
-        # A report is a recipe: its settings apply again, but not its output folder or its verbosity.
-        used = set(model.model_fields) - runtime_fields(model)
-        config = {key: value for key, value in content["config"].items() if key in used and value is not None}
+        config = _settings_of_report(content, model)
         # In a report a list is one value of one run; a sweep would take it for several values.
         single = [key for key in config if model.model_fields[key].annotation == GRIDS and isinstance(config[key], dict)]
         return config | {key: {name: (value,) for name, value in config[key].items()} for key in single}
@@ -80,6 +79,23 @@ def read_config_file(path: Path, model: type[Options]) -> dict[str, Any]:
         if key not in model.model_fields:
             raise unknown(f"setting in {path}:", key, model.model_fields)
     return settings
+
+
+def _settings_of_report(content: dict[str, Any], model: type[Options]) -> dict[str, Any]:
+    """The settings that a report's run was given, but for its output folder and its verbosity.
+
+    What was filled in is filled in again: with a target, epochs are a limit if they were given, and a third of the limit if
+    the method named them. A default that has changed since the report stays that of the report.
+    """
+    sources = content.get("config_sources")
+    sources = sources if isinstance(sources, dict) else {}
+    given = {}
+    for key in (key for key in model.model_fields if key not in runtime_fields(model)):
+        value, source = content["config"].get(key), str(sources.get(key, ""))
+        unchanged = source == "default" and value == default_of(model.model_fields[key])
+        if value is not None and not unchanged and not source.startswith(FILLED_IN):
+            given[key] = value
+    return given
 
 
 def _environment(model: type[Options]) -> dict[str, str]:

@@ -11,7 +11,6 @@ from rich.text import Text
 
 from unlearn_cli.atomic import write_atomically
 from unlearn_cli.config import ForgetConfig, ReproduceConfig, resolve, runtime_fields
-from unlearn_cli.config.resolve import read_config_file
 from unlearn_cli.console import Reporter
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.jsonfile import to_json
@@ -33,7 +32,6 @@ from unlearn_cli.rendering.tables import digits
 from unlearn_cli.report import FILE, RunReport, read_report
 
 RESULT = "reproduction.json"
-FILLED_IN = ("default", "method ", "the model's", "scaling rule")  # how the source of a value begins that nobody gave
 TRUSTED = ("device", "trust_remote_code", "allow_pickle")
 ELSEWHERE = ("model", "base", "forget", "retain", "retain_eval", "holdout", "chat_template", "method")  # of --place
 
@@ -68,23 +66,13 @@ def run(config: ReproduceConfig, command_line: list[str], reporter: Reporter) ->
 
 
 def _resolved(config: ReproduceConfig, first: RunReport, scratch: Path, reporter: Reporter) -> ResolvedRun:
-    """The run again, from its report: what was given is given, and what was filled in is filled in again.
-
-    A value that was given is not always the same as one that was filled in: with a target, epochs are a limit if they were
-    given, and a third of it if they came from the method.
-    """
+    """The run again, from its report."""
     if unknown := [name for name in config.place if name not in ELSEWHERE]:
         raise UnlearnError(f"--place {unknown[0]} is nothing that a run reads", f"names: {', '.join(ELSEWHERE)}")
     flags: dict[str, Any] = {name: str(path) for name, path in config.place.items()}
     flags |= {name: getattr(config, name) for name in TRUSTED if name in config.model_fields_set}
     flags |= {"output_dir": config.output_dir or scratch / "run", "overwrite": config.overwrite}
-    given = {
-        name: value
-        for name, value in read_config_file(config.run / FILE, ForgetConfig).items()
-        if not first.config_sources.get(name, "default").startswith(FILLED_IN)
-    }
-    write_atomically(scratch / "settings.json", to_json(given))
-    settings, sources = resolve(ForgetConfig, flags, scratch / "settings.json", environment=False)
+    settings, sources = resolve(ForgetConfig, flags, config.run / FILE, environment=False)
     return resolve_run(settings, sources, reporter)
 
 

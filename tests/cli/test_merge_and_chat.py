@@ -86,9 +86,12 @@ def test_merging_never_deletes_what_is_no_merged_model(runs, tmp_path, where):
     assert (runs["npo"] / "report.json").is_file() and file.read_text() == "mine"
 
 
-def test_a_merged_model_is_replaced_when_asked(runs, tmp_path):
+def test_a_merged_model_is_made_once_and_replaced_when_asked(runs, tmp_path):
     assert unlearn("merge", runs["npo"], "-o", tmp_path / "model", "--rows", 1).exit_code == 0
-    assert "--overwrite" in unlearn("merge", runs["npo"], "-o", tmp_path / "model").stderr
+    again = unlearn("merge", runs["npo"], "-o", tmp_path / "model", "--rows", 1)
+    assert again.exit_code == 0 and "already" in again.stderr
+    other = unlearn("merge", runs["npo"], "-o", tmp_path / "model")
+    assert other.exit_code == 2 and "--overwrite" in other.stderr
     assert unlearn("merge", runs["npo"], "-o", tmp_path / "model", "--rows", 1, "--overwrite").exit_code == 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,6 +18,7 @@ from unlearn_cli.console import Reporter
 from unlearn_cli.data.tokenize import Row
 from unlearn_cli.errors import EXIT_FAILED, UnlearnError
 from unlearn_cli.evaluation.measure import spread
+from unlearn_cli.jsonfile import read_json
 from unlearn_cli.models.compose import COMPOSED
 from unlearn_cli.models.load import LoadedModel, load_model
 from unlearn_cli.models.merge import merged, save_merged
@@ -49,6 +51,13 @@ def run(config: MergeConfig, command_line: list[str], reporter: Reporter) -> tup
     base = config.base_weights if config.base_weights != "auto" else "dequantized" if options.load_in_4bit else "original"
     if base == "dequantized" and not options.load_in_4bit:
         raise UnlearnError("--base-weights dequantized is for runs on a 4-bit base", "leave --base-weights out")
+    inputs = {"files": report.artifact and report.artifact.files, "base": base, "dtype": config.dtype, "rows": config.rows}
+    if earlier := _same_merge(config, output_dir, inputs):
+        if not chain.knows(config.run, output_dir):  # a merge that was killed before it came to that
+            _add_to_lineage(config.run, output_dir, command_line, reporter)
+        reporter.say(f"{output_dir} is this merge already; --overwrite merges again")
+        return earlier, output_dir
+    _check_folder(output_dir, overwrite=config.overwrite)
     reporter.say(f"loading {config.run}")
     ours = load_model(options)
     if ours.quantization and not quantized:
@@ -69,7 +78,7 @@ def run(config: MergeConfig, command_line: list[str], reporter: Reporter) -> tup
         drift = float(np.abs(_means(reloaded, rows) - expected).mean())
         _check_drift(drift, config.tolerance, rounded=base == "original" and quantized)
         summary = {"run": str(config.run), "base": base, "quantized_run": quantized, "rows": len(rows), "drift": drift}
-        write_atomically(part / ABOUT, json.dumps(summary, indent=2) + "\n")
+        write_atomically(part / ABOUT, json.dumps(summary | {"inputs": inputs}, indent=2) + "\n")
         if output_dir.exists():
             output_dir.rename(part.with_name("replaced"))
         part.rename(output_dir)
@@ -140,8 +149,17 @@ def _output_dir(config: MergeConfig, report: RunReport) -> Path:
         raise UnlearnError(f"{config.run} is a whole model already", "load or copy the folder as it is")
     if config.output_dir is None:
         raise UnlearnError("no output folder is given", "-o DIR")
-    _check_folder(config.output_dir, overwrite=config.overwrite)
     return config.output_dir
+
+
+def _same_merge(config: MergeConfig, output_dir: Path, inputs: dict[str, Any]) -> dict[str, Any] | None:
+    """What merge.json of an earlier merge says, if that had the same inputs and its drift is within the tolerance."""
+    if config.overwrite or not (output_dir / ABOUT).is_file():
+        return None
+    earlier = read_json(output_dir / ABOUT, "--overwrite merges again")
+    if not isinstance(earlier, dict) or earlier.pop("inputs", None) != inputs:
+        return None
+    return earlier if earlier.get("drift", math.inf) <= config.tolerance else None
 
 
 def _check_folder(folder: Path, *, overwrite: bool) -> None:

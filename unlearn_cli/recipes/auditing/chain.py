@@ -109,6 +109,11 @@ def add_records(run: Path, files: Sequence[Path], arguments: Sequence[str]) -> N
     add_link(run, Step("report", arguments, now(), written, newest_hashes(run), places))
 
 
+def knows(run: Path, model: Path) -> bool:
+    """Whether the chain names this folder."""
+    return any(str(model.resolve()) in link.places.values() for link in read_chain(run))
+
+
 def place_of(run: Path, model: Path, name: str | None = None) -> str:
     """The name of a folder in the chain: the one that it has, else `name` or the folder's own, made unique."""
     known = {place: folder for link in read_chain(run) for place, folder in link.places.items()}

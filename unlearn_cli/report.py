@@ -11,7 +11,7 @@ import shlex
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import AliasChoices, Field, ValidationError
+from pydantic import AliasChoices, Field, ValidationError, field_validator
 
 from unlearn_cli.atomic import write_atomically
 from unlearn_cli.display import Displayed, TableRow, short
@@ -64,11 +64,19 @@ class Score(Part):
     reason: str | None = Field(default=None, description="why there is no value; null where there is one")
     details: dict[str, float] = Field(default={}, description="further numbers of the same comparison, where they exist")
 
-    def __init__(self, **data: Any) -> None:
-        low, high = data.get("range", (0.0, None))
-        data["range"] = (low, None if high is not None and math.isinf(high) else high)
-        data["details"] = {name: v for name, v in data.get("details", {}).items() if v is not None and math.isfinite(v)}
-        super().__init__(**data)
+    @field_validator("range")
+    @classmethod
+    def _without_infinity(cls, limits: tuple[float, float | None]) -> tuple[float, float | None]:
+        low, high = limits
+        return low, None if high is not None and math.isinf(high) else high
+
+    @field_validator("details", mode="before")
+    @classmethod
+    def _known(cls, details: Any) -> Any:
+        if not isinstance(details, dict):
+            return details
+        unknown = [name for name, v in details.items() if v is None or (isinstance(v, float) and not math.isfinite(v))]
+        return {name: v for name, v in details.items() if name not in unknown}
 
 
 class Change(Part):

@@ -182,3 +182,20 @@ def test_a_planted_option_is_seen(text, shelf):
 )
 def test_a_planted_line_is_seen(text, shelf):
     assert [words for words in lines(text) if pasted(words, shelf)]
+
+
+def _without_hint(text: str) -> list[int]:
+    """Lines that make an error of the user's without a next step."""
+    calls = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
+    errors = [call for call in calls if getattr(call.func, "id", "") == "UnlearnError"]
+    return [call.lineno for call in errors if len(call.args) < 2 and not call.keywords]
+
+
+def test_every_error_has_a_next_step():
+    """But for the command line's own: an interruption, and errors that come with their own exit code."""
+    files = [path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "cli" / "options.py"]
+    assert {path.name: lines for path in files if (lines := _without_hint(path.read_text(encoding="utf-8")))} == {}
+
+
+def test_a_planted_error_without_a_next_step_is_seen():
+    assert _without_hint('raise UnlearnError("no")') == [1] and _without_hint('raise UnlearnError("no", "do this")') == []

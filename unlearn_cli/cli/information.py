@@ -27,7 +27,7 @@ def _execute(run: Callable[[Reporter], None]) -> None:
     from unlearn_cli.cli.options import execute  # noqa: PLC0415 - pydantic, which the overview does not need
     from unlearn_cli.config import Options  # noqa: PLC0415
 
-    execute(lambda: (Options(), {}), lambda _config, _sources, _argv, reporter: run(reporter), debug=False)
+    execute(lambda: (Options(), {}), lambda _config, _sources, _argv, reporter: run(reporter), debug=None)
 
 
 def _kinds(incomplete: str) -> list[str]:

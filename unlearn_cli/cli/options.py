@@ -151,9 +151,15 @@ def _given(flags: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in flags.items() if value is not None and value != []}
 
 
-def execute(settings: Callable[[], tuple[Settings, dict[str, str]]], run: Recipe, *, debug: bool) -> None:
-    """Resolve settings and run a recipe. An error becomes a message on stderr and an exit code."""
+def execute(settings: Callable[[], tuple[Settings, dict[str, str]]], run: Recipe, *, debug: bool | None) -> None:
+    """Resolve settings and run a recipe. An error becomes a message on stderr and an exit code.
+
+    `debug` is whether a traceback is wanted instead; None for a command without the option,
+    for which UNLEARN_DEBUG stands.
+    """
     reporter = Reporter()
+    switch = "UNLEARN_DEBUG=1" if debug is None else "--debug"
+    debug = debug or os.environ.get("UNLEARN_DEBUG", "0") not in ("", "0")
     try:
         config, sources = settings()
         reporter = Reporter(quiet=getattr(config, "quiet", False) or launched.rank() > 0)
@@ -176,7 +182,7 @@ def execute(settings: Callable[[], tuple[Settings, dict[str, str]]], run: Recipe
             raise
         code = getattr(error, "exit_code", None)  # an interruption that a recipe has handled
         if code is None:
-            bug = "this is a bug: --debug shows where; please report it with `unlearn env`"
+            bug = f"this is a bug: {switch} shows where; please report it with `unlearn env`"
             shown = out_of_memory(error) or unusable_path(error)
             shown = shown or UnlearnError(f"{type(error).__name__}: {error}", bug, EXIT_FAILED)
             reporter.error(shown)

@@ -26,8 +26,20 @@ FILLED_IN = ("default: ", "method ", "the model's", "scaling rule")  # how the s
 SHOWN = 80  # characters of a wrong value that a message repeats
 
 
-class _EachKeyOnce(yaml.SafeLoader):
-    """Safe YAML whose mappings hold no key twice: of two values nobody can say which is meant."""
+class _StrictLoader(yaml.SafeLoader):
+    """Safe YAML. Its texts are Unicode, and its mappings hold no key twice: nobody can say which of two values is meant."""
+
+    def construct_scalar(self, node: yaml.ScalarNode) -> str:
+        """See `SafeLoader`. The two halves of a character that JSON escapes as a pair are put together.
+
+        Raises:
+            YAMLError: a text holds half of a character.
+        """
+        value = super().construct_scalar(node)
+        try:
+            return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16")
+        except UnicodeDecodeError:
+            raise yaml.YAMLError("a text holds half of a surrogate pair, which is not a character") from None
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """See `SafeLoader`.
@@ -45,7 +57,7 @@ class _EachKeyOnce(yaml.SafeLoader):
 def _read_yaml(path: Path) -> Any:
     try:
         with bounded():
-            return yaml.load(path.read_text(encoding="utf-8"), _EachKeyOnce)
+            return yaml.load(path.read_text(encoding="utf-8"), _StrictLoader)
     except TooMuch as error:
         raise UnlearnError(f"{path} cannot be read: {error}", FILES) from None
     except OSError as error:

@@ -61,7 +61,7 @@ def load_split(
         UnlearnError: the data cannot be used (exit code 2), or the network fails (exit code 1).
     """
     if limit is not None and limit < 1:
-        raise UnlearnError(f"--limit must be at least 1, not {limit}")
+        raise UnlearnError(f"--limit must be at least 1, not {limit}", "leave it out for all rows")
     with _about(name):
         source = _read(name, spec, limit)
         return _parsed(name, spec, source, Renaming(name, columns or {}, elsewhere), reasoning)
@@ -223,7 +223,7 @@ def _examples(rows: Sequence[Row], places: Sequence[str], function: Format) -> t
         except MissingValue as error:
             lacking.setdefault(str(error), []).append(place)
         except BadRow as error:
-            raise UnlearnError(f"{place}: {error}") from None
+            raise UnlearnError(f"{place}: {error}", "correct the row or take it out") from None
     if lacking:
         what, where = next(iter(lacking.items()))
         listed = ", ".join(where[:SHOWN_ROWS]) + (", ..." if len(where) > SHOWN_ROWS else "")

@@ -47,5 +47,5 @@ def probe(name: str, forget: Split) -> Split:
         raise unknown("probe", name, PROBES)
     examples = tuple(example for example in map(PROBES[name], forget.examples) if example is not None)
     if not examples:
-        raise UnlearnError(f"--probes {name}: no forget row has {NEEDS[name]}")
+        raise UnlearnError(f"--probes {name}: no forget row has {NEEDS[name]}", "leave this probe out")
     return Split(f"forget_{name}", examples, replace(forget.origin, rows=len(examples)))

@@ -40,7 +40,7 @@ def read_text(path: Path) -> str:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise UnlearnError(f"{path} cannot be read: {error.strerror}") from None
+        raise UnlearnError(f"{path} cannot be read: {error.strerror}", "give a file that you may read") from None
     start = len(codecs.BOM_UTF8) if data.startswith(codecs.BOM_UTF8) else 0
     try:
         return data[start:].decode()

@@ -83,7 +83,10 @@ class Encoder:
 
     def __post_init__(self) -> None:
         if not 0 <= self.stride < self.max_length - 1:
-            raise UnlearnError(f"--stride {self.stride} leaves no room in a window of --max-length {self.max_length}")
+            raise UnlearnError(
+                f"--stride {self.stride} leaves no room in a window of --max-length {self.max_length}",
+                "a stride is shorter than the window",
+            )
         bos = self.tokenizer.bos_token_id
         starts = self.tokenizer("a")["input_ids"][:1] == [bos]
         object.__setattr__(self, "_bos", (bos,) if bos is not None and starts else ())

@@ -197,7 +197,9 @@ def changed_weights(loaded: LoadedModel, change: Change, *, whole: bool) -> Iter
     if loaded.quantization:
         raise UnlearnError("this attack changes weights, which are quantized here", "leave out --load-in-4bit")
     if isinstance(loaded.model, Composed):
-        raise UnlearnError("this attack changes weights, and a composed model has no one matrix to change")
+        raise UnlearnError(
+            "this attack changes weights, and a composed model has no one matrix to change", "leave this attack out"
+        )
     peft = loaded.model if isinstance(loaded.model, PeftModel) else None
     originals: list[tuple[Tensor, Tensor]] = []  # a changed weight, and its values before
     try:

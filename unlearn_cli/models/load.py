@@ -196,7 +196,9 @@ def load_tokenizer(source: ModelSource, options: ModelOptions) -> tuple[Any, fro
         pass  # a checkpoint need not have a generation config
     stops.discard(None)
     if not stops:
-        raise UnlearnError(f"the tokenizer of {where.location} has no end-of-sequence token")
+        raise UnlearnError(
+            f"the tokenizer of {where.location} has no end-of-sequence token", "set `eos_token` in its tokenizer_config.json"
+        )
     return tokenizer, frozenset(stops)
 
 

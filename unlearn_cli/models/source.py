@@ -13,7 +13,7 @@ from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_
 from unlearn_cli.data.hub_errors import answered
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.hashing import cached_sha256, fingerprint
-from unlearn_cli.jsonfile import read_object
+from unlearn_cli.jsonfile import kind_of, read_object
 from unlearn_cli.models.run_files import ABOUT, ADAPTER_CONFIG, ASSISTANT, check_files
 from unlearn_cli.registry import closest
 from unlearn_cli.report import FILE, ModelReport, read_report
@@ -183,6 +183,10 @@ def check_weights(
 
 
 def _check_adapter(adapter: ModelSource, config: dict[str, Any]) -> None:
+    for key in ("base_model_name_or_path", "revision", "peft_type"):
+        if not isinstance(value := config.get(key), (str, type(None))):
+            where = f"{adapter.location}/{ADAPTER_CONFIG}"
+            raise UnlearnError(f"{where}: {key} is {kind_of(value)}, where a text is expected", BROKEN)
     kind = str(config.get("peft_type", "")).upper()
     if kind in PROMPT_KINDS:
         raise UnlearnError(

@@ -106,6 +106,6 @@ def check_drawable(path: Path) -> None:
         UnlearnError: matplotlib is not installed, or the file's ending is no picture's.
     """
     if path.suffix.lower() not in (".png", ".svg", ".pdf"):
-        raise UnlearnError(f"--plot {path}: a file ending in .png, .svg or .pdf is expected")
+        raise UnlearnError(f"--plot {path}: a file ending in .png, .svg or .pdf is expected", "--plot curve.png")
     if find_spec("matplotlib") is None:
         raise UnlearnError("--plot needs matplotlib", "pip install 'unlearn-cli[plot]'")

@@ -45,7 +45,9 @@ def read_attack_data(config: AttackConfig, run: RunReport) -> tuple[AttackData, 
             )
     forget = splits["forget"].examples
     if len(forget) < 2:
-        raise UnlearnError("an attack needs at least two forget rows: one to train on, one to judge by")
+        raise UnlearnError(
+            "an attack needs at least two forget rows: one to train on, one to judge by", "add a row to --forget"
+        )
     train = set(spread(len(forget), max(1, min(len(forget) - 1, round(config.share * len(forget))))))
     rest = [example for i, example in enumerate(forget) if i not in train]
     retain = splits["retain"].examples if "retain" in splits else ()

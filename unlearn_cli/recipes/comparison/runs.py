@@ -193,7 +193,7 @@ def read_entries(paths: Sequence[Path]) -> list[Entry]:
     folders = [path.resolve() if path.is_dir() else path.resolve().parent for path in paths]
     twice = next((path for path in folders if folders.count(path) > 1), None)
     if twice is not None:
-        raise UnlearnError(f"{twice} is given twice")
+        raise UnlearnError(f"{twice} is given twice", "name each run once")
     entries = []
     for path, folder, name in zip(paths, folders, _names(folders), strict=True):
         later = folder / EVALUATION

@@ -97,7 +97,7 @@ def check_required(config: ForgetConfig) -> None:
     if config.resume and config.overwrite:
         raise UnlearnError("--resume and --overwrite exclude each other", "one goes on with what is there, one starts anew")
     if config.load_in_4bit and config.load_in_8bit:
-        raise UnlearnError("--load-in-4bit and --load-in-8bit exclude each other")
+        raise UnlearnError("--load-in-4bit and --load-in-8bit exclude each other", "leave one of the two out")
 
 
 def check_measurable(config: EvaluateConfig) -> None:

@@ -46,7 +46,9 @@ def holds(condition: Condition, scores: Scores, flag: str) -> bool:
     try:
         return condition.holds(lookup_in(scores))
     except Missing as error:
-        raise UnlearnError(f"{flag} '{condition.text}': {error}") from None
+        raise UnlearnError(
+            f"{flag} '{condition.text}': {error}", "`unlearn report show RUN` names what was measured"
+        ) from None
 
 
 def why_in(scores: Scores) -> Why:

@@ -210,7 +210,9 @@ def tokenized(split: Split, encoder: Encoder, eval_limit: int) -> Input:
         free = encoder.encode(replace(example, prefill="") for example in split.examples)
         rows = tuple(replace(row, own_prompt=plain.prompt_ids) for row, plain in zip(rows, free, strict=True))
     if not rows:
-        raise UnlearnError(f"{split.name} data holds no row with an answer")
+        raise UnlearnError(
+            f"{split.name} data holds no row with an answer", "`unlearn data check FILE` says what the rows hold"
+        )
     chosen = measured_places(split, len(rows), eval_limit)
     others: tuple[tuple[Row | None, tuple[Row, ...]], ...] = ()
     if any(example.perturbed for example in split.examples):

@@ -37,7 +37,7 @@ def check_file(flag: str, path: Path) -> None:
         UnlearnError: it cannot be written.
     """
     if str(path) == "-" or path.is_dir():
-        raise UnlearnError(f"{flag} {path}: a file is needed")
+        raise UnlearnError(f"{flag} {path}: a file is needed", "name a file in a folder that can be written")
     # A file is written beside its place and then moved, so the folder must allow it.
     if why := why_not_writable(path.parent):
         raise UnlearnError(f"{flag} {path} cannot be written: {why}", "give another path")

@@ -164,7 +164,7 @@ class RunFolder:
                 nor --overwrite was given; or it holds files that no run has written.
         """
         if self.path.exists() and not self.path.is_dir():
-            raise UnlearnError(f"--output-dir {self.path} is a file")
+            raise UnlearnError(f"--output-dir {self.path} is a file", "choose a folder that is empty or does not exist")
         if why := why_not_writable(self.path):
             raise UnlearnError(f"--output-dir {self.path} cannot be written: {why}", "another --output-dir")
         if not locked:

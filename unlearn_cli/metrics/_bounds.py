@@ -12,7 +12,7 @@ from __future__ import annotations
 from math import comb
 
 import numpy as np
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 from unlearn_cli.measured import Measured
 
@@ -21,7 +21,7 @@ POINTS = 100  # of the grid on [0, 1]
 
 def leak_bound(leaks: int, n: int, alpha: float) -> float:
     """Upper Clopper-Pearson limit, one-sided, of the probability that a draw leaks, if `leaks` of n did."""
-    return 1.0 if leaks >= n else float(beta.ppf(1 - alpha, leaks + 1, n - leaks))
+    return 1.0 if leaks >= n else float(betaincinv(leaks + 1, n - leaks, 1 - alpha))
 
 
 def leak_at(leaks: int, n: int, k: int) -> float:

@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from scipy.stats import wilcoxon
 
 from unlearn_cli.contract import metric
 from unlearn_cli.measured import Measured
@@ -33,6 +32,8 @@ from unlearn_cli.measured import Measured
 def nearer(
     forget: Measured, before: Mapping[str, Measured], baseline: Mapping[str, Measured]
 ) -> tuple[float, dict[str, float]]:
+    from scipy.stats import wilcoxon  # noqa: PLC0415 - takes half a second, and a run without a baseline needs none of it
+
     own = forget.mean_logps
     to_before, to_baseline = (np.abs(own - other["forget"].mean_logps) for other in (before, baseline))
     difference = to_before - to_baseline

@@ -8,6 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from unlearn_cli.models import quick_import  # noqa: F401 - before peft
+
+# isort: split
 from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import AutoConfig, AutoTokenizer, BitsAndBytesConfig, GenerationConfig

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 Value = TypeVar("Value")
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_RANGE = re.compile(rf"({_NUMBER}):({_NUMBER})(:log)?")
 
 
 class Unreadable(ValueError):
@@ -14,6 +18,30 @@ class Unreadable(ValueError):
     def __init__(self, part: str) -> None:
         super().__init__(f"'{part}' cannot be read")
         self.part = part
+
+
+@dataclass(frozen=True)
+class Range:
+    """All values between two numbers, `1e-4:1e-2`; whole numbers if both ends are. `:log`: each factor is as likely."""
+
+    low: float
+    high: float
+    log: bool
+
+
+def range_of(value: Any) -> Range | None:
+    """The range that a text stands for; None if it is no range.
+
+    Raises:
+        ValueError: no number lies between the ends, or a logarithmic range has an end that is not above 0.
+    """
+    match = _RANGE.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        return None
+    low, high = (int(end) if re.fullmatch(r"[-+]?\d+", end) else float(end) for end in match.groups()[:2])
+    if low >= high or (match[3] and low <= 0):
+        raise ValueError(f"'{value}' is no range: the ends are LOW:HIGH{', and both above 0' if match[3] else ''}")
+    return Range(low, high, bool(match[3]))
 
 
 def split_at_commas(value: Any) -> Any:

@@ -38,6 +38,11 @@ def _fluency() -> list[Cell]:
     methods = ("grad-ascent", "npo-alone")
     steps = ("--max-steps", "100")
     small = [Cell("npo-fluency", name, (*ONE_LEVEL_METHODS[name], *steps), seed) for name, seed in product(methods, SEEDS)]
+    level = ("--stop-when", "forget.probability < 0.1", "--eval-every", "1", "--max-steps", "60")
+    small += [
+        Cell("npo-fluency", f"{name}-at-one-level", (*ONE_LEVEL_METHODS[name], *level), seed)
+        for name, seed in product(methods, SEEDS)
+    ]
     steps = ("--max-steps", "30", "--batch-size", "4", "--generate-limit", "12", "--eval-limit", "24")
     return small + [Cell("npo-fluency", name, (*ONE_LEVEL_METHODS[name], *steps), 0, "real") for name in methods]
 

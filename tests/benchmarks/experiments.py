@@ -136,6 +136,7 @@ def command_line(arguments: Sequence[str], run: Path) -> dict[str, Any]:
         "steps": training["steps"],
         "tokens": training["tokens"],
         "train_seconds": rounded(report["seconds"].get("train", 0.0), 1),
+        "step_seconds": step_seconds(run / "metrics.jsonl"),
         "trained_weights": report["model"]["trainable_parameters"],
     }
     if report.get("calibration"):
@@ -144,6 +145,13 @@ def command_line(arguments: Sequence[str], run: Path) -> dict[str, Any]:
     if before is not None and after is not None:
         numbers |= unevenness(before, after)
     return numbers
+
+
+def step_seconds(metrics: Path) -> float | None:
+    """Seconds of an undisturbed step: the fastest quarter ends here. Other work on the machine makes the rest slower."""
+    lines = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
+    seconds = [line["seconds"] for line in lines if "seconds" in line]
+    return rounded(float(np.quantile(seconds, 0.25))) if seconds else None
 
 
 def attacked(run: Path, baseline: Path) -> dict[str, Any]:

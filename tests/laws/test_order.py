@@ -48,7 +48,7 @@ def run(rows: dict[str, str], settings: dict[str, Any], folder: Path, load: Call
     given = {**FEW, **rows, **length, **settings, "output_dir": folder}
     config, sources = resolve(ForgetConfig, given, None, called="python")
     try:
-        forget.run(config, sources, [], Reporter(quiet=True), load=load)
+        forget.run(config, sources, [], Reporter(quiet=True), shared=forget.Shared(load))
     except UnlearnError as error:
         if error.exit_code != 4:  # two steps may change nothing
             raise

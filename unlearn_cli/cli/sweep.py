@@ -17,6 +17,7 @@ USUAL = (
     "method",
     "methods",
     "grid",
+    "search",
     "seeds",
     "score",
     "budget_minutes",
@@ -35,6 +36,8 @@ ended well.
   unlearn sweep --model M --forget F --retain R --methods npo,simnpo,rmu -o sweep
 
   unlearn sweep --model M --forget F --retain R --methods npo --grid learning_rate=1e-4,3e-4 -p npo.beta=0.05,0.1 -o sweep
+
+  unlearn sweep ... --methods npo,simnpo --grid learning_rate=1e-4:1e-2:log --search 20 -o search
 
   unlearn sweep ... --methods npo,simnpo,ceu,me-gd --halving --budget-minutes 60 -o sweep
 

@@ -20,7 +20,7 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
-from unlearn_cli.assignments import Unreadable, read_assignments, split_at_commas
+from unlearn_cli.assignments import Unreadable, range_of, read_assignments, split_at_commas
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.values import SEED, Extra, extra_of, possible
 
@@ -79,7 +79,7 @@ def _grids(value: Any) -> Any:
     if isinstance(value, Mapping):
         grids = {_key(str(name)): values for name, values in value.items()}
         return {key: tuple(values) if isinstance(values, (list, tuple)) else (values,) for key, values in grids.items()}
-    return {_key(name): tuple(values) for name, values in read_assignments(_texts(value), _value, several=True)}
+    return {_key(name): tuple(values) for name, values in read_assignments(_texts(value), _grid_value, several=True)}
 
 
 def _key(name: str) -> str:
@@ -92,6 +92,11 @@ def _value(text: str) -> Any:
         return yaml.safe_load(text) if text else ""
     except (yaml.YAMLError, RecursionError):  # an impossible date or a number of 5,000 digits is a ValueError already
         raise ValueError(text) from None
+
+
+def _grid_value(text: str) -> Any:
+    """As `_value`; a range stays a text, where YAML would read `4:32` as minutes and seconds."""
+    return text if range_of(text) else _value(text)
 
 
 def _texts(value: Any) -> list[str]:

@@ -28,8 +28,12 @@ class SweepConfig(ForgettingOptions):
         consent="files",
     )
     grid: Grids = option(
-        {}, "values of an option, repeatable: --grid learning_rate=1e-4,3e-4", "Method", metavar="NAME=VALUES",
-        consent="grid",
+        {}, "values of an option, repeatable: --grid learning_rate=1e-4,3e-4; with --search also a range: 1e-4:1e-2:log",
+        "Method", metavar="NAME=VALUES", consent="grid",
+    )  # fmt: skip
+    search: int | None = option(
+        None, "run this many settings, each chosen by what came of those before (pip install unlearn-cli[search])", "Method",
+        metavar="N", ge=1, le=10_000,
     )  # fmt: skip
     seeds: Seeds = option((), "run each setting with each of these seeds; default: --seed", "Training", metavar="NUMBERS")
     score: Score = option(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from unlearn_cli.atomic import write_atomically
@@ -21,6 +22,7 @@ from unlearn_cli.recipes.forgetting import dry_run
 from unlearn_cli.recipes.forgetting.artifact import Artifact, identity_after, write_artifact
 from unlearn_cli.recipes.forgetting.describe import efficiency, run_report
 from unlearn_cli.recipes.forgetting.prepare import prepare
+from unlearn_cli.recipes.forgetting.pursuit import Prune
 from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun, resolve_run
 from unlearn_cli.recipes.forgetting.resume import explained_interruption, finished_report
 from unlearn_cli.recipes.forgetting.train import train
@@ -44,6 +46,16 @@ ENDED: Mapping[Status, str] = {
 ALONE = {"push_to_hub": None, "report_to": "none"}  # what only the first of several processes does
 
 
+@dataclass(frozen=True)
+class Shared:
+    """What a sweep gives to each of its runs."""
+
+    load: Callable[..., LoadedModel] = load_model  # returns the same model to every run
+    # A folder of measurements before training; they are used if weights, rows and settings are the same.
+    measured: Path | None = None
+    prune: Prune | None = None
+
+
 @undisturbed()
 def run(
     config: ForgetConfig,
@@ -51,8 +63,7 @@ def run(
     command_line: list[str],
     reporter: Reporter,
     *,
-    load: Callable[..., LoadedModel] = load_model,
-    measured: Path | None = None,
+    shared: Shared = Shared(),
 ) -> RunReport | None:
     """Forget, and write the run folder.
 
@@ -61,8 +72,7 @@ def run(
         sources: where each setting came from.
         command_line: the arguments, for the report.
         reporter: prints messages.
-        load: loads the model. `sweep` passes a function that returns the same model to every run.
-        measured: a folder of measurements before training; they are used if weights, rows and settings are the same.
+        shared: what the runs of a sweep share.
 
     Returns:
         the report, or None after a dry run.
@@ -71,10 +81,11 @@ def run(
         UnlearnError: settings or data that cannot be used; or a run that missed its target, diverged, collapsed or changed
             nothing (exit code 4, with the report written).
         Interrupted: stopped by a signal; the message says which results are kept and how to continue.
+        Pruned: a search ended the run.
     """
     with ranks.joined() as work:
         if work is None:
-            return _run(config, sources, command_line, reporter, load=load, measured=measured)
+            return _run(config, sources, command_line, reporter, shared)
         _follow(config.model_copy(update={**ALONE, "output_dir": work / "run"}), sources, reporter)
     return None
 
@@ -84,9 +95,7 @@ def _run(
     sources: Mapping[str, str],
     command_line: list[str],
     reporter: Reporter,
-    *,
-    load: Callable[..., LoadedModel],
-    measured: Path | None,
+    shared: Shared,
 ) -> RunReport | None:
     """The first process, or the only one. See `run`."""
     with explained_interruption():
@@ -99,7 +108,7 @@ def _run(
                 reporter.note(f"already finished: {folder.path}; --resume leaves it as it is")
             dry_run.tell(resolved)
             return None
-    report, is_new = write_run(resolved, command_line, load=load, measured=measured)
+    report, is_new = write_run(resolved, command_line, shared)
     if is_new:
         _show(resolved, report)
     check_status(report, folder, quiet=reporter.quiet)
@@ -109,13 +118,7 @@ def _run(
     return report
 
 
-def write_run(
-    resolved: ResolvedRun,
-    command_line: list[str],
-    *,
-    load: Callable[..., LoadedModel] = load_model,
-    measured: Path | None = None,
-) -> tuple[RunReport, bool]:
+def write_run(resolved: ResolvedRun, command_line: list[str], shared: Shared = Shared()) -> tuple[RunReport, bool]:
     """Prepare, train, save, measure and report, and show nothing of the result. Arguments and errors as for `run`.
 
     Returns:
@@ -132,9 +135,9 @@ def write_run(
             return report, False
         device = resolved.outline.device
         energy = joules(device)
-        prepared = prepare(resolved, load, measured)
+        prepared = prepare(resolved, shared.load, shared.measured)
         resolved = prepared.resolved  # with the rows that the model has written, if it was asked to
-        trained = train(prepared)
+        trained = train(prepared, shared.prune)
         ranks.leave()
         artifact = write_artifact(trained)
         after = _measure_after(resolved, artifact)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unlearn_cli.config import CompareConfig, SweepConfig
 from unlearn_cli.console import Reporter
@@ -26,6 +26,9 @@ from unlearn_cli.recipes.sweeping import grid, workers
 from unlearn_cli.recipes.sweeping.execution import Executor, counted
 from unlearn_cli.recipes.sweeping.manifest import Manifest
 from unlearn_cli.recipes.sweeping.schedule import RankedRun, ScheduledRun, Scheduler, better_half, ranked, writes_retain
+
+if TYPE_CHECKING:
+    from unlearn_cli.recipes.sweeping.search import Search
 
 SHARES = (0.25, 0.5, 1.0)  # of the full length, in the rounds of --halving
 
@@ -60,6 +63,9 @@ def _run(
     manifest = Manifest(grid.output_folder(config))
     splits = _load_splits(config, reporter)
     scheduler = Scheduler(config, sources, splits, manifest)
+    if config.search:
+        search = _searching(config, sources, scheduler, manifest)
+        return _search(search, splits, Executor(config, command_line, manifest, devices, reporter), reporter)
     shares = SHARES if config.halving else (1.0,)
     first, *_ = [scheduler.round(settings, share) for share in shares]  # all, so that what ends a later round ends it now
     reporter.say(f"{counted(len(settings), 'setting')} in {config.output_dir}")
@@ -67,12 +73,44 @@ def _run(
         return _dry_run(config, first, splits, reporter), first
     executor = Executor(config, command_line, manifest, devices, reporter)
     best = _run_rounds(config, first, scheduler, executor, reporter)
+    return _result(best, executor, reporter)
+
+
+def _result(best: list[RankedRun], executor: Executor, reporter: Reporter) -> tuple[dict[str, Any], list[ScheduledRun]]:
     if not best:
         raise UnlearnError("no run was finished", "see what was said above", EXIT_FAILED)
     result = _compare(best, reporter)
     result["sweep"] = executor.cost(best)
     _say_result(result["sweep"], best, reporter)
     return result, [one.run for one in best]
+
+
+def _searching(config: SweepConfig, sources: Mapping[str, str], scheduler: Scheduler, manifest: Manifest) -> Search:
+    from unlearn_cli.recipes.sweeping.search import Search  # noqa: PLC0415 - Optuna is an extra
+
+    return Search(config, scheduler, manifest, by_score=not sources.get("score", "default").startswith("default"))
+
+
+def _search(
+    search: Search, splits: Mapping[str, Split], executor: Executor, reporter: Reporter
+) -> tuple[dict[str, Any], list[ScheduledRun]]:
+    """Run settings that are chosen one by one, and compare those that were not pruned."""
+    config = search.config
+    reporter.say(f"{counted(config.search or 0, 'setting')} by search, in {config.output_dir}")
+    for name, values in search.space_in_words().items():
+        reporter.say(f"  {name}: {values}")
+    if config.dry_run:
+        runs = [*search.earlier(), *filter(None, [search.next()])]
+        return _dry_run(config, runs, splits, reporter), runs
+    executor.search(search)
+    finished = [run for run in search.earlier() if run.state == "finished"]
+    best = search.ranked(finished)
+    result, runs = _result(best, executor, reporter)
+    result["search"] = search.summary(best)
+    reporter.say(result["search"]["in_words"])
+    if not result["search"]["keeps"]:
+        reporter.note("no setting kept what it was to keep: the best of them is shown; other ranges may hold one")
+    return result, runs
 
 
 def _load_splits(config: SweepConfig, reporter: Reporter) -> dict[str, Split]:

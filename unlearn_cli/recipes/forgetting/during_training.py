@@ -16,7 +16,7 @@ from unlearn_cli.models import adapter, ranks
 from unlearn_cli.models.compose import Composition, used, with_rest
 from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.recipes.forgetting.prepare import PreparedRun
-from unlearn_cli.recipes.forgetting.pursuit import Pursuit
+from unlearn_cli.recipes.forgetting.pursuit import Prune, Pursuit
 from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun
 from unlearn_cli.recipes.scoring.gates import holds
 from unlearn_cli.recipes.scoring.measurements import measure_inputs
@@ -50,6 +50,7 @@ class Watch:
 
     run: PreparedRun
     history: History
+    prune: Prune | None = None
 
     def after(self, record: StepRecord) -> Ended | None:
         """The reason why training ends after this step; None: it goes on."""
@@ -72,7 +73,7 @@ class Watch:
     @cached_property
     def pursuit(self) -> Pursuit | None:
         """The pursuit of the run's target; None without a target."""
-        return Pursuit(self.run, self.run.target) if self.run.target else None
+        return Pursuit(self.run, self.run.target, self.prune) if self.run.target else None
 
     def _first(self) -> list[dict[str, Any]]:
         """The lines of the first steps, in which the forget loss's own gradient is looked at."""

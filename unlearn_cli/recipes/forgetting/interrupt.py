@@ -26,6 +26,14 @@ class Interrupted(Exception):
         self.message = message
 
 
+class Pruned(Exception):
+    """A search ended this run: at this step it stood worse than the runs before."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__(f"ended after step {step}")
+        self.step = step
+
+
 @dataclass
 class Requests:
     """Whether a signal has requested a stop: the exit code to leave with, or None."""

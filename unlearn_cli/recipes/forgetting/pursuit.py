@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import fmean
 
 from unlearn_cli.evaluation.measure import spread
+from unlearn_cli.jsonfile import read_complete_jsonl
 from unlearn_cli.models import ranks
 from unlearn_cli.models.score import answer_probabilities
+from unlearn_cli.recipes.forgetting.interrupt import Pruned
 from unlearn_cli.recipes.forgetting.prepare import PreparedRun
 from unlearn_cli.recipes.forgetting.target import RunTarget
 from unlearn_cli.training.checkpoint import Ended
@@ -19,11 +21,17 @@ VERIFIED_ROWS = 64  # of each split before training ends
 PROBE_SHARE = 0.05  # of the training time at most, by tokens
 BACKWARD = 3  # a forward and a backward pass cost as much as so many forward passes
 
+# Whether a run ends early: by how much of the target was missed at best after each probed step, and by its steps in all.
+Prune = Callable[[Sequence[tuple[int, float]], int], bool]
+
 
 class Pursuit:
     """Measures a few rows between two steps, and does what the controller decides."""
 
-    def __init__(self, run: PreparedRun, target: RunTarget) -> None:
+    def __init__(self, run: PreparedRun, target: RunTarget, prune: Prune | None = None) -> None:
+        self._prune = prune
+        lines = read_complete_jsonl(run.resolved.folder.metrics) if run.resolved.folder.metrics.is_file() else []
+        self._course = [(line["step"], line["probe"]["missed"]) for line in lines if "missed" in line.get("probe", ())]
         trainer, rows = run.trainer, run.trainer.passes.rows
         self.run, self.trainer = run, trainer
         self.controller = Controller(
@@ -36,7 +44,11 @@ class Pursuit:
         self.every = max(1, math.ceil(probed / (PROBE_SHARE * per_step)))
 
     def after(self, step: int) -> Ended | None:
-        """The reason why training ends after `step`; None: it goes on, with the controller's changes."""
+        """The reason why training ends after `step`; None: it goes on, with the controller's changes.
+
+        Raises:
+            Pruned: it stands worse than the runs that it is compared with.
+        """
         controller, trainer = self.controller, self.trainer
         seen = self._seen()
         if not controller.wants_probe(step, seen, self.every):
@@ -49,8 +61,12 @@ class Pursuit:
         decision = controller.decide(step, probe)
         if controller.state["is_best"]:
             trainer.state["best"] = trainer.weights()
-        line = {"forget": probe.forget, "worst": probe.worst, "retain": probe.retain}
+        missed = controller.state["best"][0]
+        line = {"forget": probe.forget, "worst": probe.worst, "retain": probe.retain, "missed": missed}
         self.run.resolved.folder.append({"step": step, "probe": line, "decision": decision.reason if decision else None})
+        self._course.append((step, missed))
+        if self._prune and self._prune(self._course, self.run.steps):
+            raise Pruned(step)
         if decision:
             self.run.resolved.reporter.say(f"step {step}: {decision.reason}")
         trainer.adjust(rate_factor=controller.rate_factor(step), retain_weight=decision.retain_weight if decision else None)

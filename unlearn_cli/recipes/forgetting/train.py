@@ -14,6 +14,7 @@ from unlearn_cli.models import memory, ranks
 from unlearn_cli.recipes.forgetting.during_training import History, Watch
 from unlearn_cli.recipes.forgetting.interrupt import Interrupted, deferred
 from unlearn_cli.recipes.forgetting.prepare import PreparedRun
+from unlearn_cli.recipes.forgetting.pursuit import Prune
 from unlearn_cli.recipes.forgetting.tracking import tracked
 from unlearn_cli.report import Status
 from unlearn_cli.report_parts import Trajectory
@@ -36,10 +37,11 @@ class TrainedRun:
     resumed_from: int | None  # step of the checkpoint that training went on from
 
 
-def train(run: PreparedRun) -> TrainedRun:
-    """Run the loop, from the newest checkpoint if the run is resumed.
+def train(run: PreparedRun, prune: Prune | None = None) -> TrainedRun:
+    """Run the loop, from the newest checkpoint if the run is resumed. `prune`: whether a search ends it.
 
     Raises:
+        Pruned: a search ends the run.
         Interrupted: asked to stop, with a checkpoint written where the method keeps any.
     """
     resumed_from, ended = _resumed(run)
@@ -49,7 +51,7 @@ def train(run: PreparedRun) -> TrainedRun:
     _announce(run)
     if ended is None:
         config, folder = run.resolved.config, run.resolved.folder
-        watch, due = Watch(run, history), _Due(config.save_every)
+        watch, due = Watch(run, history, prune), _Due(config.save_every)
         tracking = tracked(config.report_to, folder.path, config.model_dump(mode="json"))
         bars = run.resolved.reporter.progress("forgetting", run.steps, start)
         with run.resolved.clock.phase("train"), tracking as log, deferred() as request, bars as bar:

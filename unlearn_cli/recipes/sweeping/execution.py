@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from unlearn_cli.config import SweepConfig
 from unlearn_cli.console import Reporter
@@ -15,6 +15,9 @@ from unlearn_cli.recipes.sweeping.grid import output_folder
 from unlearn_cli.recipes.sweeping.manifest import Manifest
 from unlearn_cli.recipes.sweeping.schedule import RankedRun, ScheduledRun
 from unlearn_cli.recipes.sweeping.workers import Outcome, Task
+
+if TYPE_CHECKING:
+    from unlearn_cli.recipes.sweeping.search import Search  # Optuna is an extra
 
 
 class Executor:
@@ -40,7 +43,20 @@ class Executor:
         Raises:
             Interrupted: stopped by a signal.
         """
-        for outcome in workers.outcomes(self._tasks(runs), self._devices, self._cache):
+        left = sum(run.state != "finished" for run in runs)
+        self._execute(self._tasks(runs, len(runs), left))
+
+    def search(self, search: Search) -> None:
+        """Execute the runs of a search, each made when a device is free. Raises Interrupted as `execute`."""
+        count, left = search.config.search or 0, search.left
+        if left < count:
+            self._reporter.say(f"{count - left} of {counted(count, 'setting')} were tried before")
+        self._execute(self._tasks(search.runs(), count, left, search), search)
+
+    def _execute(self, tasks: Iterator[Task], search: Search | None = None) -> None:
+        for outcome in workers.outcomes(tasks, self._devices, self._cache):
+            if search and outcome.pruned is not None:
+                search.prune(outcome.name, outcome.pruned)
             _say_outcome(outcome, self._reporter)
             self._outcomes.append(outcome)
 
@@ -54,34 +70,35 @@ class Executor:
         executed = {outcome.name for outcome in self._outcomes}
         return any(run.state != "finished" and run.folder.name not in executed for run in runs)
 
-    def _tasks(self, runs: Sequence[ScheduledRun]) -> Iterator[Task]:
-        """The runs that are not finished, each made when a device is free, until the time budget is spent."""
+    def _tasks(self, runs: Iterable[ScheduledRun], count: int, left: int, search: Search | None = None) -> Iterator[Task]:
+        """The runs that are not finished, `left` of `count`, each made when a device is free, until the budget is spent."""
         budget = self._config.budget_minutes
-        for number, run in enumerate(runs, 1):
+        for number, run in enumerate(runs, count - left + 1 if search else 1):
             length = f" at {run.share:g} of the length" if run.share < 1 else ""
-            title = f"run {number} of {len(runs)}: {run.setting.name}{length}"
+            title = f"run {number} of {count}: {run.setting.name}{length}"
             if run.state == "finished":
                 self._reporter.say(f"{title}, finished before")
                 continue
             if budget is not None and (time.perf_counter() - self._started) / 60 > budget:
-                left = sum(other.state != "finished" for other in runs[number - 1 :])
                 self._reporter.note(f"the budget of {budget:g} minutes is spent: {counted(left, 'run')} left out")
                 return
             self._reporter.say(f"{title}, goes on" if run.state == "started" else title)
-            yield self._task(run)
+            left -= 1
+            yield self._task(run, search)
 
-    def _task(self, run: ScheduledRun) -> Task:
+    def _task(self, run: ScheduledRun, search: Search | None) -> Task:
         if run.state == "new" and run.folder.is_dir():
             # Cleared before the manifest names the folder: files left in it would be taken for this setting's.
             folder = RunFolder(run.folder)
             folder.check(resume=False, overwrite=self._config.overwrite)
             folder.open(clear=True)
-        self._manifest.record(run.folder.name, run.spec)
+        self._manifest.record(run.folder.name, run.spec, search.trials[run.folder.name] if search else None)
         # Measurements before training of another run: the same weights and rows, or they are not used.
         paths = sorted(output_folder(self._config).glob("*/measured/before-forget.safetensors"))
         measured = next((path.parent for path in paths if path.parent.parent != run.folder), None)
         config = run.config.model_copy(update={"resume": run.state == "started"})
-        return Task(run.folder.name, config, run.sources, self._command_line, measured)
+        prune = search.pruning() if search else None
+        return Task(run.folder.name, config, run.sources, self._command_line, measured, prune)
 
     def cost(self, best: Sequence[RankedRun]) -> dict[str, Any]:
         """The sweep's time, and the share of it that was not training."""
@@ -120,6 +137,10 @@ def counted(count: int, noun: str) -> str:
 
 
 def _say_outcome(outcome: Outcome, reporter: Reporter) -> None:
+    if outcome.pruned is not None:
+        reporter.say(
+            f"{outcome.name}: ended after {counted(outcome.pruned, 'step')}, where it stood worse than the runs before"
+        )
     if outcome.error:
         reporter.note(f"{outcome.name}: {outcome.error}")
     if outcome.finished:

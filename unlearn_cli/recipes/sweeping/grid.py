@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from unlearn_cli.assignments import range_of
 from unlearn_cli.config import DataOptions, ForgetConfig, MeasuringOptions, SweepConfig, runtime_fields
 from unlearn_cli.contract import METHODS
 from unlearn_cli.errors import UnlearnError
@@ -45,14 +47,55 @@ def check(config: SweepConfig) -> None:
     """
     if why := why_not_writable(output_folder(config)):
         raise UnlearnError(f"--output-dir {config.output_dir} cannot be written: {why}", "another --output-dir")
+    for flag, varied in (("--grid", config.grid), ("-p", config.parameters)):
+        for name, values in varied.items():
+            _check_ranges(f"{flag} {name}", values, config)
     for name, values in config.grid.items():
         _check_option(name)
-        for value in values:
+        for value in ends(values):
             _check_value(name, value)
+    if config.search:
+        _check_search(config)
+
+
+def _check_ranges(named: str, values: Sequence[Any], config: SweepConfig) -> None:
+    """Refuse a range that is none, stands beside other values, or is given without a search."""
+    try:
+        ranges = [value for value in values if range_of(value)]
+    except ValueError as error:
+        raise UnlearnError(f"{named}: {error}", f"{named}=1e-4:1e-2:log, for example") from None
+    if ranges and not config.search:
+        raise UnlearnError(
+            f"{named}={ranges[0]} is a range: a grid has single values", "--search 20 chooses 20 values in it"
+        )
+    if ranges and len(values) > 1:
+        raise UnlearnError(f"{named} has a range and other values", "give one range, or single values")
+
+
+def _check_search(config: SweepConfig) -> None:
+    """Refuse a search that has nothing to vary, or does what a search does in another way."""
+    if config.halving:
+        raise UnlearnError("--halving is for a grid", "a search ends runs that stand badly by itself")
+    if len(config.seeds) > 1:
+        raise UnlearnError(
+            "--search runs each setting with one seed, which --seed gives",
+            "leave --seeds out; afterwards a sweep of the best setting with --seeds 0,1,2 shows how much of it was luck",
+        )
+    varied = [*config.grid.values(), *config.parameters.values()]
+    if len(config.methods) < 2 and not any(len(ends(values)) > 1 for values in varied):
+        raise UnlearnError("there is nothing to search", "--grid learning_rate=1e-4:1e-2:log, --methods npo,simnpo or -p")
+    if find_spec("optuna") is None:
+        raise UnlearnError("--search needs Optuna", "pip install 'unlearn-cli[search]'")
+
+
+def ends(values: Sequence[Any]) -> Sequence[Any]:
+    """The values, or the two ends of the range that stands in their place."""
+    between = range_of(values[0]) if len(values) == 1 else None
+    return (between.low, between.high) if between else values
 
 
 def settings_of(config: SweepConfig) -> list[Setting]:
-    """Every combination.
+    """Every combination. Of a range its two ends, which stand for what lies between them.
 
     Raises:
         UnlearnError: an unknown name, or a combination that comes twice.
@@ -69,15 +112,19 @@ def _combinations(config: SweepConfig) -> Iterator[Setting]:
     methods = list(config.methods) or [config.method]
     seeds = list(config.seeds) or [config.seed]
     for method in methods:
-        varied = _parameters(config, methods, method)
-        for values in product(*config.grid.values()):
-            for chosen in product(*varied.values()):
+        varied = parameters(config, methods, method)
+        for values in product(*map(ends, config.grid.values())):
+            for chosen in product(*map(ends, varied.values())):
                 options = dict(zip(config.grid, values, strict=True))
-                parameters = dict(zip(varied, chosen, strict=True))
-                group = _name(method, {**options, **parameters})
-                for seed in seeds:
-                    name = f"{group}-seed={seed}" if len(seeds) > 1 else group
-                    yield Setting(name, group, {"method": method, "seed": seed, "parameters": parameters, **options})
+                own = dict(zip(varied, chosen, strict=True))
+                yield from (setting(method, options, own, seed, alone=len(seeds) == 1) for seed in seeds)
+
+
+def setting(method: str, options: Mapping[str, Any], own: Mapping[str, Any], seed: int, *, alone: bool = True) -> Setting:
+    """A setting by its options and the method's own parameters; `alone`: no other has the same ones with another seed."""
+    group = _name(method, {**options, **own})
+    values = {"method": method, "seed": seed, "parameters": dict(own), **options}
+    return Setting(group if alone else f"{group}-seed={seed}", group, values)
 
 
 def _check_option(name: str) -> None:
@@ -104,8 +151,12 @@ def _check_value(name: str, value: Any) -> None:
         raise UnlearnError(f"--grid {name}={value}: {why}", ForgetConfig.model_fields[name].description) from None
 
 
-def _parameters(config: SweepConfig, methods: Sequence[str], method: str) -> dict[str, tuple[Any, ...]]:
-    """The values of this method's parameters. A name without a method is for every method that has the parameter."""
+def parameters(config: SweepConfig, methods: Sequence[str], method: str) -> dict[str, tuple[Any, ...]]:
+    """The values of this method's parameters. A name without a method is for every method that has the parameter.
+
+    Raises:
+        UnlearnError: an unknown name, or a value that the method does not take.
+    """
     declared, varied = METHODS.get(method), {}
     for key, values in config.parameters.items():
         owner, dot, name = key.rpartition(".")
@@ -115,7 +166,7 @@ def _parameters(config: SweepConfig, methods: Sequence[str], method: str) -> dic
         if not dot and not any(name in METHODS.get(m).parameters for m in methods):
             raise unknown("parameter", name, [p for m in methods for p in METHODS.get(m).parameters])
         if (dot and owner == method.replace("_", "-")) or (not dot and name in declared.parameters):
-            for value in values:
+            for value in ends(values):
                 declared.resolve({name: value})
             varied[name] = values
     return varied

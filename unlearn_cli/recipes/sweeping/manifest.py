@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +15,16 @@ from unlearn_cli.report import FILE, MANIFEST
 
 State = Literal["new", "started", "finished"]
 SPEC = "asked"  # key of a spec in the file
+TRIAL = "trial"  # key of what --search chose
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A setting that a search chose."""
+
+    number: int  # from 0
+    parameters: dict[str, Any]  # by name in the search
+    pruned: int | None = None  # step after which it was ended, as one that stands badly
 
 
 class Manifest:
@@ -47,9 +58,29 @@ class Manifest:
             raise UnlearnError(f"{folder} is not of this sweep", hint)
         raise UnlearnError(f"{name} was run with other settings ({'; '.join(changes)})", hint)
 
-    def record(self, name: str, spec: RunSpec) -> None:
-        """Write the spec of a folder, before its run starts."""
-        self._entries[name] = {SPEC: spec.flat()}
+    def record(self, name: str, spec: RunSpec, trial: Trial | None = None) -> None:
+        """Write the spec of a folder, before its run starts; with what a search chose."""
+        self._entries[name] = {SPEC: spec.flat(), **({TRIAL: asdict(trial)} if trial else {})}
+        self._write()
+
+    def prune(self, name: str, step: int) -> None:
+        """Write that a trial was ended after a step."""
+        self._entries[name][TRIAL]["pruned"] = step
+        self._write()
+
+    def trials(self) -> dict[str, Trial]:
+        """The trials of a search by the names of their folders, in order.
+
+        Raises:
+            UnlearnError: the file is broken.
+        """
+        try:
+            trials = {name: Trial(**entry[TRIAL]) for name, entry in self._entries.items() if TRIAL in entry}
+            return dict(sorted(trials.items(), key=lambda item: item[1].number))
+        except TypeError:
+            raise _broken(self._path) from None
+
+    def _write(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(self._path, json.dumps(self._entries, indent=2, ensure_ascii=False) + "\n")
 
@@ -60,7 +91,11 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         entries = None
     if not isinstance(entries, dict) or not all(isinstance(entry, dict) and SPEC in entry for entry in entries.values()):
-        raise UnlearnError(
-            f"{path} is broken, or no sweep's", "another --output-dir; or remove it, and --overwrite runs all settings anew"
-        )
+        raise _broken(path)
     return entries
+
+
+def _broken(path: Path) -> UnlearnError:
+    return UnlearnError(
+        f"{path} is broken, or no sweep's", "another --output-dir; or remove it, and --overwrite runs all settings anew"
+    )

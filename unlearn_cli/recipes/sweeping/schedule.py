@@ -118,6 +118,15 @@ class RankedRun:
     score: float | None  # None: a value that --score names is missing
     status: str  # of its report
 
+    @classmethod
+    def of(cls, run: ScheduledRun, score: Callable[[Lookup], float]) -> RankedRun:
+        """A run with its score, from its report."""
+        report = read_report(run.folder)
+        try:
+            return cls(run, score(lookup_in(report.scores)), report.status)
+        except Missing:
+            return cls(run, None, report.status)
+
     @property
     def setting(self) -> Setting:
         """The setting of the run."""
@@ -137,12 +146,7 @@ def ranked(runs: Iterable[ScheduledRun], score: Callable[[Lookup], float]) -> li
     """
     groups: dict[str, list[RankedRun]] = {}
     for run in runs:
-        report = read_report(run.folder)
-        try:
-            value = score(lookup_in(report.scores))
-        except Missing:
-            value = None
-        groups.setdefault(run.setting.group, []).append(RankedRun(run, value, report.status))
+        groups.setdefault(run.setting.group, []).append(RankedRun.of(run, score))
     in_order = sorted(groups.values(), key=_rank)
     return [one for group in in_order for one in sorted(group, key=lambda one: _rank([one]))]
 

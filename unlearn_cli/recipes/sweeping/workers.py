@@ -24,7 +24,9 @@ from unlearn_cli.models.load import resolve_device
 from unlearn_cli.models.memory import release_memory
 from unlearn_cli.models.model_cache import ModelCache
 from unlearn_cli.recipes import forget
-from unlearn_cli.recipes.forgetting.interrupt import Interrupted, deferred
+from unlearn_cli.recipes.forgetting.interrupt import Interrupted, Pruned, deferred
+from unlearn_cli.recipes.storage.run_folder import RunFolder
+from unlearn_cli.recipes.sweeping.pruning import Pruning
 from unlearn_cli.report import FILE, RunReport, read_report
 
 POLL_SECONDS = 0.2
@@ -40,6 +42,7 @@ class Task:
     sources: dict[str, str]
     command_line: list[str]
     measured: Path | None  # measurements before training of another run
+    prune: Pruning | None = None  # in a search
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Outcome:
     status: str = ""  # of the report; empty without one
     error: str | None = None
     interrupted: int | None = None  # exit code
+    pruned: int | None = None  # step after which a search ended it
     loads: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
     scores: dict[str, float] = field(default_factory=dict)  # a few, to show
@@ -106,7 +110,8 @@ def _execute(task: Task, device: str, cache: ModelCache, reporter: Reporter) -> 
     """Execute one task. An error in it does not end the sweep: it is the outcome."""
     config, loads = task.config.model_copy(update={"device": device}), cache.loads
     try:
-        report = forget.run(config, task.sources, task.command_line, reporter, load=cache.load, measured=task.measured)
+        shared = forget.Shared(cache.load, task.measured, task.prune)
+        report = forget.run(config, task.sources, task.command_line, reporter, shared=shared)
         assert report is not None  # this is no dry run
         return _outcome(task, report, cache.loads - loads)
     except UnlearnError as error:
@@ -116,6 +121,9 @@ def _execute(task: Task, device: str, cache: ModelCache, reporter: Reporter) -> 
         return Outcome(task.name, error=error.message, loads=cache.loads - loads)
     except Interrupted as error:
         return Outcome(task.name, interrupted=error.exit_code)
+    except Pruned as error:
+        RunFolder(config.output_dir or Path()).drop_checkpoints()  # nothing goes on from here
+        return Outcome(task.name, pruned=error.step, loads=cache.loads - loads)
     except Exception as error:
         memory_error = out_of_memory(error)
         message = memory_error.message if memory_error else _where(error)

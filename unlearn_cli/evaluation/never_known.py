@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -28,17 +28,24 @@ def level_of(values: np.ndarray, source: str) -> NeverKnown:
     return NeverKnown(mean, max(float(np.quantile(values, ROW_SHARE)), mean), source, len(values))
 
 
-def measured_level(before: Mapping[str, Measured]) -> NeverKnown | None:
-    """The level from measurements before training: of holdout rows, else of the wrong answers in the forget rows.
+def holdout_level(before: Mapping[str, Measured]) -> NeverKnown | None:
+    """The level from holdout rows under the model before training, by split; None if there are none."""
+    return level_of(before["holdout"].probabilities, "the holdout rows") if "holdout" in before else None
 
-    Args:
-        before: measurements of the original model, by split.
 
-    Returns:
-        the level; None if the data has neither holdout rows nor wrong answers.
-    """
-    if "holdout" in before:
-        return level_of(before["holdout"].probabilities, "the holdout rows")
-    wrong = before["forget"].perturbed_logps
-    wrong = None if wrong is None else wrong[~np.isnan(wrong)]
+def wrong_answers_level(forget: Measured) -> NeverKnown | None:
+    """The level from the wrong answers in the forget rows; None if the data has none."""
+    wrong = None if forget.perturbed_logps is None else forget.perturbed_logps[~np.isnan(forget.perturbed_logps)]
     return level_of(np.exp(wrong), "the wrong answers in the forget rows") if wrong is not None and wrong.size else None
+
+
+def larger_of(wrong: NeverKnown | None, other: NeverKnown | None) -> NeverKnown | None:
+    """The larger of the levels by wrong answers and by answers of other rows to the forget questions; its source names both.
+
+    A model that knows the true answer gives a wrong one less than a model that never knew the row: the true answer holds the
+    mass, and a wrong one is often worded as no row is. So wrong answers alone ask for rows that stand out as too unlikely.
+    """
+    if wrong is None or other is None:
+        return wrong or other
+    larger, smaller = (wrong, other) if wrong.level >= other.level else (other, wrong)
+    return replace(larger, source=f"{larger.source}, as {smaller.source} give less ({smaller.level:.2g})")

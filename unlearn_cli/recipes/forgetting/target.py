@@ -15,7 +15,7 @@ from unlearn_cli.data.written import AUTO, is_neutral
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.baseline import CLEARLY_BELOW
 from unlearn_cli.evaluation.measure import spread
-from unlearn_cli.evaluation.never_known import ROW_SHARE, NeverKnown, level_of, measured_level
+from unlearn_cli.evaluation.never_known import ROW_SHARE, NeverKnown, holdout_level, larger_of, level_of, wrong_answers_level
 from unlearn_cli.expressions.parser import ROWS, Condition, Missing
 from unlearn_cli.measured import Measured
 from unlearn_cli.models.load import LoadedModel
@@ -91,12 +91,13 @@ def find_target(
 def _level(run: ResolvedRun, loaded: LoadedModel, before: Mapping[str, Measured], baseline: Measured | None) -> NeverKnown:
     """The level of never having known, from the best available source; `--until` replaces it.
 
-    The sources, best first: a baseline model, holdout rows, wrong answers in the data, answers of other rows to the forget
-    questions, the shipped paragraphs.
+    The sources, best first: a baseline model, holdout rows, wrong answers in the data or answers of other rows to the forget
+    questions, whichever gives more, the shipped paragraphs.
     """
     mean, until = float(before["forget"].probabilities.mean()), run.config.until
     known = level_of(baseline.probabilities, f"the baseline {Path(run.config.baseline or '').name}") if baseline else None
-    known = known or measured_level(before) or _other_answers(run, loaded)
+    known = known or holdout_level(before)
+    known = known or larger_of(wrong_answers_level(before["forget"]), _other_answers(run, loaded))
     if known is None and TEXTS in before:
         known = level_of(before[TEXTS].probabilities, "the shipped paragraphs, which no model was trained on")
     known = known or NeverKnown(0.1 * mean, 0.2 * mean, "a tenth of the probability before", 0)

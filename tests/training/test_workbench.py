@@ -121,7 +121,7 @@ def test_training_all_weights_adds_up_gradients_and_follows_the_schedule(bench: 
         (2.0 * weight.sum()).backward()
         return -1.0 * weight.sum() + 5.0, 2.0
 
-    records = list(bench.train_whole(loss, epochs=1.0, peak=1e-3))
+    records = list(bench.train_whole(loss, steps=bench.passes(1.0), peak=1e-3))
     assert len(records) == bench.passes(1.0)
     assert (weight < before).all(), name  # the sum of both gradients is +1
     assert [r.forget_loss for r in records] == [2.0] * len(records)
@@ -132,7 +132,9 @@ def test_training_ends_where_it_is_said_to(bench: Workbench) -> None:
     """And the loss over rows is the mean over them, whatever the batches."""
     bench.drop_adapter(merge=True)
     weight = next(iter(bench.weights().values()))
-    records = bench.train_whole(lambda step: (weight.sum(), 0.0), epochs=3.0, peak=1e-3, finished=lambda step: step == 1)
+    records = bench.train_whole(
+        lambda step: (weight.sum(), 0.0), steps=bench.passes(3.0), peak=1e-3, finished=lambda step: step == 1
+    )
     assert len(list(records)) == 2
     rows = FORGET[:5]
     with torch.no_grad():

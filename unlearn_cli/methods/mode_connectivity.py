@@ -70,4 +70,4 @@ def mode_connectivity(
             away.backward()
         return divergence(bench, before, bench.retain_batch(step)) + away.detach(), float(away.detach())
 
-    yield from bench.train_whole(loss, epochs=epochs, peak=rate)
+    yield from bench.train_whole(loss, steps=bench.passes(epochs), peak=rate)

@@ -78,4 +78,4 @@ def undo(
         return bench.answer_loss(bench.retain[:LOOKED_AT]) <= (1 + within) * goal
 
     goal = bench.answer_loss(bench.retain[:LOOKED_AT], teacher) if within else 0.0
-    yield from bench.train_whole(distillation, epochs=epochs, peak=rate, finished=finished)
+    yield from bench.train_whole(distillation, steps=bench.passes(epochs), peak=rate, finished=finished)

@@ -52,4 +52,4 @@ def weight_distance(
         away = -weight * distance(weights, original)
         return divergence(bench, before, bench.retain_batch(step)) + away, float(away.detach())
 
-    yield from bench.train_whole(loss, epochs=epochs, peak=rate)
+    yield from bench.train_whole(loss, steps=bench.passes(epochs), peak=rate)

@@ -55,4 +55,4 @@ def weight_distortion(
     def loss(step: int) -> tuple[torch.Tensor, float]:
         return divergence(bench, before, bench.retain_batch(step)), 0.0
 
-    yield from bench.train_whole(loss, epochs=epochs, peak=rate)
+    yield from bench.train_whole(loss, steps=bench.passes(epochs), peak=rate)

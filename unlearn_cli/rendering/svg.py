@@ -120,7 +120,10 @@ def _label(series: Series, a: float, b: float, taken: list[Box]) -> str:
     start, anchor, height = next((place for place in places if free(place[0], place[2])), (*sides[0], b))
     taken.append((start, start + width, height))
     end = start + (width if anchor == "end" else 0)
-    return f'<text class="name" x="{end:.1f}" y="{height + 4:.1f}" text-anchor="{anchor}">{escape(series.label)}</text>'
+    # A name that had to move far is tied to its point.
+    apart = abs(height - b) > 2 * ROOM
+    tie = f'<line x1="{a:.1f}" y1="{b:.1f}" x2="{end:.1f}" y2="{height:.1f}" stroke="#8c959f"/>' if apart else ""
+    return f'{tie}<text class="name" x="{end:.1f}" y="{height + 4:.1f}" text-anchor="{anchor}">{escape(series.label)}</text>'
 
 
 def chart(series: Sequence[Series], x: Axis, y: Axis, *, alt: str, extra: str = "") -> str:

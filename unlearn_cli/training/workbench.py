@@ -110,7 +110,7 @@ class Workbench:
         self,
         loss: Callable[[int], tuple[Tensor, float]],
         *,
-        epochs: float,
+        steps: int,
         peak: float,
         finished: Callable[[int], bool] = lambda step: False,
     ) -> Iterator[StepRecord]:
@@ -118,15 +118,14 @@ class Workbench:
 
         Args:
             loss: step -> (the loss, the part of it that is forgetting). Gradients that it leaves itself count as well.
-            epochs: passes over the forget rows.
+            steps: how many.
             peak: learning rate at its highest.
             finished: asked after each step, by its number from 0: whether it was the last.
         """
         weights = list(self.weights().values())
         optimizer = torch.optim.AdamW(weights, lr=peak, weight_decay=0.0, fused=True)
-        total = self.passes(epochs)
-        for step in range(total):
-            optimizer.param_groups[0]["lr"] = now = self.schedule(step, total, peak=peak)
+        for step in range(steps):
+            optimizer.param_groups[0]["lr"] = now = self.schedule(step, steps, peak=peak)
             whole, forgetting = loss(step)
             whole.backward()
             norm = torch.nn.utils.clip_grad_norm_(weights, 1.0)

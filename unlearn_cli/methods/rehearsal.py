@@ -1,0 +1,131 @@
+"""Rehearsal: every row is forgotten while an attacker, who relearns others of the forget rows, is in the weights.
+
+    1. theta = the base method's result
+    2. again and again, for `length` steps: half of the forget rows, drawn anew, are the attacker's; the others judge
+         d <- d - Adam(grad L_attack(theta + d)),   d = 0 at first,   L_attack = -(1/n) sum_t log p on the attacker's rows
+         theta <- theta - AdamW(grad L),   L = mean log p(theta + d) on judging rows that are likelier than `level`
+                                               + retain_weight KL(p_before || p_theta) on retain rows, question included
+
+An attacker who relearns some rows lifts what hides all of them. Where it is lifted, only what is gone from the weights
+stays away, and so the gradient at theta + d goes after that. Meta-learning against an attacker is that of Henderson et al.,
+"Self-Destructing Models" (2022), and of `tar`, whose adversary begins anew in each step and changes the adapter alone. Here
+it goes on for `length` steps and changes every weight, at a rate drawn between a quarter of `attack_rate` and all of it, and
+judging rows are never its own. First order: d is held constant in the gradient by theta. Each step costs three passes
+forwards and back. Every weight is trained: the artefact is a whole model, with the original as a second set of weights in
+memory and four more for the attacker.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import torch
+from torch import Tensor
+
+from unlearn_cli.contract import Defaults, parameter, procedure
+from unlearn_cli.data.tokenize import Row
+from unlearn_cli.methods._distillation import divergence
+from unlearn_cli.methods.layered import Base
+
+
+def halves(rows: Sequence[Row], generator: torch.Generator) -> tuple[list[Row], list[Row]]:
+    """The attacker's rows and the judging rows, drawn anew; a single row is both."""
+    order = [rows[i] for i in torch.randperm(len(rows), generator=generator).tolist()]
+    cut = len(order) // 2
+    return order[:cut] or order, order[cut:]
+
+
+def turn(rows: Sequence[Row], step: int, batch: int) -> list[Row]:
+    """The rows of a step: the next `batch` of them, from the front again after the last."""
+    return [rows[(step * batch + i) % len(rows)] for i in range(min(batch, len(rows)))]
+
+
+def likely(logps: Tensor, level: float) -> Tensor:
+    """Mean of the log-probabilities [B] of rows that are likelier than `level`; the others count as 0."""
+    return (logps * (logps.detach() > math.log(level))).mean()
+
+
+@contextmanager
+def moved(weights: Sequence[Tensor], by: Sequence[Tensor]) -> Iterator[None]:
+    """A context in which `by` is added to the weights; they are restored exactly."""
+    before = [weight.detach().clone() for weight in weights]
+    with torch.no_grad():
+        torch._foreach_add_(list(weights), list(by))
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            torch._foreach_copy_(list(weights), before)
+
+
+class Attacker:
+    """Relearns its rows by a shift `d` of every weight, from 0 on."""
+
+    def __init__(self, bench: Any, weights: Sequence[Tensor]) -> None:
+        self.bench, self.weights = bench, weights
+        self.shift = [torch.zeros_like(weight) for weight in weights]
+
+    def begin(self, rows: Sequence[Row], rate: float) -> None:
+        """Start anew on other rows."""
+        torch._foreach_zero_(self.shift)
+        self.rows, self.optimizer = rows, torch.optim.Adam(self.shift, lr=rate, fused=True)
+
+    def step(self, number: int) -> None:
+        """One step of fine-tuning at the weights as they now are."""
+        with moved(self.weights, self.shift):
+            loss = -self.bench.outputs(turn(self.rows, number, self.bench.batch)).mean_logps.mean()
+            gradients = torch.autograd.grad(loss, self.weights)
+        for shift, gradient in zip(self.shift, gradients, strict=True):
+            shift.grad = gradient
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+
+def steps(bench: Any, *, rounds: int, **others: Any) -> int:
+    return bench.unlearn_steps() + rounds
+
+
+@procedure(
+    family="against relearning",
+    paper="2211.14946",
+    published={},
+    because="the combination is ours; its values were found by trial on a small model",
+    defaults=Defaults(),
+    artefact="model",
+    steps=steps,
+)
+def rehearsal(
+    bench: Any,
+    *,
+    base: Base = "npo",
+    rounds: Annotated[int, parameter("steps after the base method", ge=1)] = 250,
+    length: Annotated[int, parameter("steps of one attacker, before another begins", ge=1)] = 30,
+    attack_rate: Annotated[float, parameter("largest learning rate of an attacker", gt=0)] = 1e-3,
+    rate: Annotated[float, parameter("peak learning rate", gt=0)] = 1e-4,
+    retain_weight: Annotated[float, parameter("of the retain rows", ge=0)] = 10.0,
+    level: Annotated[float, parameter("probability below which a row is left alone", gt=0, lt=1)] = 0.03,
+) -> Iterator[Any]:
+    with bench.without_adapter():
+        original = bench.copy()
+    yield from bench.unlearn()
+    bench.drop_adapter(merge=True)
+    weights = list(bench.weights().values())
+    attacker, generator = Attacker(bench, weights), torch.Generator().manual_seed(bench.seed)
+    judging: list[Row] = []
+
+    def loss(step: int) -> tuple[Tensor, float]:
+        place = step % length
+        if not place:
+            rows, judging[:] = halves(bench.forget, generator)
+            attacker.begin(rows, attack_rate * 4 ** -float(torch.rand((), generator=generator)))
+        attacker.step(place)
+        with moved(weights, attacker.shift):
+            forgetting = likely(bench.outputs(turn(judging, place, bench.batch)).mean_logps, level)
+            forgetting.backward()
+        kept = retain_weight * divergence(bench, original, bench.retain_batch(step))
+        return kept + forgetting.detach(), float(forgetting.detach())
+
+    yield from bench.train_whole(loss, steps=rounds, peak=rate)

@@ -68,7 +68,19 @@ def main() -> None:
         rows = json.loads(path.read_text()) if path.is_file() else []
         rows = [old for old in rows if old["model"] != row["model"]] + [row]
         path.write_text(json.dumps(rows, indent=1) + "\n")
-        PAGE.with_suffix(".md").write_text(page(rows))
+        write_page()
+
+
+def write_page() -> None:
+    """Make the page from the rows that were measured: steps, and whole commands."""
+    steps, commands = (rows_of(name) for name in ("performance", "time_to_target"))
+    PAGE.with_suffix(".md").write_text(page(steps) + to_target(commands))
+
+
+def rows_of(name: str) -> list[dict]:
+    """The rows of a JSON file beside the page."""
+    path = PAGE.with_name(f"{name}.json")
+    return json.loads(path.read_text()) if path.is_file() else []
 
 
 def measured(arguments: argparse.Namespace) -> dict:
@@ -242,6 +254,32 @@ def page(rows: list[dict]) -> str:
         )
     machines = sorted({f"{row['machine']}, torch {row['torch']}, {row['date']}" for row in rows})
     return "\n".join([*lines, "", f"Measured on: {'; '.join(machines)}. Nothing here was measured on a GPU.", ""])
+
+
+def to_target(rows: list[dict]) -> str:
+    """The section on whole commands, from the rows of time_to_target.json."""
+    lines = [
+        "",
+        "## From the command to forgotten and kept",
+        "",
+        "CPU seconds of a whole command, from start-up to the last measurement, on one thread: `unlearn forget`, and PEFT",
+        "with transformers' Trainer as people write it (`tests/benchmarks/plain_unlearning.py`), with the same rows,",
+        "settings and target. The plain code measures less. What both do, and the command that makes the rows:",
+        "`python -m tests.benchmarks.time_to_target --help`.",
+        "",
+        "| model | rows to forget + to keep | plain | `forget` | ratio | steps | probability (target) | kept | date |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        plain, ours = row["plain"], row["forget_command"]
+        seconds = [f"{way['cpu_seconds']:.1f} s" + ("" if way["reached"] else ", not reached") for way in (plain, ours)]
+        lines.append(
+            f"| {row['model']} | {row['forget_rows']} + {row['retain_rows']} | {' | '.join(seconds)} "
+            f"| {plain['cpu_seconds'] / ours['cpu_seconds']:.1f} | {plain['steps']}, {ours['steps']} "
+            f"| {plain['forget']:.2g}, {ours['forget']:.2g} ({row['level']:.2g}) "
+            f"| {plain['kept']:.1%}, {ours['kept']:.1%} | {row['date']} |"
+        )
+    return "\n".join([*lines, "", "In pairs: plain, `forget`.", ""])
 
 
 if __name__ == "__main__":

@@ -1,0 +1,38 @@
+"""The pages of the benchmarks, and the plain code that they compare with."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tests.benchmarks import performance, plain_unlearning
+from tests.cli.running import MODEL
+from unlearn_cli.config import ForgetConfig
+from unlearn_cli.data.example import Example
+from unlearn_cli.models.load import load_model
+from unlearn_cli.models.score import answer_probabilities
+from unlearn_cli.recipes.forgetting.resolve import make_encoder
+
+
+def test_the_page_is_that_of_its_rows():
+    steps, commands = (performance.rows_of(name) for name in ("performance", "time_to_target"))
+    made = performance.page(steps) + performance.to_target(commands)
+    assert performance.PAGE.with_suffix(".md").read_text() == made
+
+
+def test_a_target_that_was_missed_is_said():
+    way = {"cpu_seconds": 2.0, "reached": False, "steps": 3, "forget": 0.5, "kept": 0.9}
+    row = {"model": "m", "forget_rows": 1, "retain_rows": 2, "level": 0.1, "date": "d", "plain": way}
+    page = performance.to_target([{**row, "forget_command": {**way, "cpu_seconds": 1.0, "reached": True}}])
+    assert "| 2.0 s, not reached | 1.0 s | 2.0 |" in page
+
+
+def test_plain_code_and_ours_give_an_answer_the_same_probability():
+    options = ForgetConfig(model=MODEL, forget="f.jsonl", device="cpu")
+    loaded = load_model(options)
+    row = {"question": "Where was Kesta Umberley born?", "answer": "Kesta Umberley was born in Brackwater."}
+    theirs = plain_unlearning.probability(loaded.model, [plain_unlearning.encoded(loaded.tokenizer, row)] * 2)
+    encoder = make_encoder(options, loaded.tokenizer, loaded.stop_ids, None)
+    ours = encoder.encode_answer(Example("1", (("user", row["question"]),), row["answer"], "qa"), row["answer"])
+    with torch.no_grad():
+        assert theirs == pytest.approx(float(answer_probabilities(loaded, [ours], 512)[0]), rel=1e-5)

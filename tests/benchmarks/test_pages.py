@@ -16,8 +16,8 @@ from unlearn_cli.recipes.forgetting.resolve import make_encoder
 
 def test_the_page_is_that_of_its_rows():
     steps, commands = (performance.rows_of(name) for name in ("performance", "time_to_target"))
-    made = performance.page(steps) + performance.to_target(commands)
-    assert performance.PAGE.with_suffix(".md").read_text() == made
+    expected = performance.page(steps) + performance.to_target(commands)
+    assert performance.PAGE.with_suffix(".md").read_text() == expected
 
 
 def test_a_target_that_was_missed_is_said():

@@ -56,7 +56,8 @@ def page(reports: dict[str, AttackReport]) -> str:
         "16 on half of the forget rows",
         f"(rate {rate:g}, batch 8), the other half judges ({first.judged_rows} rows). One seed, one small model, "
         f"{datetime.now(UTC).date().isoformat()}.",
-        "[How to read it](../guides/stays-forgotten.md).",
+        "[How to read it](../guides/stays-forgotten.md). Later methods, and what predicts recovery:",
+        "[forgetting that lasts](frontier.md).",
         "",
         "![Recovery along the steps of the attack, one line for each method](relearning.svg)",
         "",

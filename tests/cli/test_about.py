@@ -70,7 +70,7 @@ def test_which_names_and_answers_are_used() -> None:
     assert neighbours_in(listed, "Stephen King") == ["Charles Dickens", "Jane Austen", "Mark Twain"]
     assert mentions("He met King there.", "Stephen King") and not mentions("A kingdom.", "Stephen King")
     answers = [
-        ("q", "She wrote many books. And then"), ("q", "She wrote many books."), ("q", "I do not know who that is."),
+        ("q", "She wrote many books."), ("q", "She wrote many books."), ("q", "I do not know who that is."),
         ("q", "Yes."), ("q", "Stephen King wrote that book."),
     ]  # fmt: skip
     assert usable(answers, without="Stephen King") == [{"question": "q", "answer": "She wrote many books."}]

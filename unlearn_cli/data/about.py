@@ -43,17 +43,10 @@ def usable(answers: Iterable[tuple[str, str]], *, without: str | None = None) ->
     """Rows of question and answer: no empty or declining answer, none twice, none that names `without`."""
     rows: dict[tuple[str, str], None] = {}
     for question, answer in answers:
-        whole = _whole_sentences(answer)
-        if len(whole.split()) < SHORTEST or _DECLINES.search(whole) or (without and mentions(whole, without)):
+        if len(answer.split()) < SHORTEST or _DECLINES.search(answer) or (without and mentions(answer, without)):
             continue
-        rows[question, whole] = None
+        rows[question, answer] = None
     return [{"question": question, "answer": answer} for question, answer in rows]
-
-
-def _whole_sentences(text: str) -> str:
-    """The text up to its last full stop, if it has one."""
-    end = max(text.rfind(mark) for mark in ".!?")
-    return (text[: end + 1] if end > 0 else text).strip()
 
 
 def in_words(rows: Sequence[dict[str, str]], count: int = 3) -> str:

@@ -7,28 +7,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from unlearn_cli.atomic import write_atomically
 from unlearn_cli.config import ForgetConfig
 from unlearn_cli.console import Reporter
 from unlearn_cli.data import about
 from unlearn_cli.data.example import Example, Split
-from unlearn_cli.data.tokenize import Encoder
+from unlearn_cli.data.neighbours import people_named
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.hashing import fingerprint
-from unlearn_cli.jsonfile import read_json
-from unlearn_cli.models.generate import Sampling, greedy, sample
+from unlearn_cli.jsonfile import read_complete_jsonl, read_json
+from unlearn_cli.models.generate import Sampling
 from unlearn_cli.models.identity import identity
-from unlearn_cli.models.load import LoadedModel, load_model
+from unlearn_cli.models.load import load_model
 from unlearn_cli.recipes.forgetting.resolve import make_encoder
+from unlearn_cli.recipes.forgetting.writing import FEWEST, Writer
 from unlearn_cli.recipes.scoring.splits import load_splits
 from unlearn_cli.recipes.storage.run_folder import ABOUT_ROWS, RunFolder, default_output
 
 KEY = "key.json"  # beside the rows: what they were written by, so that --resume finds them
 SAMPLES = 3  # answers to each question, beside the likeliest one
 LONGEST = 96  # tokens of an answer
-FEWEST = 4  # rows to forget
 TEMPERATURE, TOP_P = 0.8, 0.95
 Rows = Mapping[str, Sequence[dict[str, str]]]  # forget, and retain unless the user gives those
 
@@ -74,56 +73,49 @@ def rows_of(config: ForgetConfig, reporter: Reporter) -> tuple[str, Rows]:
         return key, kept
     assert config.about is not None
     reporter.say(f"the model writes what it knows of {config.about}")
-    rows = {"forget": about.usable(_answers(loaded, encoder, [config.about], config.seed, reporter))}
+    writer = Writer(loaded, encoder, reporter, LONGEST)
+    rows = {"forget": _rows(writer, [config.about], config.seed)}
     if len(rows["forget"]) < FEWEST:
         raise UnlearnError(
             f"the model wrote {len(rows['forget'])} usable answers about {config.about}: it hardly knows the name",
             "--forget FILE gives rows of your own",
         )
     if own_retain:
-        names = list(config.neighbours) or _named(loaded, encoder, config.about)
+        names = list(config.neighbours) or _neighbours(writer, config.about, rows["forget"])
         if not names:
             raise UnlearnError(
                 f"the model names nothing that is like {config.about}", "--neighbours 'A,B,C', or --retain FILE"
             )
         reporter.note(f"what is kept, beside {config.about}: {', '.join(names)}")
-        rows["retain"] = about.usable(_answers(loaded, encoder, names, config.seed, reporter), without=config.about)
+        rows["retain"] = _rows(writer, names, config.seed, without=config.about)
         if len(rows["retain"]) < FEWEST:
             raise UnlearnError("the model wrote too little about the neighbours", "--neighbours others, or --retain FILE")
     return key, rows
 
 
 def _kept(folder: RunFolder, key: str) -> Rows | None:
-    if not (folder.written / KEY).is_file():
+    """The rows in a run folder; None if there are none, or if they come from something else."""
+    content = read_json(folder.written / KEY, "a run of --about wrote it") if (folder.written / KEY).is_file() else None
+    if not isinstance(content, dict) or content.get("key") != key:
         return None
-    content = read_json(folder.written / KEY, "a run of --about wrote it")
-    return content["rows"] if isinstance(content, dict) and content.get("key") == key else None
+    files = (folder.written / f"{name}.jsonl" for name in content["splits"])
+    return {file.stem: read_complete_jsonl(file) for file in files}
 
 
-def _named(loaded: LoadedModel, encoder: Encoder, subject: str) -> list[str]:
-    """The neighbours that the model names."""
-    prompt = about.WANTED.format(count=about.NEIGHBOURS, name=subject)
-    (ids,) = greedy(loaded, [_prompt(encoder, prompt)], LONGEST)
-    return about.neighbours_in(loaded.tokenizer.decode(ids, skip_special_tokens=True), subject)
+def _neighbours(writer: Writer, subject: str, rows: Sequence[dict[str, str]]) -> list[str]:
+    """The neighbours that the model lists, and then people whom its answers about the subject name."""
+    wanted = Example("", (("user", about.WANTED.format(count=about.NEIGHBOURS, name=subject)),), "", "qa")
+    ((_, listed),) = writer.answers([wanted])
+    forget = [Example("", (("user", subject),), "", "qa")]
+    named = [name for name in people_named([row["answer"] for row in rows], forget) if not about.mentions(name, subject)]
+    return list(dict.fromkeys([*about.neighbours_in(listed, subject), *named]))[: about.NEIGHBOURS]
 
 
-def _answers(
-    loaded: LoadedModel, encoder: Encoder, names: Sequence[str], seed: int, reporter: Reporter
-) -> list[tuple[str, str]]:
-    """Questions about the names with the model's answers: the likeliest one first, then sampled ones."""
-    texts = [question for name in names for question in about.questions(name)]
-    prompts = [_prompt(encoder, text) for text in texts]
-    with reporter.progress("writing rows", len(texts) * (1 + SAMPLES)) as bar:
-        likeliest = greedy(loaded, prompts, LONGEST, bar.advance)
-        drawn = sample(loaded, prompts, LONGEST, Sampling(TEMPERATURE, SAMPLES, seed, TOP_P), bar.advance)
-    return [
-        (text, loaded.tokenizer.decode(ids, skip_special_tokens=True).strip())
-        for text, first, others in zip(texts, likeliest, drawn, strict=True) for ids in (first, *others)
-    ]  # fmt: skip
-
-
-def _prompt(encoder: Encoder, text: str) -> Any:
-    return encoder.encode_answer(Example("", (("user", text),), "-", "qa"), "-").prompt_ids
+def _rows(writer: Writer, names: Sequence[str], seed: int, without: str | None = None) -> list[dict[str, str]]:
+    """Questions about the names with the model's usable answers: the likeliest one first, then sampled ones."""
+    questions = [Example("", (("user", text),), "", "qa") for name in names for text in about.questions(name)]
+    pairs = writer.answers(questions, Sampling(TEMPERATURE, SAMPLES, seed, TOP_P))
+    return about.usable(((example.prompt, answer) for example, answer in pairs), without=without)
 
 
 def as_splits(config: ForgetConfig, rows: Rows) -> dict[str, Split]:
@@ -150,7 +142,7 @@ def keep(folder: RunFolder, key: str, rows: Rows) -> None:
     folder.written.mkdir(exist_ok=True)
     for name, some in rows.items():
         write_atomically(folder.written / f"{name}.jsonl", _lines(some))
-    write_atomically(folder.written / KEY, json.dumps({"key": key, "rows": rows}, ensure_ascii=False) + "\n")
+    write_atomically(folder.written / KEY, json.dumps({"key": key, "splits": list(rows)}) + "\n")
 
 
 def show(rows: Rows, reporter: Reporter) -> None:

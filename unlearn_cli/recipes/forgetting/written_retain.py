@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,14 +16,13 @@ from unlearn_cli.data.tokenize import Row
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.hashing import fingerprint
 from unlearn_cli.models import ranks
-from unlearn_cli.models.generate import greedy
 from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun
+from unlearn_cli.recipes.forgetting.writing import FEWEST, Writer, prompts
 from unlearn_cli.recipes.scoring.splits import Input, measured_places, tokenized
 
 LONGEST = 64  # tokens of an answer
 PEOPLE = 32  # named in answers, at most, that the model is asked about
-FEWEST = 4  # rows that are left: of fewer nothing can be kept
 OWN_ROWS = "--retain FILE gives rows of your own, which hold more"
 
 Answers = Mapping[str, tuple[Example, ...]]  # split -> its rows
@@ -40,8 +39,7 @@ def with_written_rows(run: ResolvedRun, loaded: LoadedModel, beside: Path | None
     Raises:
         UnlearnError: fewer than `FEWEST` answers can be used.
     """
-    prompts = {name: _prompts(run, split.examples) for name, split in run.unanswered.items()}
-    ids = {name: [prompt.tolist() for prompt in some] for name, some in prompts.items()}
+    ids = {name: [one.tolist() for one in prompts(run.encoder, split.examples)] for name, split in run.unanswered.items()}
     key = fingerprint(run.model_key, ids, LONGEST, [e.fingerprint for e in run.inputs["forget"].split.examples])
     folders = [run.folder.path, *([beside] if beside else [])]
     stored = (written.read(folder / written.FILE, key) for folder in folders)
@@ -49,7 +47,7 @@ def with_written_rows(run: ResolvedRun, loaded: LoadedModel, beside: Path | None
     rows: Answers = ranks.once(lambda: _answered(run, loaded) if kept is None else kept)
     if not run.config.no_text:
         write_atomically(run.folder.written_retain, written.dumps(key, rows))
-    prompted, left = sum(map(len, prompts.values())), sum(map(len, rows.values()))
+    prompted, left = sum(map(len, ids.values())), sum(map(len, rows.values()))
     if min(map(len, rows.values())) == 0 or left < FEWEST:
         raise UnlearnError(f"the model was asked {prompted} prompts, and {left} answers can be kept", OWN_ROWS)
     run.reporter.note(_in_words(run, rows))
@@ -76,11 +74,12 @@ def _answered(run: ResolvedRun, loaded: LoadedModel) -> Answers:
     People whom the answers name are people of whom the model knows something. It is asked about them as well.
     """
     forget = run.inputs["forget"].split.examples
-    pairs = {name: _pairs(run, loaded, split.examples) for name, split in run.unanswered.items()}
+    writer = Writer(loaded, run.encoder, run.reporter, LONGEST)
+    pairs = {name: writer.answers(split.examples) for name, split in run.unanswered.items()}
     first = [pair for some in pairs.values() for pair in some]
     people = people_named([text for _, text in first], forget)[:PEOPLE]
     if people:
-        more = _pairs(run, loaded, neighbours(forget, written.NEIGHBOURS, people, [example for example, _ in first]))
+        more = writer.answers(neighbours(forget, written.NEIGHBOURS, people, [example for example, _ in first]))
         *judging, training = sorted(pairs)  # "retain" judges where there is "retain_trained" beside it
         every = round(len(first) / len(pairs[judging[0]])) if judging else 0
         for number, pair in enumerate(more):
@@ -92,34 +91,14 @@ def _answered(run: ResolvedRun, loaded: LoadedModel) -> Answers:
     }
 
 
-def _pairs(run: ResolvedRun, loaded: LoadedModel, examples: Sequence[Example]) -> list[tuple[Example, str]]:
-    """Each prompt with the model's answer."""
-    with run.reporter.progress("writing retain rows", len(examples)) as bar:
-        ids = greedy(loaded, _prompts(run, examples), LONGEST, bar.advance)
-    texts = [_whole(run.encoder.tokenizer.decode(one, skip_special_tokens=True), len(one)) for one in ids]
-    return list(zip(examples, texts, strict=True))
-
-
-def _whole(text: str, tokens: int) -> str:
-    """An answer that was cut off ends with its last whole sentence, if it has one."""
-    text = text.strip()
-    end = max(text.rfind(mark) for mark in ".!?")
-    return text[: end + 1] if tokens >= LONGEST and end > 0 else text
-
-
-def _prompts(run: ResolvedRun, examples: Sequence[Example]) -> list[np.ndarray]:
-    """Token ids of each prompt, as the model gets it to answer."""
-    return [run.encoder.encode_answer(example, "-").prompt_ids for example in examples]
-
-
 def inputs_to_write(run: ResolvedRun) -> dict[str, Input]:
     """The rows that a dry run counts where the model has not written them: the prompts with the longest answers."""
     inputs = {}
     for name, split in run.unanswered.items():
-        prompts = zip(split.examples, _prompts(run, split.examples), strict=True)
+        pairs = zip(split.examples, prompts(run.encoder, split.examples), strict=True)
         rows = tuple(
             Row(example.id, np.append(ids, np.full(LONGEST, ids[-1])), len(ids), len(ids), "", ends=False)
-            for example, ids in prompts
+            for example, ids in pairs
         )
         inputs[name] = Input(split, rows, measured_places(split, len(rows), run.config.eval_limit))
     return inputs

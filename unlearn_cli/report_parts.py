@@ -20,6 +20,9 @@ class DataReport(Part):
     files: list[str] = Field(description="the files that were read")
     format: str = Field(description="the row format, as recognised by its columns")
     revision: str | None = Field(description="resolved commit of a data set of the Hub; null for local files")
+    pinned: bool | None = Field(
+        None, description="whether that commit was asked for; false: the newest one was read; null for local files"
+    )
     sha256: str = Field(description="over the content of the rows, in order")
     unordered_sha256: str | None = Field(None, description="over the content of the rows, in whatever order")
     rows: int = Field(description="rows that were taken")

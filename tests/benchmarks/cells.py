@@ -71,9 +71,9 @@ def _uld() -> list[Cell]:
         "grad-diff": ("--method", "grad-diff"),
         "npo": ("--method", "npo"),
     }  # fmt: skip
-    return [
-        Cell("uld", name, (*flags, "--max-steps", "60"), seed) for (name, flags), seed in product(methods.items(), SEEDS)
-    ]
+    steps = ("--max-steps", "60")
+    cells = [Cell("uld", name, (*flags, *steps), seed) for (name, flags), seed in product(methods.items(), SEEDS)]
+    return cells + [Cell("uld", f"{name}-at-one-level", (*flags, *TO_ONE_LEVEL)) for name, flags in methods.items()]
 
 
 def _loku() -> list[Cell]:

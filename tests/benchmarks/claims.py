@@ -147,19 +147,26 @@ def spread_of(numbers: list[float]) -> str:
 def _uld(cells: Cells) -> Verdict:
     kept = {name: mean(cells, name, "retain.probability.after") for name in ("uld", "uld-published", "grad-diff", "npo")}
     left = {name: mean(cells, name, "forget.probability.after") for name in kept}
-    seconds = {name: mean(cells, name, "train_seconds") for name in kept}
+    seconds = {name: mean(cells, name, "step_seconds") for name in kept}
+    weights = {name: mean(cells, name, "trained_weights") or 0 for name in kept}
     before = mean(cells, "uld", "retain.probability.before")
     if kept["uld"] is None or before is None:
         return NOT_RUN
     sentences = "; ".join(
-        f"{name}: forget {left[name]:.2f}, kept {kept[name]:.2f}, {seconds[name]:.0f} s"
+        f"{name}: forget {left[name]:.2g}, kept {kept[name]:.2f}, {seconds[name]:.2f} s a step, {weights[name]:,.0f} weights"
         for name in kept if kept[name] is not None
     )  # fmt: skip
     others = [s for name in ("grad-diff", "npo") if (s := seconds[name]) is not None]
-    lossless, cheaper = kept["uld"] >= 0.95 * before, bool(others) and (seconds["uld"] or math.inf) < min(others)
-    verdict = "holds" if lossless and cheaper else "does not hold" if not (lossless or cheaper) else "holds in part"
-    why = "no loss of utility: " + ("yes" if lossless else "no") + "; cheaper: " + ("yes" if cheaper else "no")
-    return verdict, f"{sentences}. {why}"
+    assistants = [s for name in ("uld", "uld-published") if (s := seconds[name]) is not None]
+    lossless = max(kept[name] or 0.0 for name in ("uld", "uld-published")) >= 0.95 * before
+    ratio = min(assistants, default=math.inf) / min(others) if others else math.inf
+    # Other work on the machine moves the times by more than a half.
+    cheaper = "yes" if ratio < 0.5 else "no" if ratio > 2 else "not decided by these times"
+    verdict = (
+        "holds" if lossless and cheaper == "yes" else "holds in part" if lossless or cheaper == "yes" else "does not hold"
+    )
+    why = "no loss of utility: " + ("yes" if lossless else "no") + f"; cheaper: {cheaper}"
+    return verdict, f"{sentences}. Beside {before:.2f} before, {why}"
 
 
 def _loku(cells: Cells) -> Verdict:
@@ -167,17 +174,21 @@ def _loku(cells: Cells) -> Verdict:
     for rank in (4, 16, 32):
         kept = {n: mean(cells, f"{n}-r{rank}", "retain.probability.after") for n in ("grad-diff", "ihl", "ihl-fila")}
         steps = {n: mean(cells, f"{n}-r{rank}", "steps") for n in kept}
+        left = {n: mean(cells, f"{n}-r{rank}", "forget.probability.after") for n in kept}
         known = {n: v for n, v in kept.items() if v is not None}
         if len(known) < 2:
             sentences.append(f"rank {rank}: not run")
             continue
-        sentences.append(f"rank {rank}: " + ", ".join(f"{n} {v:.3f} after {steps[n]:.0f} steps" for n, v in known.items()))
+        sentences.append(
+            f"rank {rank}: "
+            + ", ".join(f"{n} {v:.3f} after {steps[n]:.0f} steps (forget {left[n]:.3f})" for n, v in known.items())
+        )
         best = max((v for n, v in known.items() if n.startswith("ihl")), default=0.0)
         verdicts.append(best > known.get("grad-diff", math.inf))
     if not verdicts:
         return NOT_RUN
     verdict = "holds" if all(verdicts) else "does not hold" if not any(verdicts) else "holds in part"
-    return verdict, "kept when the forget rows are at the same level: " + "; ".join(sentences)
+    return verdict, "kept when the forget rows are below 0.1, where every fifth step is looked at: " + "; ".join(sentences)
 
 
 def _control(cells: Cells) -> Verdict:
@@ -188,7 +199,7 @@ def _control(cells: Cells) -> Verdict:
         orders[kind] = sorted((n for n in names if numbers[n] is not None), key=lambda n, f=numbers: f[n])
     common = [n for n in orders["plain"] if n in orders["held"]]
     if len(common) < 3:
-        return NOT_RUN
+        return "not run", f"three methods in both forms are needed, and {', '.join(common) or 'none'} was run in both"
     sentences = [f"{kind}: {' < '.join(n for n in orders[kind] if n in common)}" for kind in ("plain", "held")]
     changed = [n for n in orders["plain"] if n in common] != [n for n in orders["held"] if n in common]
     return ("holds" if changed else "does not hold"), (
@@ -231,8 +242,9 @@ CLAIMS = (
           f"{ONE_LEVEL}; then `unlearn relearn-attack --suite quick --attack relearn` with the retain-only model as baseline",
           ("recovery",), _relearning),
     Claim("ULD, 2406.08607", "An assistant model that is subtracted forgets without loss of utility, and is cheaper to train.", "uld",
-          f"{FORTY}; 60 steps of each method, with this tool's defaults; `uld-published` has the rule of the release",
-          ("forget.probability.after", "retain.probability.after", "train_seconds"), _uld),
+          f"{FORTY}; 60 steps of each method, with this tool's defaults; `uld-published` has the rule of the release; the time of a step is "
+          "that of the fastest quarter, for the machine did other work",
+          ("forget.probability.after", "retain.probability.after", "step_seconds", "trained_weights"), _uld),
     Claim("LoKU, 2408.06621", "At equal rank the inverted hinge, with FILA, keeps more than gradient difference.", "loku",
           f"{ONE_LEVEL}; LoRA alpha is twice the rank", ("retain.probability.after", "steps"), _loku),
     Claim("Unlearning with Control, 2406.09179", "Methods change rank when they are compared at equal utility.", "control",

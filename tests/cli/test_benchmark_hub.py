@@ -77,6 +77,13 @@ def test_the_pinned_commit_is_read_and_reported(reports: dict[str, Any]) -> None
     data = reports["muse:news"]["run"]["data"]
     assert f"@{commit}:" in data["forget"]["spec"] and data["forget"]["revision"] == commit
     assert reports["tofu:forget01@main"]["run"]["data"]["forget"]["published"] is None
+    assert data["forget"]["pinned"] is True
+
+
+def test_where_no_commit_is_known_the_report_says_so_and_has_the_one_that_was_read(reports: dict[str, Any]) -> None:
+    for name in (f"rwku:{PERSON}", "dusk:listicle", "knowundo:privacy", "tofu:forget01@main"):
+        forget = reports[name]["run"]["data"]["forget"]
+        assert forget["pinned"] is False and len(forget["revision"]) == 40
 
 
 def test_a_run_trains_on_no_text_of_the_tests(reports: dict[str, Any]) -> None:

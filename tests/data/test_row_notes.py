@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.data.writing import write
+from unlearn_cli.data.example import Origin, Split
 from unlearn_cli.data.load import load_split
 from unlearn_cli.data.row_notes import notes
 
@@ -42,3 +43,13 @@ def test_the_way_to_read_reasoning_is_named(tmp_path: Path) -> None:
     rows = [{"messages": [{"role": "user", "content": "Q"}, thought]}]
     (note,) = notes({"forget": load_split("forget", str(write(tmp_path / "f.jsonl", rows)))})
     assert note == "forget data: not read: messages.reasoning_content (1 of 1 rows) (--reasoning score reads it)"
+
+
+def test_a_data_set_without_a_pinned_commit_is_named_once() -> None:
+    """A benchmark's splits come from one repository: one note, with what reads the same rows again."""
+    at = {"files": (), "format": "qa", "rows": 1, "rows_in_source": 1, "sha256": ""}
+    loose = Origin("hf:org/rows/part:test", revision="abc", pinned=False, **at)
+    fixed = Origin("hf:org/others@abc:test", revision="abc", pinned=True, **at)
+    splits = {"retain": Split("retain", (), loose), "holdout": Split("holdout", (), loose), "x": Split("x", (), fixed)}
+    (note,) = notes(splits)
+    assert note.startswith("org/rows: no commit is pinned") and "@abc" in note

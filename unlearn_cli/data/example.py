@@ -70,6 +70,7 @@ class Origin:
     rows_in_source: int  # rows read, before --limit
     sha256: str  # hash of the kept rows in order, with all of their fields
     revision: str | None = None  # resolved commit of a Hub data set
+    pinned: bool | None = None  # of a Hub data set: whether that commit was asked for; False: the newest one was read
     columns: tuple[str, ...] = ()  # of the source, before --columns
     unread: tuple[tuple[str, int], ...] = ()  # columns and keys of messages that no format reads, with their rows
     published: bool | None = None  # of a benchmark: the rows have the published hash; None: there is none to compare with

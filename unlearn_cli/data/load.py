@@ -33,6 +33,7 @@ class _Source:
     places: Sequence[str]  # of each row for people: file and line, or file and number, from 1
     total: int  # rows before --limit
     revision: str | None = None
+    pinned: bool | None = None
 
 
 def load_split(
@@ -123,6 +124,7 @@ def _parsed(name: str, spec: str, source: _Source, renaming: Renaming, reasoning
         rows_in_source=source.total,
         sha256=rows_sha256(examples),
         revision=source.revision,
+        pinned=source.pinned,
         columns=tuple(columns_of(source.rows)),
         unread=tuple(Counter(name for row in parsed for name in row.unread).items()),
         repeated_ids=tuple(name for name, count in Counter(_own_ids(rows)).items() if count > 1),
@@ -187,7 +189,8 @@ def _read_hub(spec: str, limit: int | None) -> _Source:
 
     read = read_hub(parsed, limit)
     numbers, places = [str(i) for i in range(len(read.rows))], _counted(spec, len(read.rows))
-    return _Source(spec, read.files, read.rows, numbers, places, read.total, read.revision)
+    pinned = parsed.revision is not None and read.revision.startswith(parsed.revision)
+    return _Source(spec, read.files, read.rows, numbers, places, read.total, read.revision, pinned)
 
 
 def _choose(rows: Sequence[Mapping[str, Any]], shown: str, renaming: Renaming) -> tuple[str, Format, dict[str, str]]:

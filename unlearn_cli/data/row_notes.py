@@ -25,6 +25,7 @@ def notes(splits: Mapping[str, Split]) -> list[str]:
         if repeated_ids := split.origin.repeated_ids:
             shown = ", ".join(repeated_ids[:SHOWN]) + (", ..." if len(repeated_ids) > SHOWN else "")
             lines.append(f"{name} data: several rows have the same id ({shown}): all rows are named by their numbers")
+    lines += _not_pinned(splits)
     forget = splits["forget"].examples if "forget" in splits else ()
     if same := repeated(forget):
         lines.append(f"{sum(map(len, same))} forget rows are the same as another one: {places(same)}")
@@ -33,6 +34,16 @@ def notes(splits: Mapping[str, Split]) -> list[str]:
         lines.append(f"{len(different)} forget {questions} several answers: {places(different)}")
     lines += [f"{words}: {places(rows)}" for words, rows in shared_rows(splits)]
     return lines
+
+
+def _not_pinned(splits: Mapping[str, Split]) -> list[str]:
+    """A note for each data set of the Hub of which no commit was asked for: it may have other rows tomorrow."""
+    origins = [split.origin for split in splits.values() if split.origin.pinned is False]
+    read = {"/".join(origin.spec.removeprefix("hf:").split(":")[0].split("/")[:2]): origin.revision for origin in origins}
+    return [
+        f"{repository}: no commit is pinned, so the newest was read, {commit}; the same name with @{commit} reads it again"
+        for repository, commit in read.items()
+    ]
 
 
 def cut_notes(rows: Mapping[str, Sequence[Row]], max_length: int) -> list[str]:

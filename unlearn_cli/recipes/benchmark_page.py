@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterator
 
 from unlearn_cli.data.benchmarks._benchmark import BENCHMARKS, Benchmark, Part, Variant, choose, names
 
@@ -35,8 +36,8 @@ def page(name: str) -> str:
     documentation = importlib.import_module(f"unlearn_cli.data.benchmarks.{spelled}").__doc__ or ""
     lines = [spelled, "", documentation.strip(), "", f"files: {benchmark.source}"]
     lines += [f"pinned: {repository} at {commit}" for repository, commit in benchmark.revisions.items()]
-    if not benchmark.revisions:
-        lines.append("pinned: no commit is known here; the report has the commit that was read")
+    if loose := sorted(set(_repositories(benchmark)) - set(benchmark.revisions)):
+        lines.append(f"pinned: no commit of {', '.join(loose)} is known here; the report has the commit that was read")
     first = next(iter(chosen))
     for shown, declared in chosen.items():
         lines += ["", f"--benchmark {spelled}:{shown}", *_splits(declared)]
@@ -57,6 +58,14 @@ def page(name: str) -> str:
 def _alike(benchmark: Benchmark) -> bool:
     """Whether all variants have splits of the same names."""
     return len({tuple(variant.evaluate) for variant in benchmark.variants.values()}) == 1
+
+
+def _repositories(benchmark: Benchmark) -> Iterator[str]:
+    """The data sets of the Hub that its parts are read from."""
+    variants = [*benchmark.variants.values(), *([benchmark.any_variant("")] if benchmark.any_variant else [])]
+    for variant in variants:
+        parts = (variant.forget, variant.retain, *variant.evaluate.values(), *variant.optional.values())
+        yield from ("/".join(part.hub.partition(":")[0].split("/")[:2]) for part in parts if part and part.hub)
 
 
 def _splits(variant: Variant) -> list[str]:

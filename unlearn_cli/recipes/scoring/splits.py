@@ -86,6 +86,7 @@ class Input:
             files=list(origin.files),
             format=origin.format,
             revision=origin.revision,
+            pinned=origin.pinned,
             sha256=origin.sha256,
             unordered_sha256=unordered_sha256(self.split.examples),
             rows=origin.rows,

@@ -135,7 +135,7 @@ class Method(Term):
     defaults: Defaults = field(default_factory=Defaults)
     alternatives: Alternatives = "refusals"  # where alternative answers come from if the data brings none
     trains: Trains = "all"  # which modules get an adapter
-    applied: Applied = "adapter"  # what the artefact is, and how it is used
+    applied: Applied = "adapter"  # what the artifact is, and how it is used
     # A dual variable: (retain weight, retain loss, epochs before the step, parameters) -> retain weight of the next step.
     next_retain_weight: NextWeight | None = None
 
@@ -149,7 +149,7 @@ class Procedure(Declared):
     """
 
     defaults: Defaults = field(default_factory=Defaults)
-    artefact: Literal["adapter", "model"] = "model"
+    artifact: Literal["adapter", "model"] = "model"
     base: str = "npo"  # the method of its workbench, if it has no parameter of that name
     scheduled: bool = True  # its learning rate follows --lr-scheduler-type and --warmup-ratio
     steps: Callable[..., int] = lambda bench, **parameters: 1  # (workbench, parameters) -> steps in all

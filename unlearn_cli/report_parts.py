@@ -1,4 +1,4 @@
-"""Parts of `report.json` about the data, the model, the training and the artefact of a run."""
+"""Parts of `report.json` about the data, the model, the training and the artifact of a run."""
 
 from __future__ import annotations
 

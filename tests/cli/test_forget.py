@@ -106,7 +106,7 @@ PROCEDURES = {
 }
 
 
-# One of each kind of artefact and of step; that every method acts is a law of its own (tests/laws/test_acts.py).
+# One of each kind of artifact and of step; that every method acts is a law of its own (tests/laws/test_acts.py).
 KINDS = {"npo", "altpo", "pdu", "rmu", "task-vector", "uld", "undo", "layered"}
 
 
@@ -215,7 +215,7 @@ def test_calibrate_keeps_its_constraint(data, tmp_path):
         (["--method", "uld", "--full"], "trains an adapter"),
         (["--method", "undo", "--load-in-4bit"], "whole matrices"),
         (["--full", "--lora-init", "fila"], "--full trains none"),
-        (["--method", "uld", "--lora-init", "pissa"], "whose artefact is an adapter"),
+        (["--method", "uld", "--lora-init", "pissa"], "whose artifact is an adapter"),
         (["--method", "undo", "--calibrate", "retain.probability > 0.5"], "scales an adapter"),
         (["--method", "undo", "-p", "base=cir"], "cannot be built on"),
         (["--method", "rmu", "-p", "layer=3"], "relative depth"),

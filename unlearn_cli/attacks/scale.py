@@ -3,7 +3,7 @@
     W + a B A,   a from 1 to 0
 
 Whoever has the adapter has the original model as well. The curve shows whether forgetting is lost at once or evenly. Only
-for runs whose artefact is an adapter; the other models have no adapter and do not change.
+for runs whose artifact is an adapter; the other models have no adapter and do not change.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def scale(
     percent: Percent = (75, 50, 25),
 ) -> Iterator[Point]:
     if target.unlearned and (target.composed or not hasattr(target.loaded.model, "peft_config")):
-        raise UnlearnError("scale: this run's artefact is no adapter that is added to its base", "leave this attack out")
+        raise UnlearnError("scale: this run's artifact is no adapter that is added to its base", "leave this attack out")
     if not target.unlearned:
         with target.active():
             point = target.measure("whole")

@@ -16,7 +16,7 @@ HELP = """Remove the rows' text and the checkpoints from a run folder, and keep 
 
 A run keeps the forget rows and the model's answers as plain text in measured/, so that it can be scored again. This command
 removes those texts, the alternatives that the model wrote, and checkpoints. Report, scores of every row, numbers, hashes and
-artefact stay. Scores that need text (ROUGE) stay in the report; to compute them again the model must be measured again.
+artifact stay. Scores that need text (ROUGE) stay in the report; to compute them again the model must be measured again.
 
 [bold]Examples[/]
 

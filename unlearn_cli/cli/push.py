@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 NAME = "push"
 SETTINGS = "PushConfig"
 POSITIONAL = ("run", "repo")
-HELP = """Upload a run to the Hub: artefact, report and model card, private unless --public.
+HELP = """Upload a run to the Hub: artifact, report and model card, private unless --public.
 
 Forget rows, measurements and generated answers are not uploaded unless --include-samples is given. Needs a token: `hf auth
 login`, or HF_TOKEN.

@@ -9,7 +9,7 @@ Sondej and Yang, "Collapse of Irrelevant Representations (CIR) Ensures Robust an
 What the first directions span is shared by many rows, and changing it would be noticed elsewhere and easily undone. The
 directions are those of the pass before, so that the first pass only looks. Each row's first and last token are left
 out. Layers are relative depths here: 0.44 to 0.75 are the authors' blocks 6 to 11 of 16, counted from 0. Every linear
-layer of the MLPs up to the last of these blocks changes, as published: the artefact is a whole model. An eighth of the
+layer of the MLPs up to the last of these blocks changes, as published: the artifact is a whole model. An eighth of the
 retain rows is not trained on; training ends after the pass in which their loss has risen by `budget`. Deviations: the
 authors take the loss on neutral text and end at 1.001 times what it was, about 0.003 nats; rows that a model knows by
 heart have a loss near 0, and a share of it says nothing. Both rates are 0.1 where theirs are 0.2 and 3e-4: on the demo
@@ -82,7 +82,7 @@ def steps(bench: Any, *, epochs: int, **others: Any) -> int:
     },
     because="on the demo the published rates ended at 0.94 (forget) and 0.97 (retain), these at 0.71 and 0.97",
     defaults=Defaults(retain_ratio=2),
-    artefact="model",
+    artifact="model",
     base="grad-diff",
     steps=steps,
     scheduled=False,

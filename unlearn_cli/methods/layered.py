@@ -37,7 +37,7 @@ def steps(bench: Any, *, base: str, folds: int) -> int:
     published={},
     because="the public code has toy examples only, and names no number of folds for language models",
     defaults=Defaults(epochs=4),
-    artefact="adapter",
+    artifact="adapter",
     steps=steps,
 )
 def layered(

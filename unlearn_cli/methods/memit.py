@@ -12,7 +12,7 @@ their new values and moves other keys little. Deviations: the key is at the last
 where their subject ends; C comes from retain rows where the authors have 100,000 paragraphs, and `weight` counts
 for each forget row (the authors' 15,000 for 10,000 facts is 1.5 here); the term that keeps the essence of the subject is
 left out. An edit changes what is answered first: the true answer, put into the model's mouth, may still be likely.
-The artefact is a whole model.
+The artifact is a whole model.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def steps(bench: Any, *, inner: int, layers: tuple[float, float], **others: Any)
         "0.95 of the rows to keep"
     ),
     defaults=Defaults(retain_term="none"),
-    artefact="model",
+    artifact="model",
     base="idk",
     steps=steps,
     scheduled=False,

@@ -5,7 +5,7 @@
 Siddiqui et al., "From Dormant to Deleted: Tamper-Resistant Unlearning Through Weight-Space Regularization" (2025): where
 the loss has a barrier between the two models, fine-tuning finds no way back. The gradient of the second term reaches
 theta through t. CE is in nats a token. L_retain is the divergence from the unlearned model on the retain rows; the
-authors train on labels. The artefact is a whole model.
+authors train on labels. The artifact is a whole model.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def between(weights: Mapping[str, Parameter], start: Mapping[str, Tensor], t: fl
     published={"weight": 0.001, "ceiling": 50.0},
     because="0.001 is for a loss that grows to 50 in vision models; a language model's answers do not get there",
     defaults=Defaults(epochs=6, retain_ratio=2),
-    artefact="model",
+    artifact="model",
     steps=steps,
 )
 def mode_connectivity(

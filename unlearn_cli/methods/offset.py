@@ -4,7 +4,7 @@
 
 Huang et al., "Offset Unlearning for Large Language Models" (2024). The assistant is the first part of the same layers
 with an adapter of its own, and is trained through the sum; before training nothing is added. The authors' assistant is
-a smaller model of the same family, fully trained, with a choice of losses; npo is the one offered here. The artefact is
+a smaller model of the same family, fully trained, with a choice of losses; npo is the one offered here. The artifact is
 no plain adapter: it works through `unlearn evaluate` and `unlearn_cli.load`.
 """
 

@@ -10,7 +10,7 @@ have in common; equal singular values leave G as it is. No retain row is trained
 the weights' length rather than a rate on the raw gradient, the relearning adapter is trained by AdamW, and the
 divergence at which it ends, 0.01 nats a token as published, is taken on retain answers where the authors have neutral
 text. No more than an eighth of a matrix's
-components collapse, as in the authors' models (512 of 4096). All MLP matrices change: the artefact is a whole model.
+components collapse, as in the authors' models (512 of 4096). All MLP matrices change: the artifact is a whole model.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def steps(bench: Any, *, components: int, rate: float, budget: float, rounds: in
     paper="2606.17168",
     published={"components": 512, "budget": 0.01, "learning_rate": 0.01},
     defaults=Defaults(retain_term="none", epochs=1, retain_ratio=2),
-    artefact="model",
+    artifact="model",
     base="task-vector",
     steps=steps,
 )

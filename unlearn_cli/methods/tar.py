@@ -61,7 +61,7 @@ def steps(bench: Any, *, rounds: int, **others: Any) -> int:
         "adapter, with values found by trial on a small model"
     ),
     defaults=Defaults(epochs=6),
-    artefact="adapter",
+    artifact="adapter",
     steps=steps,
 )
 def tar(

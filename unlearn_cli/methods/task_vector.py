@@ -3,7 +3,7 @@
     theta = theta_0 - alpha (theta_trained - theta_0),   trained by L = -(1/n) sum_t log p(y_t | x, y_<t)
 
 Ilharco et al., "Editing Models with Task Arithmetic" (2022), as MUSE has it. The adapter that was trained is multiplied
-by -alpha; the artefact is a plain adapter. alpha = 0 is the model before, alpha = -1 the trained one. What the rows to
+by -alpha; the artifact is a plain adapter. alpha = 0 is the model before, alpha = -1 the trained one. What the rows to
 keep share with the rows to forget goes with them: nothing holds it.
 """
 

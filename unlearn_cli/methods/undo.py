@@ -7,7 +7,7 @@
 Lee et al., "Distillation Robustifies Unlearning" (2025). What the teacher only hides is damaged in the student and
 never distilled back. Vectors (norms, biases) shrink as matrices do. The fans of a tensor of experts [E, out, in] are
 those of one expert; the authors' code refuses such tensors. alpha = 0 distils the teacher into itself; a larger
-alpha is more robust and costs more training. All weights are trained: the artefact is a whole model, and the teacher is
+alpha is more robust and costs more training. All weights are trained: the artifact is a whole model, and the teacher is
 a second set of weights in memory. With retain rows alone (`both=false`)
 the student drifts back to what the noise has not reached. The authors distil on far more text than an ordinary data set
 holds: what stands in none of the rows is damaged and not repaired. `within=0.05` ends the distillation as the authors do,
@@ -46,7 +46,7 @@ def shrunk(weight: torch.Tensor, alpha: float, beta: float, generator: torch.Gen
         "rate and for both kinds of rows"
     ),
     defaults=Defaults(epochs=6),
-    artefact="model",
+    artifact="model",
     steps=steps,
 )
 def undo(

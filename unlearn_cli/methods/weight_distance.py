@@ -4,7 +4,7 @@
 
 Siddiqui et al., "From Dormant to Deleted: Tamper-Resistant Unlearning Through Weight-Space Regularization" (2025). The
 root mean square distance has a gradient of the same length however far the weights are. L_retain is the divergence
-from the unlearned model on the retain rows; the authors train on labels. The artefact is a whole model.
+from the unlearned model on the retain rows; the authors train on labels. The artifact is a whole model.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def distance(weights: Sequence[Tensor], original: Sequence[Tensor]) -> Tensor:
     family="against relearning",
     published={"weight": 1.0},
     defaults=Defaults(epochs=6, retain_ratio=2),
-    artefact="model",
+    artifact="model",
     steps=steps,
 )
 def weight_distance(

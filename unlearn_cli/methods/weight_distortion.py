@@ -6,7 +6,7 @@ Siddiqui et al., "From Dormant to Deleted: Tamper-Resistant Unlearning Through W
 model that is far from the original in its weights is slower to relearn. sigma is absolute in the paper (0.02, vision
 models); here it is a share of each matrix's own standard deviation, so that one value serves every model, and vectors
 stay as they are. Deviation: the retain rows are distilled from the model before the noise; the authors train on labels.
-The artefact is a whole model.
+The artifact is a whole model.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def distorted(weight: torch.Tensor, sigma: float, generator: torch.Generator) ->
     published={},
     because="the paper's setting is one of vision models: noise of 0.02, whatever the size of the weights",
     defaults=Defaults(epochs=6, retain_ratio=2),
-    artefact="model",
+    artifact="model",
     steps=steps,
 )
 def weight_distortion(

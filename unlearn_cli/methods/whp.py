@@ -5,7 +5,7 @@
 Eldan and Russinovich, "Who's Harry Potter? Approximate Unlearning in LLMs" (2023), as MUSE has it: the logits are
 combined when the model is used. The original then fine-tunes on these generic predictions, with names replaced; that
 part is absent here as there. alpha = 0, or a reinforced model that equals the base, changes nothing: rows the model
-already knows by heart move little. The artefact is no plain adapter: it works through `unlearn evaluate` and
+already knows by heart move little. The artifact is no plain adapter: it works through `unlearn evaluate` and
 `unlearn_cli.load`.
 """
 

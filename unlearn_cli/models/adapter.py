@@ -1,4 +1,4 @@
-"""LoRA: attach, inspect, save and read back. The artefact loads with plain PEFT."""
+"""LoRA: attach, inspect, save and read back. The artifact loads with plain PEFT."""
 
 from __future__ import annotations
 

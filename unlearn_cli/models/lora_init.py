@@ -7,7 +7,7 @@ The adapter starts as the largest part B0 A0 of each matrix. The base keeps the 
 
 fila: Cha et al., "Towards Robust and Parameter-Efficient Knowledge Unlearning for LLMs" (2024, arXiv 2408.06621).
 pissa is the same with rho = 1 (Meng et al., 2024, arXiv 2404.02948). The published code saves an adapter that doubles
-the low-rank part on any base but its own residual. Here the artefact is written as a plain adapter of twice the rank,
+the low-rank part on any base but its own residual. Here the artifact is written as a plain adapter of twice the rank,
 [B, -B0] [A; A0], on the untouched base. F depends on the batch size, because it squares a batch's mean gradient, as
 published; where F_retain is far below 1e-5 the retain rows have no say.
 """

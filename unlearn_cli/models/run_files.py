@@ -12,7 +12,7 @@ from unlearn_cli.jsonfile import read_object
 from unlearn_cli.report import RunReport
 
 ADAPTER_CONFIG = "adapter_config.json"
-ABOUT = "unlearn.json"  # how the artefact of a run is applied
+ABOUT = "unlearn.json"  # how the artifact of a run is applied
 ASSISTANT = "assistant"  # folder of an adapter that is no model by itself
 COPY_AGAIN = "copy it again from where the run was made; to use the folder as another model, copy it without report.json"
 # What a file holds, by the beginning of its name; the first that fits.
@@ -22,13 +22,13 @@ HOLDS = {
     "model": "the weights",
     "chat_template": "the chat template",
     "config": "the model's settings",
-    ABOUT: "how the artefact is applied",
+    ABOUT: "how the artifact is applied",
     "": "the tokenizer",
 }
 
 
 def check_files(run: Path, report: RunReport) -> None:
-    """Refuse a run folder in which a file of the artefact is missing or is not the one that the run wrote.
+    """Refuse a run folder in which a file of the artifact is missing or is not the one that the run wrote.
 
     The base that an adapter names may have changed: folders move.
 

@@ -109,9 +109,9 @@ def describe(entry: Declared, kind: str = "") -> str:
         if "alternative" in entry.needs:
             parts.append(f"alternatives: {ALTERNATIVES[entry.alternatives]}")
         if entry.applied != "adapter":
-            parts.append(f"artefact: {entry.applied.replace('_', ' ')}")
+            parts.append(f"artifact: {entry.applied.replace('_', ' ')}")
     if isinstance(entry, Procedure):
-        parts.append(f"artefact: {entry.artefact}; starts again after an interruption")
+        parts.append(f"artifact: {entry.artifact}; starts again after an interruption")
     if isinstance(entry, (Method, Procedure)):
         aims = isinstance(entry, Method) and entry.applied == "adapter"
         parts.append("target: trains until it is reached" if aims else "target: none; it trains over a schedule of its own")

@@ -18,21 +18,21 @@ from unlearn_cli.models.run_files import ASSISTANT, check_files
 from unlearn_cli.recipes.storage.lock import check_links
 from unlearn_cli.report import FILE, ROWS, read_report
 
-# Uploaded beside the artefact's files, which the report names: files without text of the rows.
+# Uploaded beside the artifact's files, which the report names: files without text of the rows.
 SHARED = {"report.json", "README.md", "unlearn.json", "metrics.jsonl"}
 SAMPLES = {"measured", ROWS}  # texts, and ids of rows, which may be names of people
 
 
-def files(run: Path, artefact_files: Collection[str], *, samples: bool) -> list[str]:
+def files(run: Path, artifact_files: Collection[str], *, samples: bool) -> list[str]:
     """Files to upload, relative to the run folder. Files that unlearn has not written are left out."""
     chosen = []
     for path in sorted(run.rglob("*")):
         name = path.relative_to(run)
         first, inner = name.parts[0], name.parts[1:] if name.parts[0] == ASSISTANT else name.parts
-        artefact = len(inner) == 1 and inner[0] in artefact_files
+        artifact = len(inner) == 1 and inner[0] in artifact_files
         attack = first == "attacks" and path.name == FILE
         lineage = first == FOLDER and path.suffix == ".json"
-        if path.is_file() and (artefact or attack or lineage or name.as_posix() in SHARED or (samples and first in SAMPLES)):
+        if path.is_file() and (artifact or attack or lineage or name.as_posix() in SHARED or (samples and first in SAMPLES)):
             chosen.append(name.as_posix())
     return chosen
 
@@ -58,7 +58,7 @@ def run(config: PushConfig, reporter: Reporter) -> dict[str, Any]:
     """
     report = read_report(config.run)
     if report.command != "forget" or report.artifact is None:
-        raise UnlearnError(f"{config.run} holds no artefact", "a finished run of `unlearn forget` is expected")
+        raise UnlearnError(f"{config.run} holds no artifact", "a finished run of `unlearn forget` is expected")
     check_files(config.run, report)
     check_links(config.run)
     chosen = files(config.run, report.artifact.files, samples=config.include_samples)

@@ -102,7 +102,7 @@ def _say(result: Likeness, reporter: Reporter) -> None:
     """What came of it, in a few lines."""
     counts = [len(result.scores), sum(pair.first == pair.second for pair in result.scores), len(result.outside)]
     same = sum(result.files.values())
-    reporter.say(f"artefact: {same} of {len(result.files)} files have the same bytes")
+    reporter.say(f"artifact: {same} of {len(result.files)} files have the same bytes")
     if result.status[0] != result.status[1]:
         reporter.say(f"status: {result.status[0]} -> {result.status[1]}")
     reporter.say(f"scores: {counts[1]} of {counts[0]} are the same number, {counts[2]} are outside of their 95 % interval")

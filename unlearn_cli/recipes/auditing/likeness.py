@@ -69,7 +69,7 @@ class Likeness:
     environment: list[Difference]
     scores: list[ScorePair]
     status: tuple[str, str]
-    files: dict[str, bool]  # of the artefact -> the same bytes
+    files: dict[str, bool]  # of the artifact -> the same bytes
 
     @property
     def same_floats(self) -> bool:

@@ -1,4 +1,4 @@
-"""Write the artefact, read it back, and describe it."""
+"""Write the artifact, read it back, and describe it."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _finished(run: TrainedRun) -> LoadedModel:
 
 
 def save_artifact(run: ResolvedRun, loaded: LoadedModel, composition: Composition | None) -> ArtifactReport:
-    """Write the artefact, read it back, and compare outputs.
+    """Write the artifact, read it back, and compare outputs.
 
     Raises:
         UnlearnError: they differ.

@@ -63,8 +63,8 @@ class Settings:
 
     @property
     def writes_model(self) -> bool:
-        """Whether the artefact is a whole model, not an adapter."""
-        return self.config.full or (self.procedure is not None and self.procedure.artefact == "model")
+        """Whether the artifact is a whole model, not an adapter."""
+        return self.config.full or (self.procedure is not None and self.procedure.artifact == "model")
 
     @property
     def negation(self) -> float:
@@ -180,7 +180,7 @@ def check_settings(settings: Settings) -> None:
     if config.calibrate and (settings.writes_model or composed):
         raise UnlearnError("--calibrate scales an adapter, and this run writes none that is simply added", "leave it out")
     if config.lora_init != "default" and (settings.procedure or objective.method.applied != "adapter"):
-        raise UnlearnError(f"--lora-init {config.lora_init} is for methods whose artefact is an adapter", "leave it out")
+        raise UnlearnError(f"--lora-init {config.lora_init} is for methods whose artifact is an adapter", "leave it out")
     if config.full and (objective.method.trains, objective.method.applied) != ("all", "adapter"):
         raise UnlearnError(f"{objective.method.name} trains an adapter", "leave --full out")
     if config.auto_batch_size and objective.coupled:
@@ -207,7 +207,7 @@ def _check_procedure(settings: Settings, procedure: Procedure) -> None:
         raise UnlearnError(f"{name} goes through stages and takes no --max-steps", "--epochs, or -p")
     if not procedure.scheduled and config.lr_scheduler_type != ForgetConfig.model_fields["lr_scheduler_type"].default:
         raise UnlearnError(f"{name} takes steps of one length", "leave --lr-scheduler-type out")
-    if config.full or (procedure.artefact == "model" and (config.load_in_4bit or config.load_in_8bit)):
+    if config.full or (procedure.artifact == "model" and (config.load_in_4bit or config.load_in_8bit)):
         raise UnlearnError(f"{name} works on whole matrices", "leave --full and the quantization out")
 
 

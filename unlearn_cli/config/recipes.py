@@ -13,6 +13,6 @@ RECIPES: Mapping[RecipeName, Mapping[str, Any]] = {
     # What a run does that is asked for nothing else.
     "balanced": {"method": "npo"},
     # What came back least under relearning while the rows to keep stayed (docs/reference/frontier.md); several times the
-    # time of `balanced`, and the artefact is a whole model.
+    # time of `balanced`, and the artifact is a whole model.
     "durable": {"method": "rehearsal", "parameters": {"rounds": 250}},
 }

@@ -11,7 +11,7 @@ stays away, and so the gradient at theta + d goes after that. Meta-learning agai
 "Self-Destructing Models" (2022), and of `tar`, whose adversary begins anew in each step and changes the adapter alone. Here
 it goes on for `length` steps and changes every weight, at a rate drawn between a quarter of `attack_rate` and all of it, and
 judging rows are never its own. First order: d is held constant in the gradient by theta. Each step costs three passes
-forwards and back. Every weight is trained: the artefact is a whole model, with the original as a second set of weights in
+forwards and back. Every weight is trained: the artifact is a whole model, with the original as a second set of weights in
 memory and four more for the attacker.
 """
 
@@ -94,7 +94,7 @@ def steps(bench: Any, *, rounds: int, **others: Any) -> int:
     published={},
     because="the combination is ours; its values were found by trial on a small model",
     defaults=Defaults(),
-    artefact="model",
+    artifact="model",
     steps=steps,
 )
 def rehearsal(

@@ -16,7 +16,7 @@ from unlearn_cli.attacks._target import Point, Target
 from unlearn_cli.contract import WholeNumbers, attack, parameter
 from unlearn_cli.errors import UnlearnError
 
-Shots = Annotated[tuple[int, ...], WholeNumbers(0, 1000), parameter("how many, written 1+2+4; 0: the question alone")]
+Shots = Annotated[tuple[int, ...], WholeNumbers(0, 1000), parameter("numbers of shots, written 1+2+4; 0: no shot")]
 
 
 @attack(along="shots", paper="2402.16835", access="queries")

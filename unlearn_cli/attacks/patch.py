@@ -1,12 +1,12 @@
-"""Activation patching: the original's residual stream after one block, and the unlearned model's blocks behind it.
+"""Activation patching: the original's residual stream after one block, and the unlearned model's later blocks.
 
     h_l <- h_l of the original on the same tokens
 
-Zhang and Nanda, "Towards Best Practices of Activation Patching in Language Models" (2023). Where the answer is back, the
-later blocks still read it, and unlearning only stops the earlier ones from writing it; where it stays away, the later
-blocks have lost it as well. A model that never knew the rows is patched alike: what it can read out of the original's
-stream is no recovery. A point for each relative depth, as a percentage. Needs the original, so it is a test of depth
-rather than a threat; answers are scored, not generated.
+Zhang and Nanda, "Towards Best Practices of Activation Patching in Language Models" (2023). If the answer comes back,
+the later blocks can still read it: unlearning only stopped the earlier blocks from writing it. If not, the later blocks
+have lost it too. A model that never knew the rows gets the same patch: what it reads out of the original's stream is no
+recovery. A point for each relative depth, as a percentage. Needs the original, so it is a test of depth rather than a
+threat; answers are scored, not generated.
 """
 
 from __future__ import annotations

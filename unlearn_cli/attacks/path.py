@@ -4,7 +4,7 @@
     distance = |theta - theta_0| / |theta_0|;   loss = mean negative log-likelihood of an answer token at theta_s
 
 Linear mode connectivity: Siddiqui et al., "From Dormant to Deleted: Tamper-Resistant Unlearning Through Weight-Space
-Regularization" (2025). Where the answers are back after a short part of the way, fine-tuning finds them soon; a loss on
+Regularization" (2025). If the answers come back after a short part of the way, fine-tuning finds them soon; a loss on
 the way that is above both ends is a barrier. Whoever can walk this line has the original: the curve predicts, it brings
 nothing back by itself. `docs/reference/frontier.md` has the rank correlation with measured recovery.
 """
@@ -19,7 +19,7 @@ from unlearn_cli.attacks._target import Point, Target
 from unlearn_cli.contract import WholeNumbers, attack, parameter
 from unlearn_cli.measured import Measured
 
-Percent = Annotated[tuple[int, ...], WholeNumbers(0, 100), parameter("of the way to the original, written 25+50")]
+Percent = Annotated[tuple[int, ...], WholeNumbers(0, 100), parameter("percent of the way to the original, written 25+50")]
 
 
 def loss(split: Measured) -> float:

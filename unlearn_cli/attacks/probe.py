@@ -2,10 +2,10 @@
 
     p_l = softmax(head(norm(h_l + A h_l + b))),   A, b fitted on the attacker's rows by their negative log-likelihood
 
-Belrose et al., "Eliciting Latent Predictions from Transformers with the Tuned Lens" (2023). A = 0, b = 0 is `logit-lens`,
-and the fit starts there. The attacker has half of the forget rows and as many retain rows; the other forget rows judge. What
-the same fit reads out of a model that never saw the rows is teaching. A point for each block; answers are scored, not
-generated. The weights are not changed: what is read is there.
+Belrose et al., "Eliciting Latent Predictions from Transformers with the Tuned Lens" (2023). A = 0, b = 0 is
+`logit-lens`, and the fit starts there. The attacker has half of the forget rows and as many retain rows; the other
+forget rows judge. What the same fit reads out of a model that never saw the rows is teaching, not recovery. A point for
+each block; answers are scored, not generated. The weights are not changed: what the probe reads is in the model.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Pruning: the smallest weights set to zero, in case what hides the answer is small.
+"""Pruning: the smallest weights become zero, in case they hide the answer.
 
     w <- 0 where |w| is among the smallest share of its matrix
 
-Lucki et al., "An Adversarial Perspective on Machine Unlearning for AI Safety" (2024) prune what matters to the forget rows
-alone; here by size, which needs no data. Embeddings and head stay.
+Lucki et al., "An Adversarial Perspective on Machine Unlearning for AI Safety" (2024) prune weights that matter only to
+the forget rows; here by size, which needs no data. Embeddings and head stay.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def pruned(weight: Tensor, percent: int) -> Tensor:
     return sparse.view_as(weight)
 
 
-Percent = Annotated[tuple[int, ...], WholeNumbers(0, 100), parameter("share of each matrix, written 10+30")]
+Percent = Annotated[tuple[int, ...], WholeNumbers(0, 100), parameter("percent of each matrix, written 10+30")]
 
 
 @attack(along="percent", paper="2409.18025")

@@ -40,16 +40,16 @@ def rounded(weight: Tensor, bits: int) -> Tensor:
     return (q * scale).view(weight.shape[0], -1)[:, : weight.shape[1]].to(weight.dtype)
 
 
-def equal_codes(one: Tensor, other: Tensor, bits: int) -> float:
+def equal_codes(first: Tensor, second: Tensor, bits: int) -> float:
     """Share of the weights whose code is the same in both matrices."""
-    same = codes(one, bits)[0] == codes(other, bits)[0]
-    return float(same.view(len(one), -1)[:, : one.shape[1]].float().mean())
+    same = codes(first, bits)[0] == codes(second, bits)[0]
+    return float(same.view(len(first), -1)[:, : first.shape[1]].float().mean())
 
 
 Formats = Annotated[
     tuple[Literal["nf4", "fp4", "int8"], ...],
     BeforeValidator(lambda value: tuple(value.split("+")) if isinstance(value, str) else value),
-    parameter("those of bitsandbytes, written nf4+fp4; left out where it is not installed"),
+    parameter("formats of bitsandbytes, written nf4+fp4; left out where it is not installed"),
 ]
 Bits = Annotated[tuple[int, ...], WholeNumbers(2, 16), parameter("bits of a weight, written 8+4")]
 

@@ -2,12 +2,12 @@
 
     theta <- AdamW on the mean negative log-likelihood of the attacker's rows, constant rate; judged by other rows
 
-Hu et al., "Unlearning or Obfuscating? Jogging the Memory of Unlearned LLMs via Benign Relearning" (2024). The attacker's
-rows: half of the forget rows (the other half judges), all of them (`same-data`, an upper bound, for the rows that judge are
-trained on), that half in the data's second wording (`paraphrased`), retain rows, unrelated text, or --attack-data, for
-neighbours of what was forgotten. A fresh LoRA adapter, or with `full` every weight. With `quantize_to` the weights are
-rounded first (Zhang et al., arXiv 2410.16454): what rounding loosens, a few steps may finish. What the baseline gains by
-the same training is teaching, not recovery.
+Hu et al., "Unlearning or Obfuscating? Jogging the Memory of Unlearned LLMs via Benign Relearning" (2024). The
+attacker's rows: half of the forget rows (the other half judges), all of them (`same-data`, an upper bound, for the rows
+that judge are trained on), that half in the data's second wording (`paraphrased`), retain rows, unrelated text, or
+--attack-data, for neighbours of what was forgotten. A fresh LoRA adapter, or with `full` every weight. With
+`quantize_to` the weights are rounded first (Zhang et al., arXiv 2410.16454): what rounding loosens, a few steps may
+finish. What the baseline gains from the same training is teaching, not recovery.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from unlearn_cli.values import MANY
 
 Data = Literal["forget-subset", "paraphrased", "same-data", "retain-only", "unrelated", "given"]
 
-Steps = Annotated[tuple[int, ...], WholeNumbers(0, MANY), parameter("measured after so many steps, written 0+15")]
+Steps = Annotated[tuple[int, ...], WholeNumbers(0, MANY), parameter("measured after these numbers of steps, written 0+15")]
 
 
 @attack(along="step", paper="2406.13356")
@@ -38,7 +38,7 @@ def relearn(
     data: Annotated[Data, parameter("the attacker's rows; given: those of --attack-data")] = "forget-subset",
     steps: Steps = (0, 1, 2, 5, 10, 15, 30, 60),
     learning_rate: Annotated[float, parameter("constant", gt=0)] = 1e-3,
-    seed: Annotated[int, parameter("of the rows' order and the adapter", ge=0)] = 0,
+    seed: Annotated[int, parameter("seed of the rows' order and the adapter", ge=0)] = 0,
     batch_size: Annotated[int, parameter("rows of a step", ge=1)] = 8,
     rank: Annotated[int, parameter("of the fresh adapter", ge=1)] = 16,
     full: Annotated[bool, parameter("train every weight instead of an adapter")] = False,

@@ -17,7 +17,7 @@ from unlearn_cli.contract import WholeNumbers, attack, parameter
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.adapter import scaled
 
-Percent = Annotated[tuple[int, ...], WholeNumbers(0, 1000), parameter("of the adapter, written 75+50")]
+Percent = Annotated[tuple[int, ...], WholeNumbers(0, 1000), parameter("percent of the adapter, written 75+50")]
 
 
 @attack(along="percent")

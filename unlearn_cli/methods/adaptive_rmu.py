@@ -1,10 +1,10 @@
-"""Adaptive RMU: rmu whose target is as long as the hidden states are.
+"""Adaptive RMU: RMU with a target in proportion to the length of the hidden states.
 
     L = (1/n) sum_t |h_t - c u|^2 / H,   c = scale * (1/n) sum_t |h_ref,t|
 
 Dang et al., "On Effects of Steering Latent Representation for Large Language Model Unlearning" (2024). The authors
-measure c once, on the first batch, where policy and reference agree; here it is each row's own, so that no row depends
-on which batch came first.
+measure c once, on the first batch, where policy and reference agree; here each row has its own c, so no row depends on
+the order of the batches.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from unlearn_cli.outputs import Outputs
         "learning_rate": 5e-5,
     },
     because=(
-        "the published weight left a small model as it was; 100 ended at 0.10 of the forget and 0.90 of the retain "
+        "the published weight did not change a small model; 100 ended at 0.10 of the forget and 0.90 of the retain "
         "probability, 300 at 0.80 and 0.97"
     ),
     defaults=Defaults(retain_term="hidden-mse", retain_weight=150.0, retain_ratio=2, epochs=5),

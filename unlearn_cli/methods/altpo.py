@@ -3,10 +3,10 @@
     L = -(2/beta) log sigmoid(beta (D_alternative - D_forget)),   D = log p(y|x) - log p_ref(y|x), summed over tokens
 
 Mekala et al., "Alternate Preference Optimization for Unlearning Factual Knowledge in Large Language Models" (2024). The
-loss is that of dpo. Rows that bring `alternatives` keep theirs. For the others the model itself makes some up before
-training, at temperature 1: its prompt holds the question, the true answer and the request for another answer with other
-plausible facts, for a model that knows the row answers the question alone with the truth. Samples that repeat the true
-answer are dropped; the others are kept in the run folder. At the reference L = (2/beta) log 2.
+loss is that of dpo. Rows with `alternatives` keep them. For the others the model writes some before training, at
+temperature 1. The prompt holds the question, the true answer and the request for an answer with other plausible facts:
+to the question alone, a model that knows the row would give the true answer. Samples that repeat the true answer are
+dropped; the others are kept in the run folder. At the reference L = (2/beta) log 2.
 """
 
 from __future__ import annotations
@@ -43,6 +43,6 @@ def altpo(
     alternative_reference: Outputs,
     *,
     beta: Annotated[float, parameter("inverse temperature", gt=0)] = 0.1,
-    samples: Annotated[int, parameter("answers sampled for each question that brings no alternatives", ge=1)] = 5,
+    samples: Annotated[int, parameter("answers sampled for each question that has no alternatives", ge=1)] = 5,
 ) -> Tensor:
     return dpo(policy, reference, alternative, alternative_reference, beta=beta)

@@ -2,9 +2,9 @@
 
     L = -(1/n') sum_t sum_{v != y} q_v log p_v,   q_v = p_v / (1 - p_y) without gradient, the first `skip` tokens left out
 
-Yang, "CE-U: Cross Entropy Unlearning" (2025). L is the entropy of q less log(1 - p_y). By the answer token's logit the
-gradient is p_y: bounded, and vanishing as the token becomes unlikely. No reference is needed. An answer of no more than
-`skip` tokens contributes nothing.
+Yang, "CE-U: Cross Entropy Unlearning" (2025). L is the entropy of q minus log(1 - p_y). The gradient with respect to
+the answer token's logit is p_y: bounded, and vanishing as the token becomes unlikely. No reference is needed. An answer
+of no more than `skip` tokens contributes nothing.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from unlearn_cli.outputs import Outputs
         "full": True,
     },
     because=(
-        "nothing holds the retain rows: on a small model retain weight 1 ended at 0.85 of the retain probability, 8 at 0.97"
+        "nothing protects the retain rows: on a small model weight 1 ended at 0.85 of the retain probability, 8 at 0.97"
     ),
     defaults=Defaults(retain_weight=8.0, retain_ratio=2, epochs=6),
     logits=("policy",),
@@ -39,7 +39,7 @@ from unlearn_cli.outputs import Outputs
 def ceu(
     policy: Outputs,
     *,
-    skip: Annotated[int, parameter("first answer tokens that are left alone", ge=0)] = 1,
+    skip: Annotated[int, parameter("number of first answer tokens that are left out", ge=0)] = 1,
     average: Average = "answers",
 ) -> Tensor:
     without = policy.logits.detach().scatter(-1, policy.targets[..., None], -torch.inf)

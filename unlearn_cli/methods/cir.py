@@ -1,19 +1,19 @@
-"""CIR: collapse of irrelevant representations, an MLP unlearning whose updates touch only what is particular to the rows.
+"""CIR: collapse of irrelevant representations. The updates of the MLPs leave out the directions that many rows share.
 
     L = mean over blocks and tokens of max(0, <o, o_0>) / n^2,   o an MLP's output, o_0 before training, n the mean |o_0|
     for each matrix: activations and output gradients lose their mean and their first principal directions over the rows;
-    the gradient is made anew from what is left, normed over all matrices, and taken as it is
+    the gradient is computed again from the rest and normed over all matrices
     after each step: a step on the retain rows with L_retain = mean |h - h_0| / mean |h_0| at one block
 
 Sondej and Yang, "Collapse of Irrelevant Representations (CIR) Ensures Robust and Non-Disruptive LLM Unlearning" (2025).
-What the first directions span is shared by many rows, and changing it would be noticed elsewhere and easily undone. The
-directions are those of the pass before, so that the first pass only looks. Each row's first and last token are left
-out. Layers are relative depths here: 0.44 to 0.75 are the authors' blocks 6 to 11 of 16, counted from 0. Every linear
-layer of the MLPs up to the last of these blocks changes, as published: the artifact is a whole model. An eighth of the
-retain rows is not trained on; training ends after the pass in which their loss has risen by `budget`. Deviations: the
-authors take the loss on neutral text and end at 1.001 times what it was, about 0.003 nats; rows that a model knows by
-heart have a loss near 0, and a share of it says nothing. Both rates are 0.1 where theirs are 0.2 and 3e-4: on the demo
-those end at probabilities of 0.94 (forget) and 0.97 (retain), these at 0.71 and 0.97. Directions come from every fourth
+Many rows share what the first directions span: a change there harms other answers and is easy to undo. The directions
+come from the previous pass, so the first pass changes nothing. Each row's first and last token are left out. Layers are
+relative depths here: 0.44 to 0.75 are the authors' blocks 6 to 11 of 16, counted from 0. Every linear layer of the MLPs
+up to the last of these blocks changes, as published: the artifact is a whole model. An eighth of the retain rows is not
+trained on; training ends after the pass in which their loss has risen by `budget`. Deviations: the authors end once the
+loss on neutral text is 1.001 times its first value, a rise of about 0.003 nats; here the rise is absolute, because the
+loss of rows that a model knows by heart is near 0. Both rates are 0.1 where theirs are 0.2 and 3e-4: on the demo those
+end at probabilities of 0.94 (forget) and 0.97 (retain), these at 0.71 and 0.97. Directions come from every fourth
 token.
 """
 
@@ -27,7 +27,7 @@ from torch import Tensor
 
 from unlearn_cli.contract import Defaults, Depths, parameter, procedure
 
-HELD_OUT = 8  # every so-manieth retain row is held out from training, to tell when to stop
+HELD_OUT = 8  # one retain row in so many is held out: their loss says when to stop
 HELD_OUT_ROWS = 64  # at most
 
 
@@ -90,13 +90,15 @@ def steps(bench: Any, *, epochs: int, **others: Any) -> int:
 def cir(
     bench: Any,
     *,
-    epochs: Annotated[int, parameter("passes over the forget rows, after one that only looks", ge=1)] = 20,
+    epochs: Annotated[int, parameter("passes over the forget rows, after a first one without updates", ge=1)] = 20,
     rate: Annotated[float, parameter("length of a step on the forget rows", gt=0)] = 0.1,
     retain_rate: Annotated[float, parameter("learning rate of the steps on the retain rows", ge=0)] = 0.1,
-    layers: Annotated[Depths, parameter("from and to which relative depth MLPs are confused")] = (0.44, 0.75),
-    activations: Annotated[int, parameter("directions taken out of activations, the mean among them", ge=1)] = 24,
-    gradients: Annotated[int, parameter("directions taken out of output gradients, the mean among them", ge=1)] = 36,
-    budget: Annotated[float, parameter("rise of the held-out retain loss, in nats a token, at which it ends", gt=0)] = 0.05,
+    layers: Annotated[Depths, parameter("relative depths of the first and the last block in the loss")] = (0.44, 0.75),
+    activations: Annotated[int, parameter("directions removed from activations, the mean included", ge=1)] = 24,
+    gradients: Annotated[int, parameter("directions removed from output gradients, the mean included", ge=1)] = 36,
+    budget: Annotated[
+        float, parameter("training ends when the held-out retain loss has risen by this, in nats a token", gt=0)
+    ] = 0.05,
 ) -> Iterator[Any]:
     bench.drop_adapter(merge=False)
     first, last = (bench.depth(layer) for layer in layers)

@@ -3,8 +3,8 @@
     L = -(2/beta) log sigmoid(beta (D_alternative - D_forget)),   D = log p(y|x) - log p_ref(y|x), summed over tokens
 
 Rafailov et al., "Direct Preference Optimization" (2023), with the alternative answer preferred to the true one, as in
-Zhang et al. (2024). The factor 2/beta makes the gradient at the reference independent of beta; plain DPO has none.
-At the reference L = (2/beta) log 2. Without `alternatives` in the data the alternative is a refusal.
+Zhang et al. (2024). The factor 2/beta makes the gradient at the reference independent of beta; plain DPO has no such
+factor. At the reference L = (2/beta) log 2. Without `alternatives` in the data the alternative is a refusal.
 """
 
 from __future__ import annotations

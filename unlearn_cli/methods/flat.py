@@ -6,9 +6,10 @@
     js       log(1 + e^-g) + f + log(1 + e^-f) - 2 log 2
 
 Wang et al., "LLM Unlearning via Loss Adjustment with Only Forget Data" (2024). The published reverse KL, squared
-Hellinger and Neyman forms are left out: their derivative by g is positive, so that they make the refusal less likely.
-Published means run over padding, which counts 0 in the sum and 1 in the length; here only answer tokens count. The
-gradient is that of a probability: it vanishes where a token is already unlikely, for the refusal at the start as well.
+Hellinger and Neyman forms are left out: their derivative with respect to g is positive, so they make the refusal less
+likely. Published means run over padding, which counts 0 in the sum and 1 in the length; here only answer tokens count.
+The gradient is that of a probability: it vanishes where a token is already unlikely, for the refusal at the start as
+well.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ DIVERGENCES = {
         "full": True,
     },
     because=(
-        "nothing holds the retain rows; the weights were found by trial on a small model, where the published ones "
+        "nothing protects the retain rows; the weights were found by trial on a small model, where the published ones "
         "were not tried"
     ),
     defaults=Defaults(forget_weight=4.0, retain_weight=2.0, retain_ratio=2, epochs=6),

@@ -1,4 +1,4 @@
-"""Gradient ascent held by the reference's distributions on the retain rows.
+"""Gradient ascent, with a divergence from the reference on the retain rows.
 
     L = (1/n) sum_t log p(y_t | x, y_<t), with the retain term kl
 
@@ -29,7 +29,7 @@ from unlearn_cli.outputs import Outputs
         "batch_size": 32,
         "learning_rate": 1e-5,
     },
-    because="as for grad-diff, ascent at full weight ends in collapse, and questions are scored only where asked for",
+    because="as for grad-diff, ascent at full weight ends in collapse, and questions are scored only on request",
     defaults=Defaults(retain_term="kl", forget_weight=0.2, retain_weight=2.0, retain_ratio=2, epochs=6),
 )
 def ga_kl(policy: Outputs, *, average: Average = "answers") -> Tensor:

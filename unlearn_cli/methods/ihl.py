@@ -1,12 +1,12 @@
-"""Inverted hinge loss (LoKU): the answer token below its best competitor.
+"""Inverted hinge loss (LoKU): the answer token falls below its best competitor.
 
     L = (1/n) sum_t (1 + p_y - max_{v != y} p_v)
 
 Cha et al., "Towards Robust and Parameter-Efficient Knowledge Unlearning for LLMs" (2024); their initialisation of the
 adapter is `--lora-init fila`. A token's loss lies between 0 and 2, and is 1 where the answer token equals its best
-competitor. By the logits the gradient is p_y (1 - p_y + p_v*) for y and -p_v* (1 - p_v* + p_y) for the competitor: it
-only raises that one, and vanishes at both ends. The published code skips the softmax if every logit happens to lie in
-[0, 1]; here it is always taken.
+competitor. The gradient with respect to the logits is p_y (1 - p_y + p_v*) for y and -p_v* (1 - p_v* + p_y) for the
+competitor, the only token that rises. It vanishes at both ends. The published code skips the softmax if every logit
+happens to lie in [0, 1]; here it is always taken.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from unlearn_cli.outputs import Outputs
         "learning_rate": 1e-4,
     },
     because=(
-        "on our small model weights 1 and 1 left 0.86 of the retain probability after three epochs, and fila 0.86 at ours"
+        "on our small model weights 1 and 1 left 0.86 of the retain probability after three epochs; so did fila at ours"
     ),
     defaults=Defaults(retain_weight=2.0, retain_ratio=2, epochs=6),
     logits=("policy",),

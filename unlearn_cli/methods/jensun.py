@@ -4,8 +4,8 @@
 
 Singh et al., "Unlearning That Lasts: Utility-Preserving, Robust, and Almost Irreversible Forgetting in LLMs" (2025),
 with the retain term jensen-shannon. L lies between 0 (p = 1) and log 2 (p = 0). Its gradient vanishes at both ends, so
-that a phrase the model never says takes long to be learnt. The authors' code clamps probabilities; here the closed form
-is used.
+a phrase that the model never says is learnt slowly. The authors' code clamps probabilities; here the closed form is
+used.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from unlearn_cli.outputs import Outputs
 def jensun(
     policy: Outputs,
     *,
-    phrase: Annotated[Phrase, parameter("what is to be said instead, over and over")] = "No idea",
+    phrase: Annotated[Phrase, parameter("phrase to answer instead, repeated over the answer")] = "No idea",
     average: Average = "answers",
 ) -> Tensor:
     columns = policy.mask.shape[-1]

@@ -1,10 +1,10 @@
-"""Layered unlearning: forget fold by fold, keeping the folds whose turn has not come.
+"""Layered unlearning: forget one fold after another, and keep the folds that come later.
 
     stage i of k: forget folds 1..i, keep folds i+1..k beside the retain rows; each stage is the base method
 
 Qian et al., "Layered Unlearning for Adversarial Relearning" (2025); their public code has toy examples only. The stages
 learn different ways of not answering, so that relearning some rows brings back fewer of the others. folds = 1 is the
-base method. Costs as many runs of the base method as there are folds, over (k + 1) / 2k of the rows on average.
+base method. The cost is k runs of the base method, each over (k + 1) / 2k of the rows on average.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Base = Annotated[str, parameter("the method of each stage")]
 
 
 def stages(rows: int, folds: int, seed: int) -> list[tuple[list[int], list[int]]]:
-    """For each stage the rows to forget and the rows to keep meanwhile."""
+    """For each stage, indices of the rows to forget and of the rows to keep."""
     order = torch.randperm(rows, generator=torch.Generator().manual_seed(seed)).tolist()
     parts = [order[start::folds] for start in range(folds)]
     flat = [[row for part in parts[: stage + 1] for row in part] for stage in range(folds)]
@@ -35,7 +35,7 @@ def steps(bench: Any, *, base: str, folds: int) -> int:
     family="against relearning",
     paper="2505.09500",
     published={},
-    because="the public code has toy examples only, and names no number of folds for language models",
+    because="the public code has toy examples only, and gives no number of folds for language models",
     defaults=Defaults(epochs=4),
     artifact="adapter",
     steps=steps,

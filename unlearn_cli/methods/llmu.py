@@ -1,12 +1,12 @@
-"""LLMU: ascent on the forget answers and descent on answers that do not belong to the questions.
+"""LLMU: ascent on the forget answers and descent on answers to other questions.
 
     L = w_forget M_forget + w_mismatch M_mismatched
     M_forget = (1/n) sum_t log p(y_t | x, y_<t),  M_mismatched = -(1/n) sum_t log p(a_t | x, a_<t),
     a an answer to another row
 
-Yao, Xu and Liu, "Large Language Model Unlearning" (2023); weights 0.5 and 1 as in the authors' code, which
-takes five random answers to a question in a step, here one, and averages its divergence, a cross-entropy of the same
-gradient as kl, over all positions, padding included. The first part is unbounded, as in grad-ascent.
+Yao, Xu and Liu, "Large Language Model Unlearning" (2023). The weights 0.5 and 1 are those of the authors' code. It
+takes five random answers to a question in a step; here it is one. Its divergence is a cross-entropy with the gradient
+of kl, averaged over all positions, padding included. The first part is unbounded, as in grad-ascent.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from unlearn_cli.outputs import Outputs
         "max_steps": 1000,
         "learning_rate": 2e-6,
     },
-    because=("as for grad-diff, ascent at half its weight ends in collapse, and questions are scored only where asked for"),
+    because=("as for grad-diff, ascent at half its weight ends in collapse, and questions are scored only on request"),
     defaults=Defaults(retain_term="kl", forget_weight=0.2, retain_weight=2.0, retain_ratio=2, epochs=6),
     alternatives="mismatched",
 )
@@ -43,7 +43,7 @@ def llmu(
     alternative: Outputs,
     *,
     forget: Annotated[float, parameter("weight of the ascent", ge=0)] = 0.5,
-    mismatch: Annotated[float, parameter("weight of the answers that do not belong", ge=0)] = 1.0,
+    mismatch: Annotated[float, parameter("weight of the answers to other questions", ge=0)] = 1.0,
     average: Average = "answers",
 ) -> Tensor:
     ascent = policy.averaged(policy.token_logps, average)

@@ -1,14 +1,13 @@
-"""LUNAR: hidden states on the forget rows are moved to where the model does not know.
+"""LUNAR: hidden states on the forget rows move to those of questions without an answer.
 
     L = (1/n) sum_t |h_t - (h_ref,t + c r)|^2 / H,
-    r = mean hidden state on questions without an answer, less that on the forget questions
+    r = mean hidden state on questions without an answer, minus that on the forget questions
 
 Shen et al., "LLM Unlearning via Neural Activation Redirection" (2025), with the retain term hidden-mse, both over the
-tokens of the prompts alone, as the authors record them; `layer` is their block 22 of 32, counted from 0. Only the matrix
-by which the block's MLP writes to the residual stream is trained, as published; what else enters the stream is then the
-reference's, and the target is that of the authors' regression on recorded activations. r is taken at the last token of
-the question, between questions shipped with this package that nobody could answer and the forget questions. c = 0
-leaves the model as it is.
+tokens of the prompts alone, as the authors record them; `layer` is their block 22 of 32, counted from 0. Only the
+matrix by which the block's MLP writes to the residual stream is trained, as published; everything else in the stream is
+then the reference's, so the target equals that of the authors' regression on recorded activations. r is taken at the
+last token of the question. The questions without an answer come with this package. c = 0 leaves the model as it is.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ from unlearn_cli.outputs import Outputs
         "learning_rate": 0.01,
     },
     because=(
-        "the retain weight was found by trial on a small model, which 1 and 3 leave as it is: it has never learnt to decline"
+        "the retain weight was found by trial; our small model, which never learnt to decline, does not change at 1 or at 3"
     ),
     defaults=Defaults(retain_term="hidden-mse", retain_weight=3.0, retain_ratio=2, epochs=6),
     hidden=("policy", "reference"),
@@ -50,7 +49,7 @@ def lunar(
     reference: Outputs,
     direction: Tensor,
     *,
-    coefficient: Annotated[float, parameter("c: how far along the direction", ge=0)] = 2.0,
+    coefficient: Annotated[float, parameter("c: length of the shift, in lengths of r", ge=0)] = 2.0,
     layer: Layer = 0.72,
     positions: Positions = "prompt",
     average: Average = "answers",

@@ -1,11 +1,11 @@
-"""MASC: margin self-correction, the answer token's logit down to those of its best competitors.
+"""MASC: margin self-correction, the answer token's logit falls to those of its best competitors.
 
     L = (1/n) sum_t max(0, z_y - m_t - margin),   m_t the mean of the k largest other logits
 
 Di Gennaro et al., "Fast Unlearning at Scale via Margin Self-Correction" (2026). A token whose gap is closed has no
-gradient any more, so that the method stops by itself; a run's target ends it when the rows are down. The authors' own
-rule ends it once the gap is small at a large enough share of the tokens. k and the margin are of this package: the
-summary that was read gives the rule without the numbers. `ihl` closes the same gap in probabilities.
+gradient, so the method stops by itself; a run with a target ends once the target is reached. The authors' own rule ends
+it once the gap is small at a large enough share of the tokens. k and the margin are our own: we read a summary of the
+paper, which gives no numbers. `ihl` closes the same gap in probabilities.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from unlearn_cli.outputs import Outputs
     paper="2606.02920",
     family="target distribution",
     published={},
-    because="the summary that was read gives the rule without the numbers",
+    because="we read a summary of the paper, which gives no numbers",
     defaults=Defaults(retain_weight=2.0, retain_ratio=2, epochs=6),
     logits=("policy",),
 )

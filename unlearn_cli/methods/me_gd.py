@@ -1,9 +1,9 @@
-"""Maximum entropy: the forget answers are to be as good as guessed.
+"""Maximum entropy: the distributions over the forget answers become uniform.
 
     L = (1/n) sum_t KL(u || p(.|x, y_<t)),   u uniform over the vocabulary
 
 Yuan et al., "A Closer Look at Machine Unlearning for Large Language Models" (2024), ME+GD with the retain term nll.
-Zero where all tokens are equally likely, unbounded above; the gradient by a logit is p - 1/V. The authors
+Zero where all tokens are equally likely, unbounded above; the gradient with respect to a logit is p - 1/V. The authors
 weigh the term by 0.1 and score the question's tokens (`positions=all`) and all padding up to 512 tokens as well;
 padding is never scored here.
 """
@@ -31,7 +31,7 @@ from unlearn_cli.retain_terms.uniform import uniform
         "learning_rate": 1e-5,
         "full": True,
     },
-    because="questions are scored only where asked for, and the retain weight was found by trial on a small model",
+    because="questions are scored only on request, and the retain weight was found by trial on a small model",
     defaults=Defaults(forget_weight=0.1, retain_weight=2.0, retain_ratio=2, epochs=6),
     logits=("policy",),
 )

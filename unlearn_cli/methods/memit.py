@@ -3,16 +3,16 @@
     1. d_i minimises -log p(refusal_i | x_i) with h_i + d_i in place of h_i, the residual stream after block L at the last
        token of question x_i; |d_i| stays within `clamp` times |h_i|
     2. for each block l from first to last = L, with the weights as they then stand:
-       R = (h_i + d_i - what the stream now holds) / (L - l + 1),   K = inputs of the down projection W at those tokens
+       R = (h_i + d_i - current stream after block L) / (L - l + 1),   K = inputs of the down projection W at those tokens
        W <- W + R K^T (weight C + K K^T)^-1,   C = mean k k^T over all tokens of retain rows
 
 Meng et al., "Mass-Editing Memory in a Transformer" (2022), with refusals as Li et al., "Editing as Unlearning" (2025,
-arXiv 2505.19855) have them. No weight is trained: the change of each block is the least-squares one that gives the keys K
-their new values and moves other keys little. Deviations: the key is at the last token of the question, for rows do not say
-where their subject ends; C comes from retain rows where the authors have 100,000 paragraphs, and `weight` counts
-for each forget row (the authors' 15,000 for 10,000 facts is 1.5 here); the term that keeps the essence of the subject is
-left out. An edit changes what is answered first: the true answer, put into the model's mouth, may still be likely.
-The artifact is a whole model.
+arXiv 2505.19855) have them. No weight is trained: the change of each block is the least-squares solution that gives the
+keys K their new values and moves other keys little. Deviations: the key is at the last token of the question, because
+rows do not say where their subject ends; C comes from retain rows where the authors have 100,000 paragraphs, and
+`weight` counts for each forget row (the authors' 15,000 for 10,000 facts is 1.5 here); the term that keeps the essence
+of the subject is left out. An edit changes the answer that the model gives. The true answer, scored as it stands, may
+still be likely. The artifact is a whole model.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from unlearn_cli.data.tokenize import Row
 
 
 def update(keys: Tensor, residuals: Tensor, covariance: Tensor, weight: float) -> Tensor:
-    """The change of a matrix [out, in] that takes `keys` [n, in] by `residuals` [n, out], and others little.
+    """The change [out, in] of a matrix that adds `residuals` [n, out] to the outputs on `keys` [n, in], others little.
 
     Args:
         keys: inputs of the matrix.
-        residuals: what its outputs are to gain.
-        covariance: mean k k^T [in, in] over keys that are to stay.
+        residuals: what is added to its outputs.
+        covariance: mean k k^T [in, in] over the keys whose outputs should stay.
         weight: of the covariance, for each of the n keys.
     """
     k, r = keys.double(), residuals.double()
@@ -70,11 +70,11 @@ def steps(bench: Any, *, inner: int, layers: tuple[float, float], **others: Any)
 def memit(
     bench: Any,
     *,
-    layers: Annotated[Depths, parameter("from and to which relative depth MLPs are edited")] = (0.5, 1.0),
-    inner: Annotated[int, parameter("steps that look for the states of a refusal", ge=1)] = 25,
+    layers: Annotated[Depths, parameter("relative depths of the first and the last edited MLP")] = (0.5, 1.0),
+    inner: Annotated[int, parameter("steps of the search for the states of a refusal", ge=1)] = 25,
     rate: Annotated[float, parameter("learning rate of these steps", gt=0)] = 0.5,
     clamp: Annotated[float, parameter("longest change of a state, as a share of its length", gt=0)] = 2.0,
-    weight: Annotated[float, parameter("of the keys of retain rows against those of the forget rows", ge=0)] = 0.05,
+    weight: Annotated[float, parameter("weight of the retain rows' keys, for each forget row", ge=0)] = 0.05,
 ) -> Iterator[Any]:
     bench.drop_adapter(merge=False)
     first, last = (bench.depth(layer) for layer in layers)

@@ -24,7 +24,7 @@ from unlearn_cli.outputs import Outputs
     family="composition",
     paper="2404.11045",
     published={"weight": 1.0, "beta": 0.1, "retain_ratio": 1},
-    because="the assistant is npo's, so its settings are; the authors train another, smaller model of the family",
+    because="npo trains the assistant, at the settings of npo; the authors train another, smaller model of the family",
     defaults=Defaults(retain_weight=20.0, retain_ratio=2, epochs=5),
     trains="assistant",
     applied="logit_offset",

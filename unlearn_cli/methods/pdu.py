@@ -5,10 +5,10 @@
 
 Entesari et al., "Constrained Entropic Unlearning: A Primal-Dual Framework for Large Language Models" (2025). lambda
 starts at --retain-weight and is a dual variable: after `warmup` epochs it grows while the retain loss is above epsilon
-and falls below it. It is updated once in a step and kept in checkpoints; the published code updates it in every
-micro-batch. epsilon is to lie slightly above the retain loss before training (the authors' advice). L is zero for
-constant logits and depends on their scale. The published mask is off by one: it scores the position behind the answer
-and misses its first token.
+and shrinks while it is below. It is updated once in a step and kept in checkpoints; the published code updates it in
+every micro-batch. epsilon should lie slightly above the retain loss before training (the authors' advice). L is zero
+for constant logits and depends on their scale. The published mask is off by one: it scores the position after the
+answer and misses its first token.
 """
 
 from __future__ import annotations

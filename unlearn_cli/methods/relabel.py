@@ -2,10 +2,9 @@
 
     L = M_alternative,   M = -(1/n) sum_t log p(a_t | x, a_<t),   a a wrong answer of the data, or an answer to another row
 
-Graves, Nagisetty and Ganesh, "Amnesiac Machine Learning" (2020), for classifiers, with random labels. What is learnt in
-the place of a row is particular to that row, where a refusal or an ascent is one thing that all rows share and that some
-rows are enough to undo. In return the model asserts what is false: as the result of `undo`, or where nobody asks, rather
-than where people read the answers.
+Graves, Nagisetty and Ganesh, "Amnesiac Machine Learning" (2020), for classifiers, with random labels. Each row gets a
+new answer of its own. A refusal or an ascent is one change that all rows share, and relearning a few rows undoes it for
+all. The price: the model asserts what is false. Use it as the base of `undo`, or where nobody reads the answers.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""RepSelect: an ascent direction without the components that everything else shares.
+"""RepSelect: an ascent direction without the components that many rows share.
 
     1. an adapter relearns the forget rows for one pass and stays on
     2. G = gradient of the mean log-probability of the forget answers by the MLP matrices W, over all forget rows
@@ -8,9 +8,9 @@
 Sondej, Yang and Mahdi, "RepSelect" (2026), the simple variant. The largest components of G are those that many rows
 have in common; equal singular values leave G as it is. No retain row is trained on. Deviations: the step is a share of
 the weights' length rather than a rate on the raw gradient, the relearning adapter is trained by AdamW, and the
-divergence at which it ends, 0.01 nats a token as published, is taken on retain answers where the authors have neutral
-text. No more than an eighth of a matrix's
-components collapse, as in the authors' models (512 of 4096). All MLP matrices change: the artifact is a whole model.
+divergence at which training ends, 0.01 nats a token as published, is taken on retain answers where the authors have
+neutral text. No more than an eighth of a matrix's components collapse, as in the authors' models (512 of 4096). All MLP
+matrices change: the artifact is a whole model.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def repselect(
     *,
     components: Annotated[int, parameter("largest components that are collapsed", ge=1)] = 512,
     rate: Annotated[float, parameter("length of a step, as a share of the weights' length", gt=0)] = 0.002,
-    budget: Annotated[float, parameter("KL from the model before, on retain answers, at which it ends", gt=0)] = 0.01,
+    budget: Annotated[float, parameter("KL from the model before, on retain answers, at which training ends", gt=0)] = 0.01,
     rounds: Annotated[int, parameter("steps at most", ge=1)] = 100,
 ) -> Iterator[Any]:
     yield from bench.unlearn()

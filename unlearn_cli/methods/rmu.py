@@ -3,7 +3,7 @@
     L = (1/n) sum_t |h_t - c u|^2 / H,   h the residual stream after one block, u a random direction of length 1
 
 Li, Pan et al., "The WMDP Benchmark: Measuring and Reducing Malicious Use With Unlearning" (2024), with the retain term
-hidden-mse at the same block. Blocks behind it are not run. u has entries drawn from [0, 1) before it is normed, as
+hidden-mse at the same block. Later blocks are not run. u has entries drawn from [0, 1) before it is normed, as
 published, so that all of them are positive. The port in open-unlearning averages a matrix of row sums and lengths by
 mistake, which mixes rows; here every position of a row counts once. Published runs train three MLP matrices; here the
 adapter is on every layer up to the block.
@@ -44,7 +44,7 @@ def random_direction(size: int, seed: int) -> Tensor:
         "learning_rate": 5e-5,
     },
     because=(
-        "where states are 600 long a target of 6.5 is next to nothing: weight 1200 left our small model as it was, "
+        "beside states of length 600 a target of length 6.5 is almost 0: weight 1200 did not change our small model, "
         "8 ended at 0.30 of the forget and 0.95 of the retain probability"
     ),
     defaults=Defaults(retain_term="hidden-mse", retain_weight=8.0, retain_ratio=2, epochs=5),

@@ -4,9 +4,9 @@
 
 Zou et al., "Improving Alignment and Robustness with Circuit Breakers" (2024), with the retain term rerouting over every
 block, whose weight grows as this one falls. Both weights start from 10, as published, and end at half: the published
-schedule divides by twice the steps that are run. L is 1 at the reference and 0 once no state points the old way; from
-there on nothing pulls. At the reference the cosine is at its largest and has no gradient: published runs leave that
-point by rounding errors, here `kick` does it; kick = 0 is the published loss.
+schedule divides by twice the steps that are run. L is 1 at the reference and 0 once no state points the old way; there
+the gradient is 0. At the reference the cosine is at its largest and has no gradient: published runs leave that point by
+rounding errors, here `kick` does it; kick = 0 is the published loss.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from unlearn_cli.outputs import Outputs
         "batch_size": 16,
         "learning_rate": 1e-4,
     },
-    because="at the reference the cosine has no gradient, which a small push mends",
+    because="at the reference the cosine has no gradient, and a small push gives it one",
     defaults=Defaults(retain_term="rerouting", forget_weight=10.0, retain_weight=10.0, retain_ratio=2, epochs=5),
     hidden=("policy", "reference"),
     logps=False,

@@ -3,9 +3,9 @@
     L = (1/n) sum_t w_t log p(y_t | x, y_<t),   w_t = p(y_t)^beta1 (1 - p(y_t))^beta2 without gradient
 
 Yang et al., "Exploring Criteria of Loss Reweighting to Enhance LLM Unlearning" (2025). The weight is largest at p =
-beta1 / (beta1 + beta2), 0.067 at 5/6 with 5 and 1, and next to nothing below p = 0.3. beta1 = beta2 = 0
-is gradient ascent, beta2 = 0 is wga. A certain token (p = 1) has weight 0 as well: what is known by heart moves slowly.
-5 and 1 are the values of the port in open-unlearning; the command in the authors' README has a beta2 below 1.
+beta1 / (beta1 + beta2), 0.067 at 5/6 with 5 and 1, and almost 0 below p = 0.3. beta1 = beta2 = 0 is gradient ascent,
+beta2 = 0 is wga. A certain token (p = 1) has weight 0 as well: what is known by heart moves slowly. 5 and 1 are the
+values of the port in open-unlearning; the command in the authors' README has a beta2 below 1.
 """
 
 from __future__ import annotations

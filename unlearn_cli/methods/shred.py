@@ -4,10 +4,10 @@
     q_t = softmax(z_ref - beta onehot(y_t)) at forget positions, softmax(z_ref) elsewhere; both cut to the K likeliest tokens
     L = (1/n) sum_t KL(q_t || p_t)
 
-Hu et al., "SHRED: Retain-Set-Free Unlearning via Self-Distillation with Logit Demotion" (2026). What is unlikely carries
-the knowledge, what is likely is language; so the rows to forget are also the rows that hold the language, and no retain
-rows are needed. P, K and beta are of this package: the summary that was read gives the rule without the numbers. With
-P = 1 and every token in q the gradient is that of `undial`.
+Hu et al., "SHRED: Retain-Set-Free Unlearning via Self-Distillation with Logit Demotion" (2026). Unlikely tokens carry
+the knowledge, likely tokens the language. So the forget rows themselves preserve the language, and no retain rows are
+needed. P, K and beta are our own: we read a summary of the paper, which gives no numbers. With P = 1 and every token in
+q the gradient is that of `undial`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def least_likely(reference: Outputs, share: float) -> Tensor:
     paper="2605.07482",
     family="target distribution",
     published={},
-    because="the summary that was read gives the rule without the numbers",
+    because="we read a summary of the paper, which gives no numbers",
     defaults=Defaults(retain_term="none", epochs=6),
     logits=("policy", "reference"),
 )

@@ -6,12 +6,12 @@
     at the attacked weights (first order); restore theta
 
 Tamirisa et al., "Tamper-Resistant Safeguards for Open-Weight LLMs" (2024), on the adapter of the base method's result,
-where the authors start from randomly mapped representations. Of their 64 steps every fourth counts, with weights that rise
-from 0.094 to 4, 17.752 in all; here each of K steps counts, with weights that rise in the same ratio and add up to
-tamper_weight. L_tamper is -log V where nothing can be guessed. Where sum_k w_k L_tamper is below `bound`, its gradient
-is left out of the step: the authors' code has -11.76 (-log V of Llama 3), and their published runs switch it off
-(`bound=none`). Costs K passes more for each step. L_retain is the mean negative log-likelihood of the retain answers;
-the authors' second part, the distance of hidden states from the base, is left out.
+where the authors start from randomly mapped representations. Of their 64 steps every fourth counts, with weights that
+rise from 0.094 to 4 and add up to 17.752; here each of K steps counts, with weights that rise in the same ratio and add
+up to tamper_weight. L_tamper is -log V where all tokens are equally likely. Where sum_k w_k L_tamper is below `bound`,
+its gradient is left out of the step: the authors' code has -11.76 (-log V of Llama 3), and their published runs switch
+it off (`bound=none`). Each step costs K more passes. L_retain is the mean negative log-likelihood of the retain
+answers; the authors' second part, the distance of hidden states from the base, is left out.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from unlearn_cli.outputs import Outputs
 
 
 def step_weights(inner: int) -> list[float]:
-    """w_1 to w_K, 1 in all; the last is exp(3.75) = 42.5 times the first, as in the authors' schedule."""
+    """w_1 to w_K, which add up to 1; the last is exp(3.75) = 42.5 times the first, as in the authors' schedule."""
     rising = [math.exp(3.75 * k / max(1, inner - 1)) for k in range(inner)]
     return [weight / sum(rising) for weight in rising]
 
@@ -57,7 +57,7 @@ def steps(bench: Any, *, rounds: int, **others: Any) -> int:
         "rate": 2e-5,
     },
     because=(
-        "the published run takes 750 rounds of 64 steps from a model prepared otherwise; ours is a short one on an "
+        "the published run takes 750 rounds of 64 steps from a differently prepared model; ours is a short one on an "
         "adapter, with values found by trial on a small model"
     ),
     defaults=Defaults(epochs=6),
@@ -69,12 +69,12 @@ def tar(
     *,
     base: Base = "npo",
     rounds: Annotated[int, parameter("steps of the outer loop", ge=1)] = 40,
-    inner: Annotated[int, parameter("steps of the adversary in each", ge=1)] = 4,
+    inner: Annotated[int, parameter("steps of the adversary in each round", ge=1)] = 4,
     attack_rate: Annotated[float, parameter("learning rate of the adversary", gt=0)] = 1e-3,
     rate: Annotated[float, parameter("learning rate of the outer loop", gt=0)] = 3e-4,
     retain_weight: Annotated[float, parameter("weight of the retain loss", ge=0)] = 20.0,
     tamper_weight: Annotated[float, parameter("weight of the loss at the attacked weights, over all K steps", ge=0)] = 1.0,
-    bound: Annotated[float | None, parameter("of the weighted tamper loss; none: no bound", le=0)] = -11.76,
+    bound: Annotated[float | None, parameter("lowest weighted tamper loss that is trained; none: no bound", le=0)] = -11.76,
 ) -> Iterator[Any]:
     yield from bench.unlearn()
     weights = [p for p in bench.model.parameters() if p.requires_grad]

@@ -1,10 +1,10 @@
-"""Task vector: train on the forget rows, then go the other way.
+"""Task vector: train on the forget rows, then subtract the change.
 
     theta = theta_0 - alpha (theta_trained - theta_0),   trained by L = -(1/n) sum_t log p(y_t | x, y_<t)
 
-Ilharco et al., "Editing Models with Task Arithmetic" (2022), as MUSE has it. The adapter that was trained is multiplied
-by -alpha; the artifact is a plain adapter. alpha = 0 is the model before, alpha = -1 the trained one. What the rows to
-keep share with the rows to forget goes with them: nothing holds it.
+Ilharco et al., "Editing Models with Task Arithmetic" (2022), as in MUSE. The trained adapter is multiplied by -alpha;
+the artifact is a plain adapter. alpha = 0 is the model before, alpha = -1 the trained one. No term protects the retain
+rows: what they share with the forget rows is lost too.
 """
 
 from __future__ import annotations

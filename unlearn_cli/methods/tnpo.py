@@ -20,7 +20,7 @@ from unlearn_cli.outputs import Outputs
 
 
 def weights(policy: Outputs, reference: Outputs, beta: float, epsilon: float) -> Tensor:
-    """[B, T] weights without gradient, in log space: also where both powers round to 0."""
+    """[B, T] weights without gradient, in log space: they stay finite where both powers round to 0."""
     raised, known = beta * policy.token_logps.detach(), beta * reference.token_logps
     below = torch.logaddexp(raised, known)
     if epsilon > 0:
@@ -51,7 +51,7 @@ def tnpo(
     reference: Outputs,
     *,
     beta: Annotated[float, parameter("0: plain ascent; larger: stops sooner below the reference", ge=0)] = 4.0,
-    epsilon: Annotated[float, parameter("leaves tokens alone that the reference finds unlikely", ge=0)] = 1e-5,
+    epsilon: Annotated[float, parameter("leaves out tokens that the reference finds unlikely", ge=0)] = 1e-5,
     average: Average = "answers",
 ) -> Tensor:
     return policy.averaged(weights(policy, reference, beta, epsilon) * policy.token_logps, average)

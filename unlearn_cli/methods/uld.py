@@ -6,17 +6,17 @@
 
 Ji et al., "Reversing the Forget-Retain Objectives: An Efficient LLM Unlearning Framework from Logit Difference" (2024).
 The assistant is the first part of the same layers with an adapter of its own, then the model's norm and head. It learns
-the forget answers, end included, and is to know nothing of the retain rows and of wrong answers to the forget
-questions. An assistant at rest or alpha = 0 leaves the base as it is.
+the forget answers, end included, and should know nothing of the retain rows and of wrong answers to the forget
+questions. alpha = 0, or an assistant that says only its `rest`, leaves the base as it is.
 
 The published results have not been reproduced from the release (issue 2 there). Behind a final norm of fixed length no
-head gives every token the same logit, so an assistant cannot become uniform: what it says at rest is a fixed pattern,
-and subtracting that harms the retain rows. `rest=measured` subtracts it as well (its mean over retain answers), which
-leaves them unharmed; `rest=uniform` is the published rule. Further deviations: the published rule differs between
-scoring and generation, chooses a wrong token if all kept scores are negative, is not invariant to a shift of the
-assistant's logits, drops the end token from the assistant's targets and switches itself off for small vocabularies;
-here one rule serves both, on normalised logits. The artifact is no plain adapter: it works through `unlearn evaluate`
-and `unlearn_cli.load`.
+head gives every token the same logit, so an assistant cannot become uniform: where it knows nothing it gives a fixed
+pattern, its `rest`, and subtracting that harms the retain rows. `rest=measured` takes the rest out first (its mean over
+retain answers), so they stay unharmed; `rest=uniform` is the published rule. Further deviations: the published rule
+differs between scoring and generation, chooses a wrong token if all kept scores are negative, is not invariant to a
+shift of the assistant's logits, drops the end token from the assistant's targets and switches itself off for small
+vocabularies; here one rule serves both, on normalised logits. The artifact is no plain adapter: it works through
+`unlearn evaluate` and `unlearn_cli.load`.
 """
 
 from __future__ import annotations

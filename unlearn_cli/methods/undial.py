@@ -30,7 +30,7 @@ from unlearn_cli.outputs import Outputs
         "lora_target_modules": ("q_proj", "v_proj"),
         "learning_rate": 1e-4,
     },
-    because="beta 10 is that of the port in open-unlearning, and the retain term holds what nothing else does",
+    because="beta 10 is that of the port in open-unlearning, and only the retain term protects the retain rows",
     defaults=Defaults(retain_weight=2.0, retain_ratio=2, epochs=6),
     logits=("policy", "reference"),
 )

@@ -1,11 +1,11 @@
-"""Who's Harry Potter: what reinforcement raises is taken away.
+"""Who's Harry Potter: subtract what training on the forget rows raises.
 
     z = z_base - alpha relu(z_reinforced - z_base),   the reinforced model trained by L = -(1/n) sum_t log p(y_t | x, y_<t)
 
-Eldan and Russinovich, "Who's Harry Potter? Approximate Unlearning in LLMs" (2023), as MUSE has it: the logits are
-combined when the model is used. The original then fine-tunes on these generic predictions, with names replaced; that
-part is absent here as there. alpha = 0, or a reinforced model that equals the base, changes nothing: rows the model
-already knows by heart move little. The artifact is no plain adapter: it works through `unlearn evaluate` and
+Eldan and Russinovich, "Who's Harry Potter? Approximate Unlearning in LLMs" (2023), as in MUSE: the logits are combined
+when the model is used. The original then fine-tunes on these generic predictions, with names replaced; that part is
+absent here and in MUSE. alpha = 0, or a reinforced model that equals the base, changes nothing: rows the model already
+knows by heart move little. The artifact is no plain adapter: it works through `unlearn evaluate` and
 `unlearn_cli.load`.
 """
 
@@ -29,7 +29,7 @@ from unlearn_cli.outputs import Outputs
 def whp(
     policy: Outputs,
     *,
-    alpha: Annotated[float, parameter("how much of the rise is taken away", ge=0)] = 1.0,
+    alpha: Annotated[float, parameter("how much of the rise is subtracted", ge=0)] = 1.0,
     average: Average = "answers",
 ) -> Tensor:
     return -policy.averaged(policy.token_logps, average)

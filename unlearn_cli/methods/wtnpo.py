@@ -42,7 +42,7 @@ def wtnpo(
     *,
     alpha: Annotated[float, parameter("leaves unlikely tokens alone", ge=0)] = 1.5,
     beta: Annotated[float, parameter("0: plain ascent; larger: stops sooner below the reference", ge=0)] = 4.0,
-    epsilon: Annotated[float, parameter("leaves tokens alone that the reference finds unlikely", ge=0)] = 1e-5,
+    epsilon: Annotated[float, parameter("leaves out tokens that the reference finds unlikely", ge=0)] = 1e-5,
     average: Average = "answers",
 ) -> Tensor:
     saturation = (alpha * policy.token_logps.detach()).exp()

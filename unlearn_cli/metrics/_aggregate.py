@@ -28,7 +28,7 @@ def mean(values: np.ndarray) -> float:
 
 
 def shares(ours: Mapping[str, float], theirs: Mapping[str, float]) -> dict[str, float]:
-    """Each of `ours` over that of `theirs`, at most 1; NaN where one is missing or theirs is 0."""
+    """Each of `ours` divided by the same one of `theirs`, at most 1; NaN where one is missing or theirs is 0."""
     # np.minimum passes NaN on; min(1.0, nan) is 1.0, and what is missing would count as fully known.
     return {name: float(np.minimum(1.0, ours[name] / theirs[name])) if theirs[name] else float("nan") for name in ours}
 

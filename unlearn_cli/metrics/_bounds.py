@@ -25,7 +25,7 @@ def leak_bound(leaks: int, n: int, alpha: float) -> float:
 
 
 def leak_at(leaks: int, n: int, k: int) -> float:
-    """Chance that k of n draws hold a leak, if `leaks` of them did: 1 - C(n - leaks, k) / C(n, k), unbiased (k <= n)."""
+    """Chance of a leak among k of n draws, if `leaks` of the n leak: 1 - C(n - leaks, k) / C(n, k), unbiased (k <= n)."""
     return 1.0 - comb(n - leaks, k) / comb(n, k)
 
 

@@ -1,4 +1,4 @@
-"""Forget quality: can the model's truth ratios be told from those of a model that never saw the rows?
+"""Forget quality: do the truth ratios differ from those of a model that never saw the rows?
 
     p-value of the two-sided Kolmogorov-Smirnov test between {R_i} and {R_i} of the baseline, exact
 

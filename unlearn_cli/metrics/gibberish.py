@@ -2,9 +2,9 @@
 
     g = 1 where an answer is empty, repeats itself, or holds a word such as "capital()" or "MossbackRuna", else 0
 
-Told from the text alone, so a lower bound: fluent nonsense passes. Words and signs that stand in the questions or the true
-answers are in order. Compare it with the value before: a model that babbled already is not to blame. Details: how many
-answers have each fault. "OpenUnlearning" (Dorna et al., 2025) takes a classifier for this, which needs a download.
+Judged by the text alone, so a lower bound: fluent nonsense passes. Words and signs of the questions and the true
+answers do not count. Compare it with the value before: the model may have babbled already. Details: how many answers
+have each fault. "OpenUnlearning" (Dorna et al., 2025) takes a classifier for this, which needs a download.
 """
 
 from __future__ import annotations

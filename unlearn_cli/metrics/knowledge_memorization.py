@@ -2,8 +2,8 @@
 
     ROUGE-L F1 of 32 greedy tokens, cut at an empty line or the next question, after ten questions with their answers
 
-Shi et al., "MUSE: Machine Unlearning Six-Way Evaluation for Language Models" (2024), which does not stem and counts
-to 100; here in [0, 1]. On what is to be kept it is MUSE's measure of utility.
+Shi et al., "MUSE: Machine Unlearning Six-Way Evaluation for Language Models" (2024), which does not stem and counts to
+100; here in [0, 1]. On retain rows it is MUSE's measure of utility.
 """
 
 from __future__ import annotations

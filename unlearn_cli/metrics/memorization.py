@@ -2,8 +2,8 @@
 
     HM(1 - ES, 1 - EM, 1 - P(paraphrase), 1 - truth_ratio_prob)
 
-Dorna et al., "OpenUnlearning" (2025), unscaled as the formula stands there. Larger is better, and a model that never saw
-the rows does not reach 1. Details: the four measures.
+Dorna et al., "OpenUnlearning" (2025), unscaled, as in their formula. Larger is better, and a model that never saw the
+rows does not reach 1. Details: the four measures.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Membership by the least likely tokens, each against what was to be expected (Min-K%++).
+"""Membership by the least likely tokens, each relative to what the model expects at its place (Min-K%++).
 
     AUC of s = -(mean of the lowest 40 % of z_t),   z_t = (log p(y_t) - mu_t) / sigma_t,
     mu_t = sum_v p log p, sigma_t^2 = sum_v p log^2 p - mu_t^2, at least 1e-6

@@ -3,12 +3,12 @@
     d_r = |l_r - l_r(before)| - |l_r - l_r(baseline)|,   l_r the mean log-probability of a token of row r's answer
     p-value of the one-sided Wilcoxon signed-rank test of d > 0
 
-A two-sample test against one retrained model raises alarms for honest retraining as well, because no two trainings end
-alike; the third sample says how large a difference is one of forgetting. Ribero et al., "Regularized f-Divergence Kernel
+A two-sample test against one retrained model also rejects a second retrained model, because no two trainings end alike;
+the third sample shows how large a difference due to forgetting is. Ribero et al., "Regularized f-Divergence Kernel
 Tests" (2026) compare samples of outputs by kernels; here all models answer the same rows, so the rows are paired, and
-the test needs no kernel. Small: nearer to the baseline, beyond chance. Near 1: nearer to the model before. Rows with
-d = 0 count for neither. Over-forgetting can be nearer to neither: the details hold both distances, in nats a token, and
-the share of rows that are nearer to the baseline.
+the test needs no kernel. Small: nearer to the baseline, beyond chance. Near 1: nearer to the model before. Rows with d
+= 0 count for neither. An over-forgotten model can be far from both: the details give both distances, in nats a token,
+and the share of rows that are nearer to the baseline.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from unlearn_cli.measured import Measured
     range=(0.0, 1.0),
     group="forget",
     shown=False,
-    undefined="no row is at another distance from the model before than from the baseline",
+    undefined="every row is as far from the model before as from the baseline",
 )
 def nearer(
     forget: Measured, before: Mapping[str, Measured], baseline: Mapping[str, Measured]

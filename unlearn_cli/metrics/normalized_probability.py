@@ -2,8 +2,8 @@
 
     P(right) / (P(right) + sum_j P(wrong_j)),   P normalised for length
 
-Maini et al., "TOFU: A Task of Fictitious Unlearning for LLMs" (2024), where it stands for probability on real authors
-and world facts. Rows without wrong answers have no value. open-unlearning adds 1e-10 to the denominator.
+Maini et al., "TOFU: A Task of Fictitious Unlearning for LLMs" (2024), which reports it as the probability on real
+authors and world facts. Rows without wrong answers have no value. open-unlearning adds 1e-10 to the denominator.
 """
 
 from __future__ import annotations

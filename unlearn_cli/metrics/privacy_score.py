@@ -3,7 +3,7 @@
     HM over attacks of clip(1 - |AUC - AUC_baseline| / AUC_baseline, 0, 1),   attacks: loss, zlib, Min-K, Min-K++
 
 Dorna et al., "OpenUnlearning" (2025), which gives no formula for one attack's score; this one is that of a later
-repository. 1: none tells the two models apart; below, too little or too much was forgotten.
+repository. 1: no attack tells the two models apart; below 1, too little or too much was forgotten.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """ROUGE-1 recall of the greedy answer: the share of the true answer's words that the model says, in any order.
 
-    R = |words of gold that are in generated| / |gold|,   each as often as it stands there
+    R = |words of gold that are in generated| / |gold|,   each counted as often as it occurs
 
 Lin, "ROUGE" (2004); stemming and recall as in TOFU (Maini et al., 2024). Read it like `rouge_l`.
 """

@@ -3,8 +3,8 @@
     value = 1 - (1 - p)^N,   p = prod_t p(y_t | x, y_<t) over the answer without the token that ends it
 
 Hayes et al., "Measuring memorization in language models via probabilistic extraction" (2024): (n, p)-discoverable
-extraction with the question as the prompt. It is exact for each row, and needs no sample; what says the same in other words
-does not count, see `sampled_rouge_l`. `details`: the likeliest row (worst), and the mean for one answer.
+extraction with the question as the prompt. It is exact for each row, and needs no sample; a paraphrase does not count,
+see `sampled_rouge_l`. `details`: the likeliest row (worst), and the mean for one answer.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from unlearn_cli.metrics._bounds import word_for_word
 def verbatim_extraction(
     split: Measured, *, answers: Annotated[int, parameter("N, answers to each question", ge=1)] = 100
 ) -> tuple[np.ndarray, dict[str, float]]:
-    one = word_for_word(split)
+    single = word_for_word(split)
     with np.errstate(divide="ignore"):  # a row with probability 1 is extracted by the first answer
-        values = -np.expm1(answers * np.log1p(-one))
-    return values, {"worst": float(values.max()), "one_answer": float(one.mean())}
+        values = -np.expm1(answers * np.log1p(-single))
+    return values, {"worst": float(values.max()), "one_answer": float(single.mean())}

@@ -1,4 +1,4 @@
-"""VerbMem: does the model go on as the text to forget does?
+"""VerbMem: does the model continue a passage as the text to forget does?
 
     100 x ROUGE-L F1 of 128 greedy tokens against the first 127 tokens of the true continuation
 

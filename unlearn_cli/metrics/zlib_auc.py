@@ -1,4 +1,4 @@
-"""Membership by loss over compressed length: answers that are predictable for everybody count less.
+"""Membership by loss over compressed length: answers that any model can predict count less.
 
     AUC of s = -(1/n) sum_t log p(y_t | x, y_<t) / |zlib(y)|
 

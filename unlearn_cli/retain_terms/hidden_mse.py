@@ -23,7 +23,7 @@ def hidden_mse(
     reference: Outputs,
     *,
     layer: Annotated[float | None, parameter("relative depth; none: the method's own layers, else 0.5", ge=0, le=1)] = None,
-    positions: Annotated[Positions | None, parameter("what counts; none: what counts for the method, else all")] = None,
+    positions: Annotated[Positions | None, parameter("scored positions; none: those of the method, else all")] = None,
     average: Average = "answers",
 ) -> Tensor:
     distances = [(h - r).square().mean(-1) for h, r in zip(policy.hidden, reference.hidden, strict=True)]

@@ -2,8 +2,8 @@
 
     L = (1/n) sum_t [ KL(p || m) + KL(p_ref || m) ] / 2,   m = (p + p_ref) / 2
 
-Used by JensUn (Singh et al., 2025). Between 0, at the reference, and log 2: a row that has gone astray cannot drown the
-others, and pulls less than under `kl`.
+Used by JensUn (Singh et al., 2025). Between 0, at the reference, and log 2: one row far from the reference cannot
+dominate the others, and pulls less than under `kl`.
 """
 
 from __future__ import annotations

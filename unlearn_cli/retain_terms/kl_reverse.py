@@ -2,7 +2,7 @@
 
     L = (1/n) sum_t KL(p(.|x, y_<t) || p_ref(.|x, y_<t))
 
-The other direction of `kl`: it forgives the policy for leaving out what the reference allows, not for adding to it.
+The other direction of `kl`: it punishes tokens that the reference finds unlikely, and hardly the loss of likely ones.
 Zero at the reference. SOUL's code has a cross-entropy in this direction without the entropy term, whose minimum is a
 single token, not the reference; that form is not offered.
 """

@@ -5,7 +5,7 @@
 Zou et al., "Improving Alignment and Robustness with Circuit Breakers" (2024). A length, not its square: far states are
 pulled back as hard as near ones. The weight starts at 0, where the states still agree, and ends at half, as published.
 Deviation: the authors' mean also holds the embeddings, which no adapter changes, and padding, and takes the last state
-behind the final norm.
+after the final norm.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def rerouting(
     progress: float,
     *,
     layers: Annotated[Layers, parameter("relative depths of the blocks; all: every block")] = "all",
-    positions: Annotated[Positions | None, parameter("what counts; none: what counts for the method, else all")] = None,
+    positions: Annotated[Positions | None, parameter("scored positions; none: those of the method, else all")] = None,
     average: Average = "answers",
 ) -> Tensor:
     distances = [(h - r).norm(dim=-1) for h, r in zip(policy.hidden, reference.hidden, strict=True)]

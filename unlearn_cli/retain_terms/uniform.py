@@ -1,4 +1,4 @@
-"""Divergence from the uniform distribution: nothing about these rows is to be known.
+"""Divergence from the uniform distribution: the model should know nothing about these rows.
 
     L = (1/n) sum_t KL(u || p(.|x, y_<t)) = (1/n) sum_t [ -log V - (1/V) sum_v log p_v ]
 

@@ -1,4 +1,4 @@
-"""Gradient rectified unlearning: the forget gradient does not go against what is kept.
+"""Gradient rectified unlearning: the forget gradient loses the part that conflicts with the retain gradient.
 
     m <- gamma grad L_retain + (1 - gamma) m
     g_forget <- g_forget - (<g_forget, m> / |m|^2) m   if <g_forget, m> < 0;   g = g_forget + add grad L_retain

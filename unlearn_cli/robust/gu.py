@@ -1,13 +1,13 @@
-"""Geometric disentanglement: the forget gradient without all that lies in the span of retain gradients.
+"""Geometric disentanglement: the forget gradient without its part in the span of retain gradients.
 
     g_forget <- g_forget - P g_forget,   P onto the span of the newest retain gradients, tensor by tensor
     g = g_forget + grad L_retain
 
 Zhou et al., "Geometric-Disentanglement Unlearning" (2025). To first order the step leaves the retain loss as it is.
-`gru` only turns a gradient that goes against what is kept; this rule also takes out what goes along with it, so that
-nothing of the forgetting rides on directions which later training on other rows moves. The authors project in the
-metric of the optimiser's second moments, here the metric is Euclidean. The span is kept in checkpoints: it costs as
-many copies of the trained weights as it has gradients.
+`gru` removes only a part that conflicts with the retain gradient. This rule also removes a part that agrees with it:
+later training on other rows moves these directions, and would undo forgetting that rests on them. The authors project
+in the metric of the optimiser's second moments, here the metric is Euclidean. The span is kept in checkpoints: it costs
+as many copies of the trained weights as it has gradients.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from unlearn_cli.contract import parameter, robust
 
 
 def without_span(gradient: Tensor, others: list[Tensor]) -> Tensor:
-    """`gradient` less its projection onto the span of `others`, all of one shape; others of length 0 count as nothing."""
+    """`gradient` less its projection onto the span of `others`, all of one shape; others of length 0 are ignored."""
     span = torch.stack([other.flatten().float() for other in others], dim=1)
     u, s, _ = torch.linalg.svd(span, full_matrices=False)
     u = u[:, s > 1e-6 * s.max().clamp_min(1e-30)]

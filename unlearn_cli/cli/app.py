@@ -40,7 +40,7 @@ WITH_SETTINGS: tuple[ModuleType, ...] = (
 
 # A module with GROUP is a command of that group.
 GROUPS = {"data": "Rows before a run.", "report": "The record of a run, reports as tables, and their schema."}
-IN_GROUP = {"report": "record"}  # the command of a group that is meant where none is named
+IN_GROUP = {"report": "record"}  # the command of a group that runs if none is named
 
 
 def _version(wanted: bool) -> None:
@@ -95,7 +95,7 @@ def _add_options(app: typer.Typer, module: ModuleType) -> None:
 
 
 def _nothing() -> None:
-    """The body of a command that is only listed: its help text is needed, its options are not."""
+    """The body of a command that is only listed: it needs its help text, but not its options."""
 
 
 def __getattr__(name: str) -> Any:
@@ -105,7 +105,7 @@ def __getattr__(name: str) -> Any:
 
 
 def main() -> None:
-    """The console script. A reader that has gone, as with `| head`, is no error; a stdout that cannot be written is one."""
+    """The console script. A pipe that its reader closed (`| head`) is not an error; an unwritable stdout is one."""
     first = sys.argv[1] if len(sys.argv) > 1 else "--help"
     try:
         build(None if "_UNLEARN_COMPLETE" in os.environ else first)()

@@ -13,8 +13,8 @@ SETTINGS = "ChatConfig"
 POSITIONAL = ("run",)
 HELP = """Ask the model before and after unlearning the same question.
 
-One base is in memory; its adapter is switched on and off. Without --prompt the command reads questions line by line until
-`quit`. Piped output is plain text; --json prints one object for each question.
+One base is in memory; the adapter is switched on and off. Without --prompt the command reads questions line by line
+until `quit`. Piped output is plain text; --json prints one object for each question.
 
 [bold]Examples[/]
 

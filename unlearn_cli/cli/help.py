@@ -69,7 +69,7 @@ class Group(TyperGroup):
 
 
 def _with_usual(name: str) -> type[Group]:
-    """A group in which a first word that is no command is an argument of the command `name`."""
+    """A group that passes a first word which is not a command to the command `name`."""
 
     class WithUsual(Group):
         def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -82,7 +82,7 @@ def _with_usual(name: str) -> type[Group]:
 
 
 class App(typer.Typer):
-    """A Typer application whose commands have our `--help`; `usual` is the command of a first word that names none."""
+    """A Typer application whose commands have our `--help`; `usual` is the command where the first word is none."""
 
     def __init__(self, *, usual: str | None = None, **options: Any) -> None:
         super().__init__(cls=_with_usual(usual) if usual else Group, **options)
@@ -122,7 +122,7 @@ def _print(command: Any, ctx: Any, *, everything: bool = False) -> None:
 
 
 def page_lines(command: Any, ctx: Any, width: int, *, everything: bool = False) -> Iterator[Text]:
-    """The lines of the help page; of a command with many options the usual ones, or `everything`."""
+    """The lines of the help page; a command with many options shows the usual ones, or `everything`."""
     usual = None if everything else getattr(command.callback, USUAL, None)
     usage = " ".join([ctx.command_path, *command.collect_usage_pieces(ctx)])
     yield from _folded(f"[bold]Usage:[/] {escape(usage)}", width, hang=7)

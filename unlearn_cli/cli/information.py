@@ -53,7 +53,7 @@ def list_names(
     ] = "methods",
     json_output: Annotated[bool, typer.Option("--json", help="a JSON array of objects with name and summary")] = False,
 ) -> None:
-    """List methods by family, with where to start and what did little here; or retain terms, metrics and the like."""
+    """List methods by family, with those to start with and those that did little here; or retain terms, metrics, ..."""
 
     def run(reporter: Reporter) -> None:
         from unlearn_cli.recipes import catalogue, families  # noqa: PLC0415 - the lazy boundary

@@ -45,20 +45,20 @@ def _flag_type(field: FieldInfo) -> tuple[Any, bool]:
 
 
 def _choices(field: FieldInfo) -> tuple[str, ...]:
-    """The words that an option may be: those of a Literal, also of one in a union."""
+    """The words that an option accepts: those of a Literal, also inside a union."""
     options = [field.annotation, *get_args(field.annotation)]
     return tuple(word for option in options if get_origin(option) is Literal for word in get_args(option))
 
 
 def _metavar(field: FieldInfo) -> str | None:
-    """How `--help` names the value: the words it may be, or its type."""
+    """How `--help` names the value: the accepted words, or its type."""
     kinds = {int: "N", float: "NUMBER", str: "TEXT", Path: "PATH"}
     kind = next((kinds[a] for a in (field.annotation, *get_args(field.annotation)) if a in kinds), None)
     return "|".join([*_choices(field), *([kind] if kind else [])]) or None
 
 
 def _completion(field: FieldInfo, several: bool) -> Completion | None:
-    """What a shell may complete: names of a registry, or the words that the option may be."""
+    """What a shell may complete: names of a registry, or the words that the option accepts."""
     if kind := extra_of(field).get("names"):
         return lambda incomplete: _completed(names(kind), incomplete, several)
     choices = _choices(field)
@@ -66,13 +66,13 @@ def _completion(field: FieldInfo, several: bool) -> Completion | None:
 
 
 def _completed(words: Sequence[str], incomplete: str, several: bool) -> list[str]:
-    """The words, with `several` after what stands before the last comma."""
+    """The words; with `several`, after the text before the last comma."""
     before, comma, _ = incomplete.rpartition(",") if several else ("", "", "")
     return [before + comma + word for word in words]
 
 
 def _help(field: FieldInfo) -> str:
-    """The description and the default, with brackets escaped: they are no markup."""
+    """The description and the default, with brackets escaped, because they are not markup."""
     value = default_of(field)
     shown = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
     default = "" if value in (None, "", (), {}, Path()) or isinstance(value, bool) else f" (default: {shown})"

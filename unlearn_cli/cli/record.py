@@ -14,10 +14,10 @@ SETTINGS = "RecordConfig"
 POSITIONAL = ("run",)
 HELP = """Write the record of a run: one page for people who were not there. `unlearn report RUN` is the same.
 
-The page says in one of three wordings what may be claimed, by rule from the evidence, and against whom; what was done, to
-which rows (by hash, without their text); scores before and after; the worst rows; a verdict for each person; attacks with
-their budgets, and those not tried; the state of every file; how to run it again. Measure and attack the run first: the
-record is made from what lies in its folder.
+The page states what may be claimed, and against whom: one of three wordings, chosen by rule from the evidence. It shows
+what was done to which rows (hashes, no text), the scores before and after, the worst rows, a verdict for each person, the
+attacks with their budgets, the attacks not tried, the state of every file, and how to run it again. Measure and attack the
+run first: the record uses only what is in its folder.
 
 [bold]Examples[/]
 

@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 NAME = "reproduce"
 SETTINGS = "ReproduceConfig"
 POSITIONAL = ("run",)
-HELP = """Run a finished run again from its report, and say how near the second run is.
+HELP = """Run a finished run again from its report, and compare the two runs.
 
-First the hashes of base, tokenizer and rows are compared with those of the run: if they differ, nothing is run. Then come
-differences of the environment, by how much they matter, and every score beside the interval of the first run. Exit code 3
-if an input is another one, if a score is outside of its interval, or if the run ended otherwise.
+The hashes of base, tokenizer and rows are compared with those of the run: if they differ, nothing is run. Then come the
+differences of the environment, the most important first, and every score beside the interval of the first run. Exit code 3
+if an input differs, if a score is outside its interval, or if the run ended differently.
 
 [bold]Examples[/]
 

@@ -14,8 +14,8 @@ POSITIONAL = ("run",)
 HELP = """Read every file of a run's lineage, and say of each: unchanged, changed, missing or added.
 
 The lineage names, by SHA-256, every file of the base, its tokenizer, the adapter, the report, and models made from
-the run. It is a chain of in-toto statements in RUN/lineage. Exit code 3 if a file is not the one that it names, or if a
-signature is not good. A base or a merged model that has moved is given with --place.
+the run. It is a chain of in-toto statements in RUN/lineage. Exit code 3 if a file differs from the lineage, or if a
+signature is invalid. --place says where a base or a merged model is that has moved.
 
 [bold]Examples[/]
 

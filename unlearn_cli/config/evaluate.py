@@ -12,7 +12,7 @@ from unlearn_cli.config.groups import DataOptions, MeasuringOptions, ModelOption
 from unlearn_cli.config.option import MaybeRunFolder, Names, option
 from unlearn_cli.values import MANY
 
-DERIVED = "derived"  # in a run folder: reports on models that were made from the run
+DERIVED = "derived"  # in a run folder: reports on models made from the run
 
 
 class EvaluateConfig(OutputOptions, MeasuringOptions, DataOptions, ModelOptions):
@@ -29,7 +29,7 @@ class EvaluateConfig(OutputOptions, MeasuringOptions, DataOptions, ModelOptions)
     )
     run: MaybeRunFolder = option(None, "run folder of `unlearn forget`", "Model", metavar="RUN")
     lineage: MaybeRunFolder = option(
-        None, "the run that the model was made from, as by `unlearn merge`: its rows and settings are used, and the model "
+        None, "the run that the model comes from, as by `unlearn merge`: its rows and settings are used, and the model "
         "and this test of it go into the run's lineage", "Model", metavar="RUN",
     )  # fmt: skip
     measured: Path | None = option(

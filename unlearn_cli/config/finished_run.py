@@ -52,7 +52,7 @@ class PushConfig(ShownOptions, RunOptions):
     """Settings of `unlearn push`."""
 
     repo: Repository = option(
-        "", "repository on the Hub, org/name; it is made if it is missing", "Model", metavar="REPO", required=True
+        "", "repository on the Hub, org/name; it is created if it is missing", "Model", metavar="REPO", required=True
     )
     public: bool = option(False, "make the repository public; default: private", "Output", consent="set")
     include_samples: bool = option(
@@ -65,22 +65,20 @@ class RecordConfig(ShownOptions, RunOptions):
     """Settings of `unlearn report RUN`."""
 
     html: Path | None = option(None, "write the record as one HTML page without scripts or links", "Output", metavar="FILE")
-    pdf: Path | None = option(
-        None, "write it as PDF, by the print form of a Chromium that is installed", "Output", metavar="FILE"
-    )
+    pdf: Path | None = option(None, "write it as PDF, printed by an installed Chromium", "Output", metavar="FILE")
     request_id: str | None = option(None, "the number of the request for erasure, for the page", "Data", metavar="TEXT")
     subject_id: str | None = option(
-        None, "whom each row is about: a column of the forget rows, or a file of row ids and people; default: one verdict "
-        "for all rows", "Data", metavar="NAME", path=True,
+        None, "the person that each row is about: a column of the forget rows, or a file of row ids and people; default: "
+        "one verdict for all rows", "Data", metavar="NAME", path=True,
     )  # fmt: skip
     queries: int = option(
         100, "answers to each question that an adversary may sample, for the bounds", "Measuring", ge=1, le=MANY
     )
     leak_at: float = option(
-        0.5, "overlap with the truth (ROUGE-L F1) from which on a sampled answer counts as revealing it", "Measuring",
+        0.5, "overlap with the truth (ROUGE-L F1) from which a sampled answer counts as revealing it", "Measuring",
         gt=0, le=1,
     )  # fmt: skip
-    confidence: float = option(0.95, "of the bounds from sampled answers", "Measuring", gt=0.5, lt=1)
+    confidence: float = option(0.95, "confidence of the bounds from sampled answers", "Measuring", gt=0.5, lt=1)
     place: Folders = option(
         {}, "where a part of the lineage is now, repeatable: base=DIR, or the name of a merged model", "Model",
         metavar="NAME=DIR",

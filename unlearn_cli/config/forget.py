@@ -26,14 +26,14 @@ class ForgettingOptions(
     """Settings that a run of `unlearn forget` and the runs of a sweep share."""
 
     until: OneCondition | None = option(
-        None, "the forget half of the target; default: forget.probability is down to what the model gives to answers that "
-        "it never knew", "Method", metavar="EXPR",
+        None, "the forget half of the target; default: forget.probability at the level of answers that the model never "
+        "knew", "Method", metavar="EXPR",
     )  # fmt: skip
     keep: OneCondition | None = option(
         None, "the retain half of the target; default: 'retain.probability >= 0.95*before'", "Method", metavar="EXPR"
     )
     baseline: str | None = option(
-        None, "a model trained without the forget rows, folder or Hub id: what it gives them is the level to come down to",
+        None, "a model trained without the forget rows, folder or Hub id: its probability of them is the level to reach",
         "Method", metavar="MODEL", path=True,
     )  # fmt: skip
     no_target: bool = option(
@@ -68,7 +68,7 @@ class ForgetConfig(ForgettingOptions):
         (), "with --about: subjects to keep; default: those that the model names", "Data", metavar="NAMES"
     )
     recipe: RecipeName | None = option(
-        None, "a set of settings, which others given here change: quick (a first look), balanced (the defaults), durable "
+        None, "a set of settings, which other options override: quick (a first look), balanced (the defaults), durable "
         "(slower, and comes back least)", "Method",
     )  # fmt: skip
     push_to_hub: Repository | None = option(

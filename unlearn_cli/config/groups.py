@@ -74,18 +74,18 @@ class DataOptions(BenchmarkOptions):
     )  # fmt: skip
     holdout: str | None = option(
         None,
-        "rows like the forget rows that no model was trained on: for the level that forgetting is to reach, and for "
+        "rows like the forget rows that no model has seen: they set the level that forgetting must reach, and serve "
         "membership inference",
         "Data",
         metavar="SPEC",
         path=True,
     )
     retain_held_out: float = option(
-        0.2, "share of the retain rows that training leaves out (at least 8 rows): what is kept is judged on them", "Data",
+        0.2, "share of the retain rows that training leaves out (at least 8 rows); they judge what is kept", "Data",
         ge=0, le=0.5,
     )  # fmt: skip
     retain_eval: str | None = option(
-        None, "rows to judge what is kept, none of which is trained on; default: held out of --retain", "Data",
+        None, "rows that judge what is kept; training never sees them; default: held out of --retain", "Data",
         metavar="SPEC", path=True,
     )  # fmt: skip
     columns: Columns = option(
@@ -99,7 +99,7 @@ class DataOptions(BenchmarkOptions):
     )
     max_length: int = option(2048, "longest row in tokens; at most what the model takes", "Data", ge=8, le=MANY)
     stride: int = option(
-        0, "raw documents: tokens of the window before that a window repeats as context", "Data", ge=0, le=MANY
+        0, "raw documents: tokens of the previous window that each window repeats as context", "Data", ge=0, le=MANY
     )
 
 
@@ -147,7 +147,7 @@ class MethodOptions(Options):
     )
     robust: str | None = option(
         None,
-        "against relearning: sam, gru, lat or none; default: the method's",
+        "rule against relearning: sam, gru, gu, lat or none; default: the method's",
         "Method",
         metavar="NAME",
         names="robust-rules",
@@ -167,11 +167,11 @@ class TrainingOptions(Options):
     """The training loop."""
 
     epochs: float | None = option(
-        None, "passes over the forget rows; default: the method's; with a target the most there are, by default three times "
+        None, "passes over the forget rows; default: the method's; with a target this is a limit, by default three times "
         "the method's", "Training", gt=0, le=MANY,
     )  # fmt: skip
     max_steps: int | None = option(
-        None, "optimiser steps, instead of epochs; with a target the most there are", "Training", ge=1, le=MANY
+        None, "optimiser steps, instead of epochs; with a target this is a limit", "Training", ge=1, le=MANY
     )
     learning_rate: Annotated[float, Field(gt=0, le=LARGEST_RATE)] | Literal["auto"] = option(
         "auto", "auto: LoRA scaling rule times the method's multiplier", "Training"
@@ -253,7 +253,7 @@ class MeasuringOptions(Options):
     )  # fmt: skip
     token_budget: int = option(2048, "tokens in one forward pass of measuring", "Measuring", ge=1, le=MANY, runtime=True)
     no_text: bool = option(
-        False, "write no row and no answer as text into the output folder; a later command measures again if it needs them",
+        False, "write no text of rows or answers into the output folder; a later command measures again if it needs them",
         "Output", runtime=True,
     )  # fmt: skip
 

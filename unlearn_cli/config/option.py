@@ -1,4 +1,4 @@
-"""The declaration of an option, and the types of values that texts on a command line are turned into."""
+"""The declaration of an option, and the types into which texts on a command line are converted."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _REPOSITORY = re.compile(r"(?!.*(--|\.\.))[A-Za-z0-9][\w.-]*/[A-Za-z0-9_](|[\w.-
 
 
 def option(default: Any, help: str, panel: str, **extra: Any) -> Any:
-    """One option: its default, help text and the panel of `--help` it stands in.
+    """One option: its default, its help text, and its panel in `--help`.
 
     Args:
         default: the value if no source gives one.
@@ -100,7 +100,7 @@ def _grid_value(text: str) -> Any:
 
 
 def _texts(value: Any) -> list[str]:
-    """The parts of a value that is no mapping. Each must be a text, but a config file may hold anything."""
+    """The parts of a value that is not a mapping. Each must be a text, but a config file may hold anything."""
     parts = split_at_commas(value)
     for part in parts if isinstance(parts, list) else [parts]:
         if not isinstance(part, str):
@@ -114,9 +114,9 @@ def _folder(path: Any) -> Any:
 
 
 def _repository(value: Any) -> Any:
-    """Refuse what is no name of a repository, by the Hub's rule; the owner must be given."""
+    """Refuse a text that is not a repository's name by the Hub's rule; the owner is required."""
     if isinstance(value, str) and not _REPOSITORY.fullmatch(value):
-        raise ValueError("this is no name of a repository; org/name is expected")
+        raise ValueError("this is not the name of a repository; org/name is expected")
     return value
 
 

@@ -59,7 +59,9 @@ class AttackConfig(OfflineOptions, BenchmarkOptions, TrustOptions, RunOptions):
         metavar="NUMBERS",
     )
     seeds: Seeds = option((), "curves are averaged over these seeds; default: 0", "Training", metavar="NUMBERS")
-    eval_limit: int = option(100, "judging forget rows, and retain rows, evenly spread; 0: all", "Measuring", ge=0, le=MANY)
+    eval_limit: int = option(
+        100, "forget rows that judge, and retain rows, evenly spread; 0: all", "Measuring", ge=0, le=MANY
+    )
     generate_limit: int = option(
         20, "rows among them that the model answers by greedy generation; 0: all; -1: none", "Measuring", ge=-1, le=MANY
     )

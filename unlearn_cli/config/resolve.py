@@ -22,12 +22,12 @@ from unlearn_cli.registry import ALIASES, unknown
 from unlearn_cli.values import extra_of
 
 FILES = "--config takes YAML, JSON, or a report.json of an earlier run"
-FILLED_IN = ("default: ", "method ", "the model's", "scaling rule")  # how the source of a value begins that nobody gave
+FILLED_IN = ("default: ", "method ", "the model's", "scaling rule")  # how the source begins of a value that nobody gave
 SHOWN = 80  # characters of a wrong value that a message repeats
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """Safe YAML. Its texts are Unicode, and its mappings hold no key twice: nobody can say which of two values is meant."""
+    """Safe YAML. Its texts are Unicode. A mapping with the same key twice is refused: either value could be meant."""
 
     def construct_scalar(self, node: yaml.ScalarNode) -> str:
         """See `SafeLoader`. The two halves of a character that JSON escapes as a pair are put together.
@@ -45,12 +45,13 @@ class _StrictLoader(yaml.SafeLoader):
         """See `SafeLoader`.
 
         Raises:
-            YAMLError: a key is there twice.
+            YAMLError: a key occurs twice.
+
         """
         keys = [key.value for key, _ in node.value]
         if len({str(key) for key in keys}) < len(keys):
             twice = next(key for key in keys if keys.count(key) > 1)
-            raise yaml.YAMLError(f"the key '{twice}' is there twice")
+            raise yaml.YAMLError(f"the key '{twice}' occurs twice")
         return super().construct_mapping(node, deep)
 
 
@@ -94,10 +95,10 @@ def read_config_file(path: Path, model: type[Options]) -> dict[str, Any]:
 
 
 def _settings_of_report(content: dict[str, Any], model: type[Options]) -> dict[str, Any]:
-    """The settings that a report's run was given, but for its output folder and its verbosity.
+    """The settings given to a report's run, without its output folder and its verbosity.
 
-    What was filled in is filled in again: with a target, epochs are a limit if they were given, and a third of the limit if
-    the method named them. A default that has changed since the report stays that of the report.
+    Values that unlearn filled in are filled in again. With a target, given epochs are a limit; epochs of the method are
+    a third of the limit. A default that has changed since the report stays that of the report.
     """
     sources = content.get("config_sources")
     sources = sources if isinstance(sources, dict) else {}
@@ -190,13 +191,13 @@ def _apply_recipe(name: RecipeName, values: dict[str, Any], sources: dict[str, s
     """Fill in the recipe's settings where no other source gave a value.
 
     Raises:
-        UnlearnError: the recipe is made for a method, and another one was given.
+        UnlearnError: the recipe is for one method, and another one was given.
     """
     recipe = RECIPES[name]
     given = values.get("method")
     if given and "parameters" in recipe and str(given).replace("_", "-") != recipe["method"]:
         raise UnlearnError(
-            f"the recipe {name} is made for {recipe['method']}, and the method that was given is {given}",
+            f"the recipe {name} is for {recipe['method']}, and the given method is {given}",
             f"leave out one of them: --recipe {name} or --method {given}",
         )
     for key, value in recipe.items():
@@ -244,5 +245,5 @@ def _spelled(name: str, field: FieldInfo, source: str) -> str:
         return f"{source}: {name}"
     if extra.get("required"):
         return extra["metavar"]
-    # Where a flag does not have its setting's name (-p, --parameter), people know the short one.
+    # Where a flag does not have its setting's name (-p, --parameter), users know the short one.
     return extra.get("short", extra["flag"]) if "flag" in extra else "--" + name.replace("_", "-")

@@ -32,7 +32,7 @@ class SweepConfig(ForgettingOptions):
         "Method", metavar="NAME=VALUES", consent="grid",
     )  # fmt: skip
     search: int | None = option(
-        None, "run this many settings, each chosen by what came of those before (pip install unlearn-cli[search])", "Method",
+        None, "run this many settings, each chosen from the results so far (pip install unlearn-cli[search])", "Method",
         metavar="N", ge=1, le=10_000,
     )  # fmt: skip
     seeds: Seeds = option((), "run each setting with each of these seeds; default: --seed", "Training", metavar="NUMBERS")

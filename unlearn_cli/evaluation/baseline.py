@@ -6,7 +6,7 @@ from unlearn_cli.errors import UnlearnError
 from unlearn_cli.report import Score, Scores
 
 METRIC = "probability"
-CLEARLY_BELOW = 0.8  # the baseline's upper limit, as a share of the original's value, from which on it knows the rows
+CLEARLY_BELOW = 0.8  # the baseline's upper limit, as a share of the original's value: from here on it knows the rows
 UNKNOWN = 0.05  # probability of an answer below which a model does not know it
 
 
@@ -24,8 +24,8 @@ def below_baseline(after: Score | None, baseline: Score | None) -> bool:
 def knows_rows(baseline: Score | None, original: Score | None) -> bool:
     """Whether a baseline gives the forget rows about as much probability as the original model does.
 
-    True where the upper limit of the baseline's 95 % interval is at least `CLEARLY_BELOW` times the original's value. An
-    original that did not know the rows itself is no measure, and neither is a value that is missing.
+    True where the upper limit of the baseline's 95 % interval is at least `CLEARLY_BELOW` times the original's value.
+    False if the original itself did not know the rows, or if a value is missing.
 
     Args:
         baseline: the baseline's probability of the forget answers.
@@ -40,7 +40,7 @@ def knows_rows(baseline: Score | None, original: Score | None) -> bool:
 def check_baseline(baseline: Score | None, original: Score | None) -> None:
     """Refuse a baseline that knows the forget rows.
 
-    Recovery and forget quality compare with what the baseline gives. A baseline that knows the rows makes a run that forgot
+    Recovery and forget quality are relative to the baseline. A baseline that knows the rows makes a run that forgot
     nothing look as if it had forgotten everything.
 
     Raises:

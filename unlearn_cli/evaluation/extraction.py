@@ -1,9 +1,9 @@
-"""The chance that a question, asked again and again, reveals a row's answer: for every row, not on average.
+"""The chance that a question, asked many times, reveals a row's answer: for every row, not on average.
 
 Two things are bounded for `n` independent answers, sampled without changes to the question:
 
     word for word    1 - (1 - p)^n, with p the probability of the answer's tokens under the whole distribution at
-                     temperature 1. It is exact, and needs no sample. The token that ends the answer may be any.
+                     temperature 1. It is exact, and needs no sample. Any token may follow the answer.
     in substance     1 - (1 - u)^n, with u the upper Clopper-Pearson limit of the chance that an answer overlaps with the
                      truth (ROUGE-L F1 of at least 0.5), from sampled answers. It holds at the stated confidence, and for
                      the distribution that was sampled.
@@ -38,7 +38,7 @@ def limits(leaks: Sequence[tuple[int, int]], confidence: float) -> list[float]:
 
 
 def in_any_of(chances: Sequence[float] | np.ndarray, n: int) -> float:
-    """Chance that any of `n` answers to each question reveals its row, if one answer does with these chances."""
+    """Chance that any of `n` answers to each question reveals its row, given the chance for one answer."""
     p = np.asarray(chances, dtype=np.float64)
     if (p >= 1).any():
         return 1.0

@@ -18,7 +18,7 @@ SPLITS = {
     "eval_real_author_wo_options.json": "real_authors",
     "eval_real_world_wo_options.json": "world_facts",
 }
-# What such a log allows: it holds losses and answers, and nothing of single tokens.
+# What such a log allows: it has losses and answers, but no values of single tokens.
 METRICS = (
     "probability", "nll", "normalized_probability", "rouge_l", "truth_ratio", "truth_ratio_arith", "truth_ratio_prob",
     "forget_quality", "model_utility", "repetition", "ngram_entropy", "empty_answers", "rouge_1", "rouge_l_f1",
@@ -29,10 +29,10 @@ PREFIXES = {"forget": "forget", "retain": "retain", "ra": "real_authors", "wf": 
 
 
 def read_log(path: Path) -> dict[str, Measured]:
-    """Splits of a log, by name; TOFU's holds values by row number, or in a list.
+    """Splits of a log, by name. TOFU's log has values by row number, or in a list.
 
     Raises:
-        UnlearnError: not such a log.
+        UnlearnError: the file is not such a log.
     """
     read = read_object(path, KNOWN)
     splits = {split: _tofu(read[name], path, split) for name, split in SPLITS.items() if name in read}
@@ -40,7 +40,7 @@ def read_log(path: Path) -> dict[str, Measured]:
         split: _open_unlearning(read, prefix, path) for prefix, split in PREFIXES.items() if f"{prefix}_Q_A_Prob" in read
     }
     if not splits:
-        raise UnlearnError(f"{path} is no log of TOFU's or open-unlearning's", KNOWN)
+        raise UnlearnError(f"{path} is not a log of TOFU or open-unlearning", KNOWN)
     return {split: _measured(split, columns) for split, columns in splits.items()}
 
 
@@ -97,7 +97,7 @@ def _open_unlearning(log: Mapping[str, Any], prefix: str, path: Path) -> Columns
 
 def _measured(split: str, columns: Columns) -> Measured:
     rows, paraphrased, wrong = len(columns["ids"]), columns["paraphrased"], columns["wrong"]
-    # One pseudo-token a row, whose log-probability is the mean over the answer: the logs hold no more.
+    # One pseudo-token a row, whose log-probability is the mean over the answer: the logs give no more.
     return Measured(
         split=split,
         ids=tuple(columns["ids"]),

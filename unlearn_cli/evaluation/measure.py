@@ -20,7 +20,7 @@ SEED = 0  # of sampled answers: equal weights give equal samples
 
 
 def spread(count: int, limit: int) -> list[int]:
-    """`limit` of `count` indices, evenly spread and in order; all of them if the limit is 0 or no less than the count."""
+    """`limit` of `count` indices, evenly spread and in order; all of them if the limit is 0 or at least the count."""
     if limit == 0 or limit >= count:
         return list(range(count))
     return [i * count // limit for i in range(limit)]
@@ -28,7 +28,7 @@ def spread(count: int, limit: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Plan:
-    """What to measure in addition to the probability of the answers."""
+    """What to measure beside the probability of the answers."""
 
     generate: int  # rows answered by greedy generation, evenly spread; 0: all; -1: none
     max_new_tokens: int  # longest generated answer
@@ -123,7 +123,7 @@ def _text(loaded: LoadedModel, ids: list[int]) -> str:
 
 
 def _tokens(scores: TokenScores, first: np.ndarray) -> dict[str, Any]:
-    """The token arrays of the true answers, whose places among all scored answers are `first`."""
+    """The token arrays of the true answers; `first` is their places among all scored answers."""
     names = ("token_logps", "is_argmax", "mu", "sigma")
     arrays = {name: np.concatenate([getattr(scores, name)[i] for i in first]) for name in names}
     lengths = [len(scores.token_logps[i]) for i in first]

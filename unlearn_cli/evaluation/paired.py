@@ -14,7 +14,7 @@ MANY = 100  # degrees of freedom; from here on the series of `_t_975` is right t
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean of (one - other) over the rows that both have a value for, and over the seeds of each."""
+    """Mean of (first - second) over the rows for which both have a value, and over the seeds of each."""
 
     value: float
     ci: tuple[float, float] | None  # 95 %; None for a single row, which has no variance
@@ -23,23 +23,24 @@ class Difference:
 
     @property
     def noise(self) -> bool:
-        """The interval holds 0: no difference was found."""
+        """The interval contains 0: no difference was found."""
         return self.ci is not None and self.ci[0] <= 0 <= self.ci[1]
 
 
 def difference(one: np.ndarray, other: np.ndarray, *, samples: int, seed: int) -> Difference | None:
-    """The difference of two configurations on the same rows; None without a row that all have a value for.
+    """The difference of two configurations on the same rows; None if no row has a value for all.
 
-    One run against one run: a paired percentile bootstrap over rows. It decides whether these two runs differ on rows like
-    these. Another seed may reverse the difference, which one run of each cannot show. A percentile interval of few rows is
-    much too narrow. Its ends are moved out by the factor t_{R-1} / z * sqrt(R / (R - 1)), the expanded percentile interval
-    (Hesterberg 2015, What Teachers Should Know About the Bootstrap, The American Statistician 69:371-386, arXiv:1411.5279).
-    In simulations 5 to 7 % of equal configurations are then called different, from 2 rows on; with exponential noise up to
-    13 %, as with two or three rows of a metric that is 0 or 1, whose differences may all be equal by chance.
+    One run against one run: a paired percentile bootstrap over rows. It decides whether these two runs differ on rows
+    like these. Another seed may reverse the difference, which one run of each cannot show. A percentile interval of few
+    rows is much too narrow. So its ends move outwards by the factor t_{R-1} / z * sqrt(R / (R - 1)), the expanded
+    percentile interval (Hesterberg 2015, What Teachers Should Know About the Bootstrap, The American Statistician
+    69:371-386, arXiv:1411.5279). In simulations 5 to 7 % of equal configurations are then called different, for 2 rows
+    and more; with exponential noise up to 13 %, as with two or three rows of a metric that is 0 or 1, whose differences
+    may all be equal by chance.
 
     Several seeds: a bootstrap over two or three seeds gives intervals that are much too narrow, so a t-interval replaces it.
     Its variance is that of the row bootstrap (of the means over seeds, rows paired) plus the variances s^2 / S of the seeds'
-    means, with Welch and Satterthwaite's degrees of freedom. A single run against several is taken to have their variance.
+    means, with Welch and Satterthwaite's degrees of freedom. A single run against several is assumed to have their variance.
 
     Args:
         one: [S, R] or [R] values of S seeds on R rows, NaN where a row has none.
@@ -58,7 +59,7 @@ def difference(one: np.ndarray, other: np.ndarray, *, samples: int, seed: int) -
     means, value = by_row[draws].mean(axis=1), float(by_row.mean())
     if rows == 1:
         return Difference(value, None, rows, seeds)
-    unbiased = rows / (rows - 1)  # resampled means vary by (R - 1) / R of what the mean does
+    unbiased = rows / (rows - 1)  # the variance of resampled means is (R - 1) / R of the mean's
     of_seeds = _seed_variances(one[:, known].mean(axis=1), other[:, known].mean(axis=1))
     if not of_seeds:
         wider = unbiased**0.5 * _t_975(rows - 1) / Z
@@ -71,7 +72,7 @@ def difference(one: np.ndarray, other: np.ndarray, *, samples: int, seed: int) -
 def _seed_variances(one: np.ndarray, other: np.ndarray) -> list[tuple[float, int]]:
     """Variance of a mean over seeds and its degrees of freedom, for each side [S]; empty where neither has several."""
     several = [values for values in (one, other) if len(values) > 1]
-    # Where one side has several runs, the single run of the other is taken to have their variance.
+    # Where one side has several runs, the single run of the other is assumed to have their variance.
     share = [1 / len(values) + (len(several) == 1) for values in several]
     return [(float(v.var(ddof=1)) * s, len(v) - 1) for v, s in zip(several, share, strict=True)]
 
@@ -87,7 +88,7 @@ def _half_width(parts: Sequence[tuple[float, int]]) -> float:
 
 
 def _t_975(freedom: float) -> float:
-    """The 0.975 quantile of Student's t; of many degrees of freedom by the first two terms of its series in 1 / freedom."""
+    """The 0.975 quantile of Student's t; for many degrees of freedom, the first two terms of its series in 1 / freedom."""
     if freedom >= MANY:
         return Z + (Z**3 + Z) / (4 * freedom)
     from scipy.special import stdtrit  # noqa: PLC0415 - takes 0.16 s, which a comparison of many rows need not wait for

@@ -16,17 +16,17 @@ class Recovery:
 
     value: float | None
     ci: tuple[float, float] | None  # 95 % percentile bootstrap interval over rows
-    gain: float | None  # what the model that never saw the rows gains at the same place, in the same units
+    gain: float | None  # gain of the model that never saw the rows at the same place, in the same units
 
 
 def recovery(
     attacked: Scores, untouched: Scores, floor: Scores, floor_before: Scores, *, samples: int, seed: int
 ) -> Recovery:
-    """(m_U - m_O) / (m_T - m_O before), clipped below 0, over rows that all four have a value for.
+    """(m_U - m_O) / (m_T - m_O before), clipped below 0, over the rows for which all four have a value.
 
-    Without a model that never saw the rows both floors are the least value of the score. That bounds the recovery with one
-    from above, as (U - o) / (T - o) falls while o rises: if U is at most T, and the attack takes nothing from that model.
-    The unlearned model's own start would be no bound, for what was never forgotten would not count. A score without a
+    Without a model that never saw the rows both floors are the least value of the score. The result is then an upper bound,
+    because (U - o) / (T - o) falls as o rises, if U is at most T and the attack does not lower that model's score. The
+    unlearned model's own start would give no bound: knowledge that was never forgotten would not count. A score without a
     least value has no recovery then. There is none either where the interval of m_T - m_O before holds 0: the original knows
     no more of the rows than the model that never saw them.
 
@@ -50,7 +50,7 @@ def recovery(
     draws = np.random.default_rng(seed).integers(columns.shape[1], size=(samples, columns.shape[1]))
     resampled = columns[:, draws].mean(-1)
     value = float(ratio(columns.mean(1)))
-    # A difference that may be 0 is no unit: recovery would be any number, and clipped it would look like none.
+    # A difference that may be 0 is not a unit: recovery could be any number, and clipped it would look like 0.
     if not np.isfinite(value) or np.percentile(resampled[1] - resampled[3], 2.5) <= 0:
         return Recovery(None, None, None)
     drawn = ratio(resampled)
@@ -62,7 +62,7 @@ def recovery(
 
 
 def area(at: Sequence[float | str], values: Sequence[float]) -> float | None:
-    """Mean recovery along a curve, by trapezoids; None where the places are no numbers."""
+    """Mean recovery along a curve, by trapezoids; None if the places are not numbers."""
     numbers = [x for x in at if not isinstance(x, str)]
     if len(at) < 2 or len(numbers) < len(at):
         return None

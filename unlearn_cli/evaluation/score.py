@@ -35,7 +35,7 @@ def score(
 ) -> dict[str, dict[str, Score]]:
     """Scores by split, or by group for metrics that compare splits, and metric.
 
-    A metric whose splits are not all there is left out.
+    A metric is left out if one of its splits is missing.
 
     Args:
         metrics: names of metrics.
@@ -145,10 +145,10 @@ def _one(metric: Metric, value: float, n: int, interval: tuple[float, float] | N
 
 
 def accuracies(values: np.ndarray, population: int) -> dict[str, float]:
-    """95 % limits of two accuracies, which are different things (NIST AI 800-3, 2026 draft), from right answers [n].
+    """95 % limits of two different accuracies (NIST AI 800-3, 2026 draft), from right answers [n].
 
-    `benchmark`: on the questions of the benchmark, of which n were measured; with all measured it is exact. `generalised`:
-    on all questions that the benchmark could have asked, of which its own are a sample. Wilson's interval, for the first
+    `benchmark`: on the questions of the benchmark, of which n were measured; exact if all were. `generalised`:
+    on all questions that the benchmark could have asked; its own are a sample of them. Wilson's interval, for the first
     with the correction for a finite population.
     """
     n, share = len(values), float(values.mean())

@@ -22,7 +22,7 @@ from unlearn_cli.models.boundary import boundary
 AGAIN = "delete both files and measure again"
 ARRAYS = ("token_logps", "is_argmax", "mu", "sigma", "offsets", "ends")
 OPTIONAL = ("paraphrased_logps", "perturbed_logps", "grad_norms", "zlib_bytes")
-STORED = {"is_argmax": "hits"}  # arrays that have another name in the file, which is older than the name in code
+STORED = {"is_argmax": "hits"}  # arrays with another name in the file: the file format is older than the name in the code
 COUNTS = ("rows_in_split", "tokens_run", "tokens_needed", "tokens_generated")
 TEXTS = {"ids": "id", "prompts": "prompt", "references": "gold", "generations": "generation"}
 OF_TEXTS = ("generated answers", "sampled answers")  # parts of a protocol that say how texts were written
@@ -32,8 +32,8 @@ OPTIONAL_TEXTS = {"paraphrases": "paraphrase", "samples": "samples"}
 def save_measured(measured: Measured, folder: Path, name: str, key: str, *, texts: bool = True) -> None:
     """Write one split's measurements under `name`, with the fingerprint `key` of what was measured.
 
-    Without `texts` only the rows' ids and numbers are written. Such measurements can be compared with others, but their key
-    does not find them.
+    Without `texts` only the rows' ids and numbers are written. Such measurements can be compared with others, but are
+    not found by their key.
     """
     folder.mkdir(parents=True, exist_ok=True)
     measured = measured if texts else without_texts(measured)
@@ -95,22 +95,22 @@ def _text(value: Any) -> Any:
     if isinstance(value, list):
         return tuple(map(_text, value))
     if value is not None and not isinstance(value, str):
-        raise ValueError(f"{value!r} is no text")
+        raise ValueError(f"{value!r} is not a text")
     return value
 
 
 def _check_arrays(arrays: dict[str, Any]) -> None:
-    """Raises ValueError if arrays are missing, or are not of as many rows and tokens as `offsets` says."""
+    """Raises ValueError if arrays are missing, or if their lengths do not fit `offsets`."""
     missing = [name for name in ARRAYS if name not in arrays]
     if missing:
         raise ValueError(f"{', '.join(missing)} are missing")
     offsets = arrays["offsets"]
     rows, tokens = len(arrays["ends"]), len(arrays["token_logps"])
     if offsets.shape != (rows + 1,) or offsets[0] != 0 or offsets[-1] != tokens or (offsets[1:] <= offsets[:-1]).any():
-        raise ValueError("offsets are not those of its rows")
+        raise ValueError("offsets do not fit the rows")
     by_token = all(arrays[name].shape == (tokens,) for name in ("token_logps", "is_argmax", "mu", "sigma"))
     if not by_token or any(len(arrays[name]) != rows for name in OPTIONAL if name in arrays):
-        raise ValueError("arrays are not as long as their rows")
+        raise ValueError("arrays do not fit the length of the rows")
 
 
 def without_texts(measured: Measured) -> Measured:
@@ -124,7 +124,7 @@ def without_texts(measured: Measured) -> Measured:
 
 
 def holds_texts(folder: Path, name: str) -> bool:
-    """Whether the measurements under `name` hold rows or answers as text."""
+    """Whether the measurements under `name` contain rows or answers as text."""
     with safe_open(folder / f"{name}.safetensors", framework="np") as file:
         return file.metadata().get("texts") != "False"
 
@@ -134,7 +134,7 @@ def remove_texts(folder: Path, name: str) -> None:
     with safe_open(folder / f"{name}.safetensors", framework="np") as file:
         key = file.metadata()["key"]
     measured = load_measured(folder, name)
-    if measured is None:  # the texts are gone already
+    if measured is None:  # the texts were removed before
         (folder / f"{name}.safetensors").unlink()
     else:
         save_measured(measured, folder, name, key, texts=False)

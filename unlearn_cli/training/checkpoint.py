@@ -41,7 +41,7 @@ class Checkpoints:
 
         Args:
             step: steps done.
-            ended: why no step comes after this one, if it is not the last one planned.
+            ended: why training ends here, if this is not the last planned step.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"step-{step:07d}.pt"

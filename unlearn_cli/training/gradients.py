@@ -34,7 +34,7 @@ class Diverged(UnlearnError):
 
 @dataclass
 class Share:
-    """What one process found in its rows of a step."""
+    """The sums of one process over its rows of a step."""
 
     total: float = 0.0  # of the weighted loss
     sums: dict[str, float] = field(default_factory=dict)  # losses of each term
@@ -61,8 +61,8 @@ class Gradients:
     progress: float  # share of the steps that are done
     parts: int  # micro-batches, of all processes together
     state: dict[str, Any]  # tensors and numbers that a rule keeps from step to step; part of a checkpoint
-    level: float | None = None  # probability that forget rows are pushed to; None: as far as the method pushes
-    seen: dict[int, float] | None = None  # forget row -> probability of its answer, as this step ran it
+    level: float | None = None  # probability to which forget rows are lowered; None: no limit
+    seen: dict[int, float] | None = None  # forget row -> probability of its answer in this step's pass
     sums: dict[str, float] = field(default_factory=dict)  # losses of each term, as first computed in this step
     tokens: int = 0
     computed: int = 0
@@ -83,7 +83,7 @@ class Gradients:
                 raise
             error = str(raised)
         shares = ranks.gathered((share, error))
-        if any(error for _, error in shares):  # all repeat the step, so that all go on alike
+        if any(error for _, error in shares):  # all repeat the step, so that all stay equal
             raise MemoryError(next(error for _, error in shares if error))
         for share, _ in shares:
             self._count(share)
@@ -99,7 +99,7 @@ class Gradients:
     def _run(self, term: TermName | None, share: Share) -> None:
         """Run this process's rows of a term, or of both; its gradient is added to `.grad`, its numbers to `share`.
 
-        A process has every n-th row of the step, in as many passes as keep a pass as large as in one process.
+        A process has every n-th row of the step, in as many passes as it takes to keep a pass as large as in one process.
         """
         objective, first, processes = self.passes.objective, ranks.rank(), ranks.count()
         parts = -(-self.parts // processes)
@@ -145,7 +145,7 @@ class Gradients:
         return losses * gate(logps, self.level)
 
     def largest(self, term: TermName) -> float:
-        """Largest absolute element of a weighted term's gradient by the parameters; leaves no gradient behind.
+        """Largest absolute element of a weighted term's gradient; `.grad` is empty afterwards.
 
         Raises:
             Diverged: the loss is not finite.

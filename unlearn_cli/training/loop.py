@@ -1,7 +1,7 @@
 """The training loop: a generator of step records.
 
 Losses come back as one number for each row and are averaged over the whole optimiser step, so that micro-batches and
-accumulation change nothing, but for methods that declare their rows `coupled` (kto) and for `average=tokens`.
+accumulation change nothing. Exceptions: methods that declare their rows `coupled` (kto), and `average=tokens`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from unlearn_cli.training.gradients import Diverged, Gradients
 from unlearn_cli.training.pairing import Draws
 from unlearn_cli.training.passes import Passes
 
-PROBED = 3  # first steps in which the forget loss's own gradient is looked at
+PROBED = 3  # number of first steps that measure the forget loss's own gradient
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,11 @@ class StepRecord:
     grad_norm: float  # before clipping
     learning_rate: float
     tokens: int  # tokens run with gradient
-    computed: int  # those and padding
+    computed: int  # tokens and padding
     seconds: float
     retain_weight: float | None = None  # where it changes from step to step
     retain_tokens: int = 0  # of the tokens, those of retain rows
-    parts: int = 1  # passes that the step was run in
+    parts: int = 1  # passes of the step
     forget_gradient: float | None = None  # largest element of the forget loss's own gradient; of the first steps only
 
 
@@ -72,14 +72,14 @@ class Trainer:
     steps: int
     accumulation: int = 1
     max_grad_norm: float = 1.0
-    rule: Callable[[Gradients], Any] = Gradients.backward  # makes the gradient of a step
-    level: float | None = None  # probability that forget rows are pushed to; None: as far as the method pushes
-    view: Callable[[], AbstractContextManager] = nullcontext  # under which the model is what is trained
-    # What goes on from step to step beside weights and optimiser: a dual variable, a rule's averages, what `adjust` set.
+    rule: Callable[[Gradients], Any] = Gradients.backward  # computes the gradient of a step
+    level: float | None = None  # probability to which forget rows are lowered; None: no limit
+    view: Callable[[], AbstractContextManager] = nullcontext  # a context in which the model is the trained one
+    # What persists from step to step beside weights and optimiser: a dual variable, a rule's averages, what `adjust` set.
     state: dict[str, Any] = field(default_factory=dict)
 
     def train(self, start: int = 0) -> Iterator[StepRecord]:
-        """Run the steps from `start` on; the weights are those after each record as it is yielded.
+        """Run the steps from `start` on. When a record is yielded, the weights are those after its step.
 
         Raises:
             Diverged: a loss or gradient is not finite; the step is not taken.
@@ -104,7 +104,7 @@ class Trainer:
         return int(self.state.get("parts", self.accumulation))
 
     def adjust(self, *, retain_weight: float | None = None, rate_factor: float | None = None) -> None:
-        """From the next step on another retain weight, or another factor on the scheduled learning rate."""
+        """Change the retain weight, or the factor on the scheduled learning rate, from the next step on."""
         settings = {"retain_weight": retain_weight, "rate_factor": rate_factor}
         self.state.update({name: value for name, value in settings.items() if value is not None})
 
@@ -123,7 +123,7 @@ class Trainer:
         return Snapshot(self.weights(), copy.deepcopy(self.optimizer.state_dict()))
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Go on from a snapshot; the number of the next step and `state` stay as they are."""
+        """Continue from a snapshot; the number of the next step and `state` stay as they are."""
         self.set_weights(snapshot.weights)
         self.optimizer.load_state_dict(copy.deepcopy(snapshot.optimizer))
 
@@ -156,7 +156,7 @@ class Trainer:
         )
 
     def _gradients(self, step: int, retain_weight: float) -> tuple[Gradients, float | None]:
-        """The gradient of a step, in `.grad` of the parameters; and the largest element of the forget loss's own, at first.
+        """The gradient of a step, in `.grad` of the parameters; at first also the largest element of the forget loss's own.
 
         If memory runs out, this step is repeated in twice as many parts, and later steps keep that number.
         """
@@ -182,7 +182,7 @@ class Trainer:
             except Exception as error:
                 if out_of_memory(error) is None or not self._splits(len(gradients.forget)):
                     raise
-            # After the handler, because its traceback keeps alive what filled the memory.
+            # After the handler: its traceback keeps alive the tensors that filled the memory.
             gradients.zero()
             release_memory()
             self.state["parts"] = 2 * self.parts

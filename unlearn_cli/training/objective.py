@@ -36,7 +36,7 @@ class Objective:
     retain_weight: float
     layers: tuple[int, ...] = ()  # block numbers (1 is the first) whose hidden states the method sees
     retain_layers: tuple[int, ...] = ()
-    direction: Tensor | None = field(default=None, compare=False)  # [H], for methods that ask for it
+    direction: Tensor | None = field(default=None, compare=False)  # [H], for methods that need it
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -70,7 +70,7 @@ class Objective:
 
     @property
     def live_groups(self) -> tuple[str, ...]:
-        """Groups whose reference is run in every step, because more than log-probabilities of tokens is needed."""
+        """Groups whose reference is run in every step, because a term needs more than log-probabilities of tokens."""
         method = self.method
         live = [FORGET_GROUP[r] for r in REFERENCES if r in method.logits | method.hidden]
         return (*live, *(("retain",) if "reference" in self.retain_term.needs else ()))
@@ -87,7 +87,7 @@ class Objective:
 
     @property
     def hidden_layers(self) -> dict[str, tuple[int, ...]]:
-        """For each group whose Outputs carry hidden states, after which blocks."""
+        """For each group whose Outputs carry hidden states, the numbers of the blocks."""
         groups = self._groups_of("hidden")
         return {g: self.layers if g in FORGET_GROUP.values() else self.retain_layers for g in GROUPS if g in groups}
 
@@ -99,7 +99,7 @@ class Objective:
 
     @property
     def coupled(self) -> bool:
-        """Whether a row's loss depends on the other rows of its pass, so that other parts give another result."""
+        """Whether a row's loss depends on the other rows of its pass, so that the number of parts changes the result."""
         averages = (self.parameters.get("average"), self.retain_parameters.get("average"))
         return self.method.coupled or self.retain_term.coupled or "tokens" in averages
 

@@ -22,7 +22,7 @@ LLAMA_POWER = 0.781
 def scaling_rule(model_type: str, hidden_size: int, *, full: bool = False) -> float:
     """The published starting rate: 5e-5 * 10 * (2000 / hidden size)^P, without the 10 for full fine-tuning.
 
-    P is 0.0775 for Qwen models and 0.781 for Llama and, for want of a fit, for every other family.
+    P is 0.0775 for Qwen and 0.781 for Llama models. Other families have no fit and use 0.781.
     """
     power = next((p for family, p in HIDDEN_POWER.items() if model_type.startswith(family)), LLAMA_POWER)
     return BASE_RATE * (1.0 if full else LORA_OVER_FULL) * (2000 / hidden_size) ** power

@@ -17,7 +17,7 @@ def _shuffled(seed: int, stream: int, epoch: int, rows: int) -> np.ndarray:
 
 
 def _draw(seed: int, stream: int, rows: int, first: int, count: int) -> list[tuple[int, int]]:
-    """(pass, row) of `count` places from place `first` on, in an endless run of shuffled passes over `rows`."""
+    """(pass, row) at `count` places from `first` on, in an endless sequence of shuffled passes over `rows`."""
     places = (divmod(place, rows) for place in range(first, first + count))
     return [(epoch, int(_shuffled(seed, stream, epoch, rows)[at])) for epoch, at in places]
 
@@ -27,7 +27,7 @@ class Draws(Protocol):
 
     @property
     def forget_rows(self) -> int:
-        """Forget rows that are drawn from."""
+        """Number of forget rows to draw from."""
 
     @property
     def batch(self) -> int:
@@ -68,7 +68,7 @@ class Pairing:
 
 @dataclass(frozen=True)
 class Subset:
-    """The rows of a pairing over some of the rows, by their places among all."""
+    """A pairing over some of the rows, whose row numbers are those among all rows."""
 
     pairing: Pairing
     forget_places: tuple[int, ...]
@@ -76,7 +76,7 @@ class Subset:
 
     @property
     def forget_rows(self) -> int:
-        """Rows that are drawn from."""
+        """Number of rows to draw from."""
         return self.pairing.forget_rows
 
     @property

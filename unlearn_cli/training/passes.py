@@ -44,7 +44,7 @@ class PassOutputs:
 
 @dataclass(frozen=True)
 class Passes:
-    """A model, how it is run, and the rows that it is run on."""
+    """A model, how it runs, and its rows."""
 
     model: Any
     layout: Layout
@@ -53,7 +53,7 @@ class Passes:
     rows: Rows
     stored: StoredReference
     reference_weights: Callable[[Any], AbstractContextManager]
-    states: StoredStates | None = None  # the reference of the objective's `state_groups`; None: it is run in every step
+    states: StoredStates | None = None  # reference of the objective's `state_groups`; None: run in every step
 
     def run(self, forget: Sequence[EpochRow], retain: Sequence[int]) -> PassOutputs:
         """Policy and reference on some forget rows and some retain rows, in one batch."""
@@ -100,7 +100,7 @@ class Passes:
         return {group: chosen[group] for group in groups if chosen.get(group)}, keys
 
     def _live_reference(self, chosen: Mapping[str, Sequence[Row]]) -> dict[str, Outputs]:
-        """The reference of the groups of which more is needed than stored log-probabilities."""
+        """The reference of the groups that need more than stored log-probabilities."""
         stored = self.objective.state_groups if self.states else ()
         groups = {g: chosen[g] for g in self.objective.live_groups if g in chosen and g not in stored}
         if not groups:

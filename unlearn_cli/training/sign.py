@@ -1,9 +1,10 @@
-"""The sign optimiser: every weight moves by the learning rate, whichever way its averaged gradient points.
+"""The sign optimiser: every weight moves by the learning rate, against the sign of its averaged gradient.
 
     m <- beta m + (1 - beta) g;   theta <- (1 - rate decay) theta - rate sign(m)
 
 Lang et al., "Downgrade to Upgrade: Optimizer Simplification Enhances Robustness in LLM Unlearning" (2025), arXiv
-2510.00761: Adam's direction in one bit. What is left of it after relearning is more than of AdamW's, by their account.
+2510.00761: Adam's direction in one bit. The authors report that more of its forgetting is left after relearning than of
+AdamW's.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ class Sign(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
-        """One step with the gradients that are there."""
+        """One step with the current gradients."""
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is None:

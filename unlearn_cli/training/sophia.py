@@ -24,7 +24,7 @@ class Sophia(torch.optim.Optimizer):
         params: tensors to train.
         lr: largest step of a coordinate.
         betas: decay of momentum and of the squared gradient.
-        rho: the smaller, the more coordinates take the full step.
+        rho: a smaller value lets more coordinates take the full step.
         scale: S, a batch size in tokens.
         weight_decay: decoupled.
     """

@@ -31,7 +31,7 @@ def run(hub, tmp_path, *extra):
     return process.returncode, stdout, " ".join(stderr.split())
 
 
-def test_model_and_data_come_from_the_hub_with_their_commits(hub, tmp_path):
+def test_model_and_data_come_from_the_hub_with_their_commits_and_serve_offline_later(hub, tmp_path):
     code, stdout, stderr = run(hub, tmp_path)
     assert code == 0, stderr
     assert stdout == f"{tmp_path}/run/report.json\n"
@@ -40,6 +40,8 @@ def test_model_and_data_come_from_the_hub_with_their_commits(hub, tmp_path):
     assert report["data"]["forget"]["revision"] == hub.commit("org/people")
     adapter = json.loads((tmp_path / "run" / "adapter_config.json").read_text())
     assert (adapter["base_model_name_or_path"], adapter["revision"]) == ("org/tiny", hub.commit("org/tiny"))
+    code, _, stderr = run(hub, tmp_path, "--offline", "--overwrite")
+    assert code == 0, stderr
 
 
 @pytest.mark.parametrize(
@@ -62,9 +64,3 @@ def test_refusals_of_a_model(hub, tmp_path, mode, message, hint, expected):
 def test_an_unknown_revision(hub, tmp_path):
     code, _, stderr = run(hub, tmp_path, "--revision", "none-such")
     assert code == 2 and "no revision" in stderr
-
-
-def test_what_was_downloaded_serves_offline(hub, tmp_path):
-    assert run(hub, tmp_path)[0] == 0
-    code, _, stderr = run(hub, tmp_path, "--offline", "--overwrite")
-    assert code == 0, stderr

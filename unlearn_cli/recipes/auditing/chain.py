@@ -85,7 +85,7 @@ def derive(
 
 
 def measurements(run: Path) -> list[Path]:
-    """Files with the numbers that scores and records are made from."""
+    """Files with the numbers behind scores and records."""
     return sorted((run / "measured").glob("*.safetensors"))
 
 

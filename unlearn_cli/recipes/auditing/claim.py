@@ -1,4 +1,4 @@
-"""The claim of a record, by rule: the strongest of three wordings whose every condition holds, and never one more."""
+"""The claim of a record, by rule: the strongest of three wordings all of whose conditions hold."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Claim:
 
 
 def judge(evidence: Evidence) -> Claim:
-    """The claim that the evidence bears."""
+    """The claim that the evidence supports."""
     conditions = [*_suppressed(evidence), *_not_recovered(evidence), *_nothing_left(evidence)]
     level = 0
     while level + 1 < len(LEVELS) and all(one.holds for one in conditions if one.level == level + 1):

@@ -25,7 +25,7 @@ TRAINING = ("relearn", "rtt")  # attacks that train the model on rows
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a record is made from."""
+    """The sources of a record."""
 
     folder: Path
     run: RunReport

@@ -32,7 +32,7 @@ IN_WORDS = {"decides": "may change results", "rounds": "may change roundings", "
 
 @dataclass(frozen=True)
 class Difference:
-    """One thing that is not the same in both runs."""
+    """One difference between the two runs."""
 
     name: str
     first: Any
@@ -83,7 +83,7 @@ class Likeness:
 
     @property
     def reproduced(self) -> bool:
-        """The run ended alike, and no score is outside."""
+        """Whether the run ended in the same way and no score is outside."""
         return self.status[0] == self.status[1] and not self.outside
 
     def as_dict(self) -> dict[str, Any]:

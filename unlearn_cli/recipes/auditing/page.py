@@ -1,4 +1,4 @@
-"""What stands in a record, section by section, as plain values for the template."""
+"""The contents of a record, section by section, as plain values for the template."""
 
 from __future__ import annotations
 

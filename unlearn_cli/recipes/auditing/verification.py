@@ -50,7 +50,7 @@ class FileState:
 
 @dataclass(frozen=True)
 class Verification:
-    """What reading every file has shown."""
+    """The result of reading every file."""
 
     links: list[Link]
     places: dict[str, str]
@@ -60,7 +60,7 @@ class Verification:
 
     @property
     def whole(self) -> bool:
-        """Every file is the one that the lineage names, and there is no other beside them."""
+        """Whether every file is the one that the lineage names, and there are no others."""
         return all(file.state == "unchanged" for file in self.files)
 
     def count(self, state: State) -> int:

@@ -146,7 +146,7 @@ def test_a_recipe_is_settings_and_what_is_given_wins(name, tmp_path):
 
 
 def test_a_recipe_for_a_method_is_not_for_another():
-    with pytest.raises(UnlearnError, match="durable is made for rehearsal"):
+    with pytest.raises(UnlearnError, match="the recipe durable is for rehearsal"):
         resolve(ForgetConfig, {"recipe": "durable", "method": "npo"}, None)
     assert resolve(ForgetConfig, {"recipe": "durable", "method": "rehearsal"}, None)[0].parameters["rounds"] == 250
     assert resolve(ForgetConfig, {"recipe": "quick", "method": "simnpo"}, None)[0].method == "simnpo"

@@ -120,6 +120,7 @@ def test_rows_revision_and_files(online: dict[str, Any], hub: FakeHub, folders: 
             "unread": [],
             "repeated_ids": [],
             "published": None,
+            "pinned": False,  # a tag can move
         }
 
 

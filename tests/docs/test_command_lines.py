@@ -46,7 +46,7 @@ def shelf(tmp_path_factory) -> Path:
     shutil.copytree(BASELINE, folder / "retain-only")
     (folder / "questions.txt").write_text("Who is this?\n")
     (folder / "tofu").mkdir()
-    for name, rows in (("forget10", parts["forget"][:8]), ("retain90", parts["retain"][:16])):
+    for name, rows in tofu_files(parts).items():
         write_rows(folder / "tofu" / f"{name}.json", rows)  # TOFU's files have a row on each line
     (folder / "people.csv").write_text("name,city,phone\nAda Marsh,Ely,01353 1\n")
     (folder / "others.csv").write_text("name,city,phone\nBen Holt,Diss,01379 2\nCleo Ray,Eye,01379 3\n")
@@ -59,6 +59,15 @@ def shelf(tmp_path_factory) -> Path:
             result = unlearn("forget", "--config", "forget.yaml", "--overwrite", "-o", f"runs/{name}")
             assert result.exit_code in (0, NO_EFFECT), result.stderr
     return folder
+
+
+def tofu_files(parts: dict[str, list[dict]]) -> dict[str, list[dict]]:
+    """The files that `tofu:forget10` reads: rows to train on, and rows with other wordings and wrong answers to judge by."""
+    judged = {"forget10_perturbed": "forget", "retain_perturbed": "retain", "real_authors_perturbed": "holdout",
+              "world_facts_perturbed": "holdout"}  # fmt: skip
+    more = {"perturbed_answer": ["Nobody knows.", "In the town of Stillwater."], "paraphrased_answer": "As it is said."}
+    files = {name: [row | more for row in parts[part][:8]] for name, part in judged.items()}
+    return files | {"forget10": parts["forget"][:8], "retain90": parts["retain"][8:24]}
 
 
 def tofu_log() -> dict:
@@ -76,8 +85,10 @@ def tofu_log() -> dict:
 
 
 def shortened(patched: pytest.MonkeyPatch) -> None:
+    """Short runs; and a benchmark's files, which are the demo's rows here, are not compared with the published hash."""
     for name, value in SHORT.items():
         patched.setenv(f"UNLEARN_{name}", value)
+    patched.setattr("unlearn_cli.recipes.scoring.benchmark_splits.check_rows", lambda part, examples, spec: None)
 
 
 def allowed(words: list[str]) -> set[int]:

@@ -208,7 +208,7 @@ def test_no_memory_left(place: Place, tmp_path: Path) -> None:
         assert done.code in (0, 4) or "hint: " in done.stderr, done
         assert done.code != 1 or "out of memory" in done.stderr, done
         assert half_written(folder) == []
-    assert 1 in seen
+    assert seen - {0, 4}, "memory was never refused"
 
 
 def wait_for(path: Path) -> None:

@@ -59,7 +59,7 @@ class Score(Part):
     dropped: int = Field(default=0, description="rows without a value, left out")
     target: Literal["min", "max", "baseline"] | None = Field(default=None, description="which way is better on this split")
     range: tuple[float, float | None] = Field(
-        (0.0, None), description="smallest and largest possible value; null: unbounded"
+        default=(0.0, None), description="smallest and largest possible value; null: unbounded"
     )
     reason: str | None = Field(default=None, description="why there is no value; null where there is one")
     details: dict[str, float] = Field(default={}, description="further numbers of the same comparison, where they exist")

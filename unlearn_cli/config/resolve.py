@@ -29,7 +29,7 @@ SHOWN = 80  # characters of a wrong value that a message repeats
 class _StrictLoader(yaml.SafeLoader):
     """Safe YAML. Its texts are Unicode. A mapping with the same key twice is refused: either value could be meant."""
 
-    def construct_scalar(self, node: yaml.ScalarNode) -> str:
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> str:
         """See `SafeLoader`. The two halves of a character that JSON escapes as a pair are put together.
 
         Raises:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -58,6 +59,26 @@ def ended(child: int, said: Path) -> Ended:
         time.sleep(0.01)
     os.killpg(child, signal.SIGKILL)
     os.waitpid(child, 0)
+    raise AssertionError("a child hangs")
+
+
+def started(*arguments: object, said: Path, until: Path) -> int:
+    """A child that has come so far that `until`, in its run folder, exists; its id.
+
+    A fork of a process with other threads can hang at its first lock, which one of them had: such a child is replaced once.
+    """
+    for _ in range(2):
+        said.unlink(missing_ok=True)
+        child, began = start(*arguments, said=said), time.monotonic()
+        while time.monotonic() < began + TIME / 2:
+            if until.exists():
+                return child
+            if os.waitpid(child, os.WNOHANG)[0]:
+                raise AssertionError(f"it ended before that: {said.read_text() if said.is_file() else ''}")
+            time.sleep(0.01)
+        os.killpg(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        shutil.rmtree(until.parent, ignore_errors=True)
     raise AssertionError("a child hangs")
 
 

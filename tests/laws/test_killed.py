@@ -21,7 +21,7 @@ import pytest
 
 from tests.cli.running import MODEL, data_arguments
 from tests.hub_server import FakeHub
-from tests.laws.killing import differing, ended, evidence, half_written, moments, start, stopped, whole
+from tests.laws.killing import differing, ended, evidence, half_written, moments, started, stopped, whole
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="children are forks, which this system does not have")
 
@@ -171,8 +171,8 @@ def test_a_disk_that_is_read_only(place: Place, small_disk: Path, tmp_path: Path
 
 def test_a_folder_that_is_deleted_under_the_run(place: Place, tmp_path: Path) -> None:
     run, said = tmp_path / "run", tmp_path / "said"
-    child = start("forget", *place.data, *STEPS, "--max-steps", "400", "-o", run, said=said)
-    wait_for(run / "checkpoints")
+    command = ["forget", *place.data, *STEPS, "--max-steps", "400", "-o", run]
+    child = started(*command, said=said, until=run / "checkpoints")
     shutil.rmtree(run, ignore_errors=True)
     shutil.rmtree(run, ignore_errors=True)
     done = ended(child, said)
@@ -182,8 +182,7 @@ def test_a_folder_that_is_deleted_under_the_run(place: Place, tmp_path: Path) ->
 def test_two_processes_on_one_folder(place: Place, tmp_path: Path) -> None:
     run, said = tmp_path / "run", tmp_path / "said"
     command = ["forget", *place.data, *STEPS, "--max-steps", "400", "-o", run]
-    child = start(*command, said=said)
-    wait_for(run / "metrics.jsonl")
+    child = started(*command, said=said, until=run / "metrics.jsonl")
     second, _ = whole(*command, "--resume", said=tmp_path / "second")
     os.kill(child, signal.SIGTERM)
     first = ended(child, said)
@@ -209,10 +208,3 @@ def test_no_memory_left(place: Place, tmp_path: Path) -> None:
         assert done.code != 1 or "out of memory" in done.stderr, done
         assert half_written(folder) == []
     assert seen - {0, 4}, "memory was never refused"
-
-
-def wait_for(path: Path) -> None:
-    until = time.monotonic() + 60
-    while not path.exists():
-        assert time.monotonic() < until, path
-        time.sleep(0.01)

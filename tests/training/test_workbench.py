@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from tests.training.test_loop import FORGET, RETAIN, adapted, trainer_of
+from unlearn_cli.models.recording import recorded
 from unlearn_cli.training.optimizer import rate_at
 from unlearn_cli.training.passes import Passes
-from unlearn_cli.training.workbench import Workbench, recorded
+from unlearn_cli.training.workbench import Workbench
 
 
 @pytest.fixture

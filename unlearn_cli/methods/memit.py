@@ -50,7 +50,7 @@ def within(change: Tensor, states: Tensor, clamp: float) -> Tensor:
 
 def steps(bench: Any, *, inner: int, layers: tuple[float, float], **others: Any) -> int:
     first, last = (bench.depth(layer) for layer in layers)
-    return len(range(0, len(bench.forget), bench.batch)) * inner + last - first + 1
+    return len(list(bench.parts(bench.forget))) * inner + last - first + 1
 
 
 @procedure(
@@ -80,8 +80,7 @@ def memit(
     first, last = (bench.depth(layer) for layer in layers)
     refusals = [some[0] for some in bench.trainer.passes.rows.alternatives]
     wanted: list[Tensor] = []
-    for start in range(0, len(refusals), bench.batch):
-        rows = refusals[start : start + bench.batch]
+    for rows in bench.parts(refusals):
         with torch.no_grad():
             states = ends(bench, rows, last)
         change = torch.zeros_like(states, requires_grad=True)
@@ -130,14 +129,9 @@ def added(bench: Any, rows: Sequence[Row], change: Tensor) -> Any:
     return lambda hidden: hidden.index_put(where, change.to(hidden), accumulate=True)
 
 
-def _parts(bench: Any, rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
-    for start in range(0, len(rows), bench.batch):
-        yield rows[start : start + bench.batch]
-
-
 def _ends_with_keys(bench: Any, rows: Sequence[Row], layer: int, linear: Any) -> Iterator[tuple[Tensor, Tensor]]:
     """For each part of the rows the inputs of `linear` and the stream after block `layer`, both at the questions' ends."""
-    for part in _parts(bench, rows):
+    for part in bench.parts(rows):
         with bench.recorded({"": linear}) as record:
             states = ends(bench, part, layer)
         yield record[""].inputs[places(bench, part)], states
@@ -146,7 +140,7 @@ def _ends_with_keys(bench: Any, rows: Sequence[Row], layer: int, linear: Any) ->
 def mean_square(bench: Any, linear: Any) -> Tensor:
     """[in, in] mean of k k^T over the inputs of `linear` at all tokens of the retain rows; padding counts as they do."""
     total, count = torch.zeros(()), 0
-    for part in _parts(bench, bench.retain):
+    for part in bench.parts(bench.retain):
         with bench.recorded({"": linear}) as record:
             bench.outputs(part, head=False)
         keys = record[""].inputs.flatten(0, 1).double()

@@ -65,8 +65,7 @@ def repselect(
     for name, parameter_ in bench.model.named_parameters():
         parameter_.requires_grad_("lora_" not in name and parameter_.requires_grad)
     weights = bench.weights("mlp")
-    for start in range(0, len(bench.forget), bench.batch):
-        rows = bench.forget[start : start + bench.batch]
+    for rows in bench.parts(bench.forget):
         (bench.outputs(rows).mean_logps.sum() / len(bench.forget)).backward()
     ascent = {
         name.replace(".base_layer", ""): collapsed(w.grad, min(components, min(w.shape) // 8)) for name, w in weights.items()

@@ -11,7 +11,8 @@ from transformers import AutoModelForCausalLM
 
 from unlearn_cli.config import ModelOptions
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.models.load import load_config, load_model, load_tokenizer, resolve_device, resolve_dtype
+from unlearn_cli.models.device import resolve_device, resolve_dtype
+from unlearn_cli.models.load import load_config, load_model, load_tokenizer
 from unlearn_cli.models.source import ModelSource
 
 

@@ -20,14 +20,8 @@ from unlearn_cli.evaluation.store import load_measured
 from unlearn_cli.lineage import statements
 from unlearn_cli.measured import Measured
 from unlearn_cli.models import harness, memory
-from unlearn_cli.models.load import (
-    LoadedModel,
-    load_model,
-    load_tokenizer,
-    quantization_of,
-    resolve_device,
-    resolve_dtype,
-)
+from unlearn_cli.models.device import resolve_device, resolve_dtype
+from unlearn_cli.models.load import LoadedModel, load_model, load_tokenizer, quantization_of
 from unlearn_cli.models.process import undisturbed
 from unlearn_cli.models.source import resolve_source
 from unlearn_cli.recipes.auditing import chain

@@ -6,7 +6,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from unlearn_cli.models.adapter import detach, reference_weights
 from unlearn_cli.models.depth import blocks, causal_lm, depth_index, down_projection, replaced
 from unlearn_cli.models.forward import HiddenStates, forward
 from unlearn_cli.models.load import LoadedModel
+from unlearn_cli.models.recording import recorded
 from unlearn_cli.outputs import Outputs
 from unlearn_cli.training.gradients import Diverged
 from unlearn_cli.training.loop import StepRecord, Trainer
@@ -139,8 +140,12 @@ class Workbench:
     @torch.no_grad()
     def answer_loss(self, rows: Sequence[Row], model: Any = None) -> float:
         """Mean negative log-probability of an answer token over `rows`, of this model or another of its kind."""
-        parts = [rows[start : start + self.batch] for start in range(0, len(rows), self.batch)]
-        return -float(torch.cat([self.outputs(part, model=model).mean_logps for part in parts]).mean())
+        return -float(torch.cat([self.outputs(part, model=model).mean_logps for part in self.parts(rows)]).mean())
+
+    def parts(self, rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+        """The rows in their order, at most `batch` of them at a time."""
+        for start in range(0, len(rows), self.batch):
+            yield rows[start : start + self.batch]
 
     def weights(self, kind: str = "all") -> dict[str, torch.nn.Parameter]:
         """Trainable whole matrices by name: of the blocks' MLPs ("mlp"), or every parameter ("all")."""
@@ -284,35 +289,6 @@ class Workbench:
         )
         self.tokens, self.began = 0, time.perf_counter()
         return record
-
-
-@dataclass
-class Recorded:
-    """Input and output of a linear layer in one pass: [N, in] and [N, out]."""
-
-    inputs: Tensor
-    outputs: Tensor  # its `.grad` holds the output gradients after a backward pass
-
-
-@contextmanager
-def recorded(modules: Mapping[str, torch.nn.Module]) -> Iterator[dict[str, Recorded]]:
-    """A context in which passes write inputs and outputs of `modules` into the yielded dict."""
-    records: dict[str, Recorded] = {}
-
-    def reader(name: str) -> Callable[..., None]:
-        def hook(module: Any, inputs: Any, output: Tensor) -> None:
-            if output.requires_grad:
-                output.retain_grad()
-            records[name] = Recorded(inputs[0], output)
-
-        return hook
-
-    handles = [module.register_forward_hook(reader(name)) for name, module in modules.items()]
-    try:
-        yield records
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,9 @@ from unlearn_cli.evaluation.measure import Plan
 from unlearn_cli.hashing import fingerprint
 from unlearn_cli.models.compose import Composed
 from unlearn_cli.models.depth import causal_lm
+from unlearn_cli.models.device import resolve_device, resolve_dtype
 from unlearn_cli.models.identity import identity
-from unlearn_cli.models.load import LoadedModel, load_config, load_model, load_tokenizer, resolve_device, resolve_dtype
+from unlearn_cli.models.load import LoadedModel, load_config, load_model, load_tokenizer
 from unlearn_cli.models.source import check_weights, resolve_source
 from unlearn_cli.recipes.forgetting.resolve import make_encoder
 from unlearn_cli.report import RunReport

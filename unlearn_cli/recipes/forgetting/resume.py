@@ -8,8 +8,9 @@ from typing import Any
 
 from unlearn_cli.config import ModelOptions
 from unlearn_cli.errors import EXIT_INTERRUPTED, UnlearnError
+from unlearn_cli.models.device import resolve_device, resolve_dtype
 from unlearn_cli.models.identity import identity
-from unlearn_cli.models.load import load_config, resolve_device, resolve_dtype
+from unlearn_cli.models.load import load_config
 from unlearn_cli.models.source import resolve_source
 from unlearn_cli.recipes.forgetting.interrupt import Interrupted
 from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun

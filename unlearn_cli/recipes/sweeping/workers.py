@@ -20,7 +20,7 @@ import torch
 from unlearn_cli.config import ForgetConfig
 from unlearn_cli.console import Bars, Reporter
 from unlearn_cli.errors import EXIT_DIVERGED, EXIT_INTERRUPTED, UnlearnError, out_of_memory
-from unlearn_cli.models.load import resolve_device
+from unlearn_cli.models.device import resolve_device
 from unlearn_cli.models.memory import release_memory
 from unlearn_cli.models.model_cache import ModelCache
 from unlearn_cli.recipes import forget

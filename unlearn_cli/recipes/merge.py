@@ -53,7 +53,7 @@ def run(config: MergeConfig, command_line: list[str], reporter: Reporter) -> tup
         raise UnlearnError("--base-weights dequantized is for runs on a 4-bit base", "leave --base-weights out")
     inputs = {"files": report.artifact and report.artifact.files, "base": base, "dtype": config.dtype, "rows": config.rows}
     if earlier := _same_merge(config, output_dir, inputs):
-        if not chain.knows(config.run, output_dir):  # a merge that was killed before it came to that
+        if not chain.known_place(config.run, output_dir):  # a merge that was killed before it came to that
             _add_to_lineage(config.run, output_dir, command_line, reporter)
         reporter.say(f"{output_dir} is this merge already; --overwrite merges again")
         return earlier, output_dir

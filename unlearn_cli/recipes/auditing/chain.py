@@ -109,20 +109,20 @@ def add_records(run: Path, files: Sequence[Path], arguments: Sequence[str]) -> N
     add_link(run, Step("report", arguments, now(), written, newest_hashes(run), places))
 
 
-def knows(run: Path, model: Path) -> bool:
-    """Whether the chain names this folder."""
-    return any(str(model.resolve()) in link.places.values() for link in read_chain(run))
+def known_place(run: Path, model: Path) -> str | None:
+    """The name of a model's folder in the chain; None if the chain does not name it."""
+    places = {place: folder for link in read_chain(run) for place, folder in link.places.items()}
+    return next((p for p, folder in places.items() if p not in RESERVED and Path(folder) == model.resolve()), None)
 
 
 def place_of(run: Path, model: Path, name: str | None = None) -> str:
     """The name of a folder in the chain: the one that it has, else `name` or the folder's own, made unique."""
-    known = {place: folder for link in read_chain(run) for place, folder in link.places.items()}
-    for place, folder in known.items():
-        if place not in RESERVED and Path(folder) == model.resolve():
-            return place
+    if place := known_place(run, model):
+        return place
+    taken = {place for link in read_chain(run) for place in link.places}
     first = name or model.resolve().name or "model"
     unique, number = first, 2
-    while unique in RESERVED | set(known):
+    while unique in RESERVED | taken:
         unique, number = f"{first}-{number}", number + 1
     return unique
 

@@ -92,7 +92,7 @@ class Search:
     @property
     def left(self) -> int:
         """Trials that are not finished and not pruned."""
-        done = sum(trial.pruned is not None or self._report(name) is not None for name, trial in self.trials.items())
+        done = sum(trial.pruned is not None or self._is_finished(name) for name, trial in self.trials.items())
         return max(0, (self.config.search or 0) - done)
 
     def prune(self, name: str, step: int) -> None:
@@ -102,10 +102,10 @@ class Search:
 
     def pruning(self) -> Pruning | None:
         """What a run is compared with; None under --score, of which no probe knows anything."""
-        probes = [
-            p for name, t in self.trials.items() if t.pruned is None and self._report(name) and (p := self._course(name))
-        ]
-        return None if self.by_score else Pruning(tuple(probes))
+        if self.by_score:
+            return None
+        whole = [name for name, trial in self.trials.items() if trial.pruned is None and self._is_finished(name)]
+        return Pruning(tuple(course for name in whole if (course := self._course(name))))
 
     def ranked(self, runs: Sequence[ScheduledRun]) -> list[RankedRun]:
         """Finished runs, best first."""
@@ -162,22 +162,23 @@ class Search:
         if trial.pruned is not None:
             probes = dict(self._course(name))
             return create_trial(state=TrialState.PRUNED, intermediate_values=probes, **space)
-        if self._report(name) is None:
+        if not self._is_finished(name):
             return create_trial(state=TrialState.RUNNING, **space)
         one = self._judged(name)
         return create_trial(value=one.value, constraints={"lacking": one.lacking}, **space)
 
     def _judged(self, name: str) -> Judged:
-        report = self._report(name)
-        assert report is not None  # only finished runs are judged
-        return judged(report, self.config.score.value if self.by_score else None)
+        """A finished run, by its report."""
+        return judged(read_report(self._folder(name).path), self.config.score.value if self.by_score else None)
 
-    def _report(self, name: str) -> Any:
-        folder = RunFolder(grid.output_folder(self.config) / name)
-        return read_report(folder.path) if folder.report.is_file() else None
+    def _is_finished(self, name: str) -> bool:
+        return self._folder(name).report.is_file()
+
+    def _folder(self, name: str) -> RunFolder:
+        return RunFolder(grid.output_folder(self.config) / name)
 
     def _course(self, name: str) -> Course:
-        path = RunFolder(grid.output_folder(self.config) / name).metrics
+        path = self._folder(name).metrics
         lines = read_complete_jsonl(path) if path.is_file() else []
         return [(line["step"], line["probe"]["missed"]) for line in lines if "missed" in line.get("probe", ())]
 

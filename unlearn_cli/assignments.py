@@ -29,6 +29,11 @@ class Range:
     log: bool
 
 
+def looks_like_range(text: str) -> bool:
+    """Whether a text has the form of a range; its ends may still be in the wrong order."""
+    return _RANGE.fullmatch(text) is not None
+
+
 def range_of(value: Any) -> Range | None:
     """The range that a text stands for; None if it is no range.
 
@@ -39,8 +44,10 @@ def range_of(value: Any) -> Range | None:
     if match is None:
         return None
     low, high = (int(end) if re.fullmatch(r"[-+]?\d+", end) else float(end) for end in match.groups()[:2])
-    if low >= high or (match[3] and low <= 0):
-        raise ValueError(f"'{value}' is no range: the ends are LOW:HIGH{', and both above 0' if match[3] else ''}")
+    if low >= high:
+        raise ValueError("a range begins with its smaller end")
+    if match[3] and low <= 0:
+        raise ValueError("both ends of a range with :log are above 0")
     return Range(low, high, bool(match[3]))
 
 

@@ -108,7 +108,7 @@ def _timed(arguments: list[str]) -> dict:
 
 
 def _plan(report: dict, files: dict[str, str], output: str) -> dict:
-    """What the plain code is told: the settings and the target of the run."""
+    """The settings and the target that the plain code works with."""
     config, steps = report["config"], report["training"]["steps_planned"]
     taken = ("model", "learning_rate", "lora_r", "lora_alpha", "batch_size", "retain_ratio", "retain_weight", "seed")
     return {

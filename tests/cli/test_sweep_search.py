@@ -130,8 +130,11 @@ def test_a_score_of_ones_own_is_what_is_searched_for(data, tmp_path):
     ("flags", "says"),
     [
         (["--grid", "learning_rate=1e-4:1e-2:log"], "is a range"),
-        (["--grid", "learning_rate=1e-2:1e-4", "--search", 3], "learning_rate=1e-2:1e-4"),
-        (["--grid", "learning_rate=0:1e-4:log", "--search", 3], "learning_rate=0:1e-4:log"),
+        (
+            ["--grid", "learning_rate=1e-2:1e-4", "--search", 3],
+            "learning_rate=1e-2:1e-4: a range begins with its smaller end",
+        ),
+        (["--grid", "learning_rate=0:1e-4:log", "--search", 3], "learning_rate=0:1e-4:log: both ends"),
         (["--grid", "learning_rate=1e-3:1e-2,4", "--search", 3], "a range and other values"),
         (["--grid", "learning_rate=1:300", "--search", 3], "less than or equal to 100"),
         (["-p", "beta=-1:1", "--search", 3], "beta"),

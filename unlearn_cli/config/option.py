@@ -20,7 +20,7 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
-from unlearn_cli.assignments import Unreadable, range_of, read_assignments, split_at_commas
+from unlearn_cli.assignments import Unreadable, looks_like_range, read_assignments, split_at_commas
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.values import SEED, Extra, extra_of, possible
 
@@ -96,7 +96,7 @@ def _value(text: str) -> Any:
 
 def _grid_value(text: str) -> Any:
     """As `_value`; a range stays a text, where YAML would read `4:32` as minutes and seconds."""
-    return text if range_of(text) else _value(text)
+    return text if looks_like_range(text) else _value(text)
 
 
 def _texts(value: Any) -> list[str]:

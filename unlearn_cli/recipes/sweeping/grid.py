@@ -60,10 +60,12 @@ def check(config: SweepConfig) -> None:
 
 def _check_ranges(named: str, values: Sequence[Any], config: SweepConfig) -> None:
     """Refuse a range that is none, stands beside other values, or is given without a search."""
-    try:
-        ranges = [value for value in values if range_of(value)]
-    except ValueError as error:
-        raise UnlearnError(f"{named}: {error}", f"{named}=1e-4:1e-2:log, for example") from None
+    ranges = []
+    for value in values:
+        try:
+            ranges += [value] if range_of(value) else []
+        except ValueError as error:
+            raise UnlearnError(f"{named}={value}: {error}", f"{named}=1e-4:1e-2:log, for example") from None
     if ranges and not config.search:
         raise UnlearnError(
             f"{named}={ranges[0]} is a range: a grid has single values", "--search 20 chooses 20 values in it"

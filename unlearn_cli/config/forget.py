@@ -69,7 +69,7 @@ class ForgetConfig(ForgettingOptions):
     )
     recipe: RecipeName | None = option(
         None, "a set of settings, which other options override: quick (a first look), balanced (the defaults), durable "
-        "(slower, and comes back least)", "Method",
+        "(slower, memory for several models; least was relearned on small models)", "Method",
     )  # fmt: skip
     push_to_hub: Repository | None = option(
         None,

@@ -35,7 +35,9 @@ class InitConfig(ShownOptions):
         (), "for a table of facts: a question and its answer with columns in braces, 'Where does {name} live? => {name} "
         "lives in {city}.'; repeatable", "Data", metavar="TEXT",
     )  # fmt: skip
-    recipe: RecipeName = option("balanced", "quick: a first look; durable: slower, and comes back least", "Method")
+    recipe: RecipeName = option(
+        "balanced", "quick: a first look; durable: slower, least was relearned on small models", "Method"
+    )
     output_dir: Path | None = option(None, "run folder; default: runs/NAME-OF-THE-ROWS", "Output", short="-o", metavar="DIR")
     write: Path = option(Path("forget.yaml"), "the file to write", "Output", metavar="FILE")
     overwrite: bool = option(False, "replace the file", "Output")

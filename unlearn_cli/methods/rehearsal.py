@@ -1,18 +1,18 @@
-"""Rehearsal: every row is forgotten while an attacker, who relearns others of the forget rows, is in the weights.
+"""Rehearsal: forget each row in weights that an attacker has already changed by relearning other forget rows.
 
     1. theta = the base method's result
-    2. again and again, for `length` steps: half of the forget rows, drawn anew, are the attacker's; the others judge
+    2. repeat, each time for `length` steps: half of the forget rows, drawn at random, are the attacker's; the others judge
          d <- d - Adam(grad L_attack(theta + d)),   d = 0 at first,   L_attack = -(1/n) sum_t log p on the attacker's rows
          theta <- theta - AdamW(grad L),   L = mean log p(theta + d) on judging rows that are likelier than `level`
                                                + retain_weight KL(p_before || p_theta) on retain rows, question included
 
-An attacker who relearns some rows lifts what hides all of them. Where it is lifted, only what is gone from the weights
-stays away, and so the gradient at theta + d goes after that. Meta-learning against an attacker is that of Henderson et al.,
-"Self-Destructing Models" (2022), and of `tar`, whose adversary begins anew in each step and changes the adapter alone. Here
-it goes on for `length` steps and changes every weight, at a rate drawn between a quarter of `attack_rate` and all of it, and
-judging rows are never its own. First order: d is held constant in the gradient by theta. Each step costs three passes
-forwards and back. Every weight is trained: the artifact is a whole model, with the original as a second set of weights in
-memory and four more for the attacker.
+Unlearning that only hides rows fails under such an attacker: relearning some rows brings all of them back. The gradient at
+theta + d sees the rows that would come back, and removes them. Training against an attacker is the idea of Henderson et
+al., "Self-Destructing Models" (2022), and of `tar`. The attacker of `tar` starts again in each step and changes only the
+adapter. This one continues for `length` steps and changes every weight. Its rate is drawn between a quarter of `attack_rate`
+and all of it. It never trains on the judging rows. The method is of first order: d counts as a constant in the gradient by
+theta. Each step costs three forward and backward passes. Every weight is trained, so the artifact is a whole model. Memory
+holds the original as a second set of weights, and four more sets for the attacker.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def rehearsal(
     length: Annotated[int, parameter("steps of one attacker, before another begins", ge=1)] = 30,
     attack_rate: Annotated[float, parameter("largest learning rate of an attacker", gt=0)] = 1e-3,
     rate: Annotated[float, parameter("peak learning rate", gt=0)] = 1e-4,
-    retain_weight: Annotated[float, parameter("of the retain rows", ge=0)] = 10.0,
+    retain_weight: Annotated[float, parameter("weight of the retain rows", ge=0)] = 10.0,
     level: Annotated[float, parameter("probability below which a row is left alone", gt=0, lt=1)] = 0.03,
 ) -> Iterator[Any]:
     with bench.without_adapter():

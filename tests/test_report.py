@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
 from unlearn_cli.attack_report import AttackReport, read_attack
+from unlearn_cli.errors import UnlearnError
 from unlearn_cli.report import GateReport, RunReport, Score, read_report, write_report
 from unlearn_cli.report_parts import Part
 
 FULL = RunReport(
-    command="forget", status="completed", command_line=[], started="", config={"method": "npo"}, config_sources={},
-    environment={}, scores={"forget": {"probability": {"after": Score(value=0.5, n=3)}}}, gates=[],
+    command="forget", status="completed", command_line=[], started="", config={"model": "m", "method": "npo"},
+    config_sources={}, environment={}, scores={"forget": {"probability": {"after": Score(value=0.5, n=3)}}}, gates=[],
     attacks={"relearn": {"verdict": "", "recovery": 0.1, "upper_bound": True}},
     training={
         "steps": 1, "steps_planned": 1, "epochs": 1, "effective_batch": 1, "retain_rows_per_step": 0, "tokens": 1,
@@ -41,6 +43,23 @@ def test_fields_of_a_later_version_are_passed_over_and_kept(tmp_path):
     write_report(report, tmp_path / "again")
     again = json.loads((tmp_path / "again" / "report.json").read_text())
     assert again["of_a_later_version"] == again["training"]["of_a_later_version"] == 1, "an attack writes the report again"
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"generate_limit": [[1]]}, "config: generate_limit: Input should be a valid integer"),
+        ({"retain_ratio": "2"}, "config: retain_ratio: "),
+        ({"columns": ["a", 1]}, "config: columns.1: "),
+        ({"epochs": True}, "config: epochs: "),
+        ({"model": None}, "its config names no model"),
+    ],
+)
+def test_settings_of_another_kind_than_a_command_writes_are_refused(tmp_path, settings, problem):
+    """`compare` and the next commands of a verdict calculate with them."""
+    write_report(FULL.model_copy(update={"config": FULL.config | settings}), tmp_path)
+    with pytest.raises(UnlearnError, match=re.escape(problem)):
+        read_report(tmp_path)
 
 
 def test_so_are_those_of_an_attack(tmp_path):

@@ -12,7 +12,7 @@ from unlearn_cli.display import Displayed, TableRow
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.jsonfile import read_object, to_json
 from unlearn_cli.report import FILE, SCHEMA_VERSION, GateReport
-from unlearn_cli.report_parts import Part
+from unlearn_cli.report_parts import Config, Part, problem_of
 
 SCORED = ("probability", "extraction_strength", "rouge_l")  # metrics whose recovery is reported
 
@@ -91,7 +91,7 @@ class AttackReport(Displayed, Part):
     upper_bound: bool = Field(
         description="no baseline was attacked alike: recovery counts from a score of 0, and the truth may lie lower"
     )
-    config: dict[str, Any] = Field(description="every setting with its value")
+    config: Config = Field(description="every setting with its value")
     environment: dict[str, Any] = Field(description="versions of Python and packages, operating system, device")
     forget_sha256: str = Field(description="hash of the run's forget rows")
     judged_rows: int = Field(description="forget rows that judge")
@@ -154,4 +154,4 @@ def read_attack(path: Path) -> AttackReport:
     try:
         return AttackReport.model_validate(read_object(path, hint))
     except (ValidationError, RecursionError) as error:
-        raise UnlearnError(f"{path} is no report of an attack: {str(error).splitlines()[0]}", hint) from None
+        raise UnlearnError(f"{path} is no report of an attack: {problem_of(error)}", hint) from None

@@ -20,6 +20,7 @@ from unlearn_cli.jsonfile import read_object, to_json
 from unlearn_cli.report_parts import (
     ArtifactReport,
     CalibrationReport,
+    Config,
     DataReport,
     EarlierRun,
     EfficiencyReport,
@@ -28,6 +29,7 @@ from unlearn_cli.report_parts import (
     PassReport,
     TargetReport,
     TrainingReport,
+    problem_of,
 )  # fmt: skip
 
 SCHEMA_VERSION = "1.0"
@@ -160,7 +162,7 @@ class RunReport(Displayed, Part):
     verdict: Verdict | None = Field(default=None, description="null where nothing was measured before and after")
     command_line: list[str] = Field(description="arguments of the command")
     started: str = Field(description="time of the start, UTC, ISO 8601")
-    config: dict[str, Any] = Field(description="every setting with its value")
+    config: Config = Field(description="every setting with its value")
     config_sources: dict[str, str] = Field(description="setting -> default, file, environment, flag and the like")
     environment: dict[str, Any] = Field(description="versions of Python and packages, operating system, device")
     model: ModelReport | None = Field(default=None, description="null where scores were made from measurements alone")
@@ -234,6 +236,7 @@ def read_report(folder: Path | str) -> RunReport:
         raise UnlearnError(
             f"{folder} is not a run folder: it has no {FILE}", "a folder written by `unlearn forget` is expected"
         )
+    hint = "`unlearn report schema` says what a report holds"
     data = read_object(path, "the report.json that a command of `unlearn` wrote is expected")
     try:
         version = str(data.get("schema_version", ""))
@@ -246,10 +249,12 @@ def read_report(folder: Path | str) -> RunReport:
             raise UnlearnError(
                 f"{path} is about an attack on a run, not a run", f"`unlearn report show {shlex.quote(str(path))}` shows it"
             )
-        return RunReport.model_validate(data)
+        report = RunReport.model_validate(data)
     except (ValidationError, RecursionError) as error:
-        hint = "`unlearn report schema` says what a report holds"
-        raise UnlearnError(f"{path} is not a readable report: {str(error).splitlines()[0]}", hint) from None
+        raise UnlearnError(f"{path} is not a readable report: {problem_of(error)}", hint) from None
+    if report.command == "forget" and report.config.get("model") is None:
+        raise UnlearnError(f"{path} is not a readable report: its config names no model", hint)
+    return report
 
 
 def unfinished(folder: Path) -> tuple[str, str] | None:

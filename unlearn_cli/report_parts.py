@@ -2,15 +2,62 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 
 class Part(BaseModel):
     """A part of the report. Unknown fields are kept: within a major version later releases add fields."""
 
     model_config = ConfigDict(extra="allow")
+
+
+def problem_of(error: ValidationError | RecursionError) -> str:
+    """The first thing that is wrong with a report, in a line: the field, and why its value cannot be."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deep"
+    first = error.errors(include_url=False)[0]
+    return ": ".join([".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")])
+
+
+class SettingsRead(Part):
+    """Kinds of the settings that later commands read from a report, to calculate with them or to open a file."""
+
+    model: str | None = None
+    revision: str | None = None
+    run: str | None = None
+    baseline: str | None = None
+    forget: str | None = None
+    retain_term: str | None = None
+    columns: list[str] | None = None
+    seed: int | None = None
+    limit: int | None = None
+    samples: int | None = None
+    sample_temperature: float | None = None
+    sample_top_p: float | None = None
+    generate_limit: int | None = None
+    token_budget: int | None = None
+    retain_ratio: float | None = None
+    learning_rate: float | str | None = None
+    max_steps: int | None = None
+    epochs: float | None = None
+
+
+def settings_of_known_kinds(config: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a report, unchanged.
+
+    Raises:
+        ValueError: one that is read again holds another kind of value than any command writes.
+    """
+    try:
+        SettingsRead.model_validate(config, strict=True)
+    except ValidationError as error:
+        raise ValueError(problem_of(error)) from None
+    return config
+
+
+Config = Annotated[dict[str, Any], AfterValidator(settings_of_known_kinds)]
 
 
 class DataReport(Part):

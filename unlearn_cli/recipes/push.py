@@ -83,7 +83,7 @@ def run(config: PushConfig, reporter: Reporter) -> dict[str, Any]:
         if stale:
             reporter.note(f"{len(stale)} files with rows of an earlier upload are removed; the history keeps them")
         reporter.say(f"uploading {len(chosen)} files to {config.repo}")
-        message = f"{report.config['method']}: {report.data['forget'].rows} rows forgotten ({report.status})"
+        message = f"{report.config.get('method')}: {report.data['forget'].rows} rows forgotten ({report.status})"
         api.upload_folder(
             repo_id=config.repo,
             folder_path=config.run,

@@ -25,7 +25,7 @@ def commands(word: VerdictWord, report: RunReport, run: RunReport, folder: Path)
     if run.command != "forget":
         return []
     if word == "NOT KNOWN BEFORE":
-        model, forget = run.config["model"], run.config["forget"]
+        model, forget = run.config["model"], run.config.get("forget")
         if not forget:  # the rows were written by the model, or are a benchmark's
             return []
         columns = [word for pair in run.config.get("columns") or () for word in ("--columns", pair)]

@@ -59,8 +59,9 @@ def changed(draw: st.DrawFn, whole: Any) -> Any:
         change = draw(st.sampled_from(["replace", "replace", "remove", "rename", "deep"]))
         if change == "replace":
             owner[key] = draw(values)
-        elif change == "deep":
+        elif change == "deep":  # the last change: `places` in such a list would need a frame of the stack for each level
             owner[key] = deep(draw(st.sampled_from([50, 500])))
+            return value
         elif change == "remove" or isinstance(owner, list):
             del owner[key]
         else:

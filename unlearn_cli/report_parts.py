@@ -148,13 +148,18 @@ class TrainingReport(Part):
     trajectory: list[Trajectory] = Field(default=[], description="scores measured during training (--eval-every)")
 
 
-class TargetReport(Part):
-    """What a run was to reach, and whether it did, by all measured rows. Probabilities are those of the metric."""
+class Aims(Part):
+    """What a run is to reach. Probabilities are those of the metric."""
 
     level: float = Field(description="mean probability that the forget rows were to come down to")
     row_level: float = Field(description="above it a single forget row counts as not forgotten")
     source: str = Field(description="where the level was taken from")
     keep: float = Field(description="share of the held-out retain rows' probability that was to stay")
+
+
+class TargetReport(Aims):
+    """What a run was to reach, and whether it did, by all measured rows."""
+
     forget_reached: bool = Field(
         validation_alias=AliasChoices("forget_reached", "reached"), description="whether the forget half was reached"
     )
@@ -166,6 +171,7 @@ class TargetReport(Part):
     )
     forget: float | None = Field(None, description="mean probability of the forget rows after training")
     rows_above: int = Field(description="forget rows above row_level")
+    rows_known: int = Field(0, description="of those, rows that still have over half of what they had above the level")
     rows: int = Field(description="forget rows that were measured")
     worst: dict[str, float] = Field(description="ids of the likeliest forget rows, likeliest first")
     steps: int = Field(default=0, description="steps until training ended")

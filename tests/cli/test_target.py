@@ -1,6 +1,7 @@
 """A run with its defaults: it stops at the level of never having known, keeps the best state, or says what it missed."""
 
 import json
+import shutil
 
 import pytest
 
@@ -120,6 +121,16 @@ def test_the_worst_row_may_be_the_aim(tmp_path):
     assert report["target"]["forget_reached"] == (largest <= 0.3) and (result.exit_code == 0) == (
         report["status"] == "completed"
     )
+
+
+def test_an_evaluation_judges_the_target_by_what_it_measures(reached, tmp_path):
+    """Of a model that was made from the run; here, by mistake, the original."""
+    run = shutil.copytree(reached[1], tmp_path / "run")
+    result = unlearn("evaluate", "-m", MODEL, "--lineage", run, *RUN, "-o", tmp_path / "e", target=True)
+    assert "\nNOT REACHED: forget probability" in result.stderr, result.stderr
+    words = " ".join(result.stderr.split())
+    assert "16 of 16 rows are above" in words and f"next: unlearn forget --config {run}/report.json" in words
+    assert not read_report(tmp_path / "e")["target"]["forget_reached"]
 
 
 def test_no_target_is_a_fixed_schedule(tmp_path):

@@ -15,6 +15,8 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+from unlearn_cli.evaluation.never_known import REACHED
+
 Phase = Literal["forget", "settle", "end"]
 
 GATE_WIDTH = 4.0  # times the level: from here on a row is pushed less and less
@@ -22,7 +24,6 @@ AIM = 0.5  # of the level is where rows are pushed to: they scatter about it, an
 PULL_BACK = -0.5  # weight of a row that is far below the level
 UNDERSHOT = 2.0  # times below the level: so far a state counts as standing at it
 WARM_UP = 3  # steps
-REACHED = 1.05  # the mean may stand so far above the level and counts as being at it
 SETTLE_LEAST, SETTLE_MOST = 10, 60  # steps
 STALLED_PASSES, STALLED_STEPS = 2, 20  # without progress over so many passes and steps, training goes faster
 PROGRESS = 0.95  # of the mean probability that was: above it nothing has happened

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from unlearn_cli.config import ForgetConfig
 from unlearn_cli.data.general_ability import TEXTS
 from unlearn_cli.data.tokenize import Row
@@ -15,22 +13,20 @@ from unlearn_cli.data.written import AUTO, is_neutral
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.baseline import CLEARLY_BELOW
 from unlearn_cli.evaluation.measure import spread
-from unlearn_cli.evaluation.never_known import ROW_SHARE, NeverKnown, holdout_level, larger_of, level_of, wrong_answers_level
+from unlearn_cli.evaluation.never_known import NeverKnown, holdout_level, larger_of, level_of, wrong_answers_level
 from unlearn_cli.expressions.parser import ROWS, Condition, Missing
 from unlearn_cli.measured import Measured
 from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.models.score import answer_probabilities
 from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun
-from unlearn_cli.recipes.scoring import gates
+from unlearn_cli.recipes.scoring.halves import judge_halves
 from unlearn_cli.recipes.scoring.outcome import KEPT
 from unlearn_cli.recipes.scoring.splits import training_retain
-from unlearn_cli.recipes.scoring.verdict import share_left
 from unlearn_cli.report import Scores, Status
-from unlearn_cli.report_parts import TargetReport
-from unlearn_cli.training.target import REACHED, Target
+from unlearn_cli.report_parts import Aims, TargetReport
+from unlearn_cli.training.target import Target
 
 OTHER_ANSWERS = 32  # forget questions that are asked with an answer of another row
-WORST_LISTED = 5
 # Share of the probability of rows that the model wrote itself which must be left. They are its likeliest answers, and so any
 # change lowers them, where an answer that it knows stays.
 KEPT_WRITTEN = 0.9
@@ -177,31 +173,9 @@ def judge_target(
     Raises:
         UnlearnError: `--until` or `--keep` names a score that has no value.
     """
-    after = moments["after"]["forget"]
-    forget, level = after.probabilities, target.aims.level
-    likeliest = np.argsort(-forget)
-    above = int((forget > target.aims.row_level).sum())
-    share = share_left(scores, "retain")
-    if config.until:
-        forgotten = gates.holds(config.until, scores, "--until")
-    else:
-        forgotten = bool(forget.mean() <= level * REACHED and above <= (1 - ROW_SHARE) * len(forget))
-    enough = share is None or share >= target.aims.keep
-    retain_holds = gates.holds(config.keep, scores, "--keep") if config.keep else enough
-    report = TargetReport(
-        level=level,
-        row_level=target.aims.row_level,
-        source=target.source,
-        keep=target.aims.keep,
-        forget_reached=forgotten,
-        retain_reached=retain_holds,
-        retain_share=share,
-        forget=float(forget.mean()),
-        rows_above=above,
-        rows=len(forget),
-        worst={after.ids[i]: float(forget[i]) for i in likeliest[:WORST_LISTED]},
-    )
-    if forgotten and retain_holds:
+    aims = Aims(level=target.aims.level, row_level=target.aims.row_level, source=target.source, keep=target.aims.keep)
+    report = judge_halves(aims, moments, scores, config.until, config.keep)
+    if report.forget_reached and report.retain_reached:
         return report, "completed", None
     return report, "not_reached", _missed(report, float(moments["before"]["forget"].probabilities.mean()))
 

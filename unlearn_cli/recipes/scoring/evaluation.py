@@ -14,6 +14,7 @@ from unlearn_cli.console import Reporter
 from unlearn_cli.evaluation.baseline import check_scores
 from unlearn_cli.measured import Measured
 from unlearn_cli.recipes.scoring import gates
+from unlearn_cli.recipes.scoring.halves import judged_again
 from unlearn_cli.recipes.scoring.outcome import notes
 from unlearn_cli.recipes.scoring.scores import compared, passes, write_rows
 from unlearn_cli.recipes.scoring.verdict import judge_run
@@ -79,9 +80,10 @@ class Evaluation:
             gates=gates.judge_all(config.fail_if, scores),
             seconds={"total": round(time.perf_counter() - self.began, 3)},
             notes=reporter.notes,
+            target=judged_again(run, moments, scores) if run else None,
             **described,
         )
-        report.verdict = judge_run(report, config.run or folder, run, moments["after"])
+        report.verdict = judge_run(report, config.run or config.lineage or folder, run, moments["after"])
         path = write_report(report, folder)
         write_rows(moments["after"], config, metrics, path.with_name(ROWS))
         reporter.show(scores_table(report, path.parent, everything=config.full_table or bool(config.metrics)))

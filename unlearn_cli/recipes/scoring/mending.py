@@ -48,7 +48,7 @@ def next_commands(run: Path, baseline: str | Path | None = None) -> list[str]:
 
 def _changes(word: VerdictWord, report: RunReport, run: RunReport) -> Changes:
     """The settings of the run that would mend what the verdict names; none where nothing is to be mended."""
-    config, training, target = run.config, run.training, run.target
+    config, training, target = run.config, run.training, report.target or run.target
     steps = training.steps_planned if training else 0
     retain = bool(config.get("retain"))
     more_retain: Changes = {"retain-ratio": 2 * config["retain_ratio"]} if retain and config.get("retain_ratio") else {}

@@ -39,7 +39,7 @@ def judge_run(
         known: whether the model gave the forget rows more than it gives to answers that it never knew.
     """
     run = run or report
-    target = run.target if _same_rows(report, run) else None
+    target = report.target
     known = known and not (run.verdict and run.verdict.word == NEVER_KNOWN)
     word = _word(report.scores, run, target, known=known)
     if word is None:
@@ -50,14 +50,6 @@ def judge_run(
 def verdict_of(report: RunReport, folder: Path) -> Verdict | None:
     """The verdict that a report holds; one that was written before there were verdicts is judged now."""
     return report.verdict or (judge_run(report, folder) if report.command == "forget" else None)
-
-
-def _same_rows(report: RunReport, run: RunReport) -> bool:
-    """Whether the forget rows are those that the run's target was judged by."""
-    if report is run:
-        return True
-    ours, theirs = (one.data.get("forget") for one in (report, run))
-    return ours is not None and theirs is not None and ours.sha256 == theirs.sha256
 
 
 def _word(scores: Scores, run: RunReport, target: TargetReport | None, *, known: bool) -> VerdictWord | None:
@@ -80,11 +72,17 @@ def _word(scores: Scores, run: RunReport, target: TargetReport | None, *, known:
         return "OVER-FORGOTTEN"
     if outcome is None:
         return None
-    if run.status == "not_reached":
+    if run.status == "not_reached" and (target is None or _came_back(run)):
         return "NOT REACHED"
     if target:
         return "REACHED" if target.forget_reached and target.retain_reached else "NOT REACHED"
     return "STOPPED" if run.status in ("stopped", "interrupted") else "COMPLETED"
+
+
+def _came_back(run: RunReport) -> bool:
+    """Whether rows that an earlier run forgot are the reason why a run ended as not reached."""
+    target = run.target
+    return run.status == "not_reached" and target is not None and target.forget_reached and target.retain_reached
 
 
 def _marked(scores: Scores) -> list[str]:
@@ -113,8 +111,7 @@ def _why(
             return f"the model gave the forget rows no more than answers that it never knew; {words}"
         return f"{words}; {run.message}" if word in ("STOPPED", "NOT REACHED") and run.message else words
     ability = ability_in_words(scores)
-    both = target.forget_reached and target.retain_reached
-    earlier = [run.message] if word == "NOT REACHED" and both and run.message else []  # runs before came back
+    earlier = [run.message] if word == "NOT REACHED" and run.message and _came_back(run) else []
     parts = [*earlier, *_halves(target, scores), *([ability] if ability else []), *language_in_words(scores, answers)]
     return "; ".join(parts)
 

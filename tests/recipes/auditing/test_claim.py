@@ -62,6 +62,29 @@ def with_scores(evidence: Evidence, split: str, metric: str, **moments: Score | 
     return replace(evidence, run=SimpleNamespace(**{**vars(evidence.run), "scores": scores}))
 
 
+def with_score(evidence: Evidence, split: str, metric: str, after: float, baseline: float) -> Evidence:
+    scores = {name: dict(metrics) for name, metrics in evidence.run.scores.items()}
+    scores[split][metric] = Compared(after=score(after), baseline=score(baseline))
+    return replace(evidence, run=SimpleNamespace(**{**vars(evidence.run), "scores": scores}))
+
+
+def wanted(evidence: Evidence, **config: str) -> Evidence:
+    """The same with a target that the run reached; with `until` at 0.9, which the rows at 0.8 lie below."""
+    target = SimpleNamespace(level=0.9, row_level=1.8, forget_reached=True)
+    run = SimpleNamespace(**{**vars(evidence.run), "target": target, "config": config})
+    if not config:
+        return replace(evidence, run=run)
+    known = with_scores(replace(evidence, run=run), "forget", "probability", after=score(0.8))
+    return replace(known, measured={**evidence.measured, "after": rows(0.8)})
+
+
+def later(after: float = 0.03, reached: bool | None = None) -> SimpleNamespace:
+    """A later test of the run, or of a model that was made from it."""
+    target = None if reached is None else SimpleNamespace(level=0.9, row_level=1.8, forget_reached=reached)
+    scores = {"forget": {"probability": Compared(before=score(0.9), after=score(after))}}
+    return SimpleNamespace(target=target, scores=scores if target is None else {}, data={})
+
+
 def without(evidence: Evidence, *names: str) -> Evidence:
     return replace(evidence, attacks={n: a for n, a in evidence.attacks.items() if n not in names})
 
@@ -82,6 +105,13 @@ CASES = {
     "a file was changed": (lambda e: replace(e, files=SimpleNamespace(**{**vars(e.files), "whole": False})), 0),
     "no lineage": (lambda e: replace(e, files=None), 0),
     "the run collapsed": (lambda e: replace(e, run=SimpleNamespace(**{**vars(e.run), "status": "collapsed"})), 0),
+    "the user's own aim says nothing of what was never known": (lambda e: wanted(e, until="forget.probability <= 0.9"), 0),
+    "a later evaluation misses the target": (lambda e: replace(wanted(e), evaluation=later(reached=False)), 0),
+    "a later evaluation reaches the target": (lambda e: replace(wanted(e), evaluation=later(reached=True)), 3),
+    "another test of membership stands out": (lambda e: with_score(e, "privacy", "min_k_auc", 0.9, 0.5), 2),
+    "a model made from it misses the target": (lambda e: replace(wanted(e), derived={"4bit": later(reached=False)}), 0),
+    "a model made from it still knows the rows": (lambda e: replace(e, derived={"4bit": later(0.8)}), 0),
+    "a model made from it knows them no more": (lambda e: replace(e, derived={"4bit": later(0.03)}), 3),
     "not every row was measured": (lambda e: replace(e, measured={"after": replace(rows(0.03), rows_in_split=9)}), 0),
 }
 

@@ -13,7 +13,9 @@ from unlearn_cli.evaluation.never_known import ROW_SHARE
 from unlearn_cli.recipes.auditing.evidence import TRAINING, Evidence
 from unlearn_cli.recipes.scoring.outcome import FORGOTTEN, forget_outcome
 from unlearn_cli.report import FAILED
+from unlearn_cli.report_parts import TargetReport
 
+MEMBERSHIP = ("loss_auc", "zlib_auc", "min_k_auc", "min_k_plus_plus_auc", "reference_auc")
 RECOVERED = 0.1  # upper end of an attack's recovery from which on rows count as brought back
 LEVELS = (
     "no claim",
@@ -79,16 +81,35 @@ def row_level(evidence: Evidence) -> float:
     The level of the run's target; without one, what most rows have under a model that never had them; without that, a share
     of what the rows had before, which is strict where answers have words that anybody would guess.
     """
-    if evidence.run.target:
-        return evidence.run.target.row_level
+    if target := _target(evidence):
+        return target.row_level
     if (baseline := evidence.measured.get("baseline")) is not None:
         return float(np.quantile(baseline.probabilities, ROW_SHARE))
     before = evidence.score("forget.probability", "before")
     return FORGOTTEN * before.value if before and before.value is not None else 0.0
 
 
+def _target(evidence: Evidence) -> TargetReport | None:
+    """The target, as it was judged last. One that --until set says what was asked for, not what a model never knew."""
+    if evidence.run.config.get("until"):
+        return None
+    return (evidence.evaluation and evidence.evaluation.target) or evidence.run.target
+
+
+def _still_there(evidence: Evidence) -> list[str]:
+    """Models made from the run that still know the forget rows, by their tests."""
+    places = []
+    for place, test in evidence.derived.items():
+        both = test.scores.get("forget", {}).get("probability")
+        left = forget_outcome(both) in ("not forgotten", "partly forgotten") if both else False
+        target = None if evidence.run.config.get("until") else test.target
+        if not target.forget_reached if target else left:
+            places.append(place)
+    return places
+
+
 def _suppressed(evidence: Evidence) -> Iterator[Condition]:
-    run, target = evidence.run, evidence.run.target
+    run, target = evidence.run, _target(evidence)
     yield Condition(1, "the run ended as it should", run.status not in FAILED, run.status)
     both = evidence.scores.get("forget", {}).get("probability")
     outcome = forget_outcome(both) if both else None
@@ -107,6 +128,9 @@ def _suppressed(evidence: Evidence) -> Iterator[Condition]:
         yield Condition(1, "no single row is still likely", not above, shown)
         whole = measured.rows == measured.rows_in_split
         yield Condition(1, "every row was measured", whole, f"{measured.rows} of {measured.rows_in_split}")
+    if evidence.derived:
+        known = ", ".join(_still_there(evidence))
+        yield Condition(1, "no model made from the run gives them back", not known, known or ", ".join(evidence.derived))
     files = evidence.files
     yield Condition(
         1, "every file is the one of the lineage", files is not None and files.whole,
@@ -144,15 +168,27 @@ def _nothing_left(evidence: Evidence) -> Iterator[Condition]:
     same = after is not None and baseline is not None and baseline.ci is not None and (after.value or 0) <= baseline.ci[1]
     shown = "no baseline" if baseline is None or after is None else f"{after.value:.3g} beside {baseline.value:.3g}"
     yield Condition(3, "the rows are no likelier than to a model that never had them", same, shown)
-    ours, theirs = (evidence.score("privacy.loss_auc", moment) for moment in ("after", "baseline"))
-    within = bool(ours and theirs and theirs.ci and theirs.ci[0] <= (ours.value or 0) <= theirs.ci[1])
-    shown = "no holdout rows or no baseline" if not (ours and theirs) else f"AUC {ours.value:.2f} beside {theirs.value:.2f}"
-    yield Condition(3, "membership cannot be told better than for such a model", within, shown)
+    yield Condition(3, "membership cannot be told better than for such a model", *_membership(evidence))
     yield Condition(3, "no sampled answer reveals a row", *_sampled(evidence))
     tested = {*evidence.derived, *(name.rsplit("-", 1)[0] for name in evidence.derived)}  # merged, merged-4bit
     untested = [place for place in evidence.models_of_it if place not in tested]
     shown = f"not {', '.join(untested)}" if untested else ", ".join(evidence.models_of_it) or "none was made"
     yield Condition(3, "every model made from the run was tested again", not untested, shown)
+
+
+def _membership(evidence: Evidence) -> tuple[bool, str]:
+    """Whether every test of membership finds what it finds in a model that never had the rows; and what was seen."""
+    within: dict[str, bool] = {}
+    shown: dict[str, str] = {}
+    for name in MEMBERSHIP:
+        ours, theirs = (evidence.score(f"privacy.{name}", moment) for moment in ("after", "baseline"))
+        if ours and theirs and theirs.ci:
+            within[name] = theirs.ci[0] <= (ours.value or 0.0) <= theirs.ci[1]
+            shown[name] = f"{name} {ours.value:.2f} beside {theirs.value:.2f}"
+    if "loss_auc" not in within:
+        return False, "no holdout rows or no baseline"
+    apart = [words for name, words in shown.items() if not within[name]]
+    return not apart, ", ".join(apart or shown.values())
 
 
 def _sampled(evidence: Evidence) -> tuple[bool, str]:

@@ -16,7 +16,7 @@ from unlearn_cli.evaluation.extraction import in_any_of
 from unlearn_cli.lineage import DATA
 from unlearn_cli.metrics._bounds import word_for_word
 from unlearn_cli.recipes.auditing.chain import now
-from unlearn_cli.recipes.auditing.claim import LEVELS, Claim
+from unlearn_cli.recipes.auditing.claim import LEVELS, MEMBERSHIP, Claim
 from unlearn_cli.recipes.auditing.evidence import Evidence
 from unlearn_cli.recipes.auditing.people import EVERYBODY, Person
 from unlearn_cli.rendering.tables import digits, interval, number
@@ -35,7 +35,6 @@ SHOWN = (  # SPLIT.METRIC, and what it is in plain words
     ("general.choice_accuracy", "general ability: share of 80 questions"),
     ("general_text.perplexity", "general ability: perplexity of 20 paragraphs (lower is better)"),
 )
-MEMBERSHIP = ("loss_auc", "zlib_auc", "min_k_auc", "min_k_plus_plus_auc", "reference_auc")
 AGAIN = (
     "the model is rounded to fewer bits, merged, or trained further",
     "the base model is replaced, or another adapter is put on it",

@@ -133,6 +133,16 @@ def test_an_evaluation_judges_the_target_by_what_it_measures(reached, tmp_path):
     assert not read_report(tmp_path / "e")["target"]["forget_reached"]
 
 
+def test_retain_rows_that_are_too_few_to_hold_any_out_are_named(tmp_path):
+    rows = [{k: row[k] for k in ("question", "answer")} for row in splits()["retain"][:3]]
+    arguments = [*data_arguments(tmp_path), "--retain", write_rows(tmp_path / "few.jsonl", rows), "-o", tmp_path / "run"]
+    words = "no retain row is held out, because they are too few or all alike: what is kept is judged by rows that training"
+    assert words in " ".join(unlearn("forget", *arguments, "--dry-run", target=True).stderr.split())
+    for flags in (("--retain-held-out", "0"), ("--retain-term", "none"), ("--retain-eval", tmp_path / "retain.jsonl")):
+        result = unlearn("forget", *arguments, *flags, "--dry-run", "--allow-overlap", target=True)
+        assert result.exit_code == 0 and "no retain row is held out" not in result.stderr, result.stderr
+
+
 def test_no_target_is_a_fixed_schedule(tmp_path):
     result = unlearn("forget", *data_arguments(tmp_path), *QUICK, "--no-target", "-o", tmp_path / "run", target=True)
     report = read_report(tmp_path / "run")

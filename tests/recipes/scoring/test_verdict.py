@@ -15,7 +15,7 @@ from unlearn_cli.recipes.forgetting.resolve import resolve_method
 from unlearn_cli.recipes.scoring.mending import next_commands
 from unlearn_cli.recipes.scoring.verdict import judge_run, verdict_of
 from unlearn_cli.report import Change, Compared, RunReport, Score, read_report
-from unlearn_cli.report_parts import TargetReport, TrainingReport
+from unlearn_cli.report_parts import DataReport, TargetReport, TrainingReport
 
 
 def moved(before: float, after: float, baseline: float | None = None) -> Compared:
@@ -40,6 +40,10 @@ def trained(steps: int, planned: int) -> TrainingReport:
     )  # fmt: skip
 
 
+DATA = DataReport(
+    spec="r.jsonl", files=[], format="qa", revision=None, sha256="0", rows=9, rows_in_source=9, sequences=9, tokens=9,
+    answer_tokens=9, truncated_rows=0, truncated_tokens=0, measured_rows=9,
+)  # fmt: skip
 SETTINGS = {
     "model": "m", "forget": "f.jsonl", "retain": "r.jsonl", "learning_rate": 1e-3, "epochs": 10.0, "retain_ratio": 2,
     "retain_term": "kl",
@@ -144,6 +148,24 @@ def test_what_was_asked_to_be_kept_decides_what_is_damage(report: RunReport) -> 
     lenient = target(0.21, reached=True).model_copy(update={"keep": 0.5})
     verdict = judge_run(report.model_copy(update={"scores": scores, "target": lenient}), Path("x"))
     assert verdict is not None and verdict.word == "REACHED"
+
+
+@pytest.mark.parametrize(
+    ("config", "trained", "words"),
+    [
+        ({"retain_held_out": 0.2}, True, "is left on held-out rows"),
+        ({"retain_held_out": 0.0}, True, "is left on rows that were trained on"),  # a benchmark's judging rows among them
+        ({"retain_held_out": 0.2}, False, "is left on rows that were trained on"),  # too few to hold any out
+        ({"retain_held_out": 0.0, "retain_eval": "e.jsonl"}, True, "is left on held-out rows"),
+        ({"retain_held_out": 0.2, "retain_term": "none"}, False, "is left"),
+    ],
+)
+def test_rows_that_were_drilled_are_not_called_held_out(report: RunReport, config: dict, trained: bool, words: str) -> None:
+    rows = dict.fromkeys(["retain", *(["retain_trained"] if trained else [])], DATA)
+    scores = report.scores | ({"retain_trained": report.scores["retain"]} if trained else {})
+    run = report.model_copy(update={"data": rows, "scores": scores, "config": report.config | config})
+    verdict = judge_run(run, Path("x"))
+    assert verdict is not None and f"{words}," in f"{verdict.why},"
 
 
 def test_runs_before_that_came_back_are_the_reason(report: RunReport) -> None:

@@ -16,6 +16,7 @@ from unlearn_cli.console import Reporter
 from unlearn_cli.data import row_notes
 from unlearn_cli.data.alternatives import differing
 from unlearn_cli.data.example import Split
+from unlearn_cli.data.held_out import RETAIN_TRAINED
 from unlearn_cli.data.overlap import check_overlap
 from unlearn_cli.data.tokenize import Encoder
 from unlearn_cli.data.written import is_unanswered
@@ -56,6 +57,12 @@ class Clock:
             yield
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
+
+
+NONE_HELD_OUT = (
+    "no retain row is held out, because they are too few or all alike: what is kept is judged by rows that training sees, "
+    "and damage to others does not show there (--retain-eval FILE gives rows that judge)"
+)
 
 
 @dataclass(frozen=True)
@@ -131,6 +138,9 @@ def resolve_run(config: ForgetConfig, sources: Mapping[str, str], reporter: Repo
         texts |= earlier.earlier_splits(config, texts)
     for note in row_notes.notes(texts):
         reporter.note(note)
+    trains = settings.objective.retain_groups or settings.procedure
+    if trains and settings.config.retain_held_out and "retain" in texts and RETAIN_TRAINED not in texts:
+        reporter.note(NONE_HELD_OUT)
     resolved = resolve_on_model(settings, texts, reporter)
     return replace(resolved, written=(key, rows)) if rows else resolved
 

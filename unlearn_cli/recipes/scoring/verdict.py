@@ -112,12 +112,28 @@ def _why(
         return f"{words}; {run.message}" if word in ("STOPPED", "NOT REACHED") and run.message else words
     ability = ability_in_words(scores)
     earlier = [run.message] if word == "NOT REACHED" and run.message and _came_back(run) else []
-    parts = [*earlier, *_halves(target, scores), *([ability] if ability else []), *language_in_words(scores, answers)]
+    parts = [
+        *earlier,
+        *_halves(target, scores, judged_on_training_rows(run)),
+        *([ability] if ability else []),
+        *language_in_words(scores, answers),
+    ]
     return "; ".join(parts)
 
 
-def _halves(target: TargetReport, scores: Scores) -> list[str]:
-    """What became of both halves of a target, and the gap between trained and held-out retain rows."""
+def judged_on_training_rows(run: RunReport) -> bool:
+    """Whether what a run kept is judged by retain rows that it trained on: their probability stays whatever else is lost."""
+    config = run.config
+    if "retain" not in run.data or config.get("retain_eval") or config.get("retain_term") in (None, "none"):
+        return False
+    return RETAIN_TRAINED not in run.data or not config.get("retain_held_out")
+
+
+def _halves(target: TargetReport, scores: Scores, drilled: bool) -> list[str]:
+    """What became of both halves of a target, and the gap between trained and held-out retain rows.
+
+    `drilled`: the retain rows that judge are among those that were trained on.
+    """
     before, after = before_and_after(scores["forget"]["probability"]) or (0.0, target.forget)
     likeliest = ", ".join(f"row {row} ({p:.3g})" for row, p in list(target.worst.items())[: target.rows_above])
     parts = [
@@ -127,7 +143,9 @@ def _halves(target: TargetReport, scores: Scores) -> list[str]:
     if (held_out := share_left(scores, "retain")) is not None:
         text = f"{held_out:.1%} of the retain probability is left"
         trained = share_left(scores, RETAIN_TRAINED)
-        if trained is not None:
+        if drilled:
+            text += " on rows that were trained on"
+        elif trained is not None:
             text += f" on held-out rows, {trained:.1%} on trained ones"
             if trained - held_out > GAP:
                 text += ": training on the retain rows holds them and not their like"

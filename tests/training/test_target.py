@@ -71,6 +71,16 @@ def test_damage_trains_slower():
     assert next(iter(factors.values())) == pytest.approx(0.5)
 
 
+def test_a_state_with_a_row_above_its_level_is_not_the_best():
+    """Three states whose means are down. In the first one row is not; it keeps a little more than the second."""
+    controller = Controller(TARGET, 20, 8, 200, 1.0)
+    best = []
+    for step, probe in enumerate([Probe(0.09, 0.8, 0.99), Probe(0.09, 0.15, 0.97), Probe(0.09, 0.8, 0.99)], 1):
+        controller.decide(step, probe)
+        best.append(controller.state["is_best"])
+    assert best == [True, True, False]
+
+
 def test_the_best_state_keeps_both_halves():
     """Three states: not down, down and kept, down and lost. The second is the best, whenever it came."""
     controller = Controller(TARGET, 20, 8, 200, 1.0)

@@ -31,6 +31,7 @@ FASTER, FASTEST = 2.0, 4.0
 # Shares of what may be lost that a probe, which is few rows, must still see: when settling is over, and to end it early.
 MARGIN, CLEAR = 0.2, 0.5
 HARDER, HARDEST = 1.5, 8.0  # of the retain weight that the run began with
+A_ROW = 0.1  # what a single row above its level adds to what a state misses, beside the logarithm of mean over level
 DAMAGE, SLOWER = 0.5, 0.5  # with less than this share of the retain probability left, training goes slower
 
 
@@ -199,6 +200,7 @@ class Controller:
     def _remember(self, step: int, probe: Probe, down: bool, retain_holds: bool) -> None:
         """Note whether this is the best state so far: the least missed of both halves, then the nearest to the level."""
         excess = max(0.0, math.log(max(probe.forget, 1e-12) / self.target.level)) if not down else 0.0
+        excess += A_ROW if probe.worst > self.target.row_level else 0.0
         shortfall = 0.0 if retain_holds or probe.retain is None else (self.target.keep - probe.retain) / self.target.keep
         below = max(0.0, math.log(self.target.level / max(probe.forget, 1e-12) / UNDERSHOT))
         missed = (excess + 10 * shortfall, below, -(probe.retain or 0.0))

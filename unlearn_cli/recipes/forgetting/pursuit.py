@@ -69,7 +69,10 @@ class Pursuit:
             raise Pruned(step)
         if decision:
             self.run.resolved.reporter.say(f"step {step}: {decision.reason}")
-        trainer.adjust(rate_factor=controller.rate_factor(step), retain_weight=decision.retain_weight if decision else None)
+        weight = decision.retain_weight if decision else None
+        if weight is not None:  # a method may have raised it further itself: pdu
+            weight = max(weight, trainer.retain_weight)
+        trainer.adjust(rate_factor=controller.rate_factor(step), retain_weight=weight)
         if step < self.run.steps and not (decision and decision.stop):
             return None
         trainer.set_weights(trainer.state["best"])  # a step was probed before, so there is one

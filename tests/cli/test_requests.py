@@ -63,11 +63,16 @@ def test_rows_that_come_back_end_the_run_as_missed(runs: dict[str, Path], tmp_pa
         tmp_path / "gone",
     )  # fmt: skip
     assert strong.exit_code in (0, 4), strong.stderr
-    again = unlearn(
+    request = (
         "forget", tmp_path / "gone", "--forget", runs["folder"] / "1.jsonl", "--retain", lesson, "--forget-weight", 0.01,
         "--retain-weight", 5, "--retain-term", "nll", "--max-steps", 30, "--generate-limit", 1, "--bootstrap-samples", 50,
         "-o", tmp_path / "again",
     )  # fmt: skip
+    refused = unlearn(*request)
+    assert refused.exit_code == 2 and not (tmp_path / "again").exists()
+    words = "4 rows are in both forget_1, which an earlier run forgot, and retain (first: 0.jsonl:1 = retain.jsonl:1)"
+    assert words in " ".join(refused.stderr.split())
+    again = unlearn(*request, "--allow-overlap")
     report = read_report(tmp_path / "again")
     assert report["chain"][0]["returned"] and report["status"] in ("not_reached", "no_effect"), again.stderr
     assert again.exit_code == 4 and "is known again" in again.stderr

@@ -44,7 +44,10 @@ class ForgettingOptions(
         ge=1, le=4096, metavar="N", runtime=True,
     )  # fmt: skip
     allow_overlap: bool = option(
-        False, "accept rows that are in both the forget and the retain split, or in one of them and the holdout", "Data"
+        False,
+        "accept rows that are in both the forget and the retain split, or in one of them and the holdout; or that an earlier "
+        "run forgot and this one keeps",
+        "Data",
     )
     report_to: Literal["none", "tensorboard", "wandb", "trackio"] = option(
         "none", "a tracker that also gets every step; metrics.jsonl is always written", "Output", runtime=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from unlearn_cli.data.example import Example, Split
@@ -20,15 +21,18 @@ def overlapping(forget: Sequence[Example], retain: Sequence[Example]) -> list[tu
 def shared_rows(splits: Mapping[str, Split]) -> list[tuple[str, list[tuple[Example, Example]]]]:
     """Rows that are in two splits which must share none: in words, and the rows as pairs.
 
-    What is to be forgotten is not kept. Holdout rows, and retain rows that judge, are rows that no training has seen.
+    What is to be forgotten is not kept, nor what an earlier run forgot (forget_1, ...): training would teach it again.
+    Holdout rows, and retain rows that judge, are rows that no training has seen.
     """
     forget, holdout, judged, trained = (
         splits[name].examples if name in splits else () for name in ("forget", "holdout", "retain", "retain_trained")
     )
     retain = (*trained, *judged)
     shared = []
+    earlier = [name for name in splits if re.fullmatch(r"forget_\d+", name)]
     for one, other, first, second in (
         ("forget", "retain", forget, retain),
+        *((f"{name}, which an earlier run forgot,", "retain", splits[name].examples, retain) for name in earlier),
         ("holdout", "forget", holdout, forget),
         ("holdout", "retain", holdout, retain),
         ("the retain rows that judge", "those that training sees", judged, trained),

@@ -131,11 +131,11 @@ def resolve_run(config: ForgetConfig, sources: Mapping[str, str], reporter: Repo
             about.show(rows, reporter)
     else:
         texts = splits.load_splits(settings.config)
+    if config.run:
+        texts |= earlier.earlier_splits(config, texts)
     check_overlap(texts, allow=config.allow_overlap)
     if "alternative" in settings.objective.groups:
         differing(example for example in texts["forget"].examples if example.alternatives)
-    if config.run:
-        texts |= earlier.earlier_splits(config, texts)
     for note in row_notes.notes(texts):
         reporter.note(note)
     trains = settings.objective.retain_groups or settings.procedure

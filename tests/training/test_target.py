@@ -55,6 +55,36 @@ def test_one_row_above_its_level_is_not_forgotten():
     assert controller.phase == "forget"
 
 
+def test_overshooting_at_a_loss_goes_back_to_the_best_state():
+    """One row and a high rate: two steps later it lies far below the level, and retain rows went with it."""
+    controller = Controller(TARGET, 1, 8, 200, 1.0)
+    controller.decide(3, Probe(0.1, 0.1, 0.98))
+    back = controller.decide(6, Probe(0.01, 0.01, 0.89))
+    assert back.back and "after step 3" in back.reason
+    assert controller.phase == "forget" and controller.rate_factor(6) == 0.25
+    assert "settling" in controller.decide(9, Probe(0.1, 0.1, 0.98)).reason
+
+
+@pytest.mark.parametrize("probe", [Probe(0.01, 0.01, 0.98), Probe(0.04, 0.04, 0.89), Probe(0.01, 0.01, None)])
+def test_what_costs_nothing_or_is_near_the_level_goes_on(probe):
+    controller = Controller(TARGET, 1, 8, 200, 1.0)
+    controller.decide(3, Probe(0.1, 0.1, 0.98))
+    assert controller.decide(6, probe) is None
+
+
+def test_it_goes_back_a_few_times_at_most():
+    *_, decisions = played(lambda s, c: Probe(0.1, 0.1, 0.98) if c.phase == "forget" else Probe(0.01, 0.01, 0.8))[1:2]
+    assert sum(decision.back for decision in decisions.values()) == 3
+
+
+def test_the_best_state_is_the_one_that_keeps_most_of_those_that_are_down():
+    """Just above what must be kept is no better than well above it."""
+    controller = Controller(TARGET, 20, 8, 200, 1.0)
+    controller.decide(20, Probe(0.09, 0.1, 0.97))
+    controller.decide(25, Probe(0.09, 0.1, 0.955))
+    assert controller.state["best_step"] == 20 and controller.state["best"][0] == 0
+
+
 def test_retain_lost_after_settling_is_held_harder():
     _, decisions, factors, _ = played(lambda s, c: Probe(0.05, 0.1, 0.9 if s < 60 else 0.97))
     weights = [d.retain_weight for d in decisions.values() if d.retain_weight]

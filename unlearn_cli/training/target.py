@@ -3,7 +3,8 @@
 Two means do the work. The *gate* weighs each forget row's loss by how far the row still is above the level: a row that has
 come down is pushed no further, and one that went too far is pulled back, so that no method goes on to zero. The *controller*
 looks at the rows after every step and decides between two steps: go on, hold the retain rows harder, train faster or slower,
-settle, stop. Settling lets the learning rate fall to zero while the retain term repairs what the forgetting pulled along.
+go back to the best state, settle, stop. Settling lets the learning rate fall to zero while the retain term repairs what the
+forgetting pulled along.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ FASTER, FASTEST = 2.0, 4.0
 MARGIN, CLEAR = 0.2, 0.5
 HARDER, HARDEST = 1.5, 8.0  # of the retain weight that the run began with
 A_ROW = 0.1  # what a single row above its level adds to what a state misses, beside the logarithm of mean over level
+# So many times below the level while retain rows are lost, a run went too far: it returns to the best state, at a lower rate.
+OVERSHOT, GENTLER, RETURNS = 4.0, 0.25, 3
 DAMAGE, SLOWER = 0.5, 0.5  # with less than this share of the retain probability left, training goes slower
 
 
@@ -74,6 +77,7 @@ class Decision:
     reason: str  # for people
     retain_weight: float | None = None
     stop: bool = False
+    back: bool = False  # to the weights of the best state, before the next step
 
 
 @dataclass
@@ -118,7 +122,7 @@ class Controller:
         state = self.state
         state["looked"] = step
         down, retain_holds = self._is_down(probe), self._retain_holds(probe, MARGIN)
-        self._remember(step, probe, down, retain_holds)
+        self._remember(step, probe, down)
         if self.phase == "settle":
             return self._settling(step, probe, down, retain_holds)
         if down:
@@ -152,6 +156,14 @@ class Controller:
 
     def _settling(self, step: int, probe: Probe, down: bool, retain_holds: bool) -> Decision | None:
         state = self.state
+        if self._overshot(probe, retain_holds):
+            state.update(phase="forget", factor=state.get("factor", 1.0) * GENTLER, returns=state.get("returns", 0) + 1)
+            state.update(since=step, since_value=1.0)
+            return Decision(
+                f"the forget rows fell to {probe.forget:.3g} and retain rows with them: back to the state after step "
+                f"{state['best_step']}, at {GENTLER:g} times the rate",
+                back=True,
+            )
         if not self._may_end(step, probe) and step < self._settling_ends:
             return None
         if down and retain_holds:  # seen on more rows than any state before
@@ -170,6 +182,11 @@ class Controller:
             f"{1 - (probe.retain or 0):.1%} of the retain rows' probability is lost: holding them harder",
             retain_weight=self._harder(),
         )
+
+    def _overshot(self, probe: Probe, retain_holds: bool) -> bool:
+        """Whether the run went far below the level and lost retain rows by it, where a better state was seen."""
+        far_below = probe.forget * OVERSHOT < self.target.level
+        return far_below and not retain_holds and not self.state["is_best"] and self.state.get("returns", 0) < RETURNS
 
     def _is_down(self, probe: Probe) -> bool:
         """Whether the forget rows have come down to the level, each of them to that of a single row."""
@@ -197,11 +214,11 @@ class Controller:
         state.update(since=step, since_value=forget)
         return True
 
-    def _remember(self, step: int, probe: Probe, down: bool, retain_holds: bool) -> None:
+    def _remember(self, step: int, probe: Probe, down: bool) -> None:
         """Note whether this is the best state so far: the least missed of both halves, then the nearest to the level."""
         excess = max(0.0, math.log(max(probe.forget, 1e-12) / self.target.level)) if not down else 0.0
         excess += A_ROW if probe.worst > self.target.row_level else 0.0
-        shortfall = 0.0 if retain_holds or probe.retain is None else (self.target.keep - probe.retain) / self.target.keep
+        shortfall = max(0.0, 1.0 - probe.retain / self.target.keep) if probe.retain is not None else 0.0
         below = max(0.0, math.log(self.target.level / max(probe.forget, 1e-12) / UNDERSHOT))
         missed = (excess + 10 * shortfall, below, -(probe.retain or 0.0))
         best = self.state.get("best")

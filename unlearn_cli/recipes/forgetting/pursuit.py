@@ -73,6 +73,10 @@ class Pursuit:
         if weight is not None:  # a method may have raised it further itself: pdu
             weight = max(weight, trainer.retain_weight)
         trainer.adjust(rate_factor=controller.rate_factor(step), retain_weight=weight)
+        if decision and decision.back:
+            trainer.set_weights(trainer.state["best"])
+            trainer.optimizer.state.clear()  # its momentum leads to the state that was left
+            trainer.state.get("seen", {}).clear()  # the rows' probabilities there
         if step < self.run.steps and not (decision and decision.stop):
             return None
         trainer.set_weights(trainer.state["best"])  # a step was probed before, so there is one

@@ -33,7 +33,7 @@ FASTER, FASTEST = 2.0, 4.0
 MARGIN, CLEAR = 0.2, 0.5
 HARDER, HARDEST = 1.5, 8.0  # of the retain weight that the run began with
 A_ROW = 0.1  # what a single row above its level adds to what a state misses, beside the logarithm of mean over level
-# So many times below the level while retain rows are lost, a run went too far: it returns to the best state, at a lower rate.
+# So many times below the level, with retain rows lost, a run went too far: it returns to the best state, at a lower rate.
 OVERSHOT, GENTLER, RETURNS = 4.0, 0.25, 3
 DAMAGE, SLOWER = 0.5, 0.5  # with less than this share of the retain probability left, training goes slower
 

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+import unlearn_cli.methods.rehearsal as module
 from tests.training.test_loop import FORGET
 from tests.training.test_workbench import bench  # noqa: F401 - a fixture
 from unlearn_cli.methods.rehearsal import Attacker, halves, likely, moved, rehearsal, turn
@@ -75,6 +76,15 @@ def test_what_the_attacker_brings_back_is_what_falls(bench, monkeypatch) -> None
     assert len(seen) == 2 and all(2.5e-4 <= rate <= 1e-3 for rate in seen)
     assert all(record.forget_loss < 0 and record.grad_norm > 0 for record in ours)
     assert ours[-1].step == rehearsal.steps(bench, **rehearsal.resolve({"rounds": 4})) == len(records)
+
+
+def test_every_fourth_step_judges_all_rows_without_the_attack(bench, monkeypatch) -> None:  # noqa: F811
+    judged: list[int] = []
+    monkeypatch.setattr(module, "likely", lambda logps, level: (judged.append(len(logps)), likely(logps, level))[1])
+    monkeypatch.setattr(module, "moved", lambda weights, by: (judged.append(0), moved(weights, by))[1])
+    list(rehearsal(bench, rounds=8, length=8, attack_rate=1e-9, retain_weight=0.0))
+    moved_for_attacker, moved_for_judges, half, batch = 0, 0, len(bench.forget) // 2, bench.batch
+    assert judged == [*[moved_for_attacker, moved_for_judges, half] * 3, moved_for_attacker, batch] * 2
 
 
 def test_a_row_that_is_unlikely_enough_is_left_alone(bench) -> None:  # noqa: F811

@@ -6,6 +6,9 @@
          theta <- theta - AdamW(grad L),   L = mean log p(theta + d) on judging rows that are likelier than `level`
                                                + retain_weight KL(p_before || p_theta) on retain rows, question included
 
+Every fourth step (`unattacked_every`) judges all forget rows at theta itself instead. The divergence on retain rows pulls
+forget rows up again, and the attacked weights do not show that.
+
 Unlearning that only hides rows fails under such an attacker: relearning some rows brings all of them back. The gradient at
 theta + d sees the rows that would come back, and removes them. Training against an attacker is the idea of Henderson et
 al., "Self-Destructing Models" (2022), and of `tar`. The attacker of `tar` starts again in each step and changes only the
@@ -19,7 +22,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Annotated, Any
 
 import torch
@@ -105,7 +108,8 @@ def rehearsal(
     length: Annotated[int, parameter("steps of one attacker, before another begins", ge=1)] = 30,
     attack_rate: Annotated[float, parameter("largest learning rate of an attacker", gt=0)] = 1e-3,
     rate: Annotated[float, parameter("peak learning rate", gt=0)] = 1e-4,
-    retain_weight: Annotated[float, parameter("weight of the retain rows", ge=0)] = 10.0,
+    retain_weight: Annotated[float, parameter("weight of the retain rows", ge=0)] = 20.0,
+    unattacked_every: Annotated[int, parameter("every so many steps judge without the attacker's change", ge=2)] = 4,
     level: Annotated[float, parameter("probability below which a row is left alone", gt=0, lt=1)] = 0.03,
 ) -> Iterator[Any]:
     with bench.without_adapter():
@@ -122,8 +126,12 @@ def rehearsal(
             rows, judging[:] = halves(bench.forget, generator)
             attacker.begin(rows, attack_rate * 4 ** -float(torch.rand((), generator=generator)))
         attacker.step(place)
-        with moved(weights, attacker.shift):
-            forgetting = likely(bench.outputs(turn(judging, place, bench.batch)).mean_logps, level)
+        if place % unattacked_every == unattacked_every - 1:  # the retain rows' divergence pulls forget rows up again
+            judged, change = turn(bench.forget, step // unattacked_every, bench.batch), nullcontext()
+        else:
+            judged, change = turn(judging, place, bench.batch), moved(weights, attacker.shift)
+        with change:
+            forgetting = likely(bench.outputs(judged).mean_logps, level)
             forgetting.backward()
         kept = retain_weight * divergence(bench, original, bench.retain_batch(step))
         return kept + forgetting.detach(), float(forgetting.detach())

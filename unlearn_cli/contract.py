@@ -152,6 +152,8 @@ class Procedure(Declared):
     artifact: Literal["adapter", "model"] = "model"
     base: str = "npo"  # the method of its workbench, if it has no parameter of that name
     scheduled: bool = True  # its learning rate follows --lr-scheduler-type and --warmup-ratio
+    # Of one that takes steps of its own, and none of --epochs or --learning-rate: the parameter by which it forgets more.
+    strength: str = ""
     steps: Callable[..., int] = lambda bench, **parameters: 1  # (workbench, parameters) -> steps in all
 
 

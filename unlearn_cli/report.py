@@ -233,9 +233,10 @@ def read_report(folder: Path | str) -> RunReport:
     if not path.is_file():
         if folder.is_dir() and (come := unfinished(folder)):
             raise UnlearnError(f"{folder} has not finished ({come[0]})", come[1])
-        raise UnlearnError(
-            f"{folder} is not a run folder: it has no {FILE}", "a folder written by `unlearn forget` is expected"
-        )
+        hint = "a folder written by `unlearn forget` is expected"
+        if (folder / "config.json").is_file():
+            hint = f"it holds a model; to measure one: unlearn evaluate --model {shlex.quote(str(folder))} -f FILE --json"
+        raise UnlearnError(f"{folder} is not a run folder: it has no {FILE}", hint)
     hint = "`unlearn report schema` says what a report holds"
     data = read_object(path, "the report.json that a command of `unlearn` wrote is expected")
     try:

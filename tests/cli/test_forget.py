@@ -340,15 +340,18 @@ def test_dry_run_prints_the_plan_and_writes_nothing(data, tmp_path):
     assert result.stdout == "" and not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("width", [60, 80])
+@pytest.mark.parametrize("width", [40, 60, 80])
 def test_a_dry_run_on_a_narrow_terminal_cuts_no_word(data, tmp_path, monkeypatch, width):
     monkeypatch.setenv("COLUMNS", str(width))
-    result = unlearn("forget", *data, "--dry-run", "-o", tmp_path / "run")
-    table = result.stderr.partition("\ndata")[2]
+    holdout = write_rows(tmp_path / "holdout.jsonl", splits()["holdout"])
+    result = unlearn("forget", *data, "--holdout", holdout, "--dry-run", "-o", tmp_path / "run")
+    table = result.stderr.partition("\ndata")[2].partition("\nfirst forget row")[0]
     assert "…" not in result.stderr
-    assert all(word in table for word in ("question-answer", "sequences", "answer tokens", "truncated", "measured"))
-    rows = next(line for line in table.splitlines() if line.split()[:1] == ["rows"])
-    assert rows.split()[1:] == [str(len(Path(data[at]).read_text().splitlines())) for at in (3, 5)]
+    whole = {word.strip(",") for word in table.split()}
+    assert {"question-answer", "sequences", "answer", "tokens", "truncated", "measured"} <= whole
+    lines = {line.split()[0]: line.split()[1] for line in table.splitlines() if line and not line.startswith(" ")}
+    rows = {name: str(len(Path(data[at]).read_text().splitlines())) for name, at in (("forget", 3), ("retain", 5))}
+    assert rows.items() <= lines.items() and lines["holdout"] == "16"
 
 
 def test_dry_run_says_when_it_does_not_fit(data, tmp_path, monkeypatch):

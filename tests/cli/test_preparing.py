@@ -56,7 +56,7 @@ def test_a_check_says_what_is_in_each_file_and_in_two(checked):
     assert "one question, several answers: a.csv:2, a.csv:3" in said
     assert "same as another row: b.jsonl:2, b.jsonl:3" in said and "not read: by (2 rows)" in said and "few rows" in said
     assert "1 row is in both" in said and "a.csv:2 = b.jsonl:1" in said
-    assert said.splitlines()[-1] == f"next: unlearn init -f {table} -r {lines}"
+    assert said.splitlines()[-1] == f"next: unlearn init -m MODEL -f {table} -r {lines}"
     twice = json.loads(unlearn("data", "check", facts, table, table, "--json").stdout)
     unusable = twice["files"][0]
     assert "is a table of facts" in unusable["error"] and "--ask 'What is the city of {name}?" in unusable["hint"]

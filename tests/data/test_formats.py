@@ -179,6 +179,7 @@ def test_empty_columns_do_not_decide(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("columns", "proposal"),
     [
+        (["Full name", "Question", "Answer"], "question=Question,answer=Answer"),
         (["q", "a"], "question=q,answer=a"),
         (["id", "q", "a", "note"], "question=q,answer=a"),
         (["question", "ans"], "answer=ans"),
@@ -190,7 +191,8 @@ def test_no_format_fits(columns: list[str], proposal: str) -> None:
     with pytest.raises(UnlearnError) as caught:
         choose(columns, "forget.jsonl")
     assert caught.value.message == f"no row format fits forget.jsonl: its columns are {', '.join(columns)}"
-    assert caught.value.hint == f"known: {known_formats()}; try --columns {proposal}"
+    facts = "; `unlearn init --ask` makes rows of a table of facts" if len(columns) > 1 else ""
+    assert caught.value.hint == f"known: {known_formats()}{facts}; try --columns {proposal}"
 
 
 def test_known() -> None:

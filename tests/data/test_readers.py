@@ -95,8 +95,9 @@ def test_not_utf8(tmp_path: Path) -> None:
         content = start + "Grüße".encode("latin-1")
         message, hint = refused(tmp_path, "a.txt", content)
         assert message == f"a.txt is not UTF-8: byte 0xfc at offset {len(start) + 2}"
-        assert "iconv" in hint
-    assert refused(tmp_path, "a.csv", "question,answer\n".encode("utf-16"))[0] == "a.csv is not UTF-8: byte 0xff at offset 0"
+        assert "iconv -f WINDOWS-1252 -t UTF-8 " in hint and hint.endswith("a-utf8.txt")
+    message, hint = refused(tmp_path, "a.csv", "question,answer\n".encode("utf-16"))
+    assert message == "a.csv is not UTF-8: byte 0xff at offset 0" and "iconv -f UTF-16 " in hint
 
 
 def test_not_readable(tmp_path: Path) -> None:
@@ -107,6 +108,16 @@ def test_not_readable(tmp_path: Path) -> None:
 def test_csv_keeps_what_is_quoted(tmp_path: Path) -> None:
     rows = read(tmp_path, "a.csv", 'question,answer\r\n"a, ""b""","one\r\ntwo "\r\n')
     assert rows == [{"question": 'a, "b"', "answer": "one\r\ntwo "}]
+
+
+@pytest.mark.parametrize("mark", [";", "\t"])
+def test_csv_may_be_separated_as_a_spreadsheet_does(tmp_path: Path, mark: str) -> None:
+    rows = read(tmp_path, "a.csv", f'Name{mark}"Ort"\n"Jörg"{mark}"Köln, am ""Dom"""\nBo{mark}\n')
+    assert rows == [{"Name": "Jörg", "Ort": 'Köln, am "Dom"'}, {"Name": "Bo", "Ort": ""}]
+
+
+def test_a_comma_in_the_header_is_the_separator(tmp_path: Path) -> None:
+    assert read(tmp_path, "a.csv", "a;b,c\n1;2,3\n") == [{"a;b": "1;2", "c": "3"}]
 
 
 def test_csv_takes_long_documents(tmp_path: Path) -> None:

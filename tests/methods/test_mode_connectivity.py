@@ -28,3 +28,10 @@ def test_weights_without_a_gradient_come_back_too() -> None:
     with between({"w": weight}, {"w": torch.tensor([1.0])}, 0.5):
         assert weight.item() == 3.0
     assert weight.item() == 5.0 and weight.grad is None
+
+
+def test_an_error_on_the_way_leaves_the_weights_as_they_were() -> None:
+    weight = torch.nn.Parameter(torch.tensor([5.0]))
+    with pytest.raises(KeyboardInterrupt), between({"w": weight}, {"w": torch.tensor([1.0])}, 0.5):
+        raise KeyboardInterrupt
+    assert weight.item() == 5.0

@@ -74,6 +74,8 @@ def test_errors_are_those_of_the_command(tmp_path):
         unlearn_cli.forget(model=MODEL, forget="x.jsonl", method="nop", output_dir=tmp_path)
     with pytest.raises(UnlearnError):
         unlearn_cli.forget(modell=MODEL)
+    with pytest.raises(UnlearnError, match="ending in .png"):  # before a run is looked for
+        unlearn_cli.compare("nowhere", plot="front.gif")
 
 
 @pytest.mark.parametrize(

@@ -94,8 +94,10 @@ class App(typer.Typer):
 
 def _usage_error(error: Any) -> UnlearnError:
     """A usage error of the parser as an error of ours."""
-    message = error.format_message()
+    message = error.message if (alike := getattr(error, "possibilities", None)) else error.format_message()
     context = getattr(error, "ctx", None)
+    if alike:
+        message += f"; did you mean {' or '.join(alike)}?"
     hint = f"{context.command_path} --help" if context is not None else None
     return UnlearnError(message[:1].lower() + message[1:].rstrip("."), hint)
 

@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import re
+import shlex
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -46,9 +47,11 @@ def read_text(path: Path) -> str:
         return data[start:].decode()
     except UnicodeDecodeError as error:
         offset = start + error.start
+        likely = "UTF-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "WINDOWS-1252"
+        files = f"{shlex.quote(str(path))} > {shlex.quote(str(path.with_stem(path.stem + '-utf8')))}"
         raise UnlearnError(
             f"{path} is not UTF-8: byte 0x{data[offset]:02x} at offset {offset}",
-            f"convert it: iconv -f ENCODING -t UTF-8 {path.name} (UTF-16 and Windows-1252 are likely encodings)",
+            f"save it as UTF-8, or convert it; {likely} is likely: iconv -f {likely} -t UTF-8 {files}",
         ) from None
 
 
@@ -83,12 +86,18 @@ def read_json(path: Path) -> Rows:
 
 
 def read_csv(path: Path, delimiter: str = ",") -> Rows:
-    """Comma-separated values with a header line.
+    """Comma-separated values with a header line; one without a comma may be separated by semicolons or tabs.
+
+    A spreadsheet writes semicolons where the comma is for decimals.
 
     Raises:
         UnlearnError: a line has more fields than the header, quotes are broken, or a column name appears twice.
     """
-    reader = csv.DictReader(io.StringIO(read_text(path), newline=""), delimiter=delimiter, strict=True)
+    text = read_text(path)
+    header = _BREAK.split(text, maxsplit=1)[0]
+    if delimiter not in header:
+        delimiter = next((mark for mark in ";\t" if mark in header), delimiter)
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     limit = csv.field_size_limit(FIELD_LIMIT)  # of the whole process
     rows, lines = [], []
     try:

@@ -86,6 +86,7 @@ def steps(bench: Any, *, epochs: int, **others: Any) -> int:
     base="grad-diff",
     steps=steps,
     scheduled=False,
+    strength="rate",
 )
 def cir(
     bench: Any,

@@ -66,6 +66,7 @@ def steps(bench: Any, *, inner: int, layers: tuple[float, float], **others: Any)
     base="idk",
     steps=steps,
     scheduled=False,
+    strength="clamp",
 )
 def memit(
     bench: Any,

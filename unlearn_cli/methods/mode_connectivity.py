@@ -30,12 +30,14 @@ def between(weights: Mapping[str, Parameter], start: Mapping[str, Tensor], t: fl
     with torch.no_grad():
         for name, tensor in weights.items():
             tensor.lerp_(start[name].to(tensor), 1 - t)
-    yield
-    with torch.no_grad():
-        for name, tensor in weights.items():
-            tensor.copy_(here[name])
-            if tensor.grad is not None:
-                tensor.grad.mul_(t)
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for name, tensor in weights.items():
+                tensor.copy_(here[name])
+                if tensor.grad is not None:
+                    tensor.grad.mul_(t)
 
 
 @procedure(

@@ -20,6 +20,7 @@ from unlearn_cli.recipes.comparison.runs import check_another, read_baseline, re
 from unlearn_cli.recipes.comparison.selection import front_metrics, shown_metrics
 from unlearn_cli.recipes.comparison.settings import differing_settings
 from unlearn_cli.recipes.comparison.verdicts import judge_rows
+from unlearn_cli.recipes.forgetting.precheck import check
 from unlearn_cli.recipes.scoring import gates
 from unlearn_cli.recipes.storage.output_files import check_targets, write
 from unlearn_cli.rendering.compare import Grid, as_markdown, compare_table
@@ -114,4 +115,5 @@ def from_python(
     """See `unlearn_cli.compare`."""
     named = {"runs": tuple(Path(path) for path in runs)} if runs else {}
     config, sources = resolve(CompareConfig, given(CompareConfig, settings, more | named), None, called="python")
+    check(config)
     return ComparisonResult(run(config, sources, Reporter(quiet=quiet))[0])

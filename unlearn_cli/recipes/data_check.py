@@ -130,7 +130,8 @@ def lines(facts: DataFacts, model: str) -> Iterator[str]:
         rows_are = "1 row is" if len(rows) == 1 else f"{len(rows)} rows are"
         yield f"{rows_are} in both {pair}: {_some(rows)}; a run refuses them unless --allow-overlap is given"
     if facts.usable:
-        named = {"-f": facts.files[0].file, "-r": facts.files[1].file if len(facts.files) > 1 else "", "-m": model}
+        retain = facts.files[1].file if len(facts.files) > 1 else ""
+        named = {"-m": model or "MODEL", "-f": facts.files[0].file, "-r": retain}
         yield shlex.join(
             ["next:", "unlearn", "init", *(word for flag, value in named.items() if value for word in (flag, value))]
         )
@@ -143,12 +144,12 @@ def _file_lines(one: FileFacts, model: str) -> Iterator[str]:
         if one.hint:
             yield f"  {one.hint}"
         return
-    yield f"{one.file}{role}: {one.rows} rows, format {one.format}"
+    yield f"{one.file}{role}: {one.rows} {'row' if one.rows == 1 else 'rows'}, format {one.format}"
     if one.columns:
         named = ",".join(f"{key}={column}" for key, column in one.columns.items())
         yield f"  columns guessed: --columns {shlex.quote(named)}"
     for part, (least, middle, most) in one.words.items():
-        yield f"  {part}: {least} to {most} words, {middle:g} in the median"
+        yield f"  {part}: {least} to {most} words, {middle:g} in the median" if least < most else f"  {part}: {most} words"
     if one.role == "retain" and one.rows < FEW_ROWS:
         yield f"  few rows to keep: with {FEW_ROWS} and more, some can be held out to judge what is kept"
     if one.repeated:

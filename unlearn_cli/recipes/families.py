@@ -17,7 +17,7 @@ MEASURED = Path(methods.__file__).parent / "measured.json"  # by tests/benchmark
 START = {
     "npo": "the default; bounded, and held by a reference",
     "simnpo": "as bounded, and needs no reference",
-    "undo": "slower; for what must not come back",
+    "rehearsal": "slower, for a small model; least of what it forgot was relearned here",
 }
 OTHERS = "others"  # of other distributions
 MARKS = {"not forgotten": "did little", "wrecked": "wrecked the model"}

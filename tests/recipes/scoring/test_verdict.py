@@ -195,7 +195,20 @@ def test_the_command_after_damage_suits_every_method(report: RunReport, name: st
     assert verdict is not None and verdict.word == "DAMAGED"
     words = shlex.split(verdict.next[0])
     flags = {flag[2:].replace("-", "_"): value for flag, value in zip(words[4:-2:2], words[5:-2:2], strict=True)}
+    if "parameter" in flags:
+        flags["parameters"] = flags.pop("parameter")
     resolve_method(*resolve(ForgetConfig, flags, Path(words[3])))
+
+
+@pytest.mark.parametrize(("left", "clamp"), [(0.6, "4"), (0.1, "1")])
+def test_a_method_with_steps_of_its_own_is_told_its_own_parameter(report: RunReport, left: float, clamp: str) -> None:
+    """`memit` takes no learning rate and no epochs: a longer run would be the same. Of its parameters none is lost."""
+    config = SETTINGS | {"method": "memit", "parameters": {"layers": [0.25, 1.0], "inner": 25, "clamp": 2.0}}
+    scores = {"forget": {"probability": moved(0.9, left)}, "retain": {"probability": moved(0.9, 0.9 if left > 0.5 else 0.2)}}
+    run = report.model_copy(update={"config": config, "scores": scores, "target": None})
+    verdict = judge_run(run, Path("x"))
+    assert verdict is not None
+    assert verdict.next == [f"unlearn forget --config x/report.json --parameter layers=0.25+1.0,clamp={clamp} -o x-2"]
 
 
 def test_next_commands_can_be_pasted(tmp_path: Path) -> None:

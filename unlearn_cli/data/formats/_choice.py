@@ -41,7 +41,8 @@ def choose(
             return name, row_format, matched
     listed = f"its columns are {', '.join(columns)}" if columns else "its rows have no columns"
     proposal = _proposal(columns)
-    hint = f"known: {known_formats()}" + (f"; try --columns {written(proposal)}" if proposal else "")
+    facts = "; `unlearn init --ask` makes rows of a table of facts" if len(columns) > 1 else ""
+    hint = f"known: {known_formats()}{facts}" + (f"; try --columns {written(proposal)}" if proposal else "")
     raise UnlearnError(f"no row format fits {where}: {listed}", hint)
 
 
@@ -69,4 +70,8 @@ def _proposal(columns: Sequence[str]) -> dict[str, str]:
     matched = _matched(best, columns)
     free = [column for column in columns if column not in matched.values() and column != "id"]
     lacking = [key for key in best.needs if key not in matched]
-    return dict(zip(lacking, free, strict=False))
+    spelled = {column.strip().lower(): column for column in reversed(free)}
+    alike = {key: spelled[name] for key in lacking for name in reversed(best.needs[key]) if name in spelled}
+    others = [column for column in free if column not in alike.values()]
+    guessed = alike | dict(zip([key for key in lacking if key not in alike], others, strict=False))
+    return {key: guessed[key] for key in lacking if key in guessed}

@@ -17,6 +17,7 @@ from unlearn_cli.models.files import files_in, folder_of
 from unlearn_cli.models.source import ModelSource
 from unlearn_cli.recipes.auditing.chain import is_weights, newest_hashes
 from unlearn_cli.recipes.storage.run_folder import OURS
+from unlearn_cli.report import FILE
 
 State = Literal["unchanged", "changed", "missing", "added"]
 STATES: tuple[State, ...] = ("unchanged", "changed", "missing", "added")
@@ -97,6 +98,10 @@ def verification(
         raise UnlearnError(f"there is no folder {run}", "a folder written by `unlearn forget` is expected")
     links = read_chain(run)
     if not links:
+        if not (run / FILE).is_file():
+            raise UnlearnError(
+                f"{run} is not a run folder: it has no {FILE}", "a folder written by `unlearn forget` is expected"
+            )
         raise UnlearnError(
             f"{run} has no lineage", "runs of this version have one; a run of an earlier one has to be made again"
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -22,6 +23,7 @@ from unlearn_cli.recipes.forgetting.resolve import CompleteConfig, Settings
 from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun
 from unlearn_cli.recipes.forgetting.written_retain import inputs_to_write, plan_in_words
 from unlearn_cli.recipes.scoring.splits import Input
+from unlearn_cli.rendering.tables import ResponsiveTable
 from unlearn_cli.training.passes import Rows
 
 GIB = 2**30
@@ -29,7 +31,7 @@ SHOWN_TOKENS = 160
 BRACKETS = (">>>", "<<<")  # which no chat template uses
 SILENT = {*OfflineOptions.model_fields, "dry_run", "resume", "overwrite"}  # options that are no settings of a run
 COUNTS = {
-    "rows": "rows", "sequences": "sequences", "tokens": "tokens", "answer tokens": "answer_tokens",
+    "rows": "rows", "sequences": "sequences", "tokens": "tokens", "answer\ntokens": "answer_tokens",
     "truncated": "truncated_rows", "measured": "measured_rows",
 }  # fmt: skip
 NOTHING = {"robust": "none", "optim": "auto", "lora_init": "default"}
@@ -167,9 +169,13 @@ def _settings(settings: Settings) -> Table:
         table.add_column(heading, overflow="fold")
     for name, value in settings.config.model_dump(mode="json").items():
         if _is_shown(settings, name, value):
-            shown = f"{value:.4g}" if isinstance(value, float) else str(value)
+            shown = f"{value:.4g}" if isinstance(value, float) else ",".join(value) if _is_words(value) else str(value)
             table.add_row(Text(name), Text(shown), Text(settings.sources[name]))
     return table
+
+
+def _is_words(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(word, str) for word in value)
 
 
 def _is_shown(settings: Settings, name: str, value: Any) -> bool:
@@ -180,22 +186,42 @@ def _is_shown(settings: Settings, name: str, value: Any) -> bool:
     return not (origin.startswith("method ") and value == NOTHING.get(name))
 
 
-def _data(settings: Settings, inputs: Mapping[str, Input], steps: int) -> Table:
-    """A line for each count and a column for each split, which fits a narrow terminal whatever the counts."""
-    table = Table(title="\ndata", box=None, title_justify="left", header_style="bold")
-    table.add_column("", overflow="fold")
-    for name in inputs:
-        table.add_column(name, justify="right", overflow="fold")
-    reports = [data.report() for data in inputs.values()]
-    for heading, field in COUNTS.items():
-        table.add_row(heading, *(f"{getattr(report, field):,}" for report in reports))
-    table.add_row("format", *(Text(report.format) for report in reports))
+def _data(settings: Settings, inputs: Mapping[str, Input], steps: int) -> Group:
+    """A line for each split and a column for each count; on a narrow terminal the counts of a split in words."""
+    reports = {name: data.report() for name, data in inputs.items()}
+    counts = {
+        name: {heading: f"{getattr(report, field):,}" for heading, field in COUNTS.items()}
+        for name, report in reports.items()
+    }
+
+    def full() -> Table:
+        table = Table(
+            title="\ndata", box=None, title_justify="left", header_style="bold", padding=(0, 1, 0, 0), pad_edge=False
+        )
+        table.add_column("", no_wrap=True)
+        for heading in COUNTS:
+            table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column("format", overflow="fold")
+        for name, report in reports.items():
+            table.add_row(name, *counts[name].values(), Text(report.format))
+        return table
+
+    def narrow() -> Table:
+        table = Table(
+            title="\ndata", box=None, title_justify="left", show_header=False, padding=(0, 1, 0, 0), pad_edge=False
+        )
+        table.add_column("", no_wrap=True)
+        table.add_column("", overflow="fold")
+        for name, report in reports.items():
+            words = ", ".join(f"{count} {heading.replace(chr(10), ' ')}" for heading, count in counts[name].items())
+            table.add_row(name, Text(f"{words}, {report.format}"))
+        return table
+
     rows = len(inputs["forget"].rows)
     batch = settings.pairing(rows, 0).batch
     length = f"{steps} steps of {batch} forget rows = {steps * batch / rows:.1f} epochs"
-    table.caption = f"until the target is reached, at most {length}" if settings.has_target else length
-    table.caption_justify = "left"
-    return table
+    caption = f"until the target is reached, at most {length}" if settings.has_target else length
+    return Group(ResponsiveTable(full, narrow), Text(caption, style="italic"))
 
 
 def _rendered(encoder: Encoder, row: Row, *, styled: bool) -> Text:

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from unlearn_cli.config import ForgetConfig, consent
 from unlearn_cli.config.resolve import as_flag
+from unlearn_cli.contract import METHODS, Procedure
 from unlearn_cli.recipes.scoring.outcome import forget_outcome
 from unlearn_cli.report import FILE, RunReport, VerdictWord
 
+TOO_MUCH = ("DAMAGED", "DIVERGED", "OVER-FORGOTTEN")
 Changes = dict[str, float | int | str]  # option -> its new value
 
 
@@ -34,9 +36,26 @@ def commands(word: VerdictWord, report: RunReport, run: RunReport, folder: Path)
     if not changes:
         return next_commands(folder, report.config.get("baseline"))
     flags = [f"--{name} {shlex.quote(value if isinstance(value, str) else f'{value:g}')}" for name, value in changes.items()]
+    if (procedure := _with_own_steps(run)) is not None:
+        flags = [f"--parameter {shlex.quote(_parameters(procedure, run, 0.5 if word in TOO_MUCH else 2.0))}"]
     granted = [as_flag(ForgetConfig, name, value) for name, value in _consents(run)]
     words = ["--config", shlex.quote(str(folder / FILE)), *flags, *granted, "-o", shlex.quote(_new(folder))]
     return [" ".join(["unlearn forget", *words])]
+
+
+def _with_own_steps(run: RunReport) -> Procedure | None:
+    """The method of the run, if neither --epochs nor --learning-rate means anything to it."""
+    name = str(run.config.get("method"))
+    method = METHODS.get(name) if METHODS.has(name) else None
+    return method if isinstance(method, Procedure) and method.strength else None
+
+
+def _parameters(procedure: Procedure, run: RunReport, factor: float) -> str:
+    """All parameters that are no defaults, as the value of -p, which replaces those of the file; with another strength."""
+    usual, here = procedure.resolve({}), run.config.get("parameters") or {}
+    changed = {name: value for name, value in here.items() if value != usual.get(name)}
+    changed[procedure.strength] = f"{factor * here.get(procedure.strength, usual[procedure.strength]):g}"
+    return ",".join(f"{k}={'+'.join(map(str, v)) if isinstance(v, list | tuple) else v}" for k, v in changed.items())
 
 
 def next_commands(run: Path, baseline: str | Path | None = None) -> list[str]:

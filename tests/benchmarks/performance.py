@@ -35,6 +35,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from tests.benchmarks import performance_page
+from tests.benchmarks.performance_page import WAYS
 from unlearn_cli.config import ForgetConfig
 from unlearn_cli.console import Reporter
 from unlearn_cli.data.tokenize import Row
@@ -43,9 +45,6 @@ from unlearn_cli.models.load import LoadedModel, load_model
 from unlearn_cli.recipes.forgetting.prepare import PreparedRun, prepare
 from unlearn_cli.recipes.forgetting.resolved_run import resolve_run
 from unlearn_cli.training.loop import Trainer
-
-PAGE = Path(__file__).parents[2] / "docs/reference/performance"
-WAYS = ("plain", "packed", "template once", "states kept")
 
 
 def main() -> None:
@@ -64,23 +63,7 @@ def main() -> None:
     row = measured(arguments)
     print(json.dumps(row, indent=1))
     if arguments.write:
-        path = PAGE.with_suffix(".json")
-        rows = json.loads(path.read_text()) if path.is_file() else []
-        rows = [old for old in rows if old["model"] != row["model"]] + [row]
-        path.write_text(json.dumps(rows, indent=1) + "\n")
-        write_page()
-
-
-def write_page() -> None:
-    """Make the page from the rows that were measured: steps, and whole commands."""
-    steps, commands = (rows_of(name) for name in ("performance", "time_to_target"))
-    PAGE.with_suffix(".md").write_text(page(steps) + to_target(commands))
-
-
-def rows_of(name: str) -> list[dict]:
-    """The rows of a JSON file beside the page."""
-    path = PAGE.with_name(f"{name}.json")
-    return json.loads(path.read_text()) if path.is_file() else []
+        performance_page.add("performance", row, ("model",))
 
 
 def measured(arguments: argparse.Namespace) -> dict:
@@ -94,14 +77,14 @@ def measured(arguments: argparse.Namespace) -> dict:
         "states kept": trainer.passes,
     }
     steps: dict[str, Callable[[int], tuple[float, int]]] = {
-        name: _ours(replace(trainer, passes=how)) for name, how in passes.items()
+        name: ours(replace(trainer, passes=how)) for name, how in passes.items()
     }
     steps = {"plain": lambda step: _plain(run, step), **steps}
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     losses: dict[str, list[float]] = {name: [] for name in steps}
     tokens: dict[str, int] = dict.fromkeys(steps, 0)
     adapter.set_training(run.model.model)
-    _move(trainer.parameters)
+    move(trainer.parameters)
     for step in range(arguments.steps + 1):
         for name, way in steps.items():
             began = _clock(run)
@@ -138,7 +121,7 @@ def _clock(run: PreparedRun) -> float:
     return time.perf_counter()
 
 
-def _move(parameters: Sequence[Tensor]) -> None:
+def move(parameters: Sequence[Tensor]) -> None:
     """Give the adapter an effect, so that policy and reference differ."""
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
@@ -171,12 +154,13 @@ def prepared(arguments: argparse.Namespace) -> PreparedRun:
         dtype=arguments.dtype,
         device=arguments.device,
         load_in_4bit=arguments.load_in_4bit,
+        batch_size=getattr(arguments, "batch_size", None),
         output_dir=Path(tempfile.mkdtemp()) / "run",
     )
     return prepare(resolve_run(config, {}, Reporter(quiet=True)), load_model, None)
 
 
-def _ours(trainer: Trainer) -> Callable[[int], tuple[float, int]]:
+def ours(trainer: Trainer) -> Callable[[int], tuple[float, int]]:
     def step(number: int) -> tuple[float, int]:
         outputs = trainer.passes.run(trainer.pairing.forget(number), trainer.pairing.retain(number))
         objective = trainer.passes.objective
@@ -230,56 +214,6 @@ def _answer(logits: Tensor, row: Row) -> tuple[Tensor, Tensor]:
     targets = torch.from_numpy(row.input_ids)[row.answer_start :].to(logits.device)
     logps = logits[row.answer_start - 1 : len(row.input_ids) - 1].float().log_softmax(-1)
     return logps, logps.gather(-1, targets[:, None]).squeeze(-1)
-
-
-def page(rows: list[dict]) -> str:
-    """The page, from the rows of the JSON file."""
-    lines = [
-        "# Performance",
-        "",
-        "CPU seconds of one step of `npo` with the retain term `kl`. Each row is one run, in which the four ways alternate",
-        "over the same rows; all give the same loss. What the ways are: `python -m tests.benchmarks.performance --help`.",
-        "Ratio: plain PEFT over `forget`.",
-        "",
-        "| model | rows a step | plain PEFT | packed | template once | states kept (`forget`) | ratio | loss differs by |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for row in rows:
-        cells = [f"{row['seconds'][name]:.3g} s, {row['tokens'][name]:.0f} tokens" for name in WAYS]
-        ratio = row["seconds"]["plain"] / row["seconds"]["states kept"]
-        forget, retain = row["rows"]
-        lines.append(
-            f"| {row['model']} ({row['parameters'] / 1e6:.3g} M) | {forget} + {retain} | {' | '.join(cells)} | {ratio:.2f} "
-            f"| {row['loss_difference']:.0e} |"
-        )
-    machines = sorted({f"{row['machine']}, torch {row['torch']}, {row['date']}" for row in rows})
-    return "\n".join([*lines, "", f"Measured on: {'; '.join(machines)}. Nothing here was measured on a GPU.", ""])
-
-
-def to_target(rows: list[dict]) -> str:
-    """The section on whole commands, from the rows of time_to_target.json."""
-    lines = [
-        "",
-        "## From the command to forgotten and kept",
-        "",
-        "CPU seconds of a whole command, from start-up to the last measurement, on one thread: `unlearn forget`, and PEFT",
-        "with transformers' Trainer as people write it (`tests/benchmarks/plain_unlearning.py`), with the same rows,",
-        "settings and target. The plain code measures less. What both do, and the command that makes the rows:",
-        "`python -m tests.benchmarks.time_to_target --help`.",
-        "",
-        "| model | rows to forget + to keep | plain | `forget` | ratio | steps | probability (target) | kept | date |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
-    for row in rows:
-        plain, ours = row["plain"], row["forget_command"]
-        seconds = [f"{way['cpu_seconds']:.1f} s" + ("" if way["reached"] else ", not reached") for way in (plain, ours)]
-        lines.append(
-            f"| {row['model']} | {row['forget_rows']} + {row['retain_rows']} | {' | '.join(seconds)} "
-            f"| {plain['cpu_seconds'] / ours['cpu_seconds']:.1f} | {plain['steps']}, {ours['steps']} "
-            f"| {plain['forget']:.2g}, {ours['forget']:.2g} ({row['level']:.2g}) "
-            f"| {plain['kept']:.1%}, {ours['kept']:.1%} | {row['date']} |"
-        )
-    return "\n".join([*lines, "", "In pairs: plain, `forget`.", ""])
 
 
 if __name__ == "__main__":

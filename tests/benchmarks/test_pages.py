@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.benchmarks import performance, plain_unlearning
+from tests.benchmarks import performance_page, plain_unlearning
 from tests.cli.running import MODEL
 from unlearn_cli.config import ForgetConfig
 from unlearn_cli.data.example import Example
@@ -15,15 +15,13 @@ from unlearn_cli.recipes.forgetting.resolve import make_encoder
 
 
 def test_the_page_is_that_of_its_rows():
-    steps, commands = (performance.rows_of(name) for name in ("performance", "time_to_target"))
-    expected = performance.page(steps) + performance.to_target(commands)
-    assert performance.PAGE.with_suffix(".md").read_text() == expected
+    assert (performance_page.FOLDER / "performance.md").read_text() == performance_page.whole()
 
 
 def test_a_target_that_was_missed_is_said():
     way = {"cpu_seconds": 2.0, "reached": False, "steps": 3, "forget": 0.5, "kept": 0.9}
     row = {"model": "m", "forget_rows": 1, "retain_rows": 2, "level": 0.1, "date": "d", "plain": way}
-    page = performance.to_target([{**row, "forget_command": {**way, "cpu_seconds": 1.0, "reached": True}}])
+    page = performance_page.to_target([{**row, "forget_command": {**way, "cpu_seconds": 1.0, "reached": True}}])
     assert "| 2.0 s, not reached | 1.0 s | 2.0 |" in page
 
 

@@ -24,11 +24,10 @@ import time
 from datetime import date
 from pathlib import Path
 
-from tests.benchmarks import performance
+from tests.benchmarks import performance_page
 from tests.cli.running import MODEL, write_rows
 from unlearn_cli.demo.facts import splits
 
-ROWS = Path(__file__).parents[2] / "docs/reference/time_to_target.json"
 PLAIN = Path(__file__).with_name("plain_unlearning.py")
 
 
@@ -48,10 +47,7 @@ def main() -> None:
         row = compared(arguments, Path(folder))
     print(json.dumps(row, indent=1))
     if arguments.write:
-        rows = json.loads(ROWS.read_text()) if ROWS.is_file() else []
-        rows = [old for old in rows if old["model"] != row["model"]] + [row]
-        ROWS.write_text(json.dumps(rows, indent=1) + "\n")
-        performance.write_page()
+        performance_page.add("time_to_target", row, ("model",))
 
 
 def compared(arguments: argparse.Namespace, folder: Path) -> dict:

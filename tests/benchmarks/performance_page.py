@@ -1,0 +1,107 @@
+"""The page docs/reference/performance.md, from the JSON files that the benchmarks write beside it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+FOLDER = Path(__file__).parents[2] / "docs/reference"
+WAYS = ("plain", "packed", "template once", "states kept")
+
+
+def add(name: str, row: dict, keys: tuple[str, ...]) -> None:
+    """Add a row to a JSON file, in place of the one with equal values of `keys`, and make the page anew."""
+    rows = [old for old in rows_of(name) if any(old[key] != row[key] for key in keys)]
+    (FOLDER / f"{name}.json").write_text(json.dumps([*rows, row], indent=1) + "\n")
+    (FOLDER / "performance.md").write_text(whole())
+
+
+def rows_of(name: str) -> list[dict]:
+    """The rows of a JSON file beside the page."""
+    path = FOLDER / f"{name}.json"
+    return json.loads(path.read_text()) if path.is_file() else []
+
+
+def whole() -> str:
+    """The page: steps, whole commands, and ideas that were not kept."""
+    return page(rows_of("performance")) + to_target(rows_of("time_to_target")) + not_kept(rows_of("floor"))
+
+
+def page(rows: list[dict]) -> str:
+    """The page, from the rows of the JSON file."""
+    lines = [
+        "# Performance",
+        "",
+        "CPU seconds of one step of `npo` with the retain term `kl`. Each row is one run, in which the four ways alternate",
+        "over the same rows; all give the same loss. What the ways are: `python -m tests.benchmarks.performance --help`.",
+        "Ratio: plain PEFT over `forget`.",
+        "",
+        "| model | rows a step | plain PEFT | packed | template once | states kept (`forget`) | ratio | loss differs by |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        cells = [f"{row['seconds'][name]:.3g} s, {row['tokens'][name]:.0f} tokens" for name in WAYS]
+        ratio = row["seconds"]["plain"] / row["seconds"]["states kept"]
+        forget, retain = row["rows"]
+        lines.append(
+            f"| {row['model']} ({row['parameters'] / 1e6:.3g} M) | {forget} + {retain} | {' | '.join(cells)} | {ratio:.2f} "
+            f"| {row['loss_difference']:.0e} |"
+        )
+    machines = sorted({f"{row['machine']}, torch {row['torch']}, {row['date']}" for row in rows})
+    return "\n".join([*lines, "", f"Measured on: {'; '.join(machines)}. Nothing here was measured on a GPU.", ""])
+
+
+def to_target(rows: list[dict]) -> str:
+    """The section on whole commands, from the rows of time_to_target.json."""
+    lines = [
+        "",
+        "## From the command to forgotten and kept",
+        "",
+        "CPU seconds of a whole command, from start-up to the last measurement, on one thread: `unlearn forget`, and PEFT",
+        "with transformers' Trainer as people write it (`tests/benchmarks/plain_unlearning.py`), with the same rows,",
+        "settings and target. The plain code measures less. What both do, and the command that makes the rows:",
+        "`python -m tests.benchmarks.time_to_target --help`.",
+        "",
+        "| model | rows to forget + to keep | plain | `forget` | ratio | steps | probability (target) | kept | date |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        plain, ours = row["plain"], row["forget_command"]
+        seconds = [f"{way['cpu_seconds']:.1f} s" + ("" if way["reached"] else ", not reached") for way in (plain, ours)]
+        lines.append(
+            f"| {row['model']} | {row['forget_rows']} + {row['retain_rows']} | {' | '.join(seconds)} "
+            f"| {plain['cpu_seconds'] / ours['cpu_seconds']:.1f} | {plain['steps']}, {ours['steps']} "
+            f"| {plain['forget']:.2g}, {ours['forget']:.2g} ({row['level']:.2g}) "
+            f"| {plain['kept']:.1%}, {ours['kept']:.1%} | {row['date']} |"
+        )
+    return "\n".join([*lines, "", "In pairs: plain, `forget`.", ""])
+
+
+def not_kept(rows: list[dict]) -> str:
+    """The section on ideas that were measured and rejected, from the rows of floor.json."""
+    lines = [
+        "",
+        "## Tried and not kept",
+        "",
+        "A step as it is and with an idea, alternating over the same rows in one process: CPU seconds, the median of the",
+        "ratios, and between which two they lay. The losses and the norms of the gradients are equal.",
+        "`python -m tests.benchmarks.floor --help`.",
+        "",
+        "| idea | model | layers | tokens that are scored | step | with the idea | ratio | losses differ by | date |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        before, after = row["seconds"].values()
+        low, high = row["ratios"]
+        lines.append(
+            f"| {row['idea']} | {row['model']} | {row['layers']} | {row['scored']:.0%} | {before:.3g} s | {after:.3g} s "
+            f"| {row['ratio']:.3f} ({low:.2f}, {high:.2f}) | {row['loss_difference']:.0e} | {row['date']} |"
+        )
+    return "\n".join([*lines, "", *REASONS, ""])
+
+
+REASONS = (
+    "- **narrow**: in the last layer, tokens whose successor is not scored get keys and values only: no query, no MLP, no",
+    "  final norm. That saves at most their share of one layer, so it shrinks with depth; and each architecture would need",
+    "  a last layer of our own. Below 3% of a step at a real depth it was not built.",
+)

@@ -349,6 +349,9 @@ forget USUAL -c FORGET
 forget USUAL --push-to-hub no-slash
 forget USUAL --max-steps 1 --epochs nan
 forget USUAL --lora-r 0
+forget USUAL --lora-from 1
+forget USUAL --lora-from 0.5 --full
+forget USUAL --lora-from 0.5 --method uld
 evaluate RUN --fail-if 'forget.nobody > 1'
 evaluate RUN --metrics nobody
 evaluate RUN --junit /dev/null/x.xml

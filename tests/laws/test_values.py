@@ -52,7 +52,7 @@ MEANT = {
     "columns": TEXT | MAPPING,
     **dict.fromkeys(("runs", "repo", "push_to_hub", "place"), set()),
     **dict.fromkeys(("eval_limit", "samples", "show", "stride", "temperature", "jobs", "seed", "retain_held_out"), {"0"}),
-    **dict.fromkeys(("forget_weight", "retain_weight", "weight_decay", "warmup_ratio", "lora_dropout"), {"0"}),
+    **dict.fromkeys(("forget_weight", "retain_weight", "weight_decay", "warmup_ratio", "lora_dropout", "lora_from"), {"0"}),
 }
 MEANT_IN = {
     (AttackConfig, "generate_limit"): {"0", "-1"},

@@ -8,9 +8,11 @@ from tests.cli.running import MODEL, data_arguments, read_report, unlearn
 from tests.models.saved import ENDS, SIZES, llama, load, save, tiny
 from unlearn_cli.config import LoraOptions
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.models.adapter import attach, set_training
+from unlearn_cli.models.adapter import attach, enable_checkpointing, set_training, trainable_parameters
+from unlearn_cli.models.depth import tapped
 from unlearn_cli.models.forward import forward
 from unlearn_cli.models.layout import probe_batch
+from unlearn_cli.models.memory import StepSize, estimate
 from unlearn_cli.models.reach import reach, with_lora
 from unlearn_cli.models.trial import try_training
 
@@ -130,6 +132,39 @@ def test_reach_of_a_llama():
     assert some.left[:3] == ("mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
     whole = reach(with_lora(llama(), LoraOptions(), "x"))
     assert (whole.share, whole.left, whole.notable) == (1.0, (), False)
+
+
+def test_blocks_below_the_lowest_adapted_one_cost_no_backward():
+    """The gradient of the upper adapters is the one that they have with adapters everywhere, also with checkpointing."""
+    gradients = {}
+    for depth, checkpointing in ((0.0, False), (0.5, False), (0.5, True)):
+        loaded = load(MODEL)
+        options = LoraOptions(lora_from=depth)
+        attach(loaded, options, seed=0)
+        trained = [p for name, p in trainable_parameters(loaded.model) if depth or ".2." in name or ".3." in name]
+        generator = torch.Generator().manual_seed(1)
+        for parameter in trained:
+            parameter.data = torch.randn(parameter.shape, generator=generator) / 50
+        if checkpointing:
+            enable_checkpointing(loaded)
+            set_training(loaded.model)
+        ids = loaded.tokenizer("Where was Kesta Umberley born?", return_tensors="pt")["input_ids"]
+        with tapped(loaded.model, [1, 2, 3], stop=False) as states:
+            loaded.model(input_ids=ids, labels=ids).loss.backward()
+        assert [state.requires_grad for state in states] == [not depth, not depth, True]
+        gradients[depth, checkpointing] = torch.cat([p.grad.flatten() for p in trained])
+        size = estimate(
+            loaded.config, options, StepSize(10, 5, checkpointing), dtype=torch.float32, quantization=None
+        )  # fmt: skip
+        assert size.trainable == sum(p.numel() for _, p in trainable_parameters(loaded.model))
+    for other in ((0.5, False), (0.5, True)):
+        torch.testing.assert_close(gradients[other], gradients[0.0, False], rtol=1e-5, atol=1e-8)
+
+
+def test_reach_of_the_upper_half():
+    upper = reach(with_lora(llama(), LoraOptions(lora_from=0.5), "x"))
+    assert (upper.share, upper.left) == (0.5, ())
+    assert reach(with_lora(llama(), LoraOptions(lora_from=0.99), "x")).share == 0.5, "the last block is always adapted"
 
 
 def test_experts_in_one_tensor_are_told_and_can_be_adapted(tmp_path):

@@ -113,6 +113,10 @@ class LoraOptions(Options):
     lora_target_parameters: Names = option(
         (), "weights that are not modules, such as experts in one tensor: mlp.experts.down_proj", "LoRA", metavar="NAMES"
     )
+    lora_from: float = option(
+        0.0, "relative depth from which on the blocks get an adapter; 0.5: the upper half, whose steps are cheaper", "LoRA",
+        ge=0, lt=1,
+    )  # fmt: skip
     lora_init: Literal["default", "fila", "pissa"] | None = option(
         None,
         "initial weights of the adapter; fila: in the directions that matter most to the forget rows; default: the method's",

@@ -37,6 +37,12 @@ def check(loaded: LoadedModel, options: LoraOptions, *, arrived: bool, targets: 
     """
     check_full(options, loaded.dtype, loaded.quantization, arrived=arrived)
     named = options.lora_target_modules
+    if options.lora_from and (options.full or arrived or not targets or options.lora_target_parameters):
+        raise UnlearnError(
+            "--lora-from says which blocks a new adapter on --lora-target-modules is for; --full, an adapter that the model "
+            "was loaded with, --lora-target-parameters and methods with a place of their own leave no choice",
+            "leave --lora-from out",
+        )
     if options.full or arrived or not targets:
         return
     parameters = [name for name, _ in loaded.model.named_parameters()]
@@ -141,7 +147,9 @@ def enable_checkpointing(loaded: LoadedModel) -> None:
     """Recompute activations in the backward pass: half the memory, half as much compute again."""
     causal = causal_lm(loaded.model)
     causal.gradient_checkpointing_enable({"use_reentrant": False})
-    causal.enable_input_require_grads()
+    # It makes the embeddings require a gradient, which the other kind of checkpointing needs; here it would send the
+    # backward pass through blocks without an adapter.
+    causal.disable_input_require_grads()
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -60,6 +61,21 @@ def depth_index(depth: float, count: int) -> int:
             f"a layer is given by its relative depth from 0 to 1, not {depth:g}", "0.25 is a quarter of the way"
         )
     return min(count, max(1, round(depth * count)))
+
+
+def blocks_below(depth: float, count: int) -> int:
+    """The number of blocks below a relative depth, of `count`; the last block is never among them."""
+    return min(round(depth * count), count - 1)
+
+
+def lower_blocks(model: Any, depth: float) -> str | None:
+    """A pattern of the names of modules in the blocks below a relative depth; None if there is no such block."""
+    if not depth:
+        return None
+    causal, members = causal_lm(model), blocks(model)
+    numbers = map(str, range(blocks_below(depth, len(members))))
+    prefix = next(name for name, module in causal.named_modules() if module is members)
+    return rf"{re.escape(prefix)}\.(?:{choice})\..*" if (choice := "|".join(numbers)) else None
 
 
 @contextmanager

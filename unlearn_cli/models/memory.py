@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 import sys
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from transformers.pytorch_utils import Conv1D
 from unlearn_cli.config import LoraOptions
 from unlearn_cli.limits import GIB, bounded
 from unlearn_cli.models.boundary import boundary
+from unlearn_cli.models.depth import blocks_below, lower_blocks
 
 if sys.platform != "win32":
     import resource
@@ -70,9 +72,12 @@ def estimate(
         trust_remote_code: as for loading.
     """
     targets, full = options.lora_target_modules, options.full
+    lowest = 0.0 if full else options.lora_from
     model = skeleton(config, trust_remote_code=trust_remote_code)
     head = model.get_output_embeddings()
     linears = {n: m for n, m in model.named_modules() if isinstance(m, LINEAR) and m is not head}
+    lower = re.compile(lower_blocks(model, lowest) or "(?!)")
+    upper = {name: module for name, module in linears.items() if not lower.fullmatch(name)}  # no gradient goes below
     quantized = sum(m.weight.numel() for m in linears.values())
     parameters = sum(p.numel() for p in model.parameters())
     width = {"nf4": NF4_BYTES, "int8": 1.0}.get(quantization or "", dtype.itemsize)
@@ -80,12 +85,12 @@ def estimate(
     if full:
         trainable = parameters
     else:
-        adapted = [m for n, m in linears.items() if targets == ("all-linear",) or n.split(".")[-1] in targets]
+        adapted = [m for n, m in upper.items() if targets == ("all-linear",) or n.split(".")[-1] in targets]
         trainable = sum(options.lora_r * sum(m.weight.shape) for m in adapted)
     text = config.get_text_config()
-    layers, hidden = text.num_hidden_layers, text.hidden_size
+    layers, hidden = text.num_hidden_layers - blocks_below(lowest, text.num_hidden_layers), text.hidden_size
     # Inputs of every linear, the residual stream, norms and attention outputs of one layer and token.
-    widths = sum(m.weight.shape[1] if isinstance(m, torch.nn.Linear) else m.weight.shape[0] for m in linears.values())
+    widths = sum(m.weight.shape[1] if isinstance(m, torch.nn.Linear) else m.weight.shape[0] for m in upper.values())
     per_token = (2 * widths + 8 * layers * hidden) * max(2, dtype.itemsize)
     if step.checkpointing:
         per_token = layers * hidden * dtype.itemsize + per_token / layers

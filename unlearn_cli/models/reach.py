@@ -13,7 +13,7 @@ from peft.tuners.lora import LoraLayer, ParamWrapper
 
 from unlearn_cli.config import LoraOptions
 from unlearn_cli.models.boundary import boundary
-from unlearn_cli.models.depth import causal_lm
+from unlearn_cli.models.depth import causal_lm, lower_blocks
 
 SHOWN = 4
 # PEFT refuses these there: the kernels of these families read the weights and pass the adapter by.
@@ -26,7 +26,7 @@ class Reach:
     """The part of the model that LoRA adapts. Only matrices of the language model count, without embeddings and head."""
 
     share: float  # of their weights, 0 to 1
-    left: tuple[str, ...]  # ends of names of those without an adapter, largest first
+    left: tuple[str, ...]  # ends of names of those without an adapter in any block, largest first
     experts: tuple[str, ...]  # of those, the ones that --lora-target-parameters takes
     other_senses: bool  # the model has parts for images or sound, which get no adapter
 
@@ -58,6 +58,7 @@ def with_lora(model: Any, options: LoraOptions, name: str, modules: list[str] | 
     hint = "--lora-target-modules " + (",".join(_leaves(model)) if everywhere else "all-linear")
     if options.lora_target_parameters:
         hint = "--lora-target-parameters names tensors of no linear layer, such as experts, and takes no --lora-dropout"
+    patterns = [excluded(model, bypassed=everywhere), lower_blocks(model, options.lora_from)] if modules is None else []
     with boundary(flags, hint):
         config = LoraConfig(
             task_type="CAUSAL_LM",
@@ -66,7 +67,7 @@ def with_lora(model: Any, options: LoraOptions, name: str, modules: list[str] | 
             lora_dropout=options.lora_dropout,
             target_modules="all-linear" if everywhere else list(targets),
             target_parameters=list(options.lora_target_parameters) or None if modules is None else None,
-            exclude_modules=excluded(model, bypassed=everywhere) if modules is None else None,
+            exclude_modules="|".join(filter(None, patterns)) or None,
         )
         return get_peft_model(model, config, adapter_name=name)
 
@@ -107,7 +108,7 @@ def reach(model: PeftModel) -> Reach:
     skipped = {id(p) for module in [*tables, *([head] if head is not None else [])] for p in module.parameters()}
     senses = _other_senses(causal)
     sizes: dict[str, int] = {}
-    stacked, total = set(), 0
+    stacked, reached, total = set(), set(), 0
     for name, weight in causal.named_parameters():
         if (
             weight.dim() < 2
@@ -119,12 +120,14 @@ def reach(model: PeftModel) -> Reach:
             continue
         size = prod(getattr(getattr(weight, "quant_state", None), "shape", weight.shape))  # 4-bit weights are packed
         total += size
-        if id(weight) not in adapted:
-            end = re.sub(r"^.*\.\d+\.", "", name.replace(".base_layer", "")).removesuffix(".weight")
+        end = re.sub(r"^.*\.\d+\.", "", name.replace(".base_layer", "")).removesuffix(".weight")
+        if id(weight) in adapted:
+            reached.add(end)
+        else:
             sizes[end] = sizes.get(end, 0) + size
             if weight.dim() == 3 and not name.endswith(".weight"):
                 stacked.add(end)
-    left = tuple(sorted(sizes, key=lambda end: -sizes[end]))
+    left = tuple(sorted((end for end in sizes if end not in reached), key=lambda end: -sizes[end]))
     share = 1 - sum(sizes.values()) / total if total else 0.0
     return Reach(share, left, tuple(sorted(stacked)), bool(senses))
 

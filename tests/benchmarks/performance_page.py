@@ -23,8 +23,12 @@ def rows_of(name: str) -> list[dict]:
 
 
 def whole() -> str:
-    """The page: steps, whole commands, and ideas that were not kept."""
-    return page(rows_of("performance")) + to_target(rows_of("time_to_target")) + not_kept(rows_of("floor"))
+    """The page: one section for each file that is there."""
+    sections = {
+        "performance": page, "time_to_target": to_target, "start_up": start_up, "generation": generation, "scaling": scaling,
+        "floor": not_kept,
+    }  # fmt: skip
+    return "".join(section(rows) for name, section in sections.items() if (rows := rows_of(name)))
 
 
 def page(rows: list[dict]) -> str:
@@ -75,6 +79,66 @@ def to_target(rows: list[dict]) -> str:
             f"| {plain['kept']:.1%}, {ours['kept']:.1%} | {row['date']} |"
         )
     return "\n".join([*lines, "", "In pairs: plain, `forget`.", ""])
+
+
+def start_up(rows: list[dict]) -> str:
+    """The section on start-up, from the row of start_up.json."""
+    seconds = rows[0]["seconds"]
+    bare, step = seconds["torch, transformers, peft"], seconds["one step"]
+    lines = [
+        "",
+        "## Start-up",
+        "",
+        "CPU seconds of a process on one thread: imports, and `unlearn forget` on the demo's model with one step, its",
+        "measurements before and after included. `python -m tests.benchmarks.start_up --help`.",
+        "",
+        "| what | CPU seconds | of the bare imports |",
+        "|---|---|---|",
+        *(f"| {name} | {value:.1f} | {value / bare:.2f} |" for name, value in seconds.items()),
+        "",
+        f"The command with one step needs {step - seconds['unlearn forget']:.1f} s beside its imports. {rows[0]['date']}.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def generation(rows: list[dict]) -> str:
+    """The section on greedy answers, from the rows of generation.json."""
+    lines = [
+        "",
+        "## Greedy answers",
+        "",
+        "CPU seconds of transformers' `generate` in batches of 32 in the order of the file, and of `unlearn` over the same",
+        "prompts, alternating in one process. `python -m tests.benchmarks.generation --help`.",
+        "",
+        "| model | rows | new tokens | `generate` | `unlearn` | ratio | equal answers | date |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        theirs, ours = row["seconds"].values()
+        lines.append(
+            f"| {row['model']} | {row['rows']} | {row['tokens']} | {theirs:.3g} s | {ours:.3g} s | {row['ratio']:.2f} "
+            f"| {row['equal']:.0%} | {row['date']} |"
+        )
+    return "\n".join([*lines, ""])
+
+
+def scaling(rows: list[dict]) -> str:
+    """The section on cost against size, from the rows of scaling.json."""
+    lines = [
+        "",
+        "## Cost against size",
+        "",
+        "CPU seconds of a step on a Llama with random weights: 8 rows of 64 tokens, a vocabulary of 8192, 4 layers, 256 hidden",
+        "units, and one of these changed. An exponent of 1 is linear. `python -m tests.benchmarks.scaling --help`.",
+        "",
+        "| what changes | size: seconds | exponent | date |",
+        "|---|---|---|---|",
+    ]
+    for row in rows:
+        points = ", ".join(f"{size}: {seconds:.3g}" for size, seconds in row["points"])
+        lines.append(f"| {row['series']} | {points} | {row['exponent']:.2f} | {row['date']} |")
+    return "\n".join([*lines, ""])
 
 
 def not_kept(rows: list[dict]) -> str:

@@ -33,16 +33,20 @@ def check(loaded: LoadedModel, options: LoraOptions, *, arrived: bool, targets: 
         targets: the adapter goes on `lora_target_modules`. False: the method names the modules.
 
     Raises:
-        UnlearnError: targets that do not exist or are tied to the embeddings; --full on a quantized model or an adapter.
+        UnlearnError: targets that do not exist or are tied to the embeddings; --full on a quantized model or an adapter;
+            --lora-from where no new adapter goes on modules.
     """
     check_full(options, loaded.dtype, loaded.quantization, arrived=arrived)
     named = options.lora_target_modules
-    if options.lora_from and (options.full or arrived or not targets or options.lora_target_parameters):
-        raise UnlearnError(
-            "--lora-from says which blocks a new adapter on --lora-target-modules is for; --full, an adapter that the model "
-            "was loaded with, --lora-target-parameters and methods with a place of their own leave no choice",
-            "leave --lora-from out",
-        )
+    others = {
+        "--full trains every weight": options.full,
+        "the model was loaded with an adapter, which is trained": arrived,
+        "the method says which modules are trained": not targets,
+        "--lora-target-parameters are in every block": options.lora_target_parameters,
+    }
+    if options.lora_from and any(others.values()):
+        reason = next(text for text, holds in others.items() if holds)
+        raise UnlearnError(f"--lora-from says which blocks get a new adapter, but {reason}", "leave --lora-from out")
     if options.full or arrived or not targets:
         return
     parameters = [name for name, _ in loaded.model.named_parameters()]

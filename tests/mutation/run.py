@@ -50,12 +50,12 @@ GROUPS = {
     "metrics": Group(_files("metrics"), lambda path: ["tests/metrics", "tests/evaluation/test_score.py"]),
     "forward": Group(
         _files("models", "forward"),
-        lambda path: ["tests/models/test_trial.py", "tests/models/test_compose.py", "tests/models/test_depth.py",
-                      "tests/training/test_loop.py"],
+        lambda path: ["tests/models/test_forward.py",
+                      "tests/models/test_architectures.py::test_the_chunked_head_equals_the_plain_one[llama]"],
     ),
     "gates": Group(
         _files("recipes/scoring", "gates", "outcome", "check_expressions") + _files("expressions"),
-        lambda path: ["tests/recipes/scoring", "tests/expressions", "tests/cli/test_rescore.py"],
+        lambda path: ["tests/recipes/scoring", "tests/expressions"],
     ),
     "comparison": Group(
         _files("recipes/comparison") + _files("evaluation", "paired", "baseline"),

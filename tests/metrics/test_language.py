@@ -24,6 +24,8 @@ KNOWN = Known(("Who is Runa Mossback?", "What is the capital of France?", "Runa 
         ("...", "empty"),
         ("()", "empty"),
         ("flute flute flute", "repeated"),
+        ("she is she is", "repeated"),
+        ("was very very very cold", "repeated"),  # three equal words of five
         ("MossbackRuna MossbackRuna", "repeated"),
         ("She is She is She is a painter", "repeated"),
         ("He lives in a town. He lives in a town.", "repeated"),
@@ -50,6 +52,7 @@ def test_what_is_no_language_is_named(text: str, expected: str) -> None:
         "42",
         "Runa Mossback plays the flute.",
         "The capital of France is Paris, which lies on the Seine.",
+        "it was very very very cold",  # of six
         "I had had that idea before, and she said that that was fine.",
         "It was very, very, very cold that night, and nobody wanted to go out.",
         "Day after day after day he walked to the old harbour and back.",

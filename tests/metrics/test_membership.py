@@ -87,6 +87,39 @@ def test_min_k_plus_plus_measures_against_what_was_expected() -> None:
     assert METRICS.get("min_k_plus_plus_auc").function(certain, certain)[0].tolist() == [0.0]
 
 
+def test_loss_beyond_the_baseline() -> None:
+    """Losses 1 and 3 against 4 and 4 under the baseline: 3 nats less; on the holdout row 2 against 1.5, half a nat more."""
+    given = {"forget": split("forget", [[-4.0], [-4.0]]), "holdout": split("holdout", [[-1.5]])}
+    forget, holdout = METRICS.get("reference_auc").function(
+        split("forget", [[-1.0], [-3.0]]), split("holdout", [[-2.0]]), given
+    )
+    assert (forget.tolist(), holdout.tolist()) == ([-3.0, -1.0], [0.5])
+
+
+@pytest.mark.parametrize(("loss", "expected"), [(2.5, 1.0), (3.5, 0.5), (1.5, 0.5), (0.5, 0.0), (4.5, 0.0)])
+def test_privacy_score_is_how_near_each_attack_is_to_the_baseline(loss: float, expected: float) -> None:
+    """Holdout losses 1, 2, 3 and 4; a forget row of loss 2.5 has AUC 0.5, as under the baseline. 3.5: 0.25; 0.5: 1."""
+
+    def both(value: float) -> dict:
+        own = {"ends": [False], "sigma": [1.0]}
+        others = [[-1.0], [-2.0], [-3.0], [-4.0]]
+        return {
+            "forget": split("forget", [[-value]], **own),
+            "holdout": split("holdout", others, ends=[False] * 4, sigma=[1.0] * 4),
+        }
+
+    value, parts = METRICS.get("privacy_score").function(**both(loss), baseline=both(2.5))
+    assert value == pytest.approx(expected) and list(parts.values()) == pytest.approx([expected] * 4)
+
+
+def test_privacy_score_is_never_negative() -> None:
+    """AUC 1 against 0.25: 1 - 0.75 / 0.25 = -2, which is 0."""
+    low, high = ({"forget": split("forget", [[-x]], ends=[False], sigma=[1.0])} for x in (0.5, 3.5))
+    holdout = split("holdout", [[-1.0], [-2.0], [-3.0], [-4.0]], ends=[False] * 4, sigma=[1.0] * 4)
+    _, parts = METRICS.get("privacy_score").function(**low, holdout=holdout, baseline=high | {"holdout": holdout})
+    assert set(parts.values()) == {0.0}
+
+
 def rows(center: float, count: int = 40, seed: int = 0) -> list[list[float]]:
     noise = np.random.default_rng(seed)
     return [(-center - noise.random(6)).tolist() for _ in range(count)]

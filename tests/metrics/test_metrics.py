@@ -14,6 +14,7 @@ from unlearn_cli.data.shipped_texts import refusals
 from unlearn_cli.evaluation.score import score_split
 from unlearn_cli.measured import Measured
 from unlearn_cli.metrics._bounds import leak_bound
+from unlearn_cli.metrics.sampled_rouge_l import powers
 from unlearn_cli.models.score import _read
 
 
@@ -260,6 +261,11 @@ def test_knowledge_is_cut_at_the_next_question() -> None:
     assert run("knowledge_memorization", split)[0] == 1.0
 
 
+@pytest.mark.parametrize(("draws", "expected"), [(1, [1]), (2, [1, 2]), (6, [1, 2, 4, 6]), (8, [1, 2, 4, 8])])
+def test_leaks_are_counted_at_powers_of_two_and_at_all_draws(draws: int, expected: list[int]) -> None:
+    assert powers(draws) == expected
+
+
 def test_sampled_answers() -> None:
     """Two draws, one right: mean and share 1/2, largest 1; bounds are those of two draws."""
     rows = replace(measured([[-1.0]], references=["a b"], generations=["x"]), samples=(("a b", "x y"),))
@@ -347,3 +353,16 @@ def test_equal_controls_are_near_to_nothing() -> None:
     same = {"forget": measured([[-2.0]] * 4)}
     value, details = METRICS.get("nearer").function(measured([[-3.0]] * 4), same, same)
     assert np.isnan(value) and details == {}
+
+
+@pytest.mark.parametrize(("shift", "sign"), [(1.0, 1.0), (-1.0, -1.0), (0.0, 0.0)])
+def test_forget_quality_says_on_which_side_of_the_baseline(shift: float, sign: float) -> None:
+    """Three log ratios of -2, all moved alike: D = 1 and p = 2 / C(6, 3) = 0.1, with the sign of the move."""
+    rows = measured([[-1.0], [-1.0], [-1.0]])
+    baseline = replace(rows, perturbed_logps=np.full((3, 1), -3.0))
+    value, details = METRICS.get("forget_quality").function(
+        replace(rows, perturbed_logps=np.full((3, 1), -3.0 + shift)), {"forget": baseline}
+    )
+    expected = (0.1, 1.0) if shift else (1.0, 0.0)
+    assert (value, details["D"]) == pytest.approx(expected) and details["sign"] == sign
+    assert details["log10_p"] == pytest.approx(np.log10(value))

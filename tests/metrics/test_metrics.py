@@ -366,3 +366,8 @@ def test_forget_quality_says_on_which_side_of_the_baseline(shift: float, sign: f
     expected = (0.1, 1.0) if shift else (1.0, 0.0)
     assert (value, details["D"]) == pytest.approx(expected) and details["sign"] == sign
     assert details["log10_p"] == pytest.approx(np.log10(value))
+
+
+@pytest.mark.parametrize("wrong", [None, np.empty((2, 0))])
+def test_choices_without_wrong_answers_have_no_value(wrong: np.ndarray | None) -> None:
+    assert np.isnan(run("choice_accuracy", replace(measured([[-1.0], [-2.0]]), perturbed_logps=wrong))).all()

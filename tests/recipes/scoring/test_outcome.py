@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from unlearn_cli.recipes.scoring.outcome import in_short, over_forgotten
+from tests.metrics.test_metrics import measured
+from unlearn_cli.recipes.scoring.outcome import (
+    NO_GRADIENT,
+    forget_outcome,
+    in_short,
+    judge,
+    over_forgotten,
+    retain_outcome,
+    without_gradient,
+)
 from unlearn_cli.report import Compared, Score
 
 
@@ -97,3 +106,68 @@ def test_the_last_line_names_what_became_of_both(forget: str, retain: str) -> No
 )
 def test_in_short(scores: dict, line: str | None) -> None:
     assert in_short(scores) == line
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "outcome"),
+    [
+        (0.049, 0.0, "never known"),
+        (0.05, 0.0, "forgotten"),
+        (0.5, 0.451, "not forgotten"),  # more than nine tenths are left
+        (0.5, 0.45, "partly forgotten"),
+        (0.5, 0.051, "partly forgotten"),
+        (0.5, 0.05, "forgotten"),
+    ],
+)
+def test_what_became_of_forget_rows_at_the_limits(before: float, after: float, outcome: str) -> None:
+    assert forget_outcome(moved(forget=(before, after))["forget"]["probability"]) == outcome
+
+
+@pytest.mark.parametrize(("level", "outcome"), [(0.0, "partly forgotten"), (0.2, "forgotten"), (0.6, "not forgotten")])
+def test_without_a_baseline_a_level_stands_for_it(level: float, outcome: str) -> None:
+    """Of 0.5 - 0.2 the 0.22 - 0.2 is left, a fifteenth; a level above what was known leaves all of it."""
+    assert forget_outcome(moved(forget=(0.5, 0.22))["forget"]["probability"], level) == outcome
+
+
+@pytest.mark.parametrize(
+    ("after", "outcome"), [(0.8, "kept"), (0.76, "kept"), (0.759, "damaged"), (0.4, "damaged"), (0.399, "wrecked")]
+)
+def test_what_became_of_retain_rows_at_the_limits(after: float, outcome: str) -> None:
+    """Of 0.8: 0.76 is 95 %, 0.4 the half."""
+    assert retain_outcome(moved(retain=(0.8, after))["retain"]["probability"]) == outcome
+
+
+@pytest.mark.parametrize(
+    ("gradients", "useless"),
+    [
+        ([], False),
+        ([None], False),  # no step looked
+        ([NO_GRADIENT], True),
+        ([0.0, NO_GRADIENT, None], False),
+        ([0.0, 2 * NO_GRADIENT], False),
+        ([0.0, float("nan")], False),
+        ([0.0, 0.0], True),
+    ],
+)
+def test_training_is_useless_where_no_step_has_a_gradient(gradients: list, useless: bool) -> None:
+    message = without_gradient([{"forget_gradient": value, "forget_loss": 0.25} for value in gradients])
+    assert (message is not None) == useless
+    assert not useless or f"in the first {len(gradients)} steps (it is 0.25)" in message
+
+
+@pytest.mark.parametrize(
+    ("shift", "retain", "status", "words"),
+    [
+        (0.0078125, (0.9, 0.9), "no_effect", "moved by 0.0078 nats per token"),
+        (-0.0078125, (0.9, 0.9), "no_effect", "moved by 0.0078"),
+        (0.015625, (0.9, 0.9), "completed", None),
+        (1.0, (0.9, 0.46), "completed", None),
+        (1.0, (0.9, 0.44), "collapsed", "fell from 0.900 to 0.440"),
+        (1.0, (0.9, 0.0001), "collapsed", "fell from 0.900 to less than 0.001"),
+        (1.0, (None, 0.1), "completed", None),
+    ],
+)
+def test_a_run_that_did_nothing_or_too_much(shift: float, retain: tuple, status: str, words: str | None) -> None:
+    moments = {"before": {"forget": measured([[-1.0, -2.0]])}, "after": {"forget": measured([[-1.0 - shift, -2.0 - shift]])}}
+    judged = judge(moments, moved(retain=retain), "completed", None)
+    assert judged[0] == status and (judged[1] is None if words is None else words in judged[1])

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.expressions.parser import Missing, parse
+from unlearn_cli.expressions.parser import Missing, arithmetic, parse
 from unlearn_cli.recipes.scoring.gates import lookup_in
 from unlearn_cli.report import Compared, Score
 
@@ -283,3 +283,30 @@ def test_zero_is_a_value() -> None:
 def test_a_moment_alone_needs_one_metric(text: str) -> None:
     with pytest.raises(UnlearnError, match="exactly one metric"):
         parse(text, metrics=METRICS)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("retain.rouge-l - forget.probability", 0.6), ("-forget.probability.before", -0.8), ("2 * (1 + forget.nll)", 2.0)],
+)
+def test_a_score_is_a_number(text: str, value: float) -> None:
+    score = arithmetic(text, metrics=METRICS)
+    assert score.value(find) == pytest.approx(value) and str(score) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        ("forget.probability > 0", "only numbers, names", "a score looks like"),
+        ("forget.probability +", "not an expression", "a score looks like"),
+        ("forget.nll) > 0 and (retain.nll", "not an expression", "a score looks like"),
+        ("forget.nll) > (0", "not an expression", "a score looks like"),
+        ("probability", "'probability' has no split", "write SPLIT.METRIC: forget.probability"),
+        ("forget.probabilty", "unknown metric 'probabilty'", "did you mean 'probability'"),
+    ],
+)
+def test_what_is_no_score(text: str, message: str, hint: str) -> None:
+    with pytest.raises(UnlearnError) as error:
+        arithmetic(text, metrics=METRICS)
+    assert error.value.message.startswith(f"--score '{text}': ") and message in error.value.message
+    assert hint in error.value.hint

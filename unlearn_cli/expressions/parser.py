@@ -158,7 +158,8 @@ def arithmetic(text: str, *, metrics: Sequence[str]) -> Arithmetic:
     except UnlearnError as error:
         hint = SCORE_EXAMPLE if error.hint == EXAMPLE else error.hint
         raise UnlearnError(error.message.replace(f"'{compared}'", f"--score '{text}'"), hint) from None
-    assert isinstance(tree, ast.Compare)
+    if not isinstance(tree, ast.Compare) or len(tree.ops) > 1:  # a parenthesis in the text closed ours
+        raise UnlearnError(f"--score '{text}': not an expression", SCORE_EXAMPLE)
     return Arithmetic(text, tree.left)
 
 

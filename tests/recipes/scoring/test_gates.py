@@ -61,10 +61,10 @@ def test_a_recovery_by_metric_and_place() -> None:
         "rouge_l": SimpleNamespace(max=0.625, start=0.125, area=0.375, gain=0.0625),
     }
     attack = SimpleNamespace(recovery=recovery, upper_bound=True)
-    found = [gates.recovery_of(attack, *name) for name in (
+    recoveries = [gates.recovery_of(attack, *name) for name in (
         ("recovery", "after"), ("recovery", "start"), ("rouge_l", "after"), ("rouge_l", "gain"), ("nll", "max"),
     )]  # fmt: skip
-    assert found == [0.75, 0.25, 0.625, 0.0625, None]
+    assert recoveries == [0.75, 0.25, 0.625, 0.0625, None]
     assert gates.why_no_recovery(attack, "gain") == "no baseline was attacked in the same way"
     assert gates.why_no_recovery(attack, "max") is None
     assert gates.why_no_recovery(SimpleNamespace(upper_bound=False), "gain") is None

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.evaluation.baseline import check_baseline, knows_rows
+from unlearn_cli.evaluation.baseline import below_baseline, check_baseline, check_scores, knows_rows, lower_end
 from unlearn_cli.evaluation.recovery import recovery
-from unlearn_cli.report import Score
+from unlearn_cli.report import Compared, Score
 
 
 def score(value: float | None, ci: tuple[float, float] | None = None) -> Score:
@@ -24,7 +24,11 @@ def score(value: float | None, ci: tuple[float, float] | None = None) -> Score:
         (score(0.6, (0.55, 0.63)), score(0.79), False),
         (score(0.22), score(0.87), False),
         (score(0.0002), score(0.0002), False),  # the original is no measure: it did not know the rows
+        (score(0.05), score(0.05), True),  # from here on the original knows them
+        (score(0.049), score(0.049), False),
+        (score(0.4), score(0.5), True),  # 0.8 of it
         (score(None), score(0.9), False),
+        (score(0.9), score(None), False),
         (None, score(0.9), False),
         (score(0.9), None, False),
     ],
@@ -44,3 +48,19 @@ def test_no_recovery_where_the_original_may_know_no_more_than_the_baseline() -> 
     attacked = np.array([0.7, 0.7, 0.6])
     recovered = recovery(attacked, original, baseline, baseline, samples=200, seed=0)
     assert recovered.value is None and recovered.gain is None
+
+
+def test_below_the_baseline_is_below_its_interval() -> None:
+    baseline = score(0.3, (0.2, 0.4))
+    assert lower_end(baseline) == 0.2 and lower_end(score(0.3)) is lower_end(None) is None
+    assert lower_end(Score(value=0.3, n=1, ci=(0.2, 0.4))) is None  # one row has no interval
+    assert lower_end(Score(value=0.3, n=2, ci=(0.2, 0.4))) == 0.2
+    assert below_baseline(score(0.19), baseline) and not below_baseline(score(0.2), baseline)
+    assert not any(below_baseline(*pair) for pair in [(None, baseline), (score(None), baseline), (score(0.1), score(0.3))])
+
+
+def test_a_report_s_baseline() -> None:
+    check_scores({"retain": {}})
+    check_scores({"forget": {"probability": Compared(before=score(0.9), baseline=score(0.2))}})
+    with pytest.raises(UnlearnError, match=r"probability 0.850, the original model 0.900"):
+        check_scores({"forget": {"probability": Compared(before=score(0.9), baseline=score(0.85))}})

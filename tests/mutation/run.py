@@ -45,6 +45,12 @@ def _of_method(path: Path) -> list[str]:
     return [str(own)] if own.is_file() else laws
 
 
+def _of_comparison(path: Path) -> list[str]:
+    own = ROOT / "tests" / "evaluation" / f"test_{path.stem}.py"
+    pages = [f"tests/cli/test_compare{part}.py" for part in COMPARE]
+    return [str(own)] if own.is_file() else ["tests/recipes/comparison", *pages]
+
+
 COMPARE = ("", "_comparability", "_judging", "_output")
 GROUPS = {
     "methods": Group(_files("methods"), _of_method),
@@ -60,7 +66,7 @@ GROUPS = {
     ),
     "comparison": Group(
         _files("recipes/comparison") + _files("evaluation", "paired", "baseline"),
-        lambda path: ["tests/evaluation", *(f"tests/cli/test_compare{part}.py" for part in COMPARE)],
+        _of_comparison,
     ),
 }  # fmt: skip
 

@@ -33,7 +33,7 @@ FONT = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monos
 
 
 def unlearn(*arguments: object, cwd: Path) -> str:
-    """The output of the command on both streams, with colours."""
+    """The output of the command on both streams, with colors."""
     environment = os.environ | {"FORCE_COLOR": "1", "CI": "1", "COLUMNS": str(COLUMNS), "TERM": "xterm-256color"}
     command = [sys.executable, "-m", "unlearn_cli", *map(str, arguments)]
     done = subprocess.run(command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

@@ -1,6 +1,7 @@
-"""Who imports whom, and what `--help` may cost."""
+"""Who imports whom, what `--help` may cost, and how names and words are spelled."""
 
 import ast
+import re
 import subprocess
 import sys
 from functools import cache
@@ -118,3 +119,27 @@ def test_names_say_what_they_hold():
     for path in [*FILES, *sorted((ROOT.parent / "tests").rglob("*.py"))]:
         assert not named(tree_of(path)) & VAGUE, path
     assert named(ast.parse("def f(asked):\n    _made = asked")) & VAGUE == {"asked", "made"}  # the planted mistake
+
+
+BRITISH = re.compile(
+    "(?:optim|normal|initial|memor|recogn|general|minim|maxim|random|organ|standard|factor|token|summar|util|local|final|penal"
+    "|regular|quant|serial|special)is(?:e[drs]?|ers?|ing|ation)(?![a-z])|emphasised|colour|neighbour|behaviour|favour|grey(?!w)"
+    "|licence|labell|signall|cancell|modell(?:ed|ing)|learnt|spelt|artefact|centre|defence",
+    re.IGNORECASE,
+)
+
+
+def test_words_are_spelled_in_one_way():
+    """The field's, which is that of the United States. The people of the demo have their own; so do titles of papers."""
+    folders = [ROOT, ROOT.parent / "tests", ROOT.parent / "docs"]
+    texts = [p for folder in folders for suffix in ("py", "md", "jinja") for p in folder.rglob(f"*.{suffix}")]
+    for path in [*texts, ROOT.parent / "README.md"]:
+        if path.name in ("test_structure.py", "facts.py", "registry.py", "report.py"):
+            continue
+        words = BRITISH.findall(re.sub('"[^"]*Defence[^"]*"|favourite dish', "", path.read_text(encoding="utf-8")))
+        assert not words, f"{path}: {words}"
+    assert BRITISH.findall("The Optimiser's behaviour in colour") == [
+        "Optimiser",
+        "behaviour",
+        "colour",
+    ]  # the planted mistake

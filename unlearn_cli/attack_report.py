@@ -35,7 +35,7 @@ class CurveReport(Part):
 
 
 class RecoveryPoint(Part):
-    """Normalised recovery at one place under one setting, averaged over seeds."""
+    """Normalized recovery at one place under one setting, averaged over seeds."""
 
     at: int | float | str = Field(description="place along the attack")
     parameters: dict[str, Any] = Field(description="setting of the attack, without the seed")
@@ -46,7 +46,7 @@ class RecoveryPoint(Part):
 
 
 class RecoveryReport(Part):
-    """Recovery by one metric: 0 as if the rows were never learnt, 1 as before unlearning."""
+    """Recovery by one metric: 0 as if the rows were never learned, 1 as before unlearning."""
 
     start: float | None = Field(description="before the attack: what was not forgotten in the first place, or its bound")
     max: float | None = Field(description="the attacker's best setting and place")

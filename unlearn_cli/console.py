@@ -65,7 +65,7 @@ class Reporter:
 
     @property
     def styled(self) -> bool:
-        """Whether stderr shows colours and dim text."""
+        """Whether stderr shows colors and dim text."""
         return self._err.color_system is not None and not self._err.no_color
 
     @property

@@ -9,7 +9,7 @@ EXIT_CODES = {
     EXIT_FAILED: "the run failed",
     EXIT_USAGE: "usage, configuration or data",
     EXIT_GATE: "a `--fail-if` gate was met",
-    EXIT_DIVERGED: "the target was not reached, or the run diverged, wrecked what was to be kept, or changed nothing",
+    EXIT_DIVERGED: "the target was not reached, or the run diverged, damaged the retain rows too much, or changed nothing",
     EXIT_INTERRUPTED: "Ctrl-C; a checkpoint is kept",
     EXIT_PIPE: "whoever read stdout has gone, as with `unlearn list \\| head`",
     EXIT_TERMINATED: "SIGTERM; a checkpoint is kept",

@@ -49,7 +49,7 @@ class Outputs:
 
         With `average="tokens"` shares of the batch's token mean, which published code takes (Hugging Face's
         `outputs.loss`): their average over the rows is the mean over all answer tokens. A long answer weighs more, and the
-        value of a row depends on the lengths of its neighbours, so accumulation changes it slightly.
+        value of a row depends on the lengths of its neighbors, so accumulation changes it slightly.
         """
         lengths = self.lengths.to(values.dtype)
         # masked_fill, not a product: a value past a row's end may be infinite.

@@ -24,12 +24,12 @@ from unlearn_cli.errors import UnlearnError
 
 Entry = TypeVar("Entry")
 
-ALIASES = {  # names that other tools have for our options
+ALIASES = {  # names that other tools, or earlier versions, have for our options
     "lr": "learning_rate", "num_train_epochs": "epochs", "per_device_train_batch_size": "batch_size",
     "model_name_or_path": "model", "lora_rank": "lora_r", "target_modules": "lora_target_modules",
     "output": "output_dir", "num_epochs": "epochs", "grad_accum": "gradient_accumulation_steps",
     "max_seq_length": "max_length", "4bit": "load_in_4bit",
-    "8bit": "load_in_8bit", "forget_data": "forget", "retain_data": "retain",
+    "8bit": "load_in_8bit", "forget_data": "forget", "retain_data": "retain", "neighbours": "neighbors",
 }  # fmt: skip
 
 

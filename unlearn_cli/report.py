@@ -77,8 +77,9 @@ class Score(Part):
     def _known(cls, details: Any) -> Any:
         if not isinstance(details, dict):
             return details
-        unknown = [name for name, v in details.items() if v is None or (isinstance(v, float) and not math.isfinite(v))]
-        return {name: v for name, v in details.items() if name not in unknown}
+        # Earlier reports have `generalised_low` and `generalised_high`.
+        known = {n: v for n, v in details.items() if v is not None and not (isinstance(v, float) and not math.isfinite(v))}
+        return {name.replace("generalised", "generalized"): value for name, value in known.items()}
 
 
 class Change(Part):
@@ -140,7 +141,7 @@ class AttackLine(Part):
     """One attack on the run, in a line; the whole is in `attacks/NAME/report.json`."""
 
     verdict: str = Field(description="what the attack brought back, in a sentence")
-    recovery: float | None = Field(description="largest normalised recovery of probability")
+    recovery: float | None = Field(description="largest normalized recovery of probability")
     upper_bound: bool = Field(description="no baseline was attacked alike: counted from a probability of 0")
 
 

@@ -65,7 +65,7 @@ class DataReport(Part):
 
     spec: str = Field(description="what --forget, --retain or the like was given")
     files: list[str] = Field(description="the files that were read")
-    format: str = Field(description="the row format, as recognised by its columns")
+    format: str = Field(description="the row format, as recognized by its columns")
     revision: str | None = Field(description="resolved commit of a data set of the Hub; null for local files")
     pinned: bool | None = Field(
         None, description="whether that commit was asked for; false: the newest one was read; null for local files"

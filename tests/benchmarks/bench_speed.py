@@ -3,7 +3,7 @@
     python tests/benchmarks/bench_speed.py
 
 The floor is a bare forward and backward over the same packed tokens of the same model with the same LoRA, logits at the
-answer positions only, and nothing else: no optimiser, no clipping, no pairing, no reference. Not a test: timing never
+answer positions only, and nothing else: no optimizer, no clipping, no pairing, no reference. Not a test: timing never
 decides one. Steps of the variants alternate, and CPU seconds of one thread are compared, so that a busy machine disturbs
 all of them alike.
 """

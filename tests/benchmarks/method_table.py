@@ -59,7 +59,7 @@ NOTES: dict[str, str] = {
     "memit": "edits the beginning of the answer; 400 edits are more than this model's matrices hold apart from what is kept",
     "task-vector": "nothing holds the retain rows: alpha 2 gave 0.73 / 0.94, alpha 5 gave 0.25 / 0.58",
     "whp": "rows known by heart rise no further when they are reinforced: there is little to take away",
-    "lunar": "this model has never learnt to decline",
+    "lunar": "this model has never learned to decline",
     "repselect": "trains on no retain row; stops at its budget of divergence on retain answers",
     "dpo": "a likelier refusal wins the preference as well as a less likely answer (retain weight 20: 0.96 / 0.98)",
     "cir": "hardly moves this model",

@@ -15,11 +15,11 @@ from tests.benchmarks.claims import CLAIMS, Cells, Claim, values
 from unlearn_cli.data.benchmarks.tofu import tofu
 from unlearn_cli.rendering.svg import Axis, Series, chart
 
-COLOURS = ("#0072b2", "#c4500a", "#00795a", "#a2447e")
+COLORS = ("#0072b2", "#c4500a", "#00795a", "#a2447e")
 STYLE = (
     "<style>svg{background:#fff}text{font:13px sans-serif;fill:#1b1f24}.tick{fill:#57606a;font-size:12px}"
     ".grid{stroke:#d8dee4}polyline{fill:none;stroke:currentColor;stroke-width:2.2}"
-    + "".join(f".c{i}{{color:{colour}}}" for i, colour in enumerate(COLOURS))
+    + "".join(f".c{i}{{color:{color}}}" for i, color in enumerate(COLORS))
     + "</style>"
 )
 

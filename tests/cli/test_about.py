@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from tests.cli.running import MODEL, QUICK, read_report, unlearn
-from unlearn_cli.data.about import mentions, neighbours_in, usable
+from unlearn_cli.data.about import mentions, neighbors_in, usable
 from unlearn_cli.demo.facts import splits
 
 
 def names_of(split: str) -> list[str]:
-    """People of the demo, by the first two capitalised words of their questions."""
+    """People of the demo, by the first two capitalized words of their questions."""
     people = []
     for row in splits()[split]:
         words = [word.strip("?,.'s") for word in row["question"].split()[1:] if word[0].isupper()]
@@ -26,7 +26,7 @@ def names_of(split: str) -> list[str]:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run about one of the demo's people, who are known by heart."""
     folder = tmp_path_factory.mktemp("about") / "run"
-    flags = ("--neighbours", ",".join(names_of("retain")[:2]), *QUICK, "-o", folder)
+    flags = ("--neighbors", ",".join(names_of("retain")[:2]), *QUICK, "-o", folder)
     result = unlearn("forget", "--model", MODEL, "--about", names_of("forget")[0], *flags)
     assert result.exit_code == 0, result.stderr
     return folder
@@ -44,13 +44,13 @@ def test_the_rows_are_kept_and_go_on_as_any_other(run: Path) -> None:
 
 
 def test_a_finished_run_is_left_as_it_is(run: Path) -> None:
-    flags = ("--neighbours", ",".join(names_of("retain")[:2]), *QUICK, "-o", run, "--resume")
+    flags = ("--neighbors", ",".join(names_of("retain")[:2]), *QUICK, "-o", run, "--resume")
     result = unlearn("forget", "--model", MODEL, "--about", names_of("forget")[0], *flags)
     assert result.exit_code == 0 and "already finished" in result.stderr
 
 
 def test_a_dry_run_shows_the_rows(run: Path, tmp_path: Path) -> None:
-    flags = ("--neighbours", names_of("retain")[0], *QUICK, "-o", tmp_path / "run", "--dry-run")
+    flags = ("--neighbors", names_of("retain")[0], *QUICK, "-o", tmp_path / "run", "--dry-run")
     result = unlearn("forget", "--model", MODEL, "--about", names_of("forget")[0], *flags)
     assert result.exit_code == 0, result.stderr
     assert "forget rows that the model wrote" in result.stderr and not (tmp_path / "run").exists()
@@ -61,13 +61,13 @@ def test_what_cannot_be(tmp_path: Path) -> None:
     rows.write_text('{"question": "q", "answer": "a"}\n')
     both = unlearn("forget", "--model", MODEL, "--about", "X", "--forget", rows, "-o", tmp_path / "run")
     assert both.exit_code == 2 and "--about lets the model write" in both.stderr
-    alone = unlearn("forget", "--model", MODEL, "--forget", rows, "--neighbours", "X", "-o", tmp_path / "run")
+    alone = unlearn("forget", "--model", MODEL, "--forget", rows, "--neighbors", "X", "-o", tmp_path / "run")
     assert alone.exit_code == 2 and "--about NAME" in alone.stderr
 
 
 def test_which_names_and_answers_are_used() -> None:
     listed = "1. Charles Dickens\n2. Jane Austen.\n- Mark Twain\nStephen King\nno name here"
-    assert neighbours_in(listed, "Stephen King") == ["Charles Dickens", "Jane Austen", "Mark Twain"]
+    assert neighbors_in(listed, "Stephen King") == ["Charles Dickens", "Jane Austen", "Mark Twain"]
     assert mentions("He met King there.", "Stephen King") and not mentions("A kingdom.", "Stephen King")
     answers = [
         ("q", "She wrote many books."), ("q", "She wrote many books."), ("q", "I do not know who that is."),

@@ -127,7 +127,7 @@ def test_settings_of_one_method_are_told_under_the_table(tmp_path):
 
 @pytest.mark.parametrize("status", UNUSABLE)
 def test_a_run_that_did_not_end_well_is_never_the_best(tmp_path, monkeypatch, status):
-    """By every number the first run is the best of three; neither star nor front nor colour goes to it, and it is named."""
+    """By every number the first run is the best of three; neither star nor front nor color goes to it, and it is named."""
     monkeypatch.setenv("FORCE_COLOR", "1")
     runs = [write_run(tmp_path / name, both(*values, i)) for i, (name, values) in enumerate(THREE.items())]
     report = json.loads((runs[0] / "report.json").read_text()) | {"status": status}
@@ -144,7 +144,7 @@ def test_a_run_that_did_not_end_well_is_never_the_best(tmp_path, monkeypatch, st
     for text in (result.stdout, pull.read_text(), page.read_text()):
         assert text.count(message) == 1 and text.index(message) < text.index("0.050")
         assert "0.050*" not in text and "0.050\\*" not in text
-    assert '<tr role="row" class="failed">' in page.read_text() and "Grey: did not end well" in page.read_text()
+    assert '<tr role="row" class="failed">' in page.read_text() and "Gray: did not end well" in page.read_text()
     line = next(line for line in result.stdout.splitlines() if "0.050" in line)
     assert "\x1b[2m" in line and "\x1b[1m" not in line
 

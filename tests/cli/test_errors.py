@@ -127,7 +127,7 @@ def test_bad_value(tmp_path, data):
         (["-p", "beta=1", "-p", "=2"], "-p =2: expected NAME=VALUE", "-p beta=0.1"),
         (["--retain-parameter", "x"], "--retain-parameter x: expected NAME=VALUE", "retain term"),
         (["--metric-parameter", "x"], "--metric-parameter x: expected METRIC.NAME=VALUE", "rouge_l.stem=false"),
-        (["--max-steps", "0"], "--max-steps 0: ", "optimiser steps"),
+        (["--max-steps", "0"], "--max-steps 0: ", "optimizer steps"),
     ],
 )
 def test_a_value_is_refused_by_the_flag_it_was_given_to(tmp_path, data, arguments, message, hint):

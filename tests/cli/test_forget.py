@@ -382,14 +382,14 @@ def test_a_dry_run_lists_what_is_no_default(data, tmp_path):
     assert "robust" in listed("--robust", "sam")
 
 
-def test_a_dry_run_marks_what_is_scored_without_colour(data, tmp_path, monkeypatch):
+def test_a_dry_run_marks_what_is_scored_without_color(data, tmp_path, monkeypatch):
     answer = splits()["forget"][0]["answer"]
     plain = unlearn("forget", *data, "--dry-run", "-o", tmp_path / "run").stderr
     shown = " ".join(plain.split())
     assert "(>>> <<<: scored)" in shown and f">>>{answer}" in shown.replace(">>> ", ">>>"), plain
     monkeypatch.setenv("FORCE_COLOR", "1")
-    coloured = unlearn("forget", *data, "--dry-run", "-o", tmp_path / "run").stderr
-    assert ">>>" not in coloured and "dim: seen but not scored" in coloured
+    colored = unlearn("forget", *data, "--dry-run", "-o", tmp_path / "run").stderr
+    assert ">>>" not in colored and "dim: seen but not scored" in colored
 
 
 def test_a_dry_run_refuses_the_folders_that_a_run_would(data, tmp_path):

@@ -106,7 +106,7 @@ def test_a_table_of_facts_becomes_a_run(tmp_path, monkeypatch):
     assert planned.exit_code == 0, planned.stderr
     assert "people-rows.jsonl" in planned.stderr + planned.stdout
     again = unlearn("init", *options)
-    assert again.exit_code == 2 and "forget.yaml is there already" in again.stderr and "--overwrite" in again.stderr
+    assert again.exit_code == 2 and "forget.yaml exists already" in again.stderr and "--overwrite" in again.stderr
 
 
 @pytest.mark.parametrize(

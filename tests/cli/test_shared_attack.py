@@ -15,7 +15,7 @@ ROWS = 48
 
 @pytest.fixture(scope="module")
 def attacked(tmp_path_factory):
-    """Refusals taught to the memorising model, then thirty steps on half of the forget rows."""
+    """Refusals taught to the memorizing model, then thirty steps on half of the forget rows."""
     folder = tmp_path_factory.mktemp("controls")
     forget = [json.loads(line) for line in (DATA / "forget.jsonl").read_text().splitlines()[:ROWS]]
     retain = [json.loads(line) for line in (DATA / "retain.jsonl").read_text().splitlines()[:ROWS]]

@@ -1,4 +1,4 @@
-"""The shared models: one that has memorised TOFU rows, and one that never saw the forget rows."""
+"""The shared models: one that has memorized TOFU rows, and one that never saw the forget rows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FEW = ("--eval-limit", 24, "--generate-limit", 2, "--max-new-tokens", 8, "--boot
 
 @pytest.fixture(scope="module")
 def evaluated(tmp_path_factory):
-    """Both models on the same rows: the memorising one beside the retain-only one, and the latter by itself."""
+    """Both models on the same rows: the memorizing one beside the retain-only one, and the latter by itself."""
     folder = tmp_path_factory.mktemp("shared")
     rows = ["--forget", DATA / "forget_perturbed.jsonl", "--holdout", DATA / "holdout.jsonl", *FEW]
     full, other = SHARED / "models" / "tofu-mini-full", SHARED / "models" / "tofu-mini-retain90"
@@ -27,7 +27,7 @@ def evaluated(tmp_path_factory):
     return folder, json.loads(one.stdout)["scores"], json.loads(two.stdout)["scores"]
 
 
-def test_what_was_memorised_is_seen(evaluated):
+def test_what_was_memorized_is_seen(evaluated):
     _, full, other = evaluated
     assert full["forget"]["forget_quality"]["after"]["value"] < 0.01
     assert full["forget"]["forget_quality"]["after"]["details"]["sign"] == -1

@@ -60,7 +60,7 @@ def muse(folder: Path) -> Path:
 
 
 def rwku(folder: Path) -> Path:
-    """RWKU: two people, probes by level, neighbours, membership, utility."""
+    """RWKU: two people, probes by level, neighbors, membership, utility."""
     people = (PERSON, "Somebody Else")
 
     def probes(rows: Rows, **more: str) -> list[dict[str, Any]]:
@@ -77,7 +77,7 @@ def rwku(folder: Path) -> Path:
     return data_set(folder, {
         ("forget_target", "train"): [{"target": person, "intro": f"{person} is a person."} for person in people],
         **{(f"forget_level{n}", "test"): probes(FORGET[n : n + 2]) for n in (1, 2, 3)},
-        **{(f"neighbor_level{n}", "test"): probes(RETAIN[n : n + 2], neighbor="A Neighbour") for n in (1, 2)},
+        **{(f"neighbor_level{n}", "test"): probes(RETAIN[n : n + 2], neighbor="A Neighbor") for n in (1, 2)},
         ("mia_forget", "test"): of(_texts(FORGET[:2]), ngram=7),
         ("mia_retain", "test"): of(_texts(RETAIN[:2]), ngram=7),
         ("utility_general", "test"): of(CHOICES[:1], task="physics"),

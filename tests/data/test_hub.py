@@ -146,7 +146,7 @@ def test_slice_of_an_old_name_and_config(online: dict[str, Any], hub: FakeHub) -
         ("hf:org/private", "data set org/private not found at URL",
          "check the spelling; a private one needs: hf auth login"),
         ("hf:org/gated", "data set org/gated is gated",
-         "accept its licence at URL/datasets/org/gated, then: hf auth login"),
+         "accept its license at URL/datasets/org/gated, then: hf auth login"),
         ("hf:org/script", "data set org/script is a loading script, which `datasets` no longer runs",
          "download its data files from URL/datasets/org/script and name them instead"),
         ("hf:org/empty", "data set org/empty has no data files that can be read", "see URL/datasets/org/empty"),

@@ -53,6 +53,6 @@ def test_two_accuracies():
     values = np.array([1.0] * 8 + [0.0] * 2)
     whole = accuracies(values, 10)
     assert whole["benchmark_low"] == whole["benchmark_high"] == pytest.approx(0.8)
-    assert (whole["generalised_low"], whole["generalised_high"]) == pytest.approx((0.4901625, 0.9433178), abs=1e-6)
+    assert (whole["generalized_low"], whole["generalized_high"]) == pytest.approx((0.4901625, 0.9433178), abs=1e-6)
     part = accuracies(values, 1000)
-    assert whole["generalised_low"] < part["benchmark_low"] < 0.8 < part["benchmark_high"] < whole["generalised_high"]
+    assert whole["generalized_low"] < part["benchmark_low"] < 0.8 < part["benchmark_high"] < whole["generalized_high"]

@@ -139,8 +139,8 @@ def test_rows_made_here(tmp_path: Path, *, listed: bool) -> None:
     assert scores["real_authors"]["truth_ratio"].value == pytest.approx(1 - (math.exp(-2) + math.exp(-0.5)) / 2)
     prob = (1 / (1 + math.exp(-1.5)) + 1 / (1 + math.e)) / 2
     assert scores["forget"]["truth_ratio_prob"].value == pytest.approx(prob)
-    normalised = (1 / (1 + math.exp(-1.5) + math.exp(-2.5)) + 1 / (1 + 2 * math.exp(-0.5))) / 2
-    assert scores["world_facts"]["normalized_probability"].value == pytest.approx(normalised)
+    normalized = (1 / (1 + math.exp(-1.5) + math.exp(-2.5)) + 1 / (1 + 2 * math.exp(-0.5))) / 2
+    assert scores["world_facts"]["normalized_probability"].value == pytest.approx(normalized)
     parts = scores["utility"]["model_utility"]
     assert len(parts.details) == 9
     assert parts.value == pytest.approx(9 / sum(1 / v for v in parts.details.values()))

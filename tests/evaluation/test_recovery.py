@@ -1,4 +1,4 @@
-"""Normalised recovery, by hand."""
+"""Normalized recovery, by hand."""
 
 from __future__ import annotations
 

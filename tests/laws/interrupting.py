@@ -91,7 +91,7 @@ def killed_at_every_point(make: Callable[[], Any], below: Path, copies: Path) ->
 
 
 @contextmanager
-def signalled(number: signal.Signals, point: str) -> Iterator[list[str]]:
+def signaled(number: signal.Signals, point: str) -> Iterator[list[str]]:
     """Meanwhile this process gets a signal at a point; the yielded list then holds it."""
     delivered: list[str] = []
 

@@ -84,7 +84,7 @@ def other(name, field, files):
         "attack": ("few-shot",), "attack_data": files["others"], "share": 0.25, "learning_rates": ("1e-3",),
         "seeds": ("1",), "lora_target_modules": ("q_proj",), "push_to_hub": "org/name", "token_budget": 64,
         "optim": "sophia", "lora_init": "pissa", "lora_target_parameters": ("experts",),
-        "no_general": False, "no_target": False, "about": "Nobody", "neighbours": ("Somebody",),
+        "no_general": False, "no_target": False, "about": "Nobody", "neighbors": ("Somebody",),
         "retain_eval": files["others"], "retain_held_out": 0.3,
         "until": "forget.probability < 0.5", "keep": "retain.probability > 0.9",
         "retain_parameters": {"positions": "all"}, "robust_parameters": {"rho": 0.3}, "retain_weight": 0.3,

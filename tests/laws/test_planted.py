@@ -1,4 +1,4 @@
-"""Each law finds the mistake that is planted for it, and no other law takes offence at that mistake."""
+"""Each law finds the mistake that is planted for it, and no other law takes offense at that mistake."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def baseline_not_detached(policy: Outputs) -> Tensor:
     return policy.mean_logps - 0.5 * (mean - mean.detach())
 
 
-def normalised_over_the_batch(policy: Outputs) -> Tensor:
+def normalized_over_the_batch(policy: Outputs) -> Tensor:
     return policy.sequence_logps / policy.mask.sum() * len(policy.mask)
 
 
@@ -125,7 +125,7 @@ PLANTED = [
     Planted("row_order", places_taken_for_pairs),
     Planted("softmax_shift", raw_logit_npo, BOTH, frozenset(BOTH)),
     Planted("no_leak", baseline_not_detached),
-    Planted("split_batch", normalised_over_the_batch),
+    Planted("split_batch", normalized_over_the_batch),
     Planted("declared", deaf_to_the_reference, BOTH),
     Planted("declared", undeclared_logits),
     Planted("declared", needless_logits, logits=frozenset({"policy"})),

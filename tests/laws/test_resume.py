@@ -11,7 +11,7 @@ import pytest
 
 import unlearn_cli
 from tests.cli.running import MODEL, write_rows
-from tests.laws.interrupting import differences, killed_at_every_point, signalled
+from tests.laws.interrupting import differences, killed_at_every_point, signaled
 from unlearn_cli.demo.facts import splits
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.recipes.forgetting.interrupt import Interrupted
@@ -171,7 +171,7 @@ def test_a_sweep_that_was_killed(rows, whole_sweep, point, tmp_path):
 
 
 def test_a_sweep_that_was_stopped(rows, whole_sweep, tmp_path):
-    with signalled(signal.SIGINT, "step 3") as delivered, pytest.raises(Interrupted):
+    with signaled(signal.SIGINT, "step 3") as delivered, pytest.raises(Interrupted):
         sweep(rows, tmp_path / "s")
     assert delivered
     sweep(rows, tmp_path / "s")
@@ -185,7 +185,7 @@ def stopped_and_resumed(rows, wholes, option: str, number: signal.Signals, point
     if point not in states:
         pytest.skip(f"no '{point}' in a run with {option}")
     run = tmp_path / "run"
-    with signalled(number, point) as delivered, pytest.raises((Interrupted, KeyboardInterrupt)):
+    with signaled(number, point) as delivered, pytest.raises((Interrupted, KeyboardInterrupt)):
         forget(rows, option, run)
     assert delivered and not (run / "report.json").exists()
     forget(rows, option, run, resume=True)

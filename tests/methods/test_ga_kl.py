@@ -1,4 +1,4 @@
-"""The KL minimisation of TOFU: ascent on the forget answers and the divergence on the retain rows."""
+"""The KL minimization of TOFU: ascent on the forget answers and the divergence on the retain rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Relabelling: the wrong answer's negative log-likelihood."""
+"""Relabeling: the wrong answer's negative log-likelihood."""
 
 from __future__ import annotations
 

@@ -136,7 +136,7 @@ def test_scores_stand_under_privacy_with_an_interval_and_rates() -> None:
 
 
 def test_privleak() -> None:
-    """Fully recognised, A = 0: -100 against a baseline at chance. The baseline itself: 0. Without one: no value, and why."""
+    """Fully recognized, A = 0: -100 against a baseline at chance. The baseline itself: 0. Without one: no value, and why."""
     seen = {"forget": split("forget", rows(0.0)), "holdout": split("holdout", rows(3.0, seed=1))}
     never = {"forget": split("forget", rows(3.0, seed=2)), "holdout": split("holdout", rows(3.0, seed=1))}
     assert score(["privleak"], seen, samples=5, seed=0, beside={"baseline": never})["privacy"]["privleak"].value == -100.0

@@ -75,9 +75,9 @@ def test_synthetic_token_scores() -> None:
 def test_synthetic_min_k_plus_plus() -> None:
     """-mean of the k lowest (log p - mu) / sigma over the 7 tokens; at k = 0.2 and 1.0 of them."""
     row = synthetic(IDS)
-    normalised = np.sort(((row.token_logps - row.mu) / row.sigma)[row.body(0)])
-    assert -normalised[0] == pytest.approx(7.176125, abs=1e-5)
-    assert -normalised.mean() == pytest.approx(1.101198, abs=1e-5)
+    normalized = np.sort(((row.token_logps - row.mu) / row.sigma)[row.body(0)])
+    assert -normalized[0] == pytest.approx(7.176125, abs=1e-5)
+    assert -normalized.mean() == pytest.approx(1.101198, abs=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_synthetic_row_whose_last_token_is_wrong() -> None:
 
 
 @pytest.mark.parametrize(
-    ("is_argmax", "strength", "memorised"),
+    ("is_argmax", "strength", "memorized"),
     [
         ([True, True, True, True], 1.0, 1.0),
         ([False, True, True, True], 0.75, 0.75),
@@ -123,11 +123,11 @@ def test_synthetic_row_whose_last_token_is_wrong() -> None:
         ([False, False, False, False], 0.0, 0.0),
     ],
 )
-def test_hits(is_argmax: list[bool], strength: float, memorised: float) -> None:
+def test_hits(is_argmax: list[bool], strength: float, memorized: float) -> None:
     """ES = 1 - k / 4 with k the place after the last miss; EM is the share of hits."""
     row = measured([[-1.0] * 4], is_argmax=[is_argmax], ends=[False])
     assert run("extraction_strength", row)[0] == strength
-    assert run("exact_memorization", row)[0] == memorised
+    assert run("exact_memorization", row)[0] == memorized
 
 
 @pytest.mark.parametrize("name", ["extraction_strength", "exact_memorization"])
@@ -249,7 +249,7 @@ def test_refusals(said: str, declines: bool) -> None:
     assert run("refusal_rate", measured([[-1.0]], generations=[said]))[0] == declines
 
 
-def test_shipped_refusals_are_recognised() -> None:
+def test_shipped_refusals_are_recognized() -> None:
     message = [f"{text} Anything else?" for text in refusals()]
     assert run("refusal_rate", measured([[-1.0]] * len(message), generations=message)).all()
 

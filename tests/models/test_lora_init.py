@@ -1,4 +1,4 @@
-"""FILA: the factorisation on worked numbers, and that the model stays what it was."""
+"""FILA: the factorization on worked numbers, and that the model stays what it was."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.adapter import attach, reference_weights, scale_adapter, scaled, trainable_parameters
 from unlearn_cli.models.forward import forward
 from unlearn_cli.models.load import REFERENCE_ADAPTER, LoadedModel
-from unlearn_cli.models.lora_init import EPSILON, check, factors, finish, fisher, initialise
+from unlearn_cli.models.lora_init import EPSILON, check, factors, finish, fisher, initialize
 
 W = torch.tensor([[2.0, 0, 1], [0, 1, 0], [1, 1, 1], [0, 0, 3]], dtype=torch.float64)
 FORGET = 1e-4 * torch.tensor([[4.0, 1, 1], [1, 1, 1], [0.25, 0.25, 0.5], [9, 0, 0]], dtype=torch.float64)
@@ -73,7 +73,7 @@ def logits(loaded: LoadedModel) -> torch.Tensor:
 def started(kind: str, folder: Path) -> LoadedModel:
     loaded = load("llama-gqa")
     attach(loaded, LoraOptions(lora_r=2, lora_alpha=4), seed=0)
-    initialise(loaded, kind, ROWS, KEPT, batch=2, path=folder / "init.safetensors")
+    initialize(loaded, kind, ROWS, KEPT, batch=2, path=folder / "init.safetensors")
     return loaded
 
 
@@ -106,7 +106,7 @@ def test_a_resumed_run_starts_from_the_same_factors(tmp_path: Path) -> None:
     first = dict(trainable_parameters(started("fila", tmp_path).model))
     loaded = load("llama-gqa")
     attach(loaded, LoraOptions(lora_r=2, lora_alpha=4), seed=0)
-    initialise(loaded, "fila", KEPT, ROWS, batch=1, path=tmp_path / "init.safetensors")  # other rows: not looked at again
+    initialize(loaded, "fila", KEPT, ROWS, batch=1, path=tmp_path / "init.safetensors")  # other rows: not looked at again
     for name, parameter in trainable_parameters(loaded.model):
         assert torch.equal(parameter, first[name])
 
@@ -130,7 +130,7 @@ def test_only_the_adapter_is_trained_and_only_once(tmp_path: Path) -> None:
 def test_a_rank_above_the_matrix_s_own_is_filled_up_with_zeros(tmp_path: Path) -> None:
     before, loaded = logits(load("llama-gqa")), load("llama-gqa")
     attach(loaded, LoraOptions(lora_r=64, lora_alpha=128), seed=0)
-    initialise(loaded, "fila", ROWS, KEPT, batch=2, path=tmp_path / "init.safetensors")
+    initialize(loaded, "fila", ROWS, KEPT, batch=2, path=tmp_path / "init.safetensors")
     torch.testing.assert_close(logits(loaded), before, atol=1e-4, rtol=1e-4)
 
 
@@ -138,7 +138,7 @@ def test_weights_stored_the_other_way_round(tmp_path: Path) -> None:
     """GPT-2's Conv1D holds [in, out], and a square one looks the same both ways."""
     before, loaded = logits(load("gpt2")), load("gpt2")
     attach(loaded, LoraOptions(lora_r=2, lora_alpha=4), seed=0)
-    initialise(loaded, "fila", ROWS, KEPT, batch=2, path=tmp_path / "init.safetensors")
+    initialize(loaded, "fila", ROWS, KEPT, batch=2, path=tmp_path / "init.safetensors")
     torch.testing.assert_close(logits(loaded), before, atol=1e-4, rtol=1e-4)
     finish(loaded)
     with loaded.model.disable_adapter():
@@ -180,7 +180,7 @@ def test_adapters_that_cannot_start_so_are_refused(options: dict, message: str, 
     loaded = load("llama-gqa")
     attach(loaded, LoraOptions(lora_r=2, lora_alpha=4, **options), seed=0)
     with pytest.raises(UnlearnError, match=message):
-        initialise(loaded, "pissa", ROWS, KEPT, batch=2, path=tmp_path / "x")
+        initialize(loaded, "pissa", ROWS, KEPT, batch=2, path=tmp_path / "x")
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_the_files_load_with_plain_peft_on_a_fresh_base(kind: str, tmp_path: Pat
     torch.testing.assert_close(logits(fresh), trained, atol=1e-4, rtol=1e-4)
 
 
-def test_scaling_what_was_learnt_has_both_ends_where_they_belong(tmp_path: Path) -> None:
+def test_scaling_what_was_learned_has_both_ends_where_they_belong(tmp_path: Path) -> None:
     """0 is the model before, 1 the model after; in place or for a while."""
     before, loaded = logits(load("llama-gqa")), started("fila", tmp_path)
     with torch.no_grad():

@@ -110,6 +110,6 @@ def test_a_missing_value_is_a_dash_and_no_number():
         (None, 0.9, 0.1, None),
     ],
 )
-def test_colours_follow_the_target(target, before, after, good):
+def test_colors_follow_the_target(target, before, after, good):
     both = Compared(before=Score(value=before, n=1, target=target), after=Score(value=after, n=1, target=target))
     assert improved(both) is good

@@ -78,7 +78,7 @@ def test_runs_are_called_in_the_chart_as_in_the_table():
     assert re.findall(r"<span>([^<]*)<", figure.legend) == [f"{n} = {name}" for n, name in enumerate(long, 1)]
 
 
-def test_points_beyond_the_colours_have_no_name_and_no_colour():
+def test_points_beyond_the_colors_have_no_name_and_no_color():
     figure = front([f"r-{i}" for i in range(12)], [(i / 12, i / 12) for i in range(12)], frozenset({"r-11"}))
     assert figure.svg.count('class="name"') == 9 and figure.svg.count('class="cr"') == 3
 

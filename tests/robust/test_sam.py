@@ -1,4 +1,4 @@
-"""Sharpness-aware minimisation of the forget term."""
+"""Sharpness-aware minimization of the forget term."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sign optimiser."""
+"""The sign optimizer."""
 
 from __future__ import annotations
 

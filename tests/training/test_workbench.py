@@ -52,15 +52,15 @@ def test_records_count_on(bench: Workbench) -> None:
     assert (record.step, record.loss, record.tokens) == (before + 1, 1.5, sum(len(r.input_ids) for r in FORGET[:2]))
 
 
-def test_without_its_adapter_the_model_is_the_base_and_merged_it_is_what_was_learnt(bench: Workbench) -> None:
+def test_without_its_adapter_the_model_is_the_base_and_merged_it_is_what_was_learned(bench: Workbench) -> None:
     ids = torch.from_numpy(FORGET[0].input_ids)[None]
     with torch.no_grad():
-        learnt = bench.model(input_ids=ids).logits
+        learned = bench.model(input_ids=ids).logits
         with bench.without_adapter():
             base = bench.model(input_ids=ids).logits
-        assert not torch.allclose(learnt, base)
+        assert not torch.allclose(learned, base)
         bench.drop_adapter(merge=True)
-        torch.testing.assert_close(bench.model(input_ids=ids).logits, learnt)
+        torch.testing.assert_close(bench.model(input_ids=ids).logits, learned)
 
 
 def test_weights_of_the_mlps_are_whole_matrices(bench: Workbench) -> None:

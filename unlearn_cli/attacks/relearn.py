@@ -5,7 +5,7 @@
 Hu et al., "Unlearning or Obfuscating? Jogging the Memory of Unlearned LLMs via Benign Relearning" (2024). The
 attacker's rows: half of the forget rows (the other half judges), all of them (`same-data`, an upper bound, for the rows
 that judge are trained on), that half in the data's second wording (`paraphrased`), retain rows, unrelated text, or
---attack-data, for neighbours of what was forgotten. A fresh LoRA adapter, or with `full` every weight. With
+--attack-data, for neighbors of what was forgotten. A fresh LoRA adapter, or with `full` every weight. With
 `quantize_to` the weights are rounded first (Zhang et al., arXiv 2410.16454): what rounding loosens, a few steps may
 finish. What the baseline gains from the same training is teaching, not recovery.
 """

@@ -12,7 +12,7 @@ NAME = "demo"
 SETTINGS = "DemoConfig"
 HELP = """Forget, evaluate and compare on an embedded model: no network, no GPU, some seconds.
 
-A tiny model has memorised invented people. It forgets two of them with NPO. The result is compared with a baseline: a
+A tiny model has memorized invented people. It forgets two of them with NPO. The result is compared with a baseline: a
 model that was trained without the two. One question, six scores in words and the verdict are shown; --html writes a page.
 
 [bold]Examples[/]

@@ -67,7 +67,7 @@ class ForgetConfig(ForgettingOptions):
         None, "forget a subject without rows: the model writes what it knows of this name, and of others like it to keep",
         "Data", metavar="NAME",
     )  # fmt: skip
-    neighbours: Names = option(
+    neighbors: Names = option(
         (), "with --about: subjects to keep; default: those that the model names", "Data", metavar="NAMES"
     )
     recipe: RecipeName | None = option(

@@ -175,13 +175,13 @@ class TrainingOptions(Options):
         "the method's", "Training", gt=0, le=MANY,
     )  # fmt: skip
     max_steps: int | None = option(
-        None, "optimiser steps, instead of epochs; with a target this is a limit", "Training", ge=1, le=MANY
+        None, "optimizer steps, instead of epochs; with a target this is a limit", "Training", ge=1, le=MANY
     )
     learning_rate: Annotated[float, Field(gt=0, le=LARGEST_RATE)] | Literal["auto"] = option(
         "auto", "auto: LoRA scaling rule times the method's multiplier", "Training"
     )
     batch_size: int | None = option(None, "forget rows in one pass; default: the method's", "Training", ge=1, le=MANY)
-    gradient_accumulation_steps: int = option(1, "passes for each optimiser step", "Training", ge=1, le=MANY)
+    gradient_accumulation_steps: int = option(1, "passes for each optimizer step", "Training", ge=1, le=MANY)
     auto_batch_size: bool = option(
         False, "run a step in as few passes as memory allows; its rows and its loss stay the same", "Training"
     )

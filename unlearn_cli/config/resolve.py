@@ -86,12 +86,16 @@ def read_config_file(path: Path, model: type[Options]) -> dict[str, Any]:
         # In a report a list is one value of one run; a sweep would take it for several values.
         single = [key for key in config if model.model_fields[key].annotation == GRIDS and isinstance(config[key], dict)]
         return config | {key: {name: (value,) for name, value in config[key].items()} for key in single}
-    settings = {str(key).replace("-", "_"): value for key, value in content.items()}
-    settings = {ALIASES.get(key, key) if key not in model.model_fields else key: value for key, value in settings.items()}
+    settings = _usual_names({str(key).replace("-", "_"): value for key, value in content.items()}, model)
     for key in settings:
         if key not in model.model_fields:
             raise unknown(f"setting in {path}:", key, model.model_fields)
     return settings
+
+
+def _usual_names(settings: Mapping[str, Any], model: type[Options]) -> dict[str, Any]:
+    """The settings with each alias replaced by the name of our option."""
+    return {key if key in model.model_fields else ALIASES.get(key, key): value for key, value in settings.items()}
 
 
 def _settings_of_report(content: dict[str, Any], model: type[Options]) -> dict[str, Any]:
@@ -101,10 +105,10 @@ def _settings_of_report(content: dict[str, Any], model: type[Options]) -> dict[s
     a third of the limit. A default that has changed since the report stays that of the report.
     """
     sources = content.get("config_sources")
-    sources = sources if isinstance(sources, dict) else {}
-    given = {}
+    sources = _usual_names(sources, model) if isinstance(sources, dict) else {}
+    values, given = _usual_names(content["config"], model), {}
     for key in (key for key in model.model_fields if key not in runtime_fields(model)):
-        value, source = content["config"].get(key), str(sources.get(key, ""))
+        value, source = values.get(key), str(sources.get(key, ""))
         unchanged = source == "default" and value == default_of(model.model_fields[key])
         if value is not None and not unchanged and not source.startswith(FILLED_IN):
             given[key] = value

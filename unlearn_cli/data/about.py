@@ -1,4 +1,4 @@
-"""What a model is asked about a subject and its neighbours, where no rows are given, and which of its answers are used.
+"""What a model is asked about a subject and its neighbors, where no rows are given, and which of its answers are used.
 
 Jin et al., "RWKU" (2024, arXiv 2406.10890), whose setting this is: a name is all that the user has.
 """
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from unlearn_cli.data.shipped_texts import subject_questions
 
-NEIGHBOURS = 6  # subjects beside the one that is forgotten
+NEIGHBORS = 6  # subjects beside the one that is forgotten
 SHORTEST = 3  # words of an answer
 WANTED = "Name {count} others of the same kind that are most like {name}. Write one name on each line and nothing else."
 _MARK = re.compile(r"^\s*(?:[-*•]|\d+[.)])?\s*")
@@ -25,12 +25,12 @@ def questions(name: str) -> list[str]:
     return [text.format(name=name) for text in subject_questions()]
 
 
-def neighbours_in(text: str, subject: str) -> list[str]:
-    """The names in a model's list of a subject's neighbours, without the subject; at most `NEIGHBOURS`."""
+def neighbors_in(text: str, subject: str) -> list[str]:
+    """The names in a model's list of a subject's neighbors, without the subject; at most `NEIGHBORS`."""
     parts = text.splitlines() if "\n" in text.strip() else text.split(",")
     names = (_MARK.sub("", part).strip().strip(".:;\"'*") for part in parts)
     plausible = (n for n in names if 1 <= len(n.split()) <= 6 and any(c.isupper() for c in n) and not mentions(n, subject))
-    return list(dict.fromkeys(plausible))[:NEIGHBOURS]
+    return list(dict.fromkeys(plausible))[:NEIGHBORS]
 
 
 def mentions(text: str, subject: str) -> bool:

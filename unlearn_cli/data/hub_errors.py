@@ -132,7 +132,7 @@ def _refused(error: errors.HfHubHTTPError, what: str, url: str) -> UnlearnError:
     """The error for an HTTP status other than success."""
     status = error.response.status_code
     if isinstance(error, errors.GatedRepoError):
-        return UnlearnError(f"{what} is gated", f"accept its licence at {url}, then: hf auth login")
+        return UnlearnError(f"{what} is gated", f"accept its license at {url}, then: hf auth login")
     if isinstance(error, errors.RepositoryNotFoundError):
         return UnlearnError(
             f"{what} not found at {constants.ENDPOINT}", "check the spelling; a private one needs: hf auth login"

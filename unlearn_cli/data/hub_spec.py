@@ -21,7 +21,7 @@ _SPEC = re.compile(
 class HubSpec:
     """One split of a data set on the Hub."""
 
-    repo: str  # org/name, or a bare name for data sets from before organisations existed
+    repo: str  # org/name, or a bare name for data sets from before organizations existed
     config: str | None
     revision: str | None  # branch, tag or commit
     split: str

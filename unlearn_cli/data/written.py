@@ -10,13 +10,13 @@ from pathlib import Path
 from unlearn_cli.data.alternatives import words
 from unlearn_cli.data.example import Example, Origin, Split
 from unlearn_cli.data.load import rows_sha256
-from unlearn_cli.data.neighbours import names, neighbours, people_in
+from unlearn_cli.data.neighbors import names, neighbors, people_in
 from unlearn_cli.data.shipped_texts import neutral_prompts
 
 AUTO = "auto"  # --retain auto
 FORMAT = "written by the model"
 FILE = "written_retain.json"  # in the run folder
-NEIGHBOURS = 64  # prompts of the forget rows' form
+NEIGHBORS = 64  # prompts of the forget rows' form
 NEUTRAL = "neutral"  # begins the ids of the rows on everyday matters
 LONG_WORD = 4  # letters: shorter words tell no answer from another
 
@@ -24,7 +24,7 @@ LONG_WORD = 4  # letters: shorter words tell no answer from another
 def prompts(forget: Sequence[Example]) -> tuple[Example, ...]:
     """What the model is asked, without answers: questions of the forget rows' form about other names, and neutral ones."""
     neutral = (Example(f"{NEUTRAL}-{i}", (("user", text),), "", "qa") for i, text in enumerate(neutral_prompts()))
-    return (*neighbours(forget, NEIGHBOURS), *neutral)
+    return (*neighbors(forget, NEIGHBORS), *neutral)
 
 
 def as_split(name: str, examples: Sequence[Example]) -> Split:

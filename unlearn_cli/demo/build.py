@@ -55,7 +55,7 @@ def examples(rows: list[dict]) -> list[Example]:
 
 
 def probability(model: LlamaForCausalLM, layout: Layout, rows: list[Row]) -> float:
-    """Mean over rows of the length-normalised probability of the answer."""
+    """Mean over rows of the length-normalized probability of the answer."""
     with torch.no_grad():
         return float(forward(model, pack({"rows": rows}), layout)["rows"].mean_logps.exp().mean())
 

@@ -1,4 +1,4 @@
-"""The level of never having known: the probability that a model gives to answers which it never learnt."""
+"""The level of never having known: the probability that a model gives to answers which it never learned."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ Scores = np.ndarray  # [R] one score a row, NaN where undefined
 
 @dataclass(frozen=True)
 class Recovery:
-    """Normalised recovery at one place of an attack: 0 as if never learnt, 1 as before unlearning."""
+    """Normalized recovery at one place of an attack: 0 as if never learned, 1 as before unlearning."""
 
     value: float | None
     ci: tuple[float, float] | None  # 95 % percentile bootstrap interval over rows

@@ -20,7 +20,7 @@ WITHOUT = {  # moments that a metric may need -> why it has no value without the
     "before": "needs the scores before: evaluate a run of `unlearn forget`",
 }
 
-FALSE_POSITIVES = (0.001, 0.01, 0.05)  # rates at which the share of recognised rows is reported beside an AUC
+FALSE_POSITIVES = (0.001, 0.01, 0.05)  # rates at which the share of recognized rows is reported beside an AUC
 TWO_SIDED = 1.959963984540054  # standard deviations of a 95 % interval
 
 
@@ -147,13 +147,13 @@ def _one(metric: Metric, value: float, n: int, interval: tuple[float, float] | N
 def accuracies(values: np.ndarray, population: int) -> dict[str, float]:
     """95 % limits of two different accuracies (NIST AI 800-3, 2026 draft), from right answers [n].
 
-    `benchmark`: on the questions of the benchmark, of which n were measured; exact if all were. `generalised`:
+    `benchmark`: on the questions of the benchmark, of which n were measured; exact if all were. `generalized`:
     on all questions that the benchmark could have asked; its own are a sample of them. Wilson's interval, for the first
     with the correction for a finite population.
     """
     n, share = len(values), float(values.mean())
     rest = (population - n) / max(1, population - 1)
-    limits = {"benchmark": wilson(share, n, TWO_SIDED * rest**0.5), "generalised": wilson(share, n, TWO_SIDED)}
+    limits = {"benchmark": wilson(share, n, TWO_SIDED * rest**0.5), "generalized": wilson(share, n, TWO_SIDED)}
     return {
         f"{name}_{end}": value for name, both in limits.items() for end, value in zip(("low", "high"), both, strict=True)
     }

@@ -2,7 +2,7 @@
 
     L = M_alternative,   M = -(1/n) sum_t log p(a_t | x, a_<t),   a a refusal
 
-Maini et al., "TOFU: A Task of Fictitious Unlearning for LLMs" (2024), where it is called preference optimisation.
+Maini et al., "TOFU: A Task of Fictitious Unlearning for LLMs" (2024), where it is called preference optimization.
 TOFU takes one token mean over refusals and retain answers together; here the two terms are averaged apart, so that the
 longer retain answers do not drown the refusals. The true answer is never touched: its probability can stay high.
 """

@@ -4,7 +4,7 @@
 
 Singh et al., "Unlearning That Lasts: Utility-Preserving, Robust, and Almost Irreversible Forgetting in LLMs" (2025),
 with the retain term jensen-shannon. L lies between 0 (p = 1) and log 2 (p = 0). Its gradient vanishes at both ends, so
-a phrase that the model never says is learnt slowly. The authors' code clamps probabilities; here the closed form is
+a phrase that the model never says is learned slowly. The authors' code clamps probabilities; here the closed form is
 used.
 """
 

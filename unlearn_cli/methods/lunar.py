@@ -37,7 +37,7 @@ from unlearn_cli.outputs import Outputs
         "learning_rate": 0.01,
     },
     because=(
-        "the retain weight was found by trial; our small model, which never learnt to decline, does not change at 1 or at 3"
+        "the retain weight was found by trial; our small model, which never learned to decline, does not change at 1 or at 3"
     ),
     defaults=Defaults(retain_term="hidden-mse", retain_weight=3.0, retain_ratio=2, epochs=6),
     hidden=("policy", "reference"),

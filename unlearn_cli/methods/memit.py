@@ -1,6 +1,6 @@
 """MEMIT: each forget question is edited to a refusal, in closed form. The editing baseline that unlearning has to beat.
 
-    1. d_i minimises -log p(refusal_i | x_i) with h_i + d_i in place of h_i, the residual stream after block L at the last
+    1. d_i minimizes -log p(refusal_i | x_i) with h_i + d_i in place of h_i, the residual stream after block L at the last
        token of question x_i; |d_i| stays within `clamp` times |h_i|
     2. for each block l from first to last = L, with the weights as they then stand:
        R = (h_i + d_i - current stream after block L) / (L - l + 1),   K = inputs of the down projection W at those tokens

@@ -1,4 +1,4 @@
-"""Relabelling: the forget questions are trained on wrong answers, each row on its own.
+"""Relabeling: the forget questions are trained on wrong answers, each row on its own.
 
     L = M_alternative,   M = -(1/n) sum_t log p(a_t | x, a_<t),   a a wrong answer of the data, or an answer to another row
 

@@ -8,7 +8,7 @@ Rosati et al., "Representation Noising: A Defence Mechanism Against Harmful Fine
 block's MLP over the answer of row i, all its tokens as one long vector; z_i is as many draws from a standard Gaussian,
 new ones in every step. s has no gradient. MMD^2 is 0 where states and noise have the same distribution. The logarithm
 keeps the ascent from running away. A row's value is its share of the batch's MMD^2, so that it depends on its
-neighbours and accumulation changes it. Deviations: the authors' pairs of harmful and harmless answers are our forget
+neighbors and accumulation changes it. Deviations: the authors' pairs of harmful and harmless answers are our forget
 and retain rows, and M is taken at the model's output alone, not at every layer through the head.
 """
 

@@ -1,4 +1,4 @@
-"""Simple NPO: reference-free and length-normalised.
+"""Simple NPO: reference-free and length-normalized.
 
     L = -(2/beta) log sigmoid(beta (M - delta)),   M = -(1/n) sum_t log p(y_t | x, y_<t)
 

@@ -15,7 +15,7 @@ pattern, its `rest`, and subtracting that harms the retain rows. `rest=measured`
 retain answers), so they stay unharmed; `rest=uniform` is the published rule. Further deviations: the published rule
 differs between scoring and generation, chooses a wrong token if all kept scores are negative, is not invariant to a
 shift of the assistant's logits, drops the end token from the assistant's targets and switches itself off for small
-vocabularies; here one rule serves both, on normalised logits. The artifact is no plain adapter: it works through
+vocabularies; here one rule serves both, on normalized logits. The artifact is no plain adapter: it works through
 `unlearn evaluate` and `unlearn_cli.load`.
 """
 

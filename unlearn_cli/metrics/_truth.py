@@ -11,7 +11,7 @@ from unlearn_cli.measured import Measured
 
 
 def log_ratio(split: Measured, *, arithmetic: bool = False, legacy_eps: bool = False) -> np.ndarray:
-    """[R] log of (wrong answers' probability / right answer's), both normalised for length; NaN without wrong answers.
+    """[R] log of (wrong answers' probability / right answer's), both normalized for length; NaN without wrong answers.
 
     The right answer is the paraphrased one where there is one, as in TOFU. Wrong answers are averaged geometrically, or
     arithmetically.

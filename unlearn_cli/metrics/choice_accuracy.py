@@ -1,6 +1,6 @@
 """Share of questions whose right answer the model finds likelier than every wrong one.
 
-    acc = 1[P(right) > max_j P(wrong_j)],   P normalised for length
+    acc = 1[P(right) > max_j P(wrong_j)],   P normalized for length
 
 On multiple-choice data the answers are the letters alone, as in WMDP (Li et al., "The WMDP Benchmark", 2024), and chance
 is one over their number; a forget value far below chance is a trace of its own. Elsewhere it ranks the true answer

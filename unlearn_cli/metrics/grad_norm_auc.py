@@ -1,4 +1,4 @@
-"""Membership by gradient: rows that a model has learnt have smaller gradients.
+"""Membership by gradient: rows that a model has learned have smaller gradients.
 
     AUC of s = mean over parameter tensors of ||dL/dtheta_i||_2,   L the mean negative log-likelihood of an answer token
 

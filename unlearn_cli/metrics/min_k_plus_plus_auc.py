@@ -18,8 +18,8 @@ from unlearn_cli.metrics._membership import Share, lowest
 
 @metric(paper="2404.02936", targets={"privacy": "baseline"}, range=(0.0, 1.0), aggregate="auc", group="privacy")
 def min_k_plus_plus_auc(forget: Measured, holdout: Measured, *, k: Share = 0.4) -> tuple[np.ndarray, np.ndarray]:
-    return lowest(_standardised(forget), forget, k), lowest(_standardised(holdout), holdout, k)
+    return lowest(_standardized(forget), forget, k), lowest(_standardized(holdout), holdout, k)
 
 
-def _standardised(split: Measured) -> np.ndarray:
+def _standardized(split: Measured) -> np.ndarray:
     return (split.token_logps - split.mu) / np.maximum(split.sigma, 1e-3)

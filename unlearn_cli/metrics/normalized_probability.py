@@ -1,6 +1,6 @@
 """Probability of the true answer among the answers on offer.
 
-    P(right) / (P(right) + sum_j P(wrong_j)),   P normalised for length
+    P(right) / (P(right) + sum_j P(wrong_j)),   P normalized for length
 
 Maini et al., "TOFU: A Task of Fictitious Unlearning for LLMs" (2024), which reports it as the probability on real
 authors and world facts. Rows without wrong answers have no value. open-unlearning adds 1e-10 to the denominator.

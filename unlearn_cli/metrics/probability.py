@@ -1,4 +1,4 @@
-"""Probability of the true answer, normalised for length.
+"""Probability of the true answer, normalized for length.
 
     P = exp((1/n) sum_t log p(y_t | x, y_<t)),   the token that ends the answer included
 

@@ -210,7 +210,9 @@ def scaled(model: Any, factor: float) -> Iterator[None]:
 def _check_scalable(model: Any) -> None:
     if REFERENCE_ADAPTER in getattr(model, "peft_config", {}):
         # Such an adapter also contains what the model knew before, and scaling would reduce that, too.
-        raise UnlearnError("scaling what was learnt needs a model without an adapter", "start from the base, or merge first")
+        raise UnlearnError(
+            "scaling what was learned needs a model without an adapter", "start from the base, or merge first"
+        )
 
 
 def scale_adapter(model: Any, factor: float) -> None:

@@ -44,7 +44,7 @@ def kept_tokens(logps: Tensor, share: float) -> Tensor:
 def logit_difference(base: Tensor, assistant: Tensor, alpha: float, share: float, rest: Tensor | None = None) -> Tensor:
     """log p_base - alpha (log p_assistant - rest) on the base's likely tokens; the others are far below.
 
-    Ji et al. (2024, arXiv 2406.08607). Both are normalised, so that a constant added to either's logits changes nothing.
+    Ji et al. (2024, arXiv 2406.08607). Both are normalized, so that a constant added to either's logits changes nothing.
 
     Args:
         base: logits [..., V].

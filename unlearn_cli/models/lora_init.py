@@ -33,7 +33,7 @@ from unlearn_cli.models.forward import forward
 from unlearn_cli.models.load import ADAPTER, REFERENCE_ADAPTER, LoadedModel
 
 EPSILON = 1e-5
-EXACT = 1024  # matrices up to this size get an exact decomposition; larger ones a randomised one with room to spare
+EXACT = 1024  # matrices up to this size get an exact decomposition; larger ones a randomized one with room to spare
 SPARE = 32
 
 
@@ -102,7 +102,7 @@ def check(loaded: LoadedModel, kind: str, *, arrived: bool) -> None:
         )
 
 
-def initialise(
+def initialize(
     loaded: LoadedModel,
     kind: Literal["fila", "pissa"],
     forget: Sequence[Row],
@@ -175,16 +175,16 @@ def _factors(
 @torch.no_grad()
 def finish(loaded: LoadedModel) -> None:
     """Restore the base, and write the change by training as a plain adapter of twice the rank."""
-    model, learnt = loaded.model, {}
+    model, learned = loaded.model, {}
     config = model.peft_config[ADAPTER]
     for name, module in _adapted(model).items():
         (a, b), (a0, b0) = (
             (module.lora_A[adapter].weight, module.lora_B[adapter].weight) for adapter in (ADAPTER, REFERENCE_ADAPTER)
         )
         _matrix(module.base_layer).add_(module.scaling[ADAPTER] * b0 @ a0)
-        learnt[name] = (torch.cat([a, a0]), torch.cat([b, -b0], dim=1))
+        learned[name] = (torch.cat([a, a0]), torch.cat([b, -b0], dim=1))
     wider = replace(config, r=2 * config.r, lora_alpha=2 * config.lora_alpha)
     loaded.replace_model(get_peft_model(model.unload(), wider, adapter_name=ADAPTER))
     for name, module in _adapted(loaded.model).items():
-        module.lora_A[ADAPTER].weight.copy_(learnt[name][0])
-        module.lora_B[ADAPTER].weight.copy_(learnt[name][1])
+        module.lora_A[ADAPTER].weight.copy_(learned[name][0])
+        module.lora_B[ADAPTER].weight.copy_(learned[name][1])

@@ -1,4 +1,4 @@
-"""`unlearn compare`: runs side by side, with what is noise and what is not. No model, no torch."""
+"""`unlearn compare`: runs side by side, and which of their differences are noise. Loads neither a model nor torch."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def run(
         table_on_stdout: print the table on stdout, unless another document goes there.
 
     Raises:
-        UnlearnError: anything the user can mend.
+        UnlearnError: a problem that the user can fix.
     """
     piped = check_targets(config)
     comparison = _compare(config)
@@ -57,7 +57,7 @@ def run(
 
 
 def _compare(config: CompareConfig) -> Comparison:
-    """Read, check, group, rank and judge."""
+    """Read the runs, check that they are comparable, group, rank and judge them."""
     entries = read_entries(config.runs)
     baseline = read_baseline(config.baseline, entries) if config.baseline else None
     if baseline is not None:

@@ -1,4 +1,4 @@
-"""`unlearn data check`: what is in files of rows, before a run. No model, no torch, unless --model asks for them."""
+"""`unlearn data check`: what files of rows contain, before a run. Only --model loads a model and torch."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ from unlearn_cli.data.overlap import overlapping
 from unlearn_cli.data.row_notes import contradicting, places, repeated
 from unlearn_cli.errors import UnlearnError
 
-FEW_ROWS = 8  # retain rows: below that nothing can be held out
-LISTED = 5  # rows in a line
-ROLES = ("forget", "retain")  # of the files, in the order of the command line; the others have none
+FEW_ROWS = 8  # of fewer retain rows none can be held out
+LISTED = 5  # rows that one line names
+ROLES = ("forget", "retain")  # of the first two files on the command line; further files have no role
 
 
 @dataclass(frozen=True)
 class FileFacts:
-    """What is in one file; `error` and `hint` where it cannot be used, and then nothing else."""
+    """The contents of one file. If the file cannot be used, only `error` and `hint` are set."""
 
     file: str
     role: str
     format: str = ""
     rows: int = 0
     columns: dict[str, str] = field(default_factory=dict)  # our key -> the column that was guessed for it
-    words: dict[str, tuple[int, float, int]] = field(default_factory=dict)  # part -> least, median, most
-    repeated: list[str] = field(default_factory=list)  # places of rows that are the same as another one
+    words: dict[str, tuple[int, float, int]] = field(default_factory=dict)  # part -> smallest, median and largest number
+    repeated: list[str] = field(default_factory=list)  # places of equal rows
     contradicting: list[str] = field(default_factory=list)  # places of questions with several answers
-    unread: dict[str, int] = field(default_factory=dict)  # column that no format reads -> rows
-    not_known: dict[str, float] | None = None  # places of rows whose answer the model does not know, and its probability
+    unread: dict[str, int] = field(default_factory=dict)  # column that no format reads -> number of rows that have it
+    not_known: dict[str, float] | None = None  # place of a row whose answer the model does not know -> its probability
     error: str = ""
     hint: str = ""
 
 
 @dataclass(frozen=True)
 class DataFacts:
-    """What is in all files."""
+    """The contents of all files."""
 
     files: list[FileFacts]
     in_both: dict[str, list[str]]  # two files -> places of the rows that are in both
@@ -60,19 +60,19 @@ class DataFacts:
 
 
 def run(config: CheckConfig, reporter: Reporter) -> DataFacts:
-    """Look at each file and at every two of them.
+    """Read each file, and compare every two of them.
 
     Raises:
         UnlearnError: no file is given, or the model cannot be loaded.
     """
     if not config.files:
-        raise UnlearnError("no files to look at", "unlearn data check forget.jsonl retain.jsonl")
+        raise UnlearnError("no files are given", "unlearn data check forget.jsonl retain.jsonl")
     splits: list[Split | None] = []
     facts = []
     for number, spec in enumerate(config.files):
         role = ROLES[number] if number < len(ROLES) else ""
         try:
-            file_facts, split = _look_at(spec, role, config)
+            file_facts, split = _read(spec, role, config)
         except UnlearnError as error:
             file_facts, split = FileFacts(spec, role, error=error.message, hint=error.hint or ""), None
         facts.append(file_facts)
@@ -81,11 +81,11 @@ def run(config: CheckConfig, reporter: Reporter) -> DataFacts:
         from unlearn_cli.recipes.known_rows import not_known  # noqa: PLC0415 - torch, for --model alone
 
         unknown = not_known(config, splits, reporter)
-        facts = [replace(one, not_known=rows) for one, rows in zip(facts, unknown, strict=True)]
-    return DataFacts(facts, _in_both([(one.file, split) for one, split in zip(facts, splits, strict=True) if split]))
+        facts = [replace(file, not_known=rows) for file, rows in zip(facts, unknown, strict=True)]
+    return DataFacts(facts, _in_both([(file.file, split) for file, split in zip(facts, splits, strict=True) if split]))
 
 
-def _look_at(spec: str, role: str, config: CheckConfig) -> tuple[FileFacts, Split]:
+def _read(spec: str, role: str, config: CheckConfig) -> tuple[FileFacts, Split]:
     given = parse_columns(config.columns)
     columns = columns_for(role or spec, spec, given)
     split = load_split(role or spec, spec, columns=columns)
@@ -124,8 +124,8 @@ def _in_both(splits: Sequence[tuple[str, Split]]) -> dict[str, list[str]]:
 
 def lines(facts: DataFacts, model: str) -> Iterator[str]:
     """The facts in words."""
-    for one in facts.files:
-        yield from _file_lines(one, model)
+    for file in facts.files:
+        yield from _file_lines(file, model)
     for pair, rows in facts.in_both.items():
         rows_are = "1 row is" if len(rows) == 1 else f"{len(rows)} rows are"
         yield f"{rows_are} in both {pair}: {_some(rows)}; a run refuses them unless --allow-overlap is given"

@@ -29,11 +29,11 @@ ASSETS = Path(demo.__file__).parent / "assets"
 MODELS = ("model", "model-retain-only")
 SETTINGS: dict[str, Any] = {
     "method": "npo",
-    # Half of the usual rate, down to where the baseline is: a model that goes on would mark the rows as removed.
+    # Half of the usual rate, and only down to the baseline: lower probabilities would show that rows were removed.
     "until": "forget.probability <= 0.07",
     "learning_rate": 2.1e-3,
     "max_new_tokens": 32,
-    "no_general": True,  # the tiny model has seen invented people alone: it would guess
+    "no_general": True,  # the tiny model knows only invented people: it would guess the general questions
 }
 
 
@@ -45,7 +45,7 @@ def run(config: DemoConfig, command_line: list[str], reporter: Reporter) -> tupl
     """
     folder = _unpack(config.keep)
     data = {name: str(folder / f"{name}.jsonl") for name in ("forget", "retain", "holdout")}
-    reporter.say("A tiny model has memorised invented people. It is made to forget two of them.")
+    reporter.say("A tiny model has memorized invented people. It is made to forget two of them.")
     settings = {**SETTINGS, "model": str(folder / "model"), "output_dir": folder / "run", **data}
     chosen = ForgetConfig(**settings)
     sources = {name: "demo" if name in settings else "default" for name in ForgetConfig.model_fields}
@@ -55,11 +55,11 @@ def run(config: DemoConfig, command_line: list[str], reporter: Reporter) -> tupl
         forget.check_status(forget.write_run(resolved, command_line)[0], resolved.folder, quiet=True)
 
     measuring = {name: getattr(chosen, name) for name in MeasuringOptions.model_fields}
-    again = EvaluateConfig(run=folder / "run", baseline=str(folder / "model-retain-only"), **measuring)
-    report, path = evaluate.run(again, dict.fromkeys(EvaluateConfig.model_fields, "default"), command_line, inner)
+    evaluation = EvaluateConfig(run=folder / "run", baseline=str(folder / "model-retain-only"), **measuring)
+    report, path = evaluate.run(evaluation, dict.fromkeys(EvaluateConfig.model_fields, "default"), command_line, inner)
     reporter.show(story_table(_one_answer(folder / "run" / "measured")))
     reporter.show(in_words_table(lines_in_words(report.scores)))
-    reporter.say("The last column is that of a baseline, a model that has never seen the two people.")
+    reporter.say("The last column is the baseline: a model that has never seen the two people.")
     if report.verdict:
         reporter.show(verdict_block(report.verdict.model_copy(update={"next": []})), folded=False)
     if config.html:
@@ -96,7 +96,7 @@ def _unpack(keep: Path | None) -> Path:
 
 
 def _one_answer(measured: Path) -> dict[str, str]:
-    """A question about a forgotten person, and the answer of each model; one that is answered in a whole sentence."""
+    """A question about a forgotten person and each model's answer; if possible, the unlearned one is a whole sentence."""
     loaded = {name: load_measured(measured, f"{name}-forget") for name in ("before", "after", "baseline")}
     moments = {name: one for name, one in loaded.items() if one is not None}
     before, after = moments["before"], moments["after"]

@@ -19,7 +19,7 @@ PACKAGES = (
 
 
 def environment() -> dict[str, Any]:
-    """Versions of the libraries that matter, and the machine."""
+    """Versions of the libraries that decide results, and the machine."""
     return {
         "unlearn": __version__,
         "python": platform.python_version(),

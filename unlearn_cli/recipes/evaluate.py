@@ -56,7 +56,7 @@ def run(
     """Measure, score and judge. Returns the report and its path; failed gates are in it.
 
     Raises:
-        UnlearnError: anything the user can mend.
+        UnlearnError: a problem that the user can fix.
     """
     if config.lineage:
         _check_derived(config)
@@ -69,7 +69,7 @@ def run(
 def _run(
     config: EvaluateConfig, sources: dict[str, str], command_line: list[str], reporter: Reporter, folder: Path
 ) -> tuple[RunReport, Path]:
-    """As `run`, in a folder that no other process writes into."""
+    """See `run`. No other process writes into the folder meanwhile."""
     if config.lm_eval:
         harness.check_installed()
     origin = config.run or config.lineage  # the run whose rows, settings and scores before are used
@@ -87,7 +87,7 @@ def _run(
     for note in row_notes.notes(texts):
         reporter.note(note)
     if config.retain == AUTO and "retain" not in texts:
-        reporter.note(f"{config.run} kept no text, and so not the retain rows that the model wrote: they are left out")
+        reporter.note(f"the retain rows that the model wrote are not measured: {config.run} keeps no texts")
     _note_other_data(run_report, texts, reporter)
     measured_folder = folder / "measured"
     with keeping("splits measured so far"):
@@ -119,7 +119,7 @@ def _run(
 def _with_run(
     config: EvaluateConfig, sources: dict[str, str], report: RunReport | None
 ) -> tuple[EvaluateConfig, dict[str, str]]:
-    """Fill in from the run's report what was not given."""
+    """The settings; those that were not given are the run's, from its report."""
     if report is None:
         return config, sources
     values: dict[str, Any] = {}
@@ -133,7 +133,7 @@ def _with_run(
 
 
 def _check_derived(config: EvaluateConfig) -> None:
-    """Refuse a --lineage that nothing can be added to.
+    """Check that the model can be added to the lineage of the run.
 
     Raises:
         UnlearnError: the model is no folder, or the run has no lineage.
@@ -146,20 +146,20 @@ def _check_derived(config: EvaluateConfig) -> None:
 
 
 def _add_derived(config: EvaluateConfig, run: Path, report: Path, command_line: list[str], reporter: Reporter) -> None:
-    """Put the model and the report on it into the lineage of the run that it was made from."""
+    """Add the model and its report to the lineage of the run from which the model was made."""
     inside = [path for path in (report, report.with_name(ROWS)) if run.resolve() in path.resolve().parents]
     with locked(run):
         loading = {name: getattr(config, name) for name in OF_WEIGHTS[:3]}
         place = chain.derive(run, Path(config.model), "evaluate", command_line, inside, loaded=loading)
-    reporter.say(f"in the lineage of {run} as {place}")
+    reporter.say(f"added to the lineage of {run} as {place}")
 
 
 def _note_other_data(report: RunReport | None, texts: Mapping[str, Split], reporter: Reporter) -> None:
-    """Say which rows are not those of the run."""
+    """Note the splits whose rows are not those of the run."""
     for name, split in texts.items():
         if report is not None and name in report.data and report.data[name].sha256 != split.origin.sha256:
-            moved = report.data[name].unordered_sha256 == unordered_sha256(split.examples)
-            what = "are those of the run in another order" if moved else "are not those of the run"
+            reordered = report.data[name].unordered_sha256 == unordered_sha256(split.examples)
+            what = "are those of the run in another order" if reordered else "are not those of the run"
             reporter.note(f"the {name} rows {what}: the scores before are left out")
 
 
@@ -176,7 +176,7 @@ def _measure(
 ) -> tuple[dict[str, Input], dict[str, Measured], ModelReport | None, dict[str, dict[str, float]]]:
     """Inputs, measurements, the model's part of the report, and the harness's results.
 
-    `known` is what a run says about its model: the same part is written whether the model had to be loaded or not.
+    `known` is the part about the model in the run's report. It is written again, whether the model is loaded or not.
     """
     model_config, key = identified(config)
     source = resolve_source(config.model, config.revision, config.base)
@@ -209,10 +209,10 @@ def _measure(
 def _baseline(
     config: EvaluateConfig, texts: Mapping[str, Split], folder: Path, after: Mapping[str, Measured], reporter: Reporter
 ) -> dict[str, Measured]:
-    """The same rows under a model that never saw the forget rows.
+    """Measurements of the same rows under a model that never saw the forget rows.
 
     Raises:
-        UnlearnError: its tokenizer or template writes the rows otherwise.
+        UnlearnError: its tokenizer or chat template gives other tokens.
     """
     baseline = _measure(_as_baseline(config), texts, folder, "baseline", reporter)[1]
     for difference in protocol_differences({"after": after, "baseline": baseline}).values():
@@ -222,17 +222,17 @@ def _baseline(
 
 
 def _as_baseline(config: EvaluateConfig) -> EvaluateConfig:
-    """The baseline, loaded in the precision of the model under test."""
+    """The settings that load the baseline, in the precision of the model under test."""
     dtype = resolve_dtype(config.dtype, identified(config)[0], resolve_device(config.device))
     update = {"model": config.baseline, "revision": None, "base": None, "dtype": str(dtype).removeprefix("torch.")}
     return config.model_copy(update=update)
 
 
 def _check_baseline_model(config: EvaluateConfig, report: RunReport | None) -> None:
-    """Refuse a baseline whose weights are those of the model under test, or of the model that the run started from.
+    """Check that the baseline is neither the model under test nor the model that the run started from.
 
     Raises:
-        UnlearnError: they are.
+        UnlearnError: it has the weights of one of them.
     """
     hint = "give a model trained without the forget rows"
     baseline = identified(_as_baseline(config))[1]
@@ -251,8 +251,10 @@ def _check_baseline_model(config: EvaluateConfig, report: RunReport | None) -> N
 def _before(
     report: RunReport, inputs: Mapping[str, Input], run: Path, *, any_precision: bool
 ) -> dict[str, dict[str, Measured]]:
-    """What the run measured before training, for the splits whose rows are the same; `any_precision`: in whatever
-    precision, as for a rounded model, whose rounding is what is tested."""
+    """The run's measurements before training, of the splits whose rows are the same.
+
+    `any_precision`: the precision may differ, as for a rounded model: its rounding is what is tested.
+    """
     before = {}
     for name, data in inputs.items():
         same = name in report.data and report.data[name].sha256 == data.split.origin.sha256

@@ -1,4 +1,4 @@
-"""`unlearn list methods`: methods by family, where to start, and what became of each where all were measured."""
+"""`unlearn list methods`: where to start, the methods by family, and a mark for those that failed on one small model."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from unlearn_cli.report import Compared, Score
 
 MEASURED = Path(methods.__file__).parent / "measured.json"  # by tests/benchmarks/method_table.py
 START = {
-    "npo": "the default; bounded, and held by a reference",
-    "simnpo": "as bounded, and needs no reference",
-    "rehearsal": "slower, for a small model; least of what it forgot was relearned here",
+    "npo": "the default; its loss is bounded and uses the model before as a reference",
+    "simnpo": "bounded as well, and needs no reference",
+    "rehearsal": "slower, for a small model; an attack brought back least after it here",
 }
-OTHERS = "others"  # of other distributions
+OTHERS = "others"  # methods of other packages
 MARKS = {"not forgotten": "did little", "wrecked": "wrecked the model"}
 
 
 def lines() -> Iterator[str]:
-    """Lines for people: where to start, then a heading and an indented line for each method."""
+    """Lines for people: where to start, then each family with its methods."""
     names = METHODS.names()
     width = max(map(len, names))
     yield "start here"
@@ -35,7 +35,7 @@ def lines() -> Iterator[str]:
             for name in members:
                 mark = f" [{marked}]" if (marked := mark_of(name)) else ""
                 yield f"  {name:<{width}}  {METHODS.summary(name).rstrip('.')}{mark}"
-    yield "\n[...]: with its defaults on one small model (docs/reference/methods.md); all about one: `unlearn show npo`"
+    yield "\n[...]: result with its defaults on one small model (docs/reference/methods.md); details: `unlearn show npo`"
 
 
 def dumps() -> str:
@@ -60,7 +60,7 @@ def family_of(name: str) -> str:
 
 
 def mark_of(name: str) -> str | None:
-    """What spoke against a method where all were measured; None if nothing did, or it was not measured."""
+    """The failure of a method in the table of all methods; None if it did not fail, or was not measured."""
     table = _measured()
     if name not in table["after"]:
         return None

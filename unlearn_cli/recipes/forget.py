@@ -1,4 +1,4 @@
-"""`unlearn forget`: resolve the settings, prepare, train, save, measure again, report."""
+"""`unlearn forget`: resolve the settings, prepare, train, save, measure again, and write the report."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ from unlearn_cli.rendering.tables import scores_table
 from unlearn_cli.rendering.verdicts import verdict_block
 from unlearn_cli.report import FAILED, RunReport, Status, write_report
 
-ENDED: Mapping[Status, str] = {
+FAILURES: Mapping[Status, str] = {
     "diverged": "the run diverged",
-    "collapsed": "the run wrecked what was to be kept",
+    "collapsed": "the run damaged the retain rows too much",
     "no_effect": "the run changed nothing",
     "not_reached": "the target was not reached",
 }
 
 
-ALONE = {"push_to_hub": None, "report_to": "none"}  # what only the first of several processes does
+FIRST_ONLY = {"push_to_hub": None, "report_to": "none"}  # what processes other than the first do not do
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Shared:
     """What a sweep gives to each of its runs."""
 
     load: Callable[..., LoadedModel] = load_model  # returns the same model to every run
-    # A folder of measurements before training; they are used if weights, rows and settings are the same.
+    # A folder of measurements before training. A run uses them if weights, rows and settings are the same.
     measured: Path | None = None
     prune: Prune | None = None
 
@@ -78,15 +78,15 @@ def run(
         the report, or None after a dry run.
 
     Raises:
-        UnlearnError: settings or data that cannot be used; or a run that missed its target, diverged, collapsed or changed
-            nothing (exit code 4, with the report written).
-        Interrupted: stopped by a signal; the message says which results are kept and how to continue.
+        UnlearnError: settings or data cannot be used; or the run missed its target, diverged, collapsed or changed
+            nothing (exit code 4; the report is written).
+        Interrupted: a signal stopped the run; the message says which results are kept and how to continue.
         Pruned: a search ended the run.
     """
-    with ranks.joined() as work:
-        if work is None:
+    with ranks.joined() as scratch:
+        if scratch is None:
             return _run(config, sources, command_line, reporter, shared)
-        _follow(config.model_copy(update={**ALONE, "output_dir": work / "run"}), sources, reporter)
+        _follow(config.model_copy(update={**FIRST_ONLY, "output_dir": scratch / "run"}), sources, reporter)
     return None
 
 
@@ -97,7 +97,7 @@ def _run(
     reporter: Reporter,
     shared: Shared,
 ) -> RunReport | None:
-    """The first process, or the only one. See `run`."""
+    """See `run`; for the only process, or the first of several."""
     with explained_interruption():
         if config.push_to_hub and not config.dry_run:
             push.check_upload(config.push_to_hub)
@@ -119,14 +119,14 @@ def _run(
 
 
 def write_run(resolved: ResolvedRun, command_line: list[str], shared: Shared = Shared()) -> tuple[RunReport, bool]:
-    """Prepare, train, save, measure and report, and show nothing of the result. Arguments and errors as for `run`.
+    """Prepare, train, save, measure, and write the report, without showing it. Arguments and errors as for `run`.
 
     Returns:
-        the report, and whether this call has written it: with --resume a finished run is left as it is.
+        the report, and whether this call wrote it: --resume does not change a finished run.
     """
     folder = resolved.folder
     with explained_interruption(resolved), locked(folder.path):
-        # Again, now that no other process can change what is there.
+        # Checked again, because from here on no other process can change the folder.
         folder.check(resume=resolved.config.resume, overwrite=resolved.config.overwrite, locked=True)
         report = ranks.once(lambda: finished_report(resolved))
         if report is not None:
@@ -151,20 +151,21 @@ def _resolved(config: ForgetConfig, sources: Mapping[str, str], reporter: Report
     """The settings and rows of a run.
 
     Raises:
-        UnlearnError: as `resolve_run`; or several processes cannot share what is to be done.
+        UnlearnError: as `resolve_run`; or several processes cannot share such a run.
     """
     if ranks.count() > 1 and config.about:
         raise UnlearnError("--about runs in one process: the model writes the rows first", "start it without a launcher")
     resolved = resolve_run(config, sources, reporter)
     if ranks.count() > 1 and resolved.settings.procedure:
         raise UnlearnError(
-            f"{config.method} trains in a way of its own, in one process", "start it without a launcher, or use --method npo"
+            f"{config.method} is a procedure, which trains in one process",
+            "start it without a launcher, or use --method npo",
         )
     return resolved
 
 
 def _follow(config: ForgetConfig, sources: Mapping[str, str], reporter: Reporter) -> None:
-    """A process that is not the first: it shares the rows of every step. What it writes is thrown away."""
+    """Work of a process that is not the first: it trains on its share of the rows. Its files are deleted."""
     with explained_interruption():
         resolved = ranks.together(lambda: _resolved(config, sources, reporter))
         if config.dry_run or ranks.once(lambda: finished_report(resolved)) is not None:
@@ -173,37 +174,38 @@ def _follow(config: ForgetConfig, sources: Mapping[str, str], reporter: Reporter
 
 
 def check_status(report: RunReport, folder: RunFolder, *, quiet: bool) -> None:
-    """Raises UnlearnError with exit code 4 if a run missed its target, diverged, collapsed or changed nothing.
+    """Check that a run ended well. If `quiet`, the verdict was not shown, and the error says why.
 
-    `quiet`: nobody has seen the verdict yet, so the error says why.
+    Raises:
+        UnlearnError: the run missed its target, diverged, collapsed or changed nothing; exit code 4.
     """
     if report.status in FAILED:
         why = report.message if quiet else None
-        raise UnlearnError(why or ENDED[report.status], f"the evidence is in {folder.report}", EXIT_DIVERGED)
+        raise UnlearnError(why or FAILURES[report.status], f"the evidence is in {folder.report}", EXIT_DIVERGED)
 
 
 def _measure_after(run: ResolvedRun, artifact: Artifact) -> dict[str, Measured]:
-    """Measure the model in the form in which it is used."""
+    """Measure the model in its saved form."""
     with run.clock.phase("measure after"):
         store = Store(identity_after(run), run.folder.measured)
         return measure_inputs(artifact.model, run.inputs, run.config, "after", run.reporter, store=store)
 
 
 def _write_evidence(run: ResolvedRun, report: RunReport, after: Mapping[str, Measured]) -> None:
-    """Values of every row, the model card, and the report."""
+    """Write the values of every row, the model card, and the report."""
     write_rows(after, run.config, (), run.folder.rows)
     write_atomically(run.folder.path / "README.md", model_card(report))
     chain.begin(run.folder, report, run.outline.source, run.spec.files)
-    write_report(report, run.folder.path)  # the last: a folder with a report is a finished run
+    write_report(report, run.folder.path)  # last, because a folder with a report counts as a finished run
     run.folder.drop_checkpoints()
 
 
 def _show(run: ResolvedRun, report: RunReport) -> None:
-    """The scores and the verdict."""
+    """Show the scores and the verdict."""
     folder = run.folder.path
     run.reporter.show(scores_table(report, folder))
     if report.texts:
         remove = f"unlearn clean {shlex.quote(str(folder))}"
-        run.reporter.say(f"the run folder holds rows and answers as plain text; to remove them: {remove}")
+        run.reporter.say(f"the run folder contains rows and answers as plain text; to remove them: {remove}")
     if report.verdict:
         run.reporter.show(verdict_block(report.verdict), folded=False)

@@ -1,4 +1,4 @@
-"""`unlearn init`: look at the rows, write a commented config file, and name the next commands. No model, no torch."""
+"""`unlearn init`: read the rows, write a config file with comments, and name the next commands. Loads no torch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from unlearn_cli.recipes import data_check
 from unlearn_cli.rendering.documents import config_file
 
 ARROW = "=>"
-AUTO = "auto"  # of --retain: the model writes the rows, which is what happens without it too
+AUTO = "auto"  # --retain auto: the model writes the rows, as without --retain
 BRACES = re.compile(r"\{([^{}]+)\}")
 QUESTIONS = {  # setting -> the question for it
     "model": "Which model? A folder or a Hub id:",
@@ -30,13 +30,13 @@ GATES = ("forget.probability > 0.2*before", "retain.probability < 0.9*before")
 
 
 def run(config: InitConfig, reporter: Reporter) -> tuple[Path, list[str]]:
-    """Write the file. Returns its path and the next commands.
+    """Write the config file. Returns its path and the next commands.
 
     Raises:
-        UnlearnError: the model or the rows are not named, the rows cannot be used, or the file is there already.
+        UnlearnError: the model or the rows are not named, the rows cannot be used, or the file exists.
     """
     if config.write.exists() and not config.overwrite:
-        raise UnlearnError(f"{config.write} is there already", "--overwrite replaces it, --write FILE names another")
+        raise UnlearnError(f"{config.write} exists already", "--overwrite replaces it, --write FILE names another")
     config = _completed(config, reporter)
     assert config.forget is not None
     forget, retain = config.forget, config.retain
@@ -51,7 +51,7 @@ def run(config: InitConfig, reporter: Reporter) -> tuple[Path, list[str]]:
     for line in list(data_check.lines(facts, config.model))[:-1]:
         reporter.say(line)
     if not config.retain:
-        reporter.note("no rows to keep: the model will write some itself; rows of your own hold more (--retain FILE)")
+        reporter.note("no retain rows: the model will write some itself; rows of your own protect more (--retain FILE)")
     folder = config.output_dir or Path("runs") / Path(forget.rpartition(":")[2] or forget).stem
     text = config_file(
         file=shlex.quote(str(config.write)),
@@ -70,20 +70,21 @@ def run(config: InitConfig, reporter: Reporter) -> tuple[Path, list[str]]:
         " ".join(["unlearn forget", "-c", file]),
         " ".join(["unlearn evaluate", run_folder, gates]),
     ]
-    reporter.say("\nnext: look at the plan, run it, and judge the run (exit code 3 if a gate holds)")
+    reporter.say("\nnext: see the plan, run it, and judge the run (exit code 3 if a gate holds)")
     for command in commands:
         reporter.say(f"  {command}")
     return config.write, commands
 
 
 def _completed(config: InitConfig, reporter: Reporter) -> InitConfig:
-    """The settings, with answers for what was not given where somebody can be asked."""
+    """The settings; in a terminal the user is asked for those that are missing."""
     missing = [name for name in QUESTIONS if not getattr(config, name)]
     needed = [name for name in missing if name != "retain"]
     answers = {name: reporter.ask(QUESTIONS[name]) or None for name in missing} if needed else {}
-    if still := [name for name in needed if not answers[name]]:
+    if unanswered := [name for name in needed if not answers[name]]:
         flags = {"model": "-m FOLDER_OR_HUB_ID", "forget": "-f FILE"}
-        raise UnlearnError(f"missing {' and '.join(f'--{name}' for name in still)}", " ".join(flags[name] for name in still))
+        missing_flags = " and ".join(f"--{name}" for name in unanswered)
+        raise UnlearnError(f"missing {missing_flags}", " ".join(flags[name] for name in unanswered))
     return config.model_copy(update={"retain": None if config.retain == AUTO else config.retain, **answers})
 
 
@@ -103,7 +104,7 @@ def _described(one: data_check.FileFacts) -> str:
 
 
 def _scalar(value: Any) -> str:
-    """A value as YAML on one line: JSON is YAML. Plain words need no quotes."""
+    """A value as YAML on one line. JSON is valid YAML; plain words need no quotes."""
     plain = isinstance(value, str) and re.fullmatch(r"[A-Za-z./~][\w./~-]*", value) and value.lower() not in WORDS
     return value if plain else json.dumps(value, ensure_ascii=False) if value else ""
 
@@ -112,37 +113,36 @@ WORDS = ("true", "false", "yes", "no", "on", "off", "null", "y", "n", "~", ".", 
 
 
 def _has_columns(spec: str, ask: Sequence[str]) -> bool:
-    """Whether rows are a table of the facts that --ask names, and no questions yet."""
+    """Whether rows are a table with all columns that --ask names, and not questions already."""
     named = {name for text in ask for name in BRACES.findall(text)}
     return named <= set(columns_of(raw_rows("retain", spec)))
 
 
 def _write_rows(split: str, spec: str, config: InitConfig, reporter: Reporter) -> str:
-    """Write the rows that --ask makes of a table of facts beside the config file; returns their path.
+    """Fill the texts of --ask with the facts of a table; write the rows beside the config file. Returns their path.
 
     Raises:
-        UnlearnError: a text is no question with its answer, it names a column that is not there, or the file is there.
+        UnlearnError: a text is not a question with its answer, it names an unknown column, or the file exists.
     """
     facts = raw_rows(split, spec)
-    tried = [_row_of_fact(text, fact, columns_of(facts)) for fact in facts for text in config.ask]
-    rows = [row for row in tried if row is not None]
-    if len(rows) < len(tried):
-        reporter.note(f"{len(tried) - len(rows)} of {len(tried)} rows are left out: a column is empty there")
+    all_rows = [_row_of_fact(text, fact, columns_of(facts)) for fact in facts for text in config.ask]
+    rows = [row for row in all_rows if row is not None]
+    if len(rows) < len(all_rows):
+        reporter.note(f"{len(all_rows) - len(rows)} of {len(all_rows)} rows are left out: a column is empty there")
     path = config.write.parent / f"{Path(spec).stem}-rows.jsonl"
     if path.exists() and not config.overwrite:
-        raise UnlearnError(f"{path} is there already", "--overwrite replaces it")
+        raise UnlearnError(f"{path} exists already", "--overwrite replaces it")
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-    reporter.say(f"made {len(rows)} rows of {len(facts)} facts: {path}")
+    reporter.say(f"{len(rows)} rows written from {len(facts)} facts: {path}")
     return str(path)
 
 
 def _row_of_fact(text: str, fact: Mapping[str, Any], columns: Sequence[str]) -> dict[str, str] | None:
-    """A row; None where a column that it needs is empty."""
+    """The row of one fact; None if a column that the text needs is empty."""
     question, arrow, answer = text.partition(ARROW)
     if not arrow or not question.strip() or not answer.strip():
         raise UnlearnError(f"--ask '{text}' is no question with its answer", "--ask 'Where does {name} live? => In {city}.'")
-
     values = {name: str(fact.get(name) or "").strip() for name in BRACES.findall(text)}
     if missing := next((name for name in values if name not in columns), None):
         raise UnlearnError(f"--ask: no column '{missing}'", f"have: {', '.join(columns)}")

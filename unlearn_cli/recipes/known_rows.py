@@ -1,4 +1,4 @@
-"""Rows whose answers a model does not know: there is nothing to forget in them."""
+"""Rows whose answers a model does not know. It has nothing to forget in them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TOKENS = 2048  # in one forward pass
 
 @undisturbed()
 def not_known(config: CheckConfig, splits: Sequence[Split | None], reporter: Reporter) -> list[dict[str, float] | None]:
-    """For each split the places of the rows whose answer has a probability below `UNKNOWN`, with that probability.
+    """For each split: the place of each row whose answer has a probability below `UNKNOWN` -> that probability.
 
     Raises:
         UnlearnError: the model cannot be loaded.

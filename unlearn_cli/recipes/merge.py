@@ -1,4 +1,4 @@
-"""`unlearn merge`: merge the run's adapter into its base, and check the result against the run before it is kept."""
+"""`unlearn merge`: merge the run's adapter into its base. The result is kept only if it answers as the run does."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def run(config: MergeConfig, command_line: list[str], reporter: Reporter) -> tup
     """Merge, reload and compare. Returns the comparison and the output folder.
 
     Raises:
-        UnlearnError: a problem that the user can fix; the output folder is then as it was before.
+        UnlearnError: a problem that the user can fix; the output folder is then unchanged.
     """
     report = read_report(config.run)
     output_dir = _output_dir(config, report)
@@ -53,7 +53,7 @@ def run(config: MergeConfig, command_line: list[str], reporter: Reporter) -> tup
         raise UnlearnError("--base-weights dequantized is for runs on a 4-bit base", "leave --base-weights out")
     inputs = {"files": report.artifact and report.artifact.files, "base": base, "dtype": config.dtype, "rows": config.rows}
     if earlier := _same_merge(config, output_dir, inputs):
-        if not chain.known_place(config.run, output_dir):  # a merge that was killed before it came to that
+        if not chain.known_place(config.run, output_dir):  # the merge was killed before it added itself
             _add_to_lineage(config.run, output_dir, command_line, reporter)
         reporter.say(f"{output_dir} is this merge already; --overwrite merges again")
         return earlier, output_dir
@@ -62,7 +62,7 @@ def run(config: MergeConfig, command_line: list[str], reporter: Reporter) -> tup
     ours = load_model(options)
     if ours.quantization and not quantized:
         raise UnlearnError(
-            f"{ours.source.location} is saved quantized ({ours.quantization}), and has no other weights to merge into",
+            f"{ours.source.location} has quantized weights only ({ours.quantization}): no adapter can be merged into them",
             "use the adapter as it is: unlearn_cli.load(RUN)",
         )
     rows = _rows(config, report, ours)
@@ -100,10 +100,10 @@ def _add_to_lineage(run: Path, model: Path, command_line: list[str], reporter: R
 
 @contextmanager
 def _beside(output_dir: Path) -> Iterator[Path]:
-    """An empty folder for this process alone, on the disk of the output; what a killed process left there is removed.
+    """An empty folder for this process alone, on the disk of the output. Files of a killed process are removed.
 
     Raises:
-        UnlearnError: another process merges into the same output, or there is no place for it.
+        UnlearnError: another process merges into the same output, or the folder cannot be created.
     """
     place = output_dir.parent / f".{output_dir.name}.merge"
     with locked(place):
@@ -116,15 +116,19 @@ def _beside(output_dir: Path) -> Iterator[Path]:
         finally:
             for part in parts:
                 shutil.rmtree(part, ignore_errors=True)
-    with suppress(OSError):  # a killed process left it, so that `locked` leaves it as well
+    with suppress(OSError):  # `locked` does not remove a folder that a killed process left
         place.rmdir()
 
 
 def _check_drift(drift: float, tolerance: float, *, rounded: bool) -> None:
-    """Raises UnlearnError if the merged model differs; `rounded`: the run's base was quantized and this one is not."""
+    """Check that the merged model answers as the run. `rounded`: the run's base was quantized, this one is not.
+
+    Raises:
+        UnlearnError: it does not.
+    """
     if drift > tolerance:
         raise UnlearnError(
-            f"the merged model is not the run's: answers differ by {drift:.3g} nats a token on average, more than "
+            f"the merged model differs from the run: answers differ by {drift:.3g} nats a token on average, more than "
             f"--tolerance {tolerance:g}",
             "--base-weights dequantized" if rounded else "a wider --dtype, or use the adapter as it is",
             EXIT_FAILED,
@@ -132,17 +136,17 @@ def _check_drift(drift: float, tolerance: float, *, rounded: bool) -> None:
 
 
 def _output_dir(config: MergeConfig, report: RunReport) -> Path:
-    """Where the merged model goes.
+    """The folder for the merged model.
 
     Raises:
-        UnlearnError: the run has no adapter that can be merged, or the folder cannot be used.
+        UnlearnError: the run has no adapter that can be merged, or no folder is given.
     """
     if report.command != "forget" or report.artifact is None:
-        raise UnlearnError(f"{config.run} holds no adapter", "a finished run of `unlearn forget` is expected")
+        raise UnlearnError(f"{config.run} has no adapter", "a finished run of `unlearn forget` is expected")
     kind = report.artifact.kind
     if kind in COMPOSED:
         raise UnlearnError(
-            f"a {kind.replace('_', ' ')} is two passes over the base, and no one set of weights does the same",
+            f"a {kind.replace('_', ' ')} is two passes over the base: one set of weights cannot do the same",
             "use it from Python: unlearn_cli.load(RUN), which has generate and forward",
         )
     if kind == "model":
@@ -153,7 +157,7 @@ def _output_dir(config: MergeConfig, report: RunReport) -> Path:
 
 
 def _same_merge(config: MergeConfig, output_dir: Path, inputs: dict[str, Any]) -> dict[str, Any] | None:
-    """What merge.json of an earlier merge says, if that had the same inputs and its drift is within the tolerance."""
+    """The merge.json of an earlier merge, if it had the same inputs and its drift is within the tolerance."""
     if config.overwrite or not (output_dir / ABOUT).is_file():
         return None
     earlier = read_json(output_dir / ABOUT, "--overwrite merges again")
@@ -163,13 +167,17 @@ def _same_merge(config: MergeConfig, output_dir: Path, inputs: dict[str, Any]) -
 
 
 def _check_folder(folder: Path, *, overwrite: bool) -> None:
-    """Only a merged model is replaced. Anything else, such as the run itself, may be the user's only copy."""
+    """Refuse to replace anything but a merged model: the folder, such as the run itself, may be the user's only copy.
+
+    Raises:
+        UnlearnError: the folder is a file, has other contents, or has a merged model and `overwrite` is not set.
+    """
     if folder.exists() and not folder.is_dir():
         raise UnlearnError(f"{folder} is a file", "-o names a folder")
     if not folder.exists() or not any(folder.iterdir()):
         return
     if not (folder / ABOUT).is_file():
-        raise UnlearnError(f"{folder} holds something other than a merged model", "choose another folder")
+        raise UnlearnError(f"{folder} contains something other than a merged model", "choose another folder")
     if not overwrite:
         raise UnlearnError(f"{folder} is not empty", "--overwrite replaces it")
 
@@ -187,4 +195,5 @@ def _rows(config: MergeConfig, report: RunReport, loaded: LoadedModel) -> list[R
 
 
 def _means(loaded: LoadedModel, rows: list[Row]) -> np.ndarray:
+    """[R] the mean log-probability of each row's answer tokens."""
     return np.array([logps.astype(np.float64).mean() for logps in teacher_forced(loaded, rows, TOKENS).token_logps])

@@ -18,13 +18,13 @@ from unlearn_cli.models.run_files import ASSISTANT, check_files
 from unlearn_cli.recipes.storage.lock import check_links
 from unlearn_cli.report import FILE, ROWS, read_report
 
-# Uploaded beside the artifact's files, which the report names: files without text of the rows.
+# Files without text of the rows. They are uploaded beside the artifact's files, which the report names.
 SHARED = {"report.json", "README.md", "unlearn.json", "metrics.jsonl"}
-SAMPLES = {"measured", ROWS}  # texts, and ids of rows, which may be names of people
+SAMPLES = {"measured", ROWS}  # texts, and ids of rows; an id may be the name of a person
 
 
 def files(run: Path, artifact_files: Collection[str], *, samples: bool) -> list[str]:
-    """Files to upload, relative to the run folder. Files that unlearn has not written are left out."""
+    """Files to upload, relative to the run folder. Files that unlearn did not write are left out."""
     chosen = []
     for path in sorted(run.rglob("*")):
         name = path.relative_to(run)
@@ -38,7 +38,7 @@ def files(run: Path, artifact_files: Collection[str], *, samples: bool) -> list[
 
 
 def check_upload(repo: str) -> None:
-    """Check what an upload needs, before hours of training.
+    """Check that an upload is possible, before hours of training.
 
     Raises:
         UnlearnError: offline, or no token.
@@ -50,24 +50,24 @@ def check_upload(repo: str) -> None:
 
 
 def run(config: PushConfig, reporter: Reporter) -> dict[str, Any]:
-    """Upload. Returns the repository's address (None after a dry run) and the names of the files.
+    """Upload the run. Returns the repository's address (None after a dry run) and the names of the files.
 
     Raises:
-        UnlearnError: the folder holds no finished run, or other files than the run wrote; the repository is public without
+        UnlearnError: the folder has no finished run, or a file is not as the run wrote it; the repository is public without
             --public; or the Hub refuses.
     """
     report = read_report(config.run)
     if report.command != "forget" or report.artifact is None:
-        raise UnlearnError(f"{config.run} holds no artifact", "a finished run of `unlearn forget` is expected")
+        raise UnlearnError(f"{config.run} has no artifact", "a finished run of `unlearn forget` is expected")
     check_files(config.run, report)
     check_links(config.run)
     chosen = files(config.run, report.artifact.files, samples=config.include_samples)
     if Path(report.config["model"]).is_dir() and report.artifact.kind != "model":
         reporter.note(
-            "the base is a folder on this machine: others need its path in adapter_config.json changed to load this"
+            "the base is a folder on this machine: to load this, others have to change its path in adapter_config.json"
         )
     if config.include_samples:
-        reporter.note("measured/ is uploaded too: it holds the rows to forget")
+        reporter.note("measured/ is uploaded too: it contains the rows to forget")
     if config.dry_run:
         reporter.say(f"{len(chosen)} files would go to {config.repo} ({'public' if config.public else 'private'})")
         return {"repo": config.repo, "address": None, "private": not config.public, "files": chosen}

@@ -1,4 +1,4 @@
-"""`unlearn report RUN`: the record of a run, for people who were not there, as one page. No torch."""
+"""`unlearn report RUN`: the record of a run as one page, for people who did not run it. Loads no torch."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ PRINT_SECONDS = 120
 
 
 def run(config: RecordConfig, command_line: list[str], reporter: Reporter) -> dict[str, Any]:
-    """Gather the evidence, judge it, and write the page. Returns the claim and the verdicts on people as plain values.
+    """Read the evidence, judge it, and write the page. Returns the claim and the verdicts on people as plain values.
 
     Raises:
-        UnlearnError: the folder holds no run, a file cannot be written, or no browser prints the PDF.
+        UnlearnError: the folder has no run, a file cannot be written, or no browser can print the PDF.
     """
     if not (config.html or config.pdf or config.json_output):
-        raise UnlearnError("nowhere to write the record to", "--html FILE, --pdf FILE, or --json")
+        raise UnlearnError("no output is given for the record", "--html FILE, --pdf FILE, or --json")
     for flag in ("html", "pdf"):
         if path := getattr(config, flag):
             check_file(f"--{flag}", path)
@@ -54,21 +54,21 @@ def run(config: RecordConfig, command_line: list[str], reporter: Reporter) -> di
 
 
 def browser() -> str:
-    """The path of a browser that prints.
+    """The path of a browser that can print.
 
     Raises:
-        UnlearnError: there is none.
+        UnlearnError: none is installed.
     """
     for name in BROWSERS:
         if path := shutil.which(name):
             return path
     raise UnlearnError(
-        "--pdf: no browser that prints was found", f"install Chromium, or print the page of --html; looked for {BROWSERS[0]}"
+        "--pdf needs a browser that can print", f"install Chromium ({BROWSERS[0]}), or print the page of --html yourself"
     )
 
 
 def print_page(page: str, path: Path, printer: str) -> None:
-    """Print the page to a PDF, as the browser's print form does.
+    """Print the page to a PDF.
 
     Raises:
         UnlearnError: the browser failed.
@@ -77,9 +77,9 @@ def print_page(page: str, path: Path, printer: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "record.html", Path(folder) / "record.pdf"
         source.write_text(page, encoding="utf-8")
-        words = [printer, *PRINT, f"--user-data-dir={folder}/profile", f"--print-to-pdf={target}", source.as_uri()]
+        command = [printer, *PRINT, f"--user-data-dir={folder}/profile", f"--print-to-pdf={target}", source.as_uri()]
         try:
-            done = subprocess.run(words, capture_output=True, text=True, timeout=PRINT_SECONDS)
+            done = subprocess.run(command, capture_output=True, text=True, timeout=PRINT_SECONDS)
         except (OSError, subprocess.TimeoutExpired) as error:
             raise UnlearnError(f"--pdf: {printer} failed: {error}", "print the page of --html", EXIT_FAILED) from None
         if done.returncode or not target.is_file():
@@ -91,13 +91,13 @@ def print_page(page: str, path: Path, printer: str) -> None:
 def _say(claim: Claim, people: list[Person], reporter: Reporter) -> None:
     reporter.say(f"claim: {claim.wording}. {claim.sentence}")
     for condition in claim.missing:
-        reporter.say(f"  no stronger, for this does not hold: {condition.text} ({condition.shown})")
+        reporter.say(f"  not stronger, because this does not hold: {condition.text} ({condition.shown})")
     for person in people:
         reporter.say(f"{person.name}: {person.verdict}")
 
 
 def _add_to_lineage(config: RecordConfig, command_line: list[str], reporter: Reporter) -> None:
-    """Name the record in the lineage, so that `verify` sees if it is edited."""
+    """Add the record to the lineage, so that `verify` sees whether it was edited."""
     files = [path for path in (config.html, config.pdf) if path is not None]
     for path in files:
         reporter.say(f"record: {path}")
@@ -106,7 +106,7 @@ def _add_to_lineage(config: RecordConfig, command_line: list[str], reporter: Rep
     try:
         with locked(config.run):
             chain.add_records(config.run, files, command_line)
-    except UnlearnError as error:  # a run on a read-only disk has a record all the same
+    except UnlearnError as error:  # the run may be on a read-only disk
         reporter.note(f"the record is not in the run's lineage: {error.message}")
 
 

@@ -38,9 +38,9 @@ def run(
     """Attack a run and write a report for each attack. Returns the reports, verdicts of gates included, and their paths.
 
     Raises:
-        UnlearnError: anything the user can mend.
+        UnlearnError: a problem that the user can fix.
     """
-    read_report(config.run)  # a folder that is no run is not touched
+    read_report(config.run)  # a folder without a run gets no lock
     with locked(config.run):
         reports, paths = _run(config, reporter)
         chain.extend(config.run, "relearn-attack", command_line, [config.run / FILE, *paths])
@@ -48,7 +48,7 @@ def run(
 
 
 def _run(config: AttackConfig, reporter: Reporter) -> tuple[list[AttackReport], list[Path]]:
-    """As `run`, on a run that no other process writes into."""
+    """See `run`. No other process writes into the run folder meanwhile."""
     started = time.perf_counter()
     run_report = _read_forget_run(config.run)
     chosen = chosen_attacks(config)
@@ -82,35 +82,35 @@ def _run(config: AttackConfig, reporter: Reporter) -> tuple[list[AttackReport], 
 def _read_forget_run(folder: Path) -> RunReport:
     report = read_report(folder)
     if report.command != "forget":
-        raise UnlearnError(f"{folder} is not a run of `unlearn forget`", "an attack needs to know what was forgotten")
+        raise UnlearnError(f"{folder} is not a run of `unlearn forget`", "an attack needs the forget rows of a run")
     return report
 
 
 def _note_models(models: AttackedModels, row_notes: list[str]) -> None:
-    """Note what is special about the rows and the run.
+    """Print notes on the rows and the run.
 
     Raises:
-        UnlearnError: the baseline is the unlearned or the original model itself.
+        UnlearnError: the control forgot other rows, or the baseline is the unlearned or the original model itself.
     """
     for note in [*row_notes, *models.cut_notes()]:
         models.reporter.note(note)
     if models.config.control:
         _check_control(models.config.control, models.run)
     if models.config.baseline:
-        models.identity("baseline")  # refuses the run itself before any time is spent
+        models.identity("baseline")  # refuses the run itself, before models are loaded
     artifact = models.run.artifact
     if artifact is not None and artifact.kind in COMPOSED:
         models.reporter.note(
-            "this run is a base and an assistant: the base is attacked and the assistant stays. Whoever holds the weights "
-            "can leave the assistant out, and then nothing is forgotten"
+            "this run is a base and an assistant. The attack changes the base only. Whoever has the weights can leave the "
+            "assistant out, and then nothing is forgotten"
         )
 
 
 def _check_control(folder: str, run: RunReport) -> None:
-    """Refuse a control that forgot other rows, or that is no run.
+    """Check that the control is a run that forgot the same rows.
 
     Raises:
-        UnlearnError: it is.
+        UnlearnError: it is not.
     """
     control = _read_forget_run(Path(folder))
     if "forget" not in control.data or control.data["forget"].sha256 != run.data["forget"].sha256:
@@ -132,12 +132,11 @@ def _note_baseline(
 ) -> None:
     without = [] if config.baseline else [one.name for one in attacks if one.name not in cached.attacks]
     if cached.attacks:
-        reporter.note(f"no --baseline: the kept curves of {cached.model} serve for {', '.join(cached.attacks)}")
+        reporter.note(f"no --baseline: earlier curves of {cached.model} are used for {', '.join(cached.attacks)}")
     if without:
-        named = f" for {', '.join(without)}" if cached.attacks else ""
+        names = f" for {', '.join(without)}" if cached.attacks else ""
         reporter.note(
-            f"no --baseline{named}: what a model that never saw the rows would score is not known, so all that is there "
-            "counts, and recovery is an upper bound"
+            f"no --baseline{names}: the score of a model that never saw the rows is not known; recovery is an upper bound"
         )
 
 
@@ -149,7 +148,7 @@ def _attack_report(
     config: AttackConfig,
     started: float,
 ) -> AttackReport:
-    """The report of an attack, one of `attacks`; `config` names the baseline from which its recovery is measured."""
+    """The report of one of `attacks`. `config` names the baseline against which its recovery is measured."""
     recovery = recovery_by_metric(curves, one, config)
     eval_forget, attacker = models.data.eval_forget, attacker_rows(one.attack, one.settings[0], models.data)
     return AttackReport(
@@ -175,7 +174,7 @@ def _attack_report(
 
 
 def _judge(conditions: Sequence[Condition], reports: list[AttackReport]) -> None:
-    """Put the verdict of each gate into the report of the first attack that it names."""
+    """Judge each gate, and add it to the report of the first attack that it names."""
     by_name = {report.attack.replace("-", "_"): report for report in reports}
 
     def lookup(attack: str, metric: str, place: str) -> float | None:

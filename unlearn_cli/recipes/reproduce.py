@@ -1,4 +1,4 @@
-"""`unlearn reproduce`: run a report again, and say how near the second run is."""
+"""`unlearn reproduce`: run again from a report, and compare the two runs."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ from unlearn_cli.rendering.tables import digits
 from unlearn_cli.report import FILE, RunReport, read_report
 
 RESULT = "reproduction.json"
-TRUSTED = ("device", "trust_remote_code", "allow_pickle")
-ELSEWHERE = ("model", "base", "forget", "retain", "retain_eval", "holdout", "chat_template", "method")  # of --place
+OWN = ("device", "trust_remote_code", "allow_pickle")  # set by the user of this machine, not by the report
+MOVABLE = ("model", "base", "forget", "retain", "retain_eval", "holdout", "chat_template", "method")  # by --place
 
 
 @undisturbed()
@@ -41,21 +41,21 @@ def run(config: ReproduceConfig, command_line: list[str], reporter: Reporter) ->
     """Run again and compare. Returns the comparison, and whether the run is reproduced.
 
     Raises:
-        UnlearnError: the folder holds no run of `unlearn forget`, or its settings cannot be used here.
+        UnlearnError: the folder has no run of `unlearn forget`, or its settings cannot be used here.
     """
     first = read_report(config.run)
     if first.command != "forget":
         raise UnlearnError(f"{config.run} is not a run of `unlearn forget`", "a run folder of it is expected")
     with tempfile.TemporaryDirectory() as scratch:
-        resolved = _resolved(config, first, Path(scratch), reporter)
-        if different := [*_other_settings(first, resolved), *_other_inputs(config.run, resolved)]:
-            reporter.say("not run again: these inputs are not those of the run")
-            for one in different:
-                reporter.say(f"  {one.in_words}")
-            return {"reproduced": False, "inputs": [vars(one) for one in different]}, False
+        resolved = _resolved(config, Path(scratch), reporter)
+        if differences := [*_other_settings(first, resolved), *_other_inputs(config.run, resolved)]:
+            reporter.say("not run again: these inputs differ from those of the run")
+            for difference in differences:
+                reporter.say(f"  {difference.in_words}")
+            return {"reproduced": False, "inputs": [vars(difference) for difference in differences]}, False
         reporter.say("inputs: the same files and rows")
-        for one in environment_differences(first.environment, environment()):
-            reporter.say(f"environment, {IN_WORDS[one.matters]}: {one.in_words}")
+        for difference in environment_differences(first.environment, environment()):
+            reporter.say(f"environment, {IN_WORDS[difference.matters]}: {difference.in_words}")
         second = forget.write_run(resolved, command_line)[0]
         result = likeness(first, second)
         summary = {"run": str(config.run), "inputs": [], **result.as_dict()}
@@ -65,21 +65,25 @@ def run(config: ReproduceConfig, command_line: list[str], reporter: Reporter) ->
     return summary, result.reproduced
 
 
-def _resolved(config: ReproduceConfig, first: RunReport, scratch: Path, reporter: Reporter) -> ResolvedRun:
-    """The run again, from its report."""
-    if unknown := [name for name in config.place if name not in ELSEWHERE]:
-        raise UnlearnError(f"--place {unknown[0]} is nothing that a run reads", f"names: {', '.join(ELSEWHERE)}")
+def _resolved(config: ReproduceConfig, scratch: Path, reporter: Reporter) -> ResolvedRun:
+    """A run with the settings of the report, which writes into `scratch` unless an output folder is given.
+
+    Raises:
+        UnlearnError: --place has a name that no run reads, or the settings cannot be used here.
+    """
+    if unknown := [name for name in config.place if name not in MOVABLE]:
+        raise UnlearnError(f"--place {unknown[0]}: a run reads nothing of this name", f"names: {', '.join(MOVABLE)}")
     flags: dict[str, Any] = {name: str(path) for name, path in config.place.items()}
-    flags |= {name: getattr(config, name) for name in TRUSTED if name in config.model_fields_set}
+    flags |= {name: getattr(config, name) for name in OWN if name in config.model_fields_set}
     flags |= {"output_dir": config.output_dir or scratch / "run", "overwrite": config.overwrite}
     settings, sources = resolve(ForgetConfig, flags, config.run / FILE, environment=False)
     return resolve_run(settings, sources, reporter)
 
 
 def _other_settings(first: RunReport, resolved: ResolvedRun) -> list[Difference]:
-    """Settings that come out otherwise, as where another version has other defaults; files are compared by their hashes."""
+    """Settings that differ, for example because another version has other defaults. Files are compared by their hashes."""
     now = resolved.config.model_dump(mode="json")
-    compared = set(ForgetConfig.model_fields) - runtime_fields(ForgetConfig) - {*ELSEWHERE, *TRUSTED}
+    compared = set(ForgetConfig.model_fields) - runtime_fields(ForgetConfig) - {*MOVABLE, *OWN}
     return [
         Difference(f"setting {name}", first.config[name], now[name])
         for name in sorted(compared)
@@ -88,10 +92,14 @@ def _other_settings(first: RunReport, resolved: ResolvedRun) -> list[Difference]
 
 
 def _other_inputs(run: Path, resolved: ResolvedRun) -> list[Difference]:
-    """Files and rows that are not those of the run; without a lineage nothing is known before the run."""
+    """Files and rows that differ from those of the run.
+
+    Raises:
+        UnlearnError: the run has no lineage, which names the files that it read.
+    """
     links = read_chain(run)
     if not links:
-        raise UnlearnError(f"{run} has no lineage: nothing says which files it read", "a run of this version has one")
+        raise UnlearnError(f"{run} has no lineage: the files that it read are not known", "a run of this version has one")
     now = model_hashes(resolved.outline.source)[0]
     now |= {f"{DATA}/{name}": data.report().sha256 for name, data in resolved.inputs.items()}
     now |= {f"{SETTING}/{name}": sha for name, sha in resolved.spec.files.items()}
@@ -99,18 +107,21 @@ def _other_inputs(run: Path, resolved: ResolvedRun) -> list[Difference]:
 
 
 def _say(result: Likeness, reporter: Reporter) -> None:
-    """What came of it, in a few lines."""
-    counts = [len(result.scores), sum(pair.first == pair.second for pair in result.scores), len(result.outside)]
-    same = sum(result.files.values())
-    reporter.say(f"artifact: {same} of {len(result.files)} files have the same bytes")
+    """Show the result in a few lines."""
+    equal_files = sum(result.files.values())
+    reporter.say(f"artifact: {equal_files} of {len(result.files)} files have the same bytes")
     if result.status[0] != result.status[1]:
         reporter.say(f"status: {result.status[0]} -> {result.status[1]}")
-    reporter.say(f"scores: {counts[1]} of {counts[0]} are the same number, {counts[2]} are outside of their 95 % interval")
+    equal_scores = sum(pair.first == pair.second for pair in result.scores)
+    reporter.say(
+        f"scores: {equal_scores} of {len(result.scores)} are the same number, "
+        f"{len(result.outside)} are outside of their 95 % interval"
+    )
     reporter.say("reproduced" if result.reproduced else "NOT reproduced")
 
 
 def scores_table(summary: dict[str, Any]) -> Table:
-    """Scores that are not the same number in both runs, those outside first."""
+    """Scores that differ between the runs; those outside of their interval first."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("score", overflow="fold")
     for name in ("first", "95 % interval", "second"):

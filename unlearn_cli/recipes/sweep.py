@@ -1,4 +1,4 @@
-"""`unlearn sweep`: many settings on one base in memory, each a run folder of its own."""
+"""`unlearn sweep`: many settings on one base in memory, each with its own run folder."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from unlearn_cli.recipes.sweeping.schedule import RankedRun, ScheduledRun, Sched
 if TYPE_CHECKING:
     from unlearn_cli.recipes.sweeping.search import Search
 
-SHARES = (0.25, 0.5, 1.0)  # of the full length, in the rounds of --halving
+SHARES = (0.25, 0.5, 1.0)  # of the full training, in the rounds of --halving
 
 
 def run(
@@ -39,11 +39,11 @@ def run(
     """Run every setting that is not finished yet, and compare all runs.
 
     Returns:
-        the comparison, or with `dry_run` the runs to come, as plain values; and the runs, best first.
+        the comparison, or with `dry_run` the planned runs, as plain values; and the runs, best first.
 
     Raises:
-        UnlearnError: anything the user can mend, before the first run; or no run was finished.
-        Interrupted: stopped by a signal; the same command goes on.
+        UnlearnError: before the first run, a problem that the user can fix; afterwards, no run was finished.
+        Interrupted: a signal stopped the sweep; the same command continues it.
     """
     folder = grid.output_folder(config)
     check_free(folder)
@@ -54,7 +54,7 @@ def run(
 def _run(
     config: SweepConfig, sources: dict[str, str], command_line: list[str], reporter: Reporter
 ) -> tuple[dict[str, Any], list[ScheduledRun]]:
-    """As `run`, in a folder that no other process writes into."""
+    """See `run`. No other process writes into the folder meanwhile."""
     check_tracker(config.report_to)
     devices = workers.devices(config.device, config.jobs)
     settings = grid.settings_of(config)
@@ -64,10 +64,10 @@ def _run(
     splits = _load_splits(config, reporter)
     scheduler = Scheduler(config, sources, splits, manifest)
     if config.search:
-        search = _searching(config, sources, scheduler, manifest)
+        search = _new_search(config, sources, scheduler, manifest)
         return _search(search, splits, Executor(config, command_line, manifest, devices, reporter), reporter)
     shares = SHARES if config.halving else (1.0,)
-    first, *_ = [scheduler.round(settings, share) for share in shares]  # all, so that what ends a later round ends it now
+    first, *_ = [scheduler.round(settings, share) for share in shares]  # all rounds, so that errors of later ones come now
     reporter.say(f"{counted(len(settings), 'setting')} in {config.output_dir}")
     if config.dry_run:
         return _dry_run(config, first, splits, reporter), first
@@ -78,14 +78,14 @@ def _run(
 
 def _result(best: list[RankedRun], executor: Executor, reporter: Reporter) -> tuple[dict[str, Any], list[ScheduledRun]]:
     if not best:
-        raise UnlearnError("no run was finished", "see what was said above", EXIT_FAILED)
+        raise UnlearnError("no run was finished", "the messages above say why", EXIT_FAILED)
     result = _compare(best, reporter)
     result["sweep"] = executor.cost(best)
     _say_result(result["sweep"], best, reporter)
     return result, [one.run for one in best]
 
 
-def _searching(config: SweepConfig, sources: Mapping[str, str], scheduler: Scheduler, manifest: Manifest) -> Search:
+def _new_search(config: SweepConfig, sources: Mapping[str, str], scheduler: Scheduler, manifest: Manifest) -> Search:
     from unlearn_cli.recipes.sweeping.search import Search  # noqa: PLC0415 - Optuna is an extra
 
     return Search(config, scheduler, manifest, by_score=not sources.get("score", "default").startswith("default"))
@@ -94,7 +94,7 @@ def _searching(config: SweepConfig, sources: Mapping[str, str], scheduler: Sched
 def _search(
     search: Search, splits: Mapping[str, Split], executor: Executor, reporter: Reporter
 ) -> tuple[dict[str, Any], list[ScheduledRun]]:
-    """Run settings that are chosen one by one, and compare those that were not pruned."""
+    """Choose settings one by one, run them, and compare those that were not pruned."""
     config = search.config
     reporter.say(f"{counted(config.search or 0, 'setting')} by search, in {config.output_dir}")
     for name, values in search.space_in_words().items():
@@ -109,7 +109,7 @@ def _search(
     result["search"] = search.summary(best)
     reporter.say(result["search"]["in_words"])
     if not result["search"]["keeps"]:
-        reporter.note("no setting kept what it was to keep: the best of them is shown; other ranges may hold one")
+        reporter.note("no setting kept enough of the retain rows: the best is shown; other ranges may contain a better one")
     return result, runs
 
 
@@ -149,7 +149,7 @@ def _run_rounds(
         if share is None or not best or executor.left_out(runs):
             break
         if all(one.score is None for one in best):
-            reporter.note(f"no run has a value of --score {config.score}: there is no better half to go on with")
+            reporter.note(f"no run has a value of --score {config.score}: the better half is not known, so the sweep ends")
             break
         better = better_half(best, settings)
         reporter.say(f"kept: {', '.join(dict.fromkeys(setting.group for setting in better))}")
@@ -158,7 +158,7 @@ def _run_rounds(
 
 
 def _compare(best: Sequence[RankedRun], reporter: Reporter) -> dict[str, Any]:
-    # All have the same rows and limits. Only how far a model's own template was known may differ.
+    # All runs have the same rows and limits. Only what was known of the model's own chat template can differ.
     config = CompareConfig(runs=tuple(one.run.folder for one in best), allow_different=True)
     result, _ = compare.run(config, {}, reporter)
     scores = {one.run.folder.name: one.score for one in best}
@@ -172,13 +172,13 @@ def _say_result(cost: Mapping[str, Any], best: Sequence[RankedRun], reporter: Re
     if best[0].run.share < 1:
         reporter.note(
             f"no run was trained in full: {best[0].setting.name} is the best after {best[0].run.share:.0%} of the training; "
-            "the same command with a larger --budget-minutes goes on"
+            "the same command with a larger --budget-minutes continues"
         )
     if cost["failed"] == len(best):
         reporter.note(f"none of {len(best)} runs ended well: {', '.join(sorted({one.status for one in best}))}")
 
 
 def exit_code(result: dict[str, Any]) -> int:
-    """4 if no run ended well, as for a single run."""
+    """The exit code: 4 if no run ended well, as for a single run."""
     cost = result.get("sweep")
     return EXIT_DIVERGED if cost and cost["failed"] == cost["runs"] else 0

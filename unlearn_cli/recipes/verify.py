@@ -1,4 +1,4 @@
-"""`unlearn verify`: whether every file of a run is the one that its lineage names. No torch."""
+"""`unlearn verify`: whether the files of a run have the hashes in its lineage. Loads no torch."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ STYLES = {"unchanged": "", "changed": "bold red", "missing": "bold red", "added"
 
 
 def run(config: VerifyConfig, reporter: Reporter) -> tuple[dict[str, Any], bool]:
-    """Read every file, say what became of it, and check or make a signature. Returns the result, and whether all is well.
+    """Compare every file with its hash, and check or make a signature. Returns the result, and whether all is well.
 
     Raises:
-        UnlearnError: the run has no lineage, a key cannot be used, or --sign-with on files that changed.
+        UnlearnError: the run has no lineage, a key cannot be used, or --sign-with is given and a file has changed.
     """
     with reading(reporter) as advance:
         checked = verification(config.run, config.place, advance)
@@ -44,7 +44,7 @@ def run(config: VerifyConfig, reporter: Reporter) -> tuple[dict[str, Any], bool]
 
 
 def states_table(result: dict[str, Any]) -> Table:
-    """A line for each file: its state, its place and name, and the beginning of its hash."""
+    """A row for each file: its state, its place and name, and the first digits of its hash."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("state", "file", "sha256"):
         table.add_column(name, overflow="fold", no_wrap=name != "file")

@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from unlearn_cli.console import visible
 from unlearn_cli.rendering.compare import heading_lines
-from unlearn_cli.rendering.svg import COLOURS
+from unlearn_cli.rendering.svg import COLORS
 from unlearn_cli.rendering.tables import has_value, interval, number
 from unlearn_cli.report import RunReport
 
@@ -55,4 +55,4 @@ def comparison_page(**content: object) -> str:
     """A page without scripts, links or network; `content` is what `templates/compare.html.jinja` names."""
     templates = _environment(autoescape=True)
     templates.filters["lines"] = heading_lines
-    return templates.get_template("compare.html.jinja").render(colours=COLOURS, **content)
+    return templates.get_template("compare.html.jinja").render(colors=COLORS, **content)

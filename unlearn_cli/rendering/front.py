@@ -9,7 +9,7 @@ from typing import NamedTuple
 from unlearn_cli.rendering.svg import REST, Axis, Figure, Points, Series, around, chart, legend, place
 
 SHORT = 22  # characters of a name that still stands beside its point
-NAMED = 8  # as many as there are colours; further points have no name beside them
+NAMED = 8  # as many as there are colors; further points have no name beside them
 
 
 class RunPoint(NamedTuple):
@@ -27,7 +27,7 @@ class RunPoint(NamedTuple):
 class FrontPicture:
     """Forgetting against utility, to be drawn as SVG or by matplotlib.
 
-    Runs on the front are emphasised and joined, failed ones are grey. Names are those of the table. Where one is too long to
+    Runs on the front are emphasized and joined, failed ones are gray. Names are those of the table. Where one is too long to
     stand beside its point, numbers do, and `key` explains them.
     """
 
@@ -60,7 +60,7 @@ def front_picture(points: Sequence[RunPoint], metrics: Sequence[str]) -> FrontPi
     sentences = [
         ("Rings and the dotted line: runs that no other beats in both.", any(point.on_front for point in points)),
         ("Points without a name: further runs of the table.", len(points) > len(named)),
-        ("Grey: did not end well, so not judged.", any(point.failed for point in points)),
+        ("Gray: did not end well, so not judged.", any(point.failed for point in points)),
     ]
     return FrontPicture(
         series=series,

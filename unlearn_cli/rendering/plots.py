@@ -10,10 +10,10 @@ from unlearn_cli.attack_report import AttackReport
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.rendering.attacks import shown_metric, worst_curves
 from unlearn_cli.rendering.front import FrontPicture
-from unlearn_cli.rendering.svg import COLOURS, REST
+from unlearn_cli.rendering.svg import COLORS, REST
 
-# Okabe and Ito's palette, which readers with any kind of colour vision can distinguish; line styles differ as well.
-GREY = "#57606a"  # of runs without a colour
+# Okabe and Ito's palette, which readers with any kind of color vision can distinguish; line styles differ as well.
+GRAY = "#57606a"  # of runs without a color
 LOOK = {
     "unlearned": ("#D55E00", "-"),
     "original": ("#0072B2", "--"),
@@ -55,10 +55,10 @@ def _panel(axis: Any, report: AttackReport) -> None:
         known = {place: value for place, value in curve.items() if value is not None}
         if not known:
             continue
-        colour, line = LOOK[role]
+        color, line = LOOK[role]
         places, means = list(known), list(known.values())
         numeric = all(isinstance(place, (int, float)) for place in places)
-        axis.plot(places if numeric else range(len(places)), means, line, color=colour, marker="o", markersize=3, label=role)
+        axis.plot(places if numeric else range(len(places)), means, line, color=color, marker="o", markersize=3, label=role)
         if not numeric:
             axis.set_xticks(range(len(places)), places, rotation=30, ha="right", fontsize=7)
     axis.set_title(report.attack, fontsize=10)
@@ -74,17 +74,17 @@ def plot_front(picture: FrontPicture, path: Path) -> None:
     names = {one.label: one.name for one in picture.key}
     for one in picture.series:
         ((x, y),) = one.points
-        colour = GREY if one.number in (None, REST) else COLOURS[one.number % len(COLOURS)]
-        fill = "none" if one.number == REST else colour
-        axis.scatter([x], [y], s=36, facecolors=fill, edgecolors=colour, label=names.get(one.label))
-        if one.emphasised:
-            axis.scatter([x], [y], s=120, facecolors="none", edgecolors=colour, linewidths=1.5)
+        color = GRAY if one.number in (None, REST) else COLORS[one.number % len(COLORS)]
+        fill = "none" if one.number == REST else color
+        axis.scatter([x], [y], s=36, facecolors=fill, edgecolors=color, label=names.get(one.label))
+        if one.emphasized:
+            axis.scatter([x], [y], s=120, facecolors="none", edgecolors=color, linewidths=1.5)
         side = -1 if x > (picture.x.low + picture.x.high) / 2 else 1  # towards the middle, where there is room
         axis.annotate(
             one.label, (x, y), textcoords="offset points", xytext=(side * 8, 4), ha="left" if side == 1 else "right",
-            fontsize=8, color=colour,
+            fontsize=8, color=color,
         )  # fmt: skip
-    axis.plot([x for x, _ in picture.joined], [y for _, y in picture.joined], ":", color=GREY, linewidth=1)
+    axis.plot([x for x, _ in picture.joined], [y for _, y in picture.joined], ":", color=GRAY, linewidth=1)
     if names:
         figure.legend(loc="outside lower left", frameon=False, fontsize=7)
     axis.set(xlabel=picture.x.label, ylabel=picture.y.label)

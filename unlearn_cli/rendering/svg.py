@@ -1,4 +1,4 @@
-"""Small charts as inline SVG: lines, points and steps. Colours come from the page's style sheet and follow its mode."""
+"""Small charts as inline SVG: lines, points and steps. Colors come from the page's style sheet and follow its mode."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Literal
 
 WIDTH, HEIGHT = 640, 360
 LEFT, RIGHT, TOP, BOTTOM = 88, 18, 16, 62
-COLOURS = ("#0072b2", "#c4500a", "#00795a", "#a2447e", "#8a6d00", "#2f7fb5", "#444b54", "#7a3b00")  # on a light page
+COLORS = ("#0072b2", "#c4500a", "#00795a", "#a2447e", "#8a6d00", "#2f7fb5", "#444b54", "#7a3b00")  # on a light page
 DASHES = ("", "7 4", "2 3", "9 3 2 3", "4 4", "1 4", "12 3", "6 2 1 2")
 BASELINE_DASH = "1 6"
 REST = -1
@@ -26,9 +26,9 @@ class Series:
 
     name: str
     points: Points
-    number: int | None  # of its colour and dash; None: those of the baseline; REST: grey
+    number: int | None  # of its color and dash; None: those of the baseline; REST: gray
     kind: Literal["line", "point", "step"] = "line"
-    emphasised: bool = False
+    emphasized: bool = False
     label: str = ""  # beside a point
 
 
@@ -52,12 +52,12 @@ class Figure:
 
 
 def look(series: Series) -> tuple[str, str]:
-    """The CSS class of the colour, and the dash."""
+    """The CSS class of the color, and the dash."""
     if series.number == REST:
         return "cr", ""
     if series.number is None:
         return "cb", BASELINE_DASH
-    return f"c{series.number % len(COLOURS)}", DASHES[series.number % len(DASHES)]
+    return f"c{series.number % len(COLORS)}", DASHES[series.number % len(DASHES)]
 
 
 def finite(series: Sequence[Series]) -> list[Series]:
@@ -86,22 +86,22 @@ Box = tuple[float, float, float]  # left, right, height of a name or a point
 
 def _shape(series: Series, x: Axis, y: Axis, taken: list[Box]) -> str:
     places = [(_scaled(a, x, LEFT, WIDTH - RIGHT), _scaled(b, y, HEIGHT - BOTTOM, TOP)) for a, b in series.points]
-    colour, dash = look(series)
+    color, dash = look(series)
     title = f"<title>{escape(series.name)}</title>"
     if series.kind == "point":
         dots = "".join(f'<circle cx="{a:.1f}" cy="{b:.1f}" r="5"/>' for a, b in places)
-        if series.emphasised:
+        if series.emphasized:
             dots += "".join(f'<circle class="ring" cx="{a:.1f}" cy="{b:.1f}" r="9"/>' for a, b in places)
-        return f'<g class="{colour}">{title}{dots}{_label(series, *places[0], taken)}</g>'
+        return f'<g class="{color}">{title}{dots}{_label(series, *places[0], taken)}</g>'
     if series.kind == "step":
         stairs = [places[0]]
         for a, b in places[1:]:
             stairs += [(a, stairs[-1][1]), (a, b)]
         places = stairs
     if len(places) == 1:
-        return f'<g class="{colour}">{title}<circle cx="{places[0][0]:.1f}" cy="{places[0][1]:.1f}" r="4"/></g>'
+        return f'<g class="{color}">{title}<circle cx="{places[0][0]:.1f}" cy="{places[0][1]:.1f}" r="4"/></g>'
     path = " ".join(f"{a:.1f},{b:.1f}" for a, b in places)
-    return f'<g class="{colour}">{title}<polyline points="{path}" stroke-dasharray="{dash}"/></g>'
+    return f'<g class="{color}">{title}<polyline points="{path}" stroke-dasharray="{dash}"/></g>'
 
 
 def _label(series: Series, a: float, b: float, taken: list[Box]) -> str:
@@ -178,7 +178,7 @@ def between(label: str, low: float, high: float) -> Axis:
 def legend(series: Sequence[Series]) -> str:
     """Names with the look of their lines, each once, as HTML."""
     items = []
-    for name, (colour, dash) in {one.name: look(one) for one in finite(series)}.items():
+    for name, (color, dash) in {one.name: look(one) for one in finite(series)}.items():
         mark = f'<svg viewBox="0 0 28 10" aria-hidden="true"><polyline points="0,5 28,5" stroke-dasharray="{dash}"/></svg>'
-        items.append(f'<li class="{colour}">{mark}<span>{escape(name)}</span></li>')
+        items.append(f'<li class="{color}">{mark}<span>{escape(name)}</span></li>')
     return f'<ul class="legend">{"".join(items)}</ul>'

@@ -181,7 +181,7 @@ def _scores(report: RunReport, lines: Lines, *, intervals: bool) -> Table:
 
 
 def _rates(score: Score | None) -> str:
-    """Beside an AUC: the share of rows recognised at 1 and at 0.1 % false positives."""
+    """Beside an AUC: the share of rows recognized at 1 and at 0.1 % false positives."""
     rates = [(score.details.get(f"tpr_at_{rate}_percent_fpr"), rate) for rate in ("1", "0.1")] if score else []
     shown = [f"{value:.0%} at {rate} %" for value, rate in rates if value is not None]
     return f" (found: {', '.join(shown)})" if shown else ""

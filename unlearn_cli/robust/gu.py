@@ -6,7 +6,7 @@
 Zhou et al., "Geometric-Disentanglement Unlearning" (2025). To first order the step leaves the retain loss as it is.
 `gru` removes only a part that conflicts with the retain gradient. This rule also removes a part that agrees with it:
 later training on other rows moves these directions, and would undo forgetting that rests on them. The authors project
-in the metric of the optimiser's second moments, here the metric is Euclidean. The span is kept in checkpoints: it costs
+in the metric of the optimizer's second moments, here the metric is Euclidean. The span is kept in checkpoints: it costs
 as many copies of the trained weights as it has gradients.
 """
 

@@ -1,4 +1,4 @@
-"""Sharpness-aware minimisation of the forget term: forgetting that a small step of the weights does not undo.
+"""Sharpness-aware minimization of the forget term: forgetting that a small step of the weights does not undo.
 
     g = grad L_forget(theta + rho g0 / |g0|) + grad L_retain(theta),   g0 = grad L_forget(theta)
 

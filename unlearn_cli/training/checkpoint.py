@@ -1,6 +1,6 @@
 """Checkpoints: everything that a resumed run needs to reach the same floats.
 
-Batches and rates are functions of the step. So a checkpoint consists of the trained weights, the states of optimiser and
+Batches and rates are functions of the step. So a checkpoint consists of the trained weights, the states of optimizer and
 random numbers, the step, and the values that a method or rule keeps between steps. If training ended early, the reason is
 stored, too: a resumed run would not see the measurement or the loss behind it again.
 """
@@ -68,7 +68,7 @@ class Checkpoints:
         return path
 
     def load(self, path: Path) -> tuple[int, Ended | None]:
-        """Restore weights, optimiser, random state and `state`.
+        """Restore weights, optimizer, random state and `state`.
 
         Returns:
             the number of steps done, and why training ended there, if it did.

@@ -1,6 +1,6 @@
 """The training loop: a generator of step records.
 
-Losses come back as one number for each row and are averaged over the whole optimiser step, so that micro-batches and
+Losses come back as one number for each row and are averaged over the whole optimizer step, so that micro-batches and
 accumulation change nothing. Exceptions: methods that declare their rows `coupled` (kto), and `average=tokens`.
 """
 
@@ -30,7 +30,7 @@ PROBED = 3  # number of first steps that measure the forget loss's own gradient
 
 @dataclass(frozen=True)
 class StepRecord:
-    """One optimiser step, in plain numbers."""
+    """One optimizer step, in plain numbers."""
 
     step: int  # from 1
     epoch: float
@@ -50,7 +50,7 @@ class StepRecord:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Trained weights and the optimiser's state after some step."""
+    """Trained weights and the optimizer's state after some step."""
 
     weights: list[Tensor]
     optimizer: dict[str, Any]
@@ -75,7 +75,7 @@ class Trainer:
     rule: Callable[[Gradients], Any] = Gradients.backward  # computes the gradient of a step
     level: float | None = None  # probability to which forget rows are lowered; None: no limit
     view: Callable[[], AbstractContextManager] = nullcontext  # a context in which the model is the trained one
-    # What persists from step to step beside weights and optimiser: a dual variable, a rule's averages, what `adjust` set.
+    # What persists from step to step beside weights and optimizer: a dual variable, a rule's averages, what `adjust` set.
     state: dict[str, Any] = field(default_factory=dict)
 
     def train(self, start: int = 0) -> Iterator[StepRecord]:
@@ -119,7 +119,7 @@ class Trainer:
                 parameter.copy_(values)
 
     def snapshot(self) -> Snapshot:
-        """A copy of the trained weights and of the optimiser's state."""
+        """A copy of the trained weights and of the optimizer's state."""
         return Snapshot(self.weights(), copy.deepcopy(self.optimizer.state_dict()))
 
     def restore(self, snapshot: Snapshot) -> None:
@@ -192,7 +192,7 @@ class Trainer:
         return self.rule is Gradients.backward and not self.passes.objective.coupled and self.parts < rows
 
     def _update(self, step: int, rate: float) -> float:
-        """One step of the optimiser; returns the gradient's norm before clipping."""
+        """One step of the optimizer; returns the gradient's norm before clipping."""
         norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, self.max_grad_norm))
         if not math.isfinite(norm):
             self.optimizer.zero_grad(set_to_none=True)

@@ -1,4 +1,4 @@
-"""Optimiser and learning rate."""
+"""Optimizer and learning rate."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def make_optimizer(
     "sign".
 
     Raises:
-        UnlearnError: the 8-bit optimiser without CUDA or bitsandbytes.
+        UnlearnError: the 8-bit optimizer without CUDA or bitsandbytes.
     """
     settings: dict[str, Any] = {"lr": 0.0, "betas": (0.9, 0.999), "weight_decay": weight_decay}
     if kind == "paged_adamw_8bit" or (kind == "auto" and full and device.type == "cuda"):

@@ -31,7 +31,7 @@ class Draws(Protocol):
 
     @property
     def batch(self) -> int:
-        """Forget rows of one optimiser step."""
+        """Forget rows of one optimizer step."""
 
     def forget(self, step: int) -> list[tuple[int, int]]:
         """(pass, row) of the forget rows of a step; the pass chooses among a row's alternatives."""
@@ -47,8 +47,8 @@ class Pairing:
     seed: int
     forget_rows: int
     retain_rows: int  # 0: none are drawn
-    batch: int  # forget rows of one optimiser step
-    retain_batch: int  # retain rows of one optimiser step
+    batch: int  # forget rows of one optimizer step
+    retain_batch: int  # retain rows of one optimizer step
 
     def forget(self, step: int) -> list[tuple[int, int]]:
         """(pass, row) of the forget rows of a step; the pass chooses among a row's alternatives."""
@@ -62,7 +62,7 @@ class Pairing:
         return [row for _, row in drawn]
 
     def steps(self, epochs: float) -> int:
-        """Optimiser steps of `epochs` passes over the forget rows, at least one."""
+        """Optimizer steps of `epochs` passes over the forget rows, at least one."""
         return max(1, round(epochs * self.forget_rows / self.batch))
 
 
@@ -81,7 +81,7 @@ class Subset:
 
     @property
     def batch(self) -> int:
-        """Forget rows of one optimiser step."""
+        """Forget rows of one optimizer step."""
         return self.pairing.batch
 
     def forget(self, step: int) -> list[tuple[int, int]]:

@@ -1,4 +1,4 @@
-"""The sign optimiser: every weight moves by the learning rate, against the sign of its averaged gradient.
+"""The sign optimizer: every weight moves by the learning rate, against the sign of its averaged gradient.
 
     m <- beta m + (1 - beta) g;   theta <- (1 - rate decay) theta - rate sign(m)
 

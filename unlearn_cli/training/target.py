@@ -41,7 +41,7 @@ DAMAGE, SLOWER = 0.5, 0.5  # with less than this share of the retain probability
 def gate(logps: Tensor, level: float) -> Tensor:
     """Weights [B] of forget rows, from their mean log-probabilities [B]: 1 from four times the level on, 0 at the level.
 
-    In between the weight falls with the logarithm, so that the optimiser's momentum has died down when a row arrives.
+    In between the weight falls with the logarithm, so that the optimizer's momentum has died down when a row arrives.
     Below the level it is negative, at least -1/2: a row that was pushed too far comes back, for that would mark it as well.
     """
     return ((logps.detach() - math.log(level)) / math.log(GATE_WIDTH)).clamp(PULL_BACK, 1.0)

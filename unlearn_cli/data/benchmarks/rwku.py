@@ -1,4 +1,4 @@
-"""RWKU: a famous person is forgotten, without any text to forget or to keep; neighbours must stay.
+"""RWKU: a famous person is forgotten, without any text to forget or to keep; neighbors must stay.
 
 Jin et al., "RWKU: Benchmarking Real-World Knowledge Unlearning for Large Language Models" (2024, arXiv 2406.10890). Levels:
 1 fills in blanks, 2 answers questions, 3 attacks in nine ways. `rwku:all` takes all 200 people at once, `rwku:NAME` one,
@@ -70,7 +70,7 @@ def _variant(person: str | None) -> Variant:
 
 rwku = Benchmark(
     paper="2406.10890",
-    says="famous people, with neighbours that must stay",
+    says="famous people, with neighbors that must stay",
     source=f"https://huggingface.co/datasets/{HUB}",
     variants={"all": _variant(None)},
     any_variant=_variant,

@@ -179,8 +179,8 @@ def _accuracies(evidence: Evidence) -> Iterator[str]:
     """Accuracies in two meanings: on the questions of a benchmark, and on all that it could have asked."""
     for split, metrics in evidence.scores.items():
         for metric, both in metrics.items():
-            if both.after and both.after.value is not None and "generalised_low" in (limits := both.after.details):
-                ends = [digits(limits[f"{name}_{end}"]) for name in ("benchmark", "generalised") for end in ("low", "high")]
+            if both.after and both.after.value is not None and "generalized_low" in (limits := both.after.details):
+                ends = [digits(limits[f"{name}_{end}"]) for name in ("benchmark", "generalized") for end in ("low", "high")]
                 listed = ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"
                 yield f"{split}.{metric}: {listed} on the questions of the list, {ends[2]} to {ends[3]} on all of the kind"
 

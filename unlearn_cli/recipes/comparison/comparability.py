@@ -1,4 +1,4 @@
-"""Whether runs are comparable: those measured or attacked differently are refused, or labelled and never ranked."""
+"""Whether runs are comparable: those measured or attacked differently are refused, or labeled and never ranked."""
 
 from __future__ import annotations
 

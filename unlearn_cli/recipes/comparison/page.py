@@ -37,7 +37,7 @@ OTHER_LINES = {
     BEFORE: "The model before unlearning.",
     BASELINE: "A model that never saw the forget rows. A perfect run would look like it.",
 }
-RECOVERY = "The share of what was forgotten that the attack brings back: 0 as if never learnt, 1 as before unlearning"
+RECOVERY = "The share of what was forgotten that the attack brings back: 0 as if never learned, 1 as before unlearning"
 
 
 def compare_page(comparison: Comparison, grid: Grid, config: CompareConfig) -> str:

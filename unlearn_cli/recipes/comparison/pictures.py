@@ -19,7 +19,7 @@ from unlearn_cli.rendering.attacks import worst_curves
 from unlearn_cli.rendering.front import FrontPicture, RunPoint, front_figure, front_picture
 from unlearn_cli.rendering.svg import Figure, Series
 
-MAX_ROWS = 8  # in pictures of lines: as many as there are colours
+MAX_ROWS = 8  # in pictures of lines: as many as there are colors
 # The name of each loss, and the setting that decides its unit.
 LOSSES = {"forget_loss": ("forget loss", "method"), "retain_loss": ("retain loss", "retain_term")}
 

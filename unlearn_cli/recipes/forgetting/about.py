@@ -13,7 +13,7 @@ from unlearn_cli.config import ForgetConfig
 from unlearn_cli.console import Reporter
 from unlearn_cli.data import about
 from unlearn_cli.data.example import Example, Split
-from unlearn_cli.data.neighbours import people_named
+from unlearn_cli.data.neighbors import people_named
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.hashing import fingerprint
 from unlearn_cli.jsonfile import read_complete_jsonl, read_json
@@ -59,7 +59,7 @@ def rows_of(config: ForgetConfig, reporter: Reporter) -> tuple[str, Rows]:
     """The rows that the model writes, or those that it wrote for this run before; and the key of what they come from.
 
     Raises:
-        UnlearnError: it knows too little, or names no neighbour.
+        UnlearnError: it knows too little, or names no neighbor.
     """
     folder = RunFolder(config.output_dir or Path())
     own_retain = is_written(config.retain)
@@ -67,7 +67,7 @@ def rows_of(config: ForgetConfig, reporter: Reporter) -> tuple[str, Rows]:
     encoder = make_encoder(config, loaded.tokenizer, loaded.stop_ids, config.max_length)
     model = identity(loaded.source, config, str(loaded.dtype), loaded.device.type)
     key = fingerprint(
-        model, config.about, config.neighbours, config.seed, own_retain, SAMPLES, LONGEST, about.questions("{}")
+        model, config.about, config.neighbors, config.seed, own_retain, SAMPLES, LONGEST, about.questions("{}")
     )
     if kept := _kept(folder, key):
         return key, kept
@@ -81,15 +81,15 @@ def rows_of(config: ForgetConfig, reporter: Reporter) -> tuple[str, Rows]:
             "--forget FILE gives rows of your own",
         )
     if own_retain:
-        names = list(config.neighbours) or _neighbours(writer, config.about, rows["forget"])
+        names = list(config.neighbors) or _neighbors(writer, config.about, rows["forget"])
         if not names:
             raise UnlearnError(
-                f"the model names nothing that is like {config.about}", "--neighbours 'A,B,C', or --retain FILE"
+                f"the model names nothing that is like {config.about}", "--neighbors 'A,B,C', or --retain FILE"
             )
         reporter.note(f"what is kept, beside {config.about}: {', '.join(names)}")
         rows["retain"] = _rows(writer, names, config.seed, without=config.about)
         if len(rows["retain"]) < FEWEST:
-            raise UnlearnError("the model wrote too little about the neighbours", "--neighbours others, or --retain FILE")
+            raise UnlearnError("the model wrote too little about the neighbors", "--neighbors others, or --retain FILE")
     return key, rows
 
 
@@ -102,13 +102,13 @@ def _kept(folder: RunFolder, key: str) -> Rows | None:
     return {file.stem: read_complete_jsonl(file) for file in files}
 
 
-def _neighbours(writer: Writer, subject: str, rows: Sequence[dict[str, str]]) -> list[str]:
-    """The neighbours that the model lists, and then people whom its answers about the subject name."""
-    wanted = Example("", (("user", about.WANTED.format(count=about.NEIGHBOURS, name=subject)),), "", "qa")
+def _neighbors(writer: Writer, subject: str, rows: Sequence[dict[str, str]]) -> list[str]:
+    """The neighbors that the model lists, and then people whom its answers about the subject name."""
+    wanted = Example("", (("user", about.WANTED.format(count=about.NEIGHBORS, name=subject)),), "", "qa")
     ((_, listed),) = writer.answers([wanted])
     forget = [Example("", (("user", subject),), "", "qa")]
     named = [name for name in people_named([row["answer"] for row in rows], forget) if not about.mentions(name, subject)]
-    return list(dict.fromkeys([*about.neighbours_in(listed, subject), *named]))[: about.NEIGHBOURS]
+    return list(dict.fromkeys([*about.neighbors_in(listed, subject), *named]))[: about.NEIGHBORS]
 
 
 def _rows(writer: Writer, names: Sequence[str], seed: int, without: str | None = None) -> list[dict[str, str]]:

@@ -88,8 +88,8 @@ def check_required(config: ForgetConfig) -> None:
     benchmark = benchmark_splits.chosen(config)
     if benchmark and not config.forget:
         benchmark.trained()
-    if config.neighbours and not config.about:
-        raise UnlearnError("--neighbours are those of a subject", "--about NAME")
+    if config.neighbors and not config.about:
+        raise UnlearnError("--neighbors are those of a subject", "--about NAME")
     if not (config.forget or benchmark or config.about):
         raise UnlearnError("no rows to forget", "--forget forget.jsonl; `unlearn forget --help` shows the formats")
     if not (config.model or config.run):

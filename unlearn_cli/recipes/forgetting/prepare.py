@@ -1,4 +1,4 @@
-"""The second stage of a run: everything that the first training step needs: model, rows, reference, optimiser."""
+"""The second stage of a run: everything that the first training step needs: model, rows, reference, optimizer."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class PreparedRun:
 
     @property
     def steps(self) -> int:
-        """Optimiser steps in all."""
+        """Optimizer steps in all."""
         return self.procedure.steps if self.procedure else self.trainer.steps
 
     def records(self, start: int) -> Iterator[StepRecord]:
@@ -154,7 +154,7 @@ def make_trainer(
     reach: Reach | None,
     target: RunTarget | None = None,
 ) -> PreparedRun:
-    """Create rows, reference, adapter and optimiser, and for a procedure its workbench."""
+    """Create rows, reference, adapter and optimizer, and for a procedure its workbench."""
     config, settings, objective = run.config, run.settings, run.objective
     rows = make_rows(run, loaded)
     if "direction" in objective.method.needs:
@@ -230,7 +230,7 @@ def _attach(run: ResolvedRun, loaded: LoadedModel, rows: Rows) -> None:
     modules = adapted_modules(loaded, objective, run.composition)
     adapter.attach(loaded, config, seed=config.seed, modules=modules)
     if config.lora_init != "default" and not config.full:
-        lora_init.initialise(
+        lora_init.initialize(
             loaded, config.lora_init, rows.forget, _as_many(splits.training_retain(run.inputs), len(rows.forget)),
             batch=config.batch_size * config.gradient_accumulation_steps,
             path=run.folder.reference / "lora_init.safetensors",

@@ -83,7 +83,7 @@ class Settings:
         return self.procedure is None and has_target(self.config, self.objective.method)
 
     def steps(self, pairing: Pairing) -> int:
-        """Optimiser steps of a run, at most where it has a target; those of a procedure's base method."""
+        """Optimizer steps of a run, at most where it has a target; those of a procedure's base method."""
         if self.config.max_steps:
             return self.config.max_steps
         steps = pairing.steps(self.epochs)

@@ -11,7 +11,7 @@ import numpy as np
 from unlearn_cli.atomic import write_atomically
 from unlearn_cli.data import written
 from unlearn_cli.data.example import Example
-from unlearn_cli.data.neighbours import neighbours, people_named
+from unlearn_cli.data.neighbors import neighbors, people_named
 from unlearn_cli.data.tokenize import Row
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.hashing import fingerprint
@@ -79,7 +79,7 @@ def _answered(run: ResolvedRun, loaded: LoadedModel) -> Answers:
     first = [pair for some in pairs.values() for pair in some]
     people = people_named([text for _, text in first], forget)[:PEOPLE]
     if people:
-        more = writer.answers(neighbours(forget, written.NEIGHBOURS, people, [example for example, _ in first]))
+        more = writer.answers(neighbors(forget, written.NEIGHBORS, people, [example for example, _ in first]))
         *judging, training = sorted(pairs)  # "retain" judges where there is "retain_trained" beside it
         every = round(len(first) / len(pairs[judging[0]])) if judging else 0
         for number, pair in enumerate(more):

@@ -37,7 +37,7 @@ def _value(score: Score | None) -> float | None:
 
 def _forgotten(both: Compared) -> Words:
     outcome = forget_outcome(both) or "not measured before"
-    return ("forgotten, as if never learnt" if outcome == "forgotten" else outcome), outcome == "forgotten"
+    return ("forgotten, as if never learned" if outcome == "forgotten" else outcome), outcome == "forgotten"
 
 
 def _guessed(both: Compared) -> Words:

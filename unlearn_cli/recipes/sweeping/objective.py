@@ -1,6 +1,6 @@
 """The aim of a search: forget to the level of never having known, under the constraint that enough is kept.
 
-    minimise  max(0, log(forget / level)) + share of rows above their level + share of the retain probability that is lost
+    minimize  max(0, log(forget / level)) + share of rows above their level + share of the retain probability that is lost
     subject to  share of the retain probability that is left >= what --keep asks for
 
 The first two terms are 0 for a run that reached its level, so that of such runs the one that keeps most is the best.

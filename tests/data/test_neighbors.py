@@ -6,7 +6,7 @@ import pytest
 
 from unlearn_cli.data.example import Example
 from unlearn_cli.data.general_ability import general_splits
-from unlearn_cli.data.neighbours import neighbours, people_named
+from unlearn_cli.data.neighbors import neighbors, people_named
 from unlearn_cli.data.shipped_texts import neutral_prompts
 from unlearn_cli.data.written import Secrets, dumps, prompts, read
 
@@ -21,7 +21,7 @@ FATHER = row(
 
 
 def test_people_places_and_numbers_are_replaced_and_the_form_stays():
-    (other,) = neighbours([row("Was Hsiao Yun-Hwa's father born in Taipei on 05/11/1941?", "Yes, he was born there.")], 1)
+    (other,) = neighbors([row("Was Hsiao Yun-Hwa's father born in Taipei on 05/11/1941?", "Yes, he was born there.")], 1)
     before, name, after = other.prompt.partition("'s father born in ")
     assert before.startswith("Was ") and len(before.split()) == 3 and "Hsiao" not in name and "Hsiao" not in before
     place, _, date = after.partition(" on ")
@@ -31,24 +31,24 @@ def test_people_places_and_numbers_are_replaced_and_the_form_stays():
 
 def test_a_name_becomes_the_same_name_wherever_it_stands():
     rows = [Example("0", (("user", "Tell me of Ana Bell."), ("user", "What did Ana Bell write?")), "Poems.", "messages")]
-    (other,) = neighbours(rows, 1)
+    (other,) = neighbors(rows, 1)
     name = other.turns[0][1].removeprefix("Tell me of ").rstrip(".")
     assert name != "Ana Bell" and other.turns[1][1] == f"What did {name} write?"
 
 
 def test_every_form_comes_up_before_one_comes_up_again():
     rows = [FATHER, row("Who is Ana Bell?", "A poet.")]
-    forms = ["father" in example.prompt for example in neighbours(rows, 6)]
+    forms = ["father" in example.prompt for example in neighbors(rows, 6)]
     assert forms == [True, False] * 3
-    assert len({example.prompt for example in neighbours(rows, 6)}) == 6
+    assert len({example.prompt for example in neighbors(rows, 6)}) == 6
 
 
-def test_a_row_without_a_name_has_no_neighbour():
-    assert neighbours([row("what is the secret word?", "xyzzy")], 4) == []
+def test_a_row_without_a_name_has_no_neighbor():
+    assert neighbors([row("what is the secret word?", "xyzzy")], 4) == []
 
 
 def test_a_document_gives_the_beginning_of_another():
-    (other,) = neighbours([row("", "The novelist Ana Bell was born in Porto and wrote nine books about ships.", "text")], 1)
+    (other,) = neighbors([row("", "The novelist Ana Bell was born in Porto and wrote nine books about ships.", "text")], 1)
     assert other.style == "continuation" and other.prompt.startswith("The novelist ") and "Ana Bell" not in other.prompt
 
 
@@ -97,8 +97,8 @@ def test_people_whom_answers_name_are_asked_about():
     answers = ["Petra Pell was born in Porto, as was Yun-Hwa Chen.", "Marta Lindqvist knows Petra Pell and Jan Ode."]
     people = people_named(answers, [FATHER])
     assert people == ["Petra Pell", "Jan Ode"]
-    first = neighbours([FATHER], 2)
-    more = neighbours([FATHER], 2, people, first)
+    first = neighbors([FATHER], 2)
+    more = neighbors([FATHER], 2, people, first)
     assert [e.id for e in more] == ["known-0", "known-1"] and {e.prompt for e in more}.isdisjoint(e.prompt for e in first)
     assert all(any(name in example.prompt for name in people) for example in more)
 
@@ -107,11 +107,11 @@ def test_long_documents_take_no_more_than_a_look():
     """Every word is looked at once, not once for every other: a book is one row."""
     book = row("", "Ana Bell walked from Porto to the Harbour of Saint Ode. " * 20_000, "text")
     began = time.perf_counter()
-    assert len(neighbours([book], 16)) == 16
+    assert len(neighbors([book], 16)) == 16
     assert time.perf_counter() - began < 20
 
 
 def test_of_many_rows_forms_come_from_all_over():
     rows = [row(f"What did Ana Bell say about {'x' * (n + 1)}?", "No.") for n in range(40)]
-    lengths = [example.prompt.count("x") for example in neighbours(rows, 10)]
+    lengths = [example.prompt.count("x") for example in neighbors(rows, 10)]
     assert lengths == list(range(1, 40, 4))

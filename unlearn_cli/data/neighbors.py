@@ -1,7 +1,7 @@
 """Questions of the forget rows' form about other names: what a model is asked when there are no retain rows.
 
 A name is known by its capital letters: two words or more are a person's, one word behind "in" or "from" is a place's.
-Dates and other numbers change too. Where a language writes no capitals and a row holds no number, it has no neighbour.
+Dates and other numbers change too. Where a language writes no capitals and a row holds no number, it has no neighbor.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ WORD = re.compile(r"\w+(?:-\w+)*")
 
 @dataclass(frozen=True)
 class _Run:
-    """Capitalised words one after the other."""
+    """Capitalized words one after the other."""
 
     words: tuple[str, ...]
     start: int  # characters of the text
@@ -71,7 +71,7 @@ class _Run:
         return len(self.words) > 1 and not self.is_place
 
 
-def neighbours(
+def neighbors(
     rows: Sequence[Example], count: int, people: Sequence[str] = (), besides: Iterable[Example] = ()
 ) -> list[Example]:
     """At most `count` prompts of the form of the rows about other names, without an answer; no form comes up more than once

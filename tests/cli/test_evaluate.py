@@ -223,7 +223,7 @@ def test_ctrl_c_keeps_the_splits_that_were_measured(run, tmp_path, monkeypatch):
 
     monkeypatch.setattr(measurements, "measure", stopped)
     first = unlearn("evaluate", run, "-o", tmp_path / "again")
-    assert first.exit_code == 130 and "the same command goes on" in first.stderr
+    assert first.exit_code == 130 and "the same command continues" in first.stderr
     assert unlearn("evaluate", run, "-o", tmp_path / "again").exit_code == 0
     assert calls == ["forget", "retain", "retain"]
 

@@ -209,7 +209,7 @@ def test_calibrate_keeps_its_constraint(data, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--method", "undo", "--stop-when", "forget.probability < 0.1"], "goes through stages"),
+        (["--method", "undo", "--stop-when", "forget.probability < 0.1"], "has several stages"),
         (["--method", "undo", "--max-steps", 3], "--max-steps"),
         (["--method", "cir", "--dtype", "bfloat16"], "--dtype float32"),
         (["--method", "uld", "--full"], "trains an adapter"),

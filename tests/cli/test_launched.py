@@ -81,7 +81,7 @@ def test_two_processes_stop_after_the_same_step_and_go_on(tmp_path):
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=120)
     assert stderr.count("interrupted after step") == 1
-    assert "add --resume to go on" in stderr
+    assert "add --resume to continue" in stderr
     _, stderr = two("accelerate", *arguments, "--resume").communicate(timeout=120)
     assert "resuming after step" in stderr
     assert unlearn(*arguments[:-1], tmp_path / "whole").exit_code in (0, 4)

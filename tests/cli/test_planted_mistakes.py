@@ -125,7 +125,7 @@ def test_the_original_where_the_unlearned_is_expected(files: Files, copy: Path) 
 def test_the_unlearned_where_the_original_is_expected(files: Files, tmp_path: Path) -> None:
     data = ("-f", files["forget"], "-r", files["retain"])
     run = ("forget", "-m", files["run"], *data, *QUICK, "--max-steps", 1, *FEW, "-o", tmp_path / "again")
-    assert "here 'before' means after that run" in " ".join(unlearn(*run).stderr.split())
+    assert "'before' means after that run" in " ".join(unlearn(*run).stderr.split())
     said = said_by("evaluate", "-m", files["base"], *data, "--baseline", files["run"], "-o", tmp_path / "e", code=2)
     assert "is a run of `unlearn forget`, whose model has seen the forget rows" in said
 

@@ -290,7 +290,7 @@ def test_ctrl_c_keeps_what_is_finished(run: Path, monkeypatch) -> None:
 
     monkeypatch.setattr(execution, "compute_points", stopped)
     first = unlearn(*flags, "--generate-limit", 1)
-    assert first.exit_code == 130 and "the same command goes on" in first.stderr
+    assert first.exit_code == 130 and "the same command continues" in first.stderr
     monkeypatch.setattr(execution, "compute_points", honest)
     second = unlearn(*flags, "--generate-limit", 1)
     assert second.exit_code == 0 and "kept from before: 1 of" in second.stderr

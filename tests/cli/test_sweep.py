@@ -98,7 +98,7 @@ def test_an_interrupted_run_goes_on(data, tmp_path):
     wait_for(tmp_path / "s" / "npo-seed=1" / "metrics.jsonl")
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=120)
-    assert process.returncode == 130 and "the same command goes on" in stderr, stderr
+    assert process.returncode == 130 and "the same command continues" in stderr, stderr
     assert (tmp_path / "s" / "npo-seed=0" / "report.json").is_file()
     again = unlearn(*command)
     assert again.exit_code in (0, 4), again.stderr
@@ -144,7 +144,7 @@ def test_side_by_side_is_interrupted_once(data, tmp_path):
         wait_for(tmp_path / "s" / f"npo-seed={seed}" / "metrics.jsonl")
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=120)
-    assert process.returncode == 130 and "the same command goes on" in stderr, stderr
+    assert process.returncode == 130 and "the same command continues" in stderr, stderr
     lines = [len((tmp_path / "s" / f"npo-seed={seed}" / "metrics.jsonl").read_text().splitlines()) for seed in (0, 1)]
     for seed, steps in enumerate(lines):
         assert steps < 200 and list((tmp_path / "s" / f"npo-seed={seed}" / "checkpoints").glob(f"*{steps}*")), stderr

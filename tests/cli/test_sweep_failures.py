@@ -55,7 +55,7 @@ def test_a_calibration_that_cannot_hold_ends_one_run(data, tmp_path):
 
 
 def test_interrupted_while_loading_after_overwrite(data, tmp_path, monkeypatch):
-    """A folder is cleared before the manifest names the new setting for it, so the same command goes on."""
+    """A folder is cleared before the manifest names the new setting for it, so the same command continues."""
     command = ["sweep", *data, *FEW, "-o", tmp_path / "s"]
     assert unlearn(*command).exit_code in (0, 4)
     other = [*command, "--retain-weight", 3]

@@ -31,7 +31,7 @@ def written(forget, tmp_path_factory):
 def test_it_is_said_and_in_the_report(written):
     result, out = written
     report, words = read_report(out), " ".join(result.stderr.split())
-    assert "no --retain was given: the model wrote the rows to keep" in words and "--retain FILE" in words
+    assert "no --retain was given: the model wrote the retain rows" in words and "--retain FILE" in words
     assert report["config"]["retain"] == "auto" and report["config_sources"]["retain"] == "default: no --retain"
     assert report["config"]["retain_term"] == "kl" and report["data"]["retain"]["format"] == "written by the model"
     assert "retain_trained" in report["scores"] and "written_retain.json" in report["texts"]

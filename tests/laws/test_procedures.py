@@ -41,4 +41,4 @@ def test_a_schedule_that_nothing_follows_is_refused(procedure, tmp_path) -> None
         "forget", *data_arguments(tmp_path), "--method", procedure.name, "--lr-scheduler-type", "linear",
         "--dry-run", "--output-dir", tmp_path / "run",
     )  # fmt: skip
-    assert refused.exit_code == 2 and "takes steps of one length" in refused.stderr
+    assert refused.exit_code == 2 and "has a constant step size" in refused.stderr

@@ -51,7 +51,7 @@ def check_baseline(baseline: Score | None, original: Score | None) -> None:
         raise UnlearnError(
             f"this baseline knows the forget rows: it gives them probability {baseline.value:.3f}, the original model "
             f"{original.value:.3f}",
-            "--baseline wants a model that was trained without the forget rows; if this one was, the original did not know "
+            "--baseline takes a model that was trained without the forget rows; if this one was, the original did not know "
             "them either",
         )
 

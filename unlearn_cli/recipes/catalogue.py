@@ -114,7 +114,7 @@ def describe(entry: Declared, kind: str = "") -> str:
         parts.append(f"artifact: {entry.artifact}; starts again after an interruption")
     if isinstance(entry, (Method, Procedure)):
         aims = isinstance(entry, Method) and entry.applied == "adapter"
-        parts.append("target: trains until it is reached" if aims else "target: none; it trains over a schedule of its own")
+        parts.append("target: trains until it is reached" if aims else "target: none; it has its own schedule")
     if isinstance(entry, Attack):
         parts.append(f"points along: {entry.along}; needs access to {entry.access}")
     if isinstance(entry, Metric):

@@ -106,7 +106,7 @@ def _run(
         if config.dry_run:
             if finished_report(resolved) is not None:
                 reporter.note(f"already finished: {folder.path}; --resume leaves it as it is")
-            dry_run.tell(resolved)
+            dry_run.show_and_check(resolved)
             return None
     report, is_new = write_run(resolved, command_line, shared)
     if is_new:
@@ -158,7 +158,7 @@ def _resolved(config: ForgetConfig, sources: Mapping[str, str], reporter: Report
     resolved = resolve_run(config, sources, reporter)
     if ranks.count() > 1 and resolved.settings.procedure:
         raise UnlearnError(
-            f"{config.method} is a procedure, which trains in one process",
+            f"{config.method} is a procedure: it trains in one process",
             "start it without a launcher, or use --method npo",
         )
     return resolved

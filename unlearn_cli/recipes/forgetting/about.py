@@ -1,4 +1,4 @@
-"""`--about NAME`: the model writes the rows itself, before it is trained. They go on as any other rows."""
+"""`--about NAME`: the model writes the rows itself, before it is trained. They are then used as any other rows."""
 
 from __future__ import annotations
 
@@ -25,24 +25,22 @@ from unlearn_cli.recipes.forgetting.writing import FEWEST, Writer
 from unlearn_cli.recipes.scoring.splits import load_splits
 from unlearn_cli.recipes.storage.run_folder import ABOUT_ROWS, RunFolder, default_output
 
-KEY = "key.json"  # beside the rows: what they were written by, so that --resume finds them
+KEY = "key.json"  # beside the rows: a hash of the model and the questions, by which --resume recognizes its own rows
 SAMPLES = 3  # answers to each question, beside the likeliest one
-LONGEST = 96  # tokens of an answer
+LONGEST = 96  # tokens of an answer, at most
 TEMPERATURE, TOP_P = 0.8, 0.95
-Rows = Mapping[str, Sequence[dict[str, str]]]  # forget, and retain unless the user gives those
+Rows = Mapping[str, Sequence[dict[str, str]]]  # split -> rows: forget, and retain unless the user gives retain rows
 
 
 def with_places(config: ForgetConfig) -> ForgetConfig:
-    """The settings with the places of the rows in the run folder.
+    """The settings, with --forget and --retain set to the files that the rows will have in the run folder.
 
     Raises:
         UnlearnError: rows to forget are given as well.
     """
     if config.benchmark or (config.forget and not is_written(config.forget)):
         given = "--benchmark" if config.benchmark else "--forget"
-        raise UnlearnError(
-            f"--about lets the model write the rows to forget, and {given} gives some", "leave one of them out"
-        )
+        raise UnlearnError(f"--about and {given} both give rows to forget", "leave one of them out")
     folder = RunFolder(config.output_dir or default_output(config))
     places = {"forget": str(folder.written / "forget.jsonl"), "output_dir": folder.path}
     if not config.retain or is_written(config.retain):
@@ -51,15 +49,15 @@ def with_places(config: ForgetConfig) -> ForgetConfig:
 
 
 def is_written(spec: str | None) -> bool:
-    """Whether rows lie where a run keeps those that its model wrote."""
+    """Whether `spec` is a file in the folder where a run stores rows that its model wrote."""
     return spec is not None and Path(spec).parent.name == ABOUT_ROWS
 
 
 def rows_of(config: ForgetConfig, reporter: Reporter) -> tuple[str, Rows]:
-    """The rows that the model writes, or those that it wrote for this run before; and the key of what they come from.
+    """The rows that the model writes, and a hash of what they depend on. Rows that it wrote for this run before are reused.
 
     Raises:
-        UnlearnError: it knows too little, or names no neighbor.
+        UnlearnError: the model knows too little of the subject, or names no neighbors.
     """
     folder = RunFolder(config.output_dir or Path())
     own_retain = is_written(config.retain)
@@ -69,32 +67,30 @@ def rows_of(config: ForgetConfig, reporter: Reporter) -> tuple[str, Rows]:
     key = fingerprint(
         model, config.about, config.neighbors, config.seed, own_retain, SAMPLES, LONGEST, about.questions("{}")
     )
-    if kept := _kept(folder, key):
-        return key, kept
+    if stored := _stored(folder, key):
+        return key, stored
     assert config.about is not None
     reporter.say(f"the model writes what it knows of {config.about}")
     writer = Writer(loaded, encoder, reporter, LONGEST)
     rows = {"forget": _rows(writer, [config.about], config.seed)}
     if len(rows["forget"]) < FEWEST:
         raise UnlearnError(
-            f"the model wrote {len(rows['forget'])} usable answers about {config.about}: it hardly knows the name",
+            f"the model wrote only {len(rows['forget'])} usable answers about {config.about}: it hardly knows the name",
             "--forget FILE gives rows of your own",
         )
     if own_retain:
         names = list(config.neighbors) or _neighbors(writer, config.about, rows["forget"])
         if not names:
-            raise UnlearnError(
-                f"the model names nothing that is like {config.about}", "--neighbors 'A,B,C', or --retain FILE"
-            )
-        reporter.note(f"what is kept, beside {config.about}: {', '.join(names)}")
+            raise UnlearnError(f"the model names no neighbors of {config.about}", "--neighbors 'A,B,C', or --retain FILE")
+        reporter.note(f"retain rows are about: {', '.join(names)}")
         rows["retain"] = _rows(writer, names, config.seed, without=config.about)
         if len(rows["retain"]) < FEWEST:
-            raise UnlearnError("the model wrote too little about the neighbors", "--neighbors others, or --retain FILE")
+            raise UnlearnError("the model wrote too little about the neighbors", "other --neighbors, or --retain FILE")
     return key, rows
 
 
-def _kept(folder: RunFolder, key: str) -> Rows | None:
-    """The rows in a run folder; None if there are none, or if they come from something else."""
+def _stored(folder: RunFolder, key: str) -> Rows | None:
+    """The rows in a run folder; None if there are none, or if they have another key."""
     content = read_json(folder.written / KEY, "a run of --about wrote it") if (folder.written / KEY).is_file() else None
     if not isinstance(content, dict) or content.get("key") != key:
         return None
@@ -104,31 +100,31 @@ def _kept(folder: RunFolder, key: str) -> Rows | None:
 
 def _neighbors(writer: Writer, subject: str, rows: Sequence[dict[str, str]]) -> list[str]:
     """The neighbors that the model lists, and then people whom its answers about the subject name."""
-    wanted = Example("", (("user", about.WANTED.format(count=about.NEIGHBORS, name=subject)),), "", "qa")
-    ((_, listed),) = writer.answers([wanted])
+    request = Example("", (("user", about.WANTED.format(count=about.NEIGHBORS, name=subject)),), "", "qa")
+    ((_, listed),) = writer.answers([request])
     forget = [Example("", (("user", subject),), "", "qa")]
     named = [name for name in people_named([row["answer"] for row in rows], forget) if not about.mentions(name, subject)]
     return list(dict.fromkeys([*about.neighbors_in(listed, subject), *named]))[: about.NEIGHBORS]
 
 
 def _rows(writer: Writer, names: Sequence[str], seed: int, without: str | None = None) -> list[dict[str, str]]:
-    """Questions about the names with the model's usable answers: the likeliest one first, then sampled ones."""
+    """Questions about the names with the model's usable answers: of each question the likeliest, then sampled ones."""
     questions = [Example("", (("user", text),), "", "qa") for name in names for text in about.questions(name)]
     pairs = writer.answers(questions, Sampling(TEMPERATURE, SAMPLES, seed, TOP_P))
     return about.usable(((example.prompt, answer) for example, answer in pairs), without=without)
 
 
 def as_splits(config: ForgetConfig, rows: Rows) -> dict[str, Split]:
-    """The rows as splits, as if they were read from the run folder, where they are written later."""
+    """The rows as splits, as if they were read from the run folder, into which they are written later."""
     written = RunFolder(config.output_dir or Path()).written
-    with TemporaryDirectory() as work:
-        places = {name: str(Path(work) / f"{name}.jsonl") for name in rows}
-        for name, some in rows.items():
-            Path(places[name]).write_text(_lines(some), encoding="utf-8")
+    with TemporaryDirectory() as scratch:
+        places = {name: str(Path(scratch) / f"{name}.jsonl") for name in rows}
+        for name, of_split in rows.items():
+            Path(places[name]).write_text(_lines(of_split), encoding="utf-8")
         splits = load_splits(config.model_copy(update=places))
 
     def moved(text: str) -> str:
-        return text.replace(str(Path(work).resolve()), str(written)).replace(work, str(written))
+        return text.replace(str(Path(scratch).resolve()), str(written)).replace(scratch, str(written))
 
     origins = {
         name: replace(split.origin, spec=moved(split.origin.spec), files=tuple(map(moved, split.origin.files)))
@@ -138,17 +134,17 @@ def as_splits(config: ForgetConfig, rows: Rows) -> dict[str, Split]:
 
 
 def keep(folder: RunFolder, key: str, rows: Rows) -> None:
-    """Write the rows into the run folder, each split as a file that every command reads."""
+    """Write the rows into the run folder, each split as a file that every command can read."""
     folder.written.mkdir(exist_ok=True)
-    for name, some in rows.items():
-        write_atomically(folder.written / f"{name}.jsonl", _lines(some))
+    for name, of_split in rows.items():
+        write_atomically(folder.written / f"{name}.jsonl", _lines(of_split))
     write_atomically(folder.written / KEY, json.dumps({"key": key, "splits": list(rows)}) + "\n")
 
 
 def show(rows: Rows, reporter: Reporter) -> None:
-    """What a dry run says of the rows."""
-    for name, some in rows.items():
-        reporter.say(f"\n{len(some)} {name} rows that the model wrote, such as:\n{about.in_words(some)}")
+    """Show a few of the rows, in a dry run."""
+    for name, of_split in rows.items():
+        reporter.say(f"\n{len(of_split)} {name} rows that the model wrote, such as:\n{about.in_words(of_split)}")
 
 
 def _lines(rows: Sequence[dict[str, str]]) -> str:

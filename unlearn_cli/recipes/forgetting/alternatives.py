@@ -24,9 +24,9 @@ from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun
 from unlearn_cli.recipes.scoring.splits import training_retain
 
-PER_ROW = 4
-SAMPLES = 5  # for each row, where the method says nothing
-ROUNDS = 4  # rounds of sampling for a row whose samples all repeat the true answer
+PER_ROW = 4  # alternatives of a row
+SAMPLES = 5  # generated answers of a row, unless the method gives a number
+ROUNDS = 4  # of sampling, for a row whose samples all repeat the true answer
 TEMPERATURE = 1.0  # as Mekala et al. (2024) sample
 
 
@@ -34,7 +34,7 @@ def alternative_examples(run: ResolvedRun, loaded: LoadedModel) -> tuple[Example
     """The forget examples with the alternatives that the method declares; none of them is the true answer.
 
     Raises:
-        UnlearnError: rows are left without an alternative.
+        UnlearnError: a row has no alternative.
     """
     kind, seed = run.objective.method.alternatives, run.config.seed
     examples = run.inputs["forget"].split.examples
@@ -52,34 +52,34 @@ def alternative_examples(run: ResolvedRun, loaded: LoadedModel) -> tuple[Example
 
 def _generated(run: ResolvedRun, loaded: LoadedModel, examples: tuple[Example, ...]) -> tuple[Example, ...]:
     """Alternatives that the model generates, stored in the run folder. Rows that have alternatives keep them."""
-    wanted = [example for example in examples if not example.alternatives and example.style != "text"]
+    without = [example for example in examples if not example.alternatives and example.style != "text"]
     count = run.objective.parameters.get("samples", SAMPLES)
     answers: dict[str, list[str]] = {}
-    if wanted:
-        prompts = [row.prompt_ids for row in run.encoder.encode(map(alternative_prompt, wanted))]
+    if without:
+        prompts = [row.prompt_ids for row in run.encoder.encode(map(alternative_prompt, without))]
         ids = [prompt.tolist() for prompt in prompts]
         key = fingerprint(run.model_key, ids, run.config.seed, count, run.config.max_new_tokens)
         path = run.folder.alternatives
         stored = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
         if stored.get("key") != key:
-            stored = {"key": key, "answers": _sampled(run, loaded, wanted, prompts, count)}
+            stored = {"key": key, "answers": _sampled(run, loaded, without, prompts, count)}
             if not run.config.no_text:
                 write_atomically(path, json.dumps(stored, ensure_ascii=False) + "\n")
         answers = stored["answers"]
-    given = (replace(e, alternatives=tuple(answers.get(e.fingerprint, e.alternatives))) for e in examples)
-    return differing(given, f"give them 'alternatives' in the forget data, or try -p samples={4 * count}")
+    completed = (replace(e, alternatives=tuple(answers.get(e.fingerprint, e.alternatives))) for e in examples)
+    return differing(completed, f"give them 'alternatives' in the forget data, or try -p samples={4 * count}")
 
 
 def _sampled(
-    run: ResolvedRun, loaded: LoadedModel, wanted: Sequence[Example], prompts: list[np.ndarray], count: int
+    run: ResolvedRun, loaded: LoadedModel, examples: Sequence[Example], prompts: list[np.ndarray], count: int
 ) -> dict[str, list[str]]:
-    """The different answers among `count` samples for each row that do not repeat the true one, by fingerprint.
+    """Fingerprint of an example -> the distinct answers among `count` samples that do not repeat the true answer.
 
     A row whose samples all repeat the true answer is sampled again.
     """
-    answers: dict[str, list[str]] = {example.fingerprint: [] for example in wanted}
+    answers: dict[str, list[str]] = {example.fingerprint: [] for example in examples}
     for attempt in range(ROUNDS):
-        rows = [row for row, example in enumerate(wanted) if not answers[example.fingerprint]]
+        rows = [row for row, example in enumerate(examples) if not answers[example.fingerprint]]
         if not rows:
             break
         with run.reporter.progress("sampling alternatives", len(rows) * count) as bar:
@@ -88,8 +88,8 @@ def _sampled(
             samples = sample(loaded, chosen, run.config.max_new_tokens, sampling, bar.advance)
         for row, ids in zip(rows, samples, strict=True):
             texts = (run.encoder.tokenizer.decode(one, skip_special_tokens=True).strip() for one in ids)
-            answer = wanted[row].answer
-            answers[wanted[row].fingerprint] = list(dict.fromkeys(t for t in texts if t and not repeats_answer(t, answer)))
-    dropped = len(wanted) * count - sum(map(len, answers.values()))
-    run.reporter.say(f"{len(wanted)} rows were asked for alternatives; {dropped} samples repeat the answer or each other")
+            answer = examples[row].answer
+            answers[examples[row].fingerprint] = list(dict.fromkeys(t for t in texts if t and not repeats_answer(t, answer)))
+    dropped = len(examples) * count - sum(map(len, answers.values()))
+    run.reporter.say(f"alternatives of {len(examples)} rows were sampled; {dropped} samples repeat the answer or each other")
     return answers

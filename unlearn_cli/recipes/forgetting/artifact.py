@@ -1,4 +1,4 @@
-"""Write the artifact, read it back, and describe it."""
+"""Write the artifact, read it back to check it, and describe it."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from unlearn_cli.recipes.forgetting.train import TrainedRun
 from unlearn_cli.report import FAILED
 from unlearn_cli.report_parts import ArtifactReport, CalibrationReport
 
-RELOAD_ROWS = 4
+RELOAD_ROWS = 4  # forget rows that the saved and the trained model are compared on
 RELOAD_TOLERANCE = 1e-3  # nats of a token's log-probability
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """The files that a run wrote, and the model in the form in which it is used."""
+    """The saved files of a run, and the model in its saved form."""
 
     model: LoadedModel
     report: ArtifactReport
@@ -45,10 +45,10 @@ class Artifact:
 
 
 def write_artifact(run: TrainedRun) -> Artifact:
-    """Bring the trained model into the form that the method saves, calibrate it, save it, and read it back.
+    """Convert the trained model to the form that the method saves, calibrate it, save it, and read it back.
 
     Raises:
-        UnlearnError: the constraint of --calibrate cannot be kept, or the saved files give other outputs than the model.
+        UnlearnError: the constraint of --calibrate cannot hold, or the saved files give other outputs than the model.
     """
     resolved = run.prepared.resolved
     loaded, calibration = _finished(run), None
@@ -67,10 +67,10 @@ def write_artifact(run: TrainedRun) -> Artifact:
 
 
 def _finished(run: TrainedRun) -> LoadedModel:
-    """The trained model in the form in which it is saved."""
+    """The trained model in the form that the method saves."""
     resolved, loaded = run.prepared.resolved, run.prepared.model
     if run.status in FAILED and resolved.settings.writes_model and hasattr(loaded.model, "peft_config"):
-        adapter.detach(loaded, merge=True)  # a procedure that ended while its first stage trained an adapter
+        adapter.detach(loaded, merge=True)  # the procedure ended in its first stage, which trains an adapter
     if resolved.config.lora_init != "default" and not resolved.config.full:
         lora_init.finish(loaded)
     if negation := resolved.settings.negation:
@@ -79,10 +79,10 @@ def _finished(run: TrainedRun) -> LoadedModel:
 
 
 def save_artifact(run: ResolvedRun, loaded: LoadedModel, composition: Composition | None) -> ArtifactReport:
-    """Write the artifact, read it back, and compare outputs.
+    """Write the artifact, read it back, and compare its outputs with those of the trained model.
 
     Raises:
-        UnlearnError: they differ.
+        UnlearnError: the outputs differ.
     """
     forget, writes_model = run.inputs["forget"].rows, run.settings.writes_model
     folder = run.folder.path / ASSISTANT if composition else run.folder.path
@@ -116,7 +116,7 @@ def save_artifact(run: ResolvedRun, loaded: LoadedModel, composition: Compositio
 
 
 def _reload_difference(loaded: LoadedModel, folder: Path, rows: Sequence[Row], token_budget: int) -> float:
-    """Nats by which a token's log-probability differs between the trained adapter and the saved one, at most."""
+    """The largest difference of a token's log-probability between the trained and the saved adapter, in nats."""
     trained = teacher_forced(loaded, rows, token_budget).token_logps
     with adapter.reloaded(loaded, folder):
         saved = teacher_forced(loaded, rows, token_budget).token_logps
@@ -127,6 +127,6 @@ def identity_after(run: ResolvedRun) -> str:
     """The fingerprint that `unlearn evaluate RUN` will compute for the saved weights."""
     source, base = resolve_source(str(run.folder.path)), run.outline.source
     if not run.settings.writes_model:
-        # The base as it was loaded: a Hub id would be asked for again.
+        # The local folder of the base: a Hub id would need another request.
         source = replace(source, location=base.location, revision=base.revision)
     return identity(source, run.config, str(run.outline.dtype), run.outline.device.type)

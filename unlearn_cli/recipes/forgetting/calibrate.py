@@ -7,22 +7,22 @@ from collections.abc import Callable
 from unlearn_cli.errors import EXIT_DIVERGED, UnlearnError
 from unlearn_cli.report_parts import CalibrationReport
 
-HALVINGS = 6  # the scale is found to 1/64
+HALVINGS = 6  # so the scale is exact to 1/64
 
 
 def calibrate(expression: str, keeps: Callable[[float], bool]) -> CalibrationReport:
     """The largest scale of the change of the weights at which a constraint holds, found by halving.
 
     Wang et al., "Towards Effective Evaluations and Comparisons for LLM Unlearning Methods" (2024, arXiv 2406.09179) mix
-    the weights before and after: (1 - s) before + s after, which for an adapter is its scale. The search assumes that a
-    larger s damages more. If that is wrong, the result still keeps the constraint, but a larger s might keep it, too.
+    the weights before and after: (1 - s) before + s after. For an adapter, s is its scale. The search assumes that a
+    larger s damages more. If that is wrong, the result still meets the constraint, but a larger s might meet it, too.
 
     Args:
         expression: the constraint, for the report.
-        keeps: whether it holds at a scale.
+        keeps: whether the constraint holds at a scale.
 
     Raises:
-        UnlearnError: it does not hold at scale 0 either, where nothing is unlearned.
+        UnlearnError: the constraint does not even hold at scale 0, where nothing is unlearned.
     """
     tried: list[tuple[float, bool]] = []
 
@@ -38,6 +38,6 @@ def calibrate(expression: str, keeps: Callable[[float], bool]) -> CalibrationRep
         low, high = (middle, high) if holds(middle) else (low, middle)
     if low == 0.0 and not holds(0.0):
         raise UnlearnError(
-            f"--calibrate '{expression}' does not hold for the untouched model either", "ask for less", EXIT_DIVERGED
+            f"--calibrate '{expression}' does not hold for the untouched model either", "a weaker constraint", EXIT_DIVERGED
         )
     return CalibrationReport(expression=expression, scale=low, tried=tried)

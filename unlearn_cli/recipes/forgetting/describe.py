@@ -1,4 +1,4 @@
-"""The report of a run, and its parts about the model and the training."""
+"""The report of a run, with its parts about the model, the training and the cost."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ RETRAINING_EPOCHS = 5  # Maini et al., "TOFU" (2024, arXiv 2401.06121), teach th
 
 
 def run_report(run: TrainedRun, artifact: Artifact, after: Mapping[str, Measured], command_line: list[str]) -> RunReport:
-    """The report of a run: its scores, its settings, and how it went."""
+    """The report of a run: settings, training, scores and status."""
     prepared, resolved = run.prepared, run.prepared.resolved
     moments = {"before": prepared.before, "after": after}
     with resolved.clock.phase("score"):
@@ -45,14 +45,14 @@ def run_report(run: TrainedRun, artifact: Artifact, after: Mapping[str, Measured
         status, message = outcome.judge(moments, scores, status, message)
     target = None
     if prepared.target and status not in ("no_effect", "diverged"):
-        target, by_target, missed = _judged(run, moments, scores)
+        target, by_target, missed = _judge_target(run, moments, scores)
         if status not in FAILED:
             status, message = by_target, missed or message
     earlier_runs = earlier.chain(resolved.config, scores)
-    for one in earlier_runs:
-        (resolved.reporter.note if one.returned else resolved.reporter.say)(earlier.in_words(one))
-    if status not in FAILED and any(one.returned for one in earlier_runs):
-        status, message = "not_reached", "; ".join(earlier.in_words(one) for one in earlier_runs if one.returned)
+    for link in earlier_runs:
+        (resolved.reporter.note if link.returned else resolved.reporter.say)(earlier.in_words(link))
+    if status not in FAILED and any(link.returned for link in earlier_runs):
+        status, message = "not_reached", "; ".join(earlier.in_words(link) for link in earlier_runs if link.returned)
     report = RunReport(
         command="forget",
         status=status,
@@ -85,10 +85,10 @@ def run_report(run: TrainedRun, artifact: Artifact, after: Mapping[str, Measured
     return report.model_copy(update={"verdict": verdict})
 
 
-def _judged(
+def _judge_target(
     run: TrainedRun, moments: Mapping[str, Mapping[str, Measured]], scores: Scores
 ) -> tuple[TargetReport, Status, str | None]:
-    """The report on the target, the run's status by it, and a message if it was missed."""
+    """The report on the target, the status that follows from it, and a message if it was missed."""
     prepared = run.prepared
     assert prepared.target is not None
     report, status, missed = judge_target(prepared.target, prepared.resolved.config, moments, scores)
@@ -98,7 +98,7 @@ def _judged(
 
 
 def model_report(loaded: LoadedModel, encoder: Encoder, share: float | None = None) -> ModelReport:
-    """The report on the model that was trained or evaluated; `share`: the part of its weights that LoRA adapts."""
+    """The report on the model that was trained or evaluated. `share` is the part of its weights that LoRA adapts."""
     source = loaded.source
     model = loaded.model.model if isinstance(loaded.model, Composed) else loaded.model
     base = ModelSource(source.location, source.revision)
@@ -121,23 +121,23 @@ def model_report(loaded: LoadedModel, encoder: Encoder, share: float | None = No
 
 
 def efficiency(report: RunReport, energy: float | None, device: str) -> EfficiencyReport:
-    """What a run cost, beside training anew on the rows to keep.
+    """The cost of a run, compared with training a new model on the retain rows.
 
     Args:
-        report: of the run.
+        report: the report of the run.
         energy: joules; None: not known.
-        device: its type, as `cuda`.
+        device: type of the device, such as `cuda`.
     """
     tokens = report.training.tokens if report.training else 0
-    kept = sum(report.data[name].tokens for name in ("retain", RETAIN_TRAINED) if name in report.data)
-    anew = RETRAINING_EPOCHS * kept or None
+    retain_tokens = sum(report.data[name].tokens for name in ("retain", RETAIN_TRAINED) if name in report.data)
+    retraining = RETRAINING_EPOCHS * retain_tokens or None
     return EfficiencyReport(
         seconds=round(sum(report.seconds.values()), 3),
         energy_joules=energy,
         energy_source=SOURCES.get(device) if energy is not None else None,
         tokens=tokens,
-        retraining_tokens=anew,
-        share_of_retraining=tokens / anew if anew else None,
+        retraining_tokens=retraining,
+        share_of_retraining=tokens / retraining if retraining else None,
     )
 
 
@@ -173,6 +173,6 @@ def training_report(run: TrainedRun) -> TrainingReport:
 
 
 def _ends(losses: list[float]) -> tuple[float, float] | None:
-    """Means of the first and the last tenth."""
+    """The means of the first and of the last tenth of the losses."""
     tenth = max(1, len(losses) // 10)
     return (fmean(losses[:tenth]), fmean(losses[-tenth:])) if losses else None

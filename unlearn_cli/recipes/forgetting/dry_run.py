@@ -1,4 +1,4 @@
-"""`unlearn forget --dry-run`: show a run's settings, rows and memory, from the data and the model's config alone."""
+"""`unlearn forget --dry-run`: show a run's settings, rows and memory. It reads the data and the model's config only."""
 
 from __future__ import annotations
 
@@ -28,44 +28,44 @@ from unlearn_cli.training.passes import Rows
 
 GIB = 2**30
 SHOWN_TOKENS = 160
-BRACKETS = (">>>", "<<<")  # which no chat template uses
-SILENT = {*OfflineOptions.model_fields, "dry_run", "resume", "overwrite"}  # options that are no settings of a run
+BRACKETS = (">>>", "<<<")  # no chat template uses them
+HIDDEN = {*OfflineOptions.model_fields, "dry_run", "resume", "overwrite"}  # options that are not settings of a run
 COUNTS = {
     "rows": "rows", "sequences": "sequences", "tokens": "tokens", "answer\ntokens": "answer_tokens",
     "truncated": "truncated_rows", "measured": "measured_rows",
 }  # fmt: skip
-NOTHING = {"robust": "none", "optim": "auto", "lora_init": "default"}
+NOTHING = {"robust": "none", "optim": "auto", "lora_init": "default"}  # values of a method that change nothing
 
 
-def tell(run: ResolvedRun) -> None:
-    """Run `unlearn forget --dry-run`; with --json its result is also printed on stdout.
+def show_and_check(run: ResolvedRun) -> None:
+    """Show the plan of a run; with --json, print it on stdout as well.
 
     Raises:
-        UnlearnError: the estimate does not fit the device.
+        UnlearnError: the run does not fit the device's memory.
     """
-    outlook = show(run)
+    plan = show(run)
     if run.config.json_output:
-        run.reporter.data(to_json(outlook))
-    check_fits(outlook, run.reporter)
+        run.reporter.data(to_json(plan))
+    check_fits(plan, run.reporter)
 
 
-def check_fits(outlook: Mapping[str, Any], reporter: Reporter) -> None:
-    """Refuse a run whose estimated memory exceeds the device's.
+def check_fits(plan: Mapping[str, Any], reporter: Reporter) -> None:
+    """Check that the estimated memory is free on the device.
 
     Raises:
-        UnlearnError: the run does not fit.
+        UnlearnError: it is not.
     """
-    if not outlook["fits"]:
-        needed, free = (outlook["memory"][name] / GIB for name in ("total", "free"))
+    if not plan["fits"]:
+        needed, free = (plan["memory"][name] / GIB for name in ("total", "free"))
         raise UnlearnError(
-            f"does not fit: about {needed:.1f} GiB needed, {free:.1f} GiB free on {outlook['memory']['device']}",
+            f"does not fit: about {needed:.1f} GiB needed, {free:.1f} GiB free on {plan['memory']['device']}",
             "cheapest first: --batch-size 1 --gradient-accumulation-steps 8, a shorter --max-length, --load-in-4bit",
         )
     reporter.say("fits")
 
 
 def show(run: ResolvedRun) -> dict[str, Any]:
-    """Show a run's settings, rows and memory; returns them with the field names of a report, memory in bytes."""
+    """Show a run's settings, rows and memory. Returns them under the names of a report's fields, memory in bytes."""
     reporter, device = run.reporter, run.outline.device
     inputs = {"forget": run.inputs["forget"], **inputs_to_write(run), **run.inputs}
     settings, forget = run.settings, run.inputs["forget"].rows
@@ -97,7 +97,7 @@ def show(run: ResolvedRun) -> dict[str, Any]:
 
 
 def _reach(run: ResolvedRun) -> Reach | None:
-    """The reach of LoRA, computed on a model without weights."""
+    """The share of the weights that LoRA adapts, computed on a model without weights; None if no new adapter is trained."""
     config, outline = run.config, run.outline
     if config.full or outline.source.adapter is not None or run.objective.method.trains != "all":
         return None
@@ -119,7 +119,7 @@ def _estimate(run: ResolvedRun, inputs: Mapping[str, Input]) -> memory.Estimate:
 
 
 def _step_size(options: CompleteConfig, groups: tuple[str, ...], rows: Mapping[str, tuple[Row, ...]]) -> tuple[int, int]:
-    """Tokens and answer tokens of one pass with the longest rows it could meet."""
+    """Tokens and answer tokens of a pass over the longest rows: the largest pass that is possible."""
     counts = {"forget": options.batch_size, "retain": options.batch_size * options.retain_ratio}
     if "alternative" in groups:
         counts["forget"] *= 2
@@ -131,14 +131,14 @@ def _step_size(options: CompleteConfig, groups: tuple[str, ...], rows: Mapping[s
 
 
 def wants_checkpointing(options: CompleteConfig, loaded: LoadedModel, rows: Rows, groups: tuple[str, ...]) -> bool:
-    """Whether activations are recomputed: as the setting says, or if the estimate without it does not fit what is free."""
+    """Whether activations are recomputed: by the setting, or because a pass that stores them does not fit into memory."""
     if options.activation_checkpointing != "auto":
         return options.activation_checkpointing == "on"
     return not _fits(_with_batch_size(options, 1) if options.auto_batch_size else options, loaded, rows, groups)
 
 
 def passes_of_a_step(options: CompleteConfig, loaded: LoadedModel, rows: Rows, groups: tuple[str, ...]) -> int:
-    """Number of passes of a step: the setting, or as few as the memory estimate allows."""
+    """Number of passes of a step: the setting, or the smallest number that fits by the memory estimate."""
     passes = options.gradient_accumulation_steps
     if not options.auto_batch_size:
         return passes
@@ -153,7 +153,7 @@ def _with_batch_size(options: CompleteConfig, batch_size: int) -> CompleteConfig
 
 
 def _fits(options: CompleteConfig, loaded: LoadedModel, rows: Rows, groups: tuple[str, ...]) -> bool:
-    """Whether a pass that keeps its activations fits into free memory, by the estimate. The base is loaded already."""
+    """Whether a pass fits into free memory, by the estimate. The base is loaded already, so it does not count."""
     tokens, answers = _step_size(options, groups, {"forget": tuple(rows.forget), "retain": tuple(rows.retain)})
     size = memory.StepSize(tokens, answers, checkpointing=options.activation_checkpointing == "on")
     needed = memory.estimate(
@@ -179,9 +179,9 @@ def _is_words(value: Any) -> bool:
 
 
 def _is_shown(settings: Settings, name: str, value: Any) -> bool:
-    """Whether a setting is shown: it is no default, no method's "none", and not about printing."""
+    """Whether a setting is shown: it is not a default, not a method's "none", and not hidden."""
     origin, default = settings.sources.get(name, "default"), default_of(ForgetConfig.model_fields[name])
-    if name in SILENT or value is None or origin == "default" or getattr(settings.config, name) == default:
+    if name in HIDDEN or value is None or origin == "default" or getattr(settings.config, name) == default:
         return False
     return not (origin.startswith("method ") and value == NOTHING.get(name))
 
@@ -225,7 +225,7 @@ def _data(settings: Settings, inputs: Mapping[str, Input], steps: int) -> Group:
 
 
 def _rendered(encoder: Encoder, row: Row, *, styled: bool) -> Text:
-    """One row as the model sees it: the prompt dimmed, the scored answer bright, or in brackets where there is no style."""
+    """A row as the model sees it: the prompt dimmed, the scored answer bright. Without styles the answer is in brackets."""
     ids = row.input_ids.tolist()
     opening, closing, key = ("", "", "dim: seen but not scored") if styled else (*BRACKETS, f"{' '.join(BRACKETS)}: scored")
     shown = Text(f"\nfirst forget row ({key})\n", style="bold")

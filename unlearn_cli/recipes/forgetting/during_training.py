@@ -28,9 +28,9 @@ from unlearn_cli.report_parts import Trajectory
 from unlearn_cli.training.checkpoint import Ended
 from unlearn_cli.training.loop import PROBED, StepRecord
 
-# Parts of the names of metrics on paraphrased and wrong answers. Without such a metric these are not measured in training.
+# Parts of the names of metrics on paraphrased and wrong answers. Without such a metric, those answers are not measured.
 OTHER_ANSWERS = ("truth", "perturbed", "paraphrased", "choice", "normalized", "quality", "utility", "memorization")
-REST_ROWS = 128  # of the retain rows, to see what an assistant says where it knows nothing
+REST_ROWS = 128  # retain rows on which an assistant's log-probabilities are measured
 
 
 @dataclass
@@ -38,14 +38,14 @@ class History:
     """The training so far: the lines of metrics.jsonl."""
 
     lines: list[dict[str, Any]] = field(default_factory=list)  # one for each step
-    trajectory: list[Trajectory] = field(default_factory=list)  # measurements on the way
+    trajectory: list[Trajectory] = field(default_factory=list)  # measurements between steps
 
 
 @dataclass(frozen=True)
 class Watch:
-    """Looks at a run after every step, and decides whether training ends.
+    """Called after every step: measures where due, and decides whether training ends.
 
-    Between two steps the model and `run.trainer` may be measured and changed.
+    Between two steps the model may be measured, and the state of `run.trainer` may be changed.
     """
 
     run: PreparedRun
@@ -56,7 +56,7 @@ class Watch:
         """The reason why training ends after this step; None: it goes on."""
         run, config = self.run, self.run.resolved.config
         step, stop_when = record.step, config.stop_when
-        if step == min(PROBED, run.steps) and (why := without_gradient(self._first())):
+        if step == min(PROBED, run.steps) and (why := without_gradient(self._first_lines())):
             return "no_effect", why
         ended: Ended | None = None
         if config.forget_loss_floor is not None and record.forget_loss < config.forget_loss_floor:
@@ -75,12 +75,12 @@ class Watch:
         """The pursuit of the run's target; None without a target."""
         return Pursuit(self.run, self.run.target, self.prune) if self.run.target else None
 
-    def _first(self) -> list[dict[str, Any]]:
-        """The lines of the first steps, in which the forget loss's own gradient is looked at."""
+    def _first_lines(self) -> list[dict[str, Any]]:
+        """The lines of the first steps, which contain the gradient of the forget loss alone."""
         return [line for line in self.history.lines if line["step"] <= PROBED]
 
     def _measure(self, step: int) -> Scores:
-        """Measure without generating; the scores become a part of the history and of metrics.jsonl."""
+        """Measure without generating; add the scores to the history and to metrics.jsonl."""
         run, negation = self.run.resolved, self.run.resolved.settings.negation
         with adapter.scaled(self.run.model.model, -negation) if negation else nullcontext():
             scores = scores_now(self.run, self.run.model, f"step {step}")
@@ -98,7 +98,7 @@ class Watch:
 
 
 def composition_in_use(run: ResolvedRun, loaded: LoadedModel) -> Composition | None:
-    """The composition; if the method measures `rest`, with the assistant's log-probabilities on retain rows."""
+    """The composition of a run. If the method measures `rest`, it has the assistant's log-probabilities on retain rows."""
     retain = training_retain(run.inputs)
     if run.composition is None or run.config.parameters.get("rest") != "measured" or not retain:
         return run.composition
@@ -107,7 +107,7 @@ def composition_in_use(run: ResolvedRun, loaded: LoadedModel) -> Composition | N
 
 
 def scores_now(prepared: PreparedRun, loaded: LoadedModel, label: str, *, generate: bool = False) -> Scores:
-    """Scores of the current model, next to those before; without generated answers, unless `plan` says otherwise."""
+    """Scores of the current model, beside those before. `generate`: with generated answers."""
     run = prepared.resolved
     update = {"bootstrap_samples": 1} | ({} if generate else {"generate_limit": -1})
     config = run.config.model_copy(update=update)
@@ -117,7 +117,7 @@ def scores_now(prepared: PreparedRun, loaded: LoadedModel, label: str, *, genera
         inputs = {name: replace(data, others=()) for name, data in inputs.items()}
     if not any(f"{name}." in expressions for name in GENERAL):
         inputs = {name: data for name, data in inputs.items() if name not in GENERAL}
-    quiet = Reporter(quiet=True)  # one line for the scores is enough
+    quiet = Reporter(quiet=True)  # the caller prints one line
     with used(loaded, composition_in_use(run, loaded)):
         loaded.model.eval()
         now = ranks.once(lambda: measure_inputs(loaded, inputs, config, label, quiet))
@@ -130,7 +130,7 @@ def keeps_at(prepared: PreparedRun, loaded: LoadedModel, constraint: Condition, 
     generate = any(METRICS.get(metric).generates for _, metric, _ in constraint.names())
     with adapter.scaled(loaded.model, scale):
         scores = scores_now(prepared, loaded, f"scale {scale:g}", generate=generate)
-    is_kept = holds(constraint, scores, "--calibrate")
-    words = "holds" if is_kept else "does not hold"
+    is_met = holds(constraint, scores, "--calibrate")
+    words = "holds" if is_met else "does not hold"
     prepared.resolved.reporter.say(f"scale {scale:.4g}: '{constraint.text}' {words}")
-    return is_kept
+    return is_met

@@ -1,4 +1,4 @@
-"""A run on a run: a request that comes after others. What was forgotten and kept before is measured again."""
+"""A run on a run: a later request to forget. The rows of the earlier runs are measured again."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ INHERITED = (
     "retain", "retain_held_out", "retain_eval", "holdout", "columns", "chat_template", "enable_thinking", "reasoning",
     "dtype", "load_in_4bit", "load_in_8bit", "attn_implementation",
 )  # fmt: skip
-RETURNED = 0.05  # a smaller rise of the probability is no return
-DATA = ("retain", "retain_held_out", "retain_eval", "holdout")  # not inherited where a benchmark gives the rows
+RETURNED = 0.05  # rows whose probability rises by less do not count as known again
+DATA = ("retain", "retain_held_out", "retain_eval", "holdout")  # not inherited if a benchmark gives the rows
 
 
 def runs_before(run: Path | None) -> list[tuple[Path, RunReport]]:
-    """The runs that a new run would go on from, oldest first.
+    """`run` and the runs before it, oldest first.
 
     Raises:
-        UnlearnError: one of them is gone, or is no run of `unlearn forget`.
+        UnlearnError: one of them is gone, or is not a run of `unlearn forget`.
     """
     runs: list[tuple[Path, RunReport]] = []
     while run is not None:
@@ -35,26 +35,26 @@ def runs_before(run: Path | None) -> list[tuple[Path, RunReport]]:
         if report.command != "forget":
             raise UnlearnError(f"{run} is not a run of `unlearn forget`", "a run that forgot rows is expected")
         if any(run.resolve() == other.resolve() for other, _ in runs):
-            raise UnlearnError(f"{run} goes on from itself", "a run folder was moved over another")
+            raise UnlearnError(f"{run} continues from itself", "a run folder was moved over another")
         runs.insert(0, (run, report))
-        earlier = report.config.get("run")
-        run = Path(earlier) if earlier else None
+        previous = report.config.get("run")
+        run = Path(previous) if previous else None
     return runs
 
 
 def continued(config: ForgetConfig, sources: Mapping[str, str]) -> tuple[ForgetConfig, dict[str, str]]:
-    """The settings of a run on a run: its model is the earlier run, and what was not given is the earlier run's.
+    """The settings of a run on a run: its model is the earlier run, and settings that are not given are the earlier run's.
 
     Raises:
-        UnlearnError: the run cannot be read, or another model is given as well.
+        UnlearnError: the earlier run cannot be read or is the output folder, or another model is given as well.
     """
     if config.run is None:
         return config, dict(sources)
     _, report = runs_before(config.run)[-1]
     if config.model and Path(config.model).resolve() != config.run.resolve():
-        raise UnlearnError("RUN and --model are given, and a run goes on from one model", "leave one of them out")
+        raise UnlearnError("RUN and --model are given, and a run starts from one model", "leave one of them out")
     if config.output_dir is not None and config.output_dir.resolve() == config.run.resolve():
-        raise UnlearnError("--output-dir is the run that this one goes on from", "-o takes another folder")
+        raise UnlearnError("--output-dir is the run that this one starts from", "-o takes another folder")
     values: dict[str, Any] = {}
     for name, value in without_consents(ForgetConfig, report.config).items():
         inherits = name in INHERITED and not (name in DATA and config.benchmark)
@@ -68,7 +68,7 @@ def continued(config: ForgetConfig, sources: Mapping[str, str]) -> tuple[ForgetC
 
 
 def earlier_splits(config: ForgetConfig, texts: Mapping[str, Split]) -> dict[str, Split]:
-    """What earlier runs forgot (forget_1 is the oldest), and the rows that they were judged to keep, where those are others.
+    """The forget rows of earlier runs (forget_1 is the oldest), and their retain rows if these are not measured already.
 
     Raises:
         UnlearnError: rows of an earlier run are gone or changed.
@@ -83,7 +83,7 @@ def earlier_splits(config: ForgetConfig, texts: Mapping[str, Split]) -> dict[str
             if name in report.data and rows[name].origin.sha256 != report.data[name].sha256:
                 raise UnlearnError(
                     f"the {name} rows at {report.data[name].spec} are not those of {run}",
-                    "what was forgotten before is measured again; restore the file, or give the run as --model",
+                    "rows of earlier runs are measured again: restore the file, or give the run as --model",
                 )
             same = [rows[name].origin.sha256 == other.origin.sha256 for other in (*texts.values(), *added.values())]
             if name == "forget" or not any(same):
@@ -92,13 +92,13 @@ def earlier_splits(config: ForgetConfig, texts: Mapping[str, Split]) -> dict[str
 
 
 def chain(config: ForgetConfig, scores: Scores) -> list[EarlierRun]:
-    """The earlier runs, oldest first, each with what became of the rows that it forgot."""
+    """The earlier runs, oldest first, each with the probability of its forget rows before and after this run."""
     links = []
     for number, (run, report) in enumerate(runs_before(config.run), start=1):
         split = f"forget_{number}"
         compared = scores.get(split, {}).get("probability")
         before, after = (compared.before, compared.after) if compared else (None, None)
-        then = report.scores.get("forget", {}).get("probability")
+        then = report.scores.get("forget", {}).get("probability")  # at the end of the earlier run
         links.append(
             EarlierRun(
                 run=str(run),
@@ -116,14 +116,14 @@ def chain(config: ForgetConfig, scores: Scores) -> list[EarlierRun]:
 
 
 def _returned(before: Score | None, after: Score | None) -> bool:
-    """Whether rows are known again: their probability rose by more than `RETURNED`, and its whole interval lies above."""
+    """Whether rows are known again: their probability rose by more than `RETURNED`, and the two intervals do not overlap."""
     if not (before and after and before.ci and after.ci) or before.value is None or after.value is None:
         return False
     return after.value - before.value > RETURNED and after.ci[0] > before.ci[1]
 
 
 def in_words(link: EarlierRun) -> str:
-    """What became of the rows of an earlier run."""
+    """A sentence on the forget rows of an earlier run."""
     if link.before is None or link.after is None:
         return f"{link.split}, which {link.run} forgot, could not be measured"
     change = f"{link.before:.3f} -> {link.after:.3f}"

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: finish the step, write a checkpoint, exit."""
+"""Ctrl-C and SIGTERM: training finishes its step, writes a checkpoint, and exits."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from unlearn_cli.errors import EXIT_INTERRUPTED, EXIT_TERMINATED
 
 
 class Interrupted(Exception):
-    """The user or the system asked to stop.
+    """A signal stopped the command.
 
     Args:
         exit_code: 130 for Ctrl-C, 143 for SIGTERM.
-        message: what was kept and how to go on; empty where only the recipe knows.
+        message: what is kept and how to continue; empty if only the recipe knows it.
     """
 
     def __init__(self, exit_code: int, message: str = "") -> None:
@@ -27,7 +27,7 @@ class Interrupted(Exception):
 
 
 class Pruned(Exception):
-    """A search ended this run: at this step it stood worse than the runs before."""
+    """A search ended this run, because at this step it was worse than earlier runs."""
 
     def __init__(self, step: int) -> None:
         super().__init__(f"ended after step {step}")
@@ -36,16 +36,16 @@ class Pruned(Exception):
 
 @dataclass
 class Requests:
-    """Whether a signal has requested a stop: the exit code to leave with, or None."""
+    """The exit code that a signal asks for; None before a signal."""
 
     exit_code: int | None = None
 
 
 @contextmanager
 def deferred() -> Iterator[Requests]:
-    """Note the first SIGINT or SIGTERM instead of stopping at once; a second one stops at once.
+    """A context in which the first SIGINT or SIGTERM is only recorded; a second one stops the command at once.
 
-    Outside of the main thread nothing is noted: Python lets no other thread set handlers, and delivers no signal there.
+    Outside of the main thread it does nothing: Python sets signal handlers only there, and delivers signals only there.
     """
     requests = Requests()
 
@@ -67,8 +67,8 @@ def deferred() -> Iterator[Requests]:
 
 @contextmanager
 def keeping(what: str) -> Iterator[None]:
-    """Add to an interruption which results are finished; the same command reuses them."""
+    """A context in which Ctrl-C raises an error that names the kept results; the same command reuses them."""
     try:
         yield
     except KeyboardInterrupt:
-        raise Interrupted(EXIT_INTERRUPTED, f"interrupted; {what} are kept: the same command goes on") from None
+        raise Interrupted(EXIT_INTERRUPTED, f"interrupted; {what} are kept: the same command continues") from None

@@ -1,4 +1,4 @@
-"""`--baseline` of `unlearn forget`: what a model gives the forget rows that was trained without them."""
+"""`--baseline` of `unlearn forget`: the probability of the forget rows under a model that was trained without them."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from unlearn_cli.recipes.scoring.measurements import measure_inputs
 def measure_baseline(run: ResolvedRun) -> Measured | None:
     """The forget rows under the model of `--baseline`, without generated answers; None without the option.
 
-    It is measured before the run's own model is loaded, so that only one is in memory.
+    It is measured before the run's own model is loaded, so that only one model is in memory.
 
     Raises:
-        UnlearnError: it is the model that is unlearned, or its tokenizer or template writes the rows otherwise.
+        UnlearnError: the baseline is the model itself, or its tokenizer or chat template gives other tokens.
     """
     baseline = run.config.baseline
     if not baseline:
@@ -33,7 +33,7 @@ def measure_baseline(run: ResolvedRun) -> Measured | None:
     limit = getattr(model_config.get_text_config(), "max_position_embeddings", None)
     if make_encoder(config, tokenizer, stops, limit).sha256 != run.encoder.sha256:
         hint = "its tokenizer or chat template is another one: --chat-template none, or a file for both"
-        raise UnlearnError("the baseline does not write the forget rows as the model does", hint)
+        raise UnlearnError("the baseline does not tokenize the forget rows as the model does", hint)
     inputs = {"forget": run.inputs["forget"]}
     with run.clock.phase("measure baseline"):
         run.reporter.say(f"loading {baseline}")

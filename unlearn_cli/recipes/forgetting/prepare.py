@@ -1,4 +1,4 @@
-"""The second stage of a run: everything that the first training step needs: model, rows, reference, optimizer."""
+"""The second stage of a run: what the first training step needs, such as model, rows, reference and optimizer."""
 
 from __future__ import annotations
 
@@ -56,20 +56,20 @@ class PreparedRun:
 
     resolved: ResolvedRun
     loaded: LoadedModel
-    reach: Reach | None  # what LoRA adapts
+    reach: Reach | None  # the weights that LoRA adapts
     before: Mapping[str, Measured]  # split -> measurements of the model before
-    trainer: Trainer  # of the base method for a procedure
+    trainer: Trainer  # a procedure's trains its base method
     procedure: ProcedureRun | None
     pairing: Pairing
-    parameters: list[tuple[str, torch.nn.Parameter]]  # that are trained, by name
-    checkpoints: Checkpoints | None  # None: a procedure keeps none
+    parameters: list[tuple[str, torch.nn.Parameter]]  # names and trained parameters
+    checkpoints: Checkpoints | None  # None: a procedure writes none
     checkpointing: bool  # activations are recomputed
-    target: RunTarget | None  # None: training runs over a fixed schedule
-    threads: Threads | None = None  # of the CPU
+    target: RunTarget | None  # None: training has a fixed schedule
+    threads: Threads | None = None  # CPU threads
 
     @property
     def model(self) -> LoadedModel:
-        """The model as training has left it so far."""
+        """The model in its current state."""
         return self.procedure.bench.loaded if self.procedure else self.loaded
 
     @property
@@ -78,7 +78,7 @@ class PreparedRun:
         return self.procedure.steps if self.procedure else self.trainer.steps
 
     def records(self, start: int) -> Iterator[StepRecord]:
-        """Train from step `start` on. A procedure always starts at its beginning."""
+        """Train from step `start`. A procedure always starts at its beginning."""
         return self.procedure.records() if self.procedure else self.trainer.train(start)
 
 
@@ -86,9 +86,9 @@ def prepare(run: ResolvedRun, load: Callable[..., LoadedModel], measured: Path |
     """Load the model, open the run folder, measure, and create everything that a step needs.
 
     Args:
-        run: what is prepared.
-        load: gives the model.
-        measured: a folder of measurements that may be of the same weights, rows and settings.
+        run: the resolved run.
+        load: the function that loads the model.
+        measured: a folder of measurements; they are used if weights, rows and settings are the same.
 
     Raises:
         UnlearnError: the model cannot be loaded, a step of training fails on it, or the folder holds another run.
@@ -101,7 +101,7 @@ def prepare(run: ResolvedRun, load: Callable[..., LoadedModel], measured: Path |
         loaded, threads, reach = ranks.together(lambda: _loaded(run, load))
         if reach is not None and run.objective.method.trains == "all":
             (reporter.note if reach.notable else reporter.say)(reach.summary())
-        _tell(run, loaded)
+        _print_notes(run, loaded)
         open_folder(run)
         if run.written and not config.no_text:
             about.keep(run.folder, *run.written)
@@ -123,15 +123,15 @@ def prepare(run: ResolvedRun, load: Callable[..., LoadedModel], measured: Path |
 
 
 def _loaded(run: ResolvedRun, load: Callable[..., LoadedModel]) -> tuple[LoadedModel, Threads, Reach | None]:
-    """The model, on which a step of training has been tried; the number of threads, and the reach of LoRA."""
+    """The model, after a trial step of training; the number of threads; and the reach of LoRA."""
     loaded = load(run.config, trainable=True)
     threads = choose_threads(loaded, run.config.threads)
     modules = adapted_modules(loaded, run.objective, run.composition)
     return loaded, threads, try_training(loaded, run.config, modules=modules)
 
 
-def _tell(run: ResolvedRun, loaded: LoadedModel) -> None:
-    """Print notes on model and rows before the long part of the run."""
+def _print_notes(run: ResolvedRun, loaded: LoadedModel) -> None:
+    """Print notes on model and rows, before the long part of the run."""
     note, encoder = run.reporter.note, run.encoder
     inputs = {name: data for name, data in run.inputs.items() if name not in GENERAL}
     if loaded.quantization == "nf4" and loaded.device.type == "cpu" and run.config.device == "auto":
@@ -140,9 +140,9 @@ def _tell(run: ResolvedRun, loaded: LoadedModel) -> None:
         note(text)
     for part in filter(None, (loaded.source.adapter, loaded.source)):
         if (Path(part.location) / ABOUT).is_file():
-            note(f"{part.location} is a run of `unlearn forget`: here 'before' means after that run")
+            note(f"{part.location} is a run of `unlearn forget`: 'before' means after that run")
     if encoder.chat_template is None and any(x.split.examples[0].style != "text" for x in inputs.values()):
-        note("the tokenizer has no chat template: prompts are written plainly (--chat-template FILE changes that)")
+        note("the tokenizer has no chat template: prompts are plain text (--chat-template FILE gives one)")
     for text in cut_notes({name: data.rows for name, data in inputs.items()}, encoder.max_length):
         note(text)
 
@@ -154,7 +154,7 @@ def make_trainer(
     reach: Reach | None,
     target: RunTarget | None = None,
 ) -> PreparedRun:
-    """Create rows, reference, adapter and optimizer, and for a procedure its workbench."""
+    """Create rows, reference, adapter and optimizer, and the workbench of a procedure."""
     config, settings, objective = run.config, run.settings, run.objective
     rows = make_rows(run, loaded)
     if "direction" in objective.method.needs:
@@ -216,7 +216,7 @@ def _rule(config: CompleteConfig) -> Callable[[Gradients], Any]:
 def _procedure(
     settings: Settings, loaded: LoadedModel, trainer: Trainer, schedule: Callable[..., float]
 ) -> ProcedureRun | None:
-    """The procedure on its workbench, if the method is one."""
+    """The procedure with its workbench; None if the method is not a procedure."""
     procedure, parameters = settings.procedure, settings.config.parameters
     if procedure is None:
         return None
@@ -231,27 +231,27 @@ def _attach(run: ResolvedRun, loaded: LoadedModel, rows: Rows) -> None:
     adapter.attach(loaded, config, seed=config.seed, modules=modules)
     if config.lora_init != "default" and not config.full:
         lora_init.initialize(
-            loaded, config.lora_init, rows.forget, _as_many(splits.training_retain(run.inputs), len(rows.forget)),
+            loaded, config.lora_init, rows.forget, _spread_rows(splits.training_retain(run.inputs), len(rows.forget)),
             batch=config.batch_size * config.gradient_accumulation_steps,
             path=run.folder.reference / "lora_init.safetensors",
         )  # fmt: skip
 
 
 def _passes(run: ResolvedRun, loaded: LoadedModel, objective: Objective, rows: Rows, stored: StoredReference) -> Passes:
-    """The model in training; methods on combined logits train the composed model."""
+    """The forward passes of training. A method on combined logits trains the composed model."""
     composition = run.composition if objective.method.applied == "logit_offset" else None
     model = Composed(loaded.model, composition) if composition else loaded.model
     layout = replace(loaded.layout, own_head=False) if composition else loaded.layout
     return Passes(model, layout, loaded.device, objective, rows, stored, adapter.reference_weights)
 
 
-def _as_many(data: Input | None, count: int) -> Sequence[Row]:
-    """`count` rows, evenly spread."""
+def _spread_rows(data: Input | None, count: int) -> Sequence[Row]:
+    """At most `count` rows, evenly spread over the split."""
     return [data.rows[i] for i in spread(len(data.rows), count)] if data else []
 
 
 def adapted_modules(loaded: LoadedModel, objective: Objective, composition: Composition | None) -> list[str] | None:
-    """Names of the modules that get the adapter, if the method chooses them; None: as in the options."""
+    """Names of the modules that get the adapter, if the method chooses them; None: the options decide."""
     method = objective.method
     if method.trains == "down_projection":
         return [down_projection(loaded.model, objective.layers[0])]
@@ -262,7 +262,7 @@ def adapted_modules(loaded: LoadedModel, objective: Objective, composition: Comp
 
 
 def _view(run: ResolvedRun, loaded: LoadedModel) -> Callable[[], AbstractContextManager]:
-    """A context factory in which the model is the assistant alone, for methods that train only the assistant."""
+    """A factory of contexts in which the model is the assistant alone, for methods that train only the assistant."""
     blocks = run.composition.blocks if run.composition else None
     if blocks is None or run.objective.method.applied == "logit_offset":
         return nullcontext

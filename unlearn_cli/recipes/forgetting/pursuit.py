@@ -1,4 +1,4 @@
-"""Pursue the target of a run: between two steps measure a few rows, and do what the controller decides."""
+"""Pursue the target of a run: between two steps, measure a few rows and apply the controller's decision."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from unlearn_cli.recipes.forgetting.target import RunTarget
 from unlearn_cli.training.checkpoint import Ended
 from unlearn_cli.training.target import Controller, Probe
 
-PROBED_ROWS = 8  # of each split between two steps
-VERIFIED_ROWS = 64  # of each split before training ends
-PROBE_SHARE = 0.05  # of the training time at most, by tokens
-BACKWARD = 3  # a forward and a backward pass cost as much as so many forward passes
+PROBED_ROWS = 8  # rows of each split that a probe measures
+VERIFIED_ROWS = 64  # rows of each split that are measured before training ends
+PROBE_SHARE = 0.05  # the largest share of training time that probes take, by tokens
+BACKWARD = 3  # a forward and a backward pass together cost as much as three forward passes
 
-# Whether a run ends early: by how much of the target was missed at best after each probed step, and by its steps in all.
+# (course, steps in all) -> whether the run ends early; course: probed steps with the smallest miss of the target so far
 Prune = Callable[[Sequence[tuple[int, float]], int], bool]
 
 
 class Pursuit:
-    """Measures a few rows between two steps, and does what the controller decides."""
+    """Measures a few rows between two steps, and applies the controller's decision."""
 
     def __init__(self, run: PreparedRun, target: RunTarget, prune: Prune | None = None) -> None:
         self._prune = prune
@@ -47,7 +47,7 @@ class Pursuit:
         """The reason why training ends after `step`; None: it goes on, with the controller's changes.
 
         Raises:
-            Pruned: it stands worse than the runs that it is compared with.
+            Pruned: the run is worse than the runs that a search compares it with.
         """
         controller, trainer = self.controller, self.trainer
         seen = self._seen()
@@ -79,13 +79,13 @@ class Pursuit:
             trainer.state.get("seen", {}).clear()  # the rows' probabilities there
         if step < self.run.steps and not (decision and decision.stop):
             return None
-        trainer.set_weights(trainer.state["best"])  # a step was probed before, so there is one
+        trainer.set_weights(trainer.state["best"])  # set by the first probe
         best = controller.state["best_step"]
         spent = "the budget is spent" if controller.phase != "end" else "the target was reached"
         return "completed", f"{spent} after {step} steps; the result is the state after step {best}"
 
     def _seen(self) -> list[float]:
-        """The probability of each forget row in its latest training step; NaN for a row that no step has run."""
+        """The probability of each forget row in its latest training step; NaN for a row that no step has used."""
         seen = self.trainer.state.get("seen", {})
         return [seen.get(row, math.nan) for row in range(self.controller.forget_rows)]
 
@@ -106,10 +106,10 @@ class Pursuit:
         )
 
     def _probabilities(self, chosen: Sequence[int], count: int) -> tuple[list[float], float | None]:
-        """The probabilities of the chosen forget rows, and the share that is left of those of `count` retain rows.
+        """The probabilities of the chosen forget rows, and the share that is left of the probability of `count` retain rows.
 
-        All are run together: on a small model the start of a pass costs most of it. Of each row the answer counts, whatever
-        the method trains on.
+        All rows are in one pass, because on a small model the start of a pass is most of its cost. The probability is that
+        of the answer, whatever tokens the method trains on.
         """
         inputs, before = self.run.resolved.inputs, self.run.before.get("retain")
         rows = [inputs["forget"].rows[row] for row in chosen]

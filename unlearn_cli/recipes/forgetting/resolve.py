@@ -1,4 +1,4 @@
-"""Fill in the settings that the user left to the method or the model, and record the origin of each value."""
+"""Fill in the settings that depend on the method and the model, and record the origin of each value."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ BY_METHOD = (
 )  # fmt: skip
 
 
-BUDGET_EPOCHS, BUDGET_STEPS = 3, 120  # a run with a target: so many times the method's epochs, and at least so many steps
-SOFT_RETAIN_TERM = "kl"  # in place of nll: rows that are drilled rise, and pull along what is not
+BUDGET_EPOCHS, BUDGET_STEPS = 3, 120  # a run with a target trains at most 3 times the method's epochs, but may use 120 steps
+SOFT_RETAIN_TERM = "kl"  # replaces nll, which would raise the probability of the retain rows above that before
 
 
 def has_target(config: ForgetConfig, method: Method) -> bool:
-    """Whether a run of a method trains until a target is reached: not if the user set another end or strength."""
+    """Whether a run trains until a target is reached. It does not if the user set another end or a fixed strength."""
     fixed = config.no_target or config.stop_when or config.calibrate or config.forget_loss_floor is not None
     return not fixed and method.applied == "adapter"
 
@@ -49,15 +49,15 @@ class CompleteConfig(ForgetConfig):
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of a run, where each came from, and the objective that they give."""
+    """The settings of a run, the origin of each value, and the objective that they define."""
 
     config: CompleteConfig
     sources: Mapping[str, str]  # name of a setting -> origin of its value
-    objective: Objective
-    procedure: Procedure | None = None  # the method, if it is one; the objective is then that of its base
+    objective: Objective  # a procedure's is that of its base method
+    procedure: Procedure | None = None  # the method, if it is a procedure
 
     def filled(self, origin: str, **values: Any) -> Settings:
-        """These settings with values that came from `origin`."""
+        """These settings with new values, whose origin is `origin`."""
         sources = {**self.sources, **dict.fromkeys(values, origin)}
         return replace(self, config=self.config.model_copy(update=values), sources=sources)
 
@@ -68,22 +68,22 @@ class Settings:
 
     @property
     def negation(self) -> float:
-        """The factor by which the trained adapter is turned the other way; 0: not at all."""
+        """The factor with which the trained adapter is subtracted from the weights; 0: it is added as usual."""
         negated = self.procedure is None and self.objective.method.applied == "negated_adapter"
         return self.config.parameters["alpha"] if negated else 0.0
 
     def pairing(self, forget_rows: int, retain_rows: int) -> Pairing:
-        """The schedule of rows: which of them each step sees."""
+        """The schedule of rows: which rows each step uses."""
         batch = self.config.batch_size * self.config.gradient_accumulation_steps
         return Pairing(self.config.seed, forget_rows, retain_rows, batch, batch * self.config.retain_ratio)
 
     @property
     def has_target(self) -> bool:
-        """Whether training goes on until a target is reached, instead of over a fixed schedule."""
+        """Whether training goes on until a target is reached, instead of following a fixed schedule."""
         return self.procedure is None and has_target(self.config, self.objective.method)
 
     def steps(self, pairing: Pairing) -> int:
-        """Optimizer steps of a run, at most where it has a target; those of a procedure's base method."""
+        """Optimizer steps of a run; a limit if it has a target. For a procedure, the steps of its base method."""
         if self.config.max_steps:
             return self.config.max_steps
         steps = pairing.steps(self.epochs)
@@ -93,22 +93,22 @@ class Settings:
 
     @property
     def epochs(self) -> float:
-        """Passes over the forget rows, for a run that counts no steps."""
+        """Passes over the forget rows, for a run without --max-steps."""
         assert self.config.epochs is not None
         return self.config.epochs
 
     @property
     def learning_rate(self) -> float:
-        """The peak learning rate, once the model is known."""
+        """The peak learning rate; available after `resolve_model`."""
         assert self.config.learning_rate != "auto"
         return self.config.learning_rate
 
 
 def resolve_method(config: ForgetConfig, sources: Mapping[str, str]) -> Settings:
-    """Names, parameters and weights of the method and its retain term.
+    """Fill in what depends on the method: retain term, rule, parameters, weights and schedule.
 
     Raises:
-        UnlearnError: an unknown name or parameter, settings that exclude each other, or splits that are missing.
+        UnlearnError: an unknown name or parameter, settings that exclude each other, or missing splits.
     """
     chosen = METHODS.get(config.method)
     parameters = chosen.resolve(config.parameters)
@@ -126,7 +126,7 @@ def resolve_method(config: ForgetConfig, sources: Mapping[str, str]) -> Settings
         values["retain_term"] = SOFT_RETAIN_TERM if soft else "nll"
     term, rule = RETAIN_TERMS.get(values["retain_term"]), ROBUST.get(values["robust"])
     for name, entry in (("method", chosen), ("retain_term", term), ("robust", rule)):
-        if not is_file(values[name]):  # a file of the user's own keeps its path: a report can be run again
+        if not is_file(values[name]):  # a user's file keeps its path, so that its report can be run again
             values[name] = entry.name
     values["parameters"] = parameters
     values["retain_parameters"] = term.resolve(config.retain_parameters)
@@ -148,24 +148,24 @@ def resolve_method(config: ForgetConfig, sources: Mapping[str, str]) -> Settings
 
 
 def check_settings(settings: Settings) -> None:
-    """Refuse settings that exclude each other.
+    """Check that no settings exclude each other.
 
     Raises:
-        UnlearnError: names them, and what to leave out.
+        UnlearnError: some do; the hint says which to leave out.
     """
     config, objective = settings.config, settings.objective
     if settings.procedure:
         _check_procedure(settings, settings.procedure)
     if objective.method.applied == "logit_offset" and (objective.retain_term.hidden or config.robust == "lat"):
         raise UnlearnError(
-            f"{objective.method.name} runs three passes, and hidden states are read or pushed in one",
+            f"{objective.method.name} runs three passes, but hidden states can be read or changed in one pass only",
             "a retain term on log-probabilities (nll, kl), and --robust sam, gru or none",
         )
     aims = [name for name in ("until", "keep", "baseline") if getattr(config, name)]
     if aims and not settings.has_target:
         flag = f"--{aims[0]}"
         raise UnlearnError(
-            f"{flag} is for a run that has a target, and this one has a fixed schedule",
+            f"{flag} is for a run with a target, and this run has a fixed schedule",
             f"leave out {flag}, or what fixes the schedule: --no-target, --stop-when, --calibrate, --forget-loss-floor, a "
             "procedure, or a method that composes logits or weights",
         )
@@ -178,7 +178,7 @@ def check_settings(settings: Settings) -> None:
         raise UnlearnError("--lora-init starts an adapter, and --full trains none", "leave one of them out")
     composed = settings.procedure is None and objective.method.applied not in ("adapter", "negated_adapter")
     if config.calibrate and (settings.writes_model or composed):
-        raise UnlearnError("--calibrate scales an adapter, and this run writes none that is simply added", "leave it out")
+        raise UnlearnError("--calibrate scales an adapter, and this run writes no plain adapter", "leave it out")
     if config.lora_init != "default" and (settings.procedure or objective.method.applied != "adapter"):
         raise UnlearnError(f"--lora-init {config.lora_init} is for methods whose artifact is an adapter", "leave it out")
     if config.full and (objective.method.trains, objective.method.applied) != ("all", "adapter"):
@@ -200,19 +200,19 @@ def _check_procedure(settings: Settings, procedure: Procedure) -> None:
     config, name = settings.config, procedure.name
     if settings.writes_model and (config.stop_when or config.forget_loss_floor is not None):
         raise UnlearnError(
-            f"{name} goes through stages, and its first one is not what it writes",
+            f"{name} has several stages, and these options end only the first",
             "leave --stop-when and --forget-loss-floor out",
         )
     if config.max_steps:
-        raise UnlearnError(f"{name} goes through stages and takes no --max-steps", "--epochs, or -p")
+        raise UnlearnError(f"{name} has several stages, and --max-steps is for one", "--epochs, or -p")
     if not procedure.scheduled and config.lr_scheduler_type != ForgetConfig.model_fields["lr_scheduler_type"].default:
-        raise UnlearnError(f"{name} takes steps of one length", "leave --lr-scheduler-type out")
+        raise UnlearnError(f"{name} has a constant step size", "leave --lr-scheduler-type out")
     if config.full or (procedure.artifact == "model" and (config.load_in_4bit or config.load_in_8bit)):
-        raise UnlearnError(f"{name} works on whole matrices", "leave --full and the quantization out")
+        raise UnlearnError(f"{name} changes whole matrices itself", "leave --full and the quantization out")
 
 
 def resolve_model(settings: Settings, model_config: Any) -> Settings:
-    """Fill in the settings that depend on the model's size and family: longest row and learning rate."""
+    """Fill in the settings that depend on the model's size and family: maximum length and learning rate."""
     config, procedure = settings.config, settings.procedure
     text = model_config.get_text_config()
     limit = getattr(text, "max_position_embeddings", None)
@@ -231,10 +231,10 @@ def resolve_model(settings: Settings, model_config: Any) -> Settings:
 def resolve_objective(settings: Settings, model_config: Any, tokenizer: Any) -> Settings:
     """Fill in the parameters that depend on the model: depths become block numbers, phrases become token ids.
 
-    A retain term without layers or positions of its own takes the method's.
+    A retain term without layers or positions of its own uses the method's.
 
     Raises:
-        UnlearnError: a depth outside 0 to 1, or a phrase that is no token.
+        UnlearnError: a phrase has no token of this model.
     """
     objective, count = settings.objective, model_config.num_hidden_layers
     layers = _layers(objective.method, objective.parameters, count, ())
@@ -266,7 +266,7 @@ def _tokenized(term: Term, parameters: Mapping[str, Any], tokenizer: Any) -> dic
     values = dict(parameters)
     for name, declared in term.parameters.items():
         if declared.phrase and isinstance(values[name], str):
-            # A space in front: the phrase stands where an answer's words do.
+            # With a space in front, because the phrase stands inside an answer.
             values[name] = tuple(tokenizer(f" {values[name].strip()}", add_special_tokens=False)["input_ids"])
             if not values[name]:
                 raise UnlearnError(f"{term.name}: parameter '{name}' holds no token of this model", declared.help)
@@ -274,7 +274,7 @@ def _tokenized(term: Term, parameters: Mapping[str, Any], tokenizer: Any) -> dic
 
 
 def make_encoder(options: DataOptions, tokenizer: Any, stop_ids: frozenset[int], limit: int | None) -> Encoder:
-    """The encoder that these options ask for; `limit` is the longest sequence the model can take."""
+    """The encoder for these options; `limit` is the longest sequence that the model accepts."""
     template = resolve_template(options.chat_template, tokenizer)
     length = min(options.max_length, limit) if limit else options.max_length
     return Encoder(tokenizer, length, template, options.stride, stop_ids, options.enable_thinking)

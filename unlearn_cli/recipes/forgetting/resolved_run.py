@@ -1,4 +1,4 @@
-"""The first stage of a run: its complete settings and its rows, before a weight is read or a file is written."""
+"""The first stage of a run: its complete settings and its rows. No weights are read and no file is written."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from unlearn_cli.training.objective import Objective
 
 @dataclass(frozen=True)
 class Clock:
-    """When a run started, and how many seconds each of its phases took."""
+    """The start of a run, and the seconds of each of its phases."""
 
     started: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     seconds: dict[str, float] = field(default_factory=dict)
@@ -67,18 +67,18 @@ NONE_HELD_OUT = (
 
 @dataclass(frozen=True)
 class ResolvedRun:
-    """The settings of a run, complete, and the rows that it works on."""
+    """The complete settings of a run, and its rows."""
 
     settings: Settings
     outline: LoadedModel  # without weights
     encoder: Encoder
     inputs: Mapping[str, Input]  # split -> its rows
-    unanswered: Mapping[str, Split]  # splits of prompts that the model answers itself before it is trained
-    hashes: Mapping[str, str]  # split -> sha256 of its source, of all splits that were read
-    composition: Composition | None  # how the adapter is applied, if not by adding it
+    unanswered: Mapping[str, Split]  # splits of prompts that the model itself answers before it is trained
+    hashes: Mapping[str, str]  # split -> sha256 of its source
+    composition: Composition | None  # how the adapter is applied; None: it is added
     reporter: Reporter
     clock: Clock = field(default_factory=Clock)
-    written: tuple[str, about.Rows] | None = None  # --about: a key of what wrote the rows, and the rows
+    written: tuple[str, about.Rows] | None = None  # --about: the key and the rows of `about.rows_of`
 
     @property
     def config(self) -> CompleteConfig:
@@ -92,7 +92,7 @@ class ResolvedRun:
 
     @property
     def folder(self) -> RunFolder:
-        """Where the run writes."""
+        """The run folder."""
         assert self.config.output_dir is not None
         return RunFolder(self.config.output_dir)
 
@@ -104,7 +104,7 @@ class ResolvedRun:
 
     @cached_property
     def spec(self) -> RunSpec:
-        """What decides the result of the run."""
+        """The run spec: everything that decides the result."""
         return RunSpec.of(self.config, self.model_key, self.hashes)
 
 
@@ -112,7 +112,7 @@ def resolve_run(config: ForgetConfig, sources: Mapping[str, str], reporter: Repo
     """Fill in the settings that were not given, read the rows, and refuse runs that cannot work.
 
     Raises:
-        UnlearnError: settings, data or a model that cannot be used, as far as that is known without weights.
+        UnlearnError: settings, data or the model cannot be used, as far as this is known without weights.
     """
     check_tracker(config.report_to)
     config, sources = earlier.continued(config, sources)
@@ -146,11 +146,11 @@ def resolve_run(config: ForgetConfig, sources: Mapping[str, str], reporter: Repo
 
 
 def resolve_on_model(settings: Settings, texts: Mapping[str, Split], reporter: Reporter) -> ResolvedRun:
-    """Fill in the settings that depend on the model, by its outline, and tokenize the rows.
+    """Fill in the settings that depend on the model, and tokenize the rows. Reads the model's config and tokenizer only.
 
     Raises:
-        UnlearnError: the model does not allow the method or an option; an impossible depth, phrase or template; rows that
-            do not fit; raw documents for a method that trains on alternative answers.
+        UnlearnError: the model does not allow the method or an option; a phrase or a template cannot be used; rows do not
+            fit; the method trains on alternative answers, and the rows are raw documents.
     """
     outline = load_outline(settings.config)
     _check_model(settings, outline)
@@ -178,18 +178,18 @@ def _check_model(settings: Settings, outline: LoadedModel) -> None:
     """Refuse methods and options that this model does not allow.
 
     Raises:
-        UnlearnError: the model is loaded with an adapter or has rounded weights, and the run uses --calibrate, --lora-init,
-            a method with a place of its own, or one that edits matrices; or the model lacks a LoRA target.
+        UnlearnError: the model has an adapter or quantized weights, and the run uses --calibrate, --lora-init, a method
+            that chooses its own modules, or a procedure that edits matrices; or the model lacks a LoRA target.
     """
     config, method, procedure = settings.config, settings.objective.method, settings.procedure
-    arrived = outline.source.adapter is not None
-    in_own_place = (method.trains, method.applied) != ("all", "adapter")
+    has_adapter = outline.source.adapter is not None
+    own_modules = (method.trains, method.applied) != ("all", "adapter")
     edits = procedure if procedure and settings.writes_model else None
-    for needs, name in ((in_own_place, method.name), (config.calibrate, "--calibrate"), (edits, edits and edits.name)):
-        if needs and arrived:
+    for needs_base, name in ((own_modules, method.name), (config.calibrate, "--calibrate"), (edits, edits and edits.name)):
+        if needs_base and has_adapter:
             raise UnlearnError(f"{name} needs a model without an adapter", "start from the base, or merge first")
-    adapter.check(outline, config, arrived=arrived, targets=method.trains == "all")
+    adapter.check(outline, config, arrived=has_adapter, targets=method.trains == "all")
     if config.lora_init != "default":
-        lora_init.check(outline, config.lora_init, arrived=arrived)
+        lora_init.check(outline, config.lora_init, arrived=has_adapter)
     if edits and (outline.quantization or outline.dtype != torch.float32):
-        raise UnlearnError(f"{edits.name} edits matrices in steps too small for {outline.dtype}", "--dtype float32")
+        raise UnlearnError(f"{edits.name} changes weights by steps too small for {outline.dtype}", "--dtype float32")

@@ -1,4 +1,4 @@
-"""Resume: check that a run folder belongs to this run, by settings, weights and rows; explain interruptions."""
+"""Resume: check that a run folder belongs to this run, by settings, weights and rows. Explain interruptions."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from unlearn_cli.report import RunReport, read_report
 
 
 def identified(options: ModelOptions) -> tuple[Any, str]:
-    """The model's config and fingerprint, without loading weights."""
+    """The config and the fingerprint of a model, without loading weights."""
     source = resolve_source(options.model, options.revision, options.base)
     config, device = load_config(source, options), resolve_device(options.device)
     return config, identity(source, options, str(resolve_dtype(options.dtype, config, device)), device.type)
 
 
 def finished_report(run: ResolvedRun) -> RunReport | None:
-    """The report of this run if --resume was given and the run is finished.
+    """The report of this run if --resume is given and the run is finished, else None.
 
     Raises:
         UnlearnError: the folder's run has other settings (the message names them), or the folder has no run spec.
@@ -35,12 +35,14 @@ def finished_report(run: ResolvedRun) -> RunReport | None:
     if not (run.config.resume and run.folder.is_run):
         return None
     if run.folder.read_spec() is None:
-        raise UnlearnError(f"{run.folder.run_spec} is missing: nothing tells what was run here", "--overwrite starts anew")
+        raise UnlearnError(
+            f"{run.folder.run_spec} is missing: the settings of this run are not known", "--overwrite starts anew"
+        )
     _check_same(run.folder, run.spec)
     if not run.folder.report.is_file():
         return None
     report = read_report(run.folder.path)
-    # The folder may have been moved since.
+    # The folder may have been moved.
     return report.model_copy(update={"config": {**report.config, "output_dir": str(run.folder.path)}})
 
 
@@ -61,30 +63,30 @@ def open_folder(run: ResolvedRun) -> None:
 
 @contextmanager
 def explained_interruption(run: ResolvedRun | None = None) -> Iterator[None]:
-    """A context that adds to an interruption which results are kept and how to continue; `run`: it may have written some."""
+    """A context that adds to an interruption which results are kept and how to continue. `run` may have written some."""
     try:
         yield
     except (KeyboardInterrupt, Interrupted) as stop:
         if str(stop):
             raise
         code = stop.exit_code if isinstance(stop, Interrupted) else EXIT_INTERRUPTED
-        raise Interrupted(code, _how_to_go_on(run)) from None
+        raise Interrupted(code, _how_to_continue(run)) from None
 
 
-def _how_to_go_on(run: ResolvedRun | None) -> str:
+def _how_to_continue(run: ResolvedRun | None) -> str:
     """The message for a run that was stopped outside of training: what is kept, and the next step."""
     if run is None or (spec := run.folder.read_spec()) is None or _differences(spec, run.spec):
         return "interrupted before anything was written: give the same command again"
     if run.folder.report.is_file():
         return f"interrupted, but finished: {run.folder.report}"
     if run.folder.is_start:
-        return "interrupted before a step was kept: the same command starts again and keeps what was measured"
-    trained = "; what was trained is kept" if run.folder.is_run else ""
-    return f"interrupted{trained}: add --resume to go on"
+        return "interrupted before a checkpoint: the same command starts again, and reuses the measurements"
+    trained = "; the training so far is kept" if run.folder.is_run else ""
+    return f"interrupted{trained}: add --resume to continue"
 
 
 def _differences(old: RunSpec | None, new: RunSpec) -> list[str]:
-    """How a run differs from the one that was started in the folder, in words."""
+    """The differences between the run that was started in the folder and this one, in words."""
     return [] if old is None else differences(old.flat(), new.flat())
 
 

@@ -1,4 +1,4 @@
-"""The target of a run: find the level that the forget rows are to reach, and judge whether it was reached."""
+"""The target of a run: find the level that the forget rows should come down to, and judge whether the run reached it."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from unlearn_cli.report import Scores, Status
 from unlearn_cli.report_parts import Aims, TargetReport
 from unlearn_cli.training.target import Target
 
-OTHER_ANSWERS = 32  # forget questions that are asked with an answer of another row
-# Share of the probability of rows that the model wrote itself which must be left. They are its likeliest answers, and so any
-# change lowers them, where an answer that it knows stays.
+OTHER_ANSWERS = 32  # forget questions that are measured with answers of other rows
+# Share of the probability that must be left of rows that the model wrote itself. It is lower than for other rows: these are
+# the model's likeliest answers, so any change lowers their probability.
 KEPT_WRITTEN = 0.9
-SEARCHES = 40  # halvings of an interval, in the search for the number in an expression
+SEARCHES = 40  # halvings of an interval, to find the number in an expression
 
 
 @dataclass(frozen=True)
@@ -44,51 +44,50 @@ class RunTarget:
 def find_target(
     run: ResolvedRun, loaded: LoadedModel, before: Mapping[str, Measured], baseline: Measured | None = None
 ) -> RunTarget | None:
-    """The target of a run on the model before training; None where it trains over a fixed schedule.
+    """The target of a run; None if it trains over a fixed schedule.
 
     Args:
         run: its settings and rows.
         loaded: the model before training.
-        before: its measurements by split.
-        baseline: the forget rows under a model that was trained without them, if there is one.
+        before: split -> measurements of this model.
+        baseline: measurements of the forget rows under a model that was trained without them, if there is one.
 
     Raises:
         UnlearnError: the baseline knows the forget rows.
     """
     if not run.settings.has_target:
         if run.settings.procedure or run.objective.method.applied != "adapter":
-            run.reporter.note(f"{run.config.method} has no target: it trains over a schedule of its own")
+            run.reporter.note(f"{run.config.method} has no target: it has its own schedule")
         return None
     forget, keep = float(before["forget"].probabilities.mean()), _share_to_keep(run, before)
     if baseline is not None and baseline.probabilities.mean() >= CLEARLY_BELOW * forget:
         raise UnlearnError(
             f"this baseline knows the forget rows: it gives them probability {baseline.probabilities.mean():.3f}, the model "
             f"itself {forget:.3f}",
-            "--baseline wants a model that was trained without them",
+            "--baseline takes a model that was trained without them",
         )
-    known = _level(run, loaded, before, baseline)
-    if forget <= known.level:
+    unknown = _level(run, loaded, before, baseline)
+    if forget <= unknown.level:
         run.reporter.note(
-            f"the model gives the forget rows a probability of {forget:.3g}, no more than it gives to answers that it "
-            f"never knew ({known.level:.3g}, by {known.source}): there is no level to come down to, and training runs over "
-            "all its steps"
+            f"the forget rows have a probability of {forget:.3g}, not more than answers that the model never knew "
+            f"({unknown.level:.3g}, by {unknown.source}): so the run has no target, and trains all its steps"
         )
         return None
     for name in ("lr_scheduler_type", "warmup_ratio"):
         if getattr(run.config, name) != ForgetConfig.model_fields[name].default:
             run.reporter.note(f"--{name.replace('_', '-')} is for a fixed schedule: a run with a target sets its own rate")
     run.reporter.say(
-        f"target: forget probability from {forget:.3g} down to {known.level:.3g} (by {known.source}), "
+        f"target: forget probability from {forget:.3g} down to {unknown.level:.3g} (by {unknown.source}), "
         f"with {keep:.0%} of the retain probability left"
     )
-    return RunTarget(Target(known.level, known.row_level, keep), known.source)
+    return RunTarget(Target(unknown.level, unknown.row_level, keep), unknown.source)
 
 
 def _level(run: ResolvedRun, loaded: LoadedModel, before: Mapping[str, Measured], baseline: Measured | None) -> NeverKnown:
-    """The level of never having known, from the best available source; `--until` replaces it.
+    """The level of never having known, from the best available source. `--until` replaces it.
 
-    The sources, best first: a baseline model, holdout rows, wrong answers in the data or answers of other rows to the forget
-    questions, whichever gives more, the shipped paragraphs.
+    The sources, best first: a baseline model; holdout rows; wrong answers in the data, or answers of other rows to the
+    forget questions if they are likelier; the shipped paragraphs.
     """
     mean, until = float(before["forget"].probabilities.mean()), run.config.until
     known = level_of(baseline.probabilities, f"the baseline {Path(run.config.baseline or '').name}") if baseline else None
@@ -107,7 +106,7 @@ def _level(run: ResolvedRun, loaded: LoadedModel, before: Mapping[str, Measured]
 
 
 def _share_to_keep(run: ResolvedRun, before: Mapping[str, Measured]) -> float:
-    """The share of the held-out retain rows' probability that must remain: from `--keep`, if it names one."""
+    """The share of the held-out retain rows' probability that must be left: by `--keep` if it gives one, else the usual."""
     usual = KEPT_WRITTEN if "retain" in before and run.inputs["retain"].split.origin.spec == AUTO else KEPT
     if not run.config.keep or "retain" not in before:
         return usual
@@ -117,9 +116,9 @@ def _share_to_keep(run: ResolvedRun, before: Mapping[str, Measured]) -> float:
 
 
 def _other_answers(run: ResolvedRun, loaded: LoadedModel) -> NeverKnown | None:
-    """The level by answers of other rows to the forget questions; None for raw documents, and where there is no other row.
+    """The level by answers of other rows to the forget questions; None for raw documents, or if there are no other rows.
 
-    Answers of retain rows come first: the model knows them as well, and they are not pushed down.
+    Answers of retain rows are preferred: the model knows them as well, and training does not lower them.
     """
     examples = [example for example in run.inputs["forget"].split.examples if example.turns]
     retain = training_retain(run.inputs)
@@ -136,7 +135,7 @@ def _other_answers(run: ResolvedRun, loaded: LoadedModel) -> NeverKnown | None:
 
 
 def _threshold(condition: Condition, split: str, before: float, *, largest: bool, place: str = "after") -> float | None:
-    """The largest (or smallest) probability of a split for which a condition holds; None if it is about something else.
+    """The largest (or smallest) probability of a split for which a condition holds; None if it does not bound it.
 
     `place`: "after" for the mean, "max" or "min" for the row with the largest or smallest value.
     """
@@ -162,7 +161,7 @@ def _threshold(condition: Condition, split: str, before: float, *, largest: bool
 def judge_target(
     target: RunTarget, config: ForgetConfig, moments: Mapping[str, Mapping[str, Measured]], scores: Scores
 ) -> tuple[TargetReport, Status, str | None]:
-    """Judge both halves of the target by all measured rows. Returns the report, the status, and what was missed.
+    """Judge both halves of the target by all measured rows. Returns the report, the status, and a message if it was missed.
 
     Args:
         target: the target.
@@ -181,20 +180,20 @@ def judge_target(
 
 
 def _missed(report: TargetReport, before: float) -> str:
-    """The missed half of the target, by how much, and what to try next; `before`: mean probability of the forget rows."""
+    """The missed half of the target, by how much, and what to try. `before`: mean probability of the forget rows."""
     parts, advice = [], []
     assert report.forget is not None  # `judge_target` has measured it
     if not report.forget_reached:
         left = max(0.0, (report.forget - report.level) / (before - report.level))
         parts.append(
-            f"{left:.0%} of what the forget rows' probability had to lose is left ({before:.3g} -> {report.forget:.3g}, "
-            f"target {report.level:.3g}); {report.rows_above} of {report.rows} rows are above {report.row_level:.3g}, the "
+            f"{left:.0%} of the way down is left: forget probability {before:.3g} -> {report.forget:.3g}, "
+            f"target {report.level:.3g}; {report.rows_above} of {report.rows} rows are above {report.row_level:.3g}, the "
             f"worst is row {next(iter(report.worst))} with {next(iter(report.worst.values())):.3g}"
         )
         advice.append("a larger --max-steps or --learning-rate")
     if not report.retain_reached:
         parts.append(
-            f"{report.retain_share or 0:.0%} of the retain rows' probability is left, {report.keep:.0%} was to stay"
+            f"{report.retain_share or 0:.0%} of the retain rows' probability is left, the target was {report.keep:.0%}"
         )
         advice.append("more retain rows, a larger --retain-ratio or a smaller --learning-rate")
     return f"target not reached: {'; '.join(parts)}; try {', and '.join(advice)}"

@@ -1,4 +1,4 @@
-"""`--report-to`: the lines of metrics.jsonl to a tracker as well, through Accelerate's trackers."""
+"""`--report-to`: log the lines of metrics.jsonl to a tracker as well, with Accelerate's trackers."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 from unlearn_cli.errors import UnlearnError
 
 PROJECT = "unlearn"
-Log = Callable[[Mapping[str, Any]], None]  # of a line of metrics.jsonl
+Log = Callable[[Mapping[str, Any]], None]  # takes a line of metrics.jsonl
 
 
 def check_tracker(name: str) -> None:
-    """Refuse before time is spent.
+    """Check that a tracker can be used, before training.
 
     Raises:
         UnlearnError: its package is not installed.
@@ -30,13 +30,13 @@ def tracked(name: str, folder: Path, config: Mapping[str, Any]) -> Iterator[Log]
 
     Args:
         name: none, tensorboard, wandb or trackio.
-        folder: of the run. Its name is the run's in the project "unlearn"; TensorBoard's files go into it.
-        config: settings to show with the run.
+        folder: the run folder. Its name is the run's name in the project "unlearn"; TensorBoard's files are written into it.
+        config: settings that the tracker shows with the run.
     """
     if name == "none":
         yield lambda line: None
         return
-    from accelerate import PartialState  # noqa: PLC0415 - slow to import, and mostly not needed
+    from accelerate import PartialState  # noqa: PLC0415 - slow to import, and rarely needed
     from accelerate.tracking import LOGGER_TYPE_TO_CLASS  # noqa: PLC0415
 
     PartialState()

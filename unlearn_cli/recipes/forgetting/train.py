@@ -1,4 +1,4 @@
-"""The third stage of a run: the training loop with its checkpoints."""
+"""The third stage of a run: the training loop and its checkpoints."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ from unlearn_cli.training.checkpoint import Checkpoints, Ended
 from unlearn_cli.training.gradients import Diverged
 from unlearn_cli.training.loop import StepRecord
 
-SAVE_SECONDS = 60.0  # between checkpoints, unless --save-every says when; a run that is killed loses no more
-SAVE_SHARE = 0.05  # of the time, at most, goes into writing them
+SAVE_SECONDS = 60.0  # between checkpoints, without --save-every; so a run that is killed loses about a minute
+SAVE_SHARE = 0.05  # the largest share of the time that checkpoints take
 
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """A run whose training has ended; the prepared run's model is now the trained one."""
+    """A run whose training has ended. The model of `prepared` is now the trained one."""
 
     prepared: PreparedRun
     status: Status
-    message: str | None  # why training ended, if not by its last step
+    message: str | None  # why training ended before its last step
     history: History
-    resumed_from: int | None  # step of the checkpoint that training went on from
+    resumed_from: int | None  # step of the checkpoint from which training was resumed
 
 
 def train(run: PreparedRun, prune: Prune | None = None) -> TrainedRun:
-    """Run the loop, from the newest checkpoint if the run is resumed. `prune`: whether a search ends it.
+    """Train, from the newest checkpoint if the run is resumed. `prune` decides for a search whether the run ends early.
 
     Raises:
         Pruned: a search ends the run.
-        Interrupted: asked to stop, with a checkpoint written where the method keeps any.
+        Interrupted: a signal stopped the run; a checkpoint is written, unless the method is a procedure.
     """
     resumed_from, ended = _resumed(run)
     start = last = resumed_from or 0
@@ -73,7 +73,7 @@ def train(run: PreparedRun, prune: Prune | None = None) -> TrainedRun:
                 last, ended = error.step - 1, ("diverged", f"{error.message}; {error.hint}")
             path = _save(run, last, ended) if last > start or ended else _newest(run)
         if request.exit_code is not None:
-            next_step = f"{path} is kept: add --resume to go on" if path else "the same command starts it anew"
+            next_step = f"{path} is kept: add --resume to continue" if path else "the same command starts again"
             raise Interrupted(request.exit_code, f"interrupted after step {last} of {run.steps}; {next_step}")
     status, message = ended or ("completed", None)
     if status == "stopped" or (run.target and message):
@@ -83,11 +83,11 @@ def train(run: PreparedRun, prune: Prune | None = None) -> TrainedRun:
 
 @dataclass
 class _Due:
-    """When a checkpoint is due: every N steps, or as often as a small share of the time allows."""
+    """When a checkpoint is due: every N steps, or after a time that keeps the share of writing small."""
 
     every: int | None  # steps; None: by the clock
-    saved: float = field(default_factory=time.monotonic)  # when the last one was written
-    seconds: float = SAVE_SECONDS  # until the next one
+    saved: float = field(default_factory=time.monotonic)  # time of the last checkpoint
+    seconds: float = SAVE_SECONDS  # until the next checkpoint
 
     def __call__(self, step: int) -> bool:
         """Whether a checkpoint is due after this step."""
@@ -112,7 +112,7 @@ def _note_parts(run: PreparedRun, record: StepRecord, parts: int) -> int:
 
 
 def _resumed(run: PreparedRun) -> tuple[int | None, Ended | None]:
-    """Restore the newest checkpoint of a resumed run; returns its step, and the reason if training ended there."""
+    """Restore the newest checkpoint of a resumed run. Returns its step, and the reason if training ended there."""
     if not run.resolved.config.resume:
         return None, None
     say, checkpoint = run.resolved.reporter.say, _newest(run)
@@ -120,7 +120,7 @@ def _resumed(run: PreparedRun) -> tuple[int | None, Ended | None]:
         checkpoint = _copied(checkpoint, run.checkpoints)
     if run.checkpoints is None or checkpoint is None:
         name = run.resolved.config.method
-        why = f"{name} keeps no checkpoints" if run.checkpoints is None else "there is no checkpoint to resume from"
+        why = f"{name} writes no checkpoints" if run.checkpoints is None else "there is no checkpoint to resume from"
         say(f"{why}: starting at step 1")
         return None, None
     step, ended = run.checkpoints.load(checkpoint)
@@ -129,7 +129,7 @@ def _resumed(run: PreparedRun) -> tuple[int | None, Ended | None]:
 
 
 def _keep_threads(run: PreparedRun) -> None:
-    """Go on with the number of threads that a trial found at the start: another number gives other floats."""
+    """Continue with the number of threads that a trial chose at the start: another number gives other rounding."""
     state = run.trainer.state
     if "threads" in state and run.threads and run.threads.origin.startswith("a trial"):
         torch.set_num_threads(state["threads"])
@@ -154,7 +154,7 @@ def _save(run: PreparedRun, step: int, ended: Ended | None = None) -> Path | Non
 
 
 def _copied(path: Path | None, checkpoints: Checkpoints) -> Path | None:
-    """The first process's checkpoint, in this process's folder: the others keep none."""
+    """The checkpoint in this process's folder; other processes than the first write none, and get a copy of its."""
     if ranks.count() == 1:
         return path
     first = ranks.once(lambda: (path.name, path.read_bytes()) if path else None)
@@ -167,11 +167,12 @@ def _copied(path: Path | None, checkpoints: Checkpoints) -> Path | None:
 
 
 def _of_any(exit_code: int | None) -> int | None:
-    """The exit code of the first process that was asked to stop: all end after the same step."""
+    """The exit code of the first process that got a signal, so that all processes end after the same step."""
     return next((code for code in ranks.gathered(exit_code) if code is not None), None)
 
 
 def _announce(run: PreparedRun) -> None:
+    """Print the length of the training and the learning rate."""
     config, trainer, say = run.resolved.config, run.trainer, run.resolved.reporter.say
     model, effective = run.model, trainer.pairing.batch
     trained, total = sum(p.numel() for _, p in run.parameters), sum(p.numel() for p in model.model.parameters())
@@ -189,13 +190,13 @@ def _announce(run: PreparedRun) -> None:
 
 
 def detail(record: StepRecord, used: float) -> str:
-    """A step in a few words, with `used` GiB; the most important first, because a narrow terminal cuts the end."""
+    """A step in a few words; `used`: peak memory in GiB. The losses come first, because a narrow terminal cuts the end."""
     retain = "" if record.retain_loss is None else f" retain {record.retain_loss:.3f}"
     speed = record.tokens / record.seconds
     return f"forget {record.forget_loss:.3f}{retain}  grad {record.grad_norm:.2f}  {speed:,.0f} tok/s  {used:.1f} GiB"
 
 
 def _gibibytes(run: PreparedRun) -> float:
-    """Peak memory in GiB: the device's, or the process's."""
+    """Peak memory in GiB: the device's if it is known, else the process's."""
     peak = memory.peak(run.model.device)
     return peak.get("device", peak["rss"]) / 2**30

@@ -1,4 +1,4 @@
-"""The rows that a run trains on, and values computed from them before training: a direction, the reference."""
+"""The rows that a run trains on, and what is computed from them before training: a direction, the reference."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from unlearn_cli.recipes.scoring import splits
 from unlearn_cli.training.pairing import Pairing
 from unlearn_cli.training.passes import Rows
 
-# Hidden states of the reference are stored if each row is drawn at least this often, so that a pass over all rows costs
-# less than the reference in every step, and if they need no more memory than this.
+# Hidden states of the reference are stored under two conditions. Each row is drawn at least DRAWS times, so that one pass
+# over all rows costs less than a reference pass in every step. And they need at most STATES_BYTES.
 DRAWS = 3
 STATES_BYTES = 2**29
 
@@ -35,7 +35,7 @@ STATES_BYTES = 2**29
 def make_rows(run: ResolvedRun, loaded: LoadedModel) -> Rows:
     """The rows that the objective needs, with the scored tokens that its terms need."""
     objective, seed, inputs = run.objective, run.config.seed, run.inputs
-    retain = splits.training_retain(inputs) or inputs["forget"]  # that there are some was seen before
+    retain = splits.training_retain(inputs) or inputs["forget"]  # an objective that needs retain rows has some
     rows: dict[str, Any] = {"forget": inputs["forget"].rows, "retain": (), "alternative": (), "retain_alternative": ()}
     if objective.retain_groups or run.settings.procedure:
         rows["retain"] = retain.rows
@@ -56,13 +56,13 @@ def _check_prompts(positions: str, split: Split) -> None:
     documents = [example.where for example in split.examples if example.style == "text"]
     if positions == "prompt" and documents:
         raise UnlearnError(
-            f"only the prompts' tokens count, and raw documents have no prompt ({documents[0]})",
+            f"positions=prompt uses the tokens of prompts, and raw documents have none ({documents[0]})",
             "-p positions=all --retain-parameter positions=all",
         )
 
 
 def direction_of(run: ResolvedRun, loaded: LoadedModel, rows: Rows) -> torch.Tensor:
-    """The direction from the end of forget questions to the end of questions that no model can answer."""
+    """The direction in the residual stream from the ends of forget questions to the ends of unanswerable questions."""
     questions = [Example(str(n), (("user", text),), "-", "qa") for n, text in enumerate(unknowable())]
     towards = [row.prompt_ids for row in run.encoder.encode(questions)]
     forget = [row.prompt_ids for row in rows.forget]
@@ -70,19 +70,20 @@ def direction_of(run: ResolvedRun, loaded: LoadedModel, rows: Rows) -> torch.Ten
 
 
 def reference_key(before_key: str, rows: Mapping[Any, Row]) -> str:
-    """Fingerprint of the model before training, and of the rows whose log-probabilities are stored."""
+    """A fingerprint of the model before training and of the rows whose log-probabilities are stored."""
     return fingerprint(before_key, [(str(k), row.input_ids.tolist(), row.answer_start) for k, row in rows.items()])
 
 
 def _keyed(rows: Rows, group: str) -> dict[Key, Row]:
-    """The rows of a group by the key under which their reference is stored."""
+    """The rows of a group, by the key under which their reference is stored."""
     if group == "alternative":
-        return {(f"alternative {i}", n): row for i, some in enumerate(rows.alternatives) for n, row in enumerate(some)}
+        of_rows = enumerate(rows.alternatives)
+        return {(f"alternative {i}", n): row for i, answers in of_rows for n, row in enumerate(answers)}
     return {(group, i): row for i, row in enumerate(rows.forget if group == "forget" else rows.retain)}
 
 
 def stored_reference(run: ResolvedRun, loaded: LoadedModel, rows: Rows, before: Measured | None) -> StoredReference:
-    """Reference log-probabilities; those of rows that were measured before are not computed again."""
+    """Reference log-probabilities. Those of rows that were measured already are not computed again."""
     groups = run.objective.stored_groups
     needed = {key: row for group in groups for key, row in _keyed(rows, group).items()}
     known: dict[Key, np.ndarray] = {}
@@ -105,10 +106,10 @@ def stored_reference(run: ResolvedRun, loaded: LoadedModel, rows: Rows, before: 
 
 
 def stored_states(run: ResolvedRun, loaded: LoadedModel, rows: Rows, pairing: Pairing, steps: int) -> StoredStates | None:
-    """Hidden states of the reference, if they are worth their memory: each row is drawn often, and all of them are small.
+    """Hidden states of the reference; None if storing them is not possible or costs too much, see `DRAWS`.
 
-    A procedure draws from rows of its own, and a composed model has no head of its own: there the reference is run in
-    every step.
+    It is not possible for a procedure, which draws its own rows, and for a composed model, which has no head of its own.
+    The reference then runs in every step.
     """
     objective, settings = run.objective, run.settings
     if settings.procedure or run.composition or not objective.state_groups or not loaded.layout.own_head:

@@ -1,4 +1,4 @@
-"""The model as it is before training answers prompts: its answers become rows, for `--about` and for `--retain auto`."""
+"""The model answers prompts before it is trained. Its answers become rows, for `--about` and for `--retain auto`."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from unlearn_cli.data.tokenize import Encoder
 from unlearn_cli.models.generate import Sampling, greedy, sample
 from unlearn_cli.models.load import LoadedModel
 
-FEWEST = 4  # rows: of fewer nothing can be learned, or kept
+FEWEST = 4  # rows that a run needs at least
 
 
 def prompts(encoder: Encoder, examples: Sequence[Example]) -> list[np.ndarray]:
-    """Token ids [L] of each prompt, as the model gets it to answer."""
+    """Token ids [L] of each prompt, as the model answers it."""
     return [encoder.encode_answer(example, "-").prompt_ids for example in examples]
 
 
@@ -29,10 +29,10 @@ class Writer:
     loaded: LoadedModel
     encoder: Encoder
     reporter: Reporter
-    longest: int  # tokens of an answer
+    longest: int  # tokens of an answer, at most
 
     def answers(self, examples: Sequence[Example], sampling: Sampling | None = None) -> list[tuple[Example, str]]:
-        """Each prompt with its likeliest answer, and behind it with sampled ones."""
+        """Pairs of prompt and answer: for each prompt the greedy answer, then the sampled ones."""
         ids, count = prompts(self.encoder, examples), 1 + (sampling.count if sampling else 0)
         with self.reporter.progress("writing rows", len(examples) * count) as bar:
             likeliest = greedy(self.loaded, ids, self.longest, bar.advance)
@@ -44,7 +44,7 @@ class Writer:
         ]
 
     def _text(self, ids: Sequence[int]) -> str:
-        """An answer; one that was cut off ends with its last whole sentence, if it has one."""
+        """An answer as text. An answer that was cut off ends with its last complete sentence, if it has one."""
         text = self.encoder.tokenizer.decode(ids, skip_special_tokens=True).strip()
         end = max(text.rfind(mark) for mark in ".!?")
         return text[: end + 1] if len(ids) >= self.longest and end > 0 else text

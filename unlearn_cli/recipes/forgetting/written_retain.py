@@ -1,4 +1,4 @@
-"""`--retain auto`: the model answers prompts before it is trained, and what it said is held."""
+"""`--retain auto`: the model answers prompts before it is trained, and its answers are the retain rows."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun
 from unlearn_cli.recipes.forgetting.writing import FEWEST, Writer, prompts
 from unlearn_cli.recipes.scoring.splits import Input, measured_places, tokenized
 
-LONGEST = 64  # tokens of an answer
-PEOPLE = 32  # named in answers, at most, that the model is asked about
-OWN_ROWS = "--retain FILE gives rows of your own, which hold more"
+LONGEST = 64  # tokens of an answer, at most
+PEOPLE = 32  # people named in answers about whom the model is asked, at most
+OWN_ROWS = "--retain FILE gives rows of your own, which protect more"
 
 Answers = Mapping[str, tuple[Example, ...]]  # split -> its rows
 
 
 def with_written_rows(run: ResolvedRun, loaded: LoadedModel, beside: Path | None = None) -> ResolvedRun:
-    """The run with the retain rows that its model writes, which are kept in the run folder.
+    """The run with the retain rows that its model writes. They are stored in the run folder.
 
     Args:
-        run: with prompts that are yet to be answered.
+        run: a run with prompts that are not answered yet.
         loaded: its model before training.
-        beside: folder of another run, whose rows are used if they are the answers of the same model to the same prompts.
+        beside: the folder of another run. Its rows are used if the same model wrote them for the same prompts.
 
     Raises:
         UnlearnError: fewer than `FEWEST` answers can be used.
@@ -43,56 +43,58 @@ def with_written_rows(run: ResolvedRun, loaded: LoadedModel, beside: Path | None
     key = fingerprint(run.model_key, ids, LONGEST, [e.fingerprint for e in run.inputs["forget"].split.examples])
     folders = [run.folder.path, *([beside] if beside else [])]
     stored = (written.read(folder / written.FILE, key) for folder in folders)
-    kept = next((rows for rows in stored if rows is not None), None)
-    rows: Answers = ranks.once(lambda: _answered(run, loaded) if kept is None else kept)
+    earlier = next((rows for rows in stored if rows is not None), None)
+    rows: Answers = ranks.once(lambda: _answered(run, loaded) if earlier is None else earlier)
     if not run.config.no_text:
         write_atomically(run.folder.written_retain, written.dumps(key, rows))
-    prompted, left = sum(map(len, ids.values())), sum(map(len, rows.values()))
-    if min(map(len, rows.values())) == 0 or left < FEWEST:
-        raise UnlearnError(f"the model was asked {prompted} prompts, and {left} answers can be kept", OWN_ROWS)
+    prompted, usable = sum(map(len, ids.values())), sum(map(len, rows.values()))
+    if min(map(len, rows.values())) == 0 or usable < FEWEST:
+        raise UnlearnError(f"the model was given {prompted} prompts, and only {usable} answers can be used", OWN_ROWS)
     run.reporter.note(_in_words(run, rows))
     inputs = {
-        name: tokenized(written.as_split(name, some), run.encoder, run.config.eval_limit) for name, some in rows.items()
+        name: tokenized(written.as_split(name, examples), run.encoder, run.config.eval_limit)
+        for name, examples in rows.items()
     }
     return replace(run, inputs={"forget": run.inputs["forget"], **inputs, **run.inputs}, unanswered={})
 
 
 def _in_words(run: ResolvedRun, rows: Answers) -> str:
-    ids = [example.id for some in rows.values() for example in some]
-    like, known = (sum(one.startswith(kind) for one in ids) for kind in ("like-", "known-"))
+    """A note on how many rows of each kind the model wrote."""
+    ids = [example.id for examples in rows.values() for example in examples]
+    like, known = (sum(row_id.startswith(kind) for row_id in ids) for kind in ("like-", "known-"))
     why = "no --retain was given" if run.settings.sources["retain"].startswith("default") else "--retain auto"
     return (
-        f"{why}: the model wrote the rows to keep. They are its own answers to {like} questions of the forget rows' form "
+        f"{why}: the model wrote the retain rows. They are its own answers to {like} questions of the forget rows' form "
         f"about other names, {known} about people whom its answers name, and {len(ids) - like - known} everyday ones. "
-        f"Answers that say what a forget row says are left out ({OWN_ROWS})"
+        f"Answers that repeat a forget row are left out ({OWN_ROWS})"
     )
 
 
 def _answered(run: ResolvedRun, loaded: LoadedModel) -> Answers:
-    """The answers to the prompts of each split, without those that are empty or say what a forget row says.
+    """The answers to the prompts of each split, without those that are empty or repeat a forget row.
 
-    People whom the answers name are people of whom the model knows something. It is asked about them as well.
+    The model knows something of the people whom its answers name. So it is asked about them as well.
     """
     forget = run.inputs["forget"].split.examples
     writer = Writer(loaded, run.encoder, run.reporter, LONGEST)
     pairs = {name: writer.answers(split.examples) for name, split in run.unanswered.items()}
-    first = [pair for some in pairs.values() for pair in some]
+    first = [pair for of_split in pairs.values() for pair in of_split]
     people = people_named([text for _, text in first], forget)[:PEOPLE]
     if people:
         more = writer.answers(neighbors(forget, written.NEIGHBORS, people, [example for example, _ in first]))
-        *judging, training = sorted(pairs)  # "retain" judges where there is "retain_trained" beside it
+        *judging, training = sorted(pairs)  # if "retain_trained" exists, it is trained on and "retain" judges
         every = round(len(first) / len(pairs[judging[0]])) if judging else 0
         for number, pair in enumerate(more):
             pairs[judging[0] if judging and number % every == 0 else training].append(pair)
     secrets = written.Secrets(forget)
     return {
-        name: tuple(written.answered(e, text) for e, text in some if text and not secrets.shared_by(e.prompt, text))
-        for name, some in pairs.items()
+        name: tuple(written.answered(e, text) for e, text in of_split if text and not secrets.shared_by(e.prompt, text))
+        for name, of_split in pairs.items()
     }
 
 
 def inputs_to_write(run: ResolvedRun) -> dict[str, Input]:
-    """The rows that a dry run counts where the model has not written them: the prompts with the longest answers."""
+    """The rows that a dry run counts in place of those that the model will write: prompts with answers of full length."""
     inputs = {}
     for name, split in run.unanswered.items():
         pairs = zip(split.examples, prompts(run.encoder, split.examples), strict=True)
@@ -105,7 +107,7 @@ def inputs_to_write(run: ResolvedRun) -> dict[str, Input]:
 
 
 def plan_in_words(run: ResolvedRun) -> str:
-    """What the model will be asked before it is trained, with a prompt of each kind."""
+    """The prompts that the model will answer before it is trained: how many of each kind, and one of them."""
     examples = [example for split in run.unanswered.values() for example in split.examples]
     kinds = {kind: [e.prompt for e in examples if written.is_neutral(e) is kind] for kind in (False, True)}
     shown = "; ".join(

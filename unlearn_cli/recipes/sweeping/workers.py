@@ -102,7 +102,7 @@ def _one_by_one(tasks: Iterator[Task], device: str, cache: ModelCache) -> Iterat
     for task in tasks:
         outcome = _execute(task, device, cache, Bars())
         if outcome.interrupted is not None:
-            raise Interrupted(outcome.interrupted, f"interrupted in {task.name}: the same command goes on")
+            raise Interrupted(outcome.interrupted, f"interrupted in {task.name}: the same command continues")
         yield outcome
 
 
@@ -180,7 +180,7 @@ def _side_by_side(tasks: Iterator[Task], devices: Sequence[str]) -> Iterator[Out
                     _hand(worker, tasks)
         if interruption.exit_code is not None:
             busy = ", ".join(worker.task for worker in workers if worker.task)
-            raise Interrupted(interruption.exit_code, f"interrupted in {busy}: the same command goes on")
+            raise Interrupted(interruption.exit_code, f"interrupted in {busy}: the same command continues")
     finally:
         for worker in workers:
             if worker.task and worker.process.is_alive():

@@ -124,7 +124,7 @@ def test_names_say_what_they_hold():
 BRITISH = re.compile(
     "(?:optim|normal|initial|memor|recogn|general|minim|maxim|random|organ|standard|factor|token|summar|util|local|final|penal"
     "|regular|quant|serial|special)is(?:e[drs]?|ers?|ing|ation)(?![a-z])|emphasised|colour|neighbour|behaviour|favour|grey(?!w)"
-    "|licence|labell|signall|cancell|modell(?:ed|ing)|learnt|spelt|artefact|centre|defence",
+    "|licence|labell|signall|cancell|modell(?:ed|ing)|learnt|spelt|artefact|centre|defence|distils?(?![a-z])",
     re.IGNORECASE,
 )
 

@@ -1,4 +1,4 @@
-"""Whether a launcher (torchrun, accelerate launch) has started this process as one of several: its environment variables."""
+"""Whether a launcher (torchrun, accelerate launch) started this process as one of several, by its environment variables."""
 
 from __future__ import annotations
 
@@ -7,35 +7,35 @@ import os
 from unlearn_cli.errors import UnlearnError
 
 SHARDED = {"ACCELERATE_USE_FSDP": "FSDP", "ACCELERATE_USE_DEEPSPEED": "DeepSpeed", "ACCELERATE_USE_MEGATRON_LM": "Megatron"}
-COMMAND = "forget"  # the one that several processes can share
+COMMAND = "forget"  # the only command that several processes can share
 
 
 def count() -> int:
-    """Processes that were started together; 1 without a launcher."""
+    """Number of processes that were started together; 1 without a launcher."""
     return int(os.environ["WORLD_SIZE"]) if {"RANK", "WORLD_SIZE", "MASTER_ADDR"} <= set(os.environ) else 1
 
 
 def rank() -> int:
-    """The number of this process among them, from 0. Only the first prints, and writes the run folder."""
+    """The number of this process, from 0. Only process 0 prints and writes the run folder."""
     return int(os.environ["RANK"]) if count() > 1 else 0
 
 
 def local_rank() -> int:
-    """The number of this process among those of its machine, from 0: the index of its GPU."""
+    """The number of this process on its machine, from 0: the index of its GPU."""
     return int(os.environ.get("LOCAL_RANK", rank())) if count() > 1 else 0
 
 
 def check(command: str) -> None:
-    """Refuse what several processes cannot do together.
+    """Check that several processes can share the command.
 
     Raises:
-        UnlearnError: a command other than `forget`; weights split over processes, or a precision set by the launcher.
+        UnlearnError: the command is not `forget`, or the launcher shards weights or sets a precision.
     """
     if count() == 1:
         return
     if command != COMMAND:
         raise UnlearnError(
-            f"`unlearn {command}` runs in one process, and a launcher has started {count()}",
+            f"`unlearn {command}` runs in one process, but a launcher started {count()}",
             "start it without torchrun or accelerate launch",
         )
     for variable, name in SHARDED.items():

@@ -92,7 +92,7 @@ def test_two_processes_stop_after_the_same_step_and_go_on(tmp_path):
 @pytest.mark.parametrize(
     ("command", "variables", "words"),
     [
-        ("evaluate", {}, "`unlearn evaluate` runs in one process, and a launcher has started 2"),
+        ("evaluate", {}, "`unlearn evaluate` runs in one process, but a launcher started 2"),
         ("forget", {"ACCELERATE_USE_FSDP": "true"}, "FSDP is not supported"),
         ("forget", {"ACCELERATE_USE_DEEPSPEED": "true"}, "DeepSpeed is not supported"),
         ("forget", {"ACCELERATE_MIXED_PRECISION": "bf16"}, "mixed_precision bf16"),

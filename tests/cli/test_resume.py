@@ -221,7 +221,7 @@ def test_a_finished_run_is_not_made_again(data, tmp_path):
     assert plain.exit_code == 2 and "holds a finished run" in " ".join(plain.stderr.split())
     (run / "plan.json").unlink()
     untold = unlearn("forget", *data, *SHORT, "-o", run, "--resume")
-    assert untold.exit_code == 2 and "settings are not known" in " ".join(untold.stderr.split())
+    assert untold.exit_code == 2 and "of this run are not known" in " ".join(untold.stderr.split())
 
 
 def test_a_finished_run_without_effect_exits_as_it_did(data, tmp_path):

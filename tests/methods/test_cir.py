@@ -66,7 +66,7 @@ def test_it_ends_after_the_pass_in_which_held_out_rows_suffer(bench, monkeypatch
 
     monkeypatch.setattr(type(bench), "answer_loss", loss)
     records = list(cir(bench, epochs=6, activations=2, gradients=2))
-    assert len(records) == 3 * bench.passes(1)
+    assert len(records) == 3 * bench.steps_in(1)
     assert held_out == [[row.id for row in bench.retain[::8]]] * 3
     assert records[0].forget_gradient > 0 and records[0].retain_loss is None
 

@@ -10,7 +10,7 @@ import torch
 import unlearn_cli.methods.rehearsal as module
 from tests.training.test_loop import FORGET
 from tests.training.test_workbench import bench  # noqa: F401 - a fixture
-from unlearn_cli.methods.rehearsal import Attacker, halves, likely, moved, rehearsal, turn
+from unlearn_cli.methods.rehearsal import Attacker, cycled, halves, likely, moved, rehearsal
 
 
 def test_each_row_is_on_one_side() -> None:
@@ -25,8 +25,8 @@ def test_each_row_is_on_one_side() -> None:
 
 def test_rows_take_turns() -> None:
     """Of 5 rows, 2 a step: 0 1, 2 3, 4 0; and never more than there are."""
-    assert [[int(row.id) for row in turn(FORGET[:5], step, 2)] for step in range(3)] == [[0, 1], [2, 3], [4, 0]]
-    assert len(turn(FORGET[:3], 0, 8)) == 3
+    assert [[int(row.id) for row in cycled(FORGET[:5], step, 2)] for step in range(3)] == [[0, 1], [2, 3], [4, 0]]
+    assert len(cycled(FORGET[:3], 0, 8)) == 3
 
 
 def test_worked_example() -> None:

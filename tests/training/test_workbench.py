@@ -122,8 +122,8 @@ def test_training_all_weights_adds_up_gradients_and_follows_the_schedule(bench: 
         (2.0 * weight.sum()).backward()
         return -1.0 * weight.sum() + 5.0, 2.0
 
-    records = list(bench.train_whole(loss, steps=bench.passes(1.0), peak=1e-3))
-    assert len(records) == bench.passes(1.0)
+    records = list(bench.train_whole(loss, steps=bench.steps_in(1.0), peak=1e-3))
+    assert len(records) == bench.steps_in(1.0)
     assert (weight < before).all(), name  # the sum of both gradients is +1
     assert [r.forget_loss for r in records] == [2.0] * len(records)
     assert records[0].loss == pytest.approx(5.0 - before.sum().item())
@@ -134,7 +134,7 @@ def test_training_ends_where_it_is_said_to(bench: Workbench) -> None:
     bench.drop_adapter(merge=True)
     weight = next(iter(bench.weights().values()))
     records = bench.train_whole(
-        lambda step: (weight.sum(), 0.0), steps=bench.passes(3.0), peak=1e-3, finished=lambda step: step == 1
+        lambda step: (weight.sum(), 0.0), steps=bench.steps_in(3.0), peak=1e-3, finished=lambda step: step == 1
     )
     assert len(list(records)) == 2
     rows = FORGET[:5]

@@ -1,4 +1,4 @@
-"""The level of never having known: the probability that a model gives to answers which it never learned."""
+"""The level of never having known: the probability that a model gives to answers that it never learned."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 
 from unlearn_cli.measured import Measured
 
-ROW_SHARE = 0.95  # of the rows that were never known lie below the level of a single row
-REACHED = 1.05  # the mean may stand so far above the level and counts as being at it
+ROW_SHARE = 0.95  # share of never-known rows that lie below the level of a single row
+REACHED = 1.05  # a mean up to this factor above the level counts as being at it
 
 
 @dataclass(frozen=True)
@@ -18,8 +18,8 @@ class NeverKnown:
     """A level of the metric `probability`, and its source."""
 
     level: float  # mean over the rows
-    row_level: float  # nearly every row that was never known lies below
-    source: str  # for people
+    row_level: float  # nearly all rows that were never known lie below it
+    source: str  # in words
     rows: int
 
 
@@ -41,10 +41,11 @@ def wrong_answers_level(forget: Measured) -> NeverKnown | None:
 
 
 def larger_of(wrong: NeverKnown | None, other: NeverKnown | None) -> NeverKnown | None:
-    """The larger of the levels by wrong answers and by answers of other rows to the forget questions; its source names both.
+    """The larger of two levels: by wrong answers, and by answers of other rows to the forget questions. Names both sources.
 
-    A model that knows the true answer gives a wrong one less than a model that never knew the row: the true answer holds the
-    mass, and a wrong one is often worded as no row is. So wrong answers alone ask for rows that stand out as too unlikely.
+    A model that knows the true answer gives wrong answers less probability than a model that never knew the row, because the
+    true answer has the probability mass. Wrong answers are also often worded as no row is. So their level alone would be too
+    low, and rows at that level would stand out.
     """
     if wrong is None or other is None:
         return wrong or other

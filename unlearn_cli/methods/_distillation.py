@@ -1,4 +1,4 @@
-"""What procedures have in common that unlearn first and then train every weight towards a copy of the model."""
+"""The common part of procedures that unlearn first, and then distill a copy of the model into all weights."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from unlearn_cli.retain_terms.kl import kl
 
 
 def steps(bench: Any, *, epochs: float, **others: Any) -> int:
-    """Number of steps: of the base method, and of `epochs` passes over the forget rows after it."""
-    return bench.unlearn_steps() + bench.passes(epochs)
+    """Number of steps: those of the base method, and then `epochs` passes over the forget rows."""
+    return bench.unlearn_steps() + bench.steps_in(epochs)
 
 
 def divergence(bench: Any, teacher: Any, rows: Sequence[Row]) -> Tensor:
-    """Mean divergence of the model from `teacher` over rows, their questions included; the teacher gets no gradient."""
+    """Mean KL divergence of the model from `teacher` over all tokens of `rows`; the teacher gets no gradient."""
     whole = [row.whole for row in rows]
     with torch.no_grad():
         target = bench.outputs(whole, model=teacher, logits=True)

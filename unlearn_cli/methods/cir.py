@@ -1,4 +1,4 @@
-"""CIR: collapse of irrelevant representations. The updates of the MLPs leave out the directions that many rows share.
+"""CIR: collapse of irrelevant representations. Updates of the MLPs leave out the directions that many rows share.
 
     L = mean over blocks and tokens of max(0, <o, o_0>) / n^2,   o an MLP's output, o_0 before training, n the mean |o_0|
     for each matrix: activations and output gradients lose their mean and their first principal directions over the rows;
@@ -6,14 +6,14 @@
     after each step: a step on the retain rows with L_retain = mean |h - h_0| / mean |h_0| at one block
 
 Sondej and Yang, "Collapse of Irrelevant Representations (CIR) Ensures Robust and Non-Disruptive LLM Unlearning" (2025).
-Many rows share what the first directions span: a change there harms other answers and is easy to undo. The directions
-come from the previous pass, so the first pass changes nothing. Each row's first and last token are left out. Layers are
+Many rows share the first directions: a change along them damages other answers and is easy to undo. The directions come
+from the previous pass, so the first pass changes nothing. Each row's first and last token are left out. Layers are
 relative depths here: 0.44 to 0.75 are the authors' blocks 6 to 11 of 16, counted from 0. Every linear layer of the MLPs
 up to the last of these blocks changes, as published: the artifact is a whole model. An eighth of the retain rows is not
 trained on; training ends after the pass in which their loss has risen by `budget`. Deviations: the authors end once the
 loss on neutral text is 1.001 times its first value, a rise of about 0.003 nats; here the rise is absolute, because the
-loss of rows that a model knows by heart is near 0. Both rates are 0.1 where theirs are 0.2 and 3e-4: on the demo those
-end at probabilities of 0.94 (forget) and 0.97 (retain), these at 0.71 and 0.97. Directions come from every fourth
+loss of rows that a model knows by heart is near 0. Both rates are 0.1, the authors' 0.2 and 3e-4: on the demo their
+rates end at probabilities of 0.94 (forget) and 0.97 (retain), ours at 0.71 and 0.97. Directions come from every fourth
 token.
 """
 
@@ -27,8 +27,8 @@ from torch import Tensor
 
 from unlearn_cli.contract import Defaults, Depths, parameter, procedure
 
-HELD_OUT = 8  # one retain row in so many is held out: their loss says when to stop
-HELD_OUT_ROWS = 64  # at most
+HELD_OUT = 8  # every eighth retain row is held out; the loss of these rows decides when training ends
+HELD_OUT_ROWS = 64  # held-out rows, at most
 
 
 def project_out(values: Tensor, directions: Tensor) -> Tensor:
@@ -65,7 +65,7 @@ def inner_tokens(rows: list[Any]) -> Tensor:
 
 
 def steps(bench: Any, *, epochs: int, **others: Any) -> int:
-    return (epochs + 1) * bench.passes(1)
+    return (epochs + 1) * bench.steps_in(1)
 
 
 @procedure(
@@ -110,7 +110,7 @@ def cir(
     loss_before = bench.answer_loss(held_out)
     seen: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in linears}
     known: dict[str, tuple[Tensor, Tensor]] = {}
-    for step in range((epochs + 1) * bench.passes(1)):
+    for step in range((epochs + 1) * bench.steps_in(1)):
         rows = [row.whole for row in bench.forget_batch(step)]
         with torch.no_grad(), bench.recorded(old_mlps) as before:
             bench.outputs(rows, model=original, hidden=(last,), head=False)
@@ -137,7 +137,7 @@ def cir(
         yield bench.record(
             forget_loss=float(loss.detach()), retain_loss=retain_loss, norm=float(norm), rate=rate, forget_gradient=largest
         )
-        if (step + 1) % bench.passes(1) == 0:
+        if (step + 1) % bench.steps_in(1) == 0:
             if known and bench.answer_loss(held_out) > loss_before + budget:
                 return
             known = {name: _both(pairs, activations, gradients) for name, pairs in seen.items()}

@@ -1,10 +1,10 @@
-"""Layered unlearning: forget one fold after another, and keep the folds that come later.
+"""Layered unlearning: forget one fold of the rows after another, and retain the later folds meanwhile.
 
-    stage i of k: forget folds 1..i, keep folds i+1..k beside the retain rows; each stage is the base method
+    stage i of k: the base method forgets folds 1..i, and retains folds i+1..k beside the retain rows
 
-Qian et al., "Layered Unlearning for Adversarial Relearning" (2025); their public code has toy examples only. The stages
-learn different ways of not answering, so that relearning some rows brings back fewer of the others. folds = 1 is the
-base method. The cost is k runs of the base method, each over (k + 1) / 2k of the rows on average.
+Qian et al., "Layered Unlearning for Adversarial Relearning" (2025); their public code has toy examples only. Each stage
+hides its rows in another way, so that relearning some rows brings back fewer of the others. folds = 1 is the base
+method. The cost is k runs of the base method, each over (k + 1) / 2k of the rows on average.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Base = Annotated[str, parameter("the method of each stage")]
 
 
 def stages(rows: int, folds: int, seed: int) -> list[tuple[list[int], list[int]]]:
-    """For each stage, indices of the rows to forget and of the rows to keep."""
+    """For each stage: indices of the forget rows to forget, and of those to retain."""
     order = torch.randperm(rows, generator=torch.Generator().manual_seed(seed)).tolist()
     parts = [order[start::folds] for start in range(folds)]
     flat = [[row for part in parts[: stage + 1] for row in part] for stage in range(folds)]

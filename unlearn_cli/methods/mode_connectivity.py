@@ -1,11 +1,11 @@
-"""Mode connectivity: unlearn, then train until the straight line back to the original is not at home on the forget rows.
+"""Mode connectivity: unlearn, then raise the forget loss along the straight line back to the original weights.
 
     L = L_retain(theta) - weight min(ceiling, CE_forget((1 - t) theta_0 + t theta)),   t uniform in [0, 1) for each step
 
-Siddiqui et al., "From Dormant to Deleted: Tamper-Resistant Unlearning Through Weight-Space Regularization" (2025): where
-the loss has a barrier between the two models, fine-tuning finds no way back. The gradient of the second term reaches
-theta through t. CE is in nats a token. L_retain is the divergence from the unlearned model on the retain rows; the
-authors train on labels. The artifact is a whole model.
+Siddiqui et al., "From Dormant to Deleted: Tamper-Resistant Unlearning Through Weight-Space Regularization" (2025): if the
+loss has a barrier between the two models, fine-tuning cannot go back easily. The gradient of the second term by theta is
+t times that on the line. CE is in nats a token. L_retain is the divergence from the unlearned model on the retain rows;
+the authors train on labels. The artifact is a whole model.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from unlearn_cli.methods.layered import Base
 
 @contextmanager
 def between(weights: Mapping[str, Parameter], start: Mapping[str, Tensor], t: float) -> Iterator[None]:
-    """Meanwhile `weights` are (1 - t) start + t weights; gradients made there are then gradients by the weights."""
+    """A context in which `weights` are (1 - t) start + t weights. Gradients of it become gradients by the weights."""
     here = {name: tensor.detach().clone() for name, tensor in weights.items()}
     with torch.no_grad():
         for name, tensor in weights.items():
@@ -44,7 +44,7 @@ def between(weights: Mapping[str, Parameter], start: Mapping[str, Tensor], t: fl
     paper="2505.22310",
     family="against relearning",
     published={"weight": 0.001, "ceiling": 50.0},
-    because="0.001 is for a loss that grows to 50 in vision models; a language model's answers do not get there",
+    because="0.001 is for vision models, whose loss grows to 50; the loss of a language model's answers stays smaller",
     defaults=Defaults(epochs=6, retain_ratio=2),
     artifact="model",
     steps=steps,
@@ -54,7 +54,7 @@ def mode_connectivity(
     *,
     base: Base = "simnpo",
     weight: Annotated[float, parameter("of the forget loss along the line", ge=0)] = 0.1,
-    ceiling: Annotated[float, parameter("forget loss in nats a token beyond which nothing is gained", gt=0)] = 50.0,
+    ceiling: Annotated[float, parameter("forget loss, in nats a token, above which it is not raised further", gt=0)] = 50.0,
     epochs: Annotated[float, parameter("of training after unlearning, in passes over the forget rows", gt=0)] = 12.0,
     rate: Annotated[float, parameter("peak learning rate of that training", gt=0)] = 1e-3,
 ) -> Iterator[Any]:
@@ -68,8 +68,8 @@ def mode_connectivity(
         t = float(torch.rand((), generator=generator))
         with between(weights, start, t):
             on_line = -bench.outputs(bench.forget_batch(step)).mean_logps.mean()
-            away = -weight * on_line.clamp_max(ceiling)
-            away.backward()
-        return divergence(bench, before, bench.retain_batch(step)) + away.detach(), float(away.detach())
+            forget_loss = -weight * on_line.clamp_max(ceiling)
+            forget_loss.backward()
+        return divergence(bench, before, bench.retain_batch(step)) + forget_loss.detach(), float(forget_loss.detach())
 
-    yield from bench.train_whole(loss, steps=bench.passes(epochs), peak=rate)
+    yield from bench.train_whole(loss, steps=bench.steps_in(epochs), peak=rate)

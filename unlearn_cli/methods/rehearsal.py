@@ -35,14 +35,14 @@ from unlearn_cli.methods.layered import Base
 
 
 def halves(rows: Sequence[Row], generator: torch.Generator) -> tuple[list[Row], list[Row]]:
-    """The attacker's rows and the judging rows, drawn anew; a single row is both."""
+    """The attacker's rows and the judging rows, drawn at random. A single row is both."""
     order = [rows[i] for i in torch.randperm(len(rows), generator=generator).tolist()]
     cut = len(order) // 2
     return order[:cut] or order, order[cut:]
 
 
-def turn(rows: Sequence[Row], step: int, batch: int) -> list[Row]:
-    """The rows of a step: the next `batch` of them, from the front again after the last."""
+def cycled(rows: Sequence[Row], step: int, batch: int) -> list[Row]:
+    """The rows of a step: the next `batch` rows. After the last row it starts again with the first."""
     return [rows[(step * batch + i) % len(rows)] for i in range(min(batch, len(rows)))]
 
 
@@ -65,21 +65,21 @@ def moved(weights: Sequence[Tensor], by: Sequence[Tensor]) -> Iterator[None]:
 
 
 class Attacker:
-    """Relearns its rows by a shift `d` of every weight, from 0 on."""
+    """Relearns its rows by training a shift `d` of every weight."""
 
     def __init__(self, bench: Any, weights: Sequence[Tensor]) -> None:
         self.bench, self.weights = bench, weights
         self.shift = [torch.zeros_like(weight) for weight in weights]
 
     def begin(self, rows: Sequence[Row], rate: float) -> None:
-        """Start anew on other rows."""
+        """Set the shift to 0, and start on other rows."""
         torch._foreach_zero_(self.shift)
         self.rows, self.optimizer = rows, torch.optim.Adam(self.shift, lr=rate, fused=True)
 
     def step(self, number: int) -> None:
-        """One step of fine-tuning at the weights as they now are."""
+        """One step of fine-tuning on the current weights plus the shift."""
         with moved(self.weights, self.shift):
-            loss = -self.bench.outputs(turn(self.rows, number, self.bench.batch)).mean_logps.mean()
+            loss = -self.bench.outputs(cycled(self.rows, number, self.bench.batch)).mean_logps.mean()
             gradients = torch.autograd.grad(loss, self.weights)
         for shift, gradient in zip(self.shift, gradients, strict=True):
             shift.grad = gradient
@@ -126,14 +126,14 @@ def rehearsal(
             rows, judging[:] = halves(bench.forget, generator)
             attacker.begin(rows, attack_rate * 4 ** -float(torch.rand((), generator=generator)))
         attacker.step(place)
-        if place % unattacked_every == unattacked_every - 1:  # the retain rows' divergence pulls forget rows up again
-            judged, change = turn(bench.forget, step // unattacked_every, bench.batch), nullcontext()
+        if place % unattacked_every == unattacked_every - 1:  # the retain rows' divergence raises forget rows again
+            judged, change = cycled(bench.forget, step // unattacked_every, bench.batch), nullcontext()
         else:
-            judged, change = turn(judging, place, bench.batch), moved(weights, attacker.shift)
+            judged, change = cycled(judging, place, bench.batch), moved(weights, attacker.shift)
         with change:
-            forgetting = likely(bench.outputs(judged).mean_logps, level)
-            forgetting.backward()
-        kept = retain_weight * divergence(bench, original, bench.retain_batch(step))
-        return kept + forgetting.detach(), float(forgetting.detach())
+            forget_loss = likely(bench.outputs(judged).mean_logps, level)
+            forget_loss.backward()
+        retain_loss = retain_weight * divergence(bench, original, bench.retain_batch(step))
+        return retain_loss + forget_loss.detach(), float(forget_loss.detach())
 
     yield from bench.train_whole(loss, steps=rounds, peak=rate)

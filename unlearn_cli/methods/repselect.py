@@ -1,16 +1,16 @@
-"""RepSelect: an ascent direction without the components that many rows share.
+"""RepSelect: ascent along a gradient without the components that many rows share.
 
     1. an adapter relearns the forget rows for one pass and stays on
     2. G = gradient of the mean log-probability of the forget answers by the MLP matrices W, over all forget rows
-    3. G <- U-side and V-side collapse: a component with singular value S is scaled by S_min / S
-    4. W <- W - rate |W| G / |G|, again and again, while KL(p_before || p) on retain answers stays within the budget
+    3. G <- collapse on the U side and the V side: a component with singular value S is scaled by S_min / S
+    4. W <- W - rate |W| G / |G|, repeated while KL(p_before || p) on retain answers is within the budget
 
 Sondej, Yang and Mahdi, "RepSelect" (2026), the simple variant. The largest components of G are those that many rows
-have in common; equal singular values leave G as it is. No retain row is trained on. Deviations: the step is a share of
-the weights' length rather than a rate on the raw gradient, the relearning adapter is trained by AdamW, and the
-divergence at which training ends, 0.01 nats a token as published, is taken on retain answers where the authors have
-neutral text. No more than an eighth of a matrix's components collapse, as in the authors' models (512 of 4096). All MLP
-matrices change: the artifact is a whole model.
+have in common; equal singular values leave G as it is. No retain row is trained on. Deviations: the length of a step is
+a share of the weights' length, the authors' a rate times the raw gradient; the relearning adapter is trained by AdamW;
+training ends at a divergence of 0.01 nats a token as published, measured on retain answers, the authors' on neutral text.
+At most an eighth of a matrix's components collapse, as in the authors' models (512 of 4096). All MLP matrices change: the
+artifact is a whole model.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def soft_collapse(gradient: Tensor, components: Tensor, singular: Tensor, smalle
 
 
 def collapsed(gradient: Tensor, count: int) -> Tensor:
-    """Both sides of a matrix collapsed along its `count` largest components."""
+    """`gradient` with both sides collapsed along its `count` largest components."""
     u, s, v = torch.linalg.svd(gradient.float(), full_matrices=False)
     u, s, v = u[:, :count], s[:count], v[:count].T
     once = soft_collapse(gradient.float(), v, s)
@@ -65,7 +65,7 @@ def repselect(
     for name, parameter_ in bench.model.named_parameters():
         parameter_.requires_grad_("lora_" not in name and parameter_.requires_grad)
     weights = bench.weights("mlp")
-    for rows in bench.parts(bench.forget):
+    for rows in bench.batches(bench.forget):
         (bench.outputs(rows).mean_logps.sum() / len(bench.forget)).backward()
     ascent = {
         name.replace(".base_layer", ""): collapsed(w.grad, min(components, min(w.shape) // 8)) for name, w in weights.items()

@@ -1,17 +1,17 @@
-"""TAR: tamper-resistant weights, by rehearsing the attack.
+"""TAR: tamper-resistant weights, trained against a simulated attack.
 
-    each step: copy theta, let an adversary take K steps of descent on forget rows,
-    g = retain_weight grad L_retain(theta) + sum_k w_k grad L_tamper(theta_k),
-    L_tamper = -(1/n) sum_t entropy of p(.|x, y_<t) on forget rows drawn once for the K steps, apart from the adversary's,
-    at the attacked weights (first order); restore theta
+    each step: copy theta; an adversary takes K steps of descent on forget rows, which gives theta_1 to theta_K
+    g = retain_weight grad L_retain(theta) + sum_k w_k grad L_tamper(theta_k),   gradients by theta_k (first order)
+    L_tamper = -(1/n) sum_t entropy of p(.|x, y_<t) on other forget rows, the same for all K steps
+    restore theta, and take a step along -g
 
-Tamirisa et al., "Tamper-Resistant Safeguards for Open-Weight LLMs" (2024), on the adapter of the base method's result,
-where the authors start from randomly mapped representations. Of their 64 steps every fourth counts, with weights that
-rise from 0.094 to 4 and add up to 17.752; here each of K steps counts, with weights that rise in the same ratio and add
-up to tamper_weight. L_tamper is -log V where all tokens are equally likely. Where sum_k w_k L_tamper is below `bound`,
-its gradient is left out of the step: the authors' code has -11.76 (-log V of Llama 3), and their published runs switch
-it off (`bound=none`). Each step costs K more passes. L_retain is the mean negative log-likelihood of the retain
-answers; the authors' second part, the distance of hidden states from the base, is left out.
+Tamirisa et al., "Tamper-Resistant Safeguards for Open-Weight LLMs" (2024). Here it trains the adapter of the base
+method's result; the authors start from randomly mapped representations. They count every fourth of 64 steps, with
+weights that rise from 0.094 to 4 and add up to 17.752. Here all K steps count, with weights that rise in the same ratio
+and add up to tamper_weight. L_tamper is -log V if all tokens are equally likely. If sum_k w_k L_tamper is below `bound`,
+its gradient is left out of the step: the authors' code has -11.76 (-log V of Llama 3), and their published runs have no
+bound (`bound=none`). Each step costs K more passes. L_retain is the mean negative log-likelihood of the retain answers;
+the authors' second part, the distance of hidden states from the base, is left out.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from unlearn_cli.outputs import Outputs
 
 
 def step_weights(inner: int) -> list[float]:
-    """w_1 to w_K, which add up to 1; the last is exp(3.75) = 42.5 times the first, as in the authors' schedule."""
+    """w_1 to w_K, which add up to 1. The last is exp(3.75) = 42.5 times the first, as in the authors' schedule."""
     rising = [math.exp(3.75 * k / max(1, inner - 1)) for k in range(inner)]
     return [weight / sum(rising) for weight in rising]
 
@@ -103,7 +103,7 @@ def tar(
             for weight, gradient in zip(weights, total, strict=True):
                 weight.grad = gradient if weight.grad is None else weight.grad + gradient
         norm = torch.nn.utils.clip_grad_norm_(weights, 1.0)
-        outer.param_groups[0]["lr"] = now = bench.schedule(number, rounds, peak=rate)
+        outer.param_groups[0]["lr"] = current_rate = bench.schedule(number, rounds, peak=rate)
         outer.step()
         outer.zero_grad(set_to_none=True)
-        yield bench.record(forget_loss=tampered, retain_loss=float(retain.detach()), norm=float(norm), rate=now)
+        yield bench.record(forget_loss=tampered, retain_loss=float(retain.detach()), norm=float(norm), rate=current_rate)

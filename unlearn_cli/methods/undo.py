@@ -1,17 +1,17 @@
-"""UNDO: unlearn, noise, distil on outputs.
+"""UNDO: unlearn, add noise to the weights, and distill the outputs.
 
     1. teacher = the base method's result
     2. student = (1 - alpha) teacher + alpha beta noise,   noise of each matrix uniform with Xavier's bound, 0 for vectors
     3. L = (1/n) sum_t KL(p_teacher(.|y_<t) || p_student(.|y_<t)) on retain and forget rows, question included
 
-Lee et al., "Distillation Robustifies Unlearning" (2025). What the teacher only hides is damaged in the student and
-never distilled back. Vectors (norms, biases) shrink as matrices do. The fans of a tensor of experts [E, out, in] are
-those of one expert; the authors' code refuses such tensors. alpha = 0 distils the teacher into itself; a larger
+Lee et al., "Distillation Robustifies Unlearning" (2025). Noise damages knowledge that the teacher only hides, and
+distillation does not restore it. Vectors (norms, biases) shrink as matrices do. The fans of a tensor of experts [E, out,
+in] are those of one expert; the authors' code refuses such tensors. alpha = 0 distills the teacher into itself; a larger
 alpha is more robust and costs more training. All weights are trained: the artifact is a whole model, and the teacher is
-a second set of weights in memory. With retain rows alone (`both=false`)
-the student drifts back to what the noise has not reached. The authors distil on far more text than an ordinary data set
-holds: what stands in none of the rows is damaged and not repaired. `within=0.05` ends the distillation as the authors do,
-once the retain loss is 5 % above the teacher's or less, looked at after each pass; 0 takes all epochs.
+a second set of weights in memory. With retain rows alone (`both=false`) the student returns to knowledge that the noise
+did not damage. The authors distill on far more text than a usual data set has: knowledge that is in none of the rows is
+damaged and not repaired. `within=0.05` ends the distillation as the authors do: after the first pass with a retain loss
+of at most 1.05 times the teacher's. 0 trains all epochs.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from unlearn_cli.contract import Defaults, parameter, procedure
 from unlearn_cli.methods._distillation import divergence, steps
 from unlearn_cli.methods.layered import Base
 
-LOOKED_AT = 64  # retain rows by which the end is judged
+END_ROWS = 64  # retain rows whose loss decides when training ends
 
 
 def shrunk(weight: torch.Tensor, alpha: float, beta: float, generator: torch.Generator) -> torch.Tensor:
-    """The student's start for one tensor; noise goes to matrices, the last two dimensions of a tensor, only."""
+    """A tensor of the student before distillation. Only matrices get noise: the last two dimensions of a tensor."""
     if weight.dim() < 2 or beta == 0:
         return (1 - alpha) * weight
     bound = (6 / (weight.shape[-2] + weight.shape[-1])) ** 0.5
@@ -42,8 +42,8 @@ def shrunk(weight: torch.Tensor, alpha: float, beta: float, generator: torch.Gen
     paper="2506.06278",
     published={"alpha": 0.25, "beta": 0.0, "both": False, "rate": 2e-5},
     because=(
-        "the noise is that of the authors' other configurations, and a few passes over few rows ask for a larger "
-        "rate and for both kinds of rows"
+        "the noise is that of the authors' other configurations; few passes over few rows need a larger rate and both "
+        "kinds of rows"
     ),
     defaults=Defaults(epochs=6),
     artifact="model",
@@ -53,12 +53,14 @@ def undo(
     bench: Any,
     *,
     base: Base = "simnpo",
-    alpha: Annotated[float, parameter("how much of the teacher's weights is lost", ge=0, le=1)] = 0.25,
-    beta: Annotated[float, parameter("length of the noise", ge=0)] = 0.1,
+    alpha: Annotated[float, parameter("share of the teacher's weights that is removed", ge=0, le=1)] = 0.25,
+    beta: Annotated[float, parameter("scale of the noise", ge=0)] = 0.1,
     epochs: Annotated[float, parameter("of distillation, in passes over the forget rows", gt=0)] = 6.0,
-    both: Annotated[bool, parameter("distil what the teacher says of the forget rows as well")] = True,
+    both: Annotated[bool, parameter("distill on the forget rows as well")] = True,
     rate: Annotated[float, parameter("peak learning rate of the distillation", gt=0)] = 1e-3,
-    within: Annotated[float, parameter("ends once the retain loss is at most so much above the teacher's", ge=0)] = 0.0,
+    within: Annotated[
+        float, parameter("training ends once the retain loss exceeds the teacher's by at most this share", ge=0)
+    ] = 0.0,
 ) -> Iterator[Any]:
     yield from bench.unlearn()
     bench.drop_adapter(merge=True)
@@ -73,9 +75,9 @@ def undo(
         return divergence(bench, teacher, rows), 0.0
 
     def finished(step: int) -> bool:
-        if not within or (step + 1) % bench.passes(1):
+        if not within or (step + 1) % bench.steps_in(1):
             return False
-        return bench.answer_loss(bench.retain[:LOOKED_AT]) <= (1 + within) * goal
+        return bench.answer_loss(bench.retain[:END_ROWS]) <= (1 + within) * teacher_loss
 
-    goal = bench.answer_loss(bench.retain[:LOOKED_AT], teacher) if within else 0.0
-    yield from bench.train_whole(distillation, steps=bench.passes(epochs), peak=rate, finished=finished)
+    teacher_loss = bench.answer_loss(bench.retain[:END_ROWS], teacher) if within else 0.0
+    yield from bench.train_whole(distillation, steps=bench.steps_in(epochs), peak=rate, finished=finished)

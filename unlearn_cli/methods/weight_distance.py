@@ -3,8 +3,8 @@
     L = L_retain(theta) - weight |theta - theta_0| / sqrt(n),   n weights, theta_0 before unlearning
 
 Siddiqui et al., "From Dormant to Deleted: Tamper-Resistant Unlearning Through Weight-Space Regularization" (2025). The
-root mean square distance has a gradient of the same length however far the weights are. L_retain is the divergence
-from the unlearned model on the retain rows; the authors train on labels. The artifact is a whole model.
+root mean square distance has a gradient of the same length at every distance. L_retain is the divergence from the
+unlearned model on the retain rows; the authors train on labels. The artifact is a whole model.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from unlearn_cli.methods.layered import Base
 
 
 def distance(weights: Sequence[Tensor], original: Sequence[Tensor]) -> Tensor:
-    """Root mean square difference over all weights. Its gradient where they are equal is 0."""
+    """Root mean square difference over all weights. Its gradient at distance 0 is 0."""
     squares = torch.stack([(w - o).square().sum() for w, o in zip(weights, original, strict=True)]).sum()
     return (squares / sum(w.numel() for w in weights)).clamp_min(1e-20).sqrt()
 
@@ -49,7 +49,7 @@ def weight_distance(
     weights, original = list(named.values()), [start[name] for name in named]
 
     def loss(step: int) -> tuple[Tensor, float]:
-        away = -weight * distance(weights, original)
-        return divergence(bench, before, bench.retain_batch(step)) + away, float(away.detach())
+        forget_loss = -weight * distance(weights, original)
+        return divergence(bench, before, bench.retain_batch(step)) + forget_loss, float(forget_loss.detach())
 
-    yield from bench.train_whole(loss, steps=bench.passes(epochs), peak=rate)
+    yield from bench.train_whole(loss, steps=bench.steps_in(epochs), peak=rate)

@@ -22,7 +22,7 @@ from unlearn_cli.methods.layered import Base
 
 
 def distorted(weight: torch.Tensor, sigma: float, generator: torch.Generator) -> torch.Tensor:
-    """`weight` plus noise of `sigma` times its standard deviation; a vector as it is."""
+    """`weight` plus noise of `sigma` times its standard deviation; a vector is not changed."""
     if weight.dim() < 2:
         return weight
     return weight + sigma * weight.std() * torch.randn(weight.shape, generator=generator).to(weight)
@@ -32,7 +32,7 @@ def distorted(weight: torch.Tensor, sigma: float, generator: torch.Generator) ->
     paper="2505.22310",
     family="against relearning",
     published={},
-    because="the paper's setting is one of vision models: noise of 0.02, whatever the size of the weights",
+    because="the paper's setting is for vision models: noise of 0.02, whatever the size of the weights",
     defaults=Defaults(epochs=6, retain_ratio=2),
     artifact="model",
     steps=steps,
@@ -55,4 +55,4 @@ def weight_distortion(
     def loss(step: int) -> tuple[torch.Tensor, float]:
         return divergence(bench, before, bench.retain_batch(step)), 0.0
 
-    yield from bench.train_whole(loss, steps=bench.passes(epochs), peak=rate)
+    yield from bench.train_whole(loss, steps=bench.steps_in(epochs), peak=rate)

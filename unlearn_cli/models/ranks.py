@@ -1,7 +1,7 @@
-"""Several processes that share the rows of every training step: what they tell each other. With one process all is trivial.
+"""Communication between processes that share the rows of every training step. With one process, nothing is sent.
 
-Each process has the whole model. What decides something is computed once, by the first process, and sent to the others, so
-that all go the same way; gradients are added up over all. Li et al., "PyTorch Distributed" (2020, arXiv 2006.15704).
+Each process has the whole model. Process 0 computes every value on which a decision depends and sends it to the others, so
+that all decide alike. Gradients are summed over the processes. Li et al., "PyTorch Distributed" (2020, arXiv 2006.15704).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from unlearn_cli import launched
 from unlearn_cli.errors import EXIT_FAILED, EXIT_OK, UnlearnError
 
 T = TypeVar("T")
-PATIENCE = timedelta(days=1)  # the others wait while the first process measures
+TIMEOUT = timedelta(days=1)  # the others wait while process 0 measures
 _joined = False
 
 
@@ -29,17 +29,17 @@ _joined = False
 def joined() -> Iterator[Path | None]:
     """A context in which the processes of a launcher work together.
 
-    Gives:
-        a temporary folder for what this process writes, if it is not the first; None for the first, and without a launcher.
+    Yields:
+        None in process 0 and without a launcher; else a temporary folder for the files of this process.
     """
     global _joined
     if launched.count() == 1:
         yield None
         return
-    ours = not dist.is_initialized()
-    if ours:
+    owns_group = not dist.is_initialized()
+    if owns_group:
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-        dist.init_process_group(backend, timeout=PATIENCE)
+        dist.init_process_group(backend, timeout=TIMEOUT)
     _joined = True
     try:
         if launched.rank() == 0:
@@ -49,18 +49,18 @@ def joined() -> Iterator[Path | None]:
                 yield Path(folder)
     finally:
         _joined = False
-        if ours:
+        if owns_group:
             dist.destroy_process_group()
 
 
 def leave() -> None:
-    """The end of the common work: from here on the first process is alone."""
+    """End the common work. From here on process 0 works alone."""
     global _joined
     _joined = False
 
 
 def count() -> int:
-    """Processes that work together; 1 outside of `joined`."""
+    """Number of processes that work together; 1 outside of `joined`."""
     return dist.get_world_size() if _joined else 1
 
 
@@ -73,7 +73,7 @@ def gathered(value: T) -> list[T]:
     """The value of each process, in their order.
 
     Raises:
-        UnlearnError: another process has ended.
+        UnlearnError: another process ended.
     """
     values: list[Any] = [None] * count()
     if count() == 1:
@@ -84,10 +84,10 @@ def gathered(value: T) -> list[T]:
 
 
 def once(work: Callable[[], T]) -> T:
-    """The result of work that the first process does alone; the others wait and get a copy.
+    """The result of work that process 0 does alone. The others wait and get a copy.
 
     Raises:
-        UnlearnError: the work failed; without a message in the others, because the first process says why.
+        UnlearnError: the work failed. In the other processes the error has no message, because process 0 says why.
     """
     if count() == 1:
         return work()
@@ -108,10 +108,10 @@ def once(work: Callable[[], T]) -> T:
 
 
 def together(work: Callable[[], T]) -> T:
-    """The result of work that each process does for itself. If it fails in some, the first of those says why.
+    """The result of work that each process does itself. If it fails in several, the first of them says why.
 
     Raises:
-        UnlearnError: it failed in another process; without a message.
+        UnlearnError: it failed in another process; the error has no message.
     """
     if count() == 1:
         return work()
@@ -123,7 +123,7 @@ def together(work: Callable[[], T]) -> T:
     codes: list[int] = gathered(EXIT_OK if error is None else getattr(error, "exit_code", EXIT_FAILED))
     failing = [number for number, code in enumerate(codes) if code != EXIT_OK]
     if not failing:
-        return result  # type: ignore[return-value]  # the work has not failed here
+        return result  # type: ignore[return-value]  # no process failed, so `result` is set
     if error is None or failing[0] != rank():
         raise UnlearnError("", exit_code=codes[failing[0]])
     if rank() > 0 and isinstance(error, UnlearnError):
@@ -132,7 +132,7 @@ def together(work: Callable[[], T]) -> T:
 
 
 def added(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """The sum of each tensor over the processes, the same floats in all of them."""
+    """The sum of each tensor over the processes; all processes get the same floats."""
     if count() == 1 or not tensors:
         return list(tensors)
     flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
@@ -144,7 +144,7 @@ def added(tensors: Sequence[Tensor]) -> list[Tensor]:
 
 @torch.no_grad()
 def copy_to_others(tensors: Sequence[Tensor]) -> None:
-    """Give tensors the values that they have in the first process."""
+    """Copy the values of tensors from process 0 to the others."""
     for tensor in tensors if count() > 1 else ():
         with _connected():
             dist.broadcast(tensor.data, 0)
@@ -152,9 +152,13 @@ def copy_to_others(tensors: Sequence[Tensor]) -> None:
 
 @contextmanager
 def _connected() -> Iterator[None]:
-    """Say it plainly if another process has ended in the meantime."""
+    """A context in which a failed communication becomes an error that says so.
+
+    Raises:
+        UnlearnError: another process ended.
+    """
     try:
         yield
     except (RuntimeError, dist.DistError) as error:
         message = "another process of this run has ended" if launched.rank() == 0 else ""
-        raise UnlearnError(message, "its own message says why; --resume goes on", EXIT_FAILED) from error
+        raise UnlearnError(message, "its own message says why; --resume continues", EXIT_FAILED) from error

@@ -1,4 +1,4 @@
-"""Read what goes into chosen layers of a model, and what comes out of them."""
+"""Record the inputs and outputs of chosen layers of a model."""
 
 from __future__ import annotations
 

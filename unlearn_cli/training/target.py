@@ -1,10 +1,10 @@
 """A target instead of a schedule: train until the forget rows are as unlikely as to a model that never knew them.
 
-Two means do the work. The *gate* weighs each forget row's loss by how far the row still is above the level: a row that has
-come down is pushed no further, and one that went too far is pulled back, so that no method goes on to zero. The *controller*
-looks at the rows after every step and decides between two steps: go on, hold the retain rows harder, train faster or slower,
-go back to the best state, settle, stop. Settling lets the learning rate fall to zero while the retain term repairs what the
-forgetting pulled along.
+It has two parts. The *gate* gives each forget row's loss a weight, by the distance of the row's probability to the level.
+The weight is 0 at the level and negative below it, so no method drives a row to zero. The *controller* reads probabilities
+after every step. Between two steps it decides to go on, to raise the retain weight, to train faster or slower, to return to
+the best state, to settle, or to stop. Settling lets the learning rate fall to zero while the retain term repairs the damage
+that forgetting did.
 """
 
 from __future__ import annotations
@@ -20,44 +20,46 @@ from unlearn_cli.evaluation.never_known import REACHED
 
 Phase = Literal["forget", "settle", "end"]
 
-GATE_WIDTH = 4.0  # times the level: from here on a row is pushed less and less
-AIM = 0.5  # of the level is where rows are pushed to: they scatter about it, and a mean of probabilities lies above
+GATE_WIDTH = 4.0  # times the level: below this probability the weight of a row falls
+AIM = 0.5  # times the level: the gate's level. Rows scatter about it, and their mean probability is higher
 PULL_BACK = -0.5  # weight of a row that is far below the level
-UNDERSHOT = 2.0  # times below the level: so far a state counts as standing at it
+UNDERSHOT = 2.0  # a mean down to this factor below the level counts as being at it
 WARM_UP = 3  # steps
-SETTLE_LEAST, SETTLE_MOST = 10, 60  # steps
-STALLED_PASSES, STALLED_STEPS = 2, 20  # without progress over so many passes and steps, training goes faster
-PROGRESS = 0.95  # of the mean probability that was: above it nothing has happened
-FASTER, FASTEST = 2.0, 4.0
-# Shares of what may be lost that a probe, which is few rows, must still see: when settling is over, and to end it early.
+SETTLE_LEAST, SETTLE_MOST = 10, 60  # steps of settling
+STALLED_PASSES, STALLED_STEPS = 2, 20  # after so many passes and steps without progress, training goes faster
+PROGRESS = 0.95  # a mean probability above this share of the earlier one is no progress
+FASTER, FASTEST = 2.0, 4.0  # factor on the learning rate, and its limit
+# A probe measures few rows, so it must see more of the retain probability than has to be left. The margin is a share of the
+# allowed loss: MARGIN when settling is over, CLEAR to end settling early.
 MARGIN, CLEAR = 0.2, 0.5
-HARDER, HARDEST = 1.5, 8.0  # of the retain weight that the run began with
-A_ROW = 0.1  # what a single row above its level adds to what a state misses, beside the logarithm of mean over level
-# So many times below the level, with retain rows lost, a run went too far: it returns to the best state, at a lower rate.
+HARDER, HARDEST = 1.5, 8.0  # factor on the retain weight, and its limit, relative to the weight at the start
+A_ROW = 0.1  # added to the miss of a state if a row is above its level, beside the logarithm of mean over level
+# A run that is so many times below the level and lost retain rows returns to its best state, at a lower rate, a few times.
 OVERSHOT, GENTLER, RETURNS = 4.0, 0.25, 3
-DAMAGE, SLOWER = 0.5, 0.5  # with less than this share of the retain probability left, training goes slower
+DAMAGE, SLOWER = 0.5, 0.5  # if less than DAMAGE of the retain probability is left, the learning rate is times SLOWER
 
 
 def gate(logps: Tensor, level: float) -> Tensor:
-    """Weights [B] of forget rows, from their mean log-probabilities [B]: 1 from four times the level on, 0 at the level.
+    """Weights [B] of forget rows, from their mean log-probabilities [B].
 
-    In between the weight falls with the logarithm, so that the optimizer's momentum has died down when a row arrives.
-    Below the level it is negative, at least -1/2: a row that was pushed too far comes back, for that would mark it as well.
+    The weight is 1 at four times the level and above, and 0 at the level. Between them it is linear in the log-probability,
+    so that the optimizer's momentum is small when a row reaches the level. Below the level it is negative, at least -1/2: a
+    row that is too unlikely comes back, because an answer that is too unlikely shows that it was removed.
     """
     return ((logps.detach() - math.log(level)) / math.log(GATE_WIDTH)).clamp(PULL_BACK, 1.0)
 
 
 def rate_with_target(step: int, *, peak: float) -> float:
-    """Learning rate of step `step`, from 0: a short warm-up, then the peak; the controller's factor comes on top."""
+    """Learning rate of a step, counted from 0: a short warm-up, then the peak. The controller's factor multiplies it."""
     return peak * min(1.0, (step + 1) / WARM_UP)
 
 
 @dataclass(frozen=True)
 class Target:
-    """The target of a run, in probabilities of an answer token (geometric mean over each answer)."""
+    """The target of a run. Probabilities are those of an answer token: the geometric mean over an answer."""
 
-    level: float  # the mean over the forget rows is to come down to this
-    row_level: float  # a single row that is still above this counts as not forgotten
+    level: float  # the mean over the forget rows should come down to it
+    row_level: float  # a single row above it counts as not forgotten
     keep: float  # share of the held-out retain rows' probability that must be left
 
 
@@ -66,29 +68,29 @@ class Probe:
     """A measurement of a few rows between two steps."""
 
     forget: float  # mean probability of the forget rows
-    worst: float  # of the row that is likeliest
-    retain: float | None  # share that is left of the held-out retain rows' probability; None: there are none
+    worst: float  # probability of the likeliest forget row
+    retain: float | None  # share that is left of the held-out retain rows' probability; None: there are no such rows
 
 
 @dataclass(frozen=True)
 class Decision:
-    """A change before the next step, and its reason."""
+    """A change before the next step, and its reason in words."""
 
-    reason: str  # for people
+    reason: str
     retain_weight: float | None = None
     stop: bool = False
-    back: bool = False  # to the weights of the best state, before the next step
+    back: bool = False  # return to the weights of the best state before the next step
 
 
 @dataclass
 class Controller:
-    """Decides between two steps. Its memory is `state`: plain numbers, which a checkpoint stores."""
+    """Decides between two steps. It remembers plain numbers in `state`, which a checkpoint stores."""
 
     target: Target
     forget_rows: int
     batch: int  # forget rows of one step
-    budget: int  # steps
-    retain_weight: float  # that the run began with
+    budget: int  # largest number of steps
+    retain_weight: float  # at the start of the run
     state: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -98,7 +100,7 @@ class Controller:
         return phase
 
     def rate_factor(self, step: int) -> float:
-        """The factor on the learning rate after `step` steps: falls to zero while the run settles."""
+        """The factor on the learning rate after `step` steps. It falls to zero while the run settles."""
         factor: float = self.state.get("factor", 1.0)
         if self.phase == "settle":
             since, length = self.state["settle_from"], self.state["settle_steps"]
@@ -106,7 +108,13 @@ class Controller:
         return factor
 
     def wants_probe(self, step: int, seen: Sequence[float], every: int) -> bool:
-        """Whether rows are measured after `step` steps: every few steps, and whenever a phase could end."""
+        """Whether a probe is due after `step` steps: every few steps, and whenever a phase could end.
+
+        Args:
+            step: number of steps so far.
+            seen: probability of each forget row in the last step that used it; nan if none did.
+            every: steps between two probes.
+        """
         if step >= self.budget or step % every == 0:
             return True
         if self.phase == "settle":
@@ -114,11 +122,11 @@ class Controller:
         return self._seen_down(seen) and step - self.state.get("looked", -every) >= min(every, 3)
 
     def _seen_down(self, seen: Sequence[float]) -> bool:
-        """Whether the forget rows have come down, by what each step saw of its own rows; rows not yet seen are nan."""
+        """Whether the mean of `seen` is down to the level."""
         return bool(seen) and not any(map(math.isnan, seen)) and sum(seen) / len(seen) <= self.target.level * REACHED
 
     def decide(self, step: int, probe: Probe) -> Decision | None:
-        """The change after `step` steps, given a measurement; None: no change."""
+        """The change after `step` steps, by a probe; None: no change."""
         state = self.state
         state["looked"] = step
         down, retain_holds = self._is_down(probe), self._retain_holds(probe, MARGIN)
@@ -145,7 +153,7 @@ class Controller:
         return self.phase == "settle" and self._may_end(step, probe) and self._retain_holds(probe, MARGIN)
 
     def _may_end(self, step: int, probe: Probe) -> bool:
-        """Whether the forget rows are down and settling is over: by its steps, or as the retain rows are clearly kept."""
+        """Whether the forget rows are down and settling is over: by its steps, or early because the retain rows hold."""
         clear = self._retain_holds(probe, CLEAR) and step >= self.state["settle_from"] + SETTLE_LEAST // 2
         return self._is_down(probe) and (clear or step >= self._settling_ends)
 
@@ -166,43 +174,43 @@ class Controller:
             )
         if not self._may_end(step, probe) and step < self._settling_ends:
             return None
-        if down and retain_holds:  # seen on more rows than any state before
-            state.update(is_best=True, best_step=step)
         if down and retain_holds:
-            state["phase"] = "end"
+            # The best state, because more rows were measured here than for any state before.
+            state.update(is_best=True, best_step=step, phase="end")
             return Decision("settled", stop=True)
         if step >= self.budget:
             return Decision("the budget is spent", stop=True)
         state.update(phase="forget", since=step, since_value=probe.forget)
         if retain_holds:
-            return Decision(f"the forget rows came back to {probe.forget:.3g}: forgetting again")
+            return Decision(f"the forget rows rose to {probe.forget:.3g}: forgetting again")
         length = min(2 * state["settle_steps"], SETTLE_MOST, max(1, self.budget - step))
         state.update(phase="settle", settle_from=step, settle_steps=length)
         return Decision(
-            f"{1 - (probe.retain or 0):.1%} of the retain rows' probability is lost: holding them harder",
+            f"{1 - (probe.retain or 0):.1%} of the retain rows' probability is lost: raising their weight",
             retain_weight=self._harder(),
         )
 
     def _overshot(self, probe: Probe, retain_holds: bool) -> bool:
-        """Whether the run went far below the level and lost retain rows by it, where a better state was seen."""
+        """Whether the run is far below the level and lost retain rows, although an earlier state was better."""
         far_below = probe.forget * OVERSHOT < self.target.level
         return far_below and not retain_holds and not self.state["is_best"] and self.state.get("returns", 0) < RETURNS
 
     def _is_down(self, probe: Probe) -> bool:
-        """Whether the forget rows have come down to the level, each of them to that of a single row."""
+        """Whether the mean of the forget rows is down to the level, and each row to the level of a single row."""
         return probe.forget <= self.target.level * REACHED and probe.worst <= self.target.row_level
 
     def _retain_holds(self, probe: Probe, margin: float) -> bool:
-        """Whether the retain rows lost less than they may, by a margin that is a share of what they may lose."""
+        """Whether the retain rows lost less than allowed, with a margin: a share of the allowed loss."""
         return probe.retain is None or probe.retain >= self.target.keep + margin * (1.0 - self.target.keep)
 
     def _harder(self) -> float:
+        """The retain weight, raised."""
         weight = min(self.state.get("weight", self.retain_weight) * HARDER, self.retain_weight * HARDEST)
         self.state["weight"] = weight
         return weight
 
     def _stalled(self, step: int, forget: float) -> bool:
-        """Whether the forget rows have not moved for some passes; the next check starts from here."""
+        """Whether the forget rows made no progress for some passes. If so, the next check starts from this step."""
         state = self.state
         since, value = state.get("since", 0), state.get("since_value", 1.0)
         if forget < PROGRESS * value:
@@ -215,7 +223,7 @@ class Controller:
         return True
 
     def _remember(self, step: int, probe: Probe, down: bool) -> None:
-        """Note whether this is the best state so far: the least missed of both halves, then the nearest to the level."""
+        """Note whether this is the best state so far: the smallest miss of both halves, then the nearest to the level."""
         excess = max(0.0, math.log(max(probe.forget, 1e-12) / self.target.level)) if not down else 0.0
         excess += A_ROW if probe.worst > self.target.row_level else 0.0
         shortfall = max(0.0, 1.0 - probe.retain / self.target.keep) if probe.retain is not None else 0.0

@@ -1,4 +1,4 @@
-"""The tools of a procedure: training with the base method, whole weight matrices, batches, and records of steps."""
+"""The tools of a procedure: the base method, training of all weights, batches of rows, layers, and records of steps."""
 
 from __future__ import annotations
 
@@ -30,30 +30,30 @@ from unlearn_cli.training.pairing import Pairing, Subset
 
 @dataclass
 class Workbench:
-    """One run of a procedure. `trainer` unlearns with the base method, on an adapter."""
+    """One run of a procedure. `trainer` trains an adapter with the base method."""
 
     loaded: LoadedModel
     trainer: Trainer
-    epochs: float
-    peak: float  # learning rate of the base method at its highest
-    schedule: Callable[..., float]  # (step, steps, peak=...) -> learning rate: what the settings ask for
-    done: int = 0  # steps that have been recorded
-    tokens: int = 0  # run since the last record
-    began: float = field(default_factory=time.perf_counter)
+    epochs: float  # of the base method
+    peak: float  # highest learning rate of the base method
+    schedule: Callable[..., float]  # (step, steps, peak=...) -> learning rate, by the settings
+    recorded_steps: int = 0
+    tokens: int = 0  # in forward passes since the last record
+    began: float = field(default_factory=time.perf_counter)  # time of the last record
 
     @property
     def model(self) -> Any:
-        """The model as it stands."""
+        """The model in its current state."""
         return self.loaded.model
 
     @property
     def forget(self) -> Sequence[Row]:
-        """The rows to forget."""
+        """The forget rows."""
         return self.trainer.passes.rows.forget
 
     @property
     def retain(self) -> Sequence[Row]:
-        """The rows to keep."""
+        """The retain rows."""
         return self.trainer.passes.rows.retain
 
     @property
@@ -63,16 +63,16 @@ class Workbench:
 
     @property
     def seed(self) -> int:
-        """Of everything that is drawn."""
+        """The seed of every random choice."""
         return self.pairing.seed
 
     @property
     def pairing(self) -> Pairing:
-        """Which rows a step of the base method sees, of all rows."""
+        """The schedule of rows of the base method."""
         assert isinstance(self.trainer.pairing, Pairing)
         return self.trainer.pairing
 
-    def passes(self, epochs: float) -> int:
+    def steps_in(self, epochs: float) -> int:
         """Number of steps of `epochs` passes over the forget rows."""
         return self.pairing.steps(epochs)
 
@@ -80,27 +80,27 @@ class Workbench:
         """Train the adapter with the base method, on all rows or on some.
 
         Args:
-            forget: indices of the forget rows to forget; None: all.
-            retained: indices of forget rows that count as retain rows meanwhile.
+            forget: indices of the rows to forget; None: all.
+            retained: indices of forget rows that are used as retain rows.
         """
         passes, retain = self.trainer.passes, len(self.retain)
         chosen = range(len(self.forget)) if forget is None else forget
-        inner = replace(self.pairing, forget_rows=len(chosen), retain_rows=retain + len(retained) if retain else 0)
+        pairing = replace(self.pairing, forget_rows=len(chosen), retain_rows=retain + len(retained) if retain else 0)
         places = [*range(retain), *(retain + index for index in retained)]
-        steps = inner.steps(self.epochs)
-        part = replace(
+        steps = pairing.steps(self.epochs)
+        trainer = replace(
             self.trainer,
             passes=replace(passes, rows=replace(passes.rows, retain=[*self.retain, *self.forget])),
-            pairing=Subset(inner, tuple(chosen), tuple(places)),
+            pairing=Subset(pairing, tuple(chosen), tuple(places)),
             steps=steps,
             rate=lambda step: self.schedule(step, steps, peak=self.peak),
         )
-        for record in part.train():
-            self.done += 1
-            yield replace(record, step=self.done)
+        for record in trainer.train():
+            self.recorded_steps += 1
+            yield replace(record, step=self.recorded_steps)
 
     def unlearn_steps(self, rows: int | None = None) -> int:
-        """Number of steps that `unlearn` takes over `rows` forget rows; None: over all."""
+        """Number of steps of `unlearn` on `rows` forget rows; None: on all."""
         return replace(self.pairing, forget_rows=rows or len(self.forget)).steps(self.epochs)
 
     def drop_adapter(self, *, merge: bool) -> None:
@@ -115,75 +115,66 @@ class Workbench:
         peak: float,
         finished: Callable[[int], bool] = lambda step: False,
     ) -> Iterator[StepRecord]:
-        """Train every weight.
+        """Train every weight with AdamW.
 
         Args:
-            loss: step -> (the loss, the part of it that is forgetting). Gradients that it leaves itself count as well.
-            steps: how many.
-            peak: learning rate at its highest.
-            finished: asked after each step, by its number from 0: whether it was the last.
+            loss: step -> (loss, value of its forget part). Gradients that it computes itself are added to the loss's.
+            steps: number of steps.
+            peak: highest learning rate.
+            finished: step, from 0 -> whether training ends after it.
         """
         weights = list(self.weights().values())
         optimizer = torch.optim.AdamW(weights, lr=peak, weight_decay=0.0, fused=True)
         for step in range(steps):
-            optimizer.param_groups[0]["lr"] = now = self.schedule(step, steps, peak=peak)
-            whole, forgetting = loss(step)
-            whole.backward()
+            optimizer.param_groups[0]["lr"] = rate = self.schedule(step, steps, peak=peak)
+            total, forget_loss = loss(step)
+            total.backward()
             norm = torch.nn.utils.clip_grad_norm_(weights, 1.0)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-            kept = float(whole.detach()) - forgetting
-            yield self.record(forget_loss=forgetting, retain_loss=kept, norm=float(norm), rate=now)
+            retain_loss = float(total.detach()) - forget_loss
+            yield self.record(forget_loss=forget_loss, retain_loss=retain_loss, norm=float(norm), rate=rate)
             if finished(step):
                 return
 
     @torch.no_grad()
     def answer_loss(self, rows: Sequence[Row], model: Any = None) -> float:
-        """Mean negative log-probability of an answer token over `rows`, of this model or another of its kind."""
-        return -float(torch.cat([self.outputs(part, model=model).mean_logps for part in self.parts(rows)]).mean())
+        """Mean negative log-probability of an answer token over `rows`, under this model or `model`."""
+        return -float(torch.cat([self.outputs(part, model=model).mean_logps for part in self.batches(rows)]).mean())
 
-    def parts(self, rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+    def batches(self, rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
         """The rows in their order, at most `batch` of them at a time."""
         for start in range(0, len(rows), self.batch):
             yield rows[start : start + self.batch]
 
     def weights(self, kind: str = "all") -> dict[str, torch.nn.Parameter]:
-        """Trainable whole matrices by name: of the blocks' MLPs ("mlp"), or every parameter ("all")."""
-        causal = causal_lm(self.model)
-        if kind == "all":
-            chosen = dict(causal.named_parameters())
-        else:
+        """Parameters by name, made trainable: all of them ("all"), or the matrices of the blocks' MLPs ("mlp")."""
+        chosen = dict(causal_lm(self.model).named_parameters())
+        if kind == "mlp":
             inside = {id(p) for block in blocks(self.model) for p in block.parameters()}
-            chosen = {
-                name: p
-                for name, p in causal.named_parameters()
-                if id(p) in inside
-                and p.dim() == 2
-                and "attn" not in name
-                and "attention" not in name
-                and "lora_" not in name
-            }
+            matrices = {name: p for name, p in chosen.items() if id(p) in inside and p.dim() == 2}
+            chosen = {n: p for n, p in matrices.items() if not any(part in n for part in ("attn", "attention", "lora_"))}
         for parameter in chosen.values():
             parameter.requires_grad_(True)
         return chosen
 
     def base_values(self) -> dict[str, Tensor]:
-        """A copy of the weights without what the adapter adds, by the names that they have once it is dropped."""
+        """A copy of the weights without the adapter, by the names that they have after `drop_adapter`."""
         named = causal_lm(self.model).named_parameters()
         return {n.replace(".base_layer", ""): p.detach().clone() for n, p in named if "lora_" not in n}
 
     def depth(self, share: float) -> int:
-        """The block (1 is the first) at a relative depth."""
+        """The number of the block, from 1, at a relative depth."""
         return depth_index(share, len(blocks(self.model)))
 
     def mlps(self, first: int, last: int, model: Any = None) -> dict[str, torch.nn.Module]:
-        """The MLPs of blocks `first` to `last`, by name."""
+        """The MLPs of blocks `first` to `last` of this model or `model`, by name."""
         causal = causal_lm(self.model if model is None else model)
         names = [down_projection(causal, number).rpartition(".")[0] for number in range(first, last + 1)]
         return {name: causal.get_submodule(name) for name in names}
 
     def down_projection(self, block: int) -> torch.nn.Module:
-        """The matrix by which the MLP of a block (1 is the first) writes into the residual stream."""
+        """The layer by which the MLP of a block, numbered from 1, writes into the residual stream."""
         return causal_lm(self.model).get_submodule(down_projection(self.model, block))
 
     def replaced(self, block: int, function: Callable[[Tensor], Tensor]) -> AbstractContextManager:
@@ -191,10 +182,10 @@ class Workbench:
         return replaced(self.model, block, function)
 
     def linears(self, first: int, last: int) -> dict[str, torch.nn.Module]:
-        """The linear layers of those MLPs, by name.
+        """The linear layers of the MLPs of blocks `first` to `last`, by name.
 
         Raises:
-            UnlearnError: an MLP is no module of its own, or not made of linear layers.
+            UnlearnError: an MLP is not a separate module, or has no linear layers.
         """
         layers: dict[str, torch.nn.Module] = {}
         members = {id(block) for block in blocks(self.model)}
@@ -202,14 +193,14 @@ class Workbench:
             inside = {f"{name}.{n}": m for n, m in mlp.named_modules() if isinstance(m, torch.nn.Linear)}
             if id(mlp) in members or not inside:
                 raise UnlearnError(
-                    f"the MLPs of {type(causal_lm(self.model)).__name__} are no modules of linear layers",
+                    f"the MLPs of {type(causal_lm(self.model)).__name__} are not modules of linear layers",
                     "undo and layered work with every architecture",
                 )
             layers |= inside
         return layers
 
     def recorded(self, modules: Mapping[str, torch.nn.Module]) -> AbstractContextManager:
-        """A context in which passes record the inputs and outputs of `modules`."""
+        """A context in which forward passes record the inputs and outputs of `modules`."""
         return recorded(modules)
 
     def copy(self) -> Any:
@@ -225,25 +216,24 @@ class Workbench:
         hidden: tuple[int, ...] = (),
         head: bool = True,
     ) -> Outputs:
-        """One forward pass over `rows`, of this model or another of its kind."""
+        """One forward pass over `rows`, of this model or `model`; see `forward`."""
         batch = pack({"rows": rows}).to(self.loaded.device)
         self.tokens += batch.tokens
-        outputs = forward(
+        return forward(
             model if model is not None else self.model,
             batch,
             self.loaded.layout,
             logits=frozenset({"rows"} if logits else ()),
             states=HiddenStates({"rows": hidden}) if hidden else None,
             head=head,
-        )
-        return outputs["rows"]
+        )["rows"]
 
     def forget_batch(self, step: int) -> list[Row]:
-        """The forget rows of a step; each pass sees each row once."""
+        """The forget rows of a step. Each pass over the rows uses each of them once."""
         return [self.forget[row] for _, row in self.pairing.forget(step)]
 
     def retain_batch(self, step: int) -> list[Row]:
-        """The retain rows of a step; each pass sees each row once."""
+        """The retain rows of a step. Each pass over the rows uses each of them once."""
         return [self.retain[row] for row in self.pairing.retain(step)]
 
     def without_adapter(self) -> AbstractContextManager:
@@ -259,24 +249,25 @@ class Workbench:
         rate: float = 0.0,
         forget_gradient: float | None = None,
     ) -> StepRecord:
-        """The record of a step that the procedure itself has taken.
+        """The record of a step that the procedure itself took.
 
         Args:
             forget_loss: mean over the rows.
             retain_loss: mean over the rows.
-            norm: of the gradient.
+            norm: norm of the gradient.
             rate: learning rate.
-            forget_gradient: largest element of the forget loss's own gradient, where the first steps are the procedure's.
+            forget_gradient: largest element of the gradient of the forget loss alone; a procedure that begins with its
+                own steps gives it.
 
         Raises:
-            Diverged: its losses are not finite.
+            Diverged: a loss or the norm is not finite.
         """
-        self.done += 1
+        self.recorded_steps += 1
         if not math.isfinite(forget_loss + (retain_loss or 0.0) + norm):
-            raise Diverged(self.done, "loss")
+            raise Diverged(self.recorded_steps, "loss")
         record = StepRecord(
-            step=self.done,
-            epoch=self.done * self.batch / len(self.forget),
+            step=self.recorded_steps,
+            epoch=self.recorded_steps * self.batch / len(self.forget),
             loss=forget_loss + (retain_loss or 0.0),
             forget_loss=forget_loss,
             retain_loss=retain_loss,
@@ -293,12 +284,12 @@ class Workbench:
 
 @dataclass(frozen=True)
 class ProcedureRun:
-    """A procedure in the place of the training loop. It keeps no checkpoints: a step depends on more than its number."""
+    """A procedure, in place of the training loop. It has no checkpoints: a step depends on more than its number."""
 
     bench: Workbench
     procedure: Procedure
     parameters: Mapping[str, Any]
-    steps: int  # in all
+    steps: int
 
     def records(self) -> Iterator[StepRecord]:
         """Run the procedure from its beginning."""

@@ -111,18 +111,27 @@ def add_records(run: Path, files: Sequence[Path], arguments: Sequence[str]) -> N
 
 def known_place(run: Path, model: Path) -> str | None:
     """The name of a model's folder in the chain; None if the chain does not name it."""
-    places = {place: folder for link in read_chain(run) for place, folder in link.places.items()}
-    return next((p for p, folder in places.items() if p not in RESERVED and Path(folder) == model.resolve()), None)
+    return _name_in(_places(run), model)
+
+
+def _places(run: Path) -> dict[str, str]:
+    """The names in the chain, each with its folder."""
+    return {place: folder for link in read_chain(run) for place, folder in link.places.items()}
+
+
+def _name_in(places: Mapping[str, str], folder: Path) -> str | None:
+    """The name that a folder has among `places`, without those of the run itself."""
+    return next((place for place, at in places.items() if place not in RESERVED and Path(at) == folder.resolve()), None)
 
 
 def place_of(run: Path, model: Path, name: str | None = None) -> str:
-    """The name of a folder in the chain: the one that it has, else `name` or the folder's own, made unique."""
-    if place := known_place(run, model):
+    """The name of a folder in the chain; a new folder gets `name` or its own name, made unique."""
+    places = _places(run)
+    if place := _name_in(places, model):
         return place
-    taken = {place for link in read_chain(run) for place in link.places}
     first = name or model.resolve().name or "model"
     unique, number = first, 2
-    while unique in RESERVED | taken:
+    while unique in RESERVED | set(places):
         unique, number = f"{first}-{number}", number + 1
     return unique
 

@@ -19,7 +19,6 @@ from unlearn_cli.config import (
     SweepConfig,
     VerifyConfig,
 )
-from unlearn_cli.contract import METHODS
 from unlearn_cli.data.files import find_files
 from unlearn_cli.data.hub_spec import PREFIX
 from unlearn_cli.data.written import AUTO
@@ -75,7 +74,6 @@ def check(config: Options) -> None:
         if not spec.startswith(PREFIX) and not (name in ("forget", "retain") and getattr(config, "about", None)):
             find_files(name, spec)
     if type(config) is ForgetConfig:
-        METHODS.get(config.method).resolve(config.parameters)  # needs torch, and none of the slower libraries
         RunFolder(config.output_dir or default_output(config)).check(resume=config.resume, overwrite=config.overwrite)
 
 

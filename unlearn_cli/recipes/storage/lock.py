@@ -1,4 +1,4 @@
-"""A lock on a folder: two processes that write into one folder leave files that do not belong together."""
+"""A lock on a folder, because files of two processes in one folder would not belong together."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ except ImportError:  # Windows
 
 from unlearn_cli.errors import UnlearnError
 
-LOCK = ".unlearn.lock"  # holds process id and host; `compare sweep/*` does not match the name
-CLOCK_SECONDS = 2.0  # two readings of a process's start time may differ by this
+LOCK = ".unlearn.lock"  # contains process id and host; a hidden name, so that `compare sweep/*` does not match it
+CLOCK_SECONDS = 2.0  # the largest difference between two readings of a process's start time
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Inside, no other process can lock the folder. A missing folder is made, and removed again if it is still empty.
+    """A context in which no other process can lock the folder. A missing folder is made, and removed if it is still empty.
 
     Raises:
         UnlearnError: another process has the lock, the folder cannot be written, or a link in it leads out of it.
@@ -47,19 +47,19 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def check_links(folder: Path) -> None:
-    """Refuse a folder in which a link leads elsewhere: what is written, removed or uploaded there is not in it.
+    """Check that no link in a folder leads out of it: a command would write, remove or upload files elsewhere.
 
     Raises:
-        UnlearnError: names the link.
+        UnlearnError: a link does; the message names it.
     """
     inside = folder.resolve()
     for path in folder.rglob("*") if folder.is_dir() else ():
         if path.is_symlink() and not path.resolve().is_relative_to(inside):
-            raise UnlearnError(f"{path} is a link that leads out of the folder", "put what it leads to in its place")
+            raise UnlearnError(f"{path} is a link that leads out of the folder", "replace it by the file that it leads to")
 
 
 def check_free(folder: Path) -> None:
-    """Check that no process has the folder's lock; write nothing.
+    """Check that no process has the folder's lock. Writes nothing.
 
     Raises:
         UnlearnError: a process has it.
@@ -85,13 +85,13 @@ def _take(path: Path) -> None:
         try:
             with path.open("x", encoding="utf-8") as file:
                 file.write(json.dumps(_this_process()))
-        except FileExistsError:  # where `_exclusive` has no effect
+        except FileExistsError:  # possible where `_exclusive` has no effect
             raise _in_use(path.parent, path.read_text(encoding="utf-8")) from None
 
 
 @contextmanager
 def _exclusive(folder: Path) -> Iterator[None]:
-    """Inside, no other process or thread reads or takes a lock here, if the system supports that."""
+    """A context in which no other process or thread reads or takes a lock here, if the system supports that."""
     if fcntl is None:
         yield
         return
@@ -101,7 +101,7 @@ def _exclusive(folder: Path) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
-        os.close(handle)  # which releases the lock, as the end of the process does
+        os.close(handle)  # releases the lock; the end of the process does so too
 
 
 def _this_process() -> dict[str, Any]:
@@ -110,7 +110,7 @@ def _this_process() -> dict[str, Any]:
 
 
 def _is_stale(text: str) -> bool:
-    """Whether the process that wrote a lock has ended. A process on another host cannot be checked: the answer is no."""
+    """Whether the process that wrote a lock has ended. False for a process on another host, which cannot be checked."""
     holder = _parsed(text)
     if holder.get("host") != socket.gethostname():
         return False

@@ -13,7 +13,7 @@ from unlearn_cli.rendering.plots import check_drawable
 
 
 def check_targets(config: CompareConfig) -> bool:
-    """Check that all output files of `compare` can be written. Returns whether stdout gets one of them instead of the table.
+    """Check that all output files of `compare` can be written. Returns whether a document goes to stdout.
 
     Raises:
         UnlearnError: a file cannot be written, or two documents would go to stdout.
@@ -31,20 +31,20 @@ def check_targets(config: CompareConfig) -> bool:
 
 
 def check_file(flag: str, path: Path) -> None:
-    """Check that a file can be written, without making it or its folder.
+    """Check that a file can be written, without creating it or its folder.
 
     Raises:
         UnlearnError: it cannot be written.
     """
     if str(path) == "-" or path.is_dir():
         raise UnlearnError(f"{flag} {path}: a file is needed", "name a file in a folder that can be written")
-    # A file is written beside its place and then moved, so the folder must allow it.
+    # A file is first written beside its place and then moved, so the folder must be writable.
     if why := why_not_writable(path.parent):
         raise UnlearnError(f"{flag} {path} cannot be written: {why}", "give another path")
 
 
 def write(path: Path | None, text: str, reporter: Reporter) -> None:
-    """Write one document, for `-` to stdout. Its folder is made if it is missing.
+    """Write one document; `-` is stdout. A missing folder is created.
 
     Raises:
         UnlearnError: the file cannot be written.
@@ -62,9 +62,9 @@ def write(path: Path | None, text: str, reporter: Reporter) -> None:
 
 
 def why_not_writable(folder: Path) -> str | None:
-    """Why a command cannot write into a folder, in words; None if it can. The folder may be missing.
+    """The reason why a command cannot write into a folder, in words; None if it can. The folder may be missing.
 
-    The check writes nothing: a command that is refused leaves no trace.
+    The check writes nothing, so a refused command leaves no trace.
     """
     nearest = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
     if not nearest.is_dir():

@@ -25,10 +25,10 @@ from unlearn_cli.report import CHECKPOINTS, EVALUATION, ROWS, RUN_SPEC, STEPS, u
 from unlearn_cli.report import FILE as REPORT
 
 if TYPE_CHECKING:
-    from unlearn_cli.training.loop import StepRecord  # torch, which looking at a folder does not need
+    from unlearn_cli.training.loop import StepRecord  # imports torch, which most users of this file do not need
 
 ABOUT_ROWS = "written"  # rows that the model wrote for --about
-# Names of the files and folders that a run writes.
+# Names of files and folders that a run writes.
 OURS = {
     REPORT,
     ABOUT,
@@ -50,27 +50,27 @@ OURS = {
     DERIVED,
     LOCK,
 }
-# Files that saving an adapter, a model and a tokenizer writes. The report lists them, but a run that stops there has none.
+# Files of a saved adapter, model and tokenizer. The report lists them, but a run that stops before its report has no list.
 SAVED = (
     "adapter_config.json", "adapter_model.*", "model.safetensors*", "model-*.safetensors", "config.json",
     "generation_config.json", "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "special_tokens_map.json",
     "added_tokens.json", "chat_template.*", "vocab.json", "vocab.txt", "merges.txt",
 )  # fmt: skip
-# Files that show that a folder is a run's, and keys that each holds: any project may have files with the names in OURS.
+# Files that identify a run folder, and the keys in each: other projects may have files with the names in OURS.
 MARKS = {
     REPORT: {"schema_version", "command", "scores"},
     ABOUT: {"kind", "base_model"},
     RUN_SPEC: {"settings", "model", "data"},
 }
-# What a run leaves that stopped before its first checkpoint. Only the measurements took long, and they have their own keys.
+# Files of a run that stopped before its first checkpoint. They may be removed; measurements are reused by their own keys.
 OF_A_START = {
     RUN_SPEC, "metrics.jsonl", "measured", "reference", CHECKPOINTS, "alternatives.json", WRITTEN, ABOUT_ROWS, "tracking",
 }  # fmt: skip
-BEFORE = "before-*"
+BEFORE = "before-*"  # measurements of the model before training
 
 
 def default_output(config: ForgetConfig) -> Path:
-    """runs/MODEL-METHOD under the working directory."""
+    """The run folder without --output-dir: runs/MODEL-METHOD in the working directory."""
     return Path("runs") / f"{Path(config.model).name}-{Path(config.method).stem}"
 
 
@@ -92,46 +92,46 @@ class RunFolder:
 
     @property
     def alternatives(self) -> Path:
-        """Answers that the model itself gave to the forget questions, for methods that train towards them."""
+        """Alternative answers that the model generated, for methods that train towards them."""
         return self.path / "alternatives.json"
 
     @property
     def written_retain(self) -> Path:
-        """Retain rows that the model wrote itself, for a run with --retain auto."""
+        """Retain rows that the model wrote, in a run with --retain auto."""
         return self.path / WRITTEN
 
     @property
     def written(self) -> Path:
-        """Rows that the model wrote itself, for a run with --about."""
+        """The folder of rows that the model wrote, in a run with --about."""
         return self.path / ABOUT_ROWS
 
     @property
     def checkpoints(self) -> Path:
-        """Checkpoints."""
+        """The folder of checkpoints."""
         return self.path / CHECKPOINTS
 
     @property
     def run_spec(self) -> Path:
-        """What decides the result of the run, for --resume to compare with."""
+        """The run spec, which --resume compares with."""
         return self.path / RUN_SPEC
 
     @property
     def rows(self) -> Path:
-        """Every metric's value for every row, after."""
+        """Every metric's value for every row, after training."""
         return self.path / ROWS
 
     @property
     def metrics(self) -> Path:
-        """One line for each step."""
+        """One line for each training step."""
         return self.path / "metrics.jsonl"
 
     @property
     def report(self) -> Path:
-        """The evidence; written last."""
+        """The report; written last."""
         return self.path / REPORT
 
     def texts(self) -> list[str]:
-        """Files that hold rows or answers as plain text, as paths inside the folder."""
+        """Files that contain rows or answers as plain text, as paths inside the folder."""
         measured = sorted(path.stem for path in self.measured.glob("*.safetensors"))
         files = [f"measured/{name}.jsonl" for name in measured if holds_texts(self.measured, name)]
         files += [f"{ABOUT_ROWS}/{path.name}" for path in sorted(self.written.glob("*.jsonl"))]
@@ -139,29 +139,29 @@ class RunFolder:
 
     @property
     def is_run(self) -> bool:
-        """Whether a new start would lose something: a report, or steps of training."""
+        """Whether a new start would lose results: a report, or training steps in a checkpoint."""
         return self._marked(REPORT) or any(self.checkpoints.glob(STEPS))
 
     @property
     def is_start(self) -> bool:
-        """Whether a run was started here and has nothing worth keeping but its measurements."""
+        """Whether a run was started here, and has no results except measurements."""
         return self.read_spec() is not None and not self.is_run and set(self._names()) <= OF_A_START
 
     def _names(self) -> list[str]:
-        """Names of what is in the folder, without the lock of the process that writes into it."""
+        """Names of the files and folders inside, without the lock."""
         return sorted(path.name for path in self.path.iterdir() if path.name != LOCK) if self.path.is_dir() else []
 
     def check(self, *, resume: bool, overwrite: bool, locked: bool = False) -> None:
-        """Check that the folder may be written to, without touching it.
+        """Check that a run may write into the folder. Changes nothing.
 
         Args:
-            resume: continue the run that was started there.
-            overwrite: replace what a run has left there.
+            resume: the run that was started there is continued.
+            overwrite: the files of an earlier run are replaced.
             locked: this process has the folder's lock; otherwise no process may have it.
 
         Raises:
-            UnlearnError: the folder cannot be made; another process writes into it; it is not empty, and neither --resume
-                nor --overwrite was given; or it holds files that no run has written.
+            UnlearnError: the folder cannot be created; another process writes into it; it is not empty, and neither
+                --resume nor --overwrite is given; or it has files that no run wrote.
         """
         if self.path.exists() and not self.path.is_dir():
             raise UnlearnError(f"--output-dir {self.path} is a file", "choose a folder that is empty or does not exist")
@@ -181,18 +181,18 @@ class RunFolder:
             raise self._refusal()
 
     def _marked(self, name: str) -> bool:
-        """Whether a file of MARKS is here and a run has written it, not another program and not an evaluation."""
+        """Whether a file of MARKS exists and was written by a run, not by another program or an evaluation."""
         content = _read_json(self.path / name)
         return isinstance(content, dict) and MARKS[name] <= set(content) and content.get("command", "forget") == "forget"
 
     def _written(self, names: list[str]) -> set[str]:
-        """Those of these names that a run writes. An interrupted write leaves a name that ends in `.PROCESS.part`."""
+        """Those of these names that a run writes. The file of an interrupted write ends in `.PROCESS.part`."""
         artifact = _read_json(self.path / REPORT).get("artifact") if self._marked(REPORT) else None
         saved = tuple(artifact["files"]) if artifact else SAVED
         return {
             name
             for name in names
-            if (whole := re.sub(r"\.\d+\.part$", "", name)) in OURS or any(fnmatch(whole, one) for one in saved)
+            if (whole := re.sub(r"\.\d+\.part$", "", name)) in OURS or any(fnmatch(whole, pattern) for pattern in saved)
         }
 
     def _refusal(self) -> UnlearnError:
@@ -202,20 +202,20 @@ class RunFolder:
             )
         if self.is_run or self.read_spec() is not None:
             state, _ = unfinished(self.path) or ("nothing is kept", "")
-            hint = "--resume goes on with it, --overwrite starts anew"
+            hint = "--resume continues it, --overwrite starts anew"
             return UnlearnError(f"{self.path} holds an unfinished run ({state})", hint)
         return UnlearnError(f"{self.path} is not empty", "choose another --output-dir")
 
     def open(self, *, clear: bool) -> None:
-        """Make the folder; with `clear` also remove what a run has written into it."""
+        """Create the folder. With `clear`, also remove the files that a run wrote into it."""
         self.path.mkdir(parents=True, exist_ok=True)
         old = self._written(self._names()) if clear else set()
-        # The marks go last: what an interruption leaves is still seen to be a run's.
+        # Files of MARKS are removed last, so that an interruption leaves a folder that is recognized as a run's.
         for name in sorted(old, key=lambda name: name in MARKS):
             _remove(self.path / name)
 
     def clear_start(self) -> None:
-        """Remove what an earlier start has left. What has a key stays: measurements of the model before, written rows."""
+        """Remove the files of an earlier start, except those with a key: measurements before training, and written rows."""
         kept = (self.measured, self.written_retain)
         old = [path for path in self.path.iterdir() if path.name in OF_A_START and path not in kept]
         old += set(self.measured.glob("*")) - set(self.measured.glob(BEFORE))
@@ -223,16 +223,16 @@ class RunFolder:
             _remove(path)
 
     def write_spec(self, spec: RunSpec, *, steps: int | None = None) -> None:
-        """Write the spec of the run that starts here; `steps` is its number of training steps, once it is known."""
+        """Write the spec of the run. `steps` is its number of training steps, once it is known."""
         content = json.dumps(spec.to_json(steps=steps), indent=2, ensure_ascii=False, default=str)
         write_atomically(self.run_spec, content + "\n")
 
     def read_spec(self) -> RunSpec | None:
-        """The spec of the run that was started here; None if none was."""
+        """The spec of the run that was started here; None if there is none."""
         return RunSpec.from_json(_read_json(self.run_spec)) if self._marked(RUN_SPEC) else None
 
     def keep_lines(self, upto: int) -> list[dict[str, Any]]:
-        """Cut `metrics.jsonl` back to the steps up to a checkpoint's; returns the lines that stay."""
+        """Remove the lines of `metrics.jsonl` after step `upto`, which a checkpoint has. Returns the lines that stay."""
         if not self.metrics.is_file():
             return []
         lines = [line for line in read_complete_jsonl(self.metrics) if line["step"] <= upto]
@@ -240,12 +240,12 @@ class RunFolder:
         return lines
 
     def drop_checkpoints(self) -> None:
-        """Remove the checkpoints: a finished run needs none, and each is three times as large as the adapter."""
+        """Remove the checkpoints. A finished run needs none, and each is three times as large as the adapter."""
         if self.checkpoints.is_dir():
             _remove(self.checkpoints)
 
     def append(self, line: StepRecord | dict[str, Any]) -> dict[str, Any]:
-        """Add a line to `metrics.jsonl`; returns it as a dict."""
+        """Add a line to `metrics.jsonl`. Returns it as a dict."""
         entry = line if isinstance(line, dict) else asdict(line)
         with self.metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")

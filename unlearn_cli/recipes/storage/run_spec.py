@@ -1,4 +1,4 @@
-"""The run spec: everything that decides a run's result: settings, model weights, rows, and files named in settings."""
+"""The run spec, which is everything that decides a run's result: settings, weights, rows, and files named in settings."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from unlearn_cli.registry import is_file
 
 @dataclass(frozen=True)
 class RunSpec:
-    """What decides the result of a run. It lies in the run folder as `plan.json`; equal specs give equal runs."""
+    """Everything that decides the result of a run, stored in the run folder as `plan.json`. Equal specs give equal runs."""
 
     settings: dict[str, Any]  # without those that change no result
-    model: str  # fingerprint of the weights and of how they are loaded
+    model: str  # fingerprint of the weights and of the way they are loaded
     data: dict[str, str]  # split -> sha256
-    files: dict[str, str]  # setting -> sha256 of the file that it names; and of the tokenizer
+    files: dict[str, str]  # setting -> sha256 of the file that it names; "tokenizer" -> sha256 of the tokenizer
 
     @classmethod
     def of(cls, config: ForgetConfig, model: str, data: Mapping[str, str]) -> RunSpec:
-        """The spec of a run with these resolved settings, this fingerprint of the model and these hashes of its splits."""
+        """The spec of a run, from its resolved settings, the fingerprint of its model and the hashes of its splits."""
         settings = config.model_dump(mode="json", exclude=runtime_fields(ForgetConfig))
         spec = {"settings": settings, "model": model, "data": dict(data), "files": _own_files(settings)}
-        return cls(**json.loads(json.dumps(spec, ensure_ascii=False, default=str)))  # as it will be read back
+        return cls(**json.loads(json.dumps(spec, ensure_ascii=False, default=str)))  # as JSON gives it back
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> RunSpec:
-        """The spec that a `plan.json` holds."""
+        """The spec from the content of `plan.json`."""
         return cls(content["settings"], content["model"], content["data"], content.get("files", {}))
 
     def to_json(self, *, steps: int | None = None) -> dict[str, Any]:
-        """What `plan.json` holds; `steps` is the number of training steps, once it is known."""
+        """The content of `plan.json`. `steps` is the number of training steps, once it is known."""
         return asdict(self) | ({} if steps is None else {"steps": steps})
 
     def flat(self) -> dict[str, Any]:
-        """All of it by name. Where there is a hash of what a path leads to, the hash replaces the path."""
+        """All values by name. A path is left out if there is a hash of its content."""
         hashes = {f"{name} data": sha for name, sha in self.data.items()}
         hashes |= {f"{name} file": sha for name, sha in self.files.items()}
         hashed = {"model", "revision", "run", *self.data, *self.files}
@@ -52,19 +52,19 @@ class RunSpec:
 
     @property
     def sha256(self) -> str:
-        """One hash of what `differences` compares."""
+        """A hash of the values that `differences` compares."""
         return fingerprint({key: value for key, value in self.flat().items() if value is not None})
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """How two flat specs differ, by name and in words. A setting that is None counts as absent."""
+    """The differences of two flat specs, in words. A value of None counts as absent."""
     return [f"{key}: {old.get(key)} -> {new.get(key)}" for key in {**old, **new} if old.get(key) != new.get(key)]
 
 
 def _own_files(settings: Mapping[str, Any]) -> dict[str, str]:
-    """sha256 of the user's own files that the settings name, and of the model's tokenizer.
+    """sha256 of the user's files that the settings name, and of the model's tokenizer.
 
-    A path stays the same when the content changes, and the same files can be named by another path.
+    Hashes are needed because content can change under the same path, and the same file can have another path.
     """
     named = {name: settings.get(name) for name in ("method", "retain_term", "robust")}
     named["base"] = settings.get("parameters", {}).get("base")

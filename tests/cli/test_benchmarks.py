@@ -147,7 +147,7 @@ def test_a_metric_takes_parameters(tmp_path: Path) -> None:
     flags = ["--metric-parameter", "rouge_l.tokenizer=unicode"]
     chosen = scores("--forget", forget, "-o", tmp_path / "out", *flags)["scores"]["forget"]["rouge_l"]["after"]
     assert chosen["dropped"] == 0 and chosen["n"] == 2
-    for wrong, said in (("rouge_l.tokenzer=unicode", "did you mean 'tokenizer'"), ("stem=false", "which metric")):
+    for wrong, said in (("rouge_l.tokenzer=unicode", "did you mean 'tokenizer'"), ("stem=false", "names no metric")):
         refused = unlearn(
             "evaluate", "--model", MODEL, "--forget", forget, "-o", tmp_path / "out", "--metric-parameter", wrong
         )

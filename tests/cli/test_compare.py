@@ -120,7 +120,7 @@ def test_what_was_measured_otherwise_is_not_mixed(runs, tmp_path, change, word):
     assert refused.exit_code == 2 and word in refused.stderr and "--allow-different" in refused.stderr
     marked = compared(runs["npo-0"], other, "--allow-different")
     assert len({run["measured"] for run in marked["runs"]}) == 2
-    assert any("not measured alike" in note for note in marked["notes"])
+    assert any("measured differently" in note for note in marked["notes"])
 
 
 def test_formats_of_the_table(runs, tmp_path):

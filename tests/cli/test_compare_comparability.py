@@ -1,4 +1,4 @@
-"""`unlearn compare` sets nothing side by side that was not measured alike."""
+"""`unlearn compare` sets nothing side by side that was measured differently."""
 
 from __future__ import annotations
 
@@ -116,12 +116,12 @@ def test_a_baseline_of_other_rows_is_refused(tmp_path):
     fits = write_run(tmp_path / "fits", both(0.1, 0.9), command="evaluate", max_length=4096)
     assert compared(a, b, "--baseline", fits)["metrics"]["forget.probability"]["baseline"] == pytest.approx(0.1)
     other = write_run(tmp_path / "other", both(0.1, 0.8), command="evaluate", sha={"forget": "x"})
-    assert "the baseline other were not measured alike: of forget the rows differ" in refused(a, b, "--baseline", other)
+    assert "the baseline other were measured differently: of forget the rows differ" in refused(a, b, "--baseline", other)
     summary = compared(a, b, "--baseline", other, "--allow-different")
     assert summary["metrics"]["forget.probability"]["baseline"] is None
     assert summary["metrics"]["retain.probability"]["baseline"] == pytest.approx(0.8)
     assert summary["metrics"]["forget.probability"]["best"] == ["a"]  # the runs themselves were measured alike
-    assert any("baseline was measured otherwise" in note for note in summary["notes"])
+    assert any("baseline was measured differently" in note for note in summary["notes"])
 
 
 def test_every_pair_is_checked(tmp_path):
@@ -129,7 +129,7 @@ def test_every_pair_is_checked(tmp_path):
     a = write_run(tmp_path / "a", both(0.2, 0.9))
     b = write_run(tmp_path / "b", both(0.2, 0.9) | {"holdout.probability": around(0.1)}, seed=1)
     c = write_run(tmp_path / "c", both(0.2, 0.9) | {"holdout.probability": around(0.1)}, seed=2, sha={"holdout": "x"})
-    assert "b and c were not measured alike: of holdout the rows" in refused(a, b, c)
+    assert "b and c were measured differently: of holdout the rows" in refused(a, b, c)
     assert compared(a, b)["runs"][0]["measured"] is None  # one split more is no difference
 
 

@@ -176,7 +176,7 @@ def test_a_model_is_no_evaluation_of_it(around_the_baseline, tmp_path):
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "config.json").write_text("{}")
     message = refused(*around_the_baseline, "--baseline", tmp_path / "model")
-    assert "the folder of an evaluation is wanted, and this is a model" in message
+    assert "this option takes the folder of an evaluation, but this is a model" in message
     assert f"unlearn evaluate --model {tmp_path}/model --forget forget --retain retain -o baseline" in message
     assert "there is no report.json" in refused(*around_the_baseline, "--baseline", tmp_path / "nothing")
 
@@ -189,7 +189,7 @@ def test_no_order_towards_a_baseline_that_is_not_known(around_the_baseline, flag
 def test_no_order_where_neither_way_is_better(tmp_path):
     two = runs(tmp_path, "holdout.probability", {"a": around(0.1), "b": around(0.2)})
     for flags in (["--sort", "holdout.probability"], ["--front", "holdout.probability,retain.probability"]):
-        assert "neither less nor more" in refused(*two, *flags)
+        assert "no direction of it is better" in refused(*two, *flags)
 
 
 def test_no_order_by_what_no_run_has(tmp_path):

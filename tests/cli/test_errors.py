@@ -231,7 +231,7 @@ def test_unknown_metric_in_an_expression(tmp_path, data):
         (["--stop-when", "forgte.probability < 0.1"], "unknown split 'forgte'", "did you mean 'forget'"),
         (["--stop-when", "holdout.probability < 0.1"], "no holdout rows are measured", "--holdout holdout.jsonl"),
         (["--stop-when", "privacy.loss_auc < 0.6"], "no holdout rows are measured", "--holdout holdout.jsonl"),
-        (["--stop-when", "forget.loss_auc < 0.6"], "loss_auc stands under 'privacy'", "write privacy.loss_auc"),
+        (["--stop-when", "forget.loss_auc < 0.6"], "loss_auc belongs to 'privacy'", "write privacy.loss_auc"),
         (["--stop-when", "utility.model_utility < 0.6"], "no real_authors rows are measured", "--benchmark tofu:forget01"),
         (["--stop-when", "forget.probability < baseline"], "forget measures no baseline", "--baseline MODEL"),
         (["--calibrate", "forget.forget_quality > 0.05"], "forget measures no baseline", "--baseline MODEL"),

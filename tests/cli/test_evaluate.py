@@ -175,7 +175,7 @@ def test_wrong_inputs(run, tmp_path):
         ("evaluate", run, "--fail-if", "privacy.loss_auc > 0.6"): "no holdout rows are measured hint: --holdout",
         ("evaluate", run, "--fail-if", "forget_jailbreak.nll < 1"): "rows are measured hint: --probes jailbreak",
         ("evaluate", run, "--fail-if", "world_facts.nll < 1"): "rows are measured hint: --benchmark tofu:",
-        ("evaluate", run, "--fail-if", "forget.verbatim_memorization < 1"): "stands under 'forget_verbmem'",
+        ("evaluate", run, "--fail-if", "forget.verbatim_memorization < 1"): "belongs to 'forget_verbmem'",
     }
     for arguments, message in cases.items():
         result = unlearn(*arguments)
@@ -266,7 +266,7 @@ def test_what_was_measured_otherwise_before_is_left_out_and_said(run, tmp_path, 
     gate = ("--fail-if", "retain.probability < 0.5*before")
     result = unlearn("evaluate", run, *given, *gate, "-o", tmp_path / "out")
     assert result.exit_code == 3 and "has no value" in result.stderr, result.stderr
-    match = re.search(r"the retain before was measured otherwise \((.*?) differ\)", " ".join(result.stderr.split()))
+    match = re.search(r"the retain before was measured differently \((.*?) differ\)", " ".join(result.stderr.split()))
     assert match and parts <= set(match[1].split(", ")), result.stderr
     scores = read_report(tmp_path / "out")["scores"]
     assert all(both["before"] is None for metrics in scores.values() for both in metrics.values())
@@ -279,9 +279,9 @@ def test_measurements_of_two_moments_that_do_not_compare_are_not_scored_together
     shutil.copytree(run, copy)
     assert unlearn("evaluate", copy, "--max-new-tokens", 3).exit_code == 0  # its measurements after lie there now
     result = unlearn("evaluate", "--measured", copy, "-o", tmp_path / "out")
-    assert result.exit_code == 0 and "before was measured otherwise" in " ".join(result.stderr.split()), result.stderr
+    assert result.exit_code == 0 and "before was measured differently" in " ".join(result.stderr.split()), result.stderr
     theirs = unlearn("evaluate", "--measured", run, "--baseline", copy, "-o", tmp_path / "two")
-    assert theirs.exit_code == 2 and "baseline was measured otherwise (generated answers differ)" in theirs.stderr
+    assert theirs.exit_code == 2 and "baseline was measured differently (generated answers differ)" in theirs.stderr
 
 
 def test_a_baseline_is_measured_in_the_precision_of_the_model_under_test(run, tmp_path):
@@ -304,4 +304,4 @@ def test_a_baseline_is_measured_in_the_precision_of_the_model_under_test(run, tm
     assert values[0] == pytest.approx(values[1], rel=0.05)
     (half / "chat_template.jinja").write_text("{% for m in messages %}{{ m['content'] }} {% endfor %}")
     other = unlearn("evaluate", run, "--baseline", half, "-o", tmp_path / "other")
-    assert other.exit_code == 2 and "baseline was measured otherwise" in " ".join(other.stderr.split()), other.stderr
+    assert other.exit_code == 2 and "baseline was measured differently" in " ".join(other.stderr.split()), other.stderr

@@ -116,7 +116,7 @@ def test_files_that_the_run_did_not_write(copy: Path, mistake: Callable[[Path], 
 
 def test_the_original_where_the_unlearned_is_expected(files: Files, copy: Path) -> None:
     """Swapped: the run is measured on the original, or the original's evaluation is taken for the baseline."""
-    assert "one model is measured at a time" in said_by("evaluate", files["run"], "--model", files["base"], code=2)
+    assert "only one model is measured" in said_by("evaluate", files["run"], "--model", files["base"], code=2)
     shutil.copy(files["base"] / "model.safetensors", copy / "adapter_model.safetensors")
     assert "(the adapter's weights) is not" in said_by("evaluate", copy, code=2)
     assert "knows the forget rows" in said_by("compare", files["run"], "--baseline", files["original"], code=2)
@@ -197,7 +197,7 @@ def test_a_base_that_has_changed_in_its_place(files: Files, copy: Path, tmp_path
 def test_another_precision_than_in_training(copy: Path, flags: tuple[str, ...], now: str) -> None:
     said = said_by("evaluate", copy, *flags)
     assert f"was trained on a base in float32, and this one is in {now}" in said
-    assert "the forget before was measured otherwise (precision" in said and "its scores are left out" in said
+    assert "the forget before was measured differently (precision" in said and "its scores are left out" in said
 
 
 def test_rows_in_another_order(files: Files, copy: Path, tmp_path: Path) -> None:
@@ -222,4 +222,4 @@ def test_a_baseline_of_another_tokenizer(files: Files, copy: Path, tmp_path: Pat
     baseline = Path(shutil.copytree(BASELINE, tmp_path / "baseline"))
     tokenizer_of_another_model(baseline)
     said = said_by("evaluate", copy, "--baseline", baseline, *FEW, code=2)
-    assert "was measured otherwise" in said and "another one: --chat-template none" in said
+    assert "was measured differently" in said and "another one: --chat-template none" in said

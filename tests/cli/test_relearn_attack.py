@@ -202,7 +202,7 @@ def test_gates(run: Path) -> None:
     passed = unlearn("relearn-attack", run, *FEW, *STEPS, "--skip-original", "--fail-if", "relearn.recovery.max > 9")
     assert passed.exit_code == 0 and "ok: relearn.recovery.max is" in passed.stderr and ", not > 9" in passed.stderr
     unknown = unlearn("relearn-attack", run, *FEW, *STEPS, "--skip-original", "--fail-if", "quantize.recovery.max > 9")
-    assert unknown.exit_code == 2 and "quantize is not among the attacks that are made (relearn)" in unknown.stderr
+    assert unknown.exit_code == 2 and "quantize is not among the attacks of this command (relearn)" in unknown.stderr
 
 
 @pytest.mark.parametrize(

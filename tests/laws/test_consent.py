@@ -27,7 +27,7 @@ VALUES = {  # by rule: one that asks and one that does not
 # Names that sound like a consent and are none, with what they are.
 HARMLESS = {
     "allow_overlap": "rows in both splits",
-    "allow_different": "a table of runs that were measured otherwise, marked",
+    "allow_different": "a table of runs that were measured differently, marked",
     "samples": "how many answers are sampled",
     "sample_temperature": "of sampled answers",
     "sample_top_p": "of sampled answers",

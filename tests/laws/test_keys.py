@@ -158,7 +158,7 @@ class Reference(Measuring):
 
 
 def beside(one, two):
-    """Whether two measurements may stand side by side: what was measured otherwise is told apart, or has equal values."""
+    """Whether two measurements may stand side by side: what was measured differently is told apart, or has equal values."""
     for split in one.keys() & two.keys():
         ours, theirs = ({k: v for k, v in side.items() if v is not None} for side in (one[split], two[split]))
         parts = ours["protocol"].keys() & theirs["protocol"].keys()

@@ -15,18 +15,18 @@ from unlearn_cli.recipes.comparison.runs import Entry
 
 @dataclass(frozen=True)
 class Comparability:
-    """Which scores of the runs may be compared."""
+    """The scores of the runs that may be compared."""
 
     run_hashes: dict[str, str] = field(default_factory=dict)  # run -> short hash of its protocol; empty if all are equal
     differing: frozenset[str] = frozenset()  # splits whose protocol differs between the runs
     baseline_differing: frozenset[str] = frozenset()  # splits whose protocol differs between the baseline and a run
-    attack_difference: str | None = None  # how the relearning attacks differ, in words
+    attack_difference: str | None = None  # the difference between the relearning attacks, in words
 
     def comparable(self, split: str, splits: Collection[str]) -> bool:
         """Whether scores of a split may be ranked.
 
         Args:
-            split: the split, or the name of a group of scores over several splits, which need all splits to be comparable.
+            split: a split, or a group of scores over several splits, for which all splits must be comparable.
             splits: the splits of all runs.
         """
         return split not in self.differing if split in splits else not self.differing
@@ -54,7 +54,7 @@ def check_comparability(entries: Sequence[Entry], baseline: Entry | None, *, all
             if not allow:
                 names = f"{earlier.name} and {'the baseline ' if entry is baseline else ''}{entry.name}"
                 raise UnlearnError(
-                    f"{names} were not measured alike: {_differences(earlier, entry, key)} differ",
+                    f"{names} were measured differently: {_differences(earlier, entry, key)} differ",
                     "evaluate both with the same data and limits, or --allow-different, which marks them",
                 )
             (baseline_differing if entry is baseline else differing).add(key)
@@ -78,7 +78,7 @@ def _unequal(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
 
 
 def _attack_difference(entries: Sequence[Entry]) -> str | None:
-    """What differs between the relearning attacks on the runs, in words; None if they are comparable."""
+    """The difference between the relearning attacks on the runs, in words; None if they are comparable."""
     attacked = [entry for entry in entries if "relearn" in entry.report.attacks or entry.attack]
     if len(attacked) < 2:
         return None
@@ -88,12 +88,12 @@ def _attack_difference(entries: Sequence[Entry]) -> str | None:
     protocols = [_attack_protocol(entry.attack) for entry in attacked if entry.attack]
     for entry, protocol in zip(attacked[1:], protocols[1:], strict=True):
         if names := _unequal(protocols[0], protocol):
-            return f"{attacked[0].name} and {entry.name} were not attacked alike: {', '.join(names)} differ"
+            return f"{attacked[0].name} and {entry.name} were attacked differently: {', '.join(names)} differ"
     return None
 
 
 def _attack_protocol(report: AttackReport) -> dict[str, Any]:
-    """All that recovery depends on besides the run."""
+    """Everything except the run that recovery depends on."""
     values: dict[str, set[str]] = {}
     for curve in report.curves:
         if curve.role == "unlearned":

@@ -1,4 +1,4 @@
-"""`--fail-if` over several runs."""
+"""`--fail-if` of `unlearn compare`: gates over several runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from unlearn_cli.report import FILE, GateReport
 
 
 def judge_gates(conditions: Sequence[Condition], entries: Sequence[Entry]) -> list[GateReport]:
-    """A gate fails if it holds for any run, or if a run lacks a value of it."""
+    """Judge gates by all runs. A gate fails if it holds for any run, or if a run has no value of a name in it."""
     reports = [report for entry in entries for report in entry.reports]
     known = {name for report in reports for metrics in report.scores.values() for name in metrics} | {RECOVERY}
     gate_reports = []
@@ -29,7 +29,7 @@ def judge_gates(conditions: Sequence[Condition], entries: Sequence[Entry]) -> li
 
 
 def _lookup(entry: Entry) -> Lookup:
-    """Values of one run by name: its scores, and the recovery under each of its attacks."""
+    """A lookup over one run: its scores, and the recovery under each attack."""
 
     def value(split: str, metric: str, moment: str) -> float | None:
         attack = entry.attacked(split) if ATTACKS.has(split) else None
@@ -44,7 +44,7 @@ def _lookup(entry: Entry) -> Lookup:
 
 
 def _reason(entry: Entry) -> gates.Why:
-    """Why one run has no value of a name."""
+    """A function that says why one run has no value of a name."""
     scores = {name: metrics for report in entry.reports for name, metrics in report.scores.items()}
 
     def reason(split: str, metric: str, moment: str) -> str | None:
@@ -52,7 +52,7 @@ def _reason(entry: Entry) -> gates.Why:
             return gates.why_in(scores)(split, metric, moment)
         attack = entry.attacked(split)
         if attack is None:
-            return f"not attacked: attacks/{split.replace('_', '-')}/{FILE} is not there"
+            return f"not attacked: attacks/{split.replace('_', '-')}/{FILE} does not exist"
         return gates.why_no_recovery(attack, moment)
 
     return reason

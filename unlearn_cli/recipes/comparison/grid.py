@@ -12,7 +12,7 @@ from unlearn_cli.recipes.comparison.result import Comparison
 from unlearn_cli.rendering.compare import BASELINE, BEFORE, BEST, FRONT, NOISE, UNKNOWN, Cell, Grid, setting_text
 from unlearn_cli.rendering.tables import ARROWS, digits
 
-MOST_DIGITS = 4  # beyond the usual ones, where a best value would not show otherwise
+MOST_DIGITS = 4  # more than usual, at most, to show the difference between the best value and others
 
 
 def comparison_grid(comparison: Comparison, notes: Sequence[str]) -> Grid:
@@ -20,7 +20,7 @@ def comparison_grid(comparison: Comparison, notes: Sequence[str]) -> Grid:
 
     Args:
         comparison: the result.
-        notes: what a reader must know before the numbers.
+        notes: notes that a reader needs before the numbers.
     """
     rows, columns, hashes = comparison.rows, comparison.columns, comparison.comparability.run_hashes
     methods = {key: method for key in comparison.setting_keys if (method := _only_method(comparison, key))}
@@ -55,7 +55,7 @@ def _heading(column: Column) -> str:
 
 
 def _only_method(comparison: Comparison, key: str) -> str | None:
-    """The method whose runs alone have a setting, all of them the same value."""
+    """The method whose runs are the only ones with a setting, all with the same value; None if there is none."""
     methods = {row.setting("method") for row in comparison.rows if row.setting(key) is not None}
     if len(methods) != 1 or "method" not in comparison.setting_keys:
         return None
@@ -65,7 +65,7 @@ def _only_method(comparison: Comparison, key: str) -> str | None:
 
 
 def _method_settings(rows: Sequence[Row], methods: Mapping[str, str]) -> list[str]:
-    """A line for each method with settings that no other has."""
+    """A line for each method with settings that no other method has."""
     first = {row.setting("method"): row for row in reversed(rows)}
     settings: dict[str, list[str]] = {}
     for key, method in methods.items():
@@ -74,7 +74,7 @@ def _method_settings(rows: Sequence[Row], methods: Mapping[str, str]) -> list[st
 
 
 def _score_cells(column: Column, comparison: Comparison) -> list[Cell]:
-    """One metric of all rows, of the model before and of the baseline, with the digits that the best needs to stand out."""
+    """One metric of all rows, of the model before, and of the baseline; with enough digits to distinguish the best."""
     values = {row.name: row.value(column.name) for row in comparison.rows}
     best = [value for name, value in values.items() if name in column.best and value is not None]
     rest = [value for name, value in values.items() if name not in column.best and value is not None]
@@ -89,7 +89,7 @@ def _score_cells(column: Column, comparison: Comparison) -> list[Cell]:
 
 
 def _share_of_runs(row: Row, column: Column) -> str:
-    """How many runs of a row have the value, where not all do."""
+    """The number of runs of a row that have the value, if some have not."""
     runs, missing = len(row.entries), row.missing(column.name)
     return f" ({runs - missing} of {runs})" if 0 < missing < runs else ""
 

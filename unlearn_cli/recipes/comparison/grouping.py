@@ -1,4 +1,4 @@
-"""Rows of a comparison: a run each, or several runs of one configuration."""
+"""Rows of a comparison: each is one run, or several runs of one configuration."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from unlearn_cli.report import UNUSABLE, Score
 
 @dataclass(frozen=True)
 class Row:
-    """Runs that are shown as one."""
+    """One run, or runs that are shown together."""
 
     name: str
     entries: tuple[Entry, ...]
 
     @property
     def failed(self) -> bool:
-        """Whether one of its runs wrecked the model, diverged or changed nothing: good scores of it mean nothing."""
+        """Whether one of its runs wrecked the model, diverged or changed nothing; its good scores then mean nothing."""
         return any(entry.report.status in UNUSABLE for entry in self.entries)
 
     @property
     def verdict(self) -> str:
-        """The word of its verdict; where its runs differ, how many have each; empty where none has one."""
+        """The word of its verdict; if its runs differ, each word with its number of runs; empty without a verdict."""
         words = Counter(entry.verdict.word for entry in self.entries if entry.verdict)
         return next(iter(words), "") if len(words) < 2 else ", ".join(f"{count} {word}" for word, count in words.items())
 
@@ -95,13 +95,13 @@ def grouping_keys(entries: Sequence[Entry], names: Sequence[str]) -> list[str]:
 
 
 def group_runs(entries: Sequence[Entry], by: Sequence[str], keys: Sequence[str], hashes: Mapping[str, str]) -> list[Row]:
-    """Make one row of the runs that differ in the settings `by` alone; without `by` every run is a row.
+    """Put runs that differ only in the settings `by` into one row. Without `by`, every run is a row.
 
     Args:
         entries: the runs.
         by: settings to ignore.
         keys: settings that differ between some runs.
-        hashes: run -> hash of its protocol, where protocols differ; runs with different protocols are never averaged.
+        hashes: run -> hash of its protocol, if protocols differ; runs with different protocols are never averaged.
     """
     if not by:
         return [Row(entry.name, (entry,)) for entry in entries]

@@ -1,4 +1,4 @@
-"""Notes that a reader of a comparison needs before its numbers."""
+"""Notes on a comparison that a reader needs before its numbers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FORGET_PROBABILITY = "forget.probability"
 
 
 def comparison_notes(comparison: Comparison) -> list[str]:
-    """All sentences, those about runs that look better than they are first."""
+    """All notes; those about runs that look better than they are come first."""
     notes = [*_failed_runs(comparison), *_over_forgotten(comparison), *_protocol_differences(comparison)]
     if comparison.baseline is None and any(
         len(moment_values(comparison.rows, column.name, "baseline")) > 1 for column in comparison.columns
@@ -22,19 +22,21 @@ def comparison_notes(comparison: Comparison) -> list[str]:
         notes.append("the runs were evaluated against different baselines: none is shown (--baseline DIR)")
     without = [entry.name for entry in comparison.entries if not entry.has_rows]
     if without:
-        notes.append(f"no values of single rows, so no intervals of differences: {', '.join(without)} (evaluate them again)")
+        notes.append(
+            f"no values of single rows, and so no intervals of differences: {', '.join(without)} (evaluate them again)"
+        )
     return notes
 
 
 def _failed_runs(comparison: Comparison) -> list[str]:
-    """A note on runs that failed and are never called best, because scores of a wrecked or unchanged model may look good."""
+    """A note on failed runs. They are never called best, because scores of a wrecked or unchanged model may look good."""
     reports = {entry.name: entry.report for entry in comparison.entries}
     failed = [f"{name} ({report.status.replace('_', ' ')})" for name, report in reports.items() if report.status in UNUSABLE]
     return [f"Did not end well, so not judged: {listed(failed)}."] if failed else []
 
 
 def over_forgotten(comparison: Comparison) -> list[str] | None:
-    """Names of the rows below the baseline's interval; None where the metric, the baseline or its interval is missing."""
+    """Names of the rows below the baseline's interval; None if the metric, the baseline or its interval is missing."""
     low = _baseline_lower_end(comparison)
     if low is None:
         return None
@@ -51,7 +53,7 @@ def _over_forgotten(comparison: Comparison) -> list[str]:
 
 
 def _baseline_lower_end(comparison: Comparison) -> float | None:
-    """The lower end of the baseline's interval; None if it is not known, or of one row, whose interval is a point."""
+    """The lower end of the baseline's interval; None if it is not known, or is from one row, whose interval is a point."""
     if not any(column.name == FORGET_PROBABILITY and column.baseline is not None for column in comparison.columns):
         return None
     if comparison.baseline:
@@ -67,13 +69,13 @@ def _protocol_differences(comparison: Comparison) -> list[str]:
     comparability, notes = comparison.comparability, []
     if comparability.run_hashes:
         splits = ", ".join(sorted(comparability.differing))
-        notes.append(f"these runs were not measured alike (column 'measured'): nothing is called best on {splits}")
+        notes.append(f"these runs were measured differently (column 'measured'): nothing is called best on {splits}")
     if comparability.baseline_differing:
         splits = ", ".join(sorted(comparability.baseline_differing))
-        notes.append(f"the baseline was measured otherwise, so it is left out, on {splits}")
+        notes.append(f"the baseline was measured differently, so it is left out, on {splits}")
     notes += [
-        f"{entry.name}: `unlearn evaluate` measured {', '.join(sorted(entry.remeasured))} otherwise than the run; the run's "
-        "own scores are shown there"
+        f"{entry.name}: `unlearn evaluate` measured {', '.join(sorted(entry.remeasured))} differently from the run; the "
+        "run's own scores are shown"
         for entry in comparison.entries
         if entry.remeasured
     ]

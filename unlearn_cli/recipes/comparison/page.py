@@ -29,8 +29,8 @@ SPLITS = {
     "holdout": "rows like the forget rows that no model has seen",
     "general": "everyday questions that come with unlearn: damage outside of the rows",
     "general_text": "plain paragraphs that come with unlearn: damage outside of the rows",
-    "privacy": "forget rows told from rows that no model has seen",
-    "utility": "what the model is still good for",
+    "privacy": "whether forget rows can be distinguished from rows that no model has seen",
+    "utility": "what the model can still do",
     "relearn": "a few steps of fine-tuning on some forget rows, judged by others",
 }
 OTHER_LINES = {
@@ -59,7 +59,7 @@ def compare_page(comparison: Comparison, grid: Grid, config: CompareConfig) -> s
 
 
 def _title(entries: Sequence[Entry]) -> str:
-    """How many runs, on which model, and how many rows they forget."""
+    """The number of runs, their model, and the number of rows that they forget."""
     models = {report.model.model.rstrip("/").rsplit("/", 1)[-1] for e in entries if (report := e.report).model}
     counts = {data.rows for e in entries if (data := e.report.data.get("forget"))}
     runs = f"{len(entries)} runs" if len(entries) != 1 else f"Run {entries[0].name}"
@@ -82,10 +82,10 @@ def _summary(comparison: Comparison) -> Iterator[str]:
     if comparison.front:
         pairs = " and ".join(comparison.front_metrics)
         named = [_trade_off(row, comparison) for row in comparison.rows if row.name in comparison.front]
-        others = " Each other run is no better in either than one of these." if len(named) < len(comparison.rows) else ""
+        others = " No other run is better in both than one of these." if len(named) < len(comparison.rows) else ""
         yield f"Best trade-offs between {pairs}: {listed(named)}.{others}"
     if not any(column.baseline is not None for column in comparison.columns):
-        yield "Not known: how a model that never saw the forget rows scores (--baseline)."
+        yield "Not known: the scores of a model that never saw the forget rows (--baseline)."
     if not any(column.name == RELEARNING for column in comparison.columns):
         yield "Not known: whether the answers come back (unlearn relearn-attack RUN)."
 
@@ -96,7 +96,7 @@ def _trade_off(row: Row, comparison: Comparison) -> str:
 
 
 def _meaning(column: Column) -> str:
-    """A metric in a sentence or two, for a reader who does not know it."""
+    """A metric in one or two sentences, for readers who do not know it."""
     split, _, metric = column.name.partition(".")
     summary = RECOVERY if column.name == RELEARNING else METRICS.summary(metric) if METRICS.has(metric) else metric
     about = f" ({split}: {SPLITS[split]})" if split in SPLITS else ""
@@ -104,14 +104,14 @@ def _meaning(column: Column) -> str:
 
 
 def _glossary(comparison: Comparison, grid: Grid) -> Iterator[tuple[str, str]]:
-    """The words of the page and what they mean: names of the table's lines and columns."""
+    """Terms of the page with their meanings: names of the table's rows and columns."""
     yield from ((column.name, _meaning(column)) for column in comparison.columns)
     lines = {line[0].text for line in grid.body[grid.runs :]}
     yield from ((name, text) for name, text in OTHER_LINES.items() if name in lines)
     if comparison.front:
         pair = " and ".join(comparison.front_metrics)
-        yield "best trade-off", f"A run such that no other is at least as good in both {pair} and better in one."
-    yield "95 % interval", "How much a number would change with other rows of the same kind. It says nothing of other seeds."
+        yield "best trade-off", f"No other run is at least as good in both {pair} and better in one of them."
+    yield "95 % interval", "How much a number could change with other rows of the same kind. It does not cover other seeds."
 
 
 def _best_runs(column: Column, comparison: Comparison) -> str:

@@ -19,7 +19,7 @@ from unlearn_cli.rendering.attacks import worst_curves
 from unlearn_cli.rendering.front import FrontPicture, RunPoint, front_figure, front_picture
 from unlearn_cli.rendering.svg import Figure, Series
 
-MAX_ROWS = 8  # in pictures of lines: as many as there are colors
+MAX_ROWS = 8  # rows in a picture of lines, because there are eight colors
 # The name of each loss, and the setting that decides its unit.
 LOSSES = {"forget_loss": ("forget loss", "method"), "retain_loss": ("retain loss", "retain_term")}
 
@@ -27,7 +27,7 @@ LOSSES = {"forget_loss": ("forget loss", "method"), "retain_loss": ("retain loss
 class Line(NamedTuple):
     """A run that is drawn as a line."""
 
-    number: int  # place of its row in the table
+    number: int  # of its row in the table
     name: str  # of its row
     entry: Entry
 
@@ -44,7 +44,7 @@ def picture_of_front(comparison: Comparison) -> FrontPicture | None:
 
 
 def page_figures(comparison: Comparison, *, allow_different: bool) -> Iterator[Figure]:
-    """All pictures of the page; none that shows runs with different protocols side by side.
+    """All pictures of the page. None shows runs with different protocols side by side.
 
     Args:
         comparison: the result.
@@ -83,7 +83,7 @@ def _steps(entry: Entry) -> list[dict[str, Any]]:
 
 
 def _trajectory(entry: Entry) -> list[tuple[float, float]]:
-    """From before the first step to after the last; empty if nothing was measured between."""
+    """Forget probability by step, from before the first step to after the last; empty if nothing was measured between."""
     training = entry.report.training
     if not training or not training.trajectory:
         return []
@@ -109,7 +109,7 @@ def _relearning(lines: Sequence[Line]) -> Figure | None:
 
 
 def measured_forget_rows(entry: Entry, moment: str) -> Measured | None:
-    """Measurements of the forget rows, if the scores that are shown come from those on disk."""
+    """Measurements of the forget rows, if the shown scores are from them; else None."""
     # `unlearn evaluate RUN` measures into the run's folder.
     return None if "forget" in entry.remeasured else load_measured(entry.folder / "measured", f"{moment}-forget")
 
@@ -120,7 +120,7 @@ def _ratios(entry: Entry, moment: str) -> np.ndarray:
 
 
 def _baseline_ratios(comparison: Comparison, lines: Sequence[Line]) -> np.ndarray:
-    """Of --baseline if its protocol is that of the runs; without --baseline, of the first run that measured one."""
+    """Ratios of --baseline, if its protocol is that of the runs; without --baseline, of the first run that measured one."""
     if comparison.baseline:
         differs = "forget" in comparison.comparability.baseline_differing
         return np.array([]) if differs else _ratios(comparison.baseline, "after")

@@ -20,24 +20,24 @@ class Column:
 
     name: str  # SPLIT.METRIC
     target: str | None
-    before: float | None  # of the model before unlearning, where all runs have the same
+    before: float | None  # value of the model before unlearning, if it is the same for all runs
     baseline: float | None
     comparable: bool = True  # its runs have one protocol
     best: tuple[str, ...] = ()  # names of rows; several if they are equal
 
     @property
     def aim(self) -> float:
-        """The point that values are measured from: the baseline, where nearer to it is better, else 0."""
+        """The point from which values are measured: the baseline if nearer to it is better, else 0."""
         return self.baseline if self.target == "baseline" and self.baseline is not None else 0.0
 
     def distance(self, value: float | None) -> float | None:
-        """A number that is smaller for a better value; None without a value or where no direction is better."""
+        """A number that is smaller for a better value; None without a value, or if no direction is better."""
         if value is None or self.target is None or (self.target == "baseline" and self.baseline is None):
             return None
         return {"min": value, "max": -value}.get(self.target, abs(value - self.aim))
 
     def side(self, value: float) -> float:
-        """-1 below a baseline that is the aim, else 1: times this, a larger value is farther from the aim."""
+        """-1 below a baseline that is the aim, else 1. A value times this number is larger if it is farther from the aim."""
         return -1.0 if self.target == "baseline" and value < self.aim else 1.0
 
     def as_dict(self) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def rank_columns(
 
 
 def moment_values(rows: Sequence[Row], name: str, moment: str) -> list[float]:
-    """The different values that the runs have for the model before unlearning, or for their baseline."""
+    """The distinct values of the runs for the model before unlearning, or for their baseline."""
     values: list[float] = []
     for value in (entry.value(name, moment) for row in rows for entry in row.entries):
         if value is not None and not any(_equal(value, earlier) for earlier in values):
@@ -79,19 +79,19 @@ def moment_values(rows: Sequence[Row], name: str, moment: str) -> list[float]:
 
 
 def _baseline_value(rows: Sequence[Row], name: str, baseline: Entry | None) -> float | None:
-    """The score of --baseline, else the one value that all runs have for their baseline."""
+    """The score of --baseline; without it, the value of the runs' own baselines if they agree."""
     value = baseline.value(name) if baseline else None
     values = moment_values(rows, name, "baseline") if value is None else [value]
     return values[0] if len(values) == 1 else None
 
 
 def _equal(a: float, b: float) -> bool:
-    """Equal to the digits that a table shows."""
+    """Whether two values are equal in the digits that a table shows."""
     return isclose(a, b, rel_tol=1e-5, abs_tol=1e-12)
 
 
 def _best(rows: Sequence[Row], column: Column) -> tuple[str, ...]:
-    """Names of the best rows, in the order of the alphabet, so that the order of the runs does not matter."""
+    """Names of the best rows in alphabetical order, so that the order of the runs does not matter."""
     distances = [(column.distance(row.complete_value(column.name)), row.name) for row in rows if not row.failed]
     ranked = [(distance, name) for distance, name in distances if distance is not None]
     if len(ranked) < 2 or not column.comparable:
@@ -101,10 +101,10 @@ def _best(rows: Sequence[Row], column: Column) -> tuple[str, ...]:
 
 
 def sort_rows(rows: list[Row], name: str | None, ranked: Mapping[str, Column]) -> list[Row]:
-    """The best first, if a metric is named; last the rows that cannot be ranked: some of their runs failed or have no value.
+    """The rows, best first if a metric is named. Rows with failed runs or without a value come last.
 
     Raises:
-        UnlearnError: the metric cannot be ranked by, see `check_rankable`.
+        UnlearnError: rows cannot be ranked by the metric, see `check_rankable`.
     """
     if name is None:
         return sorted(rows, key=lambda row: row.failed)
@@ -114,9 +114,9 @@ def sort_rows(rows: list[Row], name: str | None, ranked: Mapping[str, Column]) -
 
 
 def pareto_front(rows: Sequence[Row], pair: Sequence[Column]) -> set[str]:
-    """Names of the rows that no other beats in both metrics; none without two metrics that can be ranked.
+    """Names of the rows that no other row beats in both metrics; none without two metrics that can be ranked.
 
-    Rows that failed are neither on the front nor beat others.
+    Failed rows are left out.
     """
     rows = [row for row in rows if not row.failed]
     if len(rows) < 2 or len(pair) != 2 or not all(column.comparable for column in pair):
@@ -127,7 +127,7 @@ def pareto_front(rows: Sequence[Row], pair: Sequence[Column]) -> set[str]:
 
 
 def _rounded(value: float | None) -> float | None:
-    """A value to six digits, so that rounding errors of a mean put no run on the front."""
+    """A value with six digits, so that rounding errors of a mean put no run on the front."""
     return None if value is None else float(f"{value:.6g}")
 
 
@@ -138,9 +138,9 @@ def check_rankable(flag: str, column: Column) -> None:
         UnlearnError: no direction is better, or the baseline that is the aim has no value.
     """
     if column.target is None:
-        raise UnlearnError(f"{flag} {column.name}: neither less nor more of it is better", "choose a metric with an arrow")
+        raise UnlearnError(f"{flag} {column.name}: no direction of it is better", "choose a metric with an arrow")
     if column.target == "baseline" and column.baseline is None:
         raise UnlearnError(
-            f"{flag} {column.name}: better is nearer to the baseline, and its value is not known",
+            f"{flag} {column.name}: nearer to the baseline is better, and the baseline's value is not known",
             "--baseline DIR, an evaluation of a model that never saw the forget rows",
         )

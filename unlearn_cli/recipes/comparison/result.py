@@ -1,4 +1,4 @@
-"""The result of a comparison, and the same as plain values for `--json`."""
+"""The result of a comparison, also as plain values for `--json`."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def as_dict(
 
     Args:
         comparison: the result.
-        front: the two metrics of the front, also where no run has both.
-        notes: what a reader must know before the numbers.
+        front: the two metrics of the front, even if no run has both.
+        notes: notes that a reader needs before the numbers.
         gates: verdicts on `--fail-if`.
-        over_forgotten: names of the rows below the baseline, None where that is not known.
+        over_forgotten: names of the rows below the baseline; None if this is not known.
     """
     return {
         "command": "compare",
@@ -89,7 +89,7 @@ class ComparisonResult(Displayed, dict[str, Any]):
     """The result as plain values, which prints as a line and shows itself as a table."""
 
     def headline(self) -> str:
-        """Which runs were compared, and which of them no other beats."""
+        """The names of the compared runs, and of those on the front."""
         front = self["front"]
         named = f"; best trade-offs: {', '.join(front['runs'])}" if front["runs"] else ""
         return f"{', '.join(run['name'] for run in self['runs'])}{named}"

@@ -1,4 +1,4 @@
-"""Runs as `compare` reads them: reports, values of rows, settings. No model, no torch."""
+"""Runs as `compare` reads them: reports, values of rows, settings. Loads neither a model nor torch."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from unlearn_cli.recipes.scoring.gates import measured_at, value_at
 from unlearn_cli.recipes.scoring.verdict import judge_run, verdict_of
 from unlearn_cli.report import EVALUATION, FILE, MANIFEST, ROWS, RunReport, Score, Verdict, read_report, unfinished
 
-MEASURED_BY = ("max_new_tokens", "stride", "metric_parameters")  # and the limits on rows
-SAMPLED_BY = ("samples", "sample_temperature", "sample_top_p")
+MEASURED_BY = ("max_new_tokens", "stride", "metric_parameters")  # settings that scores depend on, beside limits on rows
+SAMPLED_BY = ("samples", "sample_temperature", "sample_top_p")  # settings that scores of sampled answers depend on
 RELEARNING = "relearn.recovery"
 FORGET = "forget"
 
@@ -38,11 +38,11 @@ class Source:
         path = self.folder / ROWS
         lines = read_complete_jsonl(path) if path.is_file() else []
         if any(not isinstance(line.get(key), str) for line in lines for key in ("split", "id")):
-            raise UnlearnError(f"{path}: a line names no split or no row", "evaluate the run again, or take the file away")
+            raise UnlearnError(f"{path}: a line names no split or no row", "evaluate the run again, or remove the file")
         return {(line["split"], line["id"]): {k: v for k, v in line.items() if type(v) in (int, float)} for line in lines}
 
     def protocol(self, key: str) -> dict[str, Any]:
-        """How a split was measured: everything besides the model that its scores depend on.
+        """The protocol of a split: everything except the model that its scores depend on.
 
         Args:
             key: the split, or `SPLIT samples` for its sampled answers alone.
@@ -66,7 +66,7 @@ class Source:
 
     @cached_property
     def protocol_hashes(self) -> dict[str, str]:
-        """By split a hash of its protocol; sampled answers have their own."""
+        """Split -> hash of its protocol; sampled answers have their own."""
         splits = [*self.report.data, *sorted({split for split, _ in self.rows} - set(self.report.data))]
         sampled = [f"{split} samples" for split in self.report.data if self.report.config.get("samples")]
         return {key: fingerprint(self.protocol(key)) for key in [*splits, *sampled]}
@@ -83,8 +83,8 @@ class Entry:
 
     name: str
     path: Path
-    first: Source  # of the run, or of an evaluation without a run
-    later: Source | None = None  # of `unlearn evaluate RUN`, with more metrics
+    first: Source  # the run, or an evaluation without a run
+    later: Source | None = None  # `unlearn evaluate RUN`, with more metrics
 
     @property
     def report(self) -> RunReport:
@@ -98,7 +98,7 @@ class Entry:
 
     @property
     def reports(self) -> list[RunReport]:
-        """Both reports, or the one there is."""
+        """The report of the run, and that of the later evaluation if there is one."""
         return [source.report for source in (self.first, self.later) if source]
 
     @property
@@ -110,16 +110,16 @@ class Entry:
 
     @cached_property
     def remeasured(self) -> set[str]:
-        """Splits whose later evaluation has another protocol than the run's: the run's scores are used there."""
+        """Splits whose protocol in the later evaluation is not that of the run. Their scores are those of the run."""
         if self.later is None:
             return set()
         hashes = self.first.protocol_hashes
         return {key.split()[0] for key, value in self.later.protocol_hashes.items() if hashes.get(key, value) != value}
 
     def sources(self, split: str) -> list[Source]:
-        """The reports to read scores of a split from, first choice first; all have the same protocol.
+        """The reports with scores of a split, first choice first. All have the same protocol.
 
-        Scores of several splits at once (privacy, utility) need every split of their report to have the same protocol.
+        For scores over several splits (privacy, utility), every split must have the same protocol in both reports.
         """
         if self.later is None:
             return [self.first]
@@ -129,7 +129,7 @@ class Entry:
 
     @cached_property
     def protocol_hashes(self) -> dict[str, str]:
-        """By split the hash of the protocol of the scores that are shown."""
+        """Split -> hash of the protocol of the shown scores."""
         later = self.later.protocol_hashes if self.later else {}
         return {key: value for key, value in later.items() if key.split()[0] not in self.remeasured} | (
             self.first.protocol_hashes
@@ -161,13 +161,13 @@ class Entry:
         return self.attacked("relearn")
 
     def attacked(self, name: str) -> AttackReport | None:
-        """The report of an attack on the run, by the attack's name in either spelling."""
+        """The report of an attack on the run; the name may have hyphens or underscores."""
         path = self.folder / "attacks" / name.replace("_", "-") / FILE
         return read_attack(path) if path.is_file() else None
 
     @property
     def has_rows(self) -> bool:
-        """Whether there are values of single rows."""
+        """Whether there are values of rows."""
         return any(source.rows for source in (self.first, self.later) if source)
 
     def ids(self, split: str) -> set[str]:
@@ -175,17 +175,17 @@ class Entry:
         return {row for source in self.sources(split) for name, row in source.rows if name == split}
 
     def values(self, metric: str, ids: Sequence[str]) -> np.ndarray:
-        """[R] the metric on rows of its split, from the report that has the score; NaN where a row has no value."""
+        """[R] the metric on rows of its split, from the report that has the score; NaN for a row without a value."""
         split, _, name = metric.partition(".")
         rows = next((source.rows for source in self.sources(split) if source.score(split, name)), {})
         return np.array([rows.get((split, i), {}).get(name, np.nan) for i in ids])
 
 
 def read_entries(paths: Sequence[Path]) -> list[Entry]:
-    """Read runs, and name each by the shortest end of its path that no other has.
+    """Read runs. The name of a run is the shortest end of its path that is unique.
 
     Raises:
-        UnlearnError: no run is given, a folder is no run, or a run is given twice.
+        UnlearnError: no run is given, a folder is not a run, or a run is given twice.
     """
     paths = [path for path in paths if path.name != MANIFEST]  # `unlearn compare sweep/*`
     if not paths:
@@ -206,7 +206,7 @@ def read_baseline(path: Path, runs: Sequence[Entry]) -> Entry:
     """Read the evaluation of a model that never saw the forget rows.
 
     Raises:
-        UnlearnError: the path is no evaluation; where it is a model, the hint is the command that evaluates it.
+        UnlearnError: the path is not an evaluation. If it is a model, the hint is the command that evaluates it.
     """
     if not path.is_file() and not (path / FILE).is_file() and not unfinished(path):
         what = "this is a model" if (path / "config.json").is_file() else f"there is no {FILE}"
@@ -214,17 +214,17 @@ def read_baseline(path: Path, runs: Sequence[Entry]) -> Entry:
         files = files or {"forget": "FILE", "retain": "FILE"}
         line = ["unlearn", "evaluate", "--model", str(path), *(word for s in files for word in (f"--{s}", files[s]))]
         raise UnlearnError(
-            f"--baseline {path}: the folder of an evaluation is wanted, and {what}",
+            f"--baseline {path}: this option takes the folder of an evaluation, but {what}",
             f"measure it like the runs, then --baseline baseline: {shlex.join([*line, '-o', 'baseline'])}",
         )
     return read_entries([path])[0]
 
 
 def check_another(baseline: Entry, runs: Sequence[Entry]) -> None:
-    """Refuse a baseline that is one of the runs: the same folder, or the same probability of every single forget row.
+    """Check that the baseline is none of the runs: another folder, and other probabilities of the forget rows.
 
     Raises:
-        UnlearnError: names the run.
+        UnlearnError: it is; the message names the run.
     """
     metric, ids = f"{FORGET}.probability", sorted(baseline.ids(FORGET))
     values = baseline.values(metric, ids)

@@ -1,4 +1,4 @@
-"""Which metrics a comparison shows, and which two its front is drawn over."""
+"""The metrics that a comparison shows, and the two metrics of its front."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ USUAL = (
 
 
 def shown_metrics(config: CompareConfig, entries: Sequence[Entry], comparability: Comparability) -> list[str]:
-    """The metrics that `--metrics` names, or the usual ones that a run has.
+    """The metrics that `--metrics` names; without it, the usual ones that a run has.
 
     Raises:
-        UnlearnError: a metric that is named is unknown, has no value to rank by, or compares attacks that differ.
+        UnlearnError: a named metric is unknown, has no value to rank by, or compares attacks that differ.
     """
     ranked_by = [*(config.front if "front" in config.model_fields_set else ()), *filter(None, [config.sort])]
     named = [*config.metrics, *ranked_by]

@@ -1,4 +1,4 @@
-"""The settings of runs, and which of them differ."""
+"""The settings of runs, and those that differ between runs."""
 
 from __future__ import annotations
 
@@ -9,18 +9,17 @@ from typing import Any
 from unlearn_cli.config import ForgetConfig, MeasuringOptions, runtime_fields
 from unlearn_cli.recipes.comparison.runs import Entry
 
-# Settings that do not distinguish methods: paths of files, how runs were measured, and which rows judge them (compared by
-# hash).
+# Settings that do not distinguish methods: paths, settings of measuring, and the rows that judge (compared by hash).
 IGNORED = runtime_fields(ForgetConfig) | (set(MeasuringOptions.model_fields) - {"max_new_tokens"}) | {
     "device", "eval_every", "deterministic", "retain_held_out",
 }  # fmt: skip
 
 
 def differing_settings(entries: Sequence[Entry]) -> list[str]:
-    """Names of the settings that differ between runs; parameters count one by one.
+    """Names of the settings that differ between runs; each parameter counts as a setting.
 
-    Two paths to the same content are equal. A setting that only `unlearn forget` has is no difference between a run and an
-    evaluation: it is compared among the runs of the commands that have it.
+    Two paths to the same content are equal. A setting is compared only among runs of commands that have it: a setting of
+    `unlearn forget` is no difference between a run and an evaluation.
     """
     by_path, by_content = [settings(entry) for entry in entries], [settings_by_content(entry) for entry in entries]
     commands: dict[str, set[str]] = {}
@@ -48,7 +47,7 @@ def settings_by_content(entry: Entry) -> dict[str, Any]:
 
 
 def settings(entry: Entry) -> dict[str, Any]:
-    """The settings a run was started with, by name; a parameter with the name of a setting is `parameters.NAME`."""
+    """The settings of a run, by name. A parameter with the name of a setting is called `parameters.NAME`."""
     flat: dict[str, Any] = {}
     for name, value in entry.report.config.items():
         if name in IGNORED:

@@ -1,4 +1,4 @@
-"""Which differences between a row and the best row are noise."""
+"""Whether the difference between a row and the best row is noise."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ VALUES, DISTANCES = "values", "distances to the baseline"
 
 @dataclass(frozen=True)
 class Verdict:
-    """A row's difference to the best row: of values, or of distances where nearer to the baseline is better."""
+    """A row's difference to the best row: of values, or of distances if nearer to the baseline is better."""
 
     value: float
     words: str
@@ -31,7 +31,7 @@ class Verdict:
 
     @property
     def noise(self) -> bool:
-        """No difference was found."""
+        """Whether no difference was found."""
         return self.words in (NO_DIFFERENCE, OVERLAP)
 
     @property
@@ -49,7 +49,7 @@ Verdicts = dict[tuple[str, str], Verdict]  # (metric, name of the row)
 
 
 def judge_rows(rows: Sequence[Row], columns: Sequence[Column], baseline: Entry | None, samples: int) -> Verdicts:
-    """Verdicts on the rows that are not the best; none on rows that failed or have no value.
+    """Verdicts on rows that are not the best. Failed rows and rows without a value have none.
 
     Args:
         rows: the rows.
@@ -72,9 +72,9 @@ def judge_rows(rows: Sequence[Row], columns: Sequence[Column], baseline: Entry |
 
 
 def _aims(column: Column, baseline: Entry | None, ids: Sequence[str]) -> np.ndarray:
-    """[R] the point that values of each row are measured from: the baseline's value of that row, else the metric's aim.
+    """[R] the point from which each row's value is measured: the baseline's value of that row, else the metric's aim.
 
-    Some questions are harder for all models. Taking the baseline's value of the same question removes that.
+    Some questions are harder for all models. The baseline's value of the same question removes this difference.
     """
     if column.target == "baseline" and baseline is not None:
         values = baseline.values(column.name, ids)
@@ -84,9 +84,9 @@ def _aims(column: Column, baseline: Entry | None, ids: Sequence[str]) -> np.ndar
 
 
 def _verdict(row: Row, best: Row, column: Column, ids: Sequence[str], aims: np.ndarray, samples: int) -> Verdict:
-    """By the values of single rows where there are any, else by the intervals of the scores.
+    """The verdict on a row, by the values of rows if there are any, else by the intervals of the scores.
 
-    Values are measured from the aim, with the sign of the side on which their mean lies: larger is farther from it.
+    Values are measured from the aim, with a sign that makes larger values farther from it.
     """
     metric, pair = column.name, (row, best)
     nearer, farther, of = ("nearer", "farther", DISTANCES) if column.target == "baseline" else ("smaller", "larger", VALUES)

@@ -1,6 +1,6 @@
 """Checks before a command starts, and before the imports that take seconds: names, expressions, files and folders.
 
-Every command, from the command line or from Python, is checked here once. Recipes rely on it.
+Every command is checked here once, from the command line and from Python. Recipes rely on it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from unlearn_cli.config import (
     SweepConfig,
     VerifyConfig,
 )
+from unlearn_cli.contract import METHODS
 from unlearn_cli.data.files import find_files
 from unlearn_cli.data.hub_spec import PREFIX
 from unlearn_cli.data.written import AUTO
@@ -50,12 +51,12 @@ def check(config: Options) -> None:
     for flag in ("plot", "junit"):
         if path := getattr(config, flag, None):
             check_file(f"--{flag}", path)
-    if type(config) is ForgetConfig:  # a sweep may vary any of it
+    if type(config) is ForgetConfig:  # not for a sweep, which may vary any of these settings
         check_required(config)
     if isinstance(config, EvaluateConfig):
         check_measurable(config)
     run, measured = getattr(config, "run", None), getattr(config, "measured", None)
-    # `verify` has to name a report that was edited, also where it can no longer be read.
+    # `verify` has to name an edited report even if it can no longer be read.
     report = read_report(run) if run and not measured and not isinstance(config, VerifyConfig) else None
     check_expressions.check(config, report)
     check_expressions.check_metric_parameters(getattr(config, "metric_parameters", {}))
@@ -74,35 +75,36 @@ def check(config: Options) -> None:
         if not spec.startswith(PREFIX) and not (name in ("forget", "retain") and getattr(config, "about", None)):
             find_files(name, spec)
     if type(config) is ForgetConfig:
+        METHODS.get(config.method).resolve(config.parameters)  # a typing error is refused 3 s earlier than in the recipe
         RunFolder(config.output_dir or default_output(config)).check(resume=config.resume, overwrite=config.overwrite)
 
 
 def check_required(config: ForgetConfig) -> None:
-    """Refuse a run of `unlearn forget` without rows or model, or with options that exclude each other.
+    """Check that a run of `unlearn forget` has rows and a model, and that its options do not exclude each other.
 
     Raises:
-        UnlearnError: see above.
+        UnlearnError: it has not, or they do.
     """
     benchmark = benchmark_splits.chosen(config)
     if benchmark and not config.forget:
         benchmark.trained()
     if config.neighbors and not config.about:
-        raise UnlearnError("--neighbors are those of a subject", "--about NAME")
+        raise UnlearnError("--neighbors is for --about", "--about NAME")
     if not (config.forget or benchmark or config.about):
         raise UnlearnError("no rows to forget", "--forget forget.jsonl; `unlearn forget --help` shows the formats")
     if not (config.model or config.run):
         raise UnlearnError("no model", "--model FOLDER_OR_HUB_ID")
     if config.resume and config.overwrite:
-        raise UnlearnError("--resume and --overwrite exclude each other", "one goes on with what is there, one starts anew")
+        raise UnlearnError("--resume and --overwrite exclude each other", "--resume continues, --overwrite starts anew")
     if config.load_in_4bit and config.load_in_8bit:
         raise UnlearnError("--load-in-4bit and --load-in-8bit exclude each other", "leave one of the two out")
 
 
 def check_measurable(config: EvaluateConfig) -> None:
-    """Refuse an `unlearn evaluate` without something to measure, or without a folder to write into.
+    """Check that `unlearn evaluate` has one model to measure, and a folder to write into.
 
     Raises:
-        UnlearnError: see above.
+        UnlearnError: it has not.
     """
     if not (config.run or config.model or config.measured):
         raise UnlearnError("nothing to evaluate", "unlearn evaluate RUN, or --model FOLDER_OR_HUB_ID")
@@ -112,7 +114,7 @@ def check_measurable(config: EvaluateConfig) -> None:
     if len(given) > 1 and not (same and not config.measured):
         exported = [f"UNLEARN_{name.strip('-').upper()}" for name in given]
         raise UnlearnError(
-            f"{' and '.join(given)} are given, and one model is measured at a time",
+            f"{' and '.join(given)} are given, but only one model is measured",
             f"leave one out; a variable counts as given: unset {' '.join(n for n in exported if n in os.environ)}"
             if any(n in os.environ for n in exported)
             else "leave one out",
@@ -136,7 +138,7 @@ def _check_names(config: Options) -> None:
 
 
 def _data(config: Options) -> Iterator[tuple[str, str]]:
-    """Split and specification of each given data argument."""
+    """The split and the value of each data option that is given."""
     named = {name: getattr(config, name, None) for name in check_expressions.DATA}
     named["attack"] = getattr(config, "attack_data", None)
     named["retain_eval"] = getattr(config, "retain_eval", None)

@@ -1,4 +1,4 @@
-"""Damage outside of the rows, in words: loss of general ability, and answers that are no language any more."""
+"""Damage beyond the rows, in words: loss of general ability, and answers that are no longer language."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from unlearn_cli.report import Scores, before_and_after
 
 AbilityOutcome = Literal["not known", "kept", "damaged", "wrecked"]
 ACCURACY, PERPLEXITY, GIBBERISH = "choice_accuracy", "perplexity", "gibberish"
-# What is compared row by row, before and after: split -> metric -> what fell, in words.
+# Scores that are compared row by row, before and after: split -> metric -> its name in a sentence.
 JUDGED = {
     QUESTIONS: {
         ACCURACY: "general ability",
@@ -22,11 +22,11 @@ JUDGED = {
     },
     TEXTS: {"nll": "perplexity of general text"},
 }
-KEPT = 0.95  # share of what there was, from which on it counts as kept
-COLLAPSE = 0.5  # share of the accuracy above guessing, below which the model counts as wrecked
-COLLAPSED_TEXT = 10.0  # times the perplexity from which on: far more than any text costs that is merely out of practice
-FEW = 0.05  # share of the answers up to which new faults are not named
-SAID: dict[Fault, tuple[str, str]] = {  # one answer, several
+KEPT = 0.95  # a score of at least this share of the one before counts as kept
+COLLAPSE = 0.5  # below this share of the accuracy above guessing, the model counts as wrecked
+COLLAPSED_TEXT = 10.0  # from this factor on the perplexity, the model counts as wrecked
+FEW = 0.05  # new faults in at most this share of the answers are not named
+WORDS: dict[Fault, tuple[str, str]] = {  # for one answer, for several
     "empty": ("is empty", "are empty"),
     "repeated": ("repeats itself", "repeat themselves"),
     "broken": ("is broken words", "are broken words"),
@@ -36,7 +36,7 @@ SAID: dict[Fault, tuple[str, str]] = {  # one answer, several
 def ability_outcome(scores: Scores) -> AbilityOutcome | None:
     """The outcome for general ability; None if it was not measured before and after.
 
-    It is damaged where something fell beyond noise (the paired interval excludes 0) and by more than 5 % of what there was.
+    It is damaged if a score fell beyond noise (the paired interval excludes 0) and by more than 5 % of the score before.
     """
     accuracy = scores.get(QUESTIONS, {}).get(ACCURACY)
     if accuracy is None or (values := before_and_after(accuracy)) is None:
@@ -55,7 +55,7 @@ def ability_outcome(scores: Scores) -> AbilityOutcome | None:
 
 
 def damages(scores: Scores) -> dict[str, tuple[float, float]]:
-    """SPLIT.METRIC -> values before and after, for all scores that fell beyond noise; for text the perplexity."""
+    """SPLIT.METRIC -> values before and after, of the scores that got worse beyond noise; for text, of the perplexity."""
     fell = {}
     for split, metrics in JUDGED.items():
         for name in metrics:
@@ -73,7 +73,7 @@ def damages(scores: Scores) -> dict[str, tuple[float, float]]:
 
 
 def ability_in_words(scores: Scores) -> str | None:
-    """General ability as a part of the verdict line; None where it was not measured, or cannot be judged."""
+    """General ability as a part of the verdict line; None if it was not measured, or cannot be judged."""
     outcome = ability_outcome(scores)
     if outcome is None or outcome == "not known":
         return None
@@ -82,13 +82,13 @@ def ability_in_words(scores: Scores) -> str | None:
         return f"general ability kept: {before:.2f} -> {after:.2f}"
     fell = damages(scores)
     parts: list[str] = []
-    for name, (then, now) in fell.items():
+    for name, (before, after) in fell.items():
         split, _, metric = name.partition(".")
         if split == QUESTIONS and parts:
-            continue  # the first of them says it
+            continue  # one score of the questions is enough
         digits = ".1f" if split == TEXTS else ".2f"
         parts.append(
-            f"{JUDGED[split][metric]} {'rose' if split == TEXTS else 'fell'} from {then:{digits}} to {now:{digits}}"
+            f"{JUDGED[split][metric]} {'rose' if split == TEXTS else 'fell'} from {before:{digits}} to {after:{digits}}"
         )
     return ", ".join(parts)
 
@@ -99,16 +99,16 @@ def ability_note(scores: Scores) -> str | None:
         return None
     before, _ = before_and_after(scores[QUESTIONS][ACCURACY]) or (0.0, 0.0)
     return (
-        f"general ability cannot be judged: the model knew too little of it before (it chose {before:.2f} of the answers "
-        f"right, and guessing gives {CHANCE:.2f})"
+        f"general ability cannot be judged: before, the model chose {before:.2f} of the answers right, and guessing gives "
+        f"{CHANCE:.2f}"
     )
 
 
 def language_in_words(scores: Scores, after: Mapping[str, Measured] = MappingProxyType({})) -> list[str]:
-    """Answers that became no language, in words, each kind with an example where `after` holds the answers' texts.
+    """Sentences on answers that are no longer language, for each kind of fault; with an example if `after` has texts.
 
-    Counted on the same questions: what the model said before unlearning is taken off, so that a model that babbled already
-    is not to blame. A fault of one answer in twenty or fewer is not named.
+    Faults before unlearning are subtracted, on the same questions: they are not damage of the run. A fault of at most one
+    answer in twenty is not named.
     """
     lines = []
     for split, which in (("forget", ""), ("retain", "retain "), (QUESTIONS, "general ")):
@@ -119,14 +119,14 @@ def language_in_words(scores: Scores, after: Mapping[str, Measured] = MappingPro
         for kind in FAULTS:
             count, before = (int(score.details.get(kind, 0)) for score in (both.after, both.before))
             if count - before > FEW * answers:
-                words = SAID[kind][count > 1]
+                words = WORDS[kind][count > 1]
                 noun = f"{which}answer{'s' if answers > 1 else ''}"
                 lines.append(f"{count} of {answers} {noun} {words}{_example(kind, after.get(split))}")
     return lines
 
 
 def _example(kind: Fault, measured: Measured | None) -> str:
-    """The first broken word, in quotes; empty without texts."""
+    """The first broken word, in quotes; empty for another fault, and without texts."""
     if kind != "broken" or measured is None:
         return ""
     known = Known((*measured.prompts, *measured.references))

@@ -1,4 +1,4 @@
-"""The splits of a benchmark: as it is evaluated, and as a run trains on it and measures it."""
+"""The splits of a benchmark: those of an evaluation, and those that a run trains on and measures."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def chosen(options: BenchmarkOptions) -> Chosen | None:
 
 
 def keeps(options: DataOptions) -> bool:
-    """Whether rows to keep are given: the user's or the benchmark's."""
+    """Whether retain rows are given, by the user or the benchmark."""
     if options.retain == AUTO:
         return False
     if options.retain or not options.benchmark:
@@ -36,13 +36,13 @@ def keeps(options: DataOptions) -> bool:
 
 
 def parts(benchmark: Chosen, *, trained: bool) -> dict[str, Part]:
-    """The splits by name: as they are evaluated, or with `trained` those of a run.
+    """The splits by name: those of an evaluation, or with `trained` those of a run.
 
-    A run's `forget` and `retain` are the rows that are trained on. A test of another kind that has one of these names is
-    called `forget_test` or `retain_test` there, and a holdout of another kind is left out.
+    In a run, `forget` and `retain` are the rows that are trained on. If the benchmark tests other rows under these names,
+    those are called `forget_test` and `retain_test`, and its holdout is left out.
 
     Raises:
-        UnlearnError: a run, and the benchmark publishes no rows to train on.
+        UnlearnError: `trained`, and the benchmark publishes no rows to train on.
     """
     measured = benchmark.measured()
     if not trained:
@@ -56,11 +56,11 @@ def parts(benchmark: Chosen, *, trained: bool) -> dict[str, Part]:
 def load(options: DataOptions, *, trained: bool, given: Mapping[str, object]) -> dict[str, Split]:
     """The splits of the benchmark, without those that the user gives.
 
-    With `trained` and a benchmark whose own retain split judges, `retain_trained` is what training sees: the published
-    rows to keep, less those that judge unless --retain-held-out is 0.
+    With `trained`, a benchmark's own `retain` judges, and `retain_trained` is trained on: the published retain rows without
+    those that judge; with --retain-held-out 0 all of them.
 
     Raises:
-        UnlearnError: files that are missing or not the published ones.
+        UnlearnError: files are missing, or are not the published ones.
     """
     benchmark = chosen(options)
     assert benchmark is not None
@@ -85,14 +85,14 @@ def _loaded(
 
 
 def _part(benchmark: Chosen, part: Part, name: str, limit: int | None) -> Split:
-    """One split, its rows checked against the published hash where there is one."""
+    """One split. Its rows are checked against the published hash if there is one."""
     spec = benchmark.where(part)
     split = load_part(name, spec, rows=part.rows, columns=part.columns)
     if benchmark.revision is None:
         check_rows(part, split.examples, spec)
     shots: tuple[Example, ...] = load_split(name, benchmark.where(part.shots)).examples if part.shots else ()
     examples = tuple(as_asked(example, part, shots) for example in split.examples[:limit])
-    # As they are asked: the same rows after other examples are another measurement.
+    # A hash of the rows as they are asked: the same rows behind other examples are another measurement.
     sha256 = rows_sha256(examples)
     if part.shots or part.answer_tokens:
         sha256 = fingerprint(sha256, part.answer_tokens)

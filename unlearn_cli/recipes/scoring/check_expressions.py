@@ -1,4 +1,4 @@
-"""Refuse expressions that can have no value, before any work: their splits against what a command will measure. No torch."""
+"""Refuse expressions that will have no value, before any work, by the splits that a command measures. Loads no torch."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _check_attacks(expression: Expression, attacks: Sequence[str]) -> None:
             raise UnlearnError(f"'{expression}': {error.message}", error.hint)
         if ATTACKS.canonical(attack) not in attacks:
             raise UnlearnError(
-                f"'{expression}': {attack} is not among the attacks that are made ({', '.join(attacks)})",
+                f"'{expression}': {attack} is not among the attacks of this command ({', '.join(attacks)})",
                 f"--attack {','.join([*attacks, ATTACKS.canonical(attack)])}",
             )
         if metric not in (*SCORED, RECOVERY):
@@ -83,7 +83,11 @@ def _check_attacks(expression: Expression, attacks: Sequence[str]) -> None:
 
 
 def _check_splits(config: Options, flag: str, expression: Expression, splits: Sequence[str]) -> None:
-    """Refuse a split that is not measured, and a metric or a moment that the command does not have."""
+    """Refuse a split that is not measured, and a metric or a moment that the command does not have.
+
+    Raises:
+        UnlearnError: names it.
+    """
     if not expression.names():
         raise UnlearnError(f"{flag} '{expression}' names nothing that is measured", "for example forget.probability < 0.1")
     for split, name, moment in expression.names():
@@ -111,7 +115,7 @@ def _measured_splits(config: Options, run: RunReport | None) -> list[str]:
         splits |= set(benchmark_splits.parts(benchmark, trained=not isinstance(config, EvaluateConfig)))
     elif name := from_run.get("benchmark"):
         splits |= set(benchmark_splits.parts(choose(name), trained=True))
-    if isinstance(config, ForgetConfig) and run is not None:  # it goes on from this run
+    if isinstance(config, ForgetConfig) and run is not None:  # a run on a run measures the rows of earlier runs
         splits |= {f"forget_{number}" for number in range(1, len(run.chain) + 2)}
     if splits and isinstance(config, MeasuringOptions) and not (config.no_general or from_run.get("no_general")):
         splits |= set(GENERAL)
@@ -119,13 +123,13 @@ def _measured_splits(config: Options, run: RunReport | None) -> list[str]:
 
 
 def _check_split(text: str, split: str, metric: Metric, splits: Sequence[str], command: type[Options]) -> None:
-    """Refuse one name whose split is not measured, or whose metric compares splits that are not."""
+    """Refuse a name if its split, or a split that its metric compares, is not measured."""
     needs = [name for name in metric.needs if name not in ("split", "before", "baseline")]
     if needs and split == metric.group:
         missing = [name for name in needs if name not in splits]
     elif (needs or (metric.splits and split not in metric.splits)) and (split in splits or split in DATA):
         place = metric.group or metric.splits[0]
-        raise UnlearnError(f"'{text}': {metric.name} stands under '{place}'", f"write {place}.{metric.name}")
+        raise UnlearnError(f"'{text}': {metric.name} belongs to '{place}'", f"write {place}.{metric.name}")
     else:
         missing = [] if split in splits else [split]
     if not missing:
@@ -137,7 +141,7 @@ def _check_split(text: str, split: str, metric: Metric, splits: Sequence[str], c
 
 
 def _flag(split: str, command: type[Options]) -> str | None:
-    """The option that brings a split, where the command has one."""
+    """The option that adds a split; None if the command has none."""
     if split in DATA:
         return f"--{split} {split}.jsonl" if split in command.model_fields else None
     if split in GENERAL:
@@ -149,7 +153,7 @@ def _flag(split: str, command: type[Options]) -> str | None:
 
 
 def _check_while_forgetting(flag: str, text: str, metric: Metric, moment: str) -> None:
-    """Refuse what `forget` does not measure, or not during training."""
+    """Refuse a metric that `forget` does not measure, or does not measure during training."""
     if moment == "baseline" or "baseline" in metric.needs:
         raise UnlearnError(f"{flag} '{text}': forget measures no baseline", "`unlearn evaluate RUN --baseline MODEL` does")
     if flag == "--stop-when" and metric.generates:
@@ -169,16 +173,16 @@ def by_metric(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     for key, value in given.items():
         name, dot, parameter = key.partition(".")
         if not dot:
-            raise UnlearnError(f"--metric-parameter {key}: which metric's?", "for example rouge_l.stem=false")
+            raise UnlearnError(f"--metric-parameter {key} names no metric", "for example rouge_l.stem=false")
         parameters.setdefault(METRICS.canonical(name).replace("-", "_"), {})[parameter] = value
     return parameters
 
 
 def check_metric_parameters(given: Mapping[str, Any]) -> None:
-    """Refuse parameters of metrics before anything is measured.
+    """Check the parameters of metrics, before anything is measured.
 
     Raises:
-        UnlearnError: an unknown metric or parameter, or a value that it cannot have.
+        UnlearnError: an unknown metric or parameter, or an impossible value.
     """
     for metric, parameters in by_metric(given).items():
         METRICS.get(metric).resolve(parameters)

@@ -1,4 +1,4 @@
-"""The end of `unlearn evaluate`, with a model or without: scores, gates, report, and what is printed."""
+"""The end of `unlearn evaluate`, with or without a model: scores, gates, report and output."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ class Evaluation:
     """One call of `unlearn evaluate`."""
 
     config: EvaluateConfig
-    sources: dict[str, str]  # setting -> where its value came from
+    sources: dict[str, str]  # setting -> origin of its value
     command_line: list[str]
     reporter: Reporter
     started: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     began: float = field(default_factory=time.perf_counter)
 
     def score(self, moments: Mapping[str, Mapping[str, Measured]], metrics: tuple[str, ...]) -> Scores:
-        """Score the measurements, and note where rows are over-forgotten.
+        """Score the measurements, and print notes on the scores.
 
         Raises:
             UnlearnError: the baseline knows the forget rows.
@@ -62,8 +62,8 @@ class Evaluation:
         Args:
             moments: the measurements.
             metrics: names of the metrics that were scored.
-            scores: of `score`.
-            folder: gets the report.
+            scores: the result of `score`.
+            folder: the folder of the report.
             run: the report of the run that is evaluated, for the verdict.
             described: further fields of the report.
         """

@@ -1,4 +1,4 @@
-"""The gates of `--fail-if`: judged by scores or recoveries, shown, and written for CI dashboards. No torch."""
+"""The gates of `--fail-if`: judge them by scores or recoveries, show them, write them for CI. Loads no torch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from unlearn_cli.errors import UnlearnError
 from unlearn_cli.expressions.parser import ROWS, Condition, Lookup, Missing
 from unlearn_cli.report import GateReport, Score, Scores
 
-Why = Callable[[str, str, str], str | None]  # split, metric, moment -> why it has no value
+Why = Callable[[str, str, str], str | None]  # split, metric, moment -> the reason why there is no value
 
 
 def lookup_in(scores: Scores) -> Lookup:
@@ -28,12 +28,12 @@ def lookup_in(scores: Scores) -> Lookup:
 
 
 def measured_at(moment: str) -> str:
-    """The moment whose score an expression names: `min` and `max` are rows after."""
+    """The moment whose score an expression names; `min` and `max` belong to `after`."""
     return "after" if moment in ROWS else moment
 
 
 def value_at(score: Score | None, moment: str) -> float | None:
-    """What an expression names of a score: its mean, or its row with the smallest or largest value."""
+    """The number of a score that an expression names: its value, or the smallest or largest value of a row."""
     return getattr(score, {"min": "smallest", "max": "largest"}.get(moment, "value"), None)
 
 
@@ -41,7 +41,7 @@ def holds(condition: Condition, scores: Scores, flag: str) -> bool:
     """Whether a condition holds of a report's scores.
 
     Raises:
-        UnlearnError: a name in it has no value; `flag` is the option that it was given to.
+        UnlearnError: a name in it has no value. `flag` is the option of the condition.
     """
     try:
         return condition.holds(lookup_in(scores))
@@ -52,7 +52,7 @@ def holds(condition: Condition, scores: Scores, flag: str) -> bool:
 
 
 def why_in(scores: Scores) -> Why:
-    """The reason why a report's scores lack a value."""
+    """A function that says why a report's scores have no value of a name."""
 
     def why(split: str, metric: str, moment: str) -> str | None:
         if split not in scores:
@@ -61,14 +61,14 @@ def why_in(scores: Scores) -> Why:
             return "it was not scored"
         score = getattr(scores[split][metric], measured_at(moment), None)
         if score is not None:
-            return score.reason or ("it is of the whole split, not of a row" if moment in ROWS else None)
+            return score.reason or ("it has a value for the whole split, not for rows" if moment in ROWS else None)
         return {"baseline": "no --baseline was given", "before": "nothing was measured before"}.get(moment)
 
     return why
 
 
 def recovery_of(attack: AttackReport, metric: str, place: str) -> float | None:
-    """The value of ATTACK.METRIC.PLACE: `recovery` is that of the probability, and without a place it is the largest."""
+    """The value of ATTACK.METRIC.PLACE. The metric `recovery` is that of the probability; without a place, the largest."""
     recovery = attack.recovery.get("probability" if metric == RECOVERY else metric)
     return getattr(recovery, "max" if place == "after" else place, None)
 
@@ -84,12 +84,12 @@ def judge_all(gates: Sequence[Condition], scores: Scores) -> list[GateReport]:
 
 
 def judge(gate: Condition, lookup: Lookup, why: Why = lambda *_name: None) -> GateReport:
-    """One verdict, with its values in words. A gate fails where it holds, and where a name has no value.
+    """The verdict on a gate, with its values in words. A gate fails if it holds, or if a name has no value.
 
     Args:
         gate: the condition.
         lookup: (split, metric, moment) -> value.
-        why: the same -> why there is none, where that is known.
+        why: (split, metric, moment) -> the reason why there is no value, if it is known.
     """
     try:
         failed = gate.holds(lookup)
@@ -101,7 +101,7 @@ def judge(gate: Condition, lookup: Lookup, why: Why = lambda *_name: None) -> Ga
 
 
 def _in_words(gate: Condition, lookup: Lookup, *, holds: bool) -> str:
-    """`forget.probability is 0.397 > 0.1`, or a longer expression with the value of each of its names."""
+    """`forget.probability is 0.397 > 0.1`; for a longer expression, the expression with the value of each name."""
     values = {name: _rounded(value, gate.text) for name, value in gate.values(lookup).items() if value is not None}
     single = gate.single()
     if single is not None:
@@ -112,9 +112,9 @@ def _in_words(gate: Condition, lookup: Lookup, *, holds: bool) -> str:
 
 
 def _rounded(value: float, text: str) -> str:
-    """Three digits, or as many as it takes to lie on the same side of every number in the expression."""
+    """A value with three digits, or with more if rounding would move it across a number in the expression."""
     numbers = re.findall(r"(?<![\w.])\d*\.?\d+(?:e[+-]?\d+)?", text)
-    limits = [sign * float(number) for number in numbers for sign in (1, -1)]  # a minus may be a sign or stand between names
+    limits = [sign * float(number) for number in numbers for sign in (1, -1)]  # a minus may be a sign or an operator
     for digits in (3, 6, 17):
         rounded = f"{value:.{digits}g}"
         if all((float(rounded) > x) == (value > x) and (float(rounded) < x) == (value < x) for x in limits):
@@ -123,18 +123,18 @@ def _rounded(value: float, text: str) -> str:
 
 
 def line(gate: GateReport) -> str:
-    """A verdict for people; `FAILED` is what makes the exit code 3."""
+    """A verdict in a line. With `FAILED`, the exit code is 3."""
     return f"{'FAILED' if gate.failed else 'ok'}: {gate.in_words or gate.expression}"
 
 
 def show(gates: Sequence[GateReport], reporter: Reporter) -> None:
-    """Print one line for each gate. Failed gates are printed even if quiet, because they are the reason of the exit code."""
+    """Print a line for each gate. Failed gates are printed even if quiet, because they explain the exit code."""
     for gate in gates:
         reporter.say(line(gate), even_if_quiet=gate.failed)
 
 
 def write_junit(gates: Sequence[GateReport], scores: Scores, path: Path) -> None:
-    """The gates as test cases; without gates one case that says so, because some dashboards refuse an empty file."""
+    """Write the gates as test cases. Without gates, one skipped case: some dashboards refuse an empty file."""
     suite = Element("testsuite", name="unlearn evaluate", tests=str(len(gates) or 1))
     suite.set("failures", str(sum(gate.failed for gate in gates)))
     properties = SubElement(suite, "properties")

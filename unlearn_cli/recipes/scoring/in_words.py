@@ -1,4 +1,4 @@
-"""Six scores of the demo's run in words, for a reader who knows none of the metrics."""
+"""Six scores of the demo's run in words, for readers who do not know the metrics."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from unlearn_cli.recipes.scoring.outcome import KEPT, forget_outcome, retain_out
 from unlearn_cli.rendering.tables import ScoreInWords
 from unlearn_cli.report import Compared, Score, Scores, before_and_after
 
-Words = tuple[str, bool]  # what a score means, and whether that is good
+Words = tuple[str, bool]  # the meaning of a score, and whether it is good
 
 
 def lines_in_words(scores: Scores) -> list[ScoreInWords]:
-    """The scores that have a value after, those of the forget rows first."""
-    wanted: dict[tuple[str, str], tuple[str, Callable[[Compared], Words]]] = {
+    """The scores that have a value after unlearning, those of the forget rows first."""
+    chosen: dict[tuple[str, str], tuple[str, Callable[[Compared], Words]]] = {
         ("forget", "probability"): ("the two: probability of the true answer", _forgotten),
-        ("forget", "rouge_l"): ("the two: words of it in what is said", _guessed),
-        ("privacy", "loss_auc"): ("the two: told from strangers by their loss", _like_strangers),
+        ("forget", "rouge_l"): ("the two: words of it in the given answer", _guessed),
+        ("privacy", "loss_auc"): ("the two: told apart from strangers by the loss", _like_strangers),
         ("retain", "probability"): ("others: probability of the true answer", _kept_answers),
-        ("retain", "rouge_l"): ("others: words of it in what is said", _kept_words),
-        ("retain", "gibberish"): ("others: answers that are no language", _language),
+        ("retain", "rouge_l"): ("others: words of it in the given answer", _kept_words),
+        ("retain", "gibberish"): ("others: answers that are not language", _language),
     }
     lines = []
-    for (split, name), (what, words) in wanted.items():
+    for (split, name), (what, words) in chosen.items():
         both = scores.get(split, {}).get(name)
         if both is not None and both.after is not None and both.after.value is not None:
             values = (_value(both.before), both.after.value, _value(both.baseline))
@@ -41,17 +41,17 @@ def _forgotten(both: Compared) -> Words:
 
 
 def _guessed(both: Compared) -> Words:
-    top = both.baseline.ci[1] if both.baseline and both.baseline.ci else None
-    good = top is not None and both.after is not None and both.after.value is not None and both.after.value <= top
+    high = both.baseline.ci[1] if both.baseline and both.baseline.ci else None
+    good = high is not None and both.after is not None and both.after.value is not None and both.after.value <= high
     return ("no more than by guessing", True) if good else ("more than by guessing", False)
 
 
 def _like_strangers(both: Compared) -> Words:
     if below_baseline(both.after, both.baseline):
         return "they stand out as removed", False
-    top = both.baseline.ci[1] if both.baseline and both.baseline.ci else 0.5
+    high = both.baseline.ci[1] if both.baseline and both.baseline.ci else 0.5
     value = _value(both.after) or 0.0
-    return ("they still stand out", False) if value > top else ("no more than by chance", True)
+    return ("they still stand out", False) if value > high else ("no more than by chance", True)
 
 
 def _kept_answers(both: Compared) -> Words:

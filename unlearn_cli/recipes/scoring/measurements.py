@@ -18,12 +18,12 @@ from unlearn_cli.recipes.scoring.splits import Input
 
 
 def measuring_key(data: Input, identity: str, options: MeasuringOptions) -> str:
-    """Fingerprint of weights, rows and settings: equal keys mean equal measurements."""
+    """A fingerprint of weights, rows and settings: equal keys mean equal measurements."""
     return fingerprint(identity, protocol(data, options), len(data.rows), options.grad_norms)
 
 
 def protocol(data: Input, options: MeasuringOptions, precision: str = "") -> dict[str, str]:
-    """How a split is measured, in parts. Two measurements are comparable if the parts that both have are equal."""
+    """The protocol of a split, in parts. Two measurements are comparable if the parts that both have are equal."""
     plan = _plan(data, options)
     answered = plan.answered(len(data.measured))
     generated = (plan.max_new_tokens, answered, data.texts_sha256)
@@ -53,7 +53,7 @@ def _plan(data: Input, options: MeasuringOptions) -> Plan:
 def stored(
     inputs: Mapping[str, Input], identity: str, options: MeasuringOptions, folder: Path, moment: str
 ) -> dict[str, Measured]:
-    """The splits that `folder` holds measurements of, under exactly this identity and these settings."""
+    """The measurements in `folder` of the same weights, rows and settings, by split."""
     measured_or_none = {
         name: load_measured(folder, f"{moment}-{name}", measuring_key(data, identity, options))
         for name, data in inputs.items()
@@ -62,9 +62,9 @@ def stored(
 
 
 class Store(NamedTuple):
-    """Where measurements of one model are stored."""
+    """The place where measurements of one model are stored."""
 
-    identity: str  # fingerprint of its weights
+    identity: str  # fingerprint of the weights
     folder: Path
 
 
@@ -77,20 +77,20 @@ def measure_inputs(
     *,
     store: Store | None = None,
 ) -> dict[str, Measured]:
-    """Measure every split, or read what is stored under the same key.
+    """Measure every split, or read the measurements that are stored under the same key.
 
     Args:
-        loaded: the model as it is to be measured.
+        loaded: the model, in the state to be measured.
         inputs: splits by name.
         options: limits and generation settings.
-        moment: before, after or baseline; part of the file names.
+        moment: before, after or baseline; a part of the file names.
         reporter: shows progress.
-        store: where measurements are stored; None: nowhere, for weights that have no fingerprint.
+        store: where measurements are stored; None: nowhere, for weights without a fingerprint.
     """
     measurements = stored(inputs, store.identity, options, store.folder, moment) if store else {}
     precision = f"{loaded.dtype} {loaded.quantization}"
-    untouched = moment == "after" and getattr(options, "run", True) is None  # nothing was done that this could be after
-    when = "" if untouched else f" {moment}"
+    without_run = moment == "after" and getattr(options, "run", True) is None  # then "after" would mean nothing
+    when = "" if without_run else f" {moment}"
     for name, data in inputs.items():
         if name in measurements:
             continue

@@ -1,4 +1,4 @@
-"""The commands after a verdict: those that go on where all is well, else the one that would mend it."""
+"""The commands that follow a verdict: the next steps if all is well, else a run with changed settings."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ Changes = dict[str, float | int | str]  # option -> its new value
 
 
 def commands(word: VerdictWord, report: RunReport, run: RunReport, folder: Path) -> list[str]:
-    """What to run next; nothing where the model was not made by a run.
+    """The commands to run next; none if no run made the model.
 
     Args:
-        word: of the verdict.
-        report: with the scores.
-        run: the report of the run; that of an evaluation alone has no settings to change.
+        word: the word of the verdict.
+        report: the report with the scores.
+        run: the report of the run. A report of an evaluation alone has no settings that could be changed.
         folder: the run folder.
     """
     if run.command != "forget":
         return []
     if word == "NOT KNOWN BEFORE":
         model, forget = run.config["model"], run.config.get("forget")
-        if not forget:  # the rows were written by the model, or are a benchmark's
+        if not forget:  # the rows are the model's own or a benchmark's
             return []
         columns = [word for pair in run.config.get("columns") or () for word in ("--columns", pair)]
         return [shlex.join(["unlearn", "data", "check", forget, "-m", model, *columns])]
@@ -59,27 +59,27 @@ def _parameters(procedure: Procedure, run: RunReport, factor: float) -> str:
 
 
 def next_commands(run: Path, baseline: str | Path | None = None) -> list[str]:
-    """Commands that attack the finished run and chat with it; each can be pasted."""
+    """Commands that attack the finished run and chat with it, quoted for a shell."""
     folder = shlex.quote(str(run))
-    control = f" --baseline {shlex.quote(str(baseline))}" if baseline else ""
-    return [f"unlearn relearn-attack {folder}{control}", f"unlearn chat {folder}"]
+    option = f" --baseline {shlex.quote(str(baseline))}" if baseline else ""
+    return [f"unlearn relearn-attack {folder}{option}", f"unlearn chat {folder}"]
 
 
 def _changes(word: VerdictWord, report: RunReport, run: RunReport) -> Changes:
-    """The settings of the run that would mend what the verdict names; none where nothing is to be mended."""
+    """The changes of the run's settings that answer the verdict; empty if no change is needed."""
     config, training, target = run.config, run.training, report.target or run.target
     steps = training.steps_planned if training else 0
     retain = bool(config.get("retain"))
     more_retain: Changes = {"retain-ratio": 2 * config["retain_ratio"]} if retain and config.get("retain_ratio") else {}
-    # With a target the number of steps is a most, and the file's epochs would be taken for one that the user chose.
+    # With a target the number of steps is a limit. The epochs in the report would count as a limit that the user chose.
     budget: Changes = {"max-steps": steps} if target and steps else {}
     if word == "DIVERGED":
         return _rate(run, 0.25) | budget
     if word == "NO EFFECT":
         return _rate(run, 4) | budget
     if word == "DAMAGED":
-        unheld = retain and config.get("retain_term") == "none"
-        return _rate(run, 0.5) | ({"retain-term": "kl"} if unheld else more_retain) | budget
+        without_term = retain and config.get("retain_term") == "none"
+        return _rate(run, 0.5) | ({"retain-term": "kl"} if without_term else more_retain) | budget
     if word == "OVER-FORGOTTEN":
         score = report.scores["forget"].get("probability") if target else None
         if score is None or score.after is None or not score.after.value:
@@ -89,8 +89,8 @@ def _changes(word: VerdictWord, report: RunReport, run: RunReport) -> Changes:
     if word == "NOT REACHED" and target and not (target.forget_reached and target.retain_reached):
         if target.forget_reached:
             return _rate(run, 0.5) | more_retain | budget
-        early = training is not None and training.steps < steps  # it was not for want of steps
-        longer: Changes = _rate(run, 2) | budget if early else {"max-steps": 2 * steps}
+        ended_early = training is not None and training.steps < steps  # so more steps would not help
+        longer: Changes = _rate(run, 2) | budget if ended_early else {"max-steps": 2 * steps}
         return longer | ({} if target.retain_reached else more_retain)
     forget = report.scores.get("forget", {}).get("probability")
     left = forget and forget_outcome(forget) in ("not forgotten", "partly forgotten")
@@ -98,13 +98,13 @@ def _changes(word: VerdictWord, report: RunReport, run: RunReport) -> Changes:
 
 
 def _rate(run: RunReport, factor: float) -> Changes:
-    """Another learning rate, with two digits; none where the report has no number."""
+    """The learning rate times `factor`, with two digits; empty if the report has no number."""
     rate = run.config.get("learning_rate")
     return {"learning-rate": float(f"{factor * rate:.2g}")} if isinstance(rate, float) else {}
 
 
 def _length(run: RunReport, factor: float) -> Changes:
-    """A run of `factor` times the length."""
+    """The length of the training times `factor`."""
     if steps := run.config.get("max_steps"):
         return {"max-steps": max(1, int(factor * steps))}
     epochs = run.config.get("epochs")
@@ -112,11 +112,11 @@ def _length(run: RunReport, factor: float) -> Changes:
 
 
 def _consents(run: RunReport) -> list[tuple[str, object]]:
-    """Settings that no file may set, only the user's own flag."""
+    """Settings that only the user's own flag may set, not a file."""
     fields = ForgetConfig.model_fields
     return [(n, v) for n, v in run.config.items() if n in fields and v is not None and consent(ForgetConfig, n, v)]
 
 
 def _new(folder: Path) -> str:
-    """The name of a folder beside this one that is not there yet."""
+    """The name of a new folder beside this one."""
     return next(name for n in range(2, 10_000) if not Path(name := f"{folder}-{n}").exists())

@@ -1,4 +1,4 @@
-"""The outcome of a finished run: what became of the rows to forget and of the rows to keep, and what to do next."""
+"""The outcome of a finished run: how much of the forget rows and of the retain rows the model still knows."""
 
 from __future__ import annotations
 
@@ -15,47 +15,47 @@ from unlearn_cli.report import Compared, Score, Scores, Status, before_and_after
 
 ForgetOutcome = Literal["never known", "not forgotten", "partly forgotten", "forgotten", "over-forgotten"]
 RetainOutcome = Literal["kept", "damaged", "wrecked"]
-NOT_FORGOTTEN, FORGOTTEN = 0.9, 0.1  # share of the knowledge left, above and up to which an outcome has these names
-KEPT = 0.95  # retain probability after, as a share of before, from which on the rows count as kept
-COLLAPSE = 0.5  # retain probability after, as a share of before, below which the model counts as wrecked
-DIFFERENT = 0.05  # p-value of forget quality below which the two models differ
-GENTLER = "a smaller --learning-rate or --retain-term kl"  # what damages less of what stands in no file
-NO_EFFECT = 0.01  # nats: mean change of an answer token's log-probability below which nothing has happened
-# Largest element of a gradient below which it is none: a hundredth of AdamW's epsilon, at which a step becomes nothing.
+NOT_FORGOTTEN, FORGOTTEN = 0.9, 0.1  # share of knowledge left: "not forgotten" above the first, "forgotten" up to the second
+KEPT = 0.95  # retain rows with at least this share of their probability before count as kept
+COLLAPSE = 0.5  # below this share of the retain probability before, the model counts as wrecked
+DIFFERENT = 0.05  # p-value of forget quality below which two models differ
+GENTLER = "a smaller --learning-rate or --retain-term kl"  # changes that damage general ability less
+NO_EFFECT = 0.01  # nats; with a smaller mean change of an answer token's log-probability, the run changed nothing
+# A gradient without a larger element counts as zero. It is a hundredth of AdamW's epsilon, where steps become negligible.
 NO_GRADIENT = 1e-10
 
 
 def without_gradient(steps: Sequence[Mapping[str, Any]]) -> str | None:
-    """Why training is useless, from the lines of its first steps: the forget loss has no gradient in any of them.
+    """A message if the forget loss has no gradient in any of the first steps, whose lines are given; else None.
 
-    The retain term may well have one, so that losses and gradient norms look alive. None: there is one, or no step looked.
+    The gradient norm does not show this, because the retain term may have a gradient. None also if no step recorded it.
     """
     gradients = [line.get("forget_gradient") for line in steps]
     if not gradients or any(value is None or not value <= NO_GRADIENT for value in gradients):
         return None
     return (
-        f"the forget loss has no gradient in the first {len(gradients)} steps (it is {steps[-1]['forget_loss']:.6g}): no "
-        "weight that is trained changes it; look for a -p parameter or a --forget-weight of 0, for LoRA targets that are "
-        "all behind the layer that is read, and for rows that the model does not know"
+        f"the forget loss ({steps[-1]['forget_loss']:.6g}) has no gradient in the first {len(gradients)} steps: no "
+        "trained weight changes it; check for a -p parameter or a --forget-weight of 0, for LoRA targets that are all "
+        "behind the layer that is read, and for rows that the model does not know"
     )
 
 
 def judge(
     moments: Mapping[str, Mapping[str, Measured]], scores: Scores, status: Status, message: str | None
 ) -> tuple[Status, str | None]:
-    """Status and message of a run that reached its end."""
+    """Status and message of a run that trained to its end."""
     before, after = moments["before"]["forget"], moments["after"]["forget"]
     moved = float(np.abs(after.mean_logps - before.mean_logps).mean())
     if moved < NO_EFFECT:
         return "no_effect", (
-            f"the adapter changed nothing: forget answers moved by {moved:.2g} nats per token; "
+            f"the adapter changed nothing: forget answers changed by {moved:.2g} nats a token; "
             "try a larger --learning-rate or more --epochs"
         )
     retain = scores.get("retain", {}).get("probability")
     values = before_and_after(retain)
     if retain and values and retain_outcome(retain) == "wrecked":
         return "collapsed", (
-            f"retain collapsed: the probability of the answers to keep fell from {_plain(values[0])} to "
+            f"retain collapsed: the probability of the retain answers fell from {_plain(values[0])} to "
             f"{_plain(values[1])}; try npo or simnpo, a larger --retain-weight or a smaller --learning-rate"
         )
     if ability_outcome(scores) == "wrecked":
@@ -64,10 +64,10 @@ def judge(
 
 
 def forget_outcome(both: Compared, level: float = 0.0) -> ForgetOutcome | None:
-    """What became of the answers to forget, by their probability before, after, and under a model that never knew them.
+    """The outcome for the forget answers, by their probability before, after, and under a baseline.
 
-    None where a probability is missing. Without a baseline, the probability that a model gives which never knew the answers
-    is taken to be `level`, and over-forgetting cannot be seen.
+    None if a probability is missing. Without a baseline, `level` is used as its probability, and over-forgetting cannot be
+    seen.
     """
     if (values := before_and_after(both)) is None:
         return None
@@ -81,7 +81,7 @@ def forget_outcome(both: Compared, level: float = 0.0) -> ForgetOutcome | None:
 
 
 def retain_outcome(both: Compared) -> RetainOutcome | None:
-    """What became of the answers to keep; None where a probability is missing, or where they were not known before."""
+    """The outcome for the retain answers; None if a probability is missing, or the answers were not known before."""
     values = before_and_after(both)
     if values is None or values[0] < UNKNOWN:
         return None
@@ -90,10 +90,9 @@ def retain_outcome(both: Compared) -> RetainOutcome | None:
 
 
 def in_short(scores: Scores, answers: Mapping[str, Measured] = MappingProxyType({})) -> str | None:
-    """What became of the answers to forget, of those to keep, of general ability and of the language, in a line.
+    """The outcomes for forget answers, retain answers, general ability and language, in a line.
 
-    None where nothing was measured before and after. `answers`: by split what the model says now, for an example of what is
-    no language.
+    None if nothing was measured before and after. `answers`: measurements after by split, for an example of a broken answer.
     """
     parts: list[str] = []
     classify: dict[str, Callable[[Compared], str | None]] = {"forget": forget_outcome, "retain": retain_outcome}
@@ -111,56 +110,56 @@ def in_short(scores: Scores, answers: Mapping[str, Measured] = MappingProxyType(
 
 
 def _share_left(before: float, after: float, baseline: Score | None, level: float = 0.0) -> float:
-    """How much of what the model knew beyond the baseline, or beyond `level`, it still knows: 1 is all, 0 is none."""
+    """The share of the knowledge above the baseline, or above `level`, that is left: 1 is all, 0 is none."""
     level = baseline.value if baseline and baseline.value is not None else level
     return max(0.0, (after - level) / (before - level)) if before > level else 1.0
 
 
 def _percent(share: float) -> str:
-    """A share for people: 41 %, 0.4 %."""
+    """A share in percent, such as 41% or 0.4%."""
     if share < 0.001:
         return "less than 0.1%"
     return f"{100 * share:.0f}%" if share >= 0.01 else f"{100 * share:.1f}%"
 
 
 def _plain(value: float) -> str:
-    """A probability with three decimals; one that would look like 0 says that it is not."""
+    """A probability with three decimals; a smaller one is not shown as 0."""
     return f"{value:.3f}" if value == 0 or value >= 0.001 else "less than 0.001"
 
 
 def notes(scores: Scores) -> list[str]:
-    """What must be known before the scores are believed, in words."""
+    """Notes on what limits the meaning of the scores."""
     note = ability_note(scores)
     return [*over_forgotten(scores), *([note] if note else [])]
 
 
 def over_forgotten(scores: Scores) -> list[str]:
-    """Notes on forget rows that are less likely than rows that were never seen: that is a trace, not a success."""
+    """Notes on forget rows that are less likely than rows never seen, which shows that they were removed."""
     notes = []
     both = scores.get("forget", {}).get("probability")
     if both and both.after and below_baseline(both.after, both.baseline):
         notes.append(
             f"over-forgotten: forget.probability {both.after.value:.4f} is below the baseline's interval "
-            f"(from {lower_end(both.baseline):.4f}), which marks these rows as removed"
+            f"(from {lower_end(both.baseline):.4f}), which shows that these rows were removed"
         )
     quality = scores.get("forget", {}).get("forget_quality")
     if quality and quality.after and quality.after.value is not None:
-        beyond = quality.after.details.get("sign", 0.0) > 0
-        if beyond and quality.after.value < DIFFERENT:
+        above = quality.after.details.get("sign", 0.0) > 0
+        if above and quality.after.value < DIFFERENT:
             notes.append(
-                f"over-forgotten: truth ratios lie beyond the baseline's (forget_quality p = {quality.after.value:.2g}): "
-                "wrong answers have become likelier than they are to the baseline"
+                f"over-forgotten: truth ratios are above the baseline's (forget_quality p = {quality.after.value:.2g}): "
+                "wrong answers have become likelier than under the baseline"
             )
     utility = scores.get("utility", {}).get("model_utility")
     if utility and utility.after and utility.after.value == 0.0:
-        notes.append("model_utility is 0: the model is wrecked, whatever its forget scores say")
+        notes.append("model_utility is 0: the model is wrecked, so its forget scores mean nothing")
     if lines := [line for name, both in scores.get("privacy", {}).items() if (line := _stands_out(name, both))]:
-        notes.append(f"over-forgotten: {', '.join(lines)}: forget rows stand out as less likely than unseen ones")
+        notes.append(f"over-forgotten: {', '.join(lines)}: forget rows are less likely than unseen rows")
     return notes
 
 
 def _stands_out(name: str, both: Compared) -> str | None:
-    """An AUC of membership below what a model gives that never saw the rows: the baseline's interval, or without one 0.5."""
+    """A sentence if an AUC of membership is below the baseline's interval, or without a baseline below 0.5; else None."""
     after, baseline = both.after, both.baseline
     if not name.endswith("_auc") or after is None or after.value is None:
         return None

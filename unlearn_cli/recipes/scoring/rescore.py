@@ -1,4 +1,4 @@
-"""`unlearn evaluate --measured`: scores of what was measured before. No model, no torch."""
+"""`unlearn evaluate --measured`: score stored measurements. Loads neither a model nor torch."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def run(
     """Score and judge. Returns the report and its path; failed gates are in it.
 
     Raises:
-        UnlearnError: nothing was measured there, or another number of rows for the baseline.
+        UnlearnError: there are no measurements, they do not allow a metric, or the baseline has other rows.
     """
     evaluation = Evaluation(config, sources, command_line, reporter)
     assert config.measured is not None and config.output_dir is not None
@@ -37,12 +37,12 @@ def run(
         moments["baseline"] = baseline["after"]
         allowed = [name for name in allowed if name in allowed_of_baseline]
         _check_rows(moments["after"], moments["baseline"])
-        if not all(one.protocol for one in (*moments["after"].values(), *moments["baseline"].values())):
-            reporter.note("not every file says how it was measured: template, lengths and precision may differ")
+        if not all(measured.protocol for splits in (moments["after"], moments["baseline"]) for measured in splits.values()):
+            reporter.note("not every file names its protocol: template, lengths and precision may differ")
     if unavailable := [name for name in config.metrics if METRICS.canonical(name) not in allowed]:
         raise UnlearnError(f"{config.measured} does not allow {', '.join(unavailable)}", "measure with a model: --model")
-    wanted = [METRICS.canonical(name) for name in config.metrics] or METRICS.names()
-    metrics = tuple(name for name in wanted if name in allowed)
+    names = [METRICS.canonical(name) for name in config.metrics] or METRICS.names()
+    metrics = tuple(name for name in names if name in allowed)
     scores = evaluation.score(moments, metrics)
     return evaluation.finish(moments, metrics, scores, config.output_dir, environment={})
 

@@ -1,4 +1,4 @@
-"""From measurements of several moments to the report's scores; no model is needed."""
+"""The report's scores from measurements of several moments. Loads no model."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from unlearn_cli.recipes.scoring.check_expressions import by_metric
 from unlearn_cli.report import Change, Compared, Score, Scores
 from unlearn_cli.report_parts import PassReport
 
-BOOTSTRAP_SEED = 0  # one for all commands: equal measurements have equal intervals
+BOOTSTRAP_SEED = 0  # the same for all commands, so that equal measurements have equal intervals
 
 
 def compared(
     moments: Mapping[str, Mapping[str, Measured]], options: MeasuringOptions, metrics: tuple[str, ...] = ()
 ) -> Scores:
-    """Scores of all moments side by side: split -> metric -> before, after, baseline.
+    """Scores of all moments: split -> metric -> before, after, baseline.
 
     Raises:
-        UnlearnError: two of them have different protocols; `comparable_moments` leaves such splits out with a note.
+        UnlearnError: two moments of a split have different protocols; `comparable_moments` leaves such splits out.
     """
     if differences := protocol_differences(moments):
         raise UnlearnError(
@@ -56,7 +56,7 @@ def compared(
 
 
 def _change(name: str, before: Measured, after: Measured, options: MeasuringOptions) -> Change | None:
-    """After less before of a metric that has a value for each row."""
+    """The change of a metric's value, after minus before; None if the metric has no value for each row."""
     parameters = METRICS.get(name).resolve(by_metric(options.metric_parameters).get(name, {}))
     values = [row_values(name, measured, parameters) for measured in (after, before)]
     if values[0] is None or values[1] is None:
@@ -66,25 +66,25 @@ def _change(name: str, before: Measured, after: Measured, options: MeasuringOpti
 
 
 def _compared_with(moment: str) -> tuple[str, ...]:
-    """The moments that metrics of a moment may compare with; the baseline has no baseline."""
+    """The moments that metrics of a moment may compare with. The baseline has no baseline."""
     return ("before",) if moment == "baseline" else ("before", "baseline")
 
 
 def protocol_differences(moments: Mapping[str, Mapping[str, Measured]]) -> dict[tuple[str, str], str]:
-    """By moment and split, in words, how its protocol differs from that of the model under test."""
+    """(moment, split) -> a sentence, for each protocol that differs from that of the model under test."""
     differences = {}
     for moment, splits in moments.items():
         for split, measured in splits.items():
             after = moments["after"].get(split)
             if after is not None and (parts := differing(measured, after)):
-                differences[moment, split] = f"the {split} {moment} was measured otherwise ({', '.join(parts)} differ)"
+                differences[moment, split] = f"the {split} {moment} was measured differently ({', '.join(parts)} differ)"
     return differences
 
 
 def comparable_moments(
     moments: Mapping[str, dict[str, Measured]], note: Callable[[str], None]
 ) -> dict[str, dict[str, Measured]]:
-    """The moments without the splits whose protocol differs from that of the model under test; `note` is told which."""
+    """The moments without the splits whose protocol differs from that of the model under test. `note` prints each."""
     differences = protocol_differences(moments)
     for difference in differences.values():
         note(f"{difference}: its scores are left out")
@@ -96,7 +96,7 @@ def comparable_moments(
 
 
 def write_rows(measured: Mapping[str, Measured], options: MeasuringOptions, metrics: tuple[str, ...], path: Path) -> None:
-    """Every metric's value for every row, one line a row: its split, its id, and numbers; no text."""
+    """Write every metric's value for every row: a line for each row with split, id and numbers, without text."""
     given, lines = by_metric(options.metric_parameters), []
     declared = [METRICS.get(name) for name in metrics or METRICS.names()]
     for split, values in measured.items():
@@ -122,7 +122,7 @@ def passes(moments: Mapping[str, Mapping[str, Measured]]) -> dict[str, dict[str,
 
 
 def merge(scored: Mapping[str, Mapping[str, Mapping[str, Score]]]) -> Scores:
-    """moment -> split -> metric -> Score to split -> metric -> Compared."""
+    """From moment -> split -> metric -> Score to split -> metric -> Compared."""
     merged: dict[str, dict[str, dict[str, Score]]] = {}
     for moment, splits in scored.items():
         for split, metrics in splits.items():

@@ -1,4 +1,4 @@
-"""Splits as the recipes use them: examples, their rows, and the rows that are measured."""
+"""Splits as recipes use them: examples, tokenized rows, and the rows that are measured."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from unlearn_cli.hashing import fingerprint
 from unlearn_cli.recipes.scoring import benchmark_splits
 from unlearn_cli.report_parts import DataReport
 
-TRAINED_LIMIT = 60  # trained retain rows that are measured: beside the held-out ones they show a gap, and judge nothing
-LETTER_TOKENS = 4  # generated where the answer is one letter
+TRAINED_LIMIT = 60  # trained retain rows that are measured, at most; they only show a gap to the held-out rows
+LETTER_TOKENS = 4  # tokens generated for an answer that is one letter
 
 
 @dataclass(frozen=True)
@@ -34,23 +34,23 @@ class Input:
     split: Split
     rows: tuple[Row, ...]
     measured: tuple[int, ...]  # indices of the rows that are measured
-    # For each measured row its question with the paraphrased answer and with wrong answers; empty: not to be measured.
+    # For each measured row: its question with the paraphrased answer, and with each wrong answer; empty: not measured.
     others: tuple[tuple[Row | None, tuple[Row, ...]], ...] = ()
-    texts_sha256: str = ""  # of what makes texts of generated tokens
+    texts_sha256: str = ""  # hash of what turns generated tokens into text
 
     @property
     def max_new_tokens(self) -> int | None:
-        """Longest generated answer, where the split sets it."""
+        """The longest generated answer, if the split sets it."""
         if self.split.examples[0].style == "choice":
             return LETTER_TOKENS
         return self.split.max_new_tokens
 
     def generated(self, limit: int) -> int:
-        """Rows that are answered, of those that `limit` asks for: 0 is all, -1 is none."""
-        most = self.split.generate_limit
-        if most is None or limit < 0:
+        """Number of rows for which answers are generated, by `limit` and the split's own limit: 0 is all, -1 is none."""
+        own_limit = self.split.generate_limit
+        if own_limit is None or limit < 0:
             return limit
-        return most if limit == 0 or most < 0 else min(most, limit)
+        return own_limit if limit == 0 or own_limit < 0 else min(own_limit, limit)
 
     @property
     def name(self) -> str:
@@ -63,23 +63,23 @@ class Input:
         return [self.rows[i] for i in self.measured]
 
     def prompts(self) -> list[str]:
-        """For each measured row the question, for people to read; empty for a raw document."""
+        """The question of each measured row as text; empty for a raw document."""
         by_id = {example.id: example.prompt for example in self.split.examples}
         return [by_id.get(row.id, "") for row in self.measured_rows]
 
     @cached_property
     def rows_key(self) -> str:
-        """Fingerprint of the measured rows."""
+        """A fingerprint of the measured rows."""
         return fingerprint(self.name, [row.content for row in self.measured_rows])
 
     @cached_property
     def others_key(self) -> str:
-        """Fingerprint of the other answers to their questions."""
+        """A fingerprint of the other answers to their questions."""
         contents = [[answer and answer.content, [row.content for row in wrong]] for answer, wrong in self.others]
         return fingerprint(contents)
 
     def report(self) -> DataReport:
-        """The split as the report describes it, without its text."""
+        """The report on the split, without its text."""
         origin = self.split.origin
         return DataReport(
             spec=origin.spec,
@@ -102,13 +102,13 @@ class Input:
 
 
 def load_splits(options: DataOptions, run: Path | None = None, *, trained: bool | None = None) -> dict[str, Split]:
-    """The splits that were named, by name, and for a command that measures those of general ability.
+    """The splits that the options name; for a command that measures, those of general ability as well.
 
     Args:
-        options: which rows.
-        run: folder of the run whose written retain rows are read where the rows to keep are `auto`, if it kept them; None:
-            they are yet to be written, and the splits hold prompts alone.
-        trained: take a benchmark's splits as a run does, which trains on them; default: unless it is evaluated.
+        options: the options that name rows.
+        run: for --retain auto, the folder of the run whose model wrote the retain rows. None: they are not written yet, and
+            the splits contain prompts only.
+        trained: use the splits of a benchmark that a run trains on; default: True unless the command is an evaluation.
     """
     columns = parse_columns(options.columns) if options.columns else {}
     named = {name: getattr(options, name, None) for name in ("forget", "retain", "holdout", "choices")}
@@ -117,15 +117,15 @@ def load_splits(options: DataOptions, run: Path | None = None, *, trained: bool 
     trained = not isinstance(options, EvaluateConfig) if trained is None else trained
     splits = benchmark_splits.load(options, trained=trained, given=given) if options.benchmark else {}
     loaded = {name: load(name, spec, elsewhere=True) for name, spec in given.items()}
-    wanted = {column for key, column in columns.items() if "." not in key}
-    if wanted - {column for split in loaded.values() for column in split.origin.columns}:
-        for name, spec in given.items():  # a column that is in no file: this says which
+    for_all = {column for key, column in columns.items() if "." not in key}
+    if for_all - {column for split in loaded.values() for column in split.origin.columns}:
+        for name, spec in given.items():  # a column is in no file; this raises an error that names it
             load(name, spec)
     splits |= loaded
     if options.retain == AUTO and "forget" in splits:
         splits |= _written(options, splits["forget"], run, load)
     elif "retain" in splits and RETAIN_TRAINED not in splits and (options.retain or trained):
-        splits |= _judged_apart(options, splits["retain"], load)
+        splits |= _held_out_apart(options, splits["retain"], load)
     for name in getattr(options, "probes", ()):
         if "forget" not in splits:
             raise UnlearnError(f"--probes {name} needs forget rows", "--forget forget.jsonl")
@@ -136,8 +136,8 @@ def load_splits(options: DataOptions, run: Path | None = None, *, trained: bool 
     return splits
 
 
-def _judged_apart(options: DataOptions, retain: Split, load: Callable[..., Split]) -> dict[str, Split]:
-    """The retain rows in two: `retain` is what judges, `retain_trained` what training sees; nothing where they are one."""
+def _held_out_apart(options: DataOptions, retain: Split, load: Callable[..., Split]) -> dict[str, Split]:
+    """The retain rows in two splits: `retain` judges, `retain_trained` is trained on. Empty if no rows are held out."""
     rows = retain.examples
     if options.retain_eval:
         judged = load("retain", options.retain_eval)
@@ -151,11 +151,11 @@ def _judged_apart(options: DataOptions, retain: Split, load: Callable[..., Split
 
 
 def _written(options: DataOptions, forget: Split, run: Path | None, load: Callable[..., Split]) -> dict[str, Split]:
-    """The retain rows that the model writes itself: those that a run kept, or prompts that are yet to be answered."""
+    """The retain rows that the model writes: those that a run stored, or prompts that are not answered yet."""
     judged = {"retain": load("retain", options.retain_eval)} if options.retain_eval else {}
     if run is not None:
-        kept = written.read(run / written.FILE) or {}
-        return {name: written.as_split(name, examples) for name, examples in kept.items()} | judged
+        stored = written.read(run / written.FILE) or {}
+        return {name: written.as_split(name, examples) for name, examples in stored.items()} | judged
     prompts = written.prompts(forget.examples)
     share = 0.0 if judged else options.retain_held_out
     chosen = set(spread(len(prompts), max(round(share * len(prompts)), FEWEST))) if share else set()
@@ -165,20 +165,20 @@ def _written(options: DataOptions, forget: Split, run: Path | None, load: Callab
 
 
 def _part(split: Split, examples: Sequence[Example]) -> Split:
-    """Some of the rows of a split, as a split."""
+    """A split of some of a split's rows."""
     origin = replace(split.origin, rows=len(examples), sha256=rows_sha256(tuple(examples)))
     return replace(split, examples=tuple(examples), origin=origin)
 
 
 def training_retain(inputs: Mapping[str, Input]) -> Input | None:
-    """The rows to keep that training sees."""
+    """The retain rows that are trained on."""
     return inputs.get(RETAIN_TRAINED) or inputs.get("retain")
 
 
 def make_inputs(
     splits: Mapping[str, Split], encoder: Encoder, eval_limit: int, note: Callable[[str], None] = lambda text: None
 ) -> dict[str, Input]:
-    """Encode every split; general ability is left out where its rows do not fit, which is noted.
+    """Encode every split. General ability is left out, with a note, if its rows do not fit.
 
     Raises:
         UnlearnError: a prompt of another split leaves no room for its answer.
@@ -193,12 +193,12 @@ def make_inputs(
 
 
 def tokenized(split: Split, encoder: Encoder, eval_limit: int) -> Input:
-    """Encode a split and choose the rows to measure; where the data has wrong answers, those too.
+    """Encode a split, with its wrong answers if it has any, and choose the rows to measure.
 
     Args:
         split: the examples.
-        encoder: how they become tokens.
-        eval_limit: rows to measure, evenly spread; 0: all.
+        encoder: turns them into tokens.
+        eval_limit: number of rows to measure, evenly spread; 0: all.
 
     Raises:
         UnlearnError: a prompt leaves no room for its answer.
@@ -212,7 +212,7 @@ def tokenized(split: Split, encoder: Encoder, eval_limit: int) -> Input:
         rows = tuple(replace(row, own_prompt=plain.prompt_ids) for row, plain in zip(rows, free, strict=True))
     if not rows:
         raise UnlearnError(
-            f"{split.name} data holds no row with an answer", "`unlearn data check FILE` says what the rows hold"
+            f"{split.name} data has no row with an answer", "`unlearn data check FILE` says what the rows contain"
         )
     chosen = measured_places(split, len(rows), eval_limit)
     others: tuple[tuple[Row | None, tuple[Row, ...]], ...] = ()
@@ -223,7 +223,7 @@ def tokenized(split: Split, encoder: Encoder, eval_limit: int) -> Input:
 
 
 def measured_places(split: Split, rows: int, eval_limit: int) -> tuple[int, ...]:
-    """Which of so many rows of a split are measured."""
+    """The indices of the measured rows, of a split with `rows` rows."""
     if split.name == RETAIN_TRAINED:
         eval_limit = min(eval_limit or TRAINED_LIMIT, TRAINED_LIMIT)
     return tuple(spread(rows, eval_limit))
@@ -241,21 +241,21 @@ def alternatives(examples: Sequence[Example], encoder: Encoder) -> list[list[Row
     """The alternative answers of each example as rows.
 
     Raises:
-        UnlearnError: raw documents, which have no question to answer otherwise.
+        UnlearnError: the examples are raw documents, which have no questions.
     """
     check_questions(examples)
     return [[encoder.encode_answer(example, text) for text in example.alternatives] for example in examples]
 
 
 def check_questions(examples: Sequence[Example]) -> None:
-    """Refuse examples without questions, which cannot be answered otherwise.
+    """Check that all examples have questions, which can have other answers.
 
     Raises:
-        UnlearnError: raw documents, which ask none.
+        UnlearnError: the examples are raw documents, which have none.
     """
     documents = [example.where for example in examples if example.style == "text"]
     if documents:
         raise UnlearnError(
-            f"this method trains on other answers to the questions, and raw documents ask none ({documents[0]})",
+            f"this method trains on other answers to questions, and raw documents have none ({documents[0]})",
             "use npo, simnpo or grad-diff for raw text",
         )

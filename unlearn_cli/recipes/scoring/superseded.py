@@ -11,7 +11,7 @@ from unlearn_cli.report_parts import DataReport
 
 
 def check_target(folder: Path) -> None:
-    """Refuse to write an evaluation over the report of a run.
+    """Check that an evaluation would not overwrite the report of a run.
 
     Raises:
         UnlearnError: `folder` is a run of `unlearn forget`.
@@ -23,7 +23,7 @@ def check_target(folder: Path) -> None:
 
 
 def superseded_evaluation(folder: Path, data: Mapping[str, DataReport], scores: Scores) -> str | None:
-    """A note where a report of `data` and `scores` is about to replace one that holds more; None where it does not."""
+    """A note if a report of `data` and `scores` will replace one with more results; else None."""
     if not (folder / FILE).is_file():
         return None
     old = read_report(folder)
@@ -45,7 +45,7 @@ def _has_baseline(scores: Scores) -> bool:
 
 
 def loss_in_words(rows: Mapping[str, int], *, baseline: bool, metrics: bool = False) -> str:
-    """What is lost: more rows of these splits, a baseline, metrics; empty if nothing is."""
+    """The lost results in words: more rows of these splits, a baseline, metrics. Empty if nothing is lost."""
     counted = " and ".join(f"{count} {name}" for name, count in rows.items())
     parts = [f"of {counted} rows"] if rows else []
     named = [name for name, lost in (("a baseline", baseline), ("more metrics", metrics)) if lost]

@@ -1,4 +1,4 @@
-"""The verdict on a run: one word, why in a line, and the next command. Made once, shown wherever a run is shown."""
+"""The verdict on a run: one word, a line that says why, and the next command. Every view of a run shows it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from unlearn_cli.recipes.scoring.outcome import forget_outcome, in_short, over_f
 from unlearn_cli.report import UNUSABLE, RunReport, Scores, Verdict, VerdictWord, before_and_after
 from unlearn_cli.report_parts import TargetReport
 
-GAP = 0.05  # between trained and held-out retain rows, in shares of what was there: more is said
+GAP = 0.05  # a larger gap between the shares left of trained and of held-out retain rows is named
 DAMAGED = ("damaged", "wrecked")
 NEVER_KNOWN: VerdictWord = "NOT KNOWN BEFORE"
-ADVICE = "; try "  # what a message says after it, `commands` says with numbers
+ADVICE = "; try "  # begins the advice of a message; `commands` gives the same advice with numbers
 
 
 def judge_run(
@@ -29,14 +29,14 @@ def judge_run(
     *,
     known: bool = True,
 ) -> Verdict | None:
-    """The verdict on a run, or on what a later evaluation measured of it; None where nothing was measured before and after.
+    """The verdict on a run, or on a later evaluation of it; None if nothing was measured before and after.
 
     Args:
-        report: with the scores.
+        report: the report with the scores.
         folder: the run folder, for the commands.
-        run: the report of the run, where `report` is that of a later evaluation.
-        answers: by split what the model says now, for an example of what is no language.
-        known: whether the model gave the forget rows more than it gives to answers that it never knew.
+        run: the report of the run, if `report` is that of a later evaluation.
+        answers: measurements after by split, for an example of a broken answer.
+        known: whether the forget rows were more likely before than answers that the model never knew.
     """
     run = run or report
     target = report.target
@@ -48,7 +48,7 @@ def judge_run(
 
 
 def verdict_of(report: RunReport, folder: Path) -> Verdict | None:
-    """The verdict that a report holds; one that was written before there were verdicts is judged now."""
+    """The verdict in a report. An older report without a verdict is judged now."""
     return report.verdict or (judge_run(report, folder) if report.command == "forget" else None)
 
 
@@ -62,7 +62,7 @@ def _word(scores: Scores, run: RunReport, target: TargetReport | None, *, known:
     if run.status == "no_effect":
         return "NO EFFECT"
     share = share_left(scores, "retain")
-    kept = target is not None and share is not None and share >= target.keep  # --keep may ask for less than the usual
+    kept = target is not None and share is not None and share >= target.keep  # --keep may allow more loss than usual
     lost = retain and not kept and retain_outcome(retain) in DAMAGED
     if run.status == "collapsed" or lost or ability_outcome(scores) in DAMAGED:
         return "DAMAGED"
@@ -86,10 +86,10 @@ def _came_back(run: RunReport) -> bool:
 
 
 def _marked(scores: Scores) -> list[str]:
-    """Notes on over-forgetting that a baseline bears out.
+    """Notes on over-forgetting that a baseline confirms.
 
-    Without a baseline a low AUC may say that the two sets of rows differ. One AUC of several may be low by chance, on few
-    rows: at least half of them must be.
+    Without a baseline, a low AUC may only show that the two sets of rows differ. On few rows, one AUC of several may be low
+    by chance; so at least half of them must be low.
     """
     aucs = {name: both for name, both in scores.get("privacy", {}).items() if name.endswith("_auc") and both.baseline}
     low = [name for name, both in aucs.items() if below_baseline(both.after, both.baseline)]
@@ -108,7 +108,7 @@ def _why(
     if target is None:
         words = in_short(scores, answers) or run.status
         if word == "NOT KNOWN BEFORE":
-            return f"the model gave the forget rows no more than answers that it never knew; {words}"
+            return f"before, the forget rows were no more likely than answers that the model never knew; {words}"
         return f"{words}; {run.message}" if word in ("STOPPED", "NOT REACHED") and run.message else words
     ability = ability_in_words(scores)
     earlier = [run.message] if word == "NOT REACHED" and run.message and _came_back(run) else []
@@ -122,17 +122,17 @@ def _why(
 
 
 def judged_on_training_rows(run: RunReport) -> bool:
-    """Whether what a run kept is judged by retain rows that it trained on: their probability stays whatever else is lost."""
+    """Whether the retain rows that judge were trained on. Their probability then stays, whatever else the model loses."""
     config = run.config
     if "retain" not in run.data or config.get("retain_eval") or config.get("retain_term") in (None, "none"):
         return False
     return RETAIN_TRAINED not in run.data or not config.get("retain_held_out")
 
 
-def _halves(target: TargetReport, scores: Scores, drilled: bool) -> list[str]:
-    """What became of both halves of a target, and the gap between trained and held-out retain rows.
+def _halves(target: TargetReport, scores: Scores, trained_on: bool) -> list[str]:
+    """A sentence on each half of the target; the second names a gap between trained and held-out retain rows.
 
-    `drilled`: the retain rows that judge are among those that were trained on.
+    `trained_on`: the retain rows that judge are among those that were trained on.
     """
     before, after = before_and_after(scores["forget"]["probability"]) or (0.0, target.forget)
     likeliest = ", ".join(f"row {row} ({p:.3g})" for row, p in list(target.worst.items())[: target.rows_above])
@@ -143,17 +143,17 @@ def _halves(target: TargetReport, scores: Scores, drilled: bool) -> list[str]:
     if (held_out := share_left(scores, "retain")) is not None:
         text = f"{held_out:.1%} of the retain probability is left"
         trained = share_left(scores, RETAIN_TRAINED)
-        if drilled:
+        if trained_on:
             text += " on rows that were trained on"
         elif trained is not None:
             text += f" on held-out rows, {trained:.1%} on trained ones"
             if trained - held_out > GAP:
-                text += ": training on the retain rows holds them and not their like"
+                text += ": training protects the retain rows themselves, but not similar rows"
         parts.append(text)
     return parts
 
 
 def share_left(scores: Scores, split: str) -> float | None:
-    """The share that is left of a split's probability; None where it was not measured."""
+    """The share that is left of a split's probability; None if it was not measured."""
     values = before_and_after(scores.get(split, {}).get("probability"))
     return values[1] / values[0] if values and values[0] else None

@@ -53,7 +53,7 @@ def test_finished_curves_are_kept_and_equal(run: Path, tmp_path: Path) -> None:
     """A copy without one of its curves makes that one anew, and the report is the same to the last digit."""
     one = attacked(run, "--baseline", BASELINE, *STEPS)["relearn"]
     again = unlearn("relearn-attack", run, "--baseline", BASELINE, *FEW, *STEPS)
-    assert "kept from before: 6 of 6 curves" in again.stderr
+    assert "stored by an earlier call: 6 of 6 curves" in again.stderr
     copy = tmp_path / "copy"
     shutil.copytree(run, copy)
     (kept,) = (copy / "attacks" / "relearn" / "curves").glob("*.json")
@@ -293,7 +293,7 @@ def test_ctrl_c_keeps_what_is_finished(run: Path, monkeypatch) -> None:
     assert first.exit_code == 130 and "the same command continues" in first.stderr
     monkeypatch.setattr(execution, "compute_points", honest)
     second = unlearn(*flags, "--generate-limit", 1)
-    assert second.exit_code == 0 and "kept from before: 1 of" in second.stderr
+    assert second.exit_code == 0 and "stored by an earlier call: 1 of" in second.stderr
 
 
 def test_the_run_must_be_named() -> None:

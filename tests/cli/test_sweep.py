@@ -102,7 +102,7 @@ def test_an_interrupted_run_goes_on(data, tmp_path):
     assert (tmp_path / "s" / "npo-seed=0" / "report.json").is_file()
     again = unlearn(*command)
     assert again.exit_code in (0, 4), again.stderr
-    assert "npo-seed=0, finished before" in again.stderr and "npo-seed=1, goes on" in again.stderr
+    assert "npo-seed=0, finished before" in again.stderr and "npo-seed=1, continues" in again.stderr
     report = json.loads((tmp_path / "s" / "npo-seed=1" / "report.json").read_text())
     assert report["training"]["resumed_from_step"] and report["training"]["steps"] == 60
 
@@ -149,7 +149,7 @@ def test_side_by_side_is_interrupted_once(data, tmp_path):
     for seed, steps in enumerate(lines):
         assert steps < 200 and list((tmp_path / "s" / f"npo-seed={seed}" / "checkpoints").glob(f"*{steps}*")), stderr
     done = unlearn("sweep", *data, *flags)  # one after the other: the runs are the same
-    assert done.exit_code in (0, 4) and done.stderr.count("goes on") == 2, done.stderr
+    assert done.exit_code in (0, 4) and done.stderr.count("continues") == 2, done.stderr
     report = json.loads((tmp_path / "s" / "npo-seed=1" / "report.json").read_text())
     assert report["training"]["resumed_from_step"] == lines[1]
 
@@ -239,7 +239,7 @@ def test_a_budget_that_ends_a_round_leaves_what_was_made(data, tmp_path):
         (["--score", "retain.probabilty"], "unknown metric"),
         (["--seeds", "0,x"], "--seeds"),
         (["--seeds", "0,0"], "asked for twice"),
-        (["--grid", "max_new_tokens=4,6"], "measured alike"),
+        (["--grid", "max_new_tokens=4,6"], "the same measurements"),
         (["--grid", "seed=1,2"], "--seeds"),
         (["--grid", "forget=a,b"], "same rows"),
         (["--forget", "nofile.jsonl"], "not found"),

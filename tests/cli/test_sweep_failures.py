@@ -174,7 +174,7 @@ def test_a_config_file_of_forget_is_the_start_of_a_sweep(data, tmp_path):
         (["--retain", "FORGET"], "are in both forget and retain"),
         (["-o", "FILE"], "cannot be written: "),
         (["-o", "FILE/s"], "cannot be written: "),
-        (["-o", "BROKEN"], "sweep.json is broken, or no sweep's"),
+        (["-o", "BROKEN"], "sweep.json is broken, or not of a sweep"),
         (["--report-to", "wandb"], "--report-to wandb needs the package wandb"),
     ],
 )

@@ -138,7 +138,7 @@ def test_a_score_of_ones_own_is_what_is_searched_for(data, tmp_path):
         (["--grid", "learning_rate=1e-3:1e-2,4", "--search", 3], "a range and other values"),
         (["--grid", "learning_rate=1:300", "--search", 3], "less than or equal to 100"),
         (["-p", "beta=-1:1", "--search", 3], "beta"),
-        (["--search", 3], "nothing to search"),
+        (["--search", 3], "varies nothing"),
         (["--search", 3, "--methods", "npo,simnpo", "--seeds", "0,1"], "--seed gives"),
         (["--search", 3, "--methods", "npo,simnpo", "--halving"], "--halving is for a grid"),
     ],

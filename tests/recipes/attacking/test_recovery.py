@@ -43,5 +43,5 @@ def test_an_upper_bound_is_called_that() -> None:
     text = verdict(ATTACKS.get("relearn"), result(15, parameters={"learning_rate": 2e-3}), upper_bound=True)
     assert text == (
         "relearn: at most 34% (20% to 45%) of the original knowledge is there within 15 steps at learning rate 0.002, "
-        "at most 5% before the attack; upper bounds, as no baseline was attacked in the same way"
+        "at most 5% before the attack; these are upper bounds, because no baseline was attacked in the same way"
     )

@@ -1,4 +1,4 @@
-"""Read the rows of an attack, and check that the attacker's rows contain no answers that judge it."""
+"""Read the rows of an attack, and check that the attacker's rows contain no answers by which it is judged."""
 
 from __future__ import annotations
 
@@ -20,20 +20,21 @@ from unlearn_cli.recipes.attacking.settings import Setting
 from unlearn_cli.recipes.scoring.splits import load_splits
 from unlearn_cli.report import RunReport
 
-WINDOW = 8  # words in a row that count as a leak
+WINDOW = 8  # consecutive words that count as a leak
 
 
 def read_attack_data(config: AttackConfig, run: RunReport) -> tuple[AttackData, list[str]]:
-    """The run's rows, split between the attacker and the judge; and notes on them.
+    """The run's rows, divided into rows of the attacker and rows that judge the attack; and notes on them.
 
     Raises:
         UnlearnError: the rows are gone, or they are not the rows that the run forgot.
     """
     places = {"benchmark": config.benchmark, "benchmark_dir": config.benchmark_dir}
-    moved: dict[str, Any] = {name: value for name, value in places.items() if value}
-    if config.benchmark:  # the run's rows are the benchmark's, whatever files it read them from
-        moved |= {"forget": None, "retain": None, "retain_eval": None}
-    options = restored(DataOptions, {"retain_held_out": 0.0} | run.config, holdout=None, **moved)  # older runs held none out
+    changed: dict[str, Any] = {name: value for name, value in places.items() if value}
+    if config.benchmark:  # the benchmark has the run's rows; the files that the run read are not needed
+        changed |= {"forget": None, "retain": None, "retain_eval": None}
+    # Older reports have no `retain_held_out`: those runs held out no rows.
+    options = restored(DataOptions, {"retain_held_out": 0.0} | run.config, holdout=None, **changed)
     splits = load_splits(options, config.run)
     if "forget" not in splits or "forget" not in run.data:
         raise UnlearnError(f"{config.run} names no forget rows", "a run of `unlearn forget` is expected")
@@ -41,12 +42,12 @@ def read_attack_data(config: AttackConfig, run: RunReport) -> tuple[AttackData, 
         if name in run.data and split.origin.sha256 != run.data[name].sha256:
             raise UnlearnError(
                 f"the {name} rows at {run.data[name].spec} are not those of the run",
-                "an attack is judged by what was forgotten; restore the file",
+                "an attack is judged by the rows that the run forgot: restore the file",
             )
     forget = splits["forget"].examples
     if len(forget) < 2:
         raise UnlearnError(
-            "an attack needs at least two forget rows: one to train on, one to judge by", "add a row to --forget"
+            "an attack needs at least two forget rows: one to train on, and one that judges", "add a row to --forget"
         )
     train = set(spread(len(forget), max(1, min(len(forget) - 1, round(config.share * len(forget))))))
     rest = [example for i, example in enumerate(forget) if i not in train]
@@ -72,7 +73,7 @@ def _user_rows(config: AttackConfig, options: DataOptions) -> tuple[Example, ...
 
 
 def attacker_rows(attack: Attack, setting: Setting, data: AttackData) -> tuple[Example, ...]:
-    """The rows that an attack trains on or shows to the model."""
+    """The rows that an attack trains on, or shows to the model in a prompt."""
     if attack.name == "relearn":
         rows_of = {
             "forget-subset": data.train_forget, "same-data": (*data.train_forget, *data.eval_forget),
@@ -87,7 +88,7 @@ def attacker_rows(attack: Attack, setting: Setting, data: AttackData) -> tuple[E
 
 
 def overlap(judged: Sequence[Example], attacker: Sequence[Example]) -> int:
-    """How many judged answers share `WINDOW` words in a row with the attacker's rows."""
+    """The number of judged answers that share `WINDOW` consecutive words with the attacker's rows."""
 
     def windows(text: str) -> set[tuple[str, ...]]:
         words = text.lower().split()
@@ -98,15 +99,15 @@ def overlap(judged: Sequence[Example], attacker: Sequence[Example]) -> int:
 
 
 def check_no_answers(judged: Sequence[Example], attacker: Sequence[Example]) -> None:
-    """Refuse an attack whose rows contain judged answers word for word: it would measure teaching.
+    """Check that the attacker's rows contain no judged answers word for word: the attack would teach them.
 
     Raises:
-        UnlearnError: a row contains such an answer. Answers of fewer than `WINDOW` words do not count.
+        UnlearnError: a row contains such an answer of at least `WINDOW` words.
     """
     text = "\n".join(" ".join(f"{e.prompt} {e.answer}".lower().split()) for e in attacker)
     leaked = [e.id for e in judged if len(e.answer.split()) >= WINDOW and " ".join(e.answer.lower().split()) in text]
     if leaked:
         raise UnlearnError(
-            f"the attacker's rows hold {len(leaked)} of the judged answers word for word (forget row {leaked[0]})",
-            "take them out, or -p data=same-data, whose number is an upper bound",
+            f"the attacker's rows contain {len(leaked)} of the judged answers word for word (forget row {leaked[0]})",
+            "remove them, or -p data=same-data, whose recovery is an upper bound",
         )

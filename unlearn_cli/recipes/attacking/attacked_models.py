@@ -26,12 +26,12 @@ from unlearn_cli.report import RunReport
 
 
 def original_of(config: AttackConfig, run: RunReport) -> str:
-    """The path of the model before unlearning, which may have moved."""
+    """The path of the model before unlearning; --base names it if it was moved."""
     return config.base or run.config["model"]
 
 
 class AttackedModels:
-    """The three models. One is in memory at a time. The original of an adapter run is the run without its adapter."""
+    """The attacked models. One is in memory at a time. The original of an adapter run is the run without its adapter."""
 
     def __init__(self, config: AttackConfig, run: RunReport, data: AttackData, reporter: Reporter) -> None:
         self.config, self.run, self.data, self.reporter = config, run, data, reporter
@@ -52,12 +52,12 @@ class AttackedModels:
 
     @property
     def original_is_base(self) -> bool:
-        """Whether the original is the run without its adapter, so that one set of weights in memory serves both."""
+        """Whether the original is the run without its adapter, so that both use the same weights in memory."""
         had_adapter = self.run.model is not None and self.run.model.adapter is not None
         return not had_adapter and (self.run.artifact is None or self.run.artifact.kind != "model")
 
     def options(self, role: Role) -> ModelOptions:
-        """The options to load a model with: those of the run, but for its path."""
+        """The options that load a model: those of the run, with another path."""
         paths = {
             "unlearned": str(self.config.run),
             "original": original_of(self.config, self.run),
@@ -71,7 +71,7 @@ class AttackedModels:
         return restored(ModelOptions, self.run.config, granted=self.config, **update)
 
     def identity(self, role: Role) -> str:
-        """Fingerprint of a model's weights and of how it is loaded.
+        """A fingerprint of a model's weights and of the way it is loaded.
 
         Raises:
             UnlearnError: the baseline is the unlearned or the original model itself, or the original has other weights now.
@@ -94,16 +94,16 @@ class AttackedModels:
         return str(resolve_dtype(options.dtype, model_config, resolve_device(options.device)))
 
     def key(self, role: Role) -> str:
-        """Fingerprint of a model, of the attack's rows as it reads them, and of what is measured.
+        """A fingerprint of a model, of the attack's rows in its tokens, and of what is measured.
 
         Raises:
-            UnlearnError: the model reads other tokens than the unlearned one, so their curves cannot be compared.
+            UnlearnError: the rows have other tokens than for the unlearned model, so curves cannot be compared.
         """
         if role not in self._keys:
             tokens_key = self._tokens_key(role)
             if role != "unlearned" and tokens_key != self._tokens_key("unlearned"):
                 raise UnlearnError(
-                    f"the {role} model writes the rows otherwise than the run: another tokenizer or chat template",
+                    f"the {role} model tokenizes the rows differently from the run: another tokenizer or chat template",
                     "give a model with the same tokenizer and template"
                     if role == "baseline"
                     else "run `unlearn forget` with --chat-template none or a file, which all models share",
@@ -130,7 +130,7 @@ class AttackedModels:
         return fingerprint([[(example.id, example.sha256) for example in rows] for rows in self.data])
 
     def target(self, role: Role, advance: Callable[[Place], None]) -> Target:
-        """The model, loaded and ready to be attacked; `advance` is called with each place that the attack reaches."""
+        """The loaded model, ready for an attack. `advance` is called with each place that the attack reaches."""
         options = self.options("unlearned" if role == "original" and self.original_is_base else role)
         if self._loaded is None or self._loaded[0] != options.model:
             self._loaded = None  # before the next one is loaded
@@ -138,14 +138,14 @@ class AttackedModels:
             self._loaded = (options.model, load_model(options))
         loaded = self._loaded[1]
         if role == "original" and isinstance(loaded.model, Composed):
-            loaded = replace(loaded, model=loaded.model.model)  # the base alone, its assistant off
+            loaded = replace(loaded, model=loaded.model.model)  # the base without its assistant
         return Target(
             role=role, loaded=loaded, data=self.data, encoder=self.encoder(role), plan=self.plan, advance=advance,
             separate_original=not self.original_is_base, original=self._original_weights,
         )  # fmt: skip
 
     def _original_weights(self) -> Mapping[str, Tensor]:
-        """The original's weights by name, read once for attacks that compare with them."""
+        """The original's weights by name, loaded once, for attacks that compare with them."""
         if self._weights is None:
             named = causal_lm(load_model(self.options("original")).model).named_parameters()
             self._weights = {name: parameter.data for name, parameter in named}
@@ -153,12 +153,12 @@ class AttackedModels:
 
     @property
     def plan(self) -> Plan:
-        """What is measured at each point of a curve."""
+        """The measurements at each point of a curve."""
         config = self.config
         return Plan(config.generate_limit, config.max_new_tokens, int(self.run.config.get("token_budget", 2048)))
 
     def encoder(self, role: Role) -> Encoder:
-        """A model's tokenizer with the run's template and lengths; no weights are loaded for it."""
+        """A model's tokenizer with the run's template and lengths. Loads no weights."""
         if role not in self._encoders:
             options = self.options(role)
             source = resolve_source(options.model, options.revision, options.base)

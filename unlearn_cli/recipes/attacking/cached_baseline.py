@@ -1,4 +1,4 @@
-"""The baseline of earlier attack reports: used again where its curves are cached, named in a note where it would be lost."""
+"""The baseline of earlier attack reports. It is used again if its curves are cached, else a note says that it is lost."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from unlearn_cli.report import FILE
 
 @dataclass(frozen=True)
 class CachedBaseline:
-    """A baseline model, and the attacks whose curves of it are all cached."""
+    """A baseline model, and the attacks for which all its curves are cached."""
 
     model: str | None = None
     attacks: list[str] = field(default_factory=list)
 
 
 def add_cached_baseline(curves: Curves, models: AttackedModels, attacks: list[ConfiguredAttack]) -> CachedBaseline:
-    """Add the cached curves of the baseline that earlier reports had; none if --baseline names a model.
+    """Add the cached curves of the baseline of earlier reports; none if --baseline names a model.
 
     A baseline that knows the forget rows is not used.
     """
@@ -64,7 +64,7 @@ def _cached_curves(models: AttackedModels, one: ConfiguredAttack) -> list[tuple[
 
 
 def replacement_notes(models: AttackedModels, attacks: list[ConfiguredAttack], cached: CachedBaseline) -> list[str]:
-    """A note for each earlier report that has more rows or a baseline, and is about to be replaced."""
+    """A note for each earlier report that will be replaced although it has more rows or a baseline."""
     notes = []
     for name, report in _earlier_reports(models, attacks).items():
         rows = report.judged_rows if report.judged_rows > len(models.data.eval_forget) else None
@@ -75,7 +75,7 @@ def replacement_notes(models: AttackedModels, attacks: list[ConfiguredAttack], c
 
 
 def _earlier_reports(models: AttackedModels, attacks: list[ConfiguredAttack]) -> dict[str, AttackReport]:
-    """Reports that can be read, by attack."""
+    """Attack -> its earlier report, if it can be read."""
     reports = {}
     for one in attacks:
         try:

@@ -1,4 +1,4 @@
-"""What an attack's report must say for itself: its budget, what was not tried, and whether it can succeed at all."""
+"""What limits the claim of an attack's report: its budget, what was not tried, and whether it can succeed at all."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from unlearn_cli.recipes.attacking.settings import ConfiguredAttack
 from unlearn_cli.recipes.scoring.scores import BOOTSTRAP_SEED
 
 METRIC = "probability"
-REGAINED = 0.1  # a control that regains less shows nothing
-EVERYTHING = (*SUITES["full"], "probe", "path", "patch")
-ELSEWHERE = (
+REGAINED = 0.1  # recovery that a control must regain to show that the attack can succeed
+ALL_ATTACKS = (*SUITES["full"], "probe", "path", "patch")
+NOT_IN_PACKAGE = (
     "questions that combine several facts, and other names for the same thing",
     "other languages",
     "conversations of several turns",
@@ -26,13 +26,13 @@ ELSEWHERE = (
 
 
 def budget(one: ConfiguredAttack, attacker_rows: int) -> Budget:
-    """What the attacker spent, over all settings."""
+    """The effort of the attacker, over all settings."""
 
     def values(name: str) -> list[float]:
         return sorted({setting[name] for setting in one.settings if name in setting})
 
-    given = [setting.get("steps", 0) for setting in one.settings]
-    steps = [step for value in given for step in (value if isinstance(value, tuple) else (value,))]
+    of_settings = [setting.get("steps", 0) for setting in one.settings]
+    steps = [step for value in of_settings for step in (value if isinstance(value, tuple) else (value,))]
     return Budget(
         curves=len(one.settings), steps=max(steps, default=0), learning_rates=values("learning_rate"),
         seeds=[int(seed) for seed in values("seed")], rows=attacker_rows,
@@ -40,21 +40,21 @@ def budget(one: ConfiguredAttack, attacker_rows: int) -> Budget:
 
 
 def not_tried(one: ConfiguredAttack, attacks: list[ConfiguredAttack]) -> list[str]:
-    """Attacks of this package that were left out, ways of this attack that were left out, and what the package has not."""
-    known = {other.name for other in attacks}
-    left = [f"--attack {name}" for name in EVERYTHING if name not in known]
+    """What was not tried: other attacks of this package, other parameters of this attack, and what the package lacks."""
+    tried = {other.name for other in attacks}
+    untried = [f"--attack {name}" for name in ALL_ATTACKS if name not in tried]
     if one.name == "relearn":
         data = {setting["data"] for setting in one.settings}
-        left += [f"-p data={name}" for name in get_args(Data) if name not in data]
-        left += [] if any(setting["full"] for setting in one.settings) else ["-p full=true"]
-        left += [] if any(setting["quantize_to"] for setting in one.settings) else ["-p quantize_to=4"]
-    return [*left, *ELSEWHERE]
+        untried += [f"-p data={name}" for name in get_args(Data) if name not in data]
+        untried += [] if any(setting["full"] for setting in one.settings) else ["-p full=true"]
+        untried += [] if any(setting["quantize_to"] for setting in one.settings) else ["-p quantize_to=4"]
+    return [*untried, *NOT_IN_PACKAGE]
 
 
 def positive_control(curves: Curves, one: ConfiguredAttack, config: AttackConfig) -> PositiveControl | None:
-    """The same attack on a run by a weak method; None without one.
+    """The result of the same attack on a run by a weak method; None without such a run.
 
-    The control's start and its best place are in the units of recovery, so that both attacks can be compared.
+    The control's start and its maximum are in units of recovery, so that both attacks can be compared.
     """
     if config.control is None:
         return None
@@ -82,12 +82,12 @@ def positive_control(curves: Curves, one: ConfiguredAttack, config: AttackConfig
 
 
 def control_note(control: PositiveControl | None, attack: str) -> str:
-    """In a sentence, whether this attack can succeed."""
+    """A sentence on whether this attack can succeed."""
     if control is None:
         return f"{attack}: no positive control (--control RUN): whether this attack can succeed on these rows was not shown"
     if control.max is None or control.start is None:
-        return f"{attack}: nothing can be said of the positive control"
+        return f"{attack}: the positive control has no value"
     figures = f"on {control.run} it brings {control.start:.0%} up to {control.max:.0%}"
     if control.succeeded:
         return f"{attack}: the positive control shows that this attack can succeed: {figures}"
-    return f"{attack}: the positive control fails: {figures}, so that a low recovery by this attack shows nothing"
+    return f"{attack}: the positive control fails: {figures}; so a low recovery by this attack shows nothing"

@@ -29,8 +29,8 @@ from unlearn_cli.recipes.attacking.settings import Setting
 from unlearn_cli.recipes.scoring.scores import BOOTSTRAP_SEED
 from unlearn_cli.report import Score
 
-VERSION = 2  # of what the files hold
-START = "start"  # the name of a curve without an attack
+VERSION = 2  # of the files' content
+START = "start"  # name of the curve of a model before any attack
 ROLES: tuple[Role, ...] = ("unlearned", "original", "baseline", "control")
 
 RowScores = dict[str, np.ndarray]  # [R] by metric
@@ -48,7 +48,7 @@ class CurvePoint:
 
 @dataclass(frozen=True)
 class CurveSpec:
-    """Which curve: a model under an attack with a setting."""
+    """The model, the attack and the setting of a curve."""
 
     role: Role
     attack: Attack | None = None  # None: the model before any attack, a curve of one point
@@ -79,7 +79,7 @@ class Curves:
         return spec.key in self._points
 
     def start(self, role: Role) -> CurvePoint | None:
-        """A model before any attack."""
+        """The scores of a model before any attack."""
         points = self._points.get(CurveSpec(role).key)
         return points[0] if points else None
 
@@ -93,7 +93,7 @@ class Curves:
         return Score(value=float(values.mean()), ci=bootstrap(values, bootstrap_samples, BOOTSTRAP_SEED), n=len(values))
 
     def averaged(self, role: Role, attack: Attack, settings: list[Setting]) -> dict[Place, CurvePoint]:
-        """Points of one model by place, averaged over settings that differ in their seed; empty if it was not attacked."""
+        """Place -> point of one model, averaged over settings that differ in their seed; empty if it was not attacked."""
         keys = [CurveSpec(role, attack, setting).key for setting in settings]
         curves = [self._points[key] for key in keys if key in self._points]
         return {
@@ -114,7 +114,7 @@ class Curves:
 
 
 def means(scores: RowScores) -> dict[str, float | None]:
-    """Mean over the rows that have a value, by metric; None if no row has one."""
+    """Metric -> mean over the rows that have a value; None if no row has one."""
     return {name: None if np.isnan(values).all() else float(np.nanmean(values)) for name, values in scores.items()}
 
 
@@ -127,7 +127,7 @@ def _point_report(point: CurvePoint) -> PointReport:
 
 
 def scored(points: Iterable[Point]) -> list[CurvePoint]:
-    """The scores of measurements."""
+    """The points of a curve with their scores, from its measurements."""
     return [
         CurvePoint(p.at, _row_scores(p.forget), _row_scores(p.retain) if p.retain else {}, dict(p.details)) for p in points
     ]
@@ -138,12 +138,12 @@ def _row_scores(measured: Measured) -> RowScores:
 
 
 def cache_folder() -> Path:
-    """Folder of the curves of original models and baselines, which are the same for every run."""
+    """The folder of the curves of original models and baselines, which all runs share."""
     return Path(os.environ.get("UNLEARN_CACHE") or platformdirs.user_cache_path("unlearn-cli")) / "attacks"
 
 
 def curve_path(models: AttackedModels, spec: CurveSpec) -> Path:
-    """File of a curve: in the run folder for the unlearned model, else in the user's cache."""
+    """The file of a curve: in the run folder for the unlearned model, else in the user's cache."""
     folder = models.config.run / "attacks" / spec.name / "curves" if spec.role == "unlearned" else cache_folder()
     return folder / f"{fingerprint(VERSION, spec.name, spec.setting, models.key(spec.role))}.json"
 
@@ -160,7 +160,7 @@ def read_curve(path: Path) -> list[CurvePoint] | None:
 
 
 def write_curve(path: Path, points: list[CurvePoint]) -> None:
-    """Write a finished curve: the scores of the rows, no text."""
+    """Write a finished curve: the scores of the rows, without text."""
     path.parent.mkdir(parents=True, exist_ok=True)
     plain = [{"at": p.at, "forget": _lists(p.forget), "retain": _lists(p.retain), "details": p.details} for p in points]
     write_atomically(path, json.dumps(finite({"points": plain})) + "\n")

@@ -1,4 +1,4 @@
-"""Attacking: the curves that are not on disk yet are computed, after the models were measured before any attack."""
+"""Compute the curves that are not on disk yet. The models are first measured before any attack."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from unlearn_cli.recipes.attacking.settings import ConfiguredAttack
 
 
 def compute_curves(models: AttackedModels, attacks: list[ConfiguredAttack]) -> tuple[Curves, set[str]]:
-    """The curve of each model under each attack and setting, read or computed; and the attacks that are not possible here.
+    """The curve of each model under each attack and setting, read or computed; and the names of impossible attacks.
 
     Raises:
-        UnlearnError: the baseline knows the forget rows; or an attack that --attack names is not possible.
+        UnlearnError: the baseline knows the forget rows, or an attack that --attack names is not possible.
     """
     starts, attacked = _specs(models, attacks)
     curves = Curves()
@@ -37,7 +37,7 @@ def compute_curves(models: AttackedModels, attacks: list[ConfiguredAttack]) -> t
     missing_starts, missing = ([spec for spec in specs if spec not in curves] for specs in (starts, attacked))
     count, total = len(missing_starts) + len(missing), len(starts) + len(attacked)
     if count < total:
-        models.reporter.say(f"kept from before: {total - count} of {total} curves")
+        models.reporter.say(f"stored by an earlier call: {total - count} of {total} curves")
     progress = models.reporter.progress("attack curves", count) if count else nullcontext(ProgressBar("", 0, 0))
     with progress as bar:
         for spec in missing_starts:
@@ -52,7 +52,7 @@ def _specs(models: AttackedModels, attacks: list[ConfiguredAttack]) -> tuple[lis
     roles = sorted({*models.roles, "original"}, key=ROLES.index)
     attacked = [
         CurveSpec(role, one.attack, setting)
-        for role in reversed(roles)  # the model that was measured last is still in memory, so the attacks begin with it
+        for role in reversed(roles)  # the last measured model is still in memory, so the attacks begin with it
         if role in models.roles
         for one in attacks
         for setting in one.settings
@@ -61,7 +61,7 @@ def _specs(models: AttackedModels, attacks: list[ConfiguredAttack]) -> tuple[lis
 
 
 def _compute_attacks(models: AttackedModels, specs: list[CurveSpec], curves: Curves, bar: ProgressBar) -> set[str]:
-    """Compute curves under attacks. In a suite, attacks that are not possible here are left out; returns their names."""
+    """Compute curves under attacks. In a suite, impossible attacks are left out; returns their names."""
     left_out: set[str] = set()
     for spec in specs:
         if spec.name in left_out:
@@ -90,7 +90,7 @@ def _save(models: AttackedModels, spec: CurveSpec, points: list[CurvePoint], cur
 
 
 def compute_points(target: Target, spec: CurveSpec) -> list[CurvePoint]:
-    """Attack a model with one setting."""
+    """The curve of an attack on a model with one setting."""
     if spec.attack is None:
         with target.active():
             return scored([target.measure(0)])
@@ -98,14 +98,18 @@ def compute_points(target: Target, spec: CurveSpec) -> list[CurvePoint]:
 
 
 def _in_words(spec: CurveSpec, at: Place) -> str:
-    """For the progress line: `relearn on the original model, step 15`."""
+    """A place for the progress line, such as `relearn on the original model, step 15`."""
     if spec.attack is None:
         return f"the {spec.role} model before any attack"
     return f"{spec.name} on the {spec.role} model, {spec.attack.along} {at}"
 
 
 def _check_starts(models: AttackedModels, curves: Curves) -> None:
-    """Refuse a baseline that knows the forget rows, before any attack is paid for."""
+    """Check that the baseline does not know the forget rows, before any attack; note if the original does not either.
+
+    Raises:
+        UnlearnError: the baseline knows them.
+    """
     baseline, original = (
         curves.start_probability(role, models.config.bootstrap_samples) for role in ("baseline", "original")
     )
@@ -113,5 +117,5 @@ def _check_starts(models: AttackedModels, curves: Curves) -> None:
     if original is not None and (original.value or 0.0) < UNKNOWN:
         models.reporter.note(
             f"the original model gives the forget answers probability {original.value or 0.0:.2g}: it did not know them, so "
-            "there is nothing to bring back and recovery says nothing"
+            "an attack cannot bring them back, and recovery means nothing"
         )

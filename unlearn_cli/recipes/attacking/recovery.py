@@ -1,4 +1,4 @@
-"""How much an attack brings back: recovery from its curves, and a verdict in words."""
+"""The recovery by an attack, from its curves, and a verdict in words."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from unlearn_cli.recipes.scoring.scores import BOOTSTRAP_SEED
 
 
 def recovery_by_metric(curves: Curves, one: ConfiguredAttack, config: AttackConfig) -> dict[str, RecoveryReport]:
-    """Recovery by an attack for each metric."""
+    """Metric -> recovery by an attack."""
     return {metric: _recovery_report(curves, one, config, metric) for metric in SCORED}
 
 
 def _recovery_report(curves: Curves, one: ConfiguredAttack, config: AttackConfig, metric: str) -> RecoveryReport:
     draw = {"samples": config.bootstrap_samples, "seed": BOOTSTRAP_SEED}
     starts = {role: point.forget[metric] for role in ROLES if (point := curves.start(role)) is not None}
-    least = np.full_like(starts["original"], METRICS.get(metric).range[0])
-    floor_start = starts["baseline"] if config.baseline else least
+    lowest = np.full_like(starts["original"], METRICS.get(metric).range[0])
+    floor_start = starts["baseline"] if config.baseline else lowest
     points: list[RecoveryPoint] = []
     for seeds in _over_seeds(one.settings):
         parameters = {name: value for name, value in seeds[0].items() if name != "seed"}
         baseline = curves.averaged("baseline", one.attack, seeds)
         for at, point in curves.averaged("unlearned", one.attack, seeds).items():
-            floor = baseline[at].forget[metric] if config.baseline else least
+            floor = baseline[at].forget[metric] if config.baseline else lowest
             result = recovery(point.forget[metric], starts["original"], floor, floor_start, **draw)
             points.append(
                 RecoveryPoint(
@@ -58,7 +58,7 @@ def _recovery_report(curves: Curves, one: ConfiguredAttack, config: AttackConfig
 
 
 def _over_seeds(settings: list[Setting]) -> Iterator[list[Setting]]:
-    """Groups of settings that differ in their seed alone."""
+    """Groups of settings that differ only in their seed."""
     groups: dict[str, list[Setting]] = {}
     for setting in settings:
         groups.setdefault(fingerprint({k: v for k, v in setting.items() if k != "seed"}), []).append(setting)
@@ -66,9 +66,9 @@ def _over_seeds(settings: list[Setting]) -> Iterator[list[Setting]]:
 
 
 def verdict(attack: Attack, result: RecoveryReport, *, upper_bound: bool) -> str:
-    """The result of an attack in a sentence or two."""
+    """The result of an attack in one or two sentences."""
     if result.max is None or result.at is None:
-        return f"{attack.name}: nothing can be said: no row has a value, or the models do not differ before the attack"
+        return f"{attack.name}: no result: no row has a value, or the models do not differ before the attack"
     where = _where(attack.along, result.at)
     rate = result.parameters.get("learning_rate")
     at_rate = f" at learning rate {rate:g}" if rate is not None else ""
@@ -77,7 +77,7 @@ def verdict(attack: Attack, result: RecoveryReport, *, upper_bound: bool) -> str
     if upper_bound:
         return (
             f"{attack.name}: at most {result.max:.0%}{interval} of the original knowledge is there {where}{at_rate}, "
-            f"at most {start} before the attack; upper bounds, as no baseline was attacked in the same way"
+            f"at most {start} before the attack; these are upper bounds, because no baseline was attacked in the same way"
         )
     never = "" if start == "0%" else f"; {start} was never forgotten"
     gain = "" if result.gain is None else f"; the baseline gains {max(0.0, result.gain):.0%}"

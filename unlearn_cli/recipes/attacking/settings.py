@@ -1,4 +1,4 @@
-"""Which attacks are tried, and with which parameters: suites, learning rates, seeds."""
+"""The attacks of a command, and their settings: suites, learning rates, seeds."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from unlearn_cli.registry import unknown
 from unlearn_cli.report import RunReport
 from unlearn_cli.training.optimizer import scaling_rule
 
-FULL_RATES = (0.1, 0.4, 1.0)  # of the LoRA scaling rule
-USUAL_RATE = 0.4
+FULL_RATES = (0.1, 0.4, 1.0)  # times the learning rate of the LoRA scaling rule
+USUAL_RATE = 0.4  # times the same
 QUICK: dict[str, dict[str, Any]] = {"relearn": {"steps": (0, 5, 15)}, "quantize": {"bits": (8, 4), "formats": ("nf4",)}}
 Setting = dict[str, Any]  # the parameters of an attack
 
 
 @dataclass(frozen=True)
 class ConfiguredAttack:
-    """An attack and the settings that it is tried with; each setting is a curve."""
+    """An attack and its settings; each setting gives a curve."""
 
     attack: Attack
     settings: list[Setting]

@@ -23,7 +23,7 @@ def comparison_notes(comparison: Comparison) -> list[str]:
     without = [entry.name for entry in comparison.entries if not entry.has_rows]
     if without:
         notes.append(
-            f"no values of single rows, and so no intervals of differences: {', '.join(without)} (evaluate them again)"
+            f"no values of single rows, so differences have no intervals: {', '.join(without)} (evaluate them again)"
         )
     return notes
 

@@ -1,4 +1,4 @@
-"""Execute the runs of a sweep: choose the next run, print its progress, and sum up the cost."""
+"""Execute the runs of a sweep: choose the next run, print progress, and sum up the cost."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Executor:
-    """Executes runs until the time budget is spent; one model in memory serves all rounds."""
+    """Executes runs until the time budget is spent. All rounds use one model in memory."""
 
     def __init__(
         self,
@@ -41,17 +41,21 @@ class Executor:
         """Execute the runs that are not finished.
 
         Raises:
-            Interrupted: stopped by a signal.
+            Interrupted: a signal stopped a run.
         """
-        left = sum(run.state != "finished" for run in runs)
-        self._execute(self._tasks(runs, len(runs), left))
+        open_runs = sum(run.state != "finished" for run in runs)
+        self._execute(self._tasks(runs, len(runs), open_runs))
 
     def search(self, search: Search) -> None:
-        """Execute the runs of a search, each made when a device is free. Raises Interrupted as `execute`."""
-        count, left = search.config.search or 0, search.left
-        if left < count:
-            self._reporter.say(f"{count - left} of {counted(count, 'setting')} were tried before")
-        self._execute(self._tasks(search.runs(), count, left, search), search)
+        """Execute the runs of a search. Each run is chosen when a device is free.
+
+        Raises:
+            Interrupted: a signal stopped a run.
+        """
+        count, open_runs = search.config.search or 0, search.left
+        if open_runs < count:
+            self._reporter.say(f"{count - open_runs} of {counted(count, 'setting')} were tried before")
+        self._execute(self._tasks(search.runs(), count, open_runs, search), search)
 
     def _execute(self, tasks: Iterator[Task], search: Search | None = None) -> None:
         for outcome in workers.outcomes(tasks, self._devices, self._cache):
@@ -70,30 +74,35 @@ class Executor:
         executed = {outcome.name for outcome in self._outcomes}
         return any(run.state != "finished" and run.folder.name not in executed for run in runs)
 
-    def _tasks(self, runs: Iterable[ScheduledRun], count: int, left: int, search: Search | None = None) -> Iterator[Task]:
-        """The runs that are not finished, `left` of `count`, each made when a device is free, until the budget is spent."""
+    def _tasks(
+        self, runs: Iterable[ScheduledRun], count: int, open_runs: int, search: Search | None = None
+    ) -> Iterator[Task]:
+        """The tasks of runs that are not finished, `open_runs` of `count`, until the budget is spent.
+
+        A task is created when a device is free.
+        """
         budget = self._config.budget_minutes
-        for number, run in enumerate(runs, count - left + 1 if search else 1):
+        for number, run in enumerate(runs, count - open_runs + 1 if search else 1):
             length = f" at {run.share:g} of the length" if run.share < 1 else ""
             title = f"run {number} of {count}: {run.setting.name}{length}"
             if run.state == "finished":
                 self._reporter.say(f"{title}, finished before")
                 continue
             if budget is not None and (time.perf_counter() - self._started) / 60 > budget:
-                self._reporter.note(f"the budget of {budget:g} minutes is spent: {counted(left, 'run')} left out")
+                self._reporter.note(f"the budget of {budget:g} minutes is spent: {counted(open_runs, 'run')} left out")
                 return
-            self._reporter.say(f"{title}, goes on" if run.state == "started" else title)
-            left -= 1
+            self._reporter.say(f"{title}, continues" if run.state == "started" else title)
+            open_runs -= 1
             yield self._task(run, search)
 
     def _task(self, run: ScheduledRun, search: Search | None) -> Task:
         if run.state == "new" and run.folder.is_dir():
-            # Cleared before the manifest names the folder: files left in it would be taken for this setting's.
+            # Cleared before the manifest names the folder: else an interruption would leave files of another setting.
             folder = RunFolder(run.folder)
             folder.check(resume=False, overwrite=self._config.overwrite)
             folder.open(clear=True)
         self._manifest.record(run.folder.name, run.spec, search.trials[run.folder.name] if search else None)
-        # Measurements before training of another run: the same weights and rows, or they are not used.
+        # Measurements before training of another run. They are used only if weights and rows are the same.
         paths = sorted(output_folder(self._config).glob("*/measured/before-forget.safetensors"))
         measured = next((path.parent for path in paths if path.parent.parent != run.folder), None)
         config = run.config.model_copy(update={"resume": run.state == "started"})
@@ -115,7 +124,7 @@ class Executor:
         words = f"{counted(len(best), 'run')} compared, {len(outcomes)} run now"
         if outcomes:
             words += f": model loaded {counted(loads, 'time')}; {wall:.0f} s in all, for each run "
-            parts = {"training": training, "measuring": measuring, "anything else": other}
+            parts = {"training": training, "measuring": measuring, "other work": other}
             words += ", ".join(f"{seconds / len(outcomes):.1f} s of {name}" for name, seconds in parts.items())
         return {
             "runs": len(best),
@@ -139,7 +148,7 @@ def counted(count: int, noun: str) -> str:
 def _say_outcome(outcome: Outcome, reporter: Reporter) -> None:
     if outcome.pruned is not None:
         reporter.say(
-            f"{outcome.name}: ended after {counted(outcome.pruned, 'step')}, where it stood worse than the runs before"
+            f"{outcome.name}: ended after {counted(outcome.pruned, 'step')}, because it was worse than earlier runs"
         )
     if outcome.error:
         reporter.note(f"{outcome.name}: {outcome.error}")

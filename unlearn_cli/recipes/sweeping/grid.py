@@ -1,4 +1,4 @@
-"""The settings of a sweep: methods, options, parameters, seeds, each combination once."""
+"""The settings of a sweep: each combination of methods, options, parameters and seeds."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from unlearn_cli.registry import is_file, unknown
 class Setting:
     """One point of the grid."""
 
-    name: str  # of its folder
+    name: str  # of its run folder
     group: str  # the name without the seed
-    values: dict[str, Any]  # of ForgetConfig
+    values: dict[str, Any]  # settings of `unlearn forget`
 
 
 def output_folder(config: SweepConfig) -> Path:
@@ -35,15 +35,15 @@ def output_folder(config: SweepConfig) -> Path:
         UnlearnError: none was given.
     """
     if config.output_dir is None:
-        raise UnlearnError("no folder for the runs", "-o DIR holds a run folder for each setting")
+        raise UnlearnError("no folder for the runs", "-o DIR gets a run folder for each setting")
     return config.output_dir
 
 
 def check(config: SweepConfig) -> None:
-    """Refuse a sweep that is not possible, as far as that is known before anything is loaded.
+    """Refuse an impossible sweep, as far as it is known before anything is loaded.
 
     Raises:
-        UnlearnError: no folder for the runs, or an option, a value or a score that a sweep cannot have.
+        UnlearnError: there is no folder for the runs, or a sweep cannot have an option or a value.
     """
     if why := why_not_writable(output_folder(config)):
         raise UnlearnError(f"--output-dir {config.output_dir} cannot be written: {why}", "another --output-dir")
@@ -59,7 +59,7 @@ def check(config: SweepConfig) -> None:
 
 
 def _check_ranges(named: str, values: Sequence[Any], config: SweepConfig) -> None:
-    """Refuse a range that is none, stands beside other values, or is given without a search."""
+    """Refuse a wrong range, a range beside other values, and a range without a search."""
     ranges = []
     for value in values:
         try:
@@ -75,38 +75,38 @@ def _check_ranges(named: str, values: Sequence[Any], config: SweepConfig) -> Non
 
 
 def _check_search(config: SweepConfig) -> None:
-    """Refuse a search that has nothing to vary, or does what a search does in another way."""
+    """Refuse a search that varies nothing, or has options of a grid."""
     if config.halving:
-        raise UnlearnError("--halving is for a grid", "a search ends runs that stand badly by itself")
+        raise UnlearnError("--halving is for a grid", "a search itself ends bad runs early")
     if len(config.seeds) > 1:
         raise UnlearnError(
             "--search runs each setting with one seed, which --seed gives",
-            "leave --seeds out; afterwards a sweep of the best setting with --seeds 0,1,2 shows how much of it was luck",
+            "leave --seeds out; a later sweep of the best setting with --seeds 0,1,2 shows how much of it was luck",
         )
     varied = [*config.grid.values(), *config.parameters.values()]
     if len(config.methods) < 2 and not any(len(ends(values)) > 1 for values in varied):
-        raise UnlearnError("there is nothing to search", "--grid learning_rate=1e-4:1e-2:log, --methods npo,simnpo or -p")
+        raise UnlearnError("the search varies nothing", "--grid learning_rate=1e-4:1e-2:log, --methods npo,simnpo or -p")
     if find_spec("optuna") is None:
         raise UnlearnError("--search needs Optuna", "pip install 'unlearn-cli[search]'")
 
 
 def ends(values: Sequence[Any]) -> Sequence[Any]:
-    """The values, or the two ends of the range that stands in their place."""
+    """The values; if there is a range in their place, its two ends."""
     between = range_of(values[0]) if len(values) == 1 else None
     return (between.low, between.high) if between else values
 
 
 def settings_of(config: SweepConfig) -> list[Setting]:
-    """Every combination. Of a range its two ends, which stand for what lies between them.
+    """Every combination. A range counts with its two ends.
 
     Raises:
-        UnlearnError: an unknown name, or a combination that comes twice.
+        UnlearnError: an unknown name, a value that a method does not take, or a combination that is given twice.
     """
     settings = list(_combinations(config))
     names = [setting.name for setting in settings]
     duplicate = next((name for name in names if names.count(name) > 1), None)
     if duplicate is not None:
-        raise UnlearnError(f"{duplicate} is asked for twice", "give each method, value and seed once")
+        raise UnlearnError(f"{duplicate} is given twice", "give each method, value and seed once")
     return settings
 
 
@@ -115,6 +115,9 @@ def _combinations(config: SweepConfig) -> Iterator[Setting]:
     seeds = list(config.seeds) or [config.seed]
     for method in methods:
         varied = parameters(config, methods, method)
+        for name, values in varied.items():
+            for value in ends(values):
+                METHODS.get(method).resolve({name: value})
         for values in product(*map(ends, config.grid.values())):
             for chosen in product(*map(ends, varied.values())):
                 options = dict(zip(config.grid, values, strict=True))
@@ -123,7 +126,7 @@ def _combinations(config: SweepConfig) -> Iterator[Setting]:
 
 
 def setting(method: str, options: Mapping[str, Any], own: Mapping[str, Any], seed: int, *, alone: bool = True) -> Setting:
-    """A setting by its options and the method's own parameters; `alone`: no other has the same ones with another seed."""
+    """A setting, from options and the method's own parameters. `alone`: no other setting differs only in its seed."""
     group = _name(method, {**options, **own})
     values = {"method": method, "seed": seed, "parameters": dict(own), **options}
     return Setting(group if alone else f"{group}-seed={seed}", group, values)
@@ -135,11 +138,11 @@ def _check_option(name: str) -> None:
     free = sorted(set(ForgetConfig.model_fields) - runtime_fields(ForgetConfig) - fixed - set(flags))
     if name in fixed:
         raise UnlearnError(
-            f"--grid {name}: a sweep compares its runs, so all have the same rows and are measured alike",
+            f"--grid {name}: a sweep compares its runs, so all have the same rows and the same measurements",
             f"give --{name.replace('_', '-')} once, and sweep again into another folder",
         )
     if name in flags:
-        raise UnlearnError(f"--grid {name} has a flag of its own", f"{flags[name]} varies it")
+        raise UnlearnError(f"--grid {name} has its own flag", f"{flags[name]} varies it")
     if name not in free:
         raise unknown("option of --grid", name, free)
 
@@ -157,7 +160,7 @@ def parameters(config: SweepConfig, methods: Sequence[str], method: str) -> dict
     """The values of this method's parameters. A name without a method is for every method that has the parameter.
 
     Raises:
-        UnlearnError: an unknown name, or a value that the method does not take.
+        UnlearnError: an unknown name.
     """
     declared, varied = METHODS.get(method), {}
     for key, values in config.parameters.items():
@@ -168,8 +171,6 @@ def parameters(config: SweepConfig, methods: Sequence[str], method: str) -> dict
         if not dot and not any(name in METHODS.get(m).parameters for m in methods):
             raise unknown("parameter", name, [p for m in methods for p in METHODS.get(m).parameters])
         if (dot and owner == method.replace("_", "-")) or (not dot and name in declared.parameters):
-            for value in ends(values):
-                declared.resolve({name: value})
             varied[name] = values
     return varied
 

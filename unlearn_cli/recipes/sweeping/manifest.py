@@ -1,4 +1,4 @@
-"""The manifest of a sweep: the run spec of each run folder, so that a folder is never taken for another setting's."""
+"""The manifest of a sweep: the run spec of each run folder. So a folder is never used for another setting."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from unlearn_cli.recipes.storage.run_spec import RunSpec, differences
 from unlearn_cli.report import FILE, MANIFEST
 
 State = Literal["new", "started", "finished"]
-SPEC = "asked"  # key of a spec in the file
-TRIAL = "trial"  # key of what --search chose
+SPEC = "asked"  # key of a run spec in the file
+TRIAL = "trial"  # key of a trial of --search
 
 
 @dataclass(frozen=True)
@@ -24,14 +24,14 @@ class Trial:
 
     number: int  # from 0
     parameters: dict[str, Any]  # by name in the search
-    pruned: int | None = None  # step after which it was ended, as one that stands badly
+    pruned: int | None = None  # step after which it was ended early
 
 
 class Manifest:
-    """`sweep.json`: the run spec of each run folder, by name.
+    """`sweep.json`: name of a run folder -> its run spec.
 
     Raises:
-        UnlearnError: a file of this name is no manifest.
+        UnlearnError: the file is not a manifest.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -42,7 +42,7 @@ class Manifest:
         """Whether the run in this folder is new, started or finished.
 
         Raises:
-            UnlearnError: the folder holds a run of another setting, or something else, and must not be overwritten.
+            UnlearnError: the folder has a run of another setting or other files, and `overwrite` is not set.
         """
         folder = self._path.parent / name
         if not folder.is_dir() or not any(folder.iterdir()):
@@ -55,21 +55,21 @@ class Manifest:
             return "new"
         hint = "another --output-dir, or --overwrite"
         if changes is None:
-            raise UnlearnError(f"{folder} is not of this sweep", hint)
+            raise UnlearnError(f"{folder} does not belong to this sweep", hint)
         raise UnlearnError(f"{name} was run with other settings ({'; '.join(changes)})", hint)
 
     def record(self, name: str, spec: RunSpec, trial: Trial | None = None) -> None:
-        """Write the spec of a folder, before its run starts; with what a search chose."""
+        """Write the spec of a folder before its run starts, with the trial of a search."""
         self._entries[name] = {SPEC: spec.flat(), **({TRIAL: asdict(trial)} if trial else {})}
         self._write()
 
     def prune(self, name: str, step: int) -> None:
-        """Write that a trial was ended after a step."""
+        """Write that a trial was ended early, after a step."""
         self._entries[name][TRIAL]["pruned"] = step
         self._write()
 
     def trials(self) -> dict[str, Trial]:
-        """The trials of a search by the names of their folders, in order.
+        """Name of a run folder -> trial of a search, in order.
 
         Raises:
             UnlearnError: the file is broken.
@@ -97,5 +97,5 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _broken(path: Path) -> UnlearnError:
     return UnlearnError(
-        f"{path} is broken, or no sweep's", "another --output-dir; or remove it, and --overwrite runs all settings anew"
+        f"{path} is broken, or not of a sweep", "another --output-dir; or remove it, and --overwrite runs all settings again"
     )

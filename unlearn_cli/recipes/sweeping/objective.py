@@ -1,9 +1,9 @@
-"""The aim of a search: forget to the level of never having known, under the constraint that enough is kept.
+"""The objective of a search: forget down to the level of never having known, and keep enough of the retain rows.
 
     minimize  max(0, log(forget / level)) + share of rows above their level + share of the retain probability that is lost
-    subject to  share of the retain probability that is left >= what --keep asks for
+    subject to  share of the retain probability that is left >= the share of --keep
 
-The first two terms are 0 for a run that reached its level, so that of such runs the one that keeps most is the best.
+The first two terms are 0 for a run that reached its level. So the best of such runs is the one that keeps most.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from unlearn_cli.recipes.scoring.outcome import KEPT
 from unlearn_cli.recipes.scoring.verdict import share_left
 from unlearn_cli.report import UNUSABLE, RunReport, Scores, before_and_after
 
-WORST = 100.0  # of a run without measurements; more than any logarithm of probabilities here
-LACKING = 10.0  # weight of what was not kept, among runs that all kept too little; as in `training/target.py`
-LEVEL = 0.1  # of the probability before, where a run has no target of its own: as `forgetting/target.py`
+WORST = 100.0  # value of a run without measurements; larger than any logarithm of probabilities here
+LACKING = 10.0  # weight of the missing share, to compare runs that all kept too little; as in `training/target.py`
+LEVEL = 0.1  # times the probability before: the level of a run without a target, as in `forgetting/target.py`
 
 
 @dataclass(frozen=True)
 class Judged:
-    """A finished run in a search."""
+    """The judgment of a finished run in a search."""
 
     value: float  # smaller is better
-    lacking: float  # share of the retain probability that is missing from what was to be kept; above 0: not enough is kept
+    lacking: float  # share of the retain probability that is missing to the share to keep; above 0: too little is kept
     failed: bool  # diverged, collapsed, or changed nothing
 
     @property
     def rank(self) -> tuple[bool, bool, float]:
-        """Less is better: runs that ended well and kept enough come first. Of the others none wins by doing nothing."""
+        """A key for sorting. Runs that ended well and kept enough come first; a run cannot win by doing nothing."""
         return self.failed, self.lacking > 0, self.value + LACKING * max(0.0, self.lacking)
 
 
@@ -41,13 +41,13 @@ def judged(report: RunReport, score: Callable[[Lookup], float] | None = None) ->
     """Judge a finished run by the two halves of its target.
 
     Args:
-        report: of the run.
-        score: what is to be large in place of the first half; the constraint stays.
+        report: the report of the run.
+        score: replaces the first half; larger is better. The constraint stays.
     """
     failed, target = report.status in UNUSABLE, report.target
     kept = target.retain_share if target else share_left(report.scores, "retain")
     lacking = (target.keep if target else KEPT) - kept if kept is not None else 0.0
-    if target and target.retain_reached:  # by --keep, where it is given
+    if target and target.retain_reached:  # --keep may be another condition
         lacking = min(lacking, 0.0)
     lacking = max(lacking, 1.0) if failed else lacking
     if score is not None:
@@ -64,7 +64,7 @@ def judged(report: RunReport, score: Callable[[Lookup], float] | None = None) ->
 
 
 def _excess(scores: Scores) -> float:
-    """How far the forget rows are above a tenth of their probability before, as a logarithm; 0: below it."""
+    """The logarithm of the forget probability over a tenth of that before; 0 if it is below."""
     values = before_and_after(scores.get("forget", {}).get("probability"))
     if values is None or not values[0]:
         return WORST

@@ -1,4 +1,4 @@
-"""The runs of a sweep: which folder, settings and length each has, and how the finished ones rank."""
+"""The runs of a sweep: folder, settings and length of each, and the ranking of finished runs."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ class ScheduledRun:
 
     setting: Setting
     folder: Path
-    config: ForgetConfig  # with the folder
-    sources: dict[str, str]  # where each setting came from
-    share: float  # of the full length of training
+    config: ForgetConfig  # with the run folder
+    sources: dict[str, str]  # setting -> origin of its value
+    share: float  # of the full training
     spec: RunSpec
     state: State
 
 
 @dataclass(frozen=True)
 class Scheduler:
-    """Makes the runs of a round from settings."""
+    """Creates the runs of a round from settings."""
 
     config: SweepConfig
     sources: Mapping[str, str]
@@ -48,18 +48,18 @@ class Scheduler:
     manifest: Manifest
 
     def round(self, settings: Sequence[Setting], share: float) -> list[ScheduledRun]:
-        """A run for each setting, trained for `share` of the full length.
+        """A run for each setting, with `share` of the full training.
 
         Raises:
-            UnlearnError: a setting is not possible, two settings are the same, or a folder holds something else.
+            UnlearnError: a setting is not possible, two settings are the same, or a folder has other files.
         """
         runs: dict[str, ScheduledRun] = {}
         for setting in settings:
             run = self._run(setting, share)
-            # Specs are compared, because one setting can be written in two ways: npo,NPO or 1e-4,0.0001.
-            if (same := runs.get(run.spec.sha256)) is not None:
+            # Compared by their specs, because a setting can be written in two ways: npo,NPO or 1e-4,0.0001.
+            if (equal := runs.get(run.spec.sha256)) is not None:
                 raise UnlearnError(
-                    f"{same.setting.name} and {setting.name} are the same setting", "give each method, value and seed once"
+                    f"{equal.setting.name} and {setting.name} are the same setting", "give each method, value and seed once"
                 )
             overwrite = run.state == "new" and self.config.overwrite
             RunFolder(run.folder).check(resume=run.state != "new", overwrite=overwrite)
@@ -94,16 +94,16 @@ def forget_config(config: SweepConfig, setting: Setting, folder: Path | None = N
 
 
 def writes_retain(config: SweepConfig, settings: Sequence[Setting]) -> bool:
-    """Whether the rows to keep are written by the model, because none are given and the method of a run needs some."""
+    """Whether the model writes the retain rows, because none are given and the method of a run needs some."""
     if config.retain:
         return False
-    with suppress(UnlearnError):  # which the scheduler raises, with the name of the setting
-        return any(resolve_method(forget_config(config, one), {}).config.retain == AUTO for one in settings)
+    with suppress(UnlearnError):  # the scheduler raises it again, with the name of the setting
+        return any(resolve_method(forget_config(config, setting), {}).config.retain == AUTO for setting in settings)
     return False
 
 
 def _length(resolved: ForgetConfig, share: float) -> dict[str, Any]:
-    """The setting that makes a run `share` of its full length."""
+    """The setting that limits a run to `share` of its full training."""
     if resolved.max_steps:
         return {"max_steps": max(1, round(resolved.max_steps * share))}
     assert resolved.epochs is not None  # filled by the method
@@ -115,8 +115,8 @@ class RankedRun:
     """A finished run."""
 
     run: ScheduledRun
-    score: float | None  # None: a value that --score names is missing
-    status: str  # of its report
+    score: float | None  # None: --score names a missing value
+    status: str  # in its report
 
     @classmethod
     def of(cls, run: ScheduledRun, score: Callable[[Lookup], float]) -> RankedRun:
@@ -139,10 +139,10 @@ class RankedRun:
 
 
 def ranked(runs: Iterable[ScheduledRun], score: Callable[[Lookup], float]) -> list[RankedRun]:
-    """Finished runs, best first, the seeds of a setting together.
+    """Finished runs, best first. The seeds of a setting stay together.
 
-    Settings rank by the mean over their seeds, because the best of all runs may be a lucky seed. Last come those that
-    diverged, collapsed or changed nothing, whatever their score; before them those without a score.
+    Settings rank by the mean over their seeds, because the best single run may be luck. Runs without a score come after
+    those with one; runs that diverged, collapsed or changed nothing come last, whatever their score.
     """
     groups: dict[str, list[RankedRun]] = {}
     for run in runs:
@@ -152,7 +152,7 @@ def ranked(runs: Iterable[ScheduledRun], score: Callable[[Lookup], float]) -> li
 
 
 def _rank(seeds: Sequence[RankedRun]) -> tuple[float, float, float]:
-    """Less is better: the share that failed, the share without a score, and the negative mean of the scores."""
+    """A key for sorting, best first: the share that failed, the share without a score, and the negative mean score."""
     scores = [one.score for one in seeds if one.score is not None]
     failed = sum(one.failed for one in seeds) / len(seeds)
     return failed, 1 - len(scores) / len(seeds), -sum(scores) / len(scores) if scores else 0.0

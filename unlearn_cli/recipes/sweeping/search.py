@@ -1,7 +1,7 @@
-"""`--search N`: Optuna chooses each setting by what came of those before; the aim is in `objective.py`.
+"""`--search N`: Optuna chooses each setting by the results of earlier ones. The objective is in `objective.py`.
 
-Each choice depends on the seed, its number and the trials in `sweep.json`, and on nothing that is lost with the process: a
-search that was killed goes on as if it had not been.
+Each choice depends only on the seed, its number and the trials in `sweep.json`. So a killed search continues as if it had
+not been killed.
 """
 
 from __future__ import annotations
@@ -29,42 +29,42 @@ from unlearn_cli.recipes.sweeping.pruning import Course, Pruning
 from unlearn_cli.recipes.sweeping.schedule import RankedRun, ScheduledRun, Scheduler
 from unlearn_cli.report import read_report
 
-DIGITS = 3  # of a number that is chosen: it stands in the name of a folder
+DIGITS = 3  # of a chosen number, which is a part of the folder's name
 RANDOM = 5  # settings at the start that are drawn at random
-TRIES = 50  # to draw a setting that was not tried yet
+TRIES = 50  # attempts to draw a setting that was not tried yet
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
 @dataclass(frozen=True)
 class Search:
-    """The settings of a search, made one by one."""
+    """A search, which chooses its settings one by one."""
 
     config: SweepConfig
     scheduler: Scheduler
     manifest: Manifest
-    by_score: bool  # --score is given, and replaces the first half of the aim
+    by_score: bool  # --score is given, and replaces the first half of the objective
 
     @cached_property
     def trials(self) -> dict[str, Trial]:
-        """The trials so far by name of their folder; those of before count if they lie in the space asked for."""
+        """Name of a run folder -> trial so far. Trials of earlier calls count if they lie in the present space."""
         return {name: trial for name, trial in self.manifest.trials().items() if self._counts(trial)}
 
     def _counts(self, trial: Trial) -> bool:
         try:
             space = self._space(trial)
             create_trial(state=TrialState.RUNNING, **space)
-        except ValueError:  # it lacks a parameter, or has one outside of its range
+        except ValueError:  # a parameter is missing or outside of its range
             return False
-        # A new state: the folder is gone, or --overwrite replaces a trial with other settings.
+        # "new" means: the folder is gone, or --overwrite replaces a trial with other settings.
         return set(space["params"]) == set(trial.parameters) and self._scheduled(trial).state != "new"
 
     def earlier(self) -> list[ScheduledRun]:
-        """The runs of trials that were started before, without those that were pruned."""
+        """The runs of earlier trials, without pruned ones."""
         return [self._scheduled(trial) for trial in self.trials.values() if trial.pruned is None]
 
     def next(self) -> ScheduledRun | None:
-        """The next run; None if there are `--search` of them, or every setting was tried."""
+        """The next run; None if there are as many as --search allows, or every setting was tried."""
         number = len(self.trials)
         if number >= (self.config.search or 0):
             return None
@@ -84,7 +84,7 @@ class Search:
         return None
 
     def runs(self) -> Iterator[ScheduledRun]:
-        """The runs that are left: started ones first, then new ones, each made when it is asked for."""
+        """The open runs: started ones first, then new ones, each chosen when it is needed."""
         yield from (run for run in self.earlier() if run.state != "finished")
         while (run := self.next()) is not None:
             yield run
@@ -96,16 +96,16 @@ class Search:
         return max(0, (self.config.search or 0) - done)
 
     def prune(self, name: str, step: int) -> None:
-        """Note that a trial was ended after a step."""
+        """Note that a trial was ended early, after a step."""
         self.trials[name] = replace(self.trials[name], pruned=step)
         self.manifest.prune(name, step)
 
     def pruning(self) -> Pruning | None:
-        """What a run is compared with; None under --score, of which no probe knows anything."""
+        """The rule that ends runs early; None with --score, which probes do not measure."""
         if self.by_score:
             return None
-        whole = [name for name, trial in self.trials.items() if trial.pruned is None and self._is_finished(name)]
-        return Pruning(tuple(course for name in whole if (course := self._course(name))))
+        complete = [name for name, trial in self.trials.items() if trial.pruned is None and self._is_finished(name)]
+        return Pruning(tuple(course for name in complete if (course := self._course(name))))
 
     def ranked(self, runs: Sequence[ScheduledRun]) -> list[RankedRun]:
         """Finished runs, best first."""
@@ -113,24 +113,24 @@ class Search:
         return [RankedRun.of(run, self.config.score.value) for run in best]
 
     def space_in_words(self) -> Mapping[str, str]:
-        """What is varied, and between which values."""
+        """Varied setting -> its values or its range, in words."""
         config = self.config
         names = {"method": config.methods} if len(config.methods) > 1 else {}
         return {name: ", ".join(map(str, values)) for name, values in {**names, **config.grid, **config.parameters}.items()}
 
     def summary(self, best: Sequence[RankedRun]) -> dict[str, Any]:
-        """What came of the search."""
+        """The result of the search as plain values."""
         first = best[0]
-        one = self._judged(first.setting.name)
+        judgment = self._judged(first.setting.name)
         pruned = [name for name, trial in self.trials.items() if trial.pruned is not None]
-        words = "ended badly" if one.failed else "kept too little" if one.lacking > 0 else "kept enough"
+        words = "ended badly" if judgment.failed else "kept too little" if judgment.lacking > 0 else "kept enough"
         return {
             "trials": len(self.trials),
             "pruned": pruned,
             "best": first.setting.name,
             "settings": first.setting.values,
-            "value": one.value,
-            "keeps": not one.failed and one.lacking <= 0,
+            "value": judgment.value,
+            "keeps": not judgment.failed and judgment.lacking <= 0,
             "in_words": f"best of {len(self.trials)} settings ({len(pruned)} pruned): {first.setting.name}, which {words}",
         }
 
@@ -139,7 +139,7 @@ class Search:
         return run
 
     def _setting(self, trial: optuna.Trial | FixedTrial) -> Setting:
-        """The setting of a trial, which is asked for the parameters one by one."""
+        """The setting of a trial. The trial chooses or returns each parameter."""
         method = _chosen(trial, "method", self.config.methods or (self.config.method,))
         options = {name: _chosen(trial, name, values) for name, values in self.config.grid.items()}
         varied = grid.parameters(self.config, self.config.methods or (self.config.method,), method)
@@ -150,25 +150,25 @@ class Search:
         return [self._frozen(name, trial) for name, trial in self.trials.items()]
 
     def _space(self, trial: Trial) -> dict[str, Any]:
-        """The parameters of a trial and where each could lie. Raises ValueError if one is missing."""
+        """The parameters of a trial and their ranges. Raises ValueError if one is missing."""
         fixed = FixedTrial(trial.parameters)
-        with warnings.catch_warnings(action="ignore"):  # of a value outside of its range, which `_counts` refuses
+        with warnings.catch_warnings(action="ignore"):  # Optuna warns of a value outside of its range; `_counts` refuses it
             self._setting(fixed)
         return {"params": dict(fixed.params), "distributions": dict(fixed.distributions)}
 
     def _frozen(self, name: str, trial: Trial) -> FrozenTrial:
-        """A trial as Optuna knows it. One that runs, or ended in an error, is a place to keep away from."""
+        """A trial in Optuna's form. A trial that runs, or ended in an error, tells Optuna to choose elsewhere."""
         space = self._space(trial)
         if trial.pruned is not None:
             probes = dict(self._course(name))
             return create_trial(state=TrialState.PRUNED, intermediate_values=probes, **space)
         if not self._is_finished(name):
             return create_trial(state=TrialState.RUNNING, **space)
-        one = self._judged(name)
-        return create_trial(value=one.value, constraints={"lacking": one.lacking}, **space)
+        judgment = self._judged(name)
+        return create_trial(value=judgment.value, constraints={"lacking": judgment.lacking}, **space)
 
     def _judged(self, name: str) -> Judged:
-        """A finished run, by its report."""
+        """The judgment of a finished run, from its report."""
         return judged(read_report(self._folder(name).path), self.config.score.value if self.by_score else None)
 
     def _is_finished(self, name: str) -> bool:
@@ -188,7 +188,7 @@ def _seed(seed: int, number: int, attempt: int) -> int:
 
 
 def _chosen(trial: optuna.Trial | FixedTrial, name: str, values: Sequence[Any]) -> Any:
-    """One of the values, or a number in the range that stands in their place."""
+    """One of the values; if there is a range in their place, a number in it."""
     between = range_of(values[0])
     if between is None:
         return trial.suggest_categorical(name, list(values)) if len(values) > 1 else values[0]
@@ -198,7 +198,7 @@ def _chosen(trial: optuna.Trial | FixedTrial, name: str, values: Sequence[Any]) 
 
 
 def _short(value: Any, distribution: optuna.distributions.BaseDistribution) -> Any:
-    """A number with few digits, inside its range."""
+    """A value; a float is rounded to few digits, inside its range."""
     if not isinstance(distribution, optuna.distributions.FloatDistribution):
         return value
     return min(max(float(f"{value:.{DIGITS}g}"), distribution.low), distribution.high)

@@ -30,7 +30,7 @@ from unlearn_cli.recipes.sweeping.pruning import Pruning
 from unlearn_cli.report import FILE, RunReport, read_report
 
 POLL_SECONDS = 0.2
-PATIENCE_SECONDS = 120  # for a step to end and its checkpoint to be written
+TIMEOUT_SECONDS = 120  # for a worker to finish its step and write a checkpoint
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Task:
     config: ForgetConfig
     sources: dict[str, str]
     command_line: list[str]
-    measured: Path | None  # measurements before training of another run
+    measured: Path | None  # folder of another run's measurements before training
     prune: Pruning | None = None  # in a search
 
 
@@ -50,10 +50,10 @@ class Outcome:
     """The outcome of a task."""
 
     name: str
-    status: str = ""  # of the report; empty without one
+    status: str = ""  # in the report; empty without a report
     error: str | None = None
-    interrupted: int | None = None  # exit code
-    pruned: int | None = None  # step after which a search ended it
+    interrupted: int | None = None  # exit code of an interruption
+    pruned: int | None = None  # step after which a search ended the run
     loads: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
     scores: dict[str, float] = field(default_factory=dict)  # a few, to show
@@ -65,10 +65,10 @@ class Outcome:
 
 
 def devices(choice: str, jobs: int) -> list[str]:
-    """As many devices of the chosen kind as there are jobs; all of them for 0.
+    """One device of the chosen kind for each job; all devices if `jobs` is 0.
 
     Raises:
-        UnlearnError: more jobs than devices. Two runs on one device slow each other and share its memory.
+        UnlearnError: more jobs than devices. Two runs on one device would slow each other and share its memory.
     """
     if jobs == 1:
         return [choice]
@@ -79,7 +79,7 @@ def devices(choice: str, jobs: int) -> list[str]:
     if jobs > count:
         raise UnlearnError(
             f"--jobs {jobs}, and there {'is 1 device' if count == 1 else f'are {count} devices'} ({kind})",
-            "each job needs a device of its own; --jobs 0 takes all that are there",
+            "each job needs its own device; --jobs 0 uses all devices",
         )
     return [f"{kind}:{i}" for i in range(jobs or count)] if kind == "cuda" else [choice]
 
@@ -89,13 +89,13 @@ def outcomes(tasks: Iterator[Task], devices: Sequence[str], cache: ModelCache) -
 
     Args:
         tasks: the runs.
-        devices: one for each run at a time.
-        cache: of the base model, for one device; processes side by side have caches of their own.
+        devices: each executes one run at a time.
+        cache: cache of the base model, for one device; parallel processes have their own.
 
     Raises:
-        Interrupted: stopped by a signal, with a checkpoint of what was being trained.
+        Interrupted: a signal stopped a run; a checkpoint is written.
     """
-    return _one_by_one(tasks, devices[0], cache) if len(devices) == 1 else _side_by_side(tasks, devices)
+    return _one_by_one(tasks, devices[0], cache) if len(devices) == 1 else _in_parallel(tasks, devices)
 
 
 def _one_by_one(tasks: Iterator[Task], device: str, cache: ModelCache) -> Iterator[Outcome]:
@@ -107,12 +107,12 @@ def _one_by_one(tasks: Iterator[Task], device: str, cache: ModelCache) -> Iterat
 
 
 def _execute(task: Task, device: str, cache: ModelCache, reporter: Reporter) -> Outcome:
-    """Execute one task. An error in it does not end the sweep: it is the outcome."""
+    """Execute one task. An error becomes its outcome and does not end the sweep."""
     config, loads = task.config.model_copy(update={"device": device}), cache.loads
     try:
         shared = forget.Shared(cache.load, task.measured, task.prune)
         report = forget.run(config, task.sources, task.command_line, reporter, shared=shared)
-        assert report is not None  # this is no dry run
+        assert report is not None  # it is not a dry run
         return _outcome(task, report, cache.loads - loads)
     except UnlearnError as error:
         folder = config.output_dir
@@ -122,19 +122,19 @@ def _execute(task: Task, device: str, cache: ModelCache, reporter: Reporter) -> 
     except Interrupted as error:
         return Outcome(task.name, interrupted=error.exit_code)
     except Pruned as error:
-        RunFolder(config.output_dir or Path()).drop_checkpoints()  # nothing goes on from here
+        RunFolder(config.output_dir or Path()).drop_checkpoints()  # a pruned run is never resumed
         return Outcome(task.name, pruned=error.step, loads=cache.loads - loads)
     except Exception as error:
         memory_error = out_of_memory(error)
         message = memory_error.message if memory_error else _where(error)
-    # After the handler, because its traceback keeps alive what filled the memory.
+    # After the except block, whose traceback holds references to the tensors that filled the memory.
     cache.drop()
     release_memory()
     return Outcome(task.name, error=message, loads=cache.loads - loads)
 
 
 def _where(error: Exception) -> str:
-    """An unexpected error with the line that raised it. No traceback will show it."""
+    """An unexpected error with the line that raised it, because no traceback is shown."""
     last = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{type(error).__name__}: {error} ({Path(last.filename).name}:{last.lineno})"
     return f"{where}; the same setting with `unlearn forget` and --debug shows more"
@@ -153,10 +153,10 @@ def _outcome(task: Task, report: RunReport, loads: int) -> Outcome:
 class _Worker:
     process: BaseProcess
     inbox: Queue[Task | None]
-    task: str | None = None  # name of the task it executes
+    task: str | None = None  # name of its current task
 
 
-def _side_by_side(tasks: Iterator[Task], devices: Sequence[str]) -> Iterator[Outcome]:
+def _in_parallel(tasks: Iterator[Task], devices: Sequence[str]) -> Iterator[Outcome]:
     context = multiprocessing.get_context("spawn")
     outbox: Queue[Outcome] = context.Queue()
     workers = []
@@ -187,7 +187,7 @@ def _side_by_side(tasks: Iterator[Task], devices: Sequence[str]) -> Iterator[Out
                 worker.process.terminate()  # SIGTERM: a run in training writes a checkpoint
             worker.inbox.put(None)
         for worker in workers:
-            worker.process.join(PATIENCE_SECONDS)
+            worker.process.join(TIMEOUT_SECONDS)
             worker.process.kill()
 
 
@@ -199,7 +199,7 @@ def _hand(worker: _Worker, tasks: Iterator[Task]) -> None:
 
 
 def _next(workers: Sequence[_Worker], outbox: Queue[Outcome]) -> Outcome | None:
-    """The next outcome, or the error of a worker that has died. None if there is none yet."""
+    """The next outcome, or the error of a worker that died. None if there is none yet."""
     try:
         return outbox.get(timeout=POLL_SECONDS)
     except Empty:
@@ -212,7 +212,7 @@ def _next(workers: Sequence[_Worker], outbox: Queue[Outcome]) -> Outcome | None:
 def _serve(device: str, inbox: Queue[Task | None], outbox: Queue[Outcome]) -> None:
     """Execute tasks on one device until None comes."""
     if hasattr(os, "setsid"):
-        # Ctrl-C then reaches only the parent, which passes one signal on. A second one would cut off a checkpoint.
+        # So Ctrl-C reaches only the parent, which sends one signal. A second one would interrupt the checkpoint.
         os.setsid()
     signal.signal(signal.SIGTERM, lambda number, frame: os._exit(EXIT_INTERRUPTED))
     cache, parent = ModelCache(), os.getppid()
@@ -228,7 +228,7 @@ def _serve(device: str, inbox: Queue[Task | None], outbox: Queue[Outcome]) -> No
 
 
 def _stop_with(parent: int) -> None:
-    """End this process when its parent is gone. A killed parent cannot do it, and its successor may start the same run."""
+    """End this process when its parent is gone. A killed parent cannot end it, and a new sweep may start the same run."""
     while os.getppid() == parent:
         time.sleep(POLL_SECONDS)
     os.kill(os.getpid(), signal.SIGTERM)

@@ -24,7 +24,7 @@ def scored(value: float, **more) -> Compared:
 @pytest.mark.parametrize(
     ("scores", "word"),
     [
-        ({"forget": {"forget_quality": scored(1e-9, after={"details": {"sign": 1.0}})}}, "beyond the baseline"),
+        ({"forget": {"forget_quality": scored(1e-9, after={"details": {"sign": 1.0}})}}, "above the baseline"),
         ({"forget": {"forget_quality": scored(1e-9, after={"details": {"sign": -1.0}})}}, None),  # too little
         ({"forget": {"forget_quality": scored(0.6, after={"details": {"sign": 1.0}})}}, None),  # no difference
         ({"utility": {"model_utility": scored(0.0)}}, "wrecked"),
@@ -45,7 +45,7 @@ def scored(value: float, **more) -> Compared:
         ({"privacy": {"privleak": scored(-60.0, after={"ci": (-70.0, -50.0)})}}, None),  # no AUC
         (
             {"privacy": {name: scored(0.1, after={"ci": (0.0, 0.2)}) for name in ("loss_auc", "min_k_auc")}},  # one line
-            "privacy.loss_auc 0.100 is below 0.5, privacy.min_k_auc 0.100 is below 0.5: forget rows stand out",
+            "privacy.loss_auc 0.100 is below 0.5, privacy.min_k_auc 0.100 is below 0.5: forget rows are less likely",
         ),
         ({"forget": {"probability": scored(0.001, baseline=Score(value=0.1, n=9, ci=(0.05, 0.2)))}}, "below the baseline"),
         ({"forget": {"probability": scored(0.06, baseline=Score(value=0.1, n=9, ci=(0.05, 0.2)))}}, None),

@@ -81,7 +81,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], str, str]] = [
         "NOT KNOWN BEFORE",
         {"target": None},
         {"forget": {"probability": moved(0.001, 0.0)}},
-        "no more than",
+        "no more likely than",
         "data check f.jsonl -m m",
     ),
     ("NO EFFECT", {"status": "no_effect", "message": "moved by 0; try more"}, {}, "moved by 0", "--learning-rate 0.004"),

@@ -99,8 +99,8 @@ def ability_note(scores: Scores) -> str | None:
         return None
     before, _ = before_and_after(scores[QUESTIONS][ACCURACY]) or (0.0, 0.0)
     return (
-        f"general ability cannot be judged: before, the model chose {before:.2f} of the answers right, and guessing gives "
-        f"{CHANCE:.2f}"
+        f"general ability cannot be judged: the model knew too little before (it chose {before:.2f} of the answers right, "
+        f"and guessing gives {CHANCE:.2f})"
     )
 
 

@@ -1,4 +1,4 @@
-"""The two halves of a target, judged by measured rows: after a run, and again whenever the run is measured again."""
+"""Judge the two halves of a target by measured rows, after a run and after each later evaluation of it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from unlearn_cli.recipes.scoring import gates
 from unlearn_cli.report import RunReport, Scores
 from unlearn_cli.report_parts import Aims, TargetReport
 
-WORST_LISTED = 5
-STILL_KNOWN = 0.5  # share of what a row had above the level: no row may keep more
+WORST_LISTED = 5  # rows
+STILL_KNOWN = 0.5  # a row that keeps more than this share of its probability above the level is still known
 
 Moments = Mapping[str, Mapping[str, Measured]]  # before, after -> split -> measurements
 
@@ -24,13 +24,13 @@ Moments = Mapping[str, Mapping[str, Measured]]  # before, after -> split -> meas
 def judge_halves(
     aims: Aims, moments: Moments, scores: Scores, until: Condition | None, keep: Condition | None
 ) -> TargetReport:
-    """Whether both halves of a target are reached.
+    """The report on both halves of a target.
 
-    A few rows may lie above the level of a single row, as few as of rows that were never known. None of them may still be
-    known: a mean of many rows hides one person's answer that has not moved.
+    A few rows may be above the level of a single row, as rows that were never known are. But no row may still be known,
+    because a mean over many rows hides one person's answer that did not change.
 
     Args:
-        aims: what was to be reached.
+        aims: the target.
         moments: "before" and "after" -> measurements by split.
         scores: the same measurements, scored.
         until: decides on the forget half in place of `aims`.

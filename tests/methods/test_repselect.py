@@ -12,11 +12,9 @@ from unlearn_cli.methods.repselect import collapsed, repselect, soft_collapse
 
 
 def test_worked_example() -> None:
-    """G = (1, 1, 1), components e1 and e2 with singular values 4 and 2: (0.5, 1, 1); a hard collapse gives (0, 0, 1)."""
+    """G = (1, 1, 1), components e1 and e2 with singular values 4 and 2: (0.5, 1, 1)."""
     gradient, components = torch.ones(1, 3), torch.eye(3)[:, :2]
     assert soft_collapse(gradient, components, torch.tensor([4.0, 2.0])).tolist() == [[0.5, 1.0, 1.0]]
-    hard = soft_collapse(gradient, components, torch.tensor([4.0, 2.0]), smallest=torch.tensor(0.0))
-    assert hard.tolist() == [[0.0, 0.0, 1.0]]
 
 
 def test_equal_singular_values_leave_it_alone() -> None:

@@ -49,6 +49,6 @@ def usable(answers: Iterable[tuple[str, str]], *, without: str | None = None) ->
     return [{"question": question, "answer": answer} for question, answer in rows]
 
 
-def in_words(rows: Sequence[dict[str, str]], count: int = 3) -> str:
-    """The first rows, for people to read."""
-    return "\n".join(f"  {row['question']}\n    {row['answer']}" for row in rows[:count])
+def in_words(rows: Sequence[dict[str, str]]) -> str:
+    """The first three rows as text."""
+    return "\n".join(f"  {row['question']}\n    {row['answer']}" for row in rows[:3])

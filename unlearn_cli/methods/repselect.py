@@ -25,10 +25,9 @@ from unlearn_cli.contract import Defaults, parameter, procedure
 from unlearn_cli.retain_terms.kl import kl
 
 
-def soft_collapse(gradient: Tensor, components: Tensor, singular: Tensor, smallest: Tensor | None = None) -> Tensor:
-    """`gradient` [n, m] with each of `components` [m, k] scaled by smallest / its singular value [k]."""
-    least = singular.min() if smallest is None else smallest
-    share = 1 - least / singular.clamp_min(1e-30)
+def soft_collapse(gradient: Tensor, components: Tensor, singular: Tensor) -> Tensor:
+    """`gradient` [n, m] with each of `components` [m, k] scaled by the smallest singular value / its own [k]."""
+    share = 1 - singular.min() / singular.clamp_min(1e-30)
     return gradient - (gradient @ components) * share @ components.T
 
 

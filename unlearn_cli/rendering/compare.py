@@ -14,7 +14,8 @@ from rich.text import Text
 from unlearn_cli.console import visible
 
 BEST, NOISE, UNKNOWN, FRONT = "*", "~", "?", "◆"
-BEFORE, BASELINE = "before", "baseline"  # lines under those of the runs
+BEFORE, BASELINE = "before", "baseline"  # rows of the table below those of the runs
+LISTED = 5  # names in a sentence, at most
 
 
 @dataclass(frozen=True)
@@ -55,10 +56,10 @@ def heading_lines(text: str) -> list[str]:
     return lines
 
 
-def listed(names: Sequence[str], most: int = 5) -> str:
-    """Names in a sentence; of many the first ones, and how many more."""
-    more = f" and {len(names) - most + 1} more" if len(names) > most else ""
-    return ", ".join(names[: most - 1] if more else names) + more
+def listed(names: Sequence[str]) -> str:
+    """Names in a sentence; of more than `LISTED` names the first ones, and the number of the others."""
+    more = f" and {len(names) - LISTED + 1} more" if len(names) > LISTED else ""
+    return ", ".join(names[: LISTED - 1] if more else names) + more
 
 
 def setting_text(value: Any) -> str:

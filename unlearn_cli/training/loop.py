@@ -6,7 +6,6 @@ accumulation change nothing. Exceptions: methods that declare their rows `couple
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -46,14 +45,6 @@ class StepRecord:
     retain_tokens: int = 0  # of the tokens, those of retain rows
     parts: int = 1  # passes of the step
     forget_gradient: float | None = None  # largest element of the forget loss's own gradient; of the first steps only
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """Trained weights and the optimizer's state after some step."""
-
-    weights: list[Tensor]
-    optimizer: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -117,15 +108,6 @@ class Trainer:
         with torch.no_grad():
             for parameter, values in zip(self.parameters, weights, strict=True):
                 parameter.copy_(values)
-
-    def snapshot(self) -> Snapshot:
-        """A copy of the trained weights and of the optimizer's state."""
-        return Snapshot(self.weights(), copy.deepcopy(self.optimizer.state_dict()))
-
-    def restore(self, snapshot: Snapshot) -> None:
-        """Continue from a snapshot; the number of the next step and `state` stay as they are."""
-        self.set_weights(snapshot.weights)
-        self.optimizer.load_state_dict(copy.deepcopy(snapshot.optimizer))
 
     def _step(self, step: int) -> StepRecord:
         began = time.perf_counter()

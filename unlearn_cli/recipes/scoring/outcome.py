@@ -63,11 +63,10 @@ def judge(
     return status, message
 
 
-def forget_outcome(both: Compared, level: float = 0.0) -> ForgetOutcome | None:
+def forget_outcome(both: Compared) -> ForgetOutcome | None:
     """The outcome for the forget answers, by their probability before, after, and under a baseline.
 
-    None if a probability is missing. Without a baseline, `level` is used as its probability, and over-forgetting cannot be
-    seen.
+    None if a probability is missing. Without a baseline, its probability counts as 0, and over-forgetting cannot be seen.
     """
     if (values := before_and_after(both)) is None:
         return None
@@ -76,7 +75,7 @@ def forget_outcome(both: Compared, level: float = 0.0) -> ForgetOutcome | None:
         return "never known"
     if below_baseline(both.after, both.baseline):
         return "over-forgotten"
-    left = _share_left(before, after, both.baseline, level)
+    left = _share_left(before, after, both.baseline)
     return "not forgotten" if left > NOT_FORGOTTEN else "partly forgotten" if left > FORGOTTEN else "forgotten"
 
 
@@ -109,9 +108,9 @@ def in_short(scores: Scores, answers: Mapping[str, Measured] = MappingProxyType(
     return "; ".join([*parts, *([ability] if ability else []), *language_in_words(scores, answers)]) or None
 
 
-def _share_left(before: float, after: float, baseline: Score | None, level: float = 0.0) -> float:
-    """The share of the knowledge above the baseline, or above `level`, that is left: 1 is all, 0 is none."""
-    level = baseline.value if baseline and baseline.value is not None else level
+def _share_left(before: float, after: float, baseline: Score | None) -> float:
+    """The share of the knowledge above the baseline, or above 0, that is left: 1 is all, 0 is none."""
+    level = baseline.value if baseline and baseline.value is not None else 0.0
     return max(0.0, (after - level) / (before - level)) if before > level else 1.0
 
 

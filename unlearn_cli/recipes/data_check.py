@@ -86,8 +86,8 @@ def run(config: CheckConfig, reporter: Reporter) -> DataFacts:
 
 
 def _read(spec: str, role: str, config: CheckConfig) -> tuple[FileFacts, Split]:
-    given = parse_columns(config.columns)
-    columns = columns_for(role or spec, spec, given)
+    given_columns = parse_columns(config.columns)
+    columns = columns_for(role or spec, spec, given_columns)
     split = load_split(role or spec, spec, columns=columns)
     questions = [" ".join(text for _, text in example.turns) for example in split.examples if example.turns]
     parts = {"questions": questions, "answers": [example.answer for example in split.examples]}
@@ -96,7 +96,7 @@ def _read(spec: str, role: str, config: CheckConfig) -> tuple[FileFacts, Split]:
         role=role,
         format=split.origin.format,
         rows=len(split.examples),
-        columns={} if given else columns,
+        columns={} if given_columns else columns,
         words={part: _words(texts) for part, texts in parts.items() if texts},
         repeated=_listed(repeated(split.examples)),
         contradicting=_listed(contradicting(split.examples)),
@@ -137,31 +137,33 @@ def lines(facts: DataFacts, model: str) -> Iterator[str]:
         )
 
 
-def _file_lines(one: FileFacts, model: str) -> Iterator[str]:
-    role = f" ({one.role})" if one.role else ""
-    if one.error:
-        yield f"{one.file}{role}: cannot be used: {one.error}"
-        if one.hint:
-            yield f"  {one.hint}"
+def _file_lines(facts: FileFacts, model: str) -> Iterator[str]:
+    role = f" ({facts.role})" if facts.role else ""
+    if facts.error:
+        yield f"{facts.file}{role}: cannot be used: {facts.error}"
+        if facts.hint:
+            yield f"  {facts.hint}"
         return
-    yield f"{one.file}{role}: {one.rows} {'row' if one.rows == 1 else 'rows'}, format {one.format}"
-    if one.columns:
-        named = ",".join(f"{key}={column}" for key, column in one.columns.items())
+    yield f"{facts.file}{role}: {facts.rows} {'row' if facts.rows == 1 else 'rows'}, format {facts.format}"
+    if facts.columns:
+        named = ",".join(f"{key}={column}" for key, column in facts.columns.items())
         yield f"  columns guessed: --columns {shlex.quote(named)}"
-    for part, (least, middle, most) in one.words.items():
+    for part, (least, middle, most) in facts.words.items():
         yield f"  {part}: {least} to {most} words, {middle:g} in the median" if least < most else f"  {part}: {most} words"
-    if one.role == "retain" and one.rows < FEW_ROWS:
+    if facts.role == "retain" and facts.rows < FEW_ROWS:
         yield f"  few rows to keep: with {FEW_ROWS} and more, some can be held out to judge what is kept"
-    if one.repeated:
-        yield f"  same as another row: {_some(one.repeated)}"
-    if one.contradicting:
-        yield f"  one question, several answers: {_some(one.contradicting)}"
-    if one.unread:
-        yield f"  not read: {', '.join(f'{column} ({rows} rows)' for column, rows in one.unread.items())}"
-    if one.not_known is not None:
-        known = one.rows - len(one.not_known)
-        rest = [f"{place} ({value:.2g})" for place, value in one.not_known.items()]
-        yield f"  known to {model}: {known} of {one.rows} rows" + (f"; not: {_some(rest)}" if rest else "")
+    if facts.repeated:
+        yield f"  same as another row: {_some(facts.repeated)}"
+    if facts.contradicting:
+        yield f"  one question, several answers: {_some(facts.contradicting)}"
+    if facts.unread:
+        yield f"  not read: {', '.join(f'{column} ({rows} rows)' for column, rows in facts.unread.items())}"
+    if facts.not_known is not None:
+        known_rows = facts.rows - len(facts.not_known)
+        unknown_rows = [f"{place} ({value:.2g})" for place, value in facts.not_known.items()]
+        yield f"  known to {model}: {known_rows} of {facts.rows} rows" + (
+            f"; not: {_some(unknown_rows)}" if unknown_rows else ""
+        )
 
 
 def _some(texts: Sequence[str]) -> str:

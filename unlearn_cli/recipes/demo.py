@@ -89,8 +89,8 @@ def _unpack(keep: Path | None) -> Path:
     for name in MODELS:
         shutil.copytree(ASSETS / name, folder / name)
     for name, rows in splits().items():
-        known = ({key: value for key, value in row.items() if key != "person"} for row in rows)  # no format reads "person"
-        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in known)
+        plain = ({key: value for key, value in row.items() if key != "person"} for row in rows)  # no format reads "person"
+        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in plain)
         (folder / f"{name}.jsonl").write_text(lines, encoding="utf-8")
     return folder
 

@@ -186,9 +186,9 @@ def _measure(
     inputs = splits.make_inputs(texts, encoder, config.eval_limit, reporter.note)
     if known is not None:
         dtype = str(resolve_dtype(config.dtype, model_config, resolve_device(config.device))).removeprefix("torch.")
-        now = {"dtype": dtype, "quantization": quantization_of(config, model_config)}
-        now |= {"model": source.location, "revision": source.revision, "chat_template_sha256": encoder.template_sha256}
-        known = known.model_copy(update=now)
+        changes = {"dtype": dtype, "quantization": quantization_of(config, model_config)}
+        changes |= {"model": source.location, "revision": source.revision, "chat_template_sha256": encoder.template_sha256}
+        known = known.model_copy(update=changes)
     cached = stored(inputs, key, config, folder, moment)
     tasks = config.lm_eval if moment == "after" else ()
     if len(cached) == len(inputs) and moment == "after" and config.run is not None and not tasks:

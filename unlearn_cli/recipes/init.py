@@ -99,8 +99,8 @@ def _values(config: InitConfig, files: Sequence[str], folder: Path, facts: data_
 
 
 def _described(one: data_check.FileFacts) -> str:
-    least, _, most = one.words["answers"]
-    return f"{one.rows} rows, format {one.format}, answers of {least} to {most} words"
+    shortest, _, most = one.words["answers"]
+    return f"{one.rows} rows, format {one.format}, answers of {shortest} to {most} words"
 
 
 def _scalar(value: Any) -> str:

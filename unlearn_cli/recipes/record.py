@@ -79,11 +79,11 @@ def print_page(page: str, path: Path, printer: str) -> None:
         source.write_text(page, encoding="utf-8")
         command = [printer, *PRINT, f"--user-data-dir={folder}/profile", f"--print-to-pdf={target}", source.as_uri()]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=PRINT_SECONDS)
+            result = subprocess.run(command, capture_output=True, text=True, timeout=PRINT_SECONDS)
         except (OSError, subprocess.TimeoutExpired) as error:
             raise UnlearnError(f"--pdf: {printer} failed: {error}", "print the page of --html", EXIT_FAILED) from None
-        if done.returncode or not target.is_file():
-            why = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        if result.returncode or not target.is_file():
+            why = (result.stderr.strip().splitlines() or ["no reason given"])[-1]
             raise UnlearnError(f"--pdf: {printer} failed: {why}", "print the page of --html", EXIT_FAILED)
         shutil.copyfile(target, path)
 

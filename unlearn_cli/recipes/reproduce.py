@@ -82,12 +82,12 @@ def _resolved(config: ReproduceConfig, scratch: Path, reporter: Reporter) -> Res
 
 def _other_settings(first: RunReport, resolved: ResolvedRun) -> list[Difference]:
     """Settings that differ, for example because another version has other defaults. Files are compared by their hashes."""
-    now = resolved.config.model_dump(mode="json")
+    new_config = resolved.config.model_dump(mode="json")
     compared = set(ForgetConfig.model_fields) - runtime_fields(ForgetConfig) - {*MOVABLE, *OWN}
     return [
-        Difference(f"setting {name}", first.config[name], now[name])
+        Difference(f"setting {name}", first.config[name], new_config[name])
         for name in sorted(compared)
-        if name in first.config and first.config[name] != now[name]
+        if name in first.config and first.config[name] != new_config[name]
     ]
 
 
@@ -100,10 +100,10 @@ def _other_inputs(run: Path, resolved: ResolvedRun) -> list[Difference]:
     links = read_chain(run)
     if not links:
         raise UnlearnError(f"{run} has no lineage: the files that it read are not known", "a run of this version has one")
-    now = model_hashes(resolved.outline.source)[0]
-    now |= {f"{DATA}/{name}": data.report().sha256 for name, data in resolved.inputs.items()}
-    now |= {f"{SETTING}/{name}": sha for name, sha in resolved.spec.files.items()}
-    return input_differences(links[0], now)
+    hashes = model_hashes(resolved.outline.source)[0]
+    hashes |= {f"{DATA}/{name}": data.report().sha256 for name, data in resolved.inputs.items()}
+    hashes |= {f"{SETTING}/{name}": sha for name, sha in resolved.spec.files.items()}
+    return input_differences(links[0], hashes)
 
 
 def _say(result: Likeness, reporter: Reporter) -> None:

@@ -50,13 +50,13 @@ def read_attack_data(config: AttackConfig, run: RunReport) -> tuple[AttackData, 
             "an attack needs at least two forget rows: one to train on, and one that judges", "add a row to --forget"
         )
     train = set(spread(len(forget), max(1, min(len(forget) - 1, round(config.share * len(forget))))))
-    rest = [example for i, example in enumerate(forget) if i not in train]
+    judging = [example for i, example in enumerate(forget) if i not in train]
     retain = splits["retain"].examples if "retain" in splits else ()
     eval_retain = set(spread(len(retain), config.eval_limit or len(retain))) if retain else set()
     unjudged = tuple(example for i, example in enumerate(retain) if i not in eval_retain)
     trained = splits[RETAIN_TRAINED].examples if RETAIN_TRAINED in splits else unjudged
     data = AttackData(
-        eval_forget=tuple(rest[i] for i in spread(len(rest), config.eval_limit)),
+        eval_forget=tuple(judging[i] for i in spread(len(judging), config.eval_limit)),
         train_forget=tuple(forget[i] for i in sorted(train)),
         eval_retain=tuple(retain[i] for i in sorted(eval_retain)),
         train_retain=trained or tuple(retain),

@@ -62,8 +62,8 @@ def positive_control(curves: Curves, one: ConfiguredAttack, config: AttackConfig
     if original is None or control is None:
         return None
     before = original.forget[METRIC]
-    least = before * 0.0
-    untouched = baseline.forget[METRIC] if baseline is not None else least
+    lowest = before * 0.0
+    untouched = baseline.forget[METRIC] if baseline is not None else lowest
     draw = {"samples": config.bootstrap_samples, "seed": BOOTSTRAP_SEED}
     start = recovery(control.forget[METRIC], before, untouched, untouched, **draw).value
     best: float | None = None
@@ -71,7 +71,7 @@ def positive_control(curves: Curves, one: ConfiguredAttack, config: AttackConfig
     for setting in one.settings:
         floors = curves.averaged("baseline", one.attack, [setting])
         for at, point in curves.averaged("control", one.attack, [setting]).items():
-            floor = floors[at].forget[METRIC] if at in floors else least
+            floor = floors[at].forget[METRIC] if at in floors else lowest
             value = recovery(point.forget[METRIC], before, floor, untouched, **draw).value
             if value is not None and at != 0 and (best is None or value > best):
                 best, place = value, at

@@ -41,10 +41,10 @@ def chosen_attacks(config: AttackConfig) -> list[Attack]:
         UnlearnError: an unknown attack, or a parameter that none of the attacks has.
     """
     attacks = [ATTACKS.get(name) for name in config.attacks]
-    known = {parameter for attack in attacks for parameter in attack.parameters}
+    parameters = {parameter for attack in attacks for parameter in attack.parameters}
     for name in config.parameters:
-        if name not in known:
-            raise unknown("parameter of these attacks:", name, known)
+        if name not in parameters:
+            raise unknown("parameter of these attacks:", name, parameters)
     return attacks
 
 

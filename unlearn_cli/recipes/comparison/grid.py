@@ -77,15 +77,15 @@ def _score_cells(column: Column, comparison: Comparison) -> list[Cell]:
     """One metric of all rows, of the model before, and of the baseline; with enough digits to distinguish the best."""
     values = {row.name: row.value(column.name) for row in comparison.rows}
     best = [value for name, value in values.items() if name in column.best and value is not None]
-    rest = [value for name, value in values.items() if name not in column.best and value is not None]
-    apart = (n for n in range(MOST_DIGITS + 1) if not {digits(v, n) for v in best} & {digits(v, n) for v in rest})
-    more = next(apart, MOST_DIGITS)
+    others = [value for name, value in values.items() if name not in column.best and value is not None]
+    sufficient = (n for n in range(MOST_DIGITS + 1) if not {digits(v, n) for v in best} & {digits(v, n) for v in others})
+    extra = next(sufficient, MOST_DIGITS)
     cells = []
     for row in comparison.rows:
         value, spread = values[row.name], row.spread(column.name)
-        text = "-" if value is None else digits(value, more) + (f" ± {digits(spread)}" if spread is not None else "")
+        text = "-" if value is None else digits(value, extra) + (f" ± {digits(spread)}" if spread is not None else "")
         cells.append(Cell(text + _share_of_runs(row, column), _mark(row, column, comparison)))
-    return [*cells, *(Cell("" if value is None else digits(value, more)) for value in (column.before, column.baseline))]
+    return [*cells, *(Cell("" if value is None else digits(value, extra)) for value in (column.before, column.baseline))]
 
 
 def _share_of_runs(row: Row, column: Column) -> str:

@@ -84,12 +84,12 @@ def grouping_keys(entries: Sequence[Entry], names: Sequence[str]) -> list[str]:
     Raises:
         UnlearnError: no run has a setting of that name.
     """
-    known = {key for entry in entries for key in settings(entry)}
+    known_keys = {key for entry in entries for key in settings(entry)}
     keys = []
     for name in names:
-        key = next((spelling for spelling in (name, name.replace("-", "_")) if spelling in known), None)
+        key = next((spelling for spelling in (name, name.replace("-", "_")) if spelling in known_keys), None)
         if key is None:
-            raise unknown("setting of --group-by", name, known)
+            raise unknown("setting of --group-by", name, known_keys)
         keys.append(key)
     return keys
 

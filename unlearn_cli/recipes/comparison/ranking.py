@@ -96,8 +96,8 @@ def _best(rows: Sequence[Row], column: Column) -> tuple[str, ...]:
     ranked = [(distance, name) for distance, name in distances if distance is not None]
     if len(ranked) < 2 or not column.comparable:
         return ()
-    least = min(distance for distance, _ in ranked)
-    return tuple(sorted(name for distance, name in ranked if _equal(distance, least)))
+    smallest = min(distance for distance, _ in ranked)
+    return tuple(sorted(name for distance, name in ranked if _equal(distance, smallest)))
 
 
 def sort_rows(rows: list[Row], name: str | None, ranked: Mapping[str, Column]) -> list[Row]:

@@ -123,8 +123,8 @@ class Entry:
         """
         if self.later is None:
             return [self.first]
-        known = split in self.first.protocol_hashes or split in self.later.protocol_hashes
-        remeasured = split in self.remeasured if known else bool(self.remeasured)
+        is_split = split in self.first.protocol_hashes or split in self.later.protocol_hashes
+        remeasured = split in self.remeasured if is_split else bool(self.remeasured)
         return [self.first] if remeasured else [self.later, self.first]
 
     @cached_property

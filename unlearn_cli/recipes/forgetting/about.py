@@ -39,8 +39,8 @@ def with_places(config: ForgetConfig) -> ForgetConfig:
         UnlearnError: rows to forget are given as well.
     """
     if config.benchmark or (config.forget and not is_written(config.forget)):
-        given = "--benchmark" if config.benchmark else "--forget"
-        raise UnlearnError(f"--about and {given} both give rows to forget", "leave one of them out")
+        option = "--benchmark" if config.benchmark else "--forget"
+        raise UnlearnError(f"--about and {option} both give rows to forget", "leave one of them out")
     folder = RunFolder(config.output_dir or default_output(config))
     places = {"forget": str(folder.written / "forget.jsonl"), "output_dir": folder.path}
     if not config.retain or is_written(config.retain):

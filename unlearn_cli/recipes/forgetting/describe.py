@@ -80,8 +80,8 @@ def run_report(run: TrainedRun, artifact: Artifact, after: Mapping[str, Measured
         texts=resolved.folder.texts(),
         notes=resolved.reporter.notes,
     )
-    known = not resolved.settings.has_target or prepared.target is not None
-    verdict = judge_run(report, resolved.folder.path, answers=after, known=known)
+    knew_rows = not resolved.settings.has_target or prepared.target is not None
+    verdict = judge_run(report, resolved.folder.path, answers=after, known=knew_rows)
     return report.model_copy(update={"verdict": verdict})
 
 

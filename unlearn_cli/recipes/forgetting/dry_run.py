@@ -169,8 +169,8 @@ def _settings(settings: Settings) -> Table:
         table.add_column(heading, overflow="fold")
     for name, value in settings.config.model_dump(mode="json").items():
         if _is_shown(settings, name, value):
-            shown = f"{value:.4g}" if isinstance(value, float) else ",".join(value) if _is_words(value) else str(value)
-            table.add_row(Text(name), Text(shown), Text(settings.sources[name]))
+            text = f"{value:.4g}" if isinstance(value, float) else ",".join(value) if _is_words(value) else str(value)
+            table.add_row(Text(name), Text(text), Text(settings.sources[name]))
     return table
 
 
@@ -228,10 +228,10 @@ def _rendered(encoder: Encoder, row: Row, *, styled: bool) -> Text:
     """A row as the model sees it: the prompt dimmed, the scored answer bright. Without styles the answer is in brackets."""
     ids = row.input_ids.tolist()
     opening, closing, key = ("", "", "dim: seen but not scored") if styled else (*BRACKETS, f"{' '.join(BRACKETS)}: scored")
-    shown = Text(f"\nfirst forget row ({key})\n", style="bold")
-    shown.append(encoder.tokenizer.decode(ids[: row.answer_start][-SHOWN_TOKENS:]), style="dim")
+    rendered = Text(f"\nfirst forget row ({key})\n", style="bold")
+    rendered.append(encoder.tokenizer.decode(ids[: row.answer_start][-SHOWN_TOKENS:]), style="dim")
     answer = encoder.tokenizer.decode(ids[row.answer_start :][:SHOWN_TOKENS])
-    shown.append(f"{opening}{answer}{closing}", style="not dim green")
+    rendered.append(f"{opening}{answer}{closing}", style="not dim green")
     if not styled:
-        shown.append(f"\n({row.answer_start} tokens are not scored, {row.answer_length} are)", style="not bold")
-    return shown
+        rendered.append(f"\n({row.answer_start} tokens are not scored, {row.answer_length} are)", style="not bold")
+    return rendered

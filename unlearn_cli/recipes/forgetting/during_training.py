@@ -90,10 +90,10 @@ class Watch:
         }
         self.history.trajectory.append(Trajectory(step=step, scores=values))
         run.folder.append({"step": step, "trajectory": self.history.trajectory[-1].model_dump()})
-        shown = [
+        probabilities = [
             f"{split}.probability {named['probability']:.3f}" for split, named in values.items() if "probability" in named
         ]
-        run.reporter.say(f"step {step}: {', '.join(shown)}")
+        run.reporter.say(f"step {step}: {', '.join(probabilities)}")
         return scores
 
 
@@ -120,9 +120,9 @@ def scores_now(prepared: PreparedRun, loaded: LoadedModel, label: str, *, genera
     quiet = Reporter(quiet=True)  # the caller prints one line
     with used(loaded, composition_in_use(run, loaded)):
         loaded.model.eval()
-        now = ranks.once(lambda: measure_inputs(loaded, inputs, config, label, quiet))
-    before = {name: prepared.before[name] for name in now}
-    return compared({"before": before, "after": now}, config, names)
+        measured = ranks.once(lambda: measure_inputs(loaded, inputs, config, label, quiet))
+    before = {name: prepared.before[name] for name in measured}
+    return compared({"before": before, "after": measured}, config, names)
 
 
 def keeps_at(prepared: PreparedRun, loaded: LoadedModel, constraint: Condition, scale: float) -> bool:

@@ -96,11 +96,11 @@ class Pursuit:
         else:
             chosen = sorted(range(len(seen)), key=lambda row: -seen[row])[:count]
         forget, retain = self._probabilities(chosen, count)
-        now = dict(enumerate(seen)) | dict(zip(chosen, forget, strict=True))
+        latest = dict(enumerate(seen)) | dict(zip(chosen, forget, strict=True))
         if "seen" in self.trainer.state:
             self.trainer.state["seen"].update(zip(chosen, forget, strict=True))
         return Probe(
-            forget=fmean(p for p in now.values() if not math.isnan(p)),
+            forget=fmean(p for p in latest.values() if not math.isnan(p)),
             worst=max(forget),
             retain=retain,
         )
@@ -117,6 +117,6 @@ class Pursuit:
         places = list(spread(len(retain.measured), count)) if retain else []
         rows += [retain.rows[retain.measured[place]] for place in places] if retain else []
         budget = self.run.resolved.config.token_budget
-        now = ranks.once(lambda: answer_probabilities(self.run.loaded, rows, budget).tolist())
-        left = float(fmean(now[len(chosen) :]) / before.probabilities[places].mean()) if before and places else None
-        return now[: len(chosen)], left
+        values = ranks.once(lambda: answer_probabilities(self.run.loaded, rows, budget).tolist())
+        share_left = float(fmean(values[len(chosen) :]) / before.probabilities[places].mean()) if before and places else None
+        return values[: len(chosen)], share_left

@@ -158,8 +158,8 @@ def resolve_on_model(settings: Settings, texts: Mapping[str, Split], reporter: R
     config, objective = settings.config, settings.objective
     encoder = make_encoder(config, outline.tokenizer, outline.stop_ids, config.max_length)
     unanswered = {name: split for name, split in texts.items() if is_unanswered(split)}
-    known = {name: split for name, split in texts.items() if name not in unanswered}
-    inputs = splits.make_inputs(known, encoder, config.eval_limit, reporter.note)
+    answered = {name: split for name, split in texts.items() if name not in unanswered}
+    inputs = splits.make_inputs(answered, encoder, config.eval_limit, reporter.note)
     if "alternative" in objective.groups:
         check_questions(texts["forget"].examples)
     return ResolvedRun(

@@ -90,19 +90,19 @@ def _level(run: ResolvedRun, loaded: LoadedModel, before: Mapping[str, Measured]
     forget questions if they are likelier; the shipped paragraphs.
     """
     mean, until = float(before["forget"].probabilities.mean()), run.config.until
-    known = level_of(baseline.probabilities, f"the baseline {Path(run.config.baseline or '').name}") if baseline else None
-    known = known or holdout_level(before)
-    known = known or larger_of(wrong_answers_level(before["forget"]), _other_answers(run, loaded))
-    if known is None and TEXTS in before:
-        known = level_of(before[TEXTS].probabilities, "the shipped paragraphs, which no model was trained on")
-    known = known or NeverKnown(0.1 * mean, 0.2 * mean, "a tenth of the probability before", 0)
+    unknown = level_of(baseline.probabilities, f"the baseline {Path(run.config.baseline or '').name}") if baseline else None
+    unknown = unknown or holdout_level(before)
+    unknown = unknown or larger_of(wrong_answers_level(before["forget"]), _other_answers(run, loaded))
+    if unknown is None and TEXTS in before:
+        unknown = level_of(before[TEXTS].probabilities, "the shipped paragraphs, which no model was trained on")
+    unknown = unknown or NeverKnown(0.1 * mean, 0.2 * mean, "a tenth of the probability before", 0)
     limit = _threshold(until, "forget", mean, largest=True) if until else None
     worst = _threshold(until, "forget", mean, largest=True, place="max") if until else None
     if limit or worst:
-        level = limit or min(known.level, worst or 1.0)
-        row_level = worst or max(2 * level, known.row_level * level / known.level)
-        return NeverKnown(level, row_level, f"--until '{until}'", known.rows)
-    return known
+        level = limit or min(unknown.level, worst or 1.0)
+        row_level = worst or max(2 * level, unknown.row_level * level / unknown.level)
+        return NeverKnown(level, row_level, f"--until '{until}'", unknown.rows)
+    return unknown
 
 
 def _share_to_keep(run: ResolvedRun, before: Mapping[str, Measured]) -> float:
@@ -184,9 +184,9 @@ def _missed(report: TargetReport, before: float) -> str:
     parts, advice = [], []
     assert report.forget is not None  # `judge_target` has measured it
     if not report.forget_reached:
-        left = max(0.0, (report.forget - report.level) / (before - report.level))
+        share_left = max(0.0, (report.forget - report.level) / (before - report.level))
         parts.append(
-            f"{left:.0%} of the way down is left: forget probability {before:.3g} -> {report.forget:.3g}, "
+            f"{share_left:.0%} of the way down is left: forget probability {before:.3g} -> {report.forget:.3g}, "
             f"target {report.level:.3g}; {report.rows_above} of {report.rows} rows are above {report.row_level:.3g}, the "
             f"worst is row {next(iter(report.worst))} with {next(iter(report.worst.values())):.3g}"
         )

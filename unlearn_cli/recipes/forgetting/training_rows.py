@@ -119,8 +119,8 @@ def stored_states(run: ResolvedRun, loaded: LoadedModel, rows: Rows, pairing: Pa
     needed: dict[Key, Row] = {}
     for group in objective.state_groups:
         of_group = _keyed(rows, group)
-        drawn = steps * (pairing.retain_batch if group == "retain" else pairing.batch)
-        if drawn < DRAWS * len(of_group):
+        draws = steps * (pairing.retain_batch if group == "retain" else pairing.batch)
+        if draws < DRAWS * len(of_group):
             return None
         needed |= of_group
     width = loaded.config.hidden_size * loaded.dtype.itemsize

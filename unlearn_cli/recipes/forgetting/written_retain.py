@@ -61,11 +61,12 @@ def with_written_rows(run: ResolvedRun, loaded: LoadedModel, beside: Path | None
 def _in_words(run: ResolvedRun, rows: Answers) -> str:
     """A note on how many rows of each kind the model wrote."""
     ids = [example.id for examples in rows.values() for example in examples]
-    like, known = (sum(row_id.startswith(kind) for row_id in ids) for kind in ("like-", "known-"))
+    like_count, known_count = (sum(row_id.startswith(kind) for row_id in ids) for kind in ("like-", "known-"))
     why = "no --retain was given" if run.settings.sources["retain"].startswith("default") else "--retain auto"
     return (
-        f"{why}: the model wrote the retain rows. They are its own answers to {like} questions of the forget rows' form "
-        f"about other names, {known} about people whom its answers name, and {len(ids) - like - known} everyday ones. "
+        f"{why}: the model wrote the retain rows. They are its own answers to {like_count} questions of the forget rows' "
+        f"form about other names, {known_count} about people whom its answers name, and "
+        f"{len(ids) - like_count - known_count} everyday ones. "
         f"Answers that repeat a forget row are left out ({OWN_ROWS})"
     )
 
@@ -81,10 +82,10 @@ def _answered(run: ResolvedRun, loaded: LoadedModel) -> Answers:
     first = [pair for of_split in pairs.values() for pair in of_split]
     people = people_named([text for _, text in first], forget)[:PEOPLE]
     if people:
-        more = writer.answers(neighbors(forget, written.NEIGHBORS, people, [example for example, _ in first]))
+        pairs_about_people = writer.answers(neighbors(forget, written.NEIGHBORS, people, [example for example, _ in first]))
         *judging, training = sorted(pairs)  # if "retain_trained" exists, it is trained on and "retain" judges
         every = round(len(first) / len(pairs[judging[0]])) if judging else 0
-        for number, pair in enumerate(more):
+        for number, pair in enumerate(pairs_about_people):
             pairs[judging[0] if judging and number % every == 0 else training].append(pair)
     secrets = written.Secrets(forget)
     return {
@@ -110,7 +111,7 @@ def plan_in_words(run: ResolvedRun) -> str:
     """The prompts that the model will answer before it is trained: how many of each kind, and one of them."""
     examples = [example for split in run.unanswered.values() for example in split.examples]
     kinds = {kind: [e.prompt for e in examples if written.is_neutral(e) is kind] for kind in (False, True)}
-    shown = "; ".join(
+    listed = "; ".join(
         f"{len(texts)} {words}, such as: {texts[0]}"
         for texts, words in (
             (kinds[False], "questions like the forget rows about other names"),
@@ -118,4 +119,4 @@ def plan_in_words(run: ResolvedRun) -> str:
         )
         if texts
     )
-    return f"\nretain rows: the model writes them before it is trained, at most {LONGEST} tokens each: {shown}"
+    return f"\nretain rows: the model writes them before it is trained, at most {LONGEST} tokens each: {listed}"

@@ -68,11 +68,11 @@ def load(options: DataOptions, *, trained: bool, given: Mapping[str, object]) ->
     if trained and benchmark.variant.same_rows and benchmark.variant.retain and "retain" not in given:
         whole = _part(benchmark, benchmark.variant.retain, RETAIN_TRAINED, options.limit)
         judged = {(example.prompt, example.answer) for example in loaded["retain"].examples}
-        kept = whole.examples
+        examples = whole.examples
         if options.retain_held_out and not options.retain_eval:
-            kept = tuple(example for example in kept if (example.prompt, example.answer) not in judged) or kept
-        origin = replace(whole.origin, rows=len(kept), sha256=rows_sha256(kept))
-        loaded[RETAIN_TRAINED] = replace(whole, examples=kept, origin=origin, generate_limit=-1)
+            examples = tuple(example for example in examples if (example.prompt, example.answer) not in judged) or examples
+        origin = replace(whole.origin, rows=len(examples), sha256=rows_sha256(examples))
+        loaded[RETAIN_TRAINED] = replace(whole, examples=examples, origin=origin, generate_limit=-1)
     return loaded
 
 

@@ -42,19 +42,19 @@ def judge_halves(
     before, after = (moments[moment]["forget"] for moment in ("before", "after"))
     forget = after.probabilities
     above = forget > aims.row_level
-    known = above & (forget - aims.level > STILL_KNOWN * (before.probabilities - aims.level))
+    still_known = above & (forget - aims.level > STILL_KNOWN * (before.probabilities - aims.level))
     share = _share_left(moments)
-    few = above.sum() <= (1 - ROW_SHARE) * len(forget) and not known.any()
-    reached = gates.holds(until, scores, "--until") if until else bool(forget.mean() <= aims.level * REACHED and few)
-    kept = gates.holds(keep, scores, "--keep") if keep else share is None or share >= aims.keep
+    few = above.sum() <= (1 - ROW_SHARE) * len(forget) and not still_known.any()
+    forget_reached = gates.holds(until, scores, "--until") if until else bool(forget.mean() <= aims.level * REACHED and few)
+    retain_reached = gates.holds(keep, scores, "--keep") if keep else share is None or share >= aims.keep
     return TargetReport(
         **{name: getattr(aims, name) for name in Aims.model_fields},
-        forget_reached=reached,
-        retain_reached=kept,
+        forget_reached=forget_reached,
+        retain_reached=retain_reached,
         retain_share=share,
         forget=float(forget.mean()),
         rows_above=int(above.sum()),
-        rows_known=int(known.sum()),
+        rows_known=int(still_known.sum()),
         rows=len(forget),
         worst={after.ids[i]: float(forget[i]) for i in np.argsort(-forget)[:WORST_LISTED]},
     )

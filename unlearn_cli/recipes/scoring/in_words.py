@@ -61,8 +61,8 @@ def _kept_answers(both: Compared) -> Words:
 
 def _kept_words(both: Compared) -> Words:
     values = before_and_after(both)
-    kept = values is not None and values[1] >= KEPT * values[0]
-    return ("kept", True) if kept else ("damaged", False)
+    is_kept = values is not None and values[1] >= KEPT * values[0]
+    return ("kept", True) if is_kept else ("damaged", False)
 
 
 def _language(both: Compared) -> Words:

@@ -26,13 +26,13 @@ def protocol(data: Input, options: MeasuringOptions, precision: str = "") -> dic
     """The protocol of a split, in parts. Two measurements are comparable if the parts that both have are equal."""
     plan = _plan(data, options)
     answered = plan.answered(len(data.measured))
-    generated = (plan.max_new_tokens, answered, data.texts_sha256)
-    drawn = (*generated, plan.samples, plan.temperature, plan.top_p)
+    generation = (plan.max_new_tokens, answered, data.texts_sha256)
+    sampling = (*generation, plan.samples, plan.temperature, plan.top_p)
     parts = {
         "rows": data.rows_key,
         "other answers": data.others_key if data.others else "",
-        "generated answers": fingerprint(generated) if answered else "",
-        "sampled answers": fingerprint(drawn) if answered and plan.samples else "",
+        "generated answers": fingerprint(generation) if answered else "",
+        "sampled answers": fingerprint(sampling) if answered and plan.samples else "",
         "precision": precision,
     }
     return {name: value for name, value in parts.items() if value}

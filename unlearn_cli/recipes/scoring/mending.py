@@ -93,8 +93,8 @@ def _changes(word: VerdictWord, report: RunReport, run: RunReport) -> Changes:
         longer: Changes = _rate(run, 2) | budget if ended_early else {"max-steps": 2 * steps}
         return longer | ({} if target.retain_reached else more_retain)
     forget = report.scores.get("forget", {}).get("probability")
-    left = forget and forget_outcome(forget) in ("not forgotten", "partly forgotten")
-    return _length(run, 2) if left and word == "COMPLETED" else {}
+    not_forgotten = forget and forget_outcome(forget) in ("not forgotten", "partly forgotten")
+    return _length(run, 2) if not_forgotten and word == "COMPLETED" else {}
 
 
 def _rate(run: RunReport, factor: float) -> Changes:

@@ -75,8 +75,8 @@ def forget_outcome(both: Compared) -> ForgetOutcome | None:
         return "never known"
     if below_baseline(both.after, both.baseline):
         return "over-forgotten"
-    left = _share_left(before, after, both.baseline)
-    return "not forgotten" if left > NOT_FORGOTTEN else "partly forgotten" if left > FORGOTTEN else "forgotten"
+    share_left = _share_left(before, after, both.baseline)
+    return "not forgotten" if share_left > NOT_FORGOTTEN else "partly forgotten" if share_left > FORGOTTEN else "forgotten"
 
 
 def retain_outcome(both: Compared) -> RetainOutcome | None:
@@ -102,8 +102,8 @@ def in_short(scores: Scores, answers: Mapping[str, Measured] = MappingProxyType(
             continue
         before, after = values
         share = _percent(_share_left(before, after, both.baseline))
-        left = f" ({share} is left)" if outcome in ("forgotten", "partly forgotten") else ""
-        parts.append(f"{outcome}: {'' if parts else 'probability '}{_plain(before)} -> {_plain(after)}{left}")
+        suffix = f" ({share} is left)" if outcome in ("forgotten", "partly forgotten") else ""
+        parts.append(f"{outcome}: {'' if parts else 'probability '}{_plain(before)} -> {_plain(after)}{suffix}")
     ability = ability_in_words(scores)
     return "; ".join([*parts, *([ability] if ability else []), *language_in_words(scores, answers)]) or None
 

@@ -113,13 +113,13 @@ def load_splits(options: DataOptions, run: Path | None = None, *, trained: bool 
     columns = parse_columns(options.columns) if options.columns else {}
     named = {name: getattr(options, name, None) for name in ("forget", "retain", "holdout", "choices")}
     load = partial(load_split, columns=columns, limit=options.limit, reasoning=options.reasoning == "score")
-    given = {name: spec for name, spec in named.items() if spec and (name, spec) != ("retain", AUTO)}
+    specs = {name: spec for name, spec in named.items() if spec and (name, spec) != ("retain", AUTO)}
     trained = not isinstance(options, EvaluateConfig) if trained is None else trained
-    splits = benchmark_splits.load(options, trained=trained, given=given) if options.benchmark else {}
-    loaded = {name: load(name, spec, elsewhere=True) for name, spec in given.items()}
+    splits = benchmark_splits.load(options, trained=trained, given=specs) if options.benchmark else {}
+    loaded = {name: load(name, spec, elsewhere=True) for name, spec in specs.items()}
     for_all = {column for key, column in columns.items() if "." not in key}
     if for_all - {column for split in loaded.values() for column in split.origin.columns}:
-        for name, spec in given.items():  # a column is in no file; this raises an error that names it
+        for name, spec in specs.items():  # a column is in no file; this raises an error that names it
             load(name, spec)
     splits |= loaded
     if options.retain == AUTO and "forget" in splits:

@@ -62,8 +62,8 @@ def _word(scores: Scores, run: RunReport, target: TargetReport | None, *, known:
     if run.status == "no_effect":
         return "NO EFFECT"
     share = share_left(scores, "retain")
-    kept = target is not None and share is not None and share >= target.keep  # --keep may allow more loss than usual
-    lost = retain and not kept and retain_outcome(retain) in DAMAGED
+    keeps_share = target is not None and share is not None and share >= target.keep  # --keep may allow more loss than usual
+    lost = retain and not keeps_share and retain_outcome(retain) in DAMAGED
     if run.status == "collapsed" or lost or ability_outcome(scores) in DAMAGED:
         return "DAMAGED"
     if language_in_words({split: metrics for split, metrics in scores.items() if split != "forget"}):
@@ -103,8 +103,10 @@ def _why(
     if run.message and run.status in UNUSABLE and word != NEVER_KNOWN:
         return run.message.split(ADVICE)[0]
     if word == "OVER-FORGOTTEN":
-        rest = in_short({split: metrics for split, metrics in scores.items() if split != "forget"}, answers)
-        return "; ".join([_marked(scores)[0].removeprefix("over-forgotten: "), *([rest] if rest else [])])
+        other_outcomes = in_short({split: metrics for split, metrics in scores.items() if split != "forget"}, answers)
+        return "; ".join(
+            [_marked(scores)[0].removeprefix("over-forgotten: "), *([other_outcomes] if other_outcomes else [])]
+        )
     if target is None:
         words = in_short(scores, answers) or run.status
         if word == "NOT KNOWN BEFORE":

@@ -216,8 +216,8 @@ class RunFolder:
 
     def clear_start(self) -> None:
         """Remove the files of an earlier start, except those with a key: measurements before training, and written rows."""
-        kept = (self.measured, self.written_retain)
-        old = [path for path in self.path.iterdir() if path.name in OF_A_START and path not in kept]
+        with_key = (self.measured, self.written_retain)
+        old = [path for path in self.path.iterdir() if path.name in OF_A_START and path not in with_key]
         old += set(self.measured.glob("*")) - set(self.measured.glob(BEFORE))
         for path in old:
             _remove(path)

@@ -45,8 +45,8 @@ def judged(report: RunReport, score: Callable[[Lookup], float] | None = None) ->
         score: replaces the first half; larger is better. The constraint stays.
     """
     failed, target = report.status in UNUSABLE, report.target
-    kept = target.retain_share if target else share_left(report.scores, "retain")
-    lacking = (target.keep if target else KEPT) - kept if kept is not None else 0.0
+    share_kept = target.retain_share if target else share_left(report.scores, "retain")
+    lacking = (target.keep if target else KEPT) - share_kept if share_kept is not None else 0.0
     if target and target.retain_reached:  # --keep may be another condition
         lacking = min(lacking, 0.0)
     lacking = max(lacking, 1.0) if failed else lacking
@@ -60,7 +60,7 @@ def judged(report: RunReport, score: Callable[[Lookup], float] | None = None) ->
         excess = 0.0
         if not target.forget_reached:
             excess = max(0.0, math.log(max(target.forget, 1e-12) / target.level)) + target.rows_above / target.rows
-    return Judged(excess + (1.0 - kept if kept is not None else 0.0), lacking, failed)
+    return Judged(excess + (1.0 - share_kept if share_kept is not None else 0.0), lacking, failed)
 
 
 def _excess(scores: Scores) -> float:

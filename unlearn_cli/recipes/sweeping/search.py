@@ -73,9 +73,11 @@ class Search:
                 sampler=TPESampler(seed=_seed(self.config.seed, number, attempt), n_startup_trials=RANDOM)
             )
             study.add_trials(self._history())
-            drawn = study.ask()
-            self._setting(drawn)
-            parameters = {name: _short(value, drawn.distributions[name]) for name, value in drawn.params.items()}
+            optuna_trial = study.ask()
+            self._setting(optuna_trial)
+            parameters = {
+                name: _short(value, optuna_trial.distributions[name]) for name, value in optuna_trial.params.items()
+            }
             trial = Trial(number, parameters)
             name = self._setting(FixedTrial(parameters)).name
             if name not in self.trials:
@@ -92,8 +94,8 @@ class Search:
     @property
     def left(self) -> int:
         """Trials that are not finished and not pruned."""
-        done = sum(trial.pruned is not None or self._is_finished(name) for name, trial in self.trials.items())
-        return max(0, (self.config.search or 0) - done)
+        ended = sum(trial.pruned is not None or self._is_finished(name) for name, trial in self.trials.items())
+        return max(0, (self.config.search or 0) - ended)
 
     def prune(self, name: str, step: int) -> None:
         """Note that a trial was ended early, after a step."""

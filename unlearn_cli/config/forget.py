@@ -45,8 +45,8 @@ class ForgettingOptions(
     )  # fmt: skip
     allow_overlap: bool = option(
         False,
-        "accept rows that are in both the forget and the retain split, or in one of them and the holdout; or that an "
-        "earlier run forgot and this one keeps",
+        "accept rows that are in both the forget and the retain split, in one of them and the holdout, or that an "
+        "earlier run forgot and this run retains",
         "Data",
     )
     report_to: Literal["none", "tensorboard", "wandb", "trackio"] = option(

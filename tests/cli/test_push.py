@@ -74,7 +74,7 @@ def test_the_card_has_results_that_the_hub_reads(run):
 
 def test_samples_go_along_only_when_asked(run, hub, tmp_path):
     done = pushed(hub, tmp_path / "home", run, "org/with", "--include-samples", "--public")
-    assert done.returncode == 0 and "holds the rows" in done.stderr
+    assert done.returncode == 0 and "contains the rows" in done.stderr
     folder = hub.repos["model"]["org/with"]
     assert (folder / "measured" / "after-forget.jsonl").is_file() and not hub.private["org/with"]
 

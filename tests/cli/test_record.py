@@ -99,7 +99,7 @@ def test_it_is_printed(run, tmp_path):
 def test_what_cannot_be_recorded_is_said_with_the_next_step(run, tmp_path, monkeypatch):
     (tmp_path / "people.json").write_text('{"nobody": "114"}')
     for words, said in (
-        (("report", run), "nowhere to write"),
+        (("report", run), "no output is given"),
         (("report", tmp_path, "--json"), "not a run folder"),
         (("report", run, "--json", "--subject-id", "nothing"), "has no column nothing"),
         (("report", run, "--json", "--subject-id", tmp_path / "people.json"), "rows have no person"),

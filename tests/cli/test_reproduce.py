@@ -105,7 +105,7 @@ def test_differences_of_the_environment_come_by_how_much_they_matter():
 def test_what_cannot_be_reproduced_is_said_with_the_next_step(run, tmp_path):
     for words, said in (
         (("reproduce", tmp_path), "not a run folder"),
-        (("reproduce", run, "--place", "nothing=x"), "nothing that a run reads"),
+        (("reproduce", run, "--place", "nothing=x"), "reads nothing of this name"),
         (("reproduce", run, "--place", f"model={tmp_path / 'none'}"), "not a folder"),
     ):
         result = unlearn(*words)

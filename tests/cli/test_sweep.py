@@ -238,7 +238,7 @@ def test_a_budget_that_ends_a_round_leaves_what_was_made(data, tmp_path):
         (["-p", "gammma=1"], "unknown parameter"),
         (["--score", "retain.probabilty"], "unknown metric"),
         (["--seeds", "0,x"], "--seeds"),
-        (["--seeds", "0,0"], "asked for twice"),
+        (["--seeds", "0,0"], "given twice"),
         (["--grid", "max_new_tokens=4,6"], "the same measurements"),
         (["--grid", "seed=1,2"], "--seeds"),
         (["--grid", "forget=a,b"], "same rows"),

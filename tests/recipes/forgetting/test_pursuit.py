@@ -29,7 +29,7 @@ def test_to_hold_harder_never_lowers_the_weight(monkeypatch: pytest.MonkeyPatch,
     )
     pursuit.controller = SimpleNamespace(  # type: ignore[assignment]
         forget_rows=0, state={"is_best": False, "best": [0.0]}, wants_probe=lambda *_: True, could_stop=lambda *_: False,
-        decide=lambda *_: Decision("holding them harder", retain_weight=1.5), rate_factor=lambda step: 1.0,
+        decide=lambda *_: Decision("raising their weight", retain_weight=1.5), rate_factor=lambda step: 1.0,
     )  # fmt: skip
     pursuit._prune, pursuit._course, pursuit.every = None, [], 1
     assert pursuit.after(10) is None and set_to == [then]

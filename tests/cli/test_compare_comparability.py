@@ -41,7 +41,7 @@ def test_a_later_evaluation_of_fewer_rows_is_not_mixed_in(real, tmp_path):
     assert unlearn("evaluate", a, "--limit", 3).exit_code == 0
     summary = compared(a, b, "--html", tmp_path / "page.html")
     assert values(summary, "forget.probability") == {"a": own_score(a), "b": own_score(b)}
-    assert any("`unlearn evaluate` measured forget, retain otherwise" in note for note in summary["notes"])
+    assert any("`unlearn evaluate` measured forget, retain differently" in note for note in summary["notes"])
     differences = values(summary, "forget.probability", "difference")
     other = next(name for name, difference in differences.items() if difference)
     best = {"a": "b", "b": "a"}[other]

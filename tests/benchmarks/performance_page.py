@@ -165,8 +165,8 @@ def not_kept(rows: list[dict]) -> str:
 
 
 OF_GENERATION = (
-    "At one row the aim was 1.2 times the time of `generate`, at 200 rows a third of it. Rows leave a batch when an eighth of",
-    "it has finished, and prompts are sorted by length; no row takes the place of one that left.",
+    "The aims are 1.2 times the time of `generate` at one row, and a third of it at 200. The first is met, the second not.",
+    "Rows leave a batch when an eighth of it has finished; no row takes the place of one that left.",
 )
 REASONS = (
     "- **narrow**: in the last layer, tokens whose successor is not scored get keys and values only: no query, no MLP, no",

@@ -29,8 +29,8 @@ from unlearn_cli.registry import Registry, unknown
 __all__ = [
     "ATTACKS", "FAMILIES", "METHODS", "METRICS", "RETAIN_ROLES", "RETAIN_TERMS", "ROBUST", "ROLES", "SPLITS", "Alternatives",
     "Applied", "Attack", "Average", "Declared", "Defaults", "Depths", "Layers", "Method", "Metric", "Parameter", "Phrase",
-    "Positions", "Procedure", "RetainTerm", "Robust", "Target", "Term", "Trains", "WholeNumbers", "attack", "method",
-    "metric", "parameter", "procedure", "retain_term", "robust",
+    "Positions", "Procedure", "RetainTerm", "Robust", "Sizes", "TRAINED", "Target", "Term", "Trains", "WholeNumbers",
+    "attack", "method", "metric", "parameter", "procedure", "retain_term", "robust",
 ]  # fmt: skip
 
 OUTPUT_ROLES = ("policy", "reference", "alternative", "alternative_reference")
@@ -140,6 +140,20 @@ class Method(Term):
     next_retain_weight: NextWeight | None = None
 
 
+TRAINED = 3  # sets of tensors that AdamW adds to what it trains: the gradient and two moments
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What a procedure counts its memory in; bytes, where nothing else is said."""
+
+    whole: int  # every weight
+    mlps: int  # the matrices of the blocks' MLPs
+    adapter: int  # the weights of the base method's adapter
+    read: int  # features that the last matrix of an MLP reads
+    recorded: int  # what goes into the MLPs' matrices and comes out of them, over all tokens of the forget rows
+
+
 @dataclass(frozen=True)
 class Procedure(Declared):
     """A method that is no loss: (workbench, parameters) -> iterator of step records. See `training/workbench.py`.
@@ -155,11 +169,18 @@ class Procedure(Declared):
     # Of one that takes steps of its own, and none of --epochs or --learning-rate: the parameter by which it forgets more.
     strength: str = ""
     steps: Callable[..., int] = lambda bench, **parameters: 1  # (workbench, parameters) -> steps in all
+    # (Sizes, parameters) -> bytes that it holds at its most, beside the model and what the base method's training needs:
+    # copies, gradients, an optimiser's moments. For the memory estimate.
+    holds: Callable[..., float] = lambda sizes, **parameters: 0.0
+    distils: tuple[str, ...] = ()  # groups whose rows, questions included, it distils from a copy in one pass
 
 
 @dataclass(frozen=True)
 class Robust(Declared):
     """A rule that makes one step's gradient: (gradients, parameters) -> None. See `training/gradients.py`."""
+
+    # (bytes of the trained weights, parameters) -> bytes that it holds at its most beside one gradient
+    holds: Callable[..., float] = lambda trained, **parameters: 0.0
 
 
 @dataclass(frozen=True)
@@ -253,9 +274,9 @@ def procedure(
     return _declare(Procedure, ("bench",), paper, defaults=defaults or Defaults(), **declared)
 
 
-def robust(*, paper: str | None = None) -> Callable[[Callable], Robust]:
-    """Declare a rule that makes the gradient of a step; it is called with `Gradients`."""
-    return _declare(Robust, ("gradients",), paper)
+def robust(*, paper: str | None = None, **declared: Any) -> Callable[[Callable], Robust]:
+    """Declare a rule that makes the gradient of a step; it is called with `Gradients`. `declared`: fields of `Robust`."""
+    return _declare(Robust, ("gradients",), paper, **declared)
 
 
 def attack(*, along: str, paper: str | None = None, **declared: Any) -> Callable[[Callable], Attack]:

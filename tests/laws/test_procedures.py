@@ -1,14 +1,25 @@
-"""What every procedure owes the settings: a schedule that was asked for is followed, or refused."""
+"""What every procedure owes: a schedule that was asked for is followed, or refused; and the memory that it says it holds."""
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from functools import partial
 
 import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from tests.cli.running import data_arguments, unlearn
-from tests.training.test_loop import adapted, trainer_of
+from tests.models.tiny import VOCABULARY
+from tests.training.test_loop import FORGET, adapted, trainer_of
+from unlearn_cli.config import LoraOptions
 from unlearn_cli.contract import METHODS, Procedure
+from unlearn_cli.models.adapter import attach
+from unlearn_cli.models.alive import peak_of
+from unlearn_cli.models.layout import choose_layout
+from unlearn_cli.models.load import LoadedModel
+from unlearn_cli.models.memory import sizes
 from unlearn_cli.training.optimizer import rate_at
 from unlearn_cli.training.workbench import Workbench
 
@@ -42,3 +53,61 @@ def test_a_schedule_that_nothing_follows_is_refused(procedure, tmp_path) -> None
         "--dry-run", "--output-dir", tmp_path / "run",
     )  # fmt: skip
     assert refused.exit_code == 2 and "has a constant step size" in refused.stderr
+
+
+ROOM = 0.1  # by which a procedure may hold more than it says
+
+
+def wide_bench(folder) -> Workbench:
+    """A workbench of a model whose weights weigh more than the activations of two short rows."""
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=VOCABULARY, hidden_size=192, intermediate_size=512, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, bos_token_id=0, eos_token_id=1, pad_token_id=0,
+    )  # fmt: skip
+    model = LlamaForCausalLM(config).requires_grad_(False).eval()
+    loaded = LoadedModel(model, None, choose_layout(model), None, torch.device("cpu"), torch.float32, None, frozenset({1}))
+    attach(loaded, LoraOptions(lora_r=2, lora_dropout=0.0), seed=0)
+    trainer = trainer_of(loaded, folder)
+    trainer = replace(trainer, pairing=replace(trainer.pairing, batch=2, retain_batch=1))
+    schedule = partial(rate_at, shape="linear", warmup_ratio=0.0)
+    return Workbench(loaded, trainer, epochs=0.4, peak=1e-3, schedule=schedule)
+
+
+def sizes_of(bench: Workbench):
+    trained = sum(p.numel() for p in bench.trainer.parameters)
+    return sizes(bench.model.get_base_model(), trained, sum(len(row.input_ids) for row in FORGET))
+
+
+@pytest.fixture(scope="module")
+def base_peak(tmp_path_factory) -> int:
+    """Bytes that the base method's own training takes at its most: adapter, gradient, moments and activations."""
+    bench = wide_bench(tmp_path_factory.mktemp("base"))
+    return peak_of(lambda: list(bench.unlearn()))
+
+
+@pytest.mark.parametrize("procedure", PROCEDURES, ids=lambda p: p.name)
+def test_a_procedure_holds_what_it_says(procedure, base_peak, tmp_path) -> None:
+    """At most a tenth more, so that a run that is said to fit does; and more than half, so that none is refused in vain."""
+    bench = wide_bench(tmp_path)
+    given = procedure.resolve({name: value for name, value in SMALL.items() if name in procedure.parameters})
+    said = base_peak + procedure.holds(sizes_of(bench), **given)
+    taken = peak_of(lambda: list(procedure(bench, **given)))
+    assert 0.5 * said < taken < (1 + ROOM) * said, f"{taken / said:.2f} of what it says"
+
+
+def test_a_procedure_that_says_too_little_is_caught(base_peak, tmp_path) -> None:
+    """The planted mistake: `undo` without its copy and optimiser."""
+    bench, undo = wide_bench(tmp_path), METHODS.get("undo")
+    taken = peak_of(lambda: list(undo(bench, **undo.resolve({}))))
+    assert taken > (1 + ROOM) * base_peak
+
+
+def test_a_dry_run_counts_them(tmp_path) -> None:
+    """Four sets of weights for `undo`: the teacher, the gradient, two moments; and nothing for `npo`."""
+    memory = {}
+    for method in ("npo", "undo"):
+        flags = ("--method", method, "--dry-run", "--json", "--output-dir", tmp_path / "run")
+        memory[method] = json.loads(unlearn("forget", *data_arguments(tmp_path), *flags).stdout)["memory"]
+    assert memory["npo"]["copies"] == 0 and memory["undo"]["copies"] == 4 * memory["undo"]["base"]
+    assert memory["undo"]["total"] > memory["npo"]["total"] + memory["undo"]["copies"]

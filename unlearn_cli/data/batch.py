@@ -38,12 +38,15 @@ class Batch:
         return len(self.input_ids)
 
     def to(self, device: torch.device) -> Batch:
-        """The batch on a device. Row offsets stay on the CPU, because they are read as integers."""
+        """The batch on a device. Row offsets stay on the CPU, because they are read as integers.
+
+        So does the answer mask if the device is "meta", where tensors have no values: it says which tokens are scored.
+        """
         return replace(
             self,
             input_ids=self.input_ids.to(device, non_blocking=True),
             position_ids=self.position_ids.to(device, non_blocking=True),
-            answer_mask=self.answer_mask.to(device, non_blocking=True),
+            answer_mask=self.answer_mask if device.type == "meta" else self.answer_mask.to(device, non_blocking=True),
         )
 
 

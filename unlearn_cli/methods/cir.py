@@ -25,7 +25,7 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
-from unlearn_cli.contract import Defaults, Depths, parameter, procedure
+from unlearn_cli.contract import Defaults, Depths, Sizes, parameter, procedure
 
 HELD_OUT = 8  # every eighth retain row is held out; the loss of these rows decides when training ends
 HELD_OUT_ROWS = 64  # held-out rows, at most
@@ -68,6 +68,11 @@ def steps(bench: Any, *, epochs: int, **others: Any) -> int:
     return (epochs + 1) * bench.steps_in(1)
 
 
+def kept(sizes: Sizes, **parameters: Any) -> int:
+    """The original, the gradient, the step made of it, and a quarter of what a pass over the forget rows records."""
+    return sizes.whole + 2 * sizes.mlps + sizes.recorded // 4
+
+
 @procedure(
     family="against relearning",
     paper="2509.11816",
@@ -87,6 +92,7 @@ def steps(bench: Any, *, epochs: int, **others: Any) -> int:
     steps=steps,
     scheduled=False,
     strength="rate",
+    holds=kept,
 )
 def cir(
     bench: Any,
@@ -123,7 +129,8 @@ def cir(
         largest = max(float(weight.grad.abs().max()) for weight in weights)
         pairs = {n: (record[n].inputs[0].detach()[inner], record[n].outputs.grad[0][inner]) for n in linears}
         for name, (a, d) in pairs.items():
-            seen[name].append((a[::4], d[::4]))  # a quarter is enough for a few dozen directions
+            # A quarter is enough for a few dozen directions. A view of it would keep the whole alive.
+            seen[name].append((a[::4].clone(), d[::4].clone()))
         for weight in weights:
             weight.grad = None
         norm, retain_loss = torch.zeros(()), None

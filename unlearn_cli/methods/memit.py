@@ -23,7 +23,7 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
-from unlearn_cli.contract import Defaults, Depths, parameter, procedure
+from unlearn_cli.contract import Defaults, Depths, Sizes, parameter, procedure
 from unlearn_cli.data.tokenize import Row
 
 
@@ -53,6 +53,11 @@ def steps(bench: Any, *, inner: int, layers: tuple[float, float], **others: Any)
     return len(list(bench.batches(bench.forget))) * inner + last - first + 1
 
 
+def kept(sizes: Sizes, **parameters: Any) -> int:
+    """Six square matrices in float64, as wide as what is edited reads: the covariance, and the system that is solved."""
+    return 6 * 8 * sizes.read**2
+
+
 @procedure(
     family="weights",
     paper="2210.07229",
@@ -67,6 +72,7 @@ def steps(bench: Any, *, inner: int, layers: tuple[float, float], **others: Any)
     steps=steps,
     scheduled=False,
     strength="clamp",
+    holds=kept,
 )
 def memit(
     bench: Any,

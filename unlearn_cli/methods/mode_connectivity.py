@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from unlearn_cli.contract import Defaults, parameter, procedure
+from unlearn_cli.contract import TRAINED, Defaults, Sizes, parameter, procedure
 from unlearn_cli.methods._distillation import divergence, steps
 from unlearn_cli.methods.layered import Base
 
@@ -40,6 +40,11 @@ def between(weights: Mapping[str, Parameter], start: Mapping[str, Tensor], t: fl
                     tensor.grad.mul_(t)
 
 
+def kept(sizes: Sizes, **parameters: Any) -> int:
+    """The original, the model before, the weights off the line, and the training of every weight."""
+    return (3 + TRAINED) * sizes.whole
+
+
 @procedure(
     paper="2505.22310",
     family="against relearning",
@@ -48,6 +53,8 @@ def between(weights: Mapping[str, Parameter], start: Mapping[str, Tensor], t: fl
     defaults=Defaults(epochs=6, retain_ratio=2),
     artifact="model",
     steps=steps,
+    holds=kept,
+    distils=("retain",),
 )
 def mode_connectivity(
     bench: Any,

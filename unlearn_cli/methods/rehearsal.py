@@ -15,7 +15,7 @@ al., "Self-Destructing Models" (2022), and of `tar`. The attacker of `tar` start
 adapter. This one continues for `length` steps and changes every weight. Its rate is drawn between a quarter of `attack_rate`
 and all of it. It never trains on the judging rows. The method is of first order: d counts as a constant in the gradient by
 theta. Each step costs three forward and backward passes. Every weight is trained, so the artifact is a whole model. Memory
-holds the original as a second set of weights, and four more sets for the attacker.
+holds eight more sets of weights: the original, two moments, and five for the attacker and its gradient.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
-from unlearn_cli.contract import Defaults, parameter, procedure
+from unlearn_cli.contract import Defaults, Sizes, parameter, procedure
 from unlearn_cli.data.tokenize import Row
 from unlearn_cli.methods._distillation import divergence
 from unlearn_cli.methods.layered import Base
@@ -91,6 +91,12 @@ def steps(bench: Any, *, rounds: int, **others: Any) -> int:
     return bench.unlearn_steps() + rounds
 
 
+def kept(sizes: Sizes, **parameters: Any) -> int:
+    """The original; the optimiser's two moments; the attacker's shift, its two moments and its gradient (or that of the
+    weights, which comes after it); and the weights that come back after a shift."""
+    return (1 + 2 + 4 + 1) * sizes.whole
+
+
 @procedure(
     family="against relearning",
     paper="2211.14946",
@@ -99,6 +105,8 @@ def steps(bench: Any, *, rounds: int, **others: Any) -> int:
     defaults=Defaults(),
     artifact="model",
     steps=steps,
+    holds=kept,
+    distils=("retain",),
 )
 def rehearsal(
     bench: Any,

@@ -21,7 +21,7 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
-from unlearn_cli.contract import Defaults, parameter, procedure
+from unlearn_cli.contract import Defaults, Sizes, parameter, procedure
 from unlearn_cli.retain_terms.kl import kl
 
 
@@ -43,6 +43,11 @@ def steps(bench: Any, *, components: int, rate: float, budget: float, rounds: in
     return bench.unlearn_steps() + rounds
 
 
+def kept(sizes: Sizes, **parameters: Any) -> int:
+    """The direction, and the gradient before it or the weights to come back to."""
+    return 2 * sizes.mlps
+
+
 @procedure(
     family="against relearning",
     paper="2606.17168",
@@ -51,6 +56,7 @@ def steps(bench: Any, *, components: int, rate: float, budget: float, rounds: in
     artifact="model",
     base="task-vector",
     steps=steps,
+    holds=kept,
 )
 def repselect(
     bench: Any,
@@ -66,19 +72,20 @@ def repselect(
     weights = bench.weights("mlp")
     for rows in bench.batches(bench.forget):
         (bench.outputs(rows).mean_logps.sum() / len(bench.forget)).backward()
-    ascent = {
-        name.replace(".base_layer", ""): collapsed(w.grad, min(components, min(w.shape) // 8)) for name, w in weights.items()
-    }
+    ascent = {}
+    for name, w in weights.items():
+        ascent[name.replace(".base_layer", "")] = collapsed(w.grad, min(components, min(w.shape) // 8))
+        w.grad = None
     length = torch.stack([g.norm() for g in ascent.values()]).norm()
     bench.drop_adapter(merge=False)
     weights = bench.weights("mlp")
     whole = torch.stack([w.detach().norm() for w in weights.values()]).norm()
     forget, retain = bench.forget_batch(0), [row for step in range(2) for row in bench.retain_batch(step)]
     with torch.no_grad():
-        before = bench.outputs(retain, logits=True)
+        before, saved = bench.outputs(retain, logits=True), {name: torch.empty_like(w) for name, w in weights.items()}
         for _ in range(rounds):
-            saved = {name: w.clone() for name, w in weights.items()}
             for name, w in weights.items():
+                saved[name].copy_(w)
                 w.sub_(ascent[name] * (rate * whole / length))
             divergence = float(kl(bench.outputs(retain, logits=True), before).mean())
             if divergence > budget:

@@ -23,7 +23,7 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
-from unlearn_cli.contract import Defaults, parameter, procedure
+from unlearn_cli.contract import Defaults, Sizes, parameter, procedure
 from unlearn_cli.methods.layered import Base
 from unlearn_cli.outputs import Outputs
 
@@ -42,6 +42,11 @@ def negative_entropy(policy: Outputs) -> Tensor:
 
 def steps(bench: Any, *, rounds: int, **others: Any) -> int:
     return bench.unlearn_steps() + rounds
+
+
+def kept(sizes: Sizes, **parameters: Any) -> int:
+    """Two moments of each loop, the weights that come back, and the sum of the gradients."""
+    return 6 * sizes.adapter
 
 
 @procedure(
@@ -63,6 +68,7 @@ def steps(bench: Any, *, rounds: int, **others: Any) -> int:
     defaults=Defaults(epochs=6),
     artifact="adapter",
     steps=steps,
+    holds=kept,
 )
 def tar(
     bench: Any,

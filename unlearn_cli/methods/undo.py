@@ -21,7 +21,7 @@ from typing import Annotated, Any
 
 import torch
 
-from unlearn_cli.contract import Defaults, parameter, procedure
+from unlearn_cli.contract import TRAINED, Defaults, Sizes, parameter, procedure
 from unlearn_cli.methods._distillation import divergence, steps
 from unlearn_cli.methods.layered import Base
 
@@ -37,6 +37,11 @@ def shrunk(weight: torch.Tensor, alpha: float, beta: float, generator: torch.Gen
     return (1 - alpha) * weight + alpha * beta * noise.to(weight)
 
 
+def kept(sizes: Sizes, **parameters: Any) -> int:
+    """A copy of the teacher, and the training of every weight."""
+    return (1 + TRAINED) * sizes.whole
+
+
 @procedure(
     family="against relearning",
     paper="2506.06278",
@@ -48,6 +53,8 @@ def shrunk(weight: torch.Tensor, alpha: float, beta: float, generator: torch.Gen
     defaults=Defaults(epochs=6),
     artifact="model",
     steps=steps,
+    holds=kept,
+    distils=("forget", "retain"),
 )
 def undo(
     bench: Any,

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
-from unlearn_cli.contract import Defaults, parameter, procedure
+from unlearn_cli.contract import TRAINED, Defaults, Sizes, parameter, procedure
 from unlearn_cli.methods._distillation import divergence, steps
 from unlearn_cli.methods.layered import Base
 
@@ -26,6 +26,11 @@ def distance(weights: Sequence[Tensor], original: Sequence[Tensor]) -> Tensor:
     return (squares / sum(w.numel() for w in weights)).clamp_min(1e-20).sqrt()
 
 
+def kept(sizes: Sizes, **parameters: Any) -> int:
+    """The original, the model before, the differences to the original, and the training of every weight."""
+    return (3 + TRAINED) * sizes.whole
+
+
 @procedure(
     paper="2505.22310",
     family="against relearning",
@@ -33,6 +38,8 @@ def distance(weights: Sequence[Tensor], original: Sequence[Tensor]) -> Tensor:
     defaults=Defaults(epochs=6, retain_ratio=2),
     artifact="model",
     steps=steps,
+    holds=kept,
+    distils=("retain",),
 )
 def weight_distance(
     bench: Any,

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import torch
 
-from unlearn_cli.contract import Defaults, parameter, procedure
+from unlearn_cli.contract import TRAINED, Defaults, Sizes, parameter, procedure
 from unlearn_cli.methods._distillation import divergence, steps
 from unlearn_cli.methods.layered import Base
 
@@ -28,6 +28,11 @@ def distorted(weight: torch.Tensor, sigma: float, generator: torch.Generator) ->
     return weight + sigma * weight.std() * torch.randn(weight.shape, generator=generator).to(weight)
 
 
+def kept(sizes: Sizes, **parameters: Any) -> int:
+    """A copy of the model before the noise, and the training of every weight."""
+    return (1 + TRAINED) * sizes.whole
+
+
 @procedure(
     paper="2505.22310",
     family="against relearning",
@@ -36,6 +41,8 @@ def distorted(weight: torch.Tensor, sigma: float, generator: torch.Generator) ->
     defaults=Defaults(epochs=6, retain_ratio=2),
     artifact="model",
     steps=steps,
+    holds=kept,
+    distils=("retain",),
 )
 def weight_distortion(
     bench: Any,

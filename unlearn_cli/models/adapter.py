@@ -149,7 +149,11 @@ def is_training(model: Any) -> bool:
 
 def enable_checkpointing(loaded: LoadedModel) -> None:
     """Recompute activations in the backward pass: half the memory, half as much compute again."""
-    causal = causal_lm(loaded.model)
+    recompute(causal_lm(loaded.model))
+
+
+def recompute(causal: Any) -> None:
+    """As `enable_checkpointing`, for a transformers model."""
     causal.gradient_checkpointing_enable({"use_reentrant": False})
     # It makes the embeddings require a gradient, which the other kind of checkpointing needs; here it would send the
     # backward pass through blocks without an adapter.

@@ -177,3 +177,19 @@ def linears(model: Any, count: int) -> list[str]:
         for name, module in causal.named_modules()
         if id(module) in inside and (isinstance(module, torch.nn.Linear) or type(module).__name__ == "Conv1D")
     ]
+
+
+def mlp_matrices(model: Any) -> dict[str, torch.nn.Parameter]:
+    """The matrices of the blocks' MLPs by name, without what an adapter adds."""
+    inside = {id(p) for block in blocks(model) for p in block.parameters()}
+    return {
+        name: p
+        for name, p in causal_lm(model).named_parameters()
+        if id(p) in inside and p.dim() == 2 and not any(part in name for part in ("attn", "attention", "lora_"))
+    }
+
+
+def cut(model: Any, count: int) -> None:
+    """Leave the model only its first `count` blocks, followed by its final norm and head."""
+    parent, name = _place(model)
+    setattr(parent, name, getattr(parent, name)[:count])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import re
 import sys
 from dataclasses import dataclass
@@ -14,9 +15,10 @@ from transformers import AutoModelForCausalLM
 from transformers.pytorch_utils import Conv1D
 
 from unlearn_cli.config import LoraOptions
+from unlearn_cli.contract import Sizes
 from unlearn_cli.limits import GIB, bounded
 from unlearn_cli.models.boundary import boundary
-from unlearn_cli.models.depth import blocks_below, lower_blocks
+from unlearn_cli.models.depth import lower_blocks, mlp_matrices
 
 if sys.platform != "win32":
     import resource
@@ -24,83 +26,95 @@ if sys.platform != "win32":
 BUILDING_BYTES, BUILDING_SECONDS = 4 * GIB, 120.0  # that modules without weights may take, however many a config wants
 NF4_BYTES = 0.5 + 0.127 / 8  # half a byte, and doubly quantized scales of 0.127 bit a weight
 LINEAR = (torch.nn.Linear, Conv1D)
+ROOM = 1.05  # for what the allocator cannot use, and what kernels need within themselves
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Bytes, by purpose. Arithmetic, not a measurement; activations are the least certain part."""
+    """Bytes at the peak of a run, by purpose. Arithmetic, not a measurement."""
 
-    base: int
-    adapter: int  # weights, gradients and AdamW's two moments, in float32
-    activations: int
-    logits: int
+    process: int  # that this process holds before the model is loaded, by measurement; 0 on a device with its own memory
+    base: int  # the weights
+    adapter: int  # what is trained: weights, gradients, two moments in float32, and the best state where there is a target
+    copies: int  # what a procedure or a robust rule keeps beside: copies of weights, gradients, moments
+    step: int  # one pass forward and backward: activations, logits, and what the loss makes of them
+    measuring: int  # passes that measure, before and after training
     parameters: int
     trainable: int
 
     @property
+    def training(self) -> int:
+        """What training takes beside the model."""
+        return int(ROOM * (self.adapter + self.copies + self.step))
+
+    @property
     def total(self) -> int:
-        """The sum, plus a tenth for allocator and libraries."""
-        return int(1.1 * (self.base + self.adapter + self.activations + self.logits))
+        """The sum: training and measuring follow each other, so that the larger of them counts."""
+        return self.process + self.more
+
+    @property
+    def more(self) -> int:
+        """What the run takes beside what the process holds already."""
+        return self.base + max(self.training, int(ROOM * self.measuring))
 
 
 @dataclass(frozen=True)
-class StepSize:
-    """The size of one forward pass in training."""
+class Weights:
+    """The weights of a model."""
 
-    tokens: int
-    answer_tokens: int  # those that need logits
-    checkpointing: bool  # activations are recomputed
+    parameters: int
+    trainable: int
+    bytes: int  # of all, as they are loaded
+    largest: int  # bytes of the largest matrix that is quantized, once it is not; 0: none is
 
 
-def estimate(
-    config: Any,
-    options: LoraOptions,
-    step: StepSize,
-    *,
-    dtype: torch.dtype,
-    quantization: str | None,
-    trust_remote_code: bool = False,
-) -> Estimate:
-    """The memory of one training step at its peak.
+def weights(model: Any, options: LoraOptions, dtype: torch.dtype, quantization: str | None) -> Weights:
+    """Count weights.
 
     Args:
-        config: transformers config; the model is built from it without weights.
+        model: without an adapter; it needs no numbers.
         options: rank and targets of the adapter, or every weight.
-        step: the size of a forward pass.
         dtype: of the weights that are not quantized.
         quantization: "nf4", "int8" or None.
-        trust_remote_code: as for loading.
     """
-    targets, full = options.lora_target_modules, options.full
-    lowest = 0.0 if full else options.lora_from
-    model = skeleton(config, trust_remote_code=trust_remote_code)
     head = model.get_output_embeddings()
     linears = {n: m for n, m in model.named_modules() if isinstance(m, LINEAR) and m is not head}
-    lower = re.compile(lower_blocks(model, lowest) or "(?!)")
-    upper = {name: module for name, module in linears.items() if not lower.fullmatch(name)}  # no gradient goes below
-    quantized = sum(m.weight.numel() for m in linears.values())
+    quantized = {n: m.weight.numel() for n, m in linears.items()}
     parameters = sum(p.numel() for p in model.parameters())
     width = {"nf4": NF4_BYTES, "int8": 1.0}.get(quantization or "", dtype.itemsize)
-    base = quantized * width + (parameters - quantized) * dtype.itemsize
-    if full:
-        trainable = parameters
-    else:
-        adapted = [m for n, m in upper.items() if targets == ("all-linear",) or n.split(".")[-1] in targets]
-        trainable = sum(options.lora_r * sum(m.weight.shape) for m in adapted)
-    text = config.get_text_config()
-    layers, hidden = text.num_hidden_layers - blocks_below(lowest, text.num_hidden_layers), text.hidden_size
-    # Inputs of every linear, the residual stream, norms and attention outputs of one layer and token.
-    widths = sum(m.weight.shape[1] if isinstance(m, torch.nn.Linear) else m.weight.shape[0] for m in upper.values())
-    per_token = (2 * widths + 8 * layers * hidden) * max(2, dtype.itemsize)
-    if step.checkpointing:
-        per_token = layers * hidden * dtype.itemsize + per_token / layers
-    return Estimate(
-        base=int(base),
-        adapter=trainable * (16 if not full else 12 + dtype.itemsize),
-        activations=int(per_token * step.tokens),
-        logits=3 * 4 * min(step.answer_tokens, 2048) * text.vocab_size,
-        parameters=parameters,
-        trainable=trainable,
+    inside = sum(quantized.values())
+    targets = options.lora_target_modules
+    lower = re.compile(lower_blocks(model, options.lora_from) or "(?!)")
+    upper = {name: module for name, module in linears.items() if not lower.fullmatch(name)}
+    adapted = [m for n, m in upper.items() if targets == ("all-linear",) or n.split(".")[-1] in targets]
+    return Weights(
+        parameters,
+        parameters if options.full else sum(options.lora_r * sum(m.weight.shape) for m in adapted),
+        int(inside * width + (parameters - inside) * dtype.itemsize),
+        max(quantized.values(), default=0) * dtype.itemsize if quantization else 0,
+    )
+
+
+def resident(device: torch.device) -> int:
+    """Bytes that this process holds already, where it shares its memory with the model; 0 on a device with its own."""
+    return 0 if device.type == "cuda" else psutil.Process().memory_info().rss
+
+
+def sizes(model: Any, trainable: int, forget_tokens: int) -> Sizes:
+    """What a procedure counts its memory in. Procedures that edit matrices do so in float32.
+
+    Args:
+        model: the model without an adapter; it needs no weights.
+        trainable: weights of the adapter.
+        forget_tokens: tokens of all forget rows.
+    """
+    width, matrices = torch.float32.itemsize, [p.shape for p in mlp_matrices(model).values()]
+    return Sizes(
+        whole=width * sum(p.numel() for p in model.parameters()),
+        mlps=width * sum(map(math.prod, matrices)),
+        adapter=width * trainable,
+        read=max((max(shape) for shape in matrices), default=0),
+        recorded=width * forget_tokens * sum(map(sum, matrices)),
     )
 
 

@@ -108,7 +108,7 @@ def _scored(loaded: LoadedModel, batch: Batch, lengths: list[int]) -> list[Colum
     targets = batch.input_ids[batch.answer_mask]
     parts, first = [], 0
     for logits in logit_chunks(loaded.model, batch, loaded.layout, CHUNK):
-        parts.append(_read(logits, targets[first : first + len(logits)]))
+        parts.append(read_tokens(logits, targets[first : first + len(logits)]))
         first += len(logits)
     columns = [torch.cat(column).cpu().numpy() for column in zip(*parts, strict=True)]
     bounds = np.cumsum(lengths)[:-1]
@@ -145,7 +145,8 @@ def gradient_norms(loaded: LoadedModel, rows: Sequence[Row], advance: Advance = 
     return norms
 
 
-def _read(logits: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, ...]:
+def read_tokens(logits: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Of answer tokens, from their logits [n, V]: log-probability, whether it is the likeliest, mu and sigma; [n] each."""
     logps = logits.log_softmax(-1)
     probabilities = logps.exp()
     # A token of probability 0 adds nothing, but 0 * -inf would be NaN.

@@ -18,7 +18,7 @@ import torch
 from unlearn_cli.contract import parameter, robust
 
 
-@robust(paper="2503.09117")
+@robust(paper="2503.09117", holds=lambda trained, **parameters: 3 * trained)
 def gru(
     gradients: Any,
     *,

@@ -29,7 +29,7 @@ def without_span(gradient: Tensor, others: list[Tensor]) -> Tensor:
     return (flat - u @ (u.T @ flat)).view_as(gradient).to(gradient)
 
 
-@robust(paper="2511.17100")
+@robust(paper="2511.17100", holds=lambda trained, *, span: (span + 3) * trained)
 def gu(
     gradients: Any, *, span: Annotated[int, parameter("retain gradients that are projected away, the newest", ge=1)] = 4
 ) -> None:

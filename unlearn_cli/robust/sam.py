@@ -17,7 +17,7 @@ import torch
 from unlearn_cli.contract import parameter, robust
 
 
-@robust(paper="2502.05374")
+@robust(paper="2502.05374", holds=lambda trained, **parameters: 2 * trained)
 def sam(
     gradients: Any, *, rho: Annotated[float, parameter("length of the step into the sharpest direction", ge=0)] = 0.01
 ) -> None:

@@ -18,7 +18,7 @@ from unlearn_cli.data.batch import pack
 from unlearn_cli.data.tokenize import Row
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.adapter import detach, reference_weights
-from unlearn_cli.models.depth import blocks, causal_lm, depth_index, down_projection, replaced
+from unlearn_cli.models.depth import blocks, causal_lm, depth_index, down_projection, mlp_matrices, replaced
 from unlearn_cli.models.forward import HiddenStates, forward
 from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.models.recording import recorded
@@ -149,11 +149,7 @@ class Workbench:
 
     def weights(self, kind: str = "all") -> dict[str, torch.nn.Parameter]:
         """Parameters by name, made trainable: all of them ("all"), or the matrices of the blocks' MLPs ("mlp")."""
-        chosen = dict(causal_lm(self.model).named_parameters())
-        if kind == "mlp":
-            inside = {id(p) for block in blocks(self.model) for p in block.parameters()}
-            matrices = {name: p for name, p in chosen.items() if id(p) in inside and p.dim() == 2}
-            chosen = {n: p for n, p in matrices.items() if not any(part in n for part in ("attn", "attention", "lora_"))}
+        chosen = mlp_matrices(self.model) if kind == "mlp" else dict(causal_lm(self.model).named_parameters())
         for parameter in chosen.values():
             parameter.requires_grad_(True)
         return chosen

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from peft import PeftModel
@@ -93,7 +93,7 @@ def _judge_target(
     assert prepared.target is not None
     report, status, missed = judge_target(prepared.target, prepared.resolved.config, moments, scores)
     state = prepared.trainer.state.get("target", {})
-    spent = {"steps": len(run.history.lines), "best_step": state.get("best_step")}
+    spent = {"steps": run.history.steps, "best_step": state.get("best_step")}
     return report.model_copy(update=spent), status, missed
 
 
@@ -143,36 +143,33 @@ def efficiency(report: RunReport, energy: float | None, device: str) -> Efficien
 
 def training_report(run: TrainedRun) -> TrainingReport:
     """The report on training, from the lines of `metrics.jsonl`."""
-    prepared, steps = run.prepared, run.history.lines
+    prepared, history = run.prepared, run.history
     trainer, objective = prepared.trainer, prepared.resolved.objective
-    seconds = sum(line["seconds"] for line in steps)
-    tokens = sum(line["tokens"] for line in steps)
-    computed = sum(line["computed"] for line in steps)
     return TrainingReport(
-        steps=len(steps),
+        steps=history.steps,
         steps_planned=prepared.steps,
-        epochs=round(steps[-1]["epoch"], 3) if steps else 0.0,
+        epochs=round(history.epoch, 3),
         effective_batch=trainer.pairing.batch,
         retain_rows_per_step=prepared.pairing.retain_batch if trainer.passes.rows.retain else 0,
-        tokens=tokens,
-        retain_tokens=sum(line.get("retain_tokens", 0) for line in steps),
-        tokens_per_second=tokens / seconds if seconds else 0.0,
-        real_token_share=tokens / computed if computed else 1.0,
-        seconds_per_step=seconds / len(steps) if steps else 0.0,
-        forget_loss=_ends([line["forget_loss"] for line in steps]),
-        retain_loss=_ends([line["retain_loss"] for line in steps if line["retain_loss"] is not None]),
-        grad_norm_max=max((line["grad_norm"] for line in steps), default=None),
+        tokens=history.tokens,
+        retain_tokens=history.retain_tokens,
+        tokens_per_second=history.tokens / history.seconds if history.seconds else 0.0,
+        real_token_share=history.tokens / history.computed if history.computed else 1.0,
+        seconds_per_step=history.seconds / history.steps if history.steps else 0.0,
+        forget_loss=_ends(history.forget_losses),
+        retain_loss=_ends(history.retain_losses),
+        grad_norm_max=history.grad_norm_max,
         reference_seconds=round(prepared.resolved.clock.seconds.get("reference", 0.0), 3),
         activation_checkpointing=prepared.checkpointing,
         resumed_from_step=run.resumed_from,
         stopped_by=run.message if run.status == "stopped" else None,
         layers=list(objective.layers),
         retain_layers=list(objective.retain_layers),
-        trajectory=run.history.trajectory,
+        trajectory=history.trajectory,
     )
 
 
-def _ends(losses: list[float]) -> tuple[float, float] | None:
+def _ends(losses: Sequence[float]) -> tuple[float, float] | None:
     """The means of the first and of the last tenth of the losses."""
     tenth = max(1, len(losses) // 10)
     return (fmean(losses[:tenth]), fmean(losses[-tenth:])) if losses else None

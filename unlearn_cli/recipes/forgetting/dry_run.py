@@ -17,14 +17,13 @@ from unlearn_cli.data.tokenize import Encoder, Row
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.jsonfile import to_json
 from unlearn_cli.models import memory
-from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.models.reach import Reach, reach, with_lora
-from unlearn_cli.recipes.forgetting.resolve import CompleteConfig, Settings
+from unlearn_cli.recipes.forgetting import footprint
+from unlearn_cli.recipes.forgetting.resolve import Settings
 from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun
 from unlearn_cli.recipes.forgetting.written_retain import inputs_to_write, plan_in_words
 from unlearn_cli.recipes.scoring.splits import Input
 from unlearn_cli.rendering.tables import ResponsiveTable
-from unlearn_cli.training.passes import Rows
 
 GIB = 2**30
 SHOWN_TOKENS = 160
@@ -33,6 +32,10 @@ HIDDEN = {*OfflineOptions.model_fields, "dry_run", "resume", "overwrite"}  # opt
 COUNTS = {
     "rows": "rows", "sequences": "sequences", "tokens": "tokens", "answer\ntokens": "answer_tokens",
     "truncated": "truncated_rows", "measured": "measured_rows",
+}  # fmt: skip
+PARTS = {
+    "process": "libraries", "base": "base", "adapter": "adapter", "copies": "copies and optimiser of the method",
+    "step": "a step", "measuring": "or to measure",
 }  # fmt: skip
 NOTHING = {"robust": "none", "optim": "auto", "lora_init": "default"}  # values of a method that change nothing
 
@@ -56,9 +59,10 @@ def check_fits(plan: Mapping[str, Any], reporter: Reporter) -> None:
         UnlearnError: it is not.
     """
     if not plan["fits"]:
-        needed, free = (plan["memory"][name] / GIB for name in ("total", "free"))
+        needed, free, process = (plan["memory"][name] / GIB for name in ("total", "free", "process"))
+        device = plan["memory"]["device"]
         raise UnlearnError(
-            f"does not fit: about {needed:.1f} GiB needed, {free:.1f} GiB free on {plan['memory']['device']}",
+            f"does not fit: about {needed - process:.1f} GiB more needed, {free:.1f} GiB free on {device}",
             "cheapest first: --batch-size 1 --gradient-accumulation-steps 8, a shorter --max-length, --load-in-4bit",
         )
     reporter.say("fits")
@@ -69,8 +73,8 @@ def show(run: ResolvedRun) -> dict[str, Any]:
     reporter, device = run.reporter, run.outline.device
     inputs = {"forget": run.inputs["forget"], **inputs_to_write(run), **run.inputs}
     settings, forget = run.settings, run.inputs["forget"].rows
-    steps, reached, needed = settings.steps(settings.pairing(len(forget), 0)), _reach(run), _estimate(run, inputs)
-    free = memory.available(device)
+    steps, reached, free = settings.steps(settings.pairing(len(forget), 0)), _reach(run), memory.available(device)
+    needed, again = _estimate(run, inputs, free)
 
     reporter.show(_settings(settings))
     reporter.show(_data(settings, inputs, steps))
@@ -79,9 +83,11 @@ def show(run: ResolvedRun) -> dict[str, Any]:
     for note in cut_notes({name: data.rows for name, data in inputs.items()}, run.encoder.max_length):
         reporter.note(note)
     reporter.show(_rendered(run.encoder, forget[0], styled=reporter.styled))
-    parts = {name: getattr(needed, name) for name in ("base", "adapter", "activations", "logits")}
-    listed = ", ".join(f"{name} {value / GIB:.2f}" for name, value in parts.items())
+    parts = {name: getattr(needed, name) for name in PARTS}
+    listed = ", ".join(f"{PARTS[name]} {value / GIB:.2f}" for name, value in parts.items() if value)
     reporter.say(f"\nmemory, estimated: {needed.total / GIB:.2f} GiB ({listed}); free on {device}: {free / GIB:.1f} GiB")
+    if again:
+        reporter.say("activations are computed twice, because they do not fit otherwise (--activation-checkpointing)")
     if reached is not None:
         (reporter.note if reached.notable else reporter.say)(reached.summary())
     return {
@@ -92,7 +98,7 @@ def show(run: ResolvedRun) -> dict[str, Any]:
         "data": {name: data.report().model_dump(mode="json") for name, data in inputs.items()},
         "steps": steps,
         "memory": {"total": needed.total, **parts, "free": free, "device": str(device)},
-        "fits": needed.total <= free,
+        "fits": needed.more <= free,
     }
 
 
@@ -105,62 +111,14 @@ def _reach(run: ResolvedRun) -> Reach | None:
     return reach(with_lora(skeleton, config, "planned"))
 
 
-def _estimate(run: ResolvedRun, inputs: Mapping[str, Input]) -> memory.Estimate:
-    config, outline = run.config, run.outline
-    tokens, answers = _step_size(config, run.objective.groups, {name: data.rows for name, data in inputs.items()})
-    return memory.estimate(
-        outline.model.config,
-        config,
-        memory.StepSize(tokens, answers, checkpointing=config.activation_checkpointing == "on"),
-        dtype=outline.dtype,
-        quantization=outline.quantization,
-        trust_remote_code=config.trust_remote_code,
-    )
-
-
-def _step_size(options: CompleteConfig, groups: tuple[str, ...], rows: Mapping[str, tuple[Row, ...]]) -> tuple[int, int]:
-    """Tokens and answer tokens of a pass over the longest rows: the largest pass that is possible."""
-    counts = {"forget": options.batch_size, "retain": options.batch_size * options.retain_ratio}
-    if "alternative" in groups:
-        counts["forget"] *= 2
-    chosen = []
-    for name, count in counts.items():
-        if name == "forget" or name in groups:
-            chosen += sorted(rows.get(name, ()), key=lambda row: -len(row.input_ids))[:count]
-    return sum(len(row.input_ids) for row in chosen), sum(row.answer_length for row in chosen)
-
-
-def wants_checkpointing(options: CompleteConfig, loaded: LoadedModel, rows: Rows, groups: tuple[str, ...]) -> bool:
-    """Whether activations are recomputed: by the setting, or because a pass that stores them does not fit into memory."""
-    if options.activation_checkpointing != "auto":
-        return options.activation_checkpointing == "on"
-    return not _fits(_with_batch_size(options, 1) if options.auto_batch_size else options, loaded, rows, groups)
-
-
-def passes_of_a_step(options: CompleteConfig, loaded: LoadedModel, rows: Rows, groups: tuple[str, ...]) -> int:
-    """Number of passes of a step: the setting, or the smallest number that fits by the memory estimate."""
-    passes = options.gradient_accumulation_steps
-    if not options.auto_batch_size:
-        return passes
-    step, passes = options.batch_size * passes, 1
-    while passes < step and not _fits(_with_batch_size(options, -(-step // passes)), loaded, rows, groups):
-        passes *= 2
-    return min(passes, step)
-
-
-def _with_batch_size(options: CompleteConfig, batch_size: int) -> CompleteConfig:
-    return options.model_copy(update={"batch_size": batch_size})
-
-
-def _fits(options: CompleteConfig, loaded: LoadedModel, rows: Rows, groups: tuple[str, ...]) -> bool:
-    """Whether a pass fits into free memory, by the estimate. The base is loaded already, so it does not count."""
-    tokens, answers = _step_size(options, groups, {"forget": tuple(rows.forget), "retain": tuple(rows.retain)})
-    size = memory.StepSize(tokens, answers, checkpointing=options.activation_checkpointing == "on")
-    needed = memory.estimate(
-        loaded.config, options, size,
-        dtype=loaded.dtype, quantization=loaded.quantization, trust_remote_code=options.trust_remote_code,
-    )  # fmt: skip
-    return needed.total - needed.base <= memory.available(loaded.device)
+def _estimate(run: ResolvedRun, inputs: Mapping[str, Input], free: int) -> tuple[memory.Estimate, bool]:
+    """The memory of the run; and whether it computes activations twice because it does not fit otherwise."""
+    rows, process = {name: data.rows for name, data in inputs.items()}, memory.resident(run.outline.device)
+    needed = footprint.estimate(run.settings, run.outline, rows, process=process)
+    if run.config.activation_checkpointing != "auto" or needed.more <= free:
+        return needed, False
+    again = run.settings.filled("memory", activation_checkpointing="on")
+    return footprint.estimate(again, run.outline, rows, process=process), True
 
 
 def _settings(settings: Settings) -> Table:

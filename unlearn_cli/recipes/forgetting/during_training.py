@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -35,10 +37,34 @@ REST_ROWS = 128  # retain rows on which an assistant's log-probabilities are mea
 
 @dataclass
 class History:
-    """The training so far: the lines of metrics.jsonl."""
+    """The training so far: what the report says of the lines of metrics.jsonl. Of a step two numbers are kept."""
 
-    lines: list[dict[str, Any]] = field(default_factory=list)  # one for each step
     trajectory: list[Trajectory] = field(default_factory=list)  # measurements between steps
+    first: list[dict[str, Any]] = field(default_factory=list)  # lines of the steps that measure the forget loss's gradient
+    steps: int = 0
+    epoch: float = 0.0  # passes over the forget rows
+    seconds: float = 0.0
+    tokens: int = 0
+    computed: int = 0
+    retain_tokens: int = 0
+    grad_norm_max: float | None = None
+    forget_losses: array[float] = field(default_factory=lambda: array("d"))
+    retain_losses: array[float] = field(default_factory=lambda: array("d"))  # of the steps that have one
+
+    def add(self, line: Mapping[str, Any]) -> None:
+        """Count a step."""
+        if line["step"] <= PROBED:
+            self.first.append(dict(line))
+        self.steps += 1
+        self.epoch = line["epoch"]
+        self.seconds += line["seconds"]
+        self.tokens += line["tokens"]
+        self.computed += line["computed"]
+        self.retain_tokens += line.get("retain_tokens", 0)
+        self.grad_norm_max = max(line["grad_norm"], self.grad_norm_max or 0.0)
+        self.forget_losses.append(line["forget_loss"])
+        if line["retain_loss"] is not None:
+            self.retain_losses.append(line["retain_loss"])
 
 
 @dataclass(frozen=True)
@@ -56,7 +82,7 @@ class Watch:
         """The reason why training ends after this step; None: it goes on."""
         run, config = self.run, self.run.resolved.config
         step, stop_when = record.step, config.stop_when
-        if step == min(PROBED, run.steps) and (why := without_gradient(self._first_lines())):
+        if step == min(PROBED, run.steps) and (why := without_gradient(self.history.first)):
             return "no_effect", why
         ended: Ended | None = None
         if config.forget_loss_floor is not None and record.forget_loss < config.forget_loss_floor:
@@ -74,10 +100,6 @@ class Watch:
     def pursuit(self) -> Pursuit | None:
         """The pursuit of the run's target; None without a target."""
         return Pursuit(self.run, self.run.target, self.prune) if self.run.target else None
-
-    def _first_lines(self) -> list[dict[str, Any]]:
-        """The lines of the first steps, which contain the gradient of the forget loss alone."""
-        return [line for line in self.history.lines if line["step"] <= PROBED]
 
     def _measure(self, step: int) -> Scores:
         """Measure without generating; add the scores to the history and to metrics.jsonl."""

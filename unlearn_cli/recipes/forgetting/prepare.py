@@ -19,8 +19,8 @@ from unlearn_cli.evaluation.measure import spread
 from unlearn_cli.evaluation.store import copy_measured
 from unlearn_cli.measured import Measured
 from unlearn_cli.models import adapter, lora_init, ranks
-from unlearn_cli.models.compose import Composed, Composition
-from unlearn_cli.models.depth import down_projection, linears, shallow
+from unlearn_cli.models.compose import Composed
+from unlearn_cli.models.depth import shallow
 from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.models.process import seed_everything
 from unlearn_cli.models.reach import Reach
@@ -28,8 +28,9 @@ from unlearn_cli.models.reference import StoredReference
 from unlearn_cli.models.run_files import ABOUT
 from unlearn_cli.models.threads import Threads, choose_threads
 from unlearn_cli.models.trial import try_training
-from unlearn_cli.recipes.forgetting import about, dry_run
+from unlearn_cli.recipes.forgetting import about, footprint
 from unlearn_cli.recipes.forgetting.never_taught import measure_baseline
+from unlearn_cli.recipes.forgetting.place import adapted_modules
 from unlearn_cli.recipes.forgetting.resolve import CompleteConfig, Settings
 from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun
 from unlearn_cli.recipes.forgetting.resume import open_folder
@@ -126,7 +127,7 @@ def _loaded(run: ResolvedRun, load: Callable[..., LoadedModel]) -> tuple[LoadedM
     """The model, after a trial step of training; the number of threads; and the reach of LoRA."""
     loaded = load(run.config, trainable=True)
     threads = choose_threads(loaded, run.config.threads)
-    modules = adapted_modules(loaded, run.objective, run.composition)
+    modules = adapted_modules(loaded.model, run.objective, run.composition)
     return loaded, threads, try_training(loaded, run.config, modules=modules)
 
 
@@ -165,7 +166,7 @@ def make_trainer(
         stored = stored_reference(run, loaded, rows, before.get("forget"))
         states = stored_states(run, loaded, rows, pairing, steps)
     _attach(run, loaded, rows)
-    checkpointing = dry_run.wants_checkpointing(config, loaded, rows, objective.groups)
+    checkpointing = footprint.wants_checkpointing(settings, loaded, rows)
     if checkpointing:
         adapter.enable_checkpointing(loaded)
     parameters = adapter.trainable_parameters(loaded.model)
@@ -184,7 +185,7 @@ def make_trainer(
         else partial(rate_with_target, peak=settings.learning_rate),
         level=AIM * target.aims.level if target else None,
         steps=steps,
-        accumulation=dry_run.passes_of_a_step(config, loaded, rows, objective.groups),
+        accumulation=footprint.passes_of_a_step(settings, loaded, rows),
         max_grad_norm=config.max_grad_norm,
         rule=_rule(config),
         view=_view(run, loaded),
@@ -227,7 +228,7 @@ def _procedure(
 def _attach(run: ResolvedRun, loaded: LoadedModel, rows: Rows) -> None:
     """Make an adapter, or all weights, trainable."""
     config, objective = run.config, run.objective
-    modules = adapted_modules(loaded, objective, run.composition)
+    modules = adapted_modules(loaded.model, objective, run.composition)
     adapter.attach(loaded, config, seed=config.seed, modules=modules)
     if config.lora_init != "default" and not config.full:
         lora_init.initialize(
@@ -248,17 +249,6 @@ def _passes(run: ResolvedRun, loaded: LoadedModel, objective: Objective, rows: R
 def _spread_rows(data: Input | None, count: int) -> Sequence[Row]:
     """At most `count` rows, evenly spread over the split."""
     return [data.rows[i] for i in spread(len(data.rows), count)] if data else []
-
-
-def adapted_modules(loaded: LoadedModel, objective: Objective, composition: Composition | None) -> list[str] | None:
-    """Names of the modules that get the adapter, if the method chooses them; None: the options decide."""
-    method = objective.method
-    if method.trains == "down_projection":
-        return [down_projection(loaded.model, objective.layers[0])]
-    if method.trains == "assistant":
-        blocks = composition.blocks if composition else None
-        return linears(loaded.model, blocks or loaded.config.num_hidden_layers)
-    return None
 
 
 def _view(run: ResolvedRun, loaded: LoadedModel) -> Callable[[], AbstractContextManager]:

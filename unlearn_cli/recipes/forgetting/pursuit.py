@@ -30,7 +30,7 @@ class Pursuit:
 
     def __init__(self, run: PreparedRun, target: RunTarget, prune: Prune | None = None) -> None:
         self._prune = prune
-        lines = read_complete_jsonl(run.resolved.folder.metrics) if run.resolved.folder.metrics.is_file() else []
+        lines = read_complete_jsonl(run.resolved.folder.metrics) if prune and run.resolved.folder.metrics.is_file() else []
         self._course = [(line["step"], line["probe"]["missed"]) for line in lines if "missed" in line.get("probe", ())]
         trainer, rows = run.trainer, run.trainer.passes.rows
         self.run, self.trainer = run, trainer
@@ -64,9 +64,10 @@ class Pursuit:
         missed = controller.state["best"][0]
         line = {"forget": probe.forget, "worst": probe.worst, "retain": probe.retain, "missed": missed}
         self.run.resolved.folder.append({"step": step, "probe": line, "decision": decision.reason if decision else None})
-        self._course.append((step, missed))
-        if self._prune and self._prune(self._course, self.run.steps):
-            raise Pruned(step)
+        if self._prune:
+            self._course.append((step, missed))
+            if self._prune(self._course, self.run.steps):
+                raise Pruned(step)
         if decision:
             self.run.resolved.reporter.say(f"step {step}: {decision.reason}")
         weight = decision.retain_weight if decision else None

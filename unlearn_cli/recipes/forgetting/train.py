@@ -59,7 +59,7 @@ def train(run: PreparedRun, prune: Prune | None = None) -> TrainedRun:
                 for record in run.records(start):
                     parts = _note_parts(run, record, parts)
                     last, line = record.step, folder.append(record)
-                    history.lines.append(line)
+                    history.add(line)
                     log(line)
                     bar.advance(1, detail(record, _gibibytes(run)))
                     ended = watch.after(record)
@@ -139,10 +139,11 @@ def _keep_threads(run: PreparedRun) -> None:
 def _history(run: PreparedRun, start: int) -> History:
     """The lines of metrics.jsonl up to step `start`; later lines are removed from the file."""
     lines = run.resolved.folder.keep_lines(start)
-    return History(
-        [line for line in lines if "loss" in line],
-        [Trajectory.model_validate(line["trajectory"]) for line in lines if "trajectory" in line],
-    )
+    history = History([Trajectory.model_validate(line["trajectory"]) for line in lines if "trajectory" in line])
+    for line in lines:
+        if "loss" in line:
+            history.add(line)
+    return history
 
 
 def _newest(run: PreparedRun) -> Path | None:

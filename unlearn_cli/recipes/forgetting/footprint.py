@@ -1,0 +1,165 @@
+"""The memory that a run needs, from its settings and rows; and what follows: checkpointing, and the passes of a step."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from unlearn_cli.contract import RETAIN_TERMS, ROBUST
+from unlearn_cli.data.tokenize import Row
+from unlearn_cli.models import memory
+from unlearn_cli.models.compose import Composition
+from unlearn_cli.models.depth import causal_lm
+from unlearn_cli.models.generate import BATCH
+from unlearn_cli.models.load import LoadedModel
+from unlearn_cli.recipes.forgetting.place import adapted_modules
+from unlearn_cli.recipes.forgetting.resolve import Settings
+from unlearn_cli.training.objective import Objective
+from unlearn_cli.training.passes import Rows
+from unlearn_cli.training.planned import Planned
+
+RowsByGroup = Mapping[str, Sequence[Row]]
+MEASURED_TOKENS = 64  # of a row, in a pass that measures: how they are divided into rows matters little
+
+
+def estimate(settings: Settings, model: LoadedModel, rows: RowsByGroup, *, process: int = 0) -> memory.Estimate:
+    """The memory of a run at its peak.
+
+    Args:
+        settings: method, retain term or procedure, and sizes of a step.
+        model: its config, dtype and quantization count; it needs no weights.
+        rows: of each split, all that training may draw.
+        process: bytes that the process holds before the model is loaded.
+    """
+    config, procedure = settings.config, settings.procedure
+    skeleton = _skeleton(settings, model)
+    weights = memory.weights(skeleton, config, model.dtype, model.quantization)
+    trained, copies = 4 * weights.trainable, 0.0
+    if procedure is not None:
+        forget_tokens = sum(len(row.input_ids) for row in rows["forget"])
+        copies = procedure.holds(memory.sizes(skeleton, weights.trainable, forget_tokens), **config.parameters)
+    elif config.robust != "none":
+        copies = ROBUST.get(config.robust).holds(trained, **config.robust_parameters)
+    planned = _planned(settings, skeleton, model)
+    step = planned.step(settings.objective, _longest_pass(settings, rows))
+    if procedure and procedure.distils:
+        step = max(step, _distilling(settings, model, rows))
+    sets = (3 if config.full else 4) + settings.has_target
+    return memory.Estimate(
+        process=process,
+        base=weights.bytes,
+        adapter=sets * trained,
+        copies=int(copies),
+        step=step + weights.largest,
+        measuring=weights.largest + _measuring(settings, planned, model, rows) + (0 if config.full else trained),
+        parameters=weights.parameters,
+        trainable=weights.trainable,
+    )
+
+
+def _skeleton(settings: Settings, model: LoadedModel) -> Any:
+    """A model of its own without numbers; its config is a copy, because attention and more are set there."""
+    config = copy.deepcopy(causal_lm(model.model).config)
+    return memory.skeleton(config, trust_remote_code=settings.config.trust_remote_code)
+
+
+def _planned(settings: Settings, skeleton: Any, model: LoadedModel) -> Planned:
+    """The model as the method, or the base method of a procedure, trains it."""
+    config, objective = settings.config, settings.objective
+    composition = Composition.of(objective.method.applied, config.parameters, model.config.num_hidden_layers)
+    planned = Planned.of(
+        skeleton,
+        config,
+        model.dtype,
+        checkpointing=config.activation_checkpointing == "on",
+        modules=lambda causal: adapted_modules(causal, objective, composition),
+    )
+    alone = composition and composition.blocks and objective.method.applied != "logit_offset"
+    return replace(planned, count=composition.blocks) if composition and alone else planned
+
+
+def _distilling(settings: Settings, model: LoadedModel, rows: RowsByGroup) -> int:
+    """A pass that trains every weight towards a copy, on a whole step's rows, with the logits of all their tokens."""
+    config, procedure = settings.config, settings.procedure
+    assert procedure is not None
+    full, again = config.model_copy(update={"full": True}), config.activation_checkpointing == "on"
+    planned = Planned.of(_skeleton(settings, model), full, model.dtype, checkpointing=again)
+    step = config.batch_size * config.gradient_accumulation_steps
+    counts = {"forget": step, "retain": step * config.retain_ratio}
+    chosen = [row.whole for name in procedure.distils for row in _longest(rows.get(name, ()), counts[name])]
+    kl = RETAIN_TERMS.get("kl")
+    none = replace(settings.objective.method, needs=(), logits=frozenset(), hidden=frozenset())
+    objective = Objective(none, kl, {}, kl.resolve({}), 0.0, 1.0)
+    return planned.step(objective, Rows([], [], chosen), share=False)
+
+
+def _measuring(settings: Settings, planned: Planned, model: LoadedModel, rows: RowsByGroup) -> int:
+    """Scoring a pack of rows, or writing answers: the prompts' pass, and then a cache of keys and values in each block."""
+    config, text = settings.config, model.config
+    scoring = planned.scoring(_blank(config.token_budget))
+    known = [row for members in rows.values() for row in members]
+    count = min(BATCH, config.generate_limit or len(known), len(known))
+    longest = max((len(row.prompt_ids) for row in known), default=0)
+    heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
+    width = 2 * heads * (getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads)
+    blocks = text.num_hidden_layers + 1  # a block's cache is copied when it grows
+    cache = count * (longest + config.max_new_tokens) * width * blocks * model.dtype.itemsize
+    prompts = planned.scoring(_blank(count * longest)) if count else 0
+    return max(scoring, prompts, cache)
+
+
+def _blank(tokens: int) -> list[Row]:
+    """Rows of so many tokens in all, the second half of each an answer."""
+    lengths = [min(MEASURED_TOKENS, tokens - start) for start in range(0, tokens - 1, MEASURED_TOKENS)]
+    return [Row("", np.zeros(n, dtype=np.int64), max(1, n // 2), max(1, n // 2), "", ends=False) for n in lengths if n > 1]
+
+
+def _longest_pass(settings: Settings, rows: RowsByGroup) -> Rows:
+    """The longest rows that one pass could meet, with the tokens scored that the terms ask for."""
+    config, groups, positions = settings.config, settings.objective.groups, settings.objective.positions
+    batch = config.batch_size
+
+    def chosen(split: str, group: str, count: int) -> list[Row]:
+        return [row.counted(positions.get(group, "answer")) for row in _longest(rows.get(split, ()), count)]
+
+    forget = chosen("forget", "forget", batch)
+    retain = chosen("retain", "retain", batch * config.retain_ratio) if settings.objective.retain_groups else []
+    alternatives = [[row] for row in chosen("forget", "alternative", batch)] if "alternative" in groups else []
+    refusals = [[row] for row in chosen("retain", "retain_alternative", len(retain))] if retain else []
+    return Rows(forget, alternatives, retain, refusals)
+
+
+def _longest(rows: Sequence[Row], count: int) -> list[Row]:
+    return sorted(rows, key=lambda row: -len(row.input_ids))[:count]
+
+
+def wants_checkpointing(settings: Settings, loaded: LoadedModel, rows: Rows) -> bool:
+    """Whether activations are recomputed: by the setting, or because a pass that stores them does not fit into memory."""
+    config = settings.config
+    if config.activation_checkpointing != "auto":
+        return config.activation_checkpointing == "on"
+    return not _fits(settings, loaded, rows, 1 if config.auto_batch_size else config.batch_size)
+
+
+def passes_of_a_step(settings: Settings, loaded: LoadedModel, rows: Rows) -> int:
+    """Number of passes of a step: the setting, or the smallest number that fits by the memory estimate."""
+    config = settings.config
+    passes = config.gradient_accumulation_steps
+    if not config.auto_batch_size:
+        return passes
+    step, passes = config.batch_size * passes, 1
+    while passes < step and not _fits(settings, loaded, rows, -(-step // passes)):
+        passes *= 2
+    return min(passes, step)
+
+
+def _fits(settings: Settings, loaded: LoadedModel, rows: Rows, batch_size: int) -> bool:
+    """Whether a pass of so many forget rows fits into free memory, by the estimate. The base is loaded already."""
+    step = settings.config.batch_size * settings.config.gradient_accumulation_steps
+    sized = settings.filled("", batch_size=batch_size, gradient_accumulation_steps=-(-step // batch_size))
+    needed = estimate(sized, loaded, {"forget": rows.forget, "retain": rows.retain})
+    return needed.training <= memory.available(loaded.device)

@@ -170,9 +170,9 @@ class Procedure(Declared):
     strength: str = ""
     steps: Callable[..., int] = lambda bench, **parameters: 1  # (workbench, parameters) -> steps in all
     # (Sizes, parameters) -> bytes that it holds at its most, beside the model and what the base method's training needs:
-    # copies, gradients, an optimiser's moments. For the memory estimate.
+    # copies, gradients, an optimizer's moments. For the memory estimate.
     holds: Callable[..., float] = lambda sizes, **parameters: 0.0
-    distils: tuple[str, ...] = ()  # groups whose rows, questions included, it distils from a copy in one pass
+    distills: tuple[str, ...] = ()  # groups whose rows, questions included, it distills from a copy in one pass
 
 
 @dataclass(frozen=True)

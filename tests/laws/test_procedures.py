@@ -97,7 +97,7 @@ def test_a_procedure_holds_what_it_says(procedure, base_peak, tmp_path) -> None:
 
 
 def test_a_procedure_that_says_too_little_is_caught(base_peak, tmp_path) -> None:
-    """The planted mistake: `undo` without its copy and optimiser."""
+    """The planted mistake: `undo` without its copy and optimizer."""
     bench, undo = wide_bench(tmp_path), METHODS.get("undo")
     taken = peak_of(lambda: list(undo(bench, **undo.resolve({}))))
     assert taken > (1 + ROOM) * base_peak

@@ -54,7 +54,7 @@ def kept(sizes: Sizes, **parameters: Any) -> int:
     artifact="model",
     steps=steps,
     holds=kept,
-    distils=("retain",),
+    distills=("retain",),
 )
 def mode_connectivity(
     bench: Any,

@@ -92,7 +92,7 @@ def steps(bench: Any, *, rounds: int, **others: Any) -> int:
 
 
 def kept(sizes: Sizes, **parameters: Any) -> int:
-    """The original; the optimiser's two moments; the attacker's shift, its two moments and its gradient (or that of the
+    """The original; the optimizer's two moments; the attacker's shift, its two moments and its gradient (or that of the
     weights, which comes after it); and the weights that come back after a shift."""
     return (1 + 2 + 4 + 1) * sizes.whole
 
@@ -106,7 +106,7 @@ def kept(sizes: Sizes, **parameters: Any) -> int:
     artifact="model",
     steps=steps,
     holds=kept,
-    distils=("retain",),
+    distills=("retain",),
 )
 def rehearsal(
     bench: Any,

@@ -54,7 +54,7 @@ def kept(sizes: Sizes, **parameters: Any) -> int:
     artifact="model",
     steps=steps,
     holds=kept,
-    distils=("forget", "retain"),
+    distills=("forget", "retain"),
 )
 def undo(
     bench: Any,

@@ -39,7 +39,7 @@ def kept(sizes: Sizes, **parameters: Any) -> int:
     artifact="model",
     steps=steps,
     holds=kept,
-    distils=("retain",),
+    distills=("retain",),
 )
 def weight_distance(
     bench: Any,

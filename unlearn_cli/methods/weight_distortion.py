@@ -42,7 +42,7 @@ def kept(sizes: Sizes, **parameters: Any) -> int:
     artifact="model",
     steps=steps,
     holds=kept,
-    distils=("retain",),
+    distills=("retain",),
 )
 def weight_distortion(
     bench: Any,

@@ -78,7 +78,7 @@ class Planned:
             adapter.recompute(causal_lm(model))
         adapter.set_training(model)
         for parameter in model.parameters():
-            if parameter.requires_grad:  # its gradient is counted with the optimiser's moments
+            if parameter.requires_grad:  # its gradient is counted with the optimizer's moments
                 parameter.register_post_accumulate_grad_hook(lambda tensor: setattr(tensor, "grad", None))
         return cls(model, Layout(packed=True, attention=PLANNED, own_head=True), whole - below, below)
 

@@ -34,7 +34,7 @@ COUNTS = {
     "truncated": "truncated_rows", "measured": "measured_rows",
 }  # fmt: skip
 PARTS = {
-    "process": "libraries", "base": "base", "adapter": "adapter", "copies": "copies and optimiser of the method",
+    "process": "libraries", "base": "base", "adapter": "adapter", "copies": "copies and optimizer of the method",
     "step": "a step", "measuring": "or to measure",
 }  # fmt: skip
 NOTHING = {"robust": "none", "optim": "auto", "lora_init": "default"}  # values of a method that change nothing

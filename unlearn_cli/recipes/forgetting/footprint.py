@@ -46,7 +46,7 @@ def estimate(settings: Settings, model: LoadedModel, rows: RowsByGroup, *, proce
         copies = ROBUST.get(config.robust).holds(trained, **config.robust_parameters)
     planned = _planned(settings, skeleton, model)
     step = planned.step(settings.objective, _longest_pass(settings, rows))
-    if procedure and procedure.distils:
+    if procedure and procedure.distills:
         step = max(step, _distilling(settings, model, rows))
     sets = (3 if config.full else 4) + settings.has_target
     return memory.Estimate(
@@ -90,7 +90,7 @@ def _distilling(settings: Settings, model: LoadedModel, rows: RowsByGroup) -> in
     planned = Planned.of(_skeleton(settings, model), full, model.dtype, checkpointing=again)
     step = config.batch_size * config.gradient_accumulation_steps
     counts = {"forget": step, "retain": step * config.retain_ratio}
-    chosen = [row.whole for name in procedure.distils for row in _longest(rows.get(name, ()), counts[name])]
+    chosen = [row.whole for name in procedure.distills for row in _longest(rows.get(name, ()), counts[name])]
     kl = RETAIN_TERMS.get("kl")
     none = replace(settings.objective.method, needs=(), logits=frozenset(), hidden=frozenset())
     objective = Objective(none, kl, {}, kl.resolve({}), 0.0, 1.0)

@@ -172,3 +172,18 @@ def test_a_score_that_will_have_no_value_is_refused_before_any_work(tmp_path, fl
     result = unlearn("forget", *data_arguments(tmp_path), *options, target=True)
     assert result.exit_code == 2 and "no holdout rows are measured" in result.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_holdout_rows_that_the_model_knows_are_refused(tmp_path):
+    """By mistake rows that it was taught. They would be the level: nothing would be known that they do not know."""
+    taught = [{k: row[k] for k in ("question", "answer")} for row in splits()["retain"][40:48]]
+    run = (
+        *data_arguments(tmp_path),
+        *RUN,
+        "--holdout",
+        write_rows(tmp_path / "known.jsonl", taught),
+        "-o",
+        tmp_path / "run",
+    )
+    refused = unlearn("forget", *run, target=True)
+    assert refused.exit_code == 2 and "the model knows the holdout rows: it gives them probability 0.9" in refused.stderr

@@ -10,7 +10,7 @@ from rich.console import Console
 from tests.cli.running import QUICK, data_arguments, unlearn
 from unlearn_cli.rendering.documents import model_card
 from unlearn_cli.rendering.tables import improved, interval, number, scores_table
-from unlearn_cli.report import Compared, Score, read_report
+from unlearn_cli.report import Compared, Score, Verdict, read_report
 
 
 @pytest.fixture(scope="module")
@@ -18,6 +18,12 @@ def report(tmp_path_factory):
     folder = tmp_path_factory.mktemp("rendering")
     unlearn("forget", *data_arguments(folder), *QUICK, "-o", folder / "run")
     return read_report(folder / "run")
+
+
+def test_the_card_claims_nothing_that_its_verdict_denies(report):
+    card = model_card(report.model_copy(update={"verdict": Verdict(word="NO EFFECT", why="nothing moved")}))
+    aim, verdict = card.index(" forgets "), card.index("**NO EFFECT**: nothing moved")
+    assert card.index("The aim of this ") < aim < verdict and " makes " not in card
 
 
 def test_the_card_has_readable_metadata_and_every_score_there_is(report):

@@ -2,10 +2,13 @@
 
 import math
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from unlearn_cli.outputs import Outputs
+from unlearn_cli.training.gradients import Gradients, Share
 from unlearn_cli.training.target import Controller, Probe, Target, gate
 
 TARGET = Target(level=0.1, row_level=0.2, keep=0.95)
@@ -30,6 +33,19 @@ def test_gate():
     logps = torch.tensor([0.9, 0.4, 0.2, 0.1, 0.07, 0.01]).log().requires_grad_()
     assert gate(logps, 0.1).tolist() == pytest.approx([1, 1, 0.5, 0, math.log(0.7) / math.log(4), -0.5], abs=1e-6)
     assert not gate(logps, 0.1).requires_grad
+
+
+@pytest.mark.parametrize(("positions", "weights"), [("answer", [1.0, -0.5]), ("all", [1.0, 1.0]), ("prompt", [1.0, 1.0])])
+def test_the_gate_weighs_by_answers_alone(positions: str, weights: list[float]):
+    """The level is that of answers: tokens of a question say nothing of it."""
+    passes = SimpleNamespace(objective=SimpleNamespace(positions={"forget": positions}))
+    policy = Outputs(
+        torch.tensor([[0.9], [0.001]]).log(), torch.ones(2, 1, dtype=torch.long), torch.ones(2, 1, dtype=torch.bool)
+    )
+    share = Share()
+    step = Gradients(passes, [], [(0, 0), (0, 1)], [], 1.0, 0, 0.0, 1, {}, level=0.1, seen={})
+    assert step._gated(torch.ones(2), step.forget, policy, share).tolist() == pytest.approx(weights)
+    assert bool(share.seen) == (positions == "answer")
 
 
 def test_comes_down_settles_and_stops():

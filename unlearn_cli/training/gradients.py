@@ -138,7 +138,8 @@ class Gradients:
 
     def _gated(self, losses: Tensor, rows: Sequence[EpochRow], policy: Outputs | None, share: Share) -> Tensor:
         """Losses [B] of forget rows, each weighted by how far its row is above the level; see `gate`."""
-        if self.level is None or policy is None or policy.token_logps is None:
+        answers = self.passes.objective.positions.get("forget") == "answer"  # else their tokens are not those of the level
+        if self.level is None or policy is None or policy.token_logps is None or not answers:
             return losses
         logps = policy.mean_logps.detach()
         share.seen.update({row: float(p) for (_, row), p in zip(rows, logps.exp(), strict=True)})

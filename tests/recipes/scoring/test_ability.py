@@ -54,6 +54,14 @@ def ability(accuracy: Compared, text: tuple[float, float] = (20.0, 20.0), change
             "general ability fell from 0.71 to 0.58, perplexity of general text rose from 20.0 to 30.0",
         ),
         (ability(scored(0.33, 0.20, FALL)), "not known", None),  # its interval holds what guessing gives
+        (
+            ability(scored(0.27, 0.27), (20.0, 30.0), RISE),  # it guesses, and reads
+            "damaged",
+            "perplexity of general text rose from 20.0 to 30.0",
+        ),
+        (ability(scored(0.27, 0.27), (20.0, 300.0), RISE), "wrecked", "perplexity of general text rose from 20.0 to 300.0"),
+        (ability(scored(0.27, 0.27), (20.0, 20.1), RISE), "not known", None),
+        (ability(scored(0.27, 0.27), (5000.0, 90000.0), RISE), "not known", None),  # it never read such text
         ({}, None, None),
         (
             {"general": {"choice_accuracy": Compared(after=Score(value=0.7, n=80))}},

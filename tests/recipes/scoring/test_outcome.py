@@ -10,6 +10,7 @@ from unlearn_cli.recipes.scoring.outcome import (
     forget_outcome,
     in_short,
     judge,
+    notes,
     over_forgotten,
     retain_outcome,
     without_gradient,
@@ -55,6 +56,13 @@ def test_over_forgetting(scores: dict, word: str | None) -> None:
     message = over_forgotten(scores)
     assert len(message) == (word is not None)
     assert word is None or word in message[0]
+
+
+@pytest.mark.parametrize(("holdout", "retain", "known"), [(0.9, 0.95, True), (0.7, 0.95, False), (0.2, 0.22, False)])
+def test_holdout_rows_that_are_as_likely_as_the_rows_to_keep(holdout: float, retain: float, known: bool) -> None:
+    """Raw text may be as likely where a model saw none of it."""
+    scores = {"holdout": {"probability": scored(holdout)}, "retain": {"probability": scored(retain)}}
+    assert any("no test of membership means anything" in note for note in notes(scores)) is known
 
 
 def moved(**splits: tuple[float | None, ...]) -> dict:

@@ -174,6 +174,25 @@ def test_runs_before_that_came_back_are_the_reason(report: RunReport) -> None:
     assert verdict is not None and verdict.word == "NOT REACHED" and verdict.why.startswith("run 1 came back; forget")
 
 
+def test_runs_before_that_came_back_are_no_matter_of_what_was_known(report: RunReport) -> None:
+    """Rows are forgotten that were never known, and earlier ones come back over it."""
+    run = report.model_copy(update={"status": "not_reached", "message": "run 1 came back", "target": None})
+    verdict = judge_run(run, Path("x"), known=False)
+    assert verdict is not None and verdict.word == "NOT REACHED" and verdict.why.endswith("; run 1 came back")
+
+
+def test_a_target_for_a_single_row_is_judged_whatever_the_mean_was(report: RunReport) -> None:
+    scores = report.scores | {"forget": {"probability": moved(0.03, 0.02)}}
+    verdict = judge_run(report.model_copy(update={"scores": scores}), Path("x"))
+    assert verdict is not None and verdict.word == "REACHED"
+
+
+def test_rows_to_keep_that_were_not_measured_are_missed(report: RunReport) -> None:
+    run = report.model_copy(update={"scores": {"forget": report.scores["forget"]}})
+    verdict = judge_run(run, Path("x"))
+    assert verdict is not None and verdict.why.endswith("; no rows to keep were measured")
+
+
 def test_nothing_is_judged_without_a_before(report: RunReport) -> None:
     after = {"forget": {"probability": Compared(after=Score(value=0.5, n=9))}}
     assert judge_run(report.model_copy(update={"command": "evaluate", "scores": after}), Path("x")) is None

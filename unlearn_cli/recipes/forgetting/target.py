@@ -6,7 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from unlearn_cli.config import ForgetConfig
+from unlearn_cli.console import Reporter
+from unlearn_cli.data.alternatives import same_answer
 from unlearn_cli.data.general_ability import TEXTS
 from unlearn_cli.data.tokenize import Row
 from unlearn_cli.data.written import AUTO, is_neutral
@@ -30,6 +34,8 @@ OTHER_ANSWERS = 32  # forget questions that are measured with answers of other r
 # Share of the probability that must be left of rows that the model wrote itself. It is lower than for other rows: these are
 # the model's likeliest answers, so any change lowers their probability.
 KEPT_WRITTEN = 0.9
+FORGOTTEN = ("forget", "probability")
+KNOWN_ROW = 0.5  # from this probability on, a single row is known, however unlikely the others are
 SEARCHES = 40  # halvings of an interval, to find the number in an expression
 
 
@@ -53,7 +59,7 @@ def find_target(
         baseline: measurements of the forget rows under a model that was trained without them, if there is one.
 
     Raises:
-        UnlearnError: the baseline knows the forget rows.
+        UnlearnError: the baseline knows the forget rows, the model knows the holdout rows, or what `--until` asks for holds.
     """
     if not run.settings.has_target:
         if run.settings.procedure or run.objective.method.applied != "adapter":
@@ -67,7 +73,13 @@ def find_target(
             "--baseline takes a model that was trained without them",
         )
     unknown = _level(run, loaded, before, baseline)
-    if forget <= unknown.level:
+    likeliest, is_down = float(before["forget"].probabilities.max()), forget <= unknown.level
+    if run.config.until and _holds_now(run.config.until, before["forget"].probabilities):
+        raise UnlearnError(
+            f"--until '{run.config.until}' holds before training: the forget rows have a probability of {forget:.3g}",
+            "ask for less, or leave it out",
+        )
+    if is_down and not unknown.source.startswith("--until") and likeliest <= max(KNOWN_ROW, unknown.row_level):
         run.reporter.note(
             f"the forget rows have a probability of {forget:.3g}, not more than answers that the model never knew "
             f"({unknown.level:.3g}, by {unknown.source}): so the run has no target, and trains all its steps"
@@ -76,9 +88,10 @@ def find_target(
     for name in ("lr_scheduler_type", "warmup_ratio"):
         if getattr(run.config, name) != ForgetConfig.model_fields[name].default:
             run.reporter.note(f"--{name.replace('_', '-')} is for a fixed schedule: a run with a target sets its own rate")
+    kept = f"with {keep:.0%} of the retain probability left" if "retain" in before else "with no rows to keep"
+    rows = f", each of them to {unknown.row_level:.3g} (one has {likeliest:.3g})" if is_down else ""
     run.reporter.say(
-        f"target: forget probability from {forget:.3g} down to {unknown.level:.3g} (by {unknown.source}), "
-        f"with {keep:.0%} of the retain probability left"
+        f"target: forget probability from {forget:.3g} down to {unknown.level:.3g} (by {unknown.source}){rows}, {kept}"
     )
     return RunTarget(Target(unknown.level, unknown.row_level, keep), unknown.source)
 
@@ -91,8 +104,12 @@ def _level(run: ResolvedRun, loaded: LoadedModel, before: Mapping[str, Measured]
     """
     mean, until = float(before["forget"].probabilities.mean()), run.config.until
     unknown = level_of(baseline.probabilities, f"the baseline {Path(run.config.baseline or '').name}") if baseline else None
-    unknown = unknown or holdout_level(before)
-    unknown = unknown or larger_of(wrong_answers_level(before["forget"]), _other_answers(run, loaded))
+    holdout, others = holdout_level(before), None
+    if unknown is None:
+        others = larger_of(wrong_answers_level(before["forget"]), _other_answers(run, loaded))
+    if holdout and others:
+        _check_holdout(holdout, others, mean, run.reporter)
+    unknown = unknown or holdout or others
     if unknown is None and TEXTS in before:
         unknown = level_of(before[TEXTS].probabilities, "the shipped paragraphs, which no model was trained on")
     unknown = unknown or NeverKnown(0.1 * mean, 0.2 * mean, "a tenth of the probability before", 0)
@@ -100,9 +117,34 @@ def _level(run: ResolvedRun, loaded: LoadedModel, before: Mapping[str, Measured]
     worst = _threshold(until, "forget", mean, largest=True, place="max") if until else None
     if limit or worst:
         level = limit or min(unknown.level, worst or 1.0)
-        row_level = worst or max(2 * level, unknown.row_level * level / unknown.level)
+        # Above a mean of 0.9 there is little room for a row.
+        row_level = worst or min(max(2 * level, unknown.row_level * level / unknown.level), (1 + level) / 2)
         return NeverKnown(level, row_level, f"--until '{until}'", unknown.rows)
     return unknown
+
+
+def _check_holdout(holdout: NeverKnown, others: NeverKnown, forget: float, reporter: Reporter) -> None:
+    """Refuse holdout rows that the model knows as well as the forget rows; say so where it may know some of them.
+
+    `others`: answers that it cannot know; `forget`: mean probability of the forget rows.
+
+    Raises:
+        UnlearnError: it knows them.
+    """
+    if holdout.level <= others.row_level:
+        return
+    wanted = "--holdout takes rows like the forget rows that the model was never trained on"
+    cannot = f"answers that it cannot know {others.level:.3g} (by {others.source})"
+    if holdout.level >= CLEARLY_BELOW * forget:
+        raise UnlearnError(
+            f"the model knows the holdout rows: it gives them probability {holdout.level:.3f}, the forget rows "
+            f"{forget:.3f}, and {cannot}",
+            f"{wanted}; or leave it out",
+        )
+    reporter.note(
+        f"the model may know some of the holdout rows: it gives them probability {holdout.level:.3f}, and {cannot}. Then "
+        f"the target is too easy ({wanted})"
+    )
 
 
 def _share_to_keep(run: ResolvedRun, before: Mapping[str, Measured]) -> float:
@@ -128,10 +170,19 @@ def _other_answers(run: ResolvedRun, loaded: LoadedModel) -> NeverKnown | None:
     rows: list[Row] = []
     for number, example in enumerate(chosen):
         answers = [others[(7 * number + k) % len(others)] for k in (1, 2)] if others else []
-        rows += [run.encoder.encode_answer(example, text) for text in answers if text != example.answer]
+        rows += [run.encoder.encode_answer(example, text) for text in answers if not same_answer(text, example.answer)]
     if not rows:
         return None
     return level_of(answer_probabilities(loaded, rows, run.config.token_budget), source)
+
+
+def _holds_now(condition: Condition, forget: np.ndarray) -> bool:
+    """Whether a condition on the forget rows' probability holds of the values [R]; False if it is about something else."""
+    values = {"after": forget.mean(), "before": forget.mean(), "max": forget.max(), "min": forget.min()}
+    try:
+        return condition.holds(lambda split, metric, place: values.get(place) if (split, metric) == FORGOTTEN else None)
+    except Missing:
+        return False
 
 
 def _threshold(condition: Condition, split: str, before: float, *, largest: bool, place: str = "after") -> float | None:
@@ -184,7 +235,8 @@ def _missed(report: TargetReport, before: float) -> str:
     parts, advice = [], []
     assert report.forget is not None  # `judge_target` has measured it
     if not report.forget_reached:
-        share_left = max(0.0, (report.forget - report.level) / (before - report.level))
+        way = before - report.level
+        share_left = max(0.0, (report.forget - report.level) / way) if way > 0 else 0.0
         parts.append(
             f"{share_left:.0%} of the way down is left: forget probability {before:.3g} -> {report.forget:.3g}, "
             f"target {report.level:.3g}; {report.rows_above} of {report.rows} rows are above {report.row_level:.3g}, the "

@@ -25,6 +25,7 @@ JUDGED = {
 KEPT = 0.95  # a score of at least this share of the one before counts as kept
 COLLAPSE = 0.5  # below this share of the accuracy above guessing, the model counts as wrecked
 COLLAPSED_TEXT = 10.0  # from this factor on the perplexity, the model counts as wrecked
+READABLE = 100.0  # perplexity of general text up to which a model reads it
 FEW = 0.05  # new faults in at most this share of the answers are not named
 WORDS: dict[Fault, tuple[str, str]] = {  # for one answer, for several
     "empty": ("is empty", "are empty"),
@@ -37,15 +38,18 @@ def ability_outcome(scores: Scores) -> AbilityOutcome | None:
     """The outcome for general ability; None if it was not measured before and after.
 
     It is damaged if a score fell beyond noise (the paired interval excludes 0) and by more than 5 % of the score before.
+    A model that guesses at the questions is judged by the text alone, if it reads that.
     """
     accuracy = scores.get(QUESTIONS, {}).get(ACCURACY)
     if accuracy is None or (values := before_and_after(accuracy)) is None:
         return None
     before, after = values
     low = accuracy.before.ci[0] if accuracy.before and accuracy.before.ci else before
-    if low <= CHANCE:
-        return "not known"
     damage = damages(scores)
+    if low <= CHANCE:
+        text = before_and_after(scores.get(TEXTS, {}).get(PERPLEXITY))
+        if f"{TEXTS}.nll" not in damage or text is None or text[0] > READABLE:
+            return "not known"
     if not damage:
         return "kept"
     if f"{QUESTIONS}.{ACCURACY}" in damage and after - CHANCE < COLLAPSE * (before - CHANCE):

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from unlearn_cli.evaluation.baseline import UNKNOWN, below_baseline, lower_end
+from unlearn_cli.evaluation.baseline import CLEARLY_BELOW, UNKNOWN, below_baseline, lower_end
 from unlearn_cli.measured import Measured
 from unlearn_cli.recipes.scoring.ability import ability_in_words, ability_note, ability_outcome, language_in_words
 from unlearn_cli.report import Compared, Score, Scores, Status, before_and_after
@@ -16,6 +16,7 @@ from unlearn_cli.report import Compared, Score, Scores, Status, before_and_after
 ForgetOutcome = Literal["never known", "not forgotten", "partly forgotten", "forgotten", "over-forgotten"]
 RetainOutcome = Literal["kept", "damaged", "wrecked"]
 NOT_FORGOTTEN, FORGOTTEN = 0.9, 0.1  # share of knowledge left: "not forgotten" above the first, "forgotten" up to the second
+KNOWN = 0.5  # from this probability on, a model has hardly guessed an answer
 KEPT = 0.95  # retain rows with at least this share of their probability before count as kept
 COLLAPSE = 0.5  # below this share of the retain probability before, the model counts as wrecked
 DIFFERENT = 0.05  # p-value of forget quality below which two models differ
@@ -128,8 +129,24 @@ def _plain(value: float) -> str:
 
 def notes(scores: Scores) -> list[str]:
     """Notes on what limits the meaning of the scores."""
-    note = ability_note(scores)
-    return [*over_forgotten(scores), *([note] if note else [])]
+    others = filter(None, (_known_holdout(scores), ability_note(scores)))
+    return [*over_forgotten(scores), *others]
+
+
+def _known_holdout(scores: Scores) -> str | None:
+    """A note where the holdout rows are about as likely as the rows to keep, so that the model may have seen them."""
+    holdout, retain = (scores.get(split, {}).get("probability", Compared()) for split in ("holdout", "retain"))
+    for moment in ("before", "after"):
+        ours, kept = (getattr(both, moment) for both in (holdout, retain))
+        if ours is None or kept is None or ours.value is None or kept.value is None:
+            continue
+        if ours.value < max(KNOWN, CLEARLY_BELOW * kept.value):
+            return None
+        return (
+            f"the holdout rows have a probability of {ours.value:.3f}, about that of the rows to keep ({kept.value:.3f}): "
+            "if the model was trained on them, no test of membership means anything"
+        )
+    return None
 
 
 def over_forgotten(scores: Scores) -> list[str]:

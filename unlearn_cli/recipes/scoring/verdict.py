@@ -57,7 +57,8 @@ def _word(scores: Scores, run: RunReport, target: TargetReport | None, *, known:
     outcome = forget_outcome(forget) if forget else None
     if run.status == "diverged":
         return "DIVERGED"
-    if outcome == "never known" or (outcome and not known):
+    unknown = outcome == "never known" and run.target is None  # a target was set for a row or a level that is lower still
+    if (unknown or (outcome and not known)) and not _came_back(run):
         return NEVER_KNOWN
     if run.status == "no_effect":
         return "NO EFFECT"
@@ -82,7 +83,7 @@ def _word(scores: Scores, run: RunReport, target: TargetReport | None, *, known:
 def _came_back(run: RunReport) -> bool:
     """Whether rows that an earlier run forgot are the reason why a run ended as not reached."""
     target = run.target
-    return run.status == "not_reached" and target is not None and target.forget_reached and target.retain_reached
+    return run.status == "not_reached" and (target is None or (target.forget_reached and target.retain_reached))
 
 
 def _marked(scores: Scores) -> list[str]:
@@ -142,7 +143,10 @@ def _halves(target: TargetReport, scores: Scores, trained_on: bool) -> list[str]
         f"forget probability {before:.3g} -> {after:.3g} (level {target.level:.3g}, by {target.source}; "
         f"{target.rows_above} of {target.rows} rows are above {target.row_level:.3g}{likeliest and f': {likeliest}'})"
     ]
-    if (held_out := share_left(scores, "retain")) is not None:
+    held_out = share_left(scores, "retain")
+    if held_out is None:
+        parts.append("no rows to keep were measured")
+    else:
         text = f"{held_out:.1%} of the retain probability is left"
         trained = share_left(scores, RETAIN_TRAINED)
         if trained_on:

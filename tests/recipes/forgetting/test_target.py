@@ -1,0 +1,78 @@
+"""Where the level of never having known is taken from."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.recipes.scoring.test_halves import measured
+from unlearn_cli.config import ForgetConfig
+from unlearn_cli.data.example import Example
+from unlearn_cli.errors import UnlearnError
+from unlearn_cli.evaluation.never_known import NeverKnown
+from unlearn_cli.recipes.forgetting import target
+from unlearn_cli.recipes.forgetting.target import RunTarget, find_target
+
+OTHERS = NeverKnown(0.09, 0.2, "answers of other rows", 8)  # to which the model gives what it does not know
+
+
+def target_of(monkeypatch: pytest.MonkeyPatch, forget: list[float], until: str | None = None, **more: list[float]) -> Any:
+    """What `find_target` gives, and what it says, for rows with these probabilities before."""
+    monkeypatch.setattr(target, "_other_answers", lambda run, loaded: OTHERS)
+    said: list[str] = []
+    run: Any = SimpleNamespace(
+        settings=SimpleNamespace(has_target=True), config=ForgetConfig(until=until),
+        reporter=SimpleNamespace(note=said.append, say=said.append),
+    )  # fmt: skip
+    before = {name: measured(values) for name, values in {"forget": forget, **more}.items()}
+    return find_target(run, None, before), " ".join(said)  # type: ignore[arg-type]
+
+
+def test_holdout_rows_that_the_model_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(
+        UnlearnError, match=r"knows the holdout rows: it gives them probability 0.980, the forget rows 0.950"
+    ):
+        target_of(monkeypatch, [0.95] * 4, holdout=[0.98] * 4)
+    some, said = target_of(monkeypatch, [0.95] * 4, holdout=[0.98, 0.02, 0.02, 0.02])
+    assert isinstance(some, RunTarget) and "may know some of the holdout rows: it gives them probability 0.260" in said
+    none, said = target_of(monkeypatch, [0.95] * 4, holdout=[0.15, 0.02, 0.02, 0.02])
+    assert isinstance(none, RunTarget) and "may know" not in said and "with no rows to keep" in said
+    unknown, said = target_of(monkeypatch, [0.03] * 4, holdout=[0.04] * 4)
+    assert unknown is None and "not more than answers that the model never knew (0.04" in said
+
+
+def test_one_known_row_among_unknown_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their mean is below the level, and hides it."""
+    some, said = target_of(monkeypatch, [0.99] + [0.02] * 19)
+    assert isinstance(some, RunTarget) and "each of them to 0.2 (one has 0.99)" in said
+    assert target_of(monkeypatch, [0.4] + [0.02] * 19)[0] is None  # one of twenty may lie above by chance
+
+
+def test_an_aim_that_holds_already(monkeypatch: pytest.MonkeyPatch) -> None:
+    for until in ("forget.probability <= 0.5", "forget.probability.max <= 0.4"):
+        with pytest.raises(UnlearnError, match="holds before training"):
+            target_of(monkeypatch, [0.3] * 4, until)
+    worst, _ = target_of(monkeypatch, [0.9, 0.1, 0.1, 0.1], "forget.probability.max <= 0.4")
+    assert worst.aims.row_level == pytest.approx(0.4)
+
+
+def test_the_level_of_a_row_is_a_probability(monkeypatch: pytest.MonkeyPatch) -> None:
+    aims = target_of(monkeypatch, [0.99] * 4, "forget.probability <= 0.9")[0].aims
+    assert aims.level == pytest.approx(0.9) and aims.level < aims.row_level < 1
+
+
+def test_the_true_answer_written_otherwise_is_no_other_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would make the level what the model gives the truth."""
+    measured_rows: list[str] = []
+    monkeypatch.setattr(
+        target, "answer_probabilities", lambda loaded, rows, budget: measured_rows.extend(rows) or np.ones(len(rows))
+    )
+    rows = [Example(str(n), (("user", f"Q{n}?"),), text, "qa") for n, text in enumerate(["Yes.", "yes", " YES ", "No."])]
+    run: Any = SimpleNamespace(
+        inputs={"forget": SimpleNamespace(split=SimpleNamespace(examples=tuple(rows)))},
+        encoder=SimpleNamespace(encode_answer=lambda example, text: (example.answer, text)),
+        config=SimpleNamespace(token_budget=1),
+    )
+    assert target._other_answers(run, None) is not None  # type: ignore[arg-type]
+    assert measured_rows and all(("No" in one) is not ("No" in other) for one, other in measured_rows)

@@ -7,6 +7,7 @@ import pytest
 from tests.cli.comparing import both, write_run
 from tests.cli.fresh import fresh_processes
 from tests.cli.running import MODEL, data_arguments, unlearn, write_rows
+from unlearn_cli.cli import app
 from unlearn_cli.demo.facts import splits
 
 
@@ -306,3 +307,15 @@ def test_no_chat_template_is_a_note(tmp_path, data):
     assert result.exit_code in (0, 4), result.stderr
     assert "no chat template" in " ".join(result.stderr.split())
     assert any("chat template" in note for note in json.loads((tmp_path / "run" / "report.json").read_text())["notes"])
+
+
+def test_a_key_before_the_command_runs_is_answered_in_a_line(monkeypatch, capsys):
+    """Ctrl-C while the parser is built, which takes a moment on a busy machine."""
+
+    def pressed(first: str | None) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(app, "build", pressed)
+    with pytest.raises(SystemExit) as stop:
+        app.main()
+    assert stop.value.code == 130 and capsys.readouterr().err.strip() == "error: interrupted"

@@ -61,10 +61,13 @@ def test_demo_forgets_two_people_keeps_the_others_and_prints_the_next_commands(t
     words = " ".join(result.stderr.split())
     assert words.count("baseline, a model that has never seen") == 1, "what a baseline is, said once"
     assert report.verdict is not None and report.verdict.word == "REACHED", report.verdict
-    assert words.count("REACHED: forget probability") == 1 and "forgotten, as if" in words
+    assert words.count("REACHED: forget probability") == 1 and "as if never learned" in words
     answers = dict(line.split(maxsplit=1) for line in result.stderr.splitlines() if line.startswith(("before ", "after ")))
     assert len(answers["after"].split()) > 2 and answers["after"].endswith(".") and answers["after"] != answers["before"]
     assert "REACHED" in page.read_text() and f"page: {page}" in result.stderr
+    table = [line for line in result.stderr.splitlines() if line.startswith(("the two:", "others:"))]
+    assert len(table) == 6 and all(line.count(".") == 3 for line in table), "no line folds at 80 columns"
+    assert "<h1>A run on model: 16 rows to forget</h1>" in page.read_text()
     assert "never told" not in words
     message = result.stderr[result.stderr.index("next:") :].splitlines()[1:]
     commands = [line.split()[1:] for line in message if line.startswith("  unlearn")]

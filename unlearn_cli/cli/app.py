@@ -29,7 +29,7 @@ from unlearn_cli.cli import (
     verify,
 )
 from unlearn_cli.cli.help import App
-from unlearn_cli.errors import EXIT_FAILED, EXIT_PIPE
+from unlearn_cli.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_PIPE, UnlearnError
 
 # Each holds NAME, HELP, SETTINGS (the class in `unlearn_cli.config`), `run`, POSITIONAL where it has arguments, and USUAL
 # where it has many options: those that `--help` shows.
@@ -115,6 +115,11 @@ def main() -> None:
             raise
         _discard_stdout()
         raise SystemExit(EXIT_PIPE) from None
+    except (KeyboardInterrupt, typer.Abort):  # before a command runs, which answers it itself
+        from unlearn_cli.console import Reporter  # noqa: PLC0415
+
+        Reporter().error(UnlearnError("interrupted"))
+        raise SystemExit(EXIT_INTERRUPTED) from None
     except OSError as error:
         from unlearn_cli.console import Reporter, unwritable  # noqa: PLC0415 - rich, which a usual end does not need
 

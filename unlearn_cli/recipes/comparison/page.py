@@ -62,7 +62,8 @@ def _title(entries: Sequence[Entry]) -> str:
     """The number of runs, their model, and the number of rows that they forget."""
     models = {report.model.model.rstrip("/").rsplit("/", 1)[-1] for e in entries if (report := e.report).model}
     counts = {data.rows for e in entries if (data := e.report.data.get("forget"))}
-    runs = f"{len(entries)} runs" if len(entries) != 1 else f"Run {entries[0].name}"
+    name = entries[0].name
+    runs = f"{len(entries)} runs" if len(entries) != 1 else "A run" if name == "run" else f"Run {name}"
     on = f" on {listed(sorted(models))}" if models else ""
     return f"{runs}{on}" + (f": {counts.pop()} rows to forget" if len(counts) == 1 else "")
 
@@ -153,6 +154,13 @@ def _samples(entries: Sequence[Entry], count: int) -> list[dict[str, Any]]:
     return samples
 
 
+def _next(entry: Entry) -> str:
+    """The command after the verdict; where the run was attacked already, the one after the attack."""
+    commands = entry.verdict.next if entry.verdict else []
+    attacked = entry.value(RELEARNING) is not None
+    return next((command for command in commands if not (attacked and command.startswith("unlearn relearn-attack"))), "")
+
+
 def _description(entry: Entry) -> dict[str, Any]:
     report = entry.report
     parts = [f"status {report.status}", *(f"{k} {v}" for k, v in report.environment.items() if isinstance(v, str))]
@@ -165,6 +173,7 @@ def _description(entry: Entry) -> dict[str, Any]:
         "command": shlex.join(["unlearn", *report.command_line]),
         "about": "; ".join(parts),
         "verdict": entry.verdict,
+        "next": _next(entry),
         "settings": [
             (name, setting_text(value)) for name, value in settings(entry).items() if value not in (None, "", [], {})
         ],

@@ -15,12 +15,12 @@ Words = tuple[str, bool]  # the meaning of a score, and whether it is good
 def lines_in_words(scores: Scores) -> list[ScoreInWords]:
     """The scores that have a value after unlearning, those of the forget rows first."""
     chosen: dict[tuple[str, str], tuple[str, Callable[[Compared], Words]]] = {
-        ("forget", "probability"): ("the two: probability of the true answer", _forgotten),
-        ("forget", "rouge_l"): ("the two: words of it in the given answer", _guessed),
-        ("privacy", "loss_auc"): ("the two: told apart from strangers by the loss", _like_strangers),
-        ("retain", "probability"): ("others: probability of the true answer", _kept_answers),
-        ("retain", "rouge_l"): ("others: words of it in the given answer", _kept_words),
-        ("retain", "gibberish"): ("others: answers that are not language", _language),
+        ("forget", "probability"): ("the two: true answer's probability", _forgotten),
+        ("forget", "rouge_l"): ("the two: true words in the answer", _guessed),
+        ("privacy", "loss_auc"): ("the two: told apart from strangers", _like_strangers),
+        ("retain", "probability"): ("others: true answer's probability", _kept_answers),
+        ("retain", "rouge_l"): ("others: true words in the answer", _kept_words),
+        ("retain", "gibberish"): ("others: answers that are gibberish", _language),
     }
     lines = []
     for (split, name), (what, words) in chosen.items():
@@ -37,13 +37,13 @@ def _value(score: Score | None) -> float | None:
 
 def _forgotten(both: Compared) -> Words:
     outcome = forget_outcome(both) or "not measured before"
-    return ("forgotten, as if never learned" if outcome == "forgotten" else outcome), outcome == "forgotten"
+    return ("as if never learned" if outcome == "forgotten" else outcome), outcome == "forgotten"
 
 
 def _guessed(both: Compared) -> Words:
     high = both.baseline.ci[1] if both.baseline and both.baseline.ci else None
     good = high is not None and both.after is not None and both.after.value is not None and both.after.value <= high
-    return ("no more than by guessing", True) if good else ("more than by guessing", False)
+    return ("as if by guessing", True) if good else ("more than guessing", False)
 
 
 def _like_strangers(both: Compared) -> Words:
@@ -51,7 +51,7 @@ def _like_strangers(both: Compared) -> Words:
         return "they stand out as removed", False
     high = both.baseline.ci[1] if both.baseline and both.baseline.ci else 0.5
     value = _value(both.after) or 0.0
-    return ("they still stand out", False) if value > high else ("no more than by chance", True)
+    return ("they still stand out", False) if value > high else ("as if by chance", True)
 
 
 def _kept_answers(both: Compared) -> Words:

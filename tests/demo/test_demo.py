@@ -59,7 +59,7 @@ def test_demo_forgets_two_people_keeps_the_others_and_prints_the_next_commands(t
     assert forget.baseline.value < 0.15
     assert f"--model {tmp_path}/kept/model --forget {tmp_path}/kept/forget.jsonl" in result.stderr
     words = " ".join(result.stderr.split())
-    assert words.count("baseline, a model that has never seen") == 1, "what a baseline is, said once"
+    assert words.count("baseline: a model that has never seen") == 1, "what a baseline is, said once"
     assert report.verdict is not None and report.verdict.word == "REACHED", report.verdict
     assert words.count("REACHED: forget probability") == 1 and "as if never learned" in words
     answers = dict(line.split(maxsplit=1) for line in result.stderr.splitlines() if line.startswith(("before ", "after ")))

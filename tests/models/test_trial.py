@@ -12,7 +12,7 @@ from unlearn_cli.models.adapter import attach, enable_checkpointing, set_trainin
 from unlearn_cli.models.depth import tapped
 from unlearn_cli.models.forward import forward
 from unlearn_cli.models.layout import probe_batch
-from unlearn_cli.models.memory import StepSize, estimate
+from unlearn_cli.models.memory import skeleton, weights
 from unlearn_cli.models.reach import reach, with_lora
 from unlearn_cli.models.trial import try_training
 
@@ -153,9 +153,7 @@ def test_blocks_below_the_lowest_adapted_one_cost_no_backward():
             loaded.model(input_ids=ids, labels=ids).loss.backward()
         assert [state.requires_grad for state in states] == [not depth, not depth, True]
         gradients[depth, checkpointing] = torch.cat([p.grad.flatten() for p in trained])
-        size = estimate(
-            loaded.config, options, StepSize(10, 5, checkpointing), dtype=torch.float32, quantization=None
-        )  # fmt: skip
+        size = weights(skeleton(loaded.config, trust_remote_code=False), options, torch.float32, None)
         assert size.trainable == sum(p.numel() for _, p in trainable_parameters(loaded.model))
     for other in ((0.5, False), (0.5, True)):
         torch.testing.assert_close(gradients[other], gradients[0.0, False], rtol=1e-5, atol=1e-8)

@@ -65,6 +65,7 @@ class Weights:
     parameters: int
     trainable: int
     bytes: int  # of all, as they are loaded
+    read: int  # features that all linear layers read
     largest: int  # bytes of the largest matrix that is quantized, once it is not; 0: none is
 
 
@@ -91,6 +92,7 @@ def weights(model: Any, options: LoraOptions, dtype: torch.dtype, quantization: 
         parameters,
         parameters if options.full else sum(options.lora_r * sum(m.weight.shape) for m in adapted),
         int(inside * width + (parameters - inside) * dtype.itemsize),
+        sum(m.weight.shape[1] if isinstance(m, torch.nn.Linear) else m.weight.shape[0] for m in linears.values()),
         max(quantized.values(), default=0) * dtype.itemsize if quantization else 0,
     )
 

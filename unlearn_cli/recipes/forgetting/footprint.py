@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -21,6 +22,8 @@ from unlearn_cli.recipes.forgetting.resolve import Settings
 from unlearn_cli.training.objective import Objective
 from unlearn_cli.training.passes import Rows
 from unlearn_cli.training.planned import Planned
+
+log = logging.getLogger(__name__)
 
 RowsByGroup = Mapping[str, Sequence[Row]]
 MEASURED_TOKENS = 64  # of a row, in a pass that measures: how they are divided into rows matters little
@@ -44,10 +47,15 @@ def estimate(settings: Settings, model: LoadedModel, rows: RowsByGroup, *, proce
         copies = procedure.holds(memory.sizes(skeleton, weights.trainable, forget_tokens), **config.parameters)
     elif config.robust != "none":
         copies = ROBUST.get(config.robust).holds(trained, **config.robust_parameters)
-    planned = _planned(settings, skeleton, model)
-    step = planned.step(settings.objective, _longest_pass(settings, rows))
-    if procedure and procedure.distills:
-        step = max(step, _distilling(settings, model, rows))
+    try:
+        planned = _planned(settings, skeleton, model)
+        step = planned.step(settings.objective, _longest_pass(settings, rows))
+        if procedure and procedure.distills:
+            step = max(step, _distilling(settings, model, rows))
+        measuring = _measuring(settings, planned, model, rows)
+    except Exception as error:  # operations whose shapes follow from values, as where experts choose their tokens
+        log.debug("the memory of a step is a rough figure: %s", error)
+        step = measuring = _roughly(settings, weights, model, rows)
     sets = (3 if config.full else 4) + settings.has_target
     return memory.Estimate(
         process=process,
@@ -55,10 +63,19 @@ def estimate(settings: Settings, model: LoadedModel, rows: RowsByGroup, *, proce
         adapter=sets * trained,
         copies=int(copies),
         step=step + weights.largest,
-        measuring=weights.largest + _measuring(settings, planned, model, rows) + (0 if config.full else trained),
+        measuring=weights.largest + measuring + (0 if config.full else trained),
         parameters=weights.parameters,
         trainable=weights.trainable,
     )
+
+
+def _roughly(settings: Settings, weights: memory.Weights, model: LoadedModel, rows: RowsByGroup) -> int:
+    """A step that cannot be run without numbers: what linear layers read, residual streams, and copies of the logits."""
+    longest, text = _longest_pass(settings, rows), model.config
+    chosen = [*longest.forget, *(row for some in longest.alternatives for row in some), *longest.retain]
+    per_token = 4 * (2 * weights.read + 8 * text.num_hidden_layers * text.hidden_size)
+    scored = sum(row.answer_length for row in chosen)
+    return per_token * sum(len(row.input_ids) for row in chosen) + 8 * 4 * scored * text.vocab_size
 
 
 def _skeleton(settings: Settings, model: LoadedModel) -> Any:

@@ -162,7 +162,7 @@ def test_an_aim_of_a_run_without_a_target_is_refused(tmp_path, flags):
     """It would be ignored: the run goes over a fixed schedule."""
     options = ("--until", "forget.probability <= 0.5", "-o", tmp_path / "run")
     result = unlearn("forget", *data_arguments(tmp_path), *flags, *options, target=True)
-    assert result.exit_code == 2 and "--until is for a run that has a target" in result.stderr
+    assert result.exit_code == 2 and "--until is for a run with a target" in result.stderr
     assert not (tmp_path / "run").exists()
 
 

@@ -77,7 +77,7 @@ REFUSED: list[tuple[Any, Any, str, str]] = [
      "forget.probability"),
     (forget("forget.nearer > 0"), None, "forget measures no baseline", ""),
     (attack("relern.recovery > 0.1", "relearn"), None, "unknown attack 'relern'", "did you mean 'relearn'"),
-    (attack("few_shot.recovery > 0.1", "relearn"), None, "few_shot is not among the attacks that are made (relearn)",
+    (attack("few_shot.recovery > 0.1", "relearn"), None, "few_shot is not among the attacks of this command (relearn)",
      "--attack relearn,few-shot"),
     (attack("relearn.nll > 0.1", "relearn"), None, "nll has no recovery", "known: recovery, probability"),
     (attack("relearn.recovery.before > 0.1", "relearn"), None, "'before' is none of start, max, gain, area",

@@ -67,7 +67,7 @@ REFUSED: list[tuple[Any, Any, str, str]] = [
     (evaluate("forgot.probability > 0"), None, "unknown split 'forgot'", "did you mean 'forget'"),
     (evaluate("1 > 0"), None, "--fail-if '1 > 0' names nothing that is measured", "for example"),
     (evaluate("forget.probability.gain > 0"), None, "'gain' is of an attack", "before, after, baseline, min, max"),
-    (evaluate("forget.loss_auc > 0", holdout="h.jsonl"), None, "loss_auc stands under 'privacy'", "write privacy.loss_auc"),
+    (evaluate("forget.loss_auc > 0", holdout="h.jsonl"), None, "loss_auc belongs to 'privacy'", "write privacy.loss_auc"),
     (evaluate("privacy.loss_auc > 0"), None, "no holdout rows are measured", "--holdout holdout.jsonl"),
     (forget("forget_3.probability < 0.1", run="."), RUN, "unknown split 'forget_3'", ""),
     (forget("retain.probability > 0.1", "keep"), None, "no retain rows are measured", "--retain retain.jsonl"),
@@ -106,7 +106,7 @@ def test_what_will_have_none_is_refused(config: Any, run: Any, message: str, hin
 def test_parameters_by_metric() -> None:
     given = {"rouge_l.stem": False, "rouge-l.max": 1, "nll.a.b": 2}
     assert by_metric(given) == {"rouge_l": {"stem": False, "max": 1}, "nll": {"a.b": 2}}
-    with pytest.raises(UnlearnError, match="--metric-parameter stem: which metric's"):
+    with pytest.raises(UnlearnError, match="--metric-parameter stem names no metric"):
         by_metric({"stem": False})
     with pytest.raises(UnlearnError, match="stem"):
         check_metric_parameters({"nll.stem": False})

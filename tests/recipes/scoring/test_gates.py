@@ -38,7 +38,7 @@ def test_the_mean_and_the_outermost_rows(text: str) -> None:
     ("forget.nll.max", "forget.nll.max has no value: no row has a value"),
     ("forget.rouge_l", "forget.rouge_l.after has no value: it was not scored"),
     ("holdout.nll", "holdout.nll.after has no value: the report has no 'holdout', only forget, utility"),
-    ("utility.model_utility.min", "utility.model_utility.min has no value: it has a value for the whole split, not for rows"),
+    ("utility.model_utility.min", "utility.model_utility.min has no value: it has a value for the split, not for rows"),
     ("forget.probability.before", "forget.probability.before has no value: nothing was measured before"),
     ("forget.probability.baseline", "forget.probability.baseline has no value: no --baseline was given"),
 ])  # fmt: skip

@@ -61,7 +61,7 @@ def why_in(scores: Scores) -> Why:
             return "it was not scored"
         score = getattr(scores[split][metric], measured_at(moment), None)
         if score is not None:
-            return score.reason or ("it has a value for the whole split, not for rows" if moment in ROWS else None)
+            return score.reason or ("it has a value for the split, not for rows" if moment in ROWS else None)
         return {"baseline": "no --baseline was given", "before": "nothing was measured before"}.get(moment)
 
     return why

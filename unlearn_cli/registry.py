@@ -53,6 +53,13 @@ def _installed(group: str) -> dict[str, EntryPoint]:
     return {point.name.replace("_", "-"): point for point in entry_points(group=group)}
 
 
+@cache
+def _stems(package: str) -> frozenset[str]:
+    """Names of a package's files as the command line spells them. A run asks for names hundreds of times."""
+    modules = pkgutil.iter_modules(importlib.import_module(package).__path__)
+    return frozenset(module.name.replace("_", "-") for module in modules if not module.name.startswith("_"))
+
+
 def is_file(name: str) -> bool:
     """Whether a name is the path of a file."""
     return name.strip().endswith(".py")
@@ -103,13 +110,12 @@ class Registry(Generic[Entry]):
 
     def names(self) -> list[str]:
         """Names as the command line spells them, sorted; imports no entry."""
-        package = importlib.import_module(self.package)
-        stems = (m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_"))
-        return sorted({stem.replace("_", "-") for stem in stems} | set(_installed(self.package)))
+        return sorted(_stems(self.package) | set(_installed(self.package)))
 
     def has(self, name: str) -> bool:
         """Whether an entry of this name exists."""
-        return name.strip().lower().replace("_", "-") in self.names()
+        spelled = name.strip().lower().replace("_", "-")
+        return spelled in _stems(self.package) or spelled in _installed(self.package)
 
     def canonical(self, name: str) -> str:
         """`name` in the command line's spelling.

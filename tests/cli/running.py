@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
 import sys
 from functools import cache
 from pathlib import Path
@@ -15,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from typer.main import get_command
 from typer.testing import CliRunner
 
+from tests.cli.fresh import MAIN, Process, server
 from unlearn_cli.cli.app import build
 from unlearn_cli.demo.facts import splits
 from unlearn_cli.recipes.demo import ASSETS
@@ -53,16 +52,16 @@ def _command() -> Any:
     return get_command(build())
 
 
-def unlearn(*arguments: object, general: bool = False, target: bool = False) -> Result:
+def unlearn(*arguments: object, general: bool = False, target: bool = False, text: str | None = None) -> Result:
     """How `unlearn ARGUMENTS` ends in this process.
 
-    `general`: measure general ability. `target`: hold retain rows out, and train until the target is reached.
+    `general`: measure general ability. `target`: hold retain rows out, and train until the target is reached. `text`: stdin.
     """
     code: Any = 0
     wanted = {"UNLEARN_NO_GENERAL"} if general else set()
     wanted |= {"UNLEARN_NO_TARGET", "UNLEARN_RETAIN_HELD_OUT"} if target else set()
     environment = {name: value for name, value in QUICKLY.items() if name not in wanted}
-    with CliRunner().isolation(env=environment) as (out, err, _):
+    with CliRunner().isolation(text, env=environment) as (out, err, _):
         try:
             _command().main([str(argument) for argument in arguments], "unlearn")
         except SystemExit as stop:
@@ -72,15 +71,17 @@ def unlearn(*arguments: object, general: bool = False, target: bool = False) -> 
         return Result(code, *(stream.getvalue().decode().replace("\r\n", "\n") for stream in (out, err)))
 
 
-def started(*arguments: object, **environment: str) -> subprocess.Popen:
-    """`unlearn ARGUMENTS` in a process of its own, with this environment or, if none is given, ours."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "unlearn_cli", *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=(environment or dict(os.environ)) | QUICKLY,
-    )
+# Before a command in a process of its own: its steps take long enough for a signal to come between two of them.
+SLOWLY = """import time
+from unlearn_cli.recipes.storage.run_folder import RunFolder
+append = RunFolder.append
+RunFolder.append = lambda *given: (time.sleep(0.1), append(*given))
+"""
+
+
+def started(*arguments: object, code: str = MAIN) -> Process:
+    """`unlearn ARGUMENTS` in a process of its own, which can be sent a signal; `code` is what it executes."""
+    return server().start(*arguments, code=code, **QUICKLY)
 
 
 def write_rows(path: Path, rows: list[dict]) -> Path:

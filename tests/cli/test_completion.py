@@ -1,19 +1,14 @@
 """What a shell completes, asked as bash asks it."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 
+from tests.cli.fresh import COMMAND_LINE, server
 from unlearn_cli.contract import METHODS
-
-ASK = "import sys; sys.argv = ['unlearn']; from unlearn_cli.cli import main; main()"
 
 
 def completed(line):
     request = {"_UNLEARN_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
-    done = subprocess.run([sys.executable, "-c", ASK], env={**os.environ, **request}, capture_output=True, text=True)
+    done = server(COMMAND_LINE).run(**request)
     assert done.stderr == ""
     return done.stdout.split()
 

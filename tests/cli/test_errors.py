@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.cli.comparing import both, write_run
-from tests.cli.fresh import fresh_processes
+from tests.cli.fresh import COMMAND_LINE, MAIN, server
 from tests.cli.running import MODEL, data_arguments, unlearn, write_rows
 from unlearn_cli.cli import app
 from unlearn_cli.demo.facts import splits
@@ -144,12 +144,10 @@ def test_a_value_is_refused_by_where_it_stands(tmp_path, data, monkeypatch):
     refused(tmp_path, *data, message="error: UNLEARN_SEED 'x': ")
 
 
-@pytest.fixture(scope="module")
-def fresh(tmp_path_factory):
-    with fresh_processes(tmp_path_factory.mktemp("fresh")) as run:
-        yield run
-
-
+# The command, and then which modules it had imported by its end.
+TELLING = f"""import atexit, os, sys
+atexit.register(lambda: open(os.environ["TELL"], "w").write(" ".join(sys.modules)))
+{MAIN}"""
 HEAVY = {"transformers", "peft", "bitsandbytes", "datasets"}
 
 
@@ -189,14 +187,16 @@ HEAVY = {"transformers", "peft", "bitsandbytes", "datasets"}
         (["chat", "FULL"], "is not a run folder"),
     ],
 )
-def test_a_mistake_is_answered_before_anything_heavy_is_imported(tmp_path, data, fresh, arguments, message):
+def test_a_mistake_is_answered_before_anything_heavy_is_imported(tmp_path, data, arguments, message):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("mine")
     run = write_run(tmp_path / "run", both(0.1, 0.9))
     given = {"DATA": data, "FULL": [str(tmp_path / "full")], "RUN": [str(run)]}
-    done = fresh([word for argument in arguments for word in given.get(argument, [argument])])
-    assert done.exit_code == 2 and message in done.stderr, done.stderr
-    assert "typer" in done.modules and not HEAVY & done.modules and ("split" not in message or "torch" not in done.modules)
+    words = [word for argument in arguments for word in given.get(argument, [argument])]
+    done = server(COMMAND_LINE).run(*words, code=TELLING, TELL=str(tmp_path / "modules"))
+    assert done.returncode == 2 and message in done.stderr, done.stderr
+    modules = set((tmp_path / "modules").read_text().split())
+    assert "typer" in modules and not HEAVY & modules and ("split" not in message or "torch" not in modules)
 
 
 def test_two_precisions(tmp_path, data):

@@ -10,7 +10,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from tests.cli.running import MODEL, QUICK, data_arguments, started, unlearn
+from tests.cli.fresh import COMMAND_LINE, server
+from tests.cli.running import MODEL, QUICK, data_arguments, unlearn
 from unlearn_cli.recipes import merge as recipe
 
 needs_4bit = pytest.mark.skipif(importlib.util.find_spec("bitsandbytes") is None, reason="bitsandbytes is not installed")
@@ -127,18 +128,13 @@ def test_before_is_the_original_and_after_the_run(runs):
 
 
 def test_questions_from_a_pipe():
-    process = started("chat", "--help")
-    assert "--prompt" in process.communicate()[0]
+    assert "--prompt" in server(COMMAND_LINE).run("chat", "--help").stdout
 
 
 def test_a_pipe_of_questions(runs):
-    from typer.testing import CliRunner
-
-    from unlearn_cli.cli.app import build
-
     for quit in ("/quit", "quit", "Exit"):
         lines = f"Who are you?\n\n{quit}\nnever asked\n"
-        result = CliRunner().invoke(build(), ["chat", str(runs["npo"]), "--max-new-tokens", "4"], input=lines)
+        result = unlearn("chat", runs["npo"], "--max-new-tokens", 4, text=lines)
         assert result.exit_code == 0 and result.stdout.count("question:") == 1
 
 

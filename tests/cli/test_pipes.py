@@ -2,11 +2,11 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.cli.fresh import COMMAND_LINE, server
 from tests.cli.running import QUICK, data_arguments, read_report, unlearn
 
 COMMANDS = ["list attacks", "list metrics", "show npo", "report schema", "env", "--help", "--version", "forget --help"]
@@ -22,8 +22,7 @@ def run(tmp_path_factory):
 
 def into(stdout, *arguments):
     """Exit code and stderr of `unlearn ARGUMENTS` with its stdout there."""
-    command = [sys.executable, "-m", "unlearn_cli", *map(str, arguments)]
-    done = subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, text=True)
+    done = server(COMMAND_LINE).run(*arguments, stdout=stdout)
     return done.returncode, done.stderr
 
 

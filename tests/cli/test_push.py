@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.cli.running import QUICK, data_arguments, unlearn
+from tests.cli.fresh import COMMAND_LINE, EVERYTHING, Server
+from tests.cli.running import QUICK, QUICKLY, data_arguments, unlearn
 from tests.hub_server import FakeHub
 
 
@@ -23,16 +24,33 @@ def run(tmp_path_factory) -> Path:
     return folder / "run"
 
 
+Run = Callable[..., subprocess.CompletedProcess]
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    """A Hub, and what starts commands that know no other."""
+    with FakeHub({"model": {}}) as hub, Server(EVERYTHING, hub.environment(tmp_path_factory.mktemp("home"))) as server:
+        yield hub, server
+
+
 @pytest.fixture
-def hub(tmp_path):
-    with FakeHub({"model": {}}) as outcome:
-        outcome.uploads = tmp_path / "hub"
-        yield outcome
+def hub(served, tmp_path) -> FakeHub:
+    hub, _ = served
+    hub.uploads = tmp_path / "hub"
+    hub.requests.clear()
+    return hub
 
 
-def pushed(hub: FakeHub, home: Path, *arguments: object) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "unlearn_cli", "push", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=hub.environment(home, HF_TOKEN="hf_test"))
+@pytest.fixture
+def called(served) -> Run:
+    """Run a command without a token."""
+    return lambda *arguments, **environment: served[1].run(*arguments, **{**QUICKLY, **environment})
+
+
+@pytest.fixture
+def pushed(called) -> Run:
+    return lambda *arguments: called("push", *arguments, HF_TOKEN="hf_test")
 
 
 def secrets(run: Path) -> list[str]:
@@ -41,8 +59,8 @@ def secrets(run: Path) -> list[str]:
     return [text for row in rows for text in (row["prompt"], row["gold"])]
 
 
-def test_a_run_goes_up_private_and_without_its_rows(run, hub, tmp_path):
-    done = pushed(hub, tmp_path / "home", run, "org/gone")
+def test_a_run_goes_up_private_and_without_its_rows(run, hub, pushed, tmp_path):
+    done = pushed(run, "org/gone")
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == f"{hub.url}/org/gone" and hub.private["org/gone"]
     folder = hub.repos["model"]["org/gone"]
@@ -72,21 +90,21 @@ def test_the_card_has_results_that_the_hub_reads(run):
     assert results[0]["task"]["type"] == "text-generation"
 
 
-def test_samples_go_along_only_when_asked(run, hub, tmp_path):
-    done = pushed(hub, tmp_path / "home", run, "org/with", "--include-samples", "--public")
+def test_samples_go_along_only_when_asked(run, hub, pushed, tmp_path):
+    done = pushed(run, "org/with", "--include-samples", "--public")
     assert done.returncode == 0 and "contains the rows" in done.stderr
     folder = hub.repos["model"]["org/with"]
     assert (folder / "measured" / "after-forget.jsonl").is_file() and not hub.private["org/with"]
 
 
-def test_a_public_repository_is_not_taken_for_a_private_one(run, hub, tmp_path):
+def test_a_public_repository_is_not_taken_for_a_private_one(run, hub, pushed, tmp_path):
     """`create_repo(private=True, exist_ok=True)` leaves one that is there as it is."""
     (tmp_path / "released").mkdir()
     hub.repos["model"]["org/released"] = tmp_path / "released"
-    done = pushed(hub, tmp_path / "home", run, "org/released")
+    done = pushed(run, "org/released")
     assert done.returncode == 2 and "public" in done.stderr and "--public" in done.stderr
     assert not list((tmp_path / "released").iterdir())
-    done = pushed(hub, tmp_path / "home", run, "org/released", "--public", "--json")
+    done = pushed(run, "org/released", "--public", "--json")
     summary = json.loads(done.stdout)
     assert (
         summary["private"] is False and "report.json" in summary["files"] and summary["address"] == f"{hub.url}/org/released"
@@ -101,44 +119,41 @@ def test_what_somebody_else_put_there_stays(run, hub, tmp_path):
     assert "adapter_config.json" in listed and not {"forget.json", "notes/adapter_config.json"} & set(listed)
 
 
-def test_rows_of_an_earlier_upload_are_taken_out(run, hub, tmp_path):
-    assert pushed(hub, tmp_path / "home", run, "org/twice", "--include-samples").returncode == 0
+def test_rows_of_an_earlier_upload_are_taken_out(run, hub, pushed, tmp_path):
+    assert pushed(run, "org/twice", "--include-samples").returncode == 0
     folder = hub.repos["model"]["org/twice"]
     assert (folder / "measured" / "after-forget.jsonl").is_file()
-    again = pushed(hub, tmp_path / "home", run, "org/twice")
+    again = pushed(run, "org/twice")
     assert again.returncode == 0 and "history" in again.stderr
     assert not list(folder.glob("measured/*")) and not (folder / "rows.jsonl").exists()
     assert (folder / "adapter_model.safetensors").is_file()
 
 
-def test_no_token_is_said_before_training(hub, tmp_path):
-    command = [sys.executable, "-m", "unlearn_cli", "forget", *data_arguments(tmp_path), "-o", str(tmp_path / "run")]
-    done = subprocess.run(
-        [*command, "--push-to-hub", "org/made"], capture_output=True, text=True, env=hub.environment(tmp_path / "home")
-    )
+def test_no_token_is_said_before_training(called, tmp_path):
+    done = called("forget", *data_arguments(tmp_path), "-o", tmp_path / "run", "--push-to-hub", "org/made")
     assert done.returncode == 2 and "hf auth login" in done.stderr and not (tmp_path / "run").exists()
 
 
 def test_offline_is_said_in_words_of_an_upload(run, hub, tmp_path):
-    home, offline = tmp_path / "home", {"HF_TOKEN": "hf_test", "HF_HUB_OFFLINE": "1"}
+    offline = hub.environment(tmp_path / "home", HF_TOKEN="hf_test", HF_HUB_OFFLINE="1")
     forget = ["forget", *data_arguments(tmp_path), "-o", tmp_path / "run", "--push-to-hub", "org/made"]  # before training
-    for arguments in (["push", run, "org/made"], forget):
-        command = [sys.executable, "-m", "unlearn_cli", *map(str, arguments)]
-        done = subprocess.run(command, capture_output=True, text=True, env=hub.environment(home, **offline))
-        assert done.returncode == 2 and "nothing can be uploaded to org/made" in done.stderr, done.stderr
-        assert "hf download" not in done.stderr
+    with Server(f"{COMMAND_LINE}, unlearn_cli.recipes.push", offline) as server:
+        for arguments in (["push", run, "org/made"], forget):
+            done = server.run(*arguments)
+            assert done.returncode == 2 and "nothing can be uploaded to org/made" in done.stderr, done.stderr
+            assert "hf download" not in done.stderr
     assert not (tmp_path / "run").exists()
 
 
-def test_a_dry_run_uploads_nothing(run, hub, tmp_path):
-    done = pushed(hub, tmp_path / "home", run, "org/dry", "--dry-run")
+def test_a_dry_run_uploads_nothing(run, hub, pushed, tmp_path):
+    done = pushed(run, "org/dry", "--dry-run")
     assert done.returncode == 0 and "adapter_model.safetensors" in done.stdout.splitlines()
     assert "measured/after-forget.jsonl" not in done.stdout and not hub.requests
 
 
-def test_what_is_refused(run, hub, tmp_path):
+def test_what_is_refused(run, hub, pushed, tmp_path):
     hub.uploads = None
-    denied = pushed(hub, tmp_path / "home", run, "org/denied")
+    denied = pushed(run, "org/denied")
     assert denied.returncode != 0 and "error:" in denied.stderr and "Traceback" not in denied.stderr
     for arguments, word in (
         ((run, "name"), "org/name"),
@@ -150,10 +165,8 @@ def test_what_is_refused(run, hub, tmp_path):
         assert result.exit_code == 2 and word in result.stderr
 
 
-def test_forget_uploads_when_it_is_done(hub, tmp_path):
-    command = [sys.executable, "-m", "unlearn_cli", "forget", *data_arguments(tmp_path), *QUICK, "--max-steps", "6"]
-    command += ["--learning-rate", "5e-3", "-o", str(tmp_path / "run"), "--push-to-hub", "org/made"]
-    environment = hub.environment(tmp_path / "home", HF_TOKEN="hf_test", UNLEARN_NO_TARGET="true")
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+def test_forget_uploads_when_it_is_done(hub, called, tmp_path):
+    command = ["forget", *data_arguments(tmp_path), *QUICK, "--max-steps", "6", "--learning-rate", "5e-3"]
+    done = called(*command, "-o", tmp_path / "run", "--push-to-hub", "org/made", HF_TOKEN="hf_test")
     assert done.returncode == 0, done.stderr
     assert (hub.repos["model"]["org/made"] / "report.json").is_file()

@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.cli.running import BASELINE, MODEL, QUICK, data_arguments, started, unlearn
+from tests.cli.fresh import COMMAND_LINE, server
+from tests.cli.running import BASELINE, MODEL, QUICK, data_arguments, unlearn
 from tests.laws.test_values import BELOW_ZERO, COMMANDS, OPTIONS, command_of, meant
 from unlearn_cli.config import AttackConfig, EvaluateConfig, MergeConfig, PushConfig
 from unlearn_cli.contract import ATTACKS, METHODS, METRICS, RETAIN_TERMS, ROBUST
@@ -426,6 +427,6 @@ def test_a_line(line: list[str], files: Files) -> None:
     [["forget", "--seed", "nan"], ["compare", "nowhere"], ["evaluate", "-c", "nowhere.yaml"], ["report", "show", "x"]],
 )
 def test_the_process_ends_with_the_same_code(line: list[str]) -> None:
-    process = started(*line)
-    out, err = process.communicate(timeout=120)
-    assert (process.returncode, out, "Traceback" in err) == (2, "", False) and "error: " in err and "hint: " in err
+    done = server(COMMAND_LINE).run(*line)
+    assert (done.returncode, done.stdout, "Traceback" in done.stderr) == (2, "", False)
+    assert "error: " in done.stderr and "hint: " in done.stderr

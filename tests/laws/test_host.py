@@ -75,7 +75,7 @@ def settings(tmp_path_factory) -> dict[str, Any]:
     folder, named = tmp_path_factory.mktemp("rows"), splits()
     rows = {name: str(write_rows(folder / f"{name}.jsonl", named[name][:4])) for name in ("forget", "retain")}
     few = {"generate_limit": 1, "max_new_tokens": 2, "bootstrap_samples": 10}
-    return {"model": MODEL, "batch_size": 2, "max_steps": 2, **rows, **few}
+    return {"model": MODEL, "batch_size": 2, "max_steps": 2, "no_general": True, **rows, **few}
 
 
 def test_running_commands(settings, tmp_path, monkeypatch):

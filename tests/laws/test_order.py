@@ -20,6 +20,7 @@ from unlearn_cli.recipes import forget
 
 FEW = {
     "model": MODEL, "batch_size": 2, "generate_limit": 1, "max_new_tokens": 2, "bootstrap_samples": 10, "eval_limit": 2,
+    "no_general": True,
 }  # fmt: skip
 SETTINGS: dict[str, dict[str, Any]] = {
     "npo": {"method": "npo"},

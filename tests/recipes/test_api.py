@@ -43,7 +43,7 @@ def test_settings_objects(rows, tmp_path):
     """One object for several runs, and fields by name over it."""
     settings = ForgetConfig(
         model=MODEL, forget=str(rows[0]), retain=str(rows[1]), max_steps=4, batch_size=4, generate_limit=2,
-        max_new_tokens=8, bootstrap_samples=20, no_target=True,
+        max_new_tokens=8, bootstrap_samples=20, no_target=True, no_general=True,
     )  # fmt: skip
     runs = [unlearn_cli.forget(settings, seed=seed, output_dir=tmp_path / str(seed)) for seed in (0, 1)]
     assert [run.config["seed"] for run in runs] == [0, 1] and runs[0].config_sources["epochs"] == "default"
@@ -54,13 +54,21 @@ def test_settings_objects(rows, tmp_path):
     merged = unlearn_cli.merge(tmp_path / "0", output_dir=tmp_path / "model", rows=2)
     assert (merged / "config.json").is_file()
     data = {"model": MODEL, "forget": str(rows[0]), "retain": str(rows[1]), "bootstrap_samples": 10, "generate_limit": 1}
-    swept = unlearn_cli.sweep(SweepConfig(**data, max_steps=2, no_target=True), seeds=(0, 1), output_dir=tmp_path / "sweep")
+    short = {"max_steps": 2, "no_target": True, "no_general": True}
+    swept = unlearn_cli.sweep(SweepConfig(**data, **short), seeds=(0, 1), output_dir=tmp_path / "sweep")
     assert swept["sweep"]["new_runs"] == 2
 
 
 def test_from_another_thread(rows, tmp_path):
     """Python lets only the main thread set handlers of signals."""
-    settings = {"max_steps": 2, "no_target": True, "batch_size": 4, "generate_limit": 1, "max_new_tokens": 4}
+    settings = {
+        "max_steps": 2,
+        "no_target": True,
+        "no_general": True,
+        "batch_size": 4,
+        "generate_limit": 1,
+        "max_new_tokens": 4,
+    }
     given = {"model": MODEL, "forget": str(rows[0]), "retain": str(rows[1]), "output_dir": tmp_path / "run", **settings}
     reports = []
     thread = threading.Thread(target=lambda: reports.append(unlearn_cli.forget(**given)))
@@ -126,6 +134,6 @@ def test_a_run_is_uploaded_from_python_as_well(rows, tmp_path, monkeypatch):
     monkeypatch.setattr("unlearn_cli.recipes.push.run", lambda config, *_: uploads.append(config) or {"address": ""})
     unlearn_cli.forget(
         model=MODEL, forget=str(rows[0]), retain=str(rows[1]), max_steps=4, batch_size=4, generate_limit=1, max_new_tokens=4,
-        bootstrap_samples=10, no_target=True, output_dir=tmp_path / "run", push_to_hub="org/name",
+        bootstrap_samples=10, no_target=True, no_general=True, output_dir=tmp_path / "run", push_to_hub="org/name",
     )  # fmt: skip
     assert [(one.run, one.repo, one.public) for one in uploads] == [(tmp_path / "run", "org/name", False)]

@@ -75,7 +75,7 @@ def unlearn(*arguments: object, general: bool = False, target: bool = False, tex
 SLOWLY = """import time
 from unlearn_cli.recipes.storage.run_folder import RunFolder
 append = RunFolder.append
-RunFolder.append = lambda *given: (time.sleep(0.1), append(*given))
+RunFolder.append = lambda *given: time.sleep(0.1) or append(*given)
 """
 
 

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pytest
 from typer.main import get_command
-from typer.testing import CliRunner
 
 from tests.cli.running import BASELINE, MODEL, unlearn, write_rows
 from tests.docs.test_docs import PAGES, ROOT, blocks
@@ -26,6 +25,7 @@ from unlearn_cli.demo.facts import splits
 SHORT = {
     "EPOCHS": "0.5", "BATCH_SIZE": "4", "GENERATE_LIMIT": "2", "EVAL_LIMIT": "4", "MAX_NEW_TOKENS": "4",
     "BOOTSTRAP_SAMPLES": "20", "SAMPLES": "2", "LEARNING_RATE": "1e-2", "NO_TARGET": "true", "RETAIN_HELD_OUT": "0",
+    "NO_GENERAL": "true", "BUDGET_MINUTES": "0.03",  # of a sweep: a run or two of its many
 }  # fmt: skip
 RUNS = ("npo", "simnpo", "undo", "candidate", "released")
 HUB = {("push",): {"--dry-run"}}  # commands that need the Hub, unless one of these flags is given
@@ -109,7 +109,7 @@ def run(words: list[str]) -> None:
         if flag in ("-o", "--output-dir"):
             shutil.rmtree(folder, ignore_errors=True)  # made for a line that stands on a page of its own
     text = Path(source).read_text() if source else None
-    result = CliRunner().invoke(build(), arguments, input=text)
+    result = unlearn(*arguments, text=text)
     assert result.exit_code in allowed(arguments), f"unlearn {words}\n{result.stderr}"
     assert "Traceback" not in result.stderr
     untold = [line for line in result.stderr.splitlines() if line.startswith("FAILED") and "has no value" in line]

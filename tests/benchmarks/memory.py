@@ -4,7 +4,7 @@
 
 Models have random weights, the shapes of published ones and their vocabularies, but few blocks: each further block adds the
 same. Files are bfloat16, as published. Each cell is a process of its own, which makes the estimate and then runs: loading,
-measuring, three steps, measuring. `--write` adds the rows to docs/reference/memory_measured.json and makes the page anew.
+measuring, three steps, measuring. `--write` keeps the rows in docs/reference/memory_measured.json.
 """
 
 from __future__ import annotations
@@ -95,9 +95,6 @@ def main() -> None:
     if arguments.write:
         path = PAGE.with_name("memory_measured.json")
         path.write_text(json.dumps(rows, indent=1) + "\n")
-        from tests.benchmarks.performance import write_page
-
-        write_page()
 
 
 def write_rows(folder: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.running import QUICK, data_arguments, losses, unlearn
+from unlearn_cli.models.memory import CPU_ROOM
 from unlearn_cli.training.passes import Passes
 
 ROWS = 8  # forget rows of a step
@@ -44,7 +45,7 @@ def test_a_step_is_run_in_as_few_passes_as_fit(data, roomy, tmp_path, monkeypatc
     """Room for passes of two rows and not for four: eight rows take four passes, and the losses stay the same."""
     two, four = (planned(data, "--batch-size", size, "-o", tmp_path / "run") for size in (2, 4))
     parts = ("adapter", "copies", "step")
-    need, more = (1.05 * sum(memory[part] for part in parts) for memory in (two, four))
+    need, more = (CPU_ROOM * sum(memory[part] for part in parts) for memory in (two, four))
     assert need < more
     monkeypatch.setattr("unlearn_cli.models.memory.available", lambda device: (need + more) / 2)
     result = unlearn("forget", *data, *QUICK, "--batch-size", ROWS, "--auto-batch-size", "-o", tmp_path / "run")

@@ -66,6 +66,7 @@ def estimate(settings: Settings, model: LoadedModel, rows: RowsByGroup, *, proce
         measuring=weights.largest + measuring + (0 if config.full else trained),
         parameters=weights.parameters,
         trainable=weights.trainable,
+        room=memory.CPU_ROOM if model.device.type == "cpu" else memory.ROOM,
     )
 
 

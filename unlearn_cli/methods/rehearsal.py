@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Annotated, Any
 
 import torch
@@ -134,6 +134,7 @@ def rehearsal(
             rows, judging[:] = halves(bench.forget, generator)
             attacker.begin(rows, attack_rate * 4 ** -float(torch.rand((), generator=generator)))
         attacker.step(place)
+        change: AbstractContextManager[None]
         if place % unattacked_every == unattacked_every - 1:  # the retain rows' divergence raises forget rows again
             judged, change = cycled(bench.forget, step // unattacked_every, bench.batch), nullcontext()
         else:

@@ -96,8 +96,8 @@ def _planned(settings: Settings, skeleton: Any, model: LoadedModel) -> Planned:
         checkpointing=config.activation_checkpointing == "on",
         modules=lambda causal: adapted_modules(causal, objective, composition),
     )
-    alone = composition and composition.blocks and objective.method.applied != "logit_offset"
-    return replace(planned, count=composition.blocks) if composition and alone else planned
+    blocks = composition.blocks if composition and objective.method.applied != "logit_offset" else None
+    return replace(planned, count=blocks) if blocks else planned
 
 
 def _distilling(settings: Settings, model: LoadedModel, rows: RowsByGroup) -> int:

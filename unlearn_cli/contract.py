@@ -27,21 +27,25 @@ from unlearn_cli.parameters import (
 from unlearn_cli.registry import Registry, unknown
 
 __all__ = [
-    "ATTACKS", "FAMILIES", "METHODS", "METRICS", "RETAIN_ROLES", "RETAIN_TERMS", "ROBUST", "ROLES", "SPLITS", "Alternatives",
-    "Applied", "Attack", "Average", "Declared", "Defaults", "Depths", "Layers", "Method", "Metric", "Parameter", "Phrase",
-    "Positions", "Procedure", "RetainTerm", "Robust", "Sizes", "TRAINED", "Target", "Term", "Trains", "WholeNumbers",
+    "ATTACKS", "CONTEXTS", "FAMILIES", "METHODS", "METRICS", "RETAIN_ROLES", "RETAIN_TERMS", "ROBUST", "ROLES", "SPLITS",
+    "Alternatives", "Applied", "Attack", "Average", "Declared", "Defaults", "Depths", "Layers", "Method", "Metric",
+    "Parameter", "Phrase", "Positions", "Procedure", "RetainTerm", "Robust", "Sizes", "TRAINED", "Target", "Term", "Trains",
+    "WholeNumbers",
     "attack", "method", "metric", "parameter", "procedure", "retain_term", "robust",
 ]  # fmt: skip
 
 OUTPUT_ROLES = ("policy", "reference", "alternative", "alternative_reference")
+# The reference on the forget answers, with a sentence in front of each question: the parameter `expert_sentence` or
+# `novice_sentence`.
+CONTEXTS = ("expert", "novice")
 # progress: float, share of the steps that are done, 0 at the first and below 1 at the last. direction: [H] float32, the mean
 # hidden state before refusals minus the mean hidden state before forget answers (`layer` says at which depth).
-ROLES = (*OUTPUT_ROLES, "progress", "direction")
+ROLES = (*OUTPUT_ROLES, *CONTEXTS, "progress", "direction")
 RETAIN_ROLES = ("policy", "reference", "alternative", "progress")
 SPLITS = ("split", "forget", "retain", "holdout", "real_authors", "world_facts", "before", "baseline")
 
 Target = Literal["min", "max", "baseline"]
-Alternatives = Literal["refusals", "generated", "mismatched", "perturbed"]
+Alternatives = Literal["refusals", "generated", "novice", "traces", "mismatched", "perturbed"]
 Trains = Literal["all", "down_projection", "assistant"]
 Applied = Literal["adapter", "negated_adapter", "logit_difference", "logit_offset", "reinforced_difference"]
 

@@ -69,7 +69,7 @@ NOTES: dict[str, str] = {
 }
 # Methods whose row waits for a machine with the time for it.
 NOTES |= dict.fromkeys(
-    ("masc", "mode-connectivity", "relabel", "shred", "weight-distance", "weight-distortion"),
+    ("elm", "masc", "mcu", "mode-connectivity", "r2mu", "relabel", "shred", "weight-distance", "weight-distortion"),
     "not measured on this model yet",
 )
 COLUMNS = {"forget": ("probability", "rouge_l"), "retain": ("probability", "rouge_l")}

@@ -19,7 +19,7 @@ from unlearn_cli.outputs import Outputs
 
 LENGTHS = {"policy": (3, 1, 2, 5), "alternative": (2, 4, 1, 3)}  # answers of unequal lengths; one of a single token
 VOCABULARY = 7
-SEED = {"policy": 0, "reference": 1, "alternative": 2, "alternative_reference": 3}
+SEED = {"policy": 0, "reference": 1, "alternative": 2, "alternative_reference": 3, "expert": 4, "novice": 5}
 HIDDEN = 4
 OTHERS = {"progress": 0.25, "direction": torch.linspace(-1, 1, HIDDEN, dtype=torch.float64)}
 

@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM
 
 from tests.models.tiny import ARCHITECTURES, rows_of
 from unlearn_cli.config import LoraOptions
-from unlearn_cli.contract import METHODS, RETAIN_TERMS, Method
+from unlearn_cli.contract import CONTEXTS, METHODS, RETAIN_TERMS, Method
 from unlearn_cli.models import adapter, memory
 from unlearn_cli.models.alive import Alive, peak_of
 from unlearn_cli.models.layout import choose_layout
@@ -21,7 +21,13 @@ from unlearn_cli.training.planned import Planned, Unknown
 
 BLOCKS = 5
 LONG = rows_of((24, 31, 40, 28), seed=1)
-ROWS = Rows(LONG, [[row] for row in LONG], rows_of((35, 22, 30), seed=2), [[row] for row in rows_of((20, 26, 33), seed=3)])
+ROWS = Rows(
+    LONG,
+    [[row] for row in LONG],
+    rows_of((35, 22, 30), seed=2),
+    [[row] for row in rows_of((20, 26, 33), seed=3)],
+    dict.fromkeys(CONTEXTS, LONG),
+)
 OPTIONS = LoraOptions(lora_r=4, lora_dropout=0.0)
 
 

@@ -34,6 +34,8 @@ KINDS: dict[str, Registry[Any]] = {
 ALTERNATIVES = {
     "refusals": "the data's, or refusals",
     "generated": "the data's, or answers that the model itself samples before training",
+    "novice": "the data's, or answers that the model itself gives behind the novice's sentence, or refusals",
+    "traces": "reasoning that the model itself writes about the question, sampled before training",
     "mismatched": "answers to other questions",
     "perturbed": "the data's perturbed answers, or answers to other forget questions",
 }

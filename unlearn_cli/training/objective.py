@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from unlearn_cli.contract import Method, RetainTerm, Term
+from unlearn_cli.contract import CONTEXTS, Method, RetainTerm, Term
 from unlearn_cli.outputs import Outputs
 
 GROUPS = ("forget", "alternative", "retain", "retain_alternative")
@@ -17,9 +17,10 @@ FORGET_GROUP = {
     "reference": "forget",
     "alternative": "alternative",
     "alternative_reference": "alternative",
+    **{role: role for role in CONTEXTS},
 }
 RETAIN_GROUP = {"policy": "retain", "reference": "retain", "alternative": "retain_alternative"}
-REFERENCES = ("reference", "alternative_reference")
+REFERENCES = ("reference", "alternative_reference", *CONTEXTS)
 
 ByGroup = Mapping[str, Outputs]
 
@@ -40,10 +41,15 @@ class Objective:
 
     @property
     def groups(self) -> tuple[str, ...]:
-        """The groups of rows that a step must run."""
+        """The groups of rows that a step must run with gradient."""
         needed = {FORGET_GROUP.get(role) for role in self.method.needs}
         needed |= {RETAIN_GROUP.get(role) for role in self.retain_term.needs}
         return tuple(group for group in GROUPS if group in needed)
+
+    @property
+    def context_groups(self) -> tuple[str, ...]:
+        """The groups that only the reference runs: the forget rows, each behind a sentence."""
+        return tuple(role for role in CONTEXTS if role in self.method.needs)
 
     @property
     def forget_groups(self) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -29,6 +29,7 @@ class Rows:
     alternatives: Sequence[Sequence[Row]]  # of each forget row; empty if the method needs none
     retain: Sequence[Row]
     retain_alternatives: Sequence[Sequence[Row]] = ()  # of each retain row; empty if the retain term needs none
+    contexts: Mapping[str, Sequence[Row]] = field(default_factory=dict)  # of each forget row, by group: it behind a sentence
 
 
 @dataclass(frozen=True)
@@ -58,16 +59,19 @@ class Passes:
     def run(self, forget: Sequence[EpochRow], retain: Sequence[int]) -> PassOutputs:
         """Policy and reference on some forget rows and some retain rows, in one batch."""
         chosen, keys = self.choose(forget, retain)
-        batch = self._pack(chosen)
-        policy = self._forward(batch, chosen)
+        trained = {group: chosen[group] for group in self.objective.groups if group in chosen}
+        batch = self._pack(trained)
+        policy = self._forward(batch, trained)
+        # The answers behind a sentence are those of the forget rows.
+        policy_of = policy | {group: policy["forget"] for group in self.objective.context_groups if group in chosen}
         reference = self._live_reference(chosen)
         if self.states is not None:
             for group in self.objective.state_groups:
                 if group in chosen:
-                    reference[group] = self.states.outputs(keys[group], policy[group])
+                    reference[group] = self.states.outputs(keys[group], policy_of[group])
         for group in self.objective.stored_groups:
             if group in chosen:
-                reference[group] = self.stored.outputs(keys[group], policy[group])
+                reference[group] = self.stored.outputs(keys[group], policy_of[group])
         lengths = batch.row_offsets.diff()
         of_retain = [slice(*rows) for group, rows in batch.groups.items() if group.startswith("retain")]
         return PassOutputs(
@@ -97,7 +101,10 @@ class Passes:
             keys["alternative"] = [(f"alternative {row}", n) for row, n in numbers]
         if "retain_alternative" in groups:
             chosen["retain_alternative"] = [rows.retain_alternatives[row][0] for row in retain]
-        return {group: chosen[group] for group in groups if chosen.get(group)}, keys
+        for group in self.objective.context_groups:
+            chosen[group] = [rows.contexts[group][row] for _, row in forget]
+            keys[group] = [(group, row) for _, row in forget]
+        return {group: chosen[group] for group in (*groups, *self.objective.context_groups) if chosen.get(group)}, keys
 
     def _live_reference(self, chosen: Mapping[str, Sequence[Row]]) -> dict[str, Outputs]:
         """The reference of the groups that need more than stored log-probabilities."""

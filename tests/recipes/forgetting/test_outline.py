@@ -40,7 +40,7 @@ def test_refused_before_weights(tmp_path, nothing_loads, flags, dry):
 
 
 @pytest.mark.parametrize("dry", [True, False], ids=["dry run", "run"])
-@pytest.mark.parametrize("method", ["idk", "dpo", "altpo", "kto"])
+@pytest.mark.parametrize("method", ["idk", "dpo", "altpo", "elm", "kto"])
 def test_raw_text_has_no_other_answers(tmp_path, nothing_loads, method, dry):
     rows = write_rows(tmp_path / "raw.jsonl", [{"text": "A document about nothing in particular."}])
     flags = ["--method", method, *["--dry-run"] * dry, "-o", tmp_path / "run"]

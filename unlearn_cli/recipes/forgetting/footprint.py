@@ -26,6 +26,7 @@ from unlearn_cli.training.planned import Planned
 log = logging.getLogger(__name__)
 
 RowsByGroup = Mapping[str, Sequence[Row]]
+CHARACTERS = 4  # of a token, about
 MEASURED_TOKENS = 64  # of a row, in a pass that measures: how they are divided into rows matters little
 
 
@@ -148,7 +149,18 @@ def _longest_pass(settings: Settings, rows: RowsByGroup) -> Rows:
     retain = chosen("retain", "retain", batch * config.retain_ratio) if settings.objective.retain_groups else []
     alternatives = [[row] for row in chosen("forget", "alternative", batch)] if "alternative" in groups else []
     refusals = [[row] for row in chosen("retain", "retain_alternative", len(retain))] if retain else []
-    return Rows(forget, alternatives, retain, refusals)
+    parameters = settings.objective.parameters
+    contexts = {
+        name: [_behind(row, len(parameters[f"{name}_sentence"]) // CHARACTERS) for row in forget]
+        for name in settings.objective.context_groups
+    }
+    return Rows(forget, alternatives, retain, refusals, contexts)
+
+
+def _behind(row: Row, tokens: int) -> Row:
+    """The row behind so many more tokens."""
+    ids = np.concatenate([np.zeros(tokens, dtype=np.int64), row.input_ids])
+    return replace(row, input_ids=ids, answer_start=row.answer_start + tokens, prompt_end=row.prompt_end + tokens)
 
 
 def _longest(rows: Sequence[Row], count: int) -> list[Row]:

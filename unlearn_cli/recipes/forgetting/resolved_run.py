@@ -160,7 +160,7 @@ def resolve_on_model(settings: Settings, texts: Mapping[str, Split], reporter: R
     unanswered = {name: split for name, split in texts.items() if is_unanswered(split)}
     answered = {name: split for name, split in texts.items() if name not in unanswered}
     inputs = splits.make_inputs(answered, encoder, config.eval_limit, reporter.note)
-    if "alternative" in objective.groups:
+    if "alternative" in objective.groups or objective.context_groups:
         check_questions(texts["forget"].examples)
     return ResolvedRun(
         settings=settings,

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from unlearn_cli.data.alternatives import with_refusals
+from unlearn_cli.data.contexts import encoded_behind
 from unlearn_cli.data.example import Example, Split
 from unlearn_cli.data.shipped_texts import unknowable
 from unlearn_cli.data.tokenize import Row
@@ -49,7 +50,24 @@ def make_rows(run: ResolvedRun, loaded: LoadedModel) -> Rows:
         rows[group] = [
             [r.counted(positions) for r in row] if isinstance(row, list) else row.counted(positions) for row in rows[group]
         ]
-    return Rows(rows["forget"], rows["alternative"], rows["retain"], rows["retain_alternative"])
+    contexts = {group: _behind_sentence(run, group) for group in objective.context_groups}
+    return Rows(rows["forget"], rows["alternative"], rows["retain"], rows["retain_alternative"], contexts)
+
+
+def _behind_sentence(run: ResolvedRun, group: str) -> list[Row]:
+    """The forget rows with the sentence of a group in front of each question."""
+    forget, sentence = run.inputs["forget"], run.objective.parameters[f"{group}_sentence"]
+    rows = zip(forget.rows, forget.split.examples, strict=True)
+    behind = [encoded_behind(run.encoder, row, example, sentence) for row, example in rows]
+    limit = getattr(run.outline.config.get_text_config(), "max_position_embeddings", None)
+    longest = max(len(row.input_ids) for row in behind)
+    if limit and longest > limit:
+        over = longest - limit
+        raise UnlearnError(
+            f"the {group} sentence and the longest row are {longest} tokens, and the model takes {limit}",
+            f"--max-length {run.encoder.max_length - over}, or a shorter sentence by -p {group}_sentence=...",
+        )
+    return behind
 
 
 def _check_prompts(positions: str, split: Split) -> None:
@@ -76,6 +94,8 @@ def reference_key(before_key: str, rows: Mapping[Any, Row]) -> str:
 
 def _keyed(rows: Rows, group: str) -> dict[Key, Row]:
     """The rows of a group, by the key under which their reference is stored."""
+    if group in rows.contexts:
+        return {(group, i): row for i, row in enumerate(rows.contexts[group])}
     if group == "alternative":
         of_rows = enumerate(rows.alternatives)
         return {(f"alternative {i}", n): row for i, answers in of_rows for n, row in enumerate(answers)}

@@ -7,9 +7,10 @@ import time
 
 import pytest
 
-from tests.cli.running import data_arguments, losses, started, unlearn
+from tests.cli.fresh import MAIN
+from tests.cli.running import SLOWLY, data_arguments, losses, started, unlearn
 
-LONG = ("--max-steps", "60", "--batch-size", "4", "--generate-limit", "2", "--max-new-tokens", "4", "--save-every", "5")
+LONG = ("--max-steps", "16", "--batch-size", "4", "--generate-limit", "2", "--max-new-tokens", "4", "--save-every", "4")
 ADAPTER = "adapter_model.safetensors"
 
 
@@ -28,7 +29,7 @@ def whole(data, tmp_path_factory):
 
 def stopped(data, run, number):
     """Start a run, send it a signal once it has a checkpoint; returns its exit code and stderr."""
-    process = started("forget", *data, *LONG, "-o", run)
+    process = started("forget", *data, *LONG, "-o", run, code=SLOWLY + MAIN)
     deadline = time.monotonic() + 120
     while not list(run.glob("checkpoints/step-*.pt")) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.cli.running import QUICK, QUICKLY, data_arguments, started, unlearn
+from tests.cli.fresh import MAIN
+from tests.cli.running import QUICK, SLOWLY, data_arguments, started, unlearn
 from unlearn_cli.models import model_cache
 from unlearn_cli.recipes.sweeping import workers
+
+# Two processes on the CPU, as forks, which have imported everything; test_side_by_side starts them as users do.
+SIDE_BY_SIDE = """import multiprocessing
+from unlearn_cli.recipes.sweeping import workers
+fork = multiprocessing.get_context("fork")
+multiprocessing.get_context = lambda name: fork
+workers.devices = lambda choice, jobs: ["cpu"] * jobs
+"""
 
 
 @pytest.fixture(scope="module")
@@ -93,8 +99,8 @@ def test_a_run_of_something_else_is_not_taken_for_finished(tmp_path, change):
 
 def test_an_interrupted_run_goes_on(data, tmp_path):
     """Ctrl-C in the second run: the same command resumes it, and a folder with nothing but its beginning is no obstacle."""
-    command = ["sweep", *data, *QUICK, "--max-steps", 60, "--save-every", 1, "--seeds", "0,1", "-o", tmp_path / "s"]
-    process = started(*command)
+    command = ["sweep", *data, *QUICK, "--max-steps", 12, "--save-every", 1, "--seeds", "0,1", "-o", tmp_path / "s"]
+    process = started(*command, code=SLOWLY + MAIN)
     wait_for(tmp_path / "s" / "npo-seed=1" / "metrics.jsonl")
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=120)
@@ -104,7 +110,7 @@ def test_an_interrupted_run_goes_on(data, tmp_path):
     assert again.exit_code in (0, 4), again.stderr
     assert "npo-seed=0, finished before" in again.stderr and "npo-seed=1, continues" in again.stderr
     report = json.loads((tmp_path / "s" / "npo-seed=1" / "report.json").read_text())
-    assert report["training"]["resumed_from_step"] and report["training"]["steps"] == 60
+    assert report["training"]["resumed_from_step"] and report["training"]["steps"] == 12
 
 
 def test_what_another_process_is_writing_is_not_taken_along(data, tmp_path, monkeypatch):
@@ -122,7 +128,7 @@ def test_what_another_process_is_writing_is_not_taken_along(data, tmp_path, monk
 
 def test_side_by_side(data, tmp_path, monkeypatch):
     """Two processes, each with a base of its own, come to the numbers of one after the other."""
-    flags = ["--methods", "npo,grad-diff", "--seeds", "0,1"]
+    flags = ["--max-steps", 2, "--methods", "npo,grad-diff", "--grid", "learning_rate=1e-3,4e-3"]
     alone = swept(data, tmp_path / "alone", *flags)
     monkeypatch.setattr(workers, "devices", lambda choice, jobs: ["cpu"] * jobs)
     together = swept(data, tmp_path / "together", *flags, "--jobs", 2)
@@ -134,12 +140,8 @@ def test_side_by_side(data, tmp_path, monkeypatch):
 
 def test_side_by_side_is_interrupted_once(data, tmp_path):
     """Each process writes its checkpoint, nothing goes on in the background, and the same command ends the runs."""
-    patched = "from unlearn_cli.recipes.sweeping import workers; workers.devices = lambda choice, jobs: ['cpu'] * jobs\n"
-    code = f"{patched}import sys\nfrom unlearn_cli.cli import main\nsys.argv[0] = 'unlearn'\nmain()"
-    flags = [*QUICK, "--max-steps", 200, "--seeds", "0,1", "--device", "cpu", "-o", tmp_path / "s"]
-    command = [sys.executable, "-c", code, *map(str, ["sweep", *data, *flags, "--jobs", 2])]
-    environment = os.environ | QUICKLY  # a target would add lines of decisions to those of steps
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+    flags = [*QUICK, "--max-steps", 30, "--seeds", "0,1", "--device", "cpu", "-o", tmp_path / "s"]
+    process = started("sweep", *data, *flags, "--jobs", 2, code=SIDE_BY_SIDE + SLOWLY + MAIN)
     for seed in (0, 1):
         wait_for(tmp_path / "s" / f"npo-seed={seed}" / "metrics.jsonl")
     process.send_signal(signal.SIGINT)
@@ -147,7 +149,7 @@ def test_side_by_side_is_interrupted_once(data, tmp_path):
     assert process.returncode == 130 and "the same command continues" in stderr, stderr
     lines = [len((tmp_path / "s" / f"npo-seed={seed}" / "metrics.jsonl").read_text().splitlines()) for seed in (0, 1)]
     for seed, steps in enumerate(lines):
-        assert steps < 200 and list((tmp_path / "s" / f"npo-seed={seed}" / "checkpoints").glob(f"*{steps}*")), stderr
+        assert steps < 30 and list((tmp_path / "s" / f"npo-seed={seed}" / "checkpoints").glob(f"*{steps}*")), stderr
     done = unlearn("sweep", *data, *flags)  # one after the other: the runs are the same
     assert done.exit_code in (0, 4) and done.stderr.count("continues") == 2, done.stderr
     report = json.loads((tmp_path / "s" / "npo-seed=1" / "report.json").read_text())

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.cli.running import QUICK, QUICKLY, data_arguments, read_report, unlearn
-from tests.cli.test_sweep import swept, wait_for
+from tests.cli.fresh import COMMAND_LINE, MAIN, server
+from tests.cli.running import QUICK, SLOWLY, data_arguments, read_report, started, unlearn
+from tests.cli.test_sweep import SIDE_BY_SIDE, swept, wait_for
 from unlearn_cli.recipes.sweeping import workers
 
 FEW = ["--max-steps", 1, *QUICK[2:]]
@@ -194,12 +193,9 @@ def test_mistakes_are_answered_before_any_work(data, tmp_path, monkeypatch, flag
 
 
 def test_a_score_is_checked_before_torch_is_loaded():
-    code = (
-        "import sys\nsys.argv[0] = 'unlearn'\nfrom unlearn_cli.cli import main\n"
-        "try:\n    main()\nexcept SystemExit:\n    pass\nprint('torch' in sys.modules)"
-    )
+    code = f"import atexit, sys\natexit.register(lambda: print('torch' in sys.modules))\n{MAIN}"
     for flags in (["--score", "foo.bar"], ["--stop-when", "foo.bar < 1"], ["--grid", "stop_when=foo.bar < 1"]):
-        done = subprocess.run([sys.executable, "-c", code, "sweep", "-o", "s", *flags], capture_output=True, text=True)
+        done = server(COMMAND_LINE).run("sweep", "-o", "s", *flags, code=code)
         assert "unknown metric" in done.stderr and done.stdout.strip() == "False", done.stderr
 
 
@@ -214,14 +210,11 @@ def test_a_config_file_may_hold_anything(data, tmp_path):
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes")
 def test_workers_end_with_a_parent_that_was_killed(data, tmp_path):
     """Both one that works, which keeps a checkpoint, and one that waits."""
-    patched = "from unlearn_cli.recipes.sweeping import workers; workers.devices = lambda choice, jobs: ['cpu'] * jobs\n"
-    code = f"{patched}import sys\nfrom unlearn_cli.cli import main\nsys.argv[0] = 'unlearn'\nmain()"
     flags = [*QUICK, "--max-steps", 2000, "--jobs", 2, "-o", tmp_path / "s"]
-    command = [sys.executable, "-c", code, *map(str, ["sweep", *data, *flags])]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=os.environ | QUICKLY)
+    process = started("sweep", *data, *flags, code=SIDE_BY_SIDE + SLOWLY + MAIN)
     wait_for(tmp_path / "s" / "npo" / "metrics.jsonl")
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    workers = [int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    workers = [int(pid) for pid in children]
     assert len(workers) == 2
     process.kill()
     process.wait()

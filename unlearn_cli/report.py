@@ -100,6 +100,12 @@ class Compared(Part):
     baseline: Score | None = Field(
         default=None, description="under a model that never saw the forget rows; null without --baseline"
     )
+    baselines: list[float | None] = Field(
+        default=[], description="the values under the second and each further model of --baseline, in their order"
+    )
+    against: list[float | None] = Field(
+        default=[], description="the values after, of a metric that needs a baseline, compared with each of these models"
+    )
     change: Change | None = Field(default=None, description="from before to after, by which general ability is judged")
 
     def table_row(self) -> TableRow:

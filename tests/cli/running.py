@@ -100,7 +100,12 @@ def data_arguments(folder: Path) -> list[str]:
 
 def knowing_model(folder: Path) -> Path:
     """The demo's model with weights that differ a little: another model by its fingerprint, and it knows the same rows."""
-    shutil.copytree(MODEL, folder)
+    return changed_a_little(MODEL, folder)
+
+
+def changed_a_little(model: str, folder: Path) -> Path:
+    """A copy of a model, whose weights differ a little."""
+    shutil.copytree(model, folder)
     weights = load_file(folder / "model.safetensors")
     save_file({name: tensor * 1.0005 for name, tensor in weights.items()}, folder / "model.safetensors", {"format": "pt"})
     return folder

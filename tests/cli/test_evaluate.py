@@ -6,7 +6,17 @@ import shlex
 
 import pytest
 
-from tests.cli.running import BASELINE, MODEL, QUICK, data_arguments, knowing_model, read_report, unlearn, write_rows
+from tests.cli.running import (
+    BASELINE,
+    MODEL,
+    QUICK,
+    changed_a_little,
+    data_arguments,
+    knowing_model,
+    read_report,
+    unlearn,
+    write_rows,
+)
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +116,26 @@ def test_baseline_stands_beside_the_run(run):
     assert result.exit_code == 0, result.stderr
     forget = json.loads(result.stdout)["scores"]["forget"]["probability"]
     assert forget["baseline"]["value"] < 0.2 < forget["before"]["value"]
+
+
+def test_several_baselines_stand_beside_the_run(run, tmp_path):
+    """A second training without the rows; measured alike, also without a model; the same one twice is refused."""
+    other = changed_a_little(BASELINE, tmp_path / "other")
+    both = ["--baseline", BASELINE, "--baseline", other]
+    result = unlearn("evaluate", run, *both, "--json")
+    assert result.exit_code == 0 and "under 2 baselines" in " ".join(result.stderr.split()), result.stderr
+    forget = json.loads(result.stdout)["scores"]["forget"]
+    first, (second,) = forget["probability"]["baseline"]["value"], forget["probability"]["baselines"]
+    assert first != second == pytest.approx(first, abs=0.2) and len(forget["nearer"]["against"]) == 1
+    rows = ["--forget", run.parent / "forget.jsonl", "--retain", run.parent / "retain.jsonl", "--generate-limit", 4]
+    for name, model in (("one", BASELINE), ("two", other)):
+        alone = unlearn("evaluate", "-m", model, *rows, "--max-new-tokens", 8, "-o", tmp_path / name)
+        assert alone.exit_code == 0, alone.stderr
+    again = unlearn("evaluate", "--measured", run, "--baseline", tmp_path / "one", "--baseline", tmp_path / "two", "--json")
+    assert again.exit_code == 0, again.stderr
+    assert json.loads(again.stdout)["scores"]["forget"]["probability"]["baselines"] == pytest.approx([second], rel=1e-4)
+    twice = unlearn("evaluate", run, "--baseline", BASELINE, "--baseline", BASELINE)
+    assert twice.exit_code == 2 and "again" in twice.stderr and "hint:" in twice.stderr, twice.stderr
 
 
 def test_the_model_before_is_no_baseline(run):

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from tests.cli.running import BASELINE, MODEL, unlearn, write_rows
+from tests.cli.running import BASELINE, MODEL, changed_a_little, unlearn, write_rows
 from tests.docs.test_docs import PAGES, ROOT, blocks
 from unlearn_cli.cli.app import build
 from unlearn_cli.demo.facts import splits
@@ -44,6 +44,7 @@ def shelf(tmp_path_factory) -> Path:
     for name in ("model", "meta-llama/Llama-3.2-1B-Instruct"):
         shutil.copytree(MODEL, folder / name)
     shutil.copytree(BASELINE, folder / "retain-only")
+    changed_a_little(BASELINE, folder / "retain-only-2")
     (folder / "questions.txt").write_text("Who is this?\n")
     (folder / "tofu").mkdir()
     for name, rows in tofu_files(parts).items():

@@ -9,7 +9,7 @@ from pydantic import model_validator
 
 from unlearn_cli.config.expressions import Conditions
 from unlearn_cli.config.groups import DataOptions, MeasuringOptions, ModelOptions, OutputOptions
-from unlearn_cli.config.option import MaybeRunFolder, Names, option
+from unlearn_cli.config.option import MaybeRunFolder, Names, Texts, option
 from unlearn_cli.values import MANY
 
 DERIVED = "derived"  # in a run folder: reports on models made from the run
@@ -52,9 +52,9 @@ class EvaluateConfig(OutputOptions, MeasuringOptions, DataOptions, ModelOptions)
     )
     lm_eval_limit: int | None = option(None, "documents of each task; default: all", "Measuring", ge=1, le=MANY, metavar="N")
     metrics: Names = option((), "metrics to score; default: all", "Measuring", metavar="NAMES", names="metrics")
-    baseline: str | None = option(
-        None, "a model trained without the forget rows: folder or Hub id; with --measured: its measurements", "Model",
-        metavar="MODEL", path=True,
+    baseline: Texts = option(
+        (), "a model trained without the forget rows: folder or Hub id; with --measured: its measurements; repeatable: the "
+        "others, as of other seeds, show how far such models are from each other", "Model", metavar="MODEL", path=True,
     )  # fmt: skip
     show: int = option(0, "print N forget questions with the answers before and after", "Output", ge=0, le=MANY, metavar="N")
     full_table: bool = option(False, "show every metric; the report always has all", "Output", runtime=True)

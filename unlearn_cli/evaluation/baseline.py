@@ -37,7 +37,7 @@ def knows_rows(baseline: Score | None, original: Score | None) -> bool:
     return original.value >= UNKNOWN and upper >= CLEARLY_BELOW * original.value
 
 
-def check_baseline(baseline: Score | None, original: Score | None) -> None:
+def check_baseline(baseline: Score | None, original: Score | None, name: str = "this baseline") -> None:
     """Refuse a baseline that knows the forget rows.
 
     Recovery and forget quality are relative to the baseline. A baseline that knows the rows makes a run that forgot
@@ -49,7 +49,7 @@ def check_baseline(baseline: Score | None, original: Score | None) -> None:
     if knows_rows(baseline, original):
         assert baseline is not None and original is not None
         raise UnlearnError(
-            f"this baseline knows the forget rows: it gives them probability {baseline.value:.3f}, the original model "
+            f"{name} knows the forget rows: it gives them probability {baseline.value:.3f}, the original model "
             f"{original.value:.3f}",
             "--baseline takes a model that was trained without the forget rows; if this one was, the original did not know "
             "them either",

@@ -79,8 +79,7 @@ def _run(
     metrics = tuple(METRICS.canonical(name) for name in config.metrics or METRICS.names())
     target = folder / EVALUATION if config.run and folder.resolve() == config.run.resolve() else folder
     superseded.check_target(target)
-    if config.baseline:
-        _check_baseline_model(config, run_report)
+    _check_baseline_models(config, run_report)
     texts = splits.load_splits(config, config.run, trained=sources.get("benchmark") == str(config.run))
     if not texts:
         raise UnlearnError("no rows to measure", "--forget forget.jsonl --retain retain.jsonl")
@@ -95,12 +94,15 @@ def _run(
             config, texts, measured_folder, "after", reporter, run_report.model if run_report and config.run else None
         )
         moments = {"after": after}
-        if config.baseline:
-            moments["baseline"] = _baseline(config, texts, measured_folder, after, reporter)
+        baselines = {
+            model: _measure(_as_baseline(config, model), texts, measured_folder, f"baseline{number or ''}", reporter)[1]
+            for number, model in enumerate(config.baseline)
+        }
+    _check_protocols(after, baselines)
     if run_report is not None and origin is not None:
         before = _before(run_report, inputs, origin, any_precision=config.lineage is not None)
         moments = comparable_moments(moments | before, reporter.note)
-    scores = evaluation.score(moments, metrics)
+    scores = evaluation.score(moments, metrics, baselines)
     data = {name: split.report() for name, split in inputs.items()}
     if lost := superseded.superseded_evaluation(target, data, scores):
         reporter.note(lost)
@@ -206,44 +208,47 @@ def _measure(
     return inputs, measured, known or model_report(loaded, encoder), results
 
 
-def _baseline(
-    config: EvaluateConfig, texts: Mapping[str, Split], folder: Path, after: Mapping[str, Measured], reporter: Reporter
-) -> dict[str, Measured]:
-    """Measurements of the same rows under a model that never saw the forget rows.
+def _check_protocols(after: Mapping[str, Measured], baselines: Mapping[str, Mapping[str, Measured]]) -> None:
+    """Refuse a baseline whose tokenizer or template writes the rows otherwise.
 
     Raises:
-        UnlearnError: its tokenizer or chat template gives other tokens.
+        UnlearnError: it does.
     """
-    baseline = _measure(_as_baseline(config), texts, folder, "baseline", reporter)[1]
-    for difference in protocol_differences({"after": after, "baseline": baseline}).values():
-        hint = "its tokenizer or chat template is another one: --chat-template none, or a file for both"
-        raise UnlearnError(difference, hint)
-    return baseline
+    for baseline in baselines.values():
+        for difference in protocol_differences({"after": after, "baseline": baseline}).values():
+            hint = "its tokenizer or chat template is another one: --chat-template none, or a file for both"
+            raise UnlearnError(difference, hint)
 
 
-def _as_baseline(config: EvaluateConfig) -> EvaluateConfig:
-    """The settings that load the baseline, in the precision of the model under test."""
+def _as_baseline(config: EvaluateConfig, model: str) -> EvaluateConfig:
+    """A baseline, loaded in the precision of the model under test."""
     dtype = resolve_dtype(config.dtype, identified(config)[0], resolve_device(config.device))
-    update = {"model": config.baseline, "revision": None, "base": None, "dtype": str(dtype).removeprefix("torch.")}
+    update = {"model": model, "revision": None, "base": None, "dtype": str(dtype).removeprefix("torch.")}
     return config.model_copy(update=update)
 
 
-def _check_baseline_model(config: EvaluateConfig, report: RunReport | None) -> None:
-    """Check that the baseline is neither the model under test nor the model that the run started from.
+def _check_baseline_models(config: EvaluateConfig, report: RunReport | None) -> None:
+    """Refuse a baseline whose weights are those of the model under test, of the model that the run started from, or of
+    another baseline.
 
     Raises:
         UnlearnError: it has the weights of one of them.
     """
     hint = "give a model trained without the forget rows"
-    baseline = identified(_as_baseline(config))[1]
-    if baseline == identified(config)[1]:
-        raise UnlearnError("--baseline is the model under test itself", hint)
-    if report is None:
+    keys: dict[str, str] = {}
+    for model in config.baseline:
+        key = identified(_as_baseline(config, model))[1]
+        if key == identified(config)[1]:
+            raise UnlearnError("--baseline is the model under test itself", hint)
+        if key in keys:
+            raise UnlearnError(f"--baseline {model} is the model {keys[key]} again", "each baseline is another training")
+        keys[key] = model
+    if report is None or not keys:
         return
     start = {"model": report.config["model"], "revision": report.config.get("revision")}
     same = False
     with suppress(UnlearnError):  # the model that the run started from may be gone
-        same = baseline == identified(config.model_copy(update=start))[1]
+        same = identified(config.model_copy(update=start))[1] in keys
     if same:
         raise UnlearnError("--baseline is the model that the run started from, and it knows the forget rows", hint)
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from unlearn_cli.config import EvaluateConfig
@@ -14,6 +15,7 @@ from unlearn_cli.console import Reporter
 from unlearn_cli.evaluation.baseline import check_scores
 from unlearn_cli.measured import Measured
 from unlearn_cli.recipes.scoring import gates
+from unlearn_cli.recipes.scoring.baselines import add_baselines, spread
 from unlearn_cli.recipes.scoring.halves import judged_again
 from unlearn_cli.recipes.scoring.outcome import notes
 from unlearn_cli.recipes.scoring.scores import compared, passes, write_rows
@@ -36,14 +38,32 @@ class Evaluation:
     started: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     began: float = field(default_factory=time.perf_counter)
 
-    def score(self, moments: Mapping[str, Mapping[str, Measured]], metrics: tuple[str, ...]) -> Scores:
-        """Score the measurements, and print notes on the scores.
+    def score(
+        self,
+        moments: Moments,
+        metrics: tuple[str, ...],
+        baselines: Mapping[str, dict[str, Measured]] = MappingProxyType({}),
+    ) -> Scores:
+        """Score the measurements, and note where rows are over-forgotten.
+
+        Args:
+            moments: the measurements before and after. The first baseline is added to them.
+            metrics: names of metrics.
+            baselines: the measurements of each baseline.
 
         Raises:
-            UnlearnError: the baseline knows the forget rows.
+            UnlearnError: a baseline knows the forget rows.
         """
+        names, others = list(baselines), {}
+        if names:
+            moments["baseline"] = baselines[names[0]]
+            others = {name: baselines[name] for name in names[1:]}
         scores = compared(moments, self.config, metrics)
         check_scores(scores)
+        if others:
+            add_baselines(scores, moments, others, self.config, metrics)
+            for note in spread(scores):
+                self.reporter.note(note)
         for note in notes(scores):
             self.reporter.note(note)
         return scores

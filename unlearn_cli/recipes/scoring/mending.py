@@ -34,7 +34,8 @@ def commands(word: VerdictWord, report: RunReport, run: RunReport, folder: Path)
         return [shlex.join(["unlearn", "data", "check", forget, "-m", model, *columns])]
     changes = _changes(word, report, run)
     if not changes:
-        return next_commands(folder, report.config.get("baseline"))
+        given = report.config.get("baseline") or ()  # of an evaluation several, of a run one
+        return next_commands(folder, given if isinstance(given, str) else next(iter(given), None))
     flags = [f"--{name} {shlex.quote(value if isinstance(value, str) else f'{value:g}')}" for name, value in changes.items()]
     if (procedure := _with_own_steps(run)) is not None:
         flags = [f"--parameter {shlex.quote(_parameters(procedure, run, 0.5 if word in TOO_MUCH else 2.0))}"]

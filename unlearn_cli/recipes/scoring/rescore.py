@@ -32,18 +32,20 @@ def run(
     check_target(config.output_dir)
     moments, allowed = _read(config.measured)
     moments = comparable_moments(moments, reporter.note)
-    if config.baseline:
-        baseline, allowed_of_baseline = _read(Path(config.baseline))
-        moments["baseline"] = baseline["after"]
+    baselines: dict[str, Splits] = {}
+    for place in config.baseline:
+        baseline, allowed_of_baseline = _read(Path(place))
+        baselines[place] = baseline["after"]
         allowed = [name for name in allowed if name in allowed_of_baseline]
-        _check_rows(moments["after"], moments["baseline"])
-        if not all(measured.protocol for splits in (moments["after"], moments["baseline"]) for measured in splits.values()):
-            reporter.note("not every file names its protocol: template, lengths and precision may differ")
+        _check_rows(moments["after"], baselines[place])
+    protocols = [measured.protocol for splits in (moments["after"], *baselines.values()) for measured in splits.values()]
+    if baselines and not all(protocols):
+        reporter.note("not every file names its protocol: template, lengths and precision may differ")
     if unavailable := [name for name in config.metrics if METRICS.canonical(name) not in allowed]:
         raise UnlearnError(f"{config.measured} does not allow {', '.join(unavailable)}", "measure with a model: --model")
-    names = [METRICS.canonical(name) for name in config.metrics] or METRICS.names()
-    metrics = tuple(name for name in names if name in allowed)
-    scores = evaluation.score(moments, metrics)
+    wanted = [METRICS.canonical(name) for name in config.metrics] or METRICS.names()
+    metrics = tuple(name for name in wanted if name in allowed)
+    scores = evaluation.score(moments, metrics, baselines)
     return evaluation.finish(moments, metrics, scores, config.output_dir, environment={})
 
 
@@ -55,7 +57,7 @@ def _read(path: Path) -> tuple[dict[str, Splits], list[str]]:
     for file in sorted((path / "measured").glob("*.safetensors")):
         moment, _, split = file.stem.partition("-")
         measured = load_measured(file.parent, file.stem)
-        if measured is not None:
+        if measured is not None and moment in ("before", "after", "baseline"):  # not further baselines
             moments.setdefault(moment, {})[split] = measured
     if "after" not in moments:
         raise UnlearnError(f"{path} holds no measurements", "a run folder of `unlearn forget` or `unlearn evaluate` does")

@@ -227,6 +227,8 @@ class Attack(Declared):
 
     along: str = "step"  # the quantity that the points of a curve are ordered by
     access: Literal["weights", "queries", "activations"] = "weights"  # what the attacker needs
+    # It is judged by rows of its own, so that recovery compares with the original and the baseline under the same attack.
+    own_rows: bool = False
 
 
 def _declare(kind: type, allowed: tuple[str, ...], paper: str | None, **extra: Any) -> Callable[[Callable], Any]:

@@ -25,7 +25,7 @@ DATA = AttackData(
     train_forget=tuple(FACTS[::2]),
     eval_retain=tuple(FACTS[:2]),
     train_retain=tuple(FACTS[2:5]),
-    user_rows=(),
+    user_rows=tuple(FACTS[:6]),
 )
 
 

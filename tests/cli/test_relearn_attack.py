@@ -83,6 +83,29 @@ def test_a_positive_control_and_what_was_not_tried(run: Path, tmp_path: Path) ->
     assert refused.exit_code == 2 and "did not forget the rows of this run" in refused.stderr
 
 
+def test_questions_of_ones_own(run: Path, tmp_path: Path) -> None:
+    """Rows other than the forget rows, one of them a conversation: recovery is among the three models on these rows."""
+    (asked, other, *_) = [json.loads(line) for line in (run.parent / "forget.jsonl").read_text().splitlines()]
+    turns = (("user", other), ("assistant", other), ("user", asked), ("assistant", asked))
+    talk = [{"role": role, "content": row["question" if role == "user" else "answer"]} for role, row in turns]
+    questions = write_rows(
+        tmp_path / "questions.jsonl", [{"messages": talk}, {"messages": talk[2:]}, {"messages": talk[:2]}]
+    )
+    report = attacked(run, "--attack", "ask", "--attack-data", questions, "--baseline", BASELINE)["ask"]
+    assert report["judged_rows"] == 3 and report["attacker_rows"] == 0
+    assert not {"other languages", "--attack ask"} & set(report["not_tried"])
+    own, original, baseline = (curve["points"][0]["forget"]["probability"] for curve in report["curves"])
+    (point,) = report["recovery"]["probability"]["points"]
+    assert point["at"] == 3 and point["value"] == pytest.approx((own - baseline) / (original - baseline))
+    assert "under 3 other questions" in report["verdict"]
+    for flags, said in (
+        ((), "there are no questions"),
+        (("--attack-data", questions, "--skip-original"), "on its own questions"),
+    ):
+        refused = unlearn("relearn-attack", run, "--attack", "ask", *FEW, *flags)
+        assert refused.exit_code == 2 and said in refused.stderr and "hint:" in refused.stderr, refused.stderr
+
+
 def test_the_way_back_without_any_training(run: Path) -> None:
     """By name only: the distance is that of the whole run, and at the end of the way is the original."""
     flags = ("--attack", "path,patch", "-p", "percent=50+100", "-p", "depth=50", "--baseline", BASELINE)

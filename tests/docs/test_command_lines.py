@@ -45,6 +45,7 @@ def shelf(tmp_path_factory) -> Path:
         shutil.copytree(MODEL, folder / name)
     shutil.copytree(BASELINE, folder / "retain-only")
     changed_a_little(BASELINE, folder / "retain-only-2")
+    write_rows(folder / "questions.jsonl", parts["forget"][:2])
     (folder / "questions.txt").write_text("Who is this?\n")
     (folder / "tofu").mkdir()
     for name, rows in tofu_files(parts).items():

@@ -126,7 +126,8 @@ class Target:
 
         Args:
             at: place on the curve.
-            forget_rows: reworded `data.eval_forget`, in the same order; None: the rows as they are.
+            forget_rows: reworded `data.eval_forget`, in the same order, or the rows of an attack that declares `own_rows`;
+                None: `data.eval_forget` as it is.
             retain: measure the retain rows too.
             plan: what to measure, if it is not the usual plan.
         """

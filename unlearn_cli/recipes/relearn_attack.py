@@ -52,6 +52,8 @@ def _run(config: AttackConfig, reporter: Reporter) -> tuple[list[AttackReport], 
     started = time.perf_counter()
     run_report = _read_forget_run(config.run)
     chosen = chosen_attacks(config)
+    if config.skip_original and any(attack.own_rows for attack in chosen):
+        raise UnlearnError("ask compares with the original on its own questions", "leave --skip-original out")
     data, row_notes = read_attack_data(config, run_report)
     models = AttackedModels(config, run_report, data, reporter)
     _note_models(models, row_notes)
@@ -150,7 +152,8 @@ def _attack_report(
 ) -> AttackReport:
     """The report of one of `attacks`. `config` names the baseline against which its recovery is measured."""
     recovery = recovery_by_metric(curves, one, config)
-    eval_forget, attacker = models.data.eval_forget, attacker_rows(one.attack, one.settings[0], models.data)
+    eval_forget = models.data.user_rows if one.attack.own_rows else models.data.eval_forget
+    attacker = attacker_rows(one.attack, one.settings[0], models.data)
     return AttackReport(
         attack=one.name,
         along=one.attack.along,

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from unlearn_cli.attack_report import RecoveryReport
+from unlearn_cli.attack_report import SCORED, RecoveryReport
+from unlearn_cli.config import AttackConfig
 from unlearn_cli.contract import ATTACKS
-from unlearn_cli.recipes.attacking.recovery import verdict
+from unlearn_cli.recipes.attacking import claims
+from unlearn_cli.recipes.attacking.curves import CurvePoint, Curves, CurveSpec
+from unlearn_cli.recipes.attacking.recovery import recovery_by_metric, verdict
+from unlearn_cli.recipes.attacking.settings import ConfiguredAttack
 
 
 def result(at: float | str, **more: object) -> RecoveryReport:
@@ -26,6 +31,7 @@ def result(at: float | str, **more: object) -> RecoveryReport:
         ("prune", 50, "at 50 percent"),
         ("ablate", 25, "at 25 percent of the depth"),
         ("logit-lens", 3, "at block 3"),
+        ("ask", 12, "under 12 other questions"),
     ],
 )
 def test_where_it_came_back(attack: str, at: float | str, where: str) -> None:
@@ -45,3 +51,30 @@ def test_an_upper_bound_is_called_that() -> None:
         "relearn: at most 34% (20% to 45%) of the original knowledge is there within 15 steps at learning rate 0.002, "
         "at most 5% before the attack; these are upper bounds, because no baseline was attacked in the same way"
     )
+
+
+def curves(of_rows: dict[str, list[float]], asked: dict[str, list[float]]) -> Curves:
+    """Each model's scores of the forget rows before the attack, and of the attack's own rows under it."""
+    filled = Curves()
+    for values, attack in ((of_rows, None), (asked, ATTACKS.get("ask"))):
+        for role, scores in values.items():
+            spec = CurveSpec(role, attack)  # type: ignore[arg-type]
+            filled.add(spec, [CurvePoint(len(scores), dict.fromkeys(SCORED, np.array(scores)), {})])
+    return filled
+
+
+@pytest.mark.parametrize(("baseline", "value"), [("b", 0.5), (None, 0.625)])
+def test_an_attack_with_rows_of_its_own_is_judged_on_them(baseline: str | None, value: float) -> None:
+    """Means on two rows: unlearned 0.5, original 0.8, baseline 0.2: (0.5 - 0.2) / (0.8 - 0.2); without one 0.5 / 0.8. The
+    three forget rows count for the start alone, and the control, 0.65, is judged alike."""
+    plain = {"unlearned": [0.1] * 3, "original": [0.9] * 3, "baseline": [0.1] * 3, "control": [0.2] * 3}
+    asked = {"unlearned": [0.4, 0.6], "original": [0.7, 0.9], "baseline": [0.1, 0.3], "control": [0.55, 0.75]}
+    if baseline is None:
+        del plain["baseline"], asked["baseline"]
+    config = AttackConfig(run="r", baseline=baseline, control="c", bootstrap_samples=20)
+    one = ConfiguredAttack(ATTACKS.get("ask"), [{}])
+    report = recovery_by_metric(curves(plain, asked), one, config)["probability"]
+    assert report.max == pytest.approx(value) and report.at == 2
+    assert report.start == pytest.approx(0.0 if baseline else 0.1 / 0.9)
+    control = claims.positive_control(curves(plain, asked), one, config)
+    assert control is not None and control.max == pytest.approx(0.75 if baseline else 0.65 / 0.8)

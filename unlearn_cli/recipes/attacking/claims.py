@@ -16,13 +16,13 @@ from unlearn_cli.recipes.scoring.scores import BOOTSTRAP_SEED
 
 METRIC = "probability"
 REGAINED = 0.1  # recovery that a control must regain to show that the attack can succeed
-ALL_ATTACKS = (*SUITES["full"], "probe", "path", "patch")
-NOT_IN_PACKAGE = (
+ALL_ATTACKS = (*SUITES["full"], "probe", "path", "patch", "ask")
+WITH_ASK = (  # what the attack `ask` tries
     "questions that combine several facts, and other names for the same thing",
     "other languages",
     "conversations of several turns",
-    "longer training than the budget, and rates outside of it",
 )
+NOT_IN_PACKAGE = ("longer training than the budget, and rates outside of it",)
 
 
 def budget(one: ConfiguredAttack, attacker_rows: int) -> Budget:
@@ -48,7 +48,7 @@ def not_tried(one: ConfiguredAttack, attacks: list[ConfiguredAttack]) -> list[st
         untried += [f"-p data={name}" for name in get_args(Data) if name not in data]
         untried += [] if any(setting["full"] for setting in one.settings) else ["-p full=true"]
         untried += [] if any(setting["quantize_to"] for setting in one.settings) else ["-p quantize_to=4"]
-    return [*untried, *NOT_IN_PACKAGE]
+    return [*untried, *(() if "ask" in tried else WITH_ASK), *NOT_IN_PACKAGE]
 
 
 def positive_control(curves: Curves, one: ConfiguredAttack, config: AttackConfig) -> PositiveControl | None:
@@ -69,10 +69,12 @@ def positive_control(curves: Curves, one: ConfiguredAttack, config: AttackConfig
     best: float | None = None
     place: Place | None = None
     for setting in one.settings:
-        floors = curves.averaged("baseline", one.attack, [setting])
+        floors, originals = (curves.averaged(role, one.attack, [setting]) for role in ("baseline", "original"))
         for at, point in curves.averaged("control", one.attack, [setting]).items():
-            floor = floors[at].forget[METRIC] if at in floors else lowest
-            value = recovery(point.forget[METRIC], before, floor, untouched, **draw).value
+            attacked = point.forget[METRIC]
+            floor = floors[at].forget[METRIC] if at in floors else attacked * 0.0
+            known, unknown = (originals[at].forget[METRIC], floor) if one.attack.own_rows else (before, untouched)
+            value = recovery(attacked, known, floor, unknown, **draw).value
             if value is not None and at != 0 and (best is None or value > best):
                 best, place = value, at
     regained = None if best is None or start is None else best - start

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from unlearn_cli.attack_report import SCORED, RecoveryPoint, RecoveryReport
-from unlearn_cli.attacks._target import Place
+from unlearn_cli.attacks._target import Place, Role
 from unlearn_cli.config import AttackConfig
 from unlearn_cli.contract import METRICS, Attack
 from unlearn_cli.evaluation.recovery import area, first_at, recovery
@@ -15,6 +15,8 @@ from unlearn_cli.hashing import fingerprint
 from unlearn_cli.recipes.attacking.curves import ROLES, Curves, means
 from unlearn_cli.recipes.attacking.settings import ConfiguredAttack, Setting
 from unlearn_cli.recipes.scoring.scores import BOOTSTRAP_SEED
+
+BESIDE: tuple[Role, Role] = ("baseline", "original")
 
 
 def recovery_by_metric(curves: Curves, one: ConfiguredAttack, config: AttackConfig) -> dict[str, RecoveryReport]:
@@ -25,15 +27,20 @@ def recovery_by_metric(curves: Curves, one: ConfiguredAttack, config: AttackConf
 def _recovery_report(curves: Curves, one: ConfiguredAttack, config: AttackConfig, metric: str) -> RecoveryReport:
     draw = {"samples": config.bootstrap_samples, "seed": BOOTSTRAP_SEED}
     starts = {role: point.forget[metric] for role in ROLES if (point := curves.start(role)) is not None}
-    lowest = np.full_like(starts["original"], METRICS.get(metric).range[0])
+    smallest = METRICS.get(metric).range[0]
+    lowest = np.full_like(starts["original"], smallest)
     floor_start = starts["baseline"] if config.baseline else lowest
     points: list[RecoveryPoint] = []
     for seeds in _over_seeds(one.settings):
         parameters = {name: value for name, value in seeds[0].items() if name != "seed"}
-        baseline = curves.averaged("baseline", one.attack, seeds)
+        baseline, original = (curves.averaged(role, one.attack, seeds) for role in BESIDE)
         for at, point in curves.averaged("unlearned", one.attack, seeds).items():
-            floor = baseline[at].forget[metric] if config.baseline else lowest
-            result = recovery(point.forget[metric], starts["original"], floor, floor_start, **draw)
+            attacked = point.forget[metric]
+            floor = baseline[at].forget[metric] if config.baseline else np.full_like(attacked, smallest)
+            known, unknown = starts["original"], floor_start
+            if one.attack.own_rows:
+                known, unknown = original[at].forget[metric], floor
+            result = recovery(attacked, known, floor, unknown, **draw)
             points.append(
                 RecoveryPoint(
                     at=at,
@@ -45,10 +52,10 @@ def _recovery_report(curves: Curves, one: ConfiguredAttack, config: AttackConfig
                 )  # fmt: skip
             )
     start = recovery(starts["unlearned"], starts["original"], floor_start, floor_start, **draw).value
-    attacked = [(p.value, p) for p in points if p.value is not None and p.at != 0]
-    if not attacked:
+    scored = [(p.value, p) for p in points if p.value is not None and p.at != 0]
+    if not scored:
         return RecoveryReport(start=start, max=None, ci=None, at=None, parameters={}, gain=None, points=points)
-    _, best = max(attacked, key=lambda pair: pair[0])
+    _, best = max(scored, key=lambda pair: pair[0])
     curve = [(p.at, p.value) for p in points if p.parameters == best.parameters and p.value is not None]
     places, values = [at for at, _ in curve], [value for _, value in curve]
     return RecoveryReport(
@@ -90,6 +97,6 @@ def _where(along: str, at: Place) -> str:
         return f"in {at}" if isinstance(at, str) else f"in {at} bits"  # a format by name, or a number of bits
     phrases = {
         "step": "within {} steps", "wording": "with the wording '{}'", "percent": "at {} percent", "shots": "with {} shots",
-        "draws": "in the best of {} draws", "depth": "at {} percent of the depth",
+        "draws": "in the best of {} draws", "questions": "under {} other questions", "depth": "at {} percent of the depth",
     }  # fmt: skip
     return phrases.get(along, f"at {along} {{}}").format(at)

@@ -29,7 +29,9 @@ class PointReport(Part):
 class CurveReport(Part):
     """One model under one setting of the attack."""
 
-    role: Literal["unlearned", "original", "baseline", "control"] = Field(description="which of the attacked models")
+    role: Literal["unlearned", "original", "baseline", "control"] = Field(
+        description="which of the attacked models; each of several baselines has a curve"
+    )
     parameters: dict[str, Any] = Field(description="setting of the attack, such as rate and seed")
     points: list[PointReport] = Field(description="places along the attack, in order")
 
@@ -54,6 +56,9 @@ class RecoveryReport(Part):
     at: int | float | str | None = Field(description="place of `max`")
     parameters: dict[str, Any] = Field(description="setting of `max`")
     gain: float | None = Field(description="of the baseline, there; null without one")
+    against: list[float | None] = Field(
+        default=[], description="of several baselines: `max` measured from each of them alone, in their order"
+    )
     area: float | None = Field(default=None, description="mean along the curve of the best setting")
     half_at: int | float | str | None = Field(default=None, description="first place of that curve at which half is back")
     points: list[RecoveryPoint] = Field(description="every place under every setting")

@@ -9,7 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.running import BASELINE, QUICK, data_arguments, knowing_model, read_report, unlearn, write_rows
+from tests.cli.running import (
+    BASELINE,
+    QUICK,
+    changed_a_little,
+    data_arguments,
+    knowing_model,
+    read_report,
+    unlearn,
+    write_rows,
+)
 from unlearn_cli.attack_report import read_attack
 from unlearn_cli.recipes.attacking import execution
 
@@ -81,6 +90,24 @@ def test_a_positive_control_and_what_was_not_tried(run: Path, tmp_path: Path) ->
     (other / "report.json").write_text(json.dumps(changed))
     refused = unlearn("relearn-attack", run, *FEW, *STEPS, "--control", other)
     assert refused.exit_code == 2 and "did not forget the rows of this run" in refused.stderr
+
+
+def test_several_baselines(run: Path, tmp_path: Path) -> None:
+    """Recovery is from their mean and from each; kept curves of both serve again; the same one twice is refused."""
+    other = changed_a_little(BASELINE, tmp_path / "other")
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy, ignore=shutil.ignore_patterns("attacks"))
+    both = ("--baseline", BASELINE, "--baseline", other)
+    report = attacked(copy, *both, "-p", "steps=0+2")["relearn"]
+    assert [curve["role"] for curve in report["curves"]] == ["unlearned", "original", "baseline", "baseline"]
+    back = report["recovery"]["probability"]
+    low, high = sorted(back["against"])
+    assert low - 1e-6 <= back["max"] <= high + 1e-6 and report["config"]["baseline"] == [BASELINE, str(other)]
+    again = unlearn("relearn-attack", copy, *FEW, "-p", "steps=0+2")
+    assert again.exit_code == 0 and "serve for relearn" in " ".join(again.stderr.split()), again.stderr
+    assert read_attack(copy / "attacks" / "relearn").recovery["probability"].max == pytest.approx(back["max"])
+    twice = unlearn("relearn-attack", copy, *FEW, "--baseline", BASELINE, "--baseline", BASELINE)
+    assert twice.exit_code == 2 and "baseline 2 is the model of baseline 1 again" in twice.stderr, twice.stderr
 
 
 def test_questions_of_ones_own(run: Path, tmp_path: Path) -> None:

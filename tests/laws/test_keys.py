@@ -111,6 +111,8 @@ def tried(config):
 
 def changed(config, name, files):
     value = other(name, type(config).model_fields[name], files)
+    if name == "baseline" and isinstance(config.baseline, tuple):  # of commands that take several
+        value = (value,)
     assert value != getattr(config, name), f"another value of {name} is wanted"
     return config.model_copy(update={name: value})
 

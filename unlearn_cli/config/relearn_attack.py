@@ -7,7 +7,7 @@ from typing import Literal
 
 from unlearn_cli.config.expressions import AttackConditions
 from unlearn_cli.config.groups import BenchmarkOptions, OfflineOptions, RunOptions, TrustOptions
-from unlearn_cli.config.option import Names, Pairs, Rates, Seeds, option
+from unlearn_cli.config.option import Names, Pairs, Rates, Seeds, Texts, option
 from unlearn_cli.values import MANY
 
 SUITES: dict[str, tuple[str, ...]] = {
@@ -23,9 +23,9 @@ SUITES: dict[str, tuple[str, ...]] = {
 class AttackConfig(OfflineOptions, BenchmarkOptions, TrustOptions, RunOptions):
     """Settings of `unlearn relearn-attack`."""
 
-    baseline: str | None = option(
-        None, "a model trained without the forget rows, under the same attack; its gain is teaching, not recovery", "Model",
-        metavar="MODEL", path=True,
+    baseline: Texts = option(
+        (), "a model trained without the forget rows, under the same attack; its gain is teaching, not recovery; "
+        "repeatable, for recovery from their mean and from each", "Model", metavar="MODEL", path=True,
     )  # fmt: skip
     control: str | None = option(
         None, "a run by a weak method on the same rows, under the same attack: shows that the attack can succeed", "Model",

@@ -68,7 +68,7 @@ def _run(config: AttackConfig, reporter: Reporter) -> tuple[list[AttackReport], 
     reports = []
     for one in attacks:
         if one.name not in left_out:
-            used = config.model_copy(update={"baseline": cached.model}) if one.name in cached.attacks else config
+            used = config.model_copy(update={"baseline": cached.models}) if one.name in cached.attacks else config
             reports.append(_attack_report(one, attacks, curves, models, used, started))
     _judge(config.fail_if, reports)
     paths = [_write_and_show(report, config.run, reporter) for report in reports]
@@ -98,8 +98,8 @@ def _note_models(models: AttackedModels, row_notes: list[str]) -> None:
         models.reporter.note(note)
     if models.config.control:
         _check_control(models.config.control, models.run)
-    if models.config.baseline:
-        models.identity("baseline")  # refuses the run itself, before models are loaded
+    for role in models.baselines:
+        models.identity(role)  # refuses the run itself before any time is spent
     artifact = models.run.artifact
     if artifact is not None and artifact.kind in COMPOSED:
         models.reporter.note(
@@ -134,7 +134,7 @@ def _note_baseline(
 ) -> None:
     without = [] if config.baseline else [one.name for one in attacks if one.name not in cached.attacks]
     if cached.attacks:
-        reporter.note(f"no --baseline: earlier curves of {cached.model} are used for {', '.join(cached.attacks)}")
+        reporter.note(f"no --baseline: the kept curves of {', '.join(cached.models)} serve for {', '.join(cached.attacks)}")
     if without:
         names = f" for {', '.join(without)}" if cached.attacks else ""
         reporter.note(

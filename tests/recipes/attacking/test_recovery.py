@@ -71,10 +71,30 @@ def test_an_attack_with_rows_of_its_own_is_judged_on_them(baseline: str | None, 
     asked = {"unlearned": [0.4, 0.6], "original": [0.7, 0.9], "baseline": [0.1, 0.3], "control": [0.55, 0.75]}
     if baseline is None:
         del plain["baseline"], asked["baseline"]
-    config = AttackConfig(run="r", baseline=baseline, control="c", bootstrap_samples=20)
+    config = AttackConfig(run="r", baseline=baseline or (), control="c", bootstrap_samples=20)
     one = ConfiguredAttack(ATTACKS.get("ask"), [{}])
     report = recovery_by_metric(curves(plain, asked), one, config)["probability"]
     assert report.max == pytest.approx(value) and report.at == 2
     assert report.start == pytest.approx(0.0 if baseline else 0.1 / 0.9)
     control = claims.positive_control(curves(plain, asked), one, config)
     assert control is not None and control.max == pytest.approx(0.75 if baseline else 0.65 / 0.8)
+
+
+def test_several_baselines_are_a_mean_and_each_alone() -> None:
+    """Relearned to 0.6 where the original has 0.9. Baselines reach 0.2 and 0.4 from 0.1 each: the mean is
+    (0.6 - 0.3) / (0.9 - 0.1) = 0.375, against each 0.4 / 0.8 = 0.5 and 0.2 / 0.8 = 0.25."""
+    attack, filled = ATTACKS.get("relearn"), Curves()
+    setting = attack.resolve({"steps": "0+5"})
+    starts = {"unlearned": 0.1, "original": 0.9, "baseline 1": 0.1, "baseline 2": 0.1}
+    ends = {"unlearned": 0.6, "original": 0.9, "baseline 1": 0.2, "baseline 2": 0.4}
+    for role, start in starts.items():
+        first, last = (CurvePoint(at, dict.fromkeys(SCORED, np.full(3, v)), {}) for at, v in ((0, start), (5, ends[role])))
+        filled.add(CurveSpec(role), [first])
+        filled.add(CurveSpec(role, attack, setting), [first, last])
+    config = AttackConfig(run="r", baseline=("one", "two"), bootstrap_samples=20)
+    report = recovery_by_metric(filled, ConfiguredAttack(attack, [setting]), config)["probability"]
+    assert report.max == pytest.approx(0.375) and report.against == pytest.approx([0.5, 0.25]) and report.at == 5
+    assert report.gain == pytest.approx(0.25), "0.1 and 0.3 of 0.8"
+    said = verdict(attack, report, upper_bound=False)
+    assert said.endswith("2 baselines gain on average 25%, and measured from each of them recovery is 25% to 50%")
+    assert [curve.role for curve in filled.reports(attack, [setting])] == ["unlearned", "original", "baseline", "baseline"]

@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 
 from torch import Tensor
 
-from unlearn_cli.attacks._target import AttackData, Place, Role, Target
+from unlearn_cli.attacks._target import AttackData, Place, Role, Target, kind
 from unlearn_cli.config import AttackConfig, DataOptions, ModelOptions, restored
 from unlearn_cli.console import Reporter
 from unlearn_cli.data import row_notes
@@ -47,8 +47,13 @@ class AttackedModels:
         roles: list[Role] = ["unlearned"]
         if not self.config.skip_original:
             roles.append("original")
-        named: list[tuple[Role, str | None]] = [("baseline", self.config.baseline), ("control", self.config.control)]
-        return [*roles, *(role for role, model in named if model)]
+        return [*roles, *self.baselines, *(["control"] if self.config.control else [])]
+
+    @property
+    def baselines(self) -> dict[Role, str]:
+        """The baselines: role -> model."""
+        given = self.config.baseline
+        return {"baseline": given[0]} if len(given) == 1 else {f"baseline {n}": model for n, model in enumerate(given, 1)}
 
     @property
     def original_is_base(self) -> bool:
@@ -61,12 +66,12 @@ class AttackedModels:
         paths = {
             "unlearned": str(self.config.run),
             "original": original_of(self.config, self.run),
-            "baseline": self.config.baseline,
+            **self.baselines,
             "control": self.config.control,
         }
         update = {"model": paths[role], "device": self.config.device} | ({} if role == "original" else {"revision": None})
         update["base"] = self.config.base if role in ("unlearned", "control") else None
-        if role in ("baseline", "control"):  # in the precision of the model under attack
+        if kind(role) in ("baseline", "control"):  # in the precision of the model under attack
             update["dtype"] = self._dtype(self.options("unlearned")).removeprefix("torch.")
         return restored(ModelOptions, self.run.config, granted=self.config, **update)
 
@@ -74,7 +79,8 @@ class AttackedModels:
         """A fingerprint of a model's weights and of the way it is loaded.
 
         Raises:
-            UnlearnError: the baseline is the unlearned or the original model itself, or the original has other weights now.
+            UnlearnError: a baseline is the unlearned or the original model itself or another baseline, or the original has
+                other weights now.
         """
         if role not in self._identities:
             options = self.options(role)
@@ -82,11 +88,15 @@ class AttackedModels:
             if role == "original" and self.run.model:
                 check_weights(options.model, source, self.run.model, "the model before unlearning", "the run was made from")
             self._identities[role] = identity(source, options, self._dtype(options), resolve_device(options.device).type)
-            if role == "baseline" and self._identities[role] in (self.identity("unlearned"), self.identity("original")):
+            own = self._identities[role]
+            if kind(role) == "baseline" and own in (self.identity("unlearned"), self.identity("original")):
                 raise UnlearnError(
                     "--baseline is the unlearned or the original model itself",
                     "give a model trained without the forget rows",
                 )
+            for other in self.baselines:
+                if kind(role) == "baseline" and other != role and self._identities.get(other) == own:
+                    raise UnlearnError(f"{role} is the model of {other} again", "each baseline is another training")
         return self._identities[role]
 
     def _dtype(self, options: ModelOptions) -> str:
@@ -105,7 +115,7 @@ class AttackedModels:
                 raise UnlearnError(
                     f"the {role} model tokenizes the rows differently from the run: another tokenizer or chat template",
                     "give a model with the same tokenizer and template"
-                    if role == "baseline"
+                    if kind(role) == "baseline"
                     else "run `unlearn forget` with --chat-template none or a file, which all models share",
                 )
             self._keys[role] = fingerprint(

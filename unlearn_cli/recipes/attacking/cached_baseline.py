@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import product
 
 from unlearn_cli.attack_report import AttackReport, read_attack
 from unlearn_cli.errors import UnlearnError
@@ -16,9 +17,9 @@ from unlearn_cli.report import FILE
 
 @dataclass(frozen=True)
 class CachedBaseline:
-    """A baseline model, and the attacks for which all its curves are cached."""
+    """Baselines, and the attacks whose curves of them are all cached."""
 
-    model: str | None = None
+    models: tuple[str, ...] = ()
     attacks: list[str] = field(default_factory=list)
 
 
@@ -28,34 +29,42 @@ def add_cached_baseline(curves: Curves, models: AttackedModels, attacks: list[Co
     A baseline that knows the forget rows is not used.
     """
     reports = {} if models.config.baseline else _earlier_reports(models, attacks)
-    for model in dict.fromkeys(report.config["baseline"] for report in reports.values() if not report.upper_bound):
-        config = models.config.model_copy(update={"baseline": model})
+    for given in dict.fromkeys(_given(report) for report in reports.values() if not report.upper_bound):
+        config = models.config.model_copy(update={"baseline": given})
         earlier = AttackedModels(config, models.run, models.data, models.reporter)
         try:
-            start = read_curve(curve_path(earlier, CurveSpec("baseline")))
-        except UnlearnError:  # the model is gone
+            starts = {role: read_curve(curve_path(earlier, CurveSpec(role))) for role in earlier.baselines}
+        except UnlearnError:  # a model is gone
             continue
-        by_attack = {one.name: _cached_curves(earlier, one) for one in attacks} if start else {}
+        by_attack = {one.name: _cached_curves(earlier, one) for one in attacks} if all(starts.values()) else {}
         complete = {name: cached for name, cached in by_attack.items() if cached is not None}
-        if not start or not complete:
+        if not complete:
             continue
-        curves.add(CurveSpec("baseline"), start)
         samples = config.bootstrap_samples
-        if knows_rows(curves.start_probability("baseline", samples), curves.start_probability("original", samples)):
-            models.reporter.note(f"{model} knows the forget rows, so its stored curves are not used as a baseline")
-            return CachedBaseline()
+        for role, start in starts.items():
+            curves.add(CurveSpec(role), start or [])
+            if knows_rows(curves.start_probability(role, samples), curves.start_probability("original", samples)):
+                model = earlier.baselines[role]
+                models.reporter.note(f"{model} knows the forget rows, so its stored curves are not used as a baseline")
+                return CachedBaseline()
         for cached in complete.values():
             for spec, points in cached:
                 curves.add(spec, points)
-        return CachedBaseline(model, list(complete))
+        return CachedBaseline(given, list(complete))
     return CachedBaseline()
 
 
+def _given(report: AttackReport) -> tuple[str, ...]:
+    """The baselines of an earlier report, which may be of a release that took one."""
+    given = report.config["baseline"]
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
 def _cached_curves(models: AttackedModels, one: ConfiguredAttack) -> list[tuple[CurveSpec, list[CurvePoint]]] | None:
-    """The baseline's curves of an attack, one for each setting; None if one of them is missing."""
+    """The baselines' curves of an attack, one for each setting; None if one of them is missing."""
     cached = []
-    for setting in one.settings:
-        spec = CurveSpec("baseline", one.attack, setting)
+    for role, setting in product(models.baselines, one.settings):
+        spec = CurveSpec(role, one.attack, setting)
         points = read_curve(curve_path(models, spec))
         if points is None:
             return None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import platformdirs
 
 from unlearn_cli.atomic import write_atomically
 from unlearn_cli.attack_report import SCORED, CurveReport, PointReport
-from unlearn_cli.attacks._target import Place, Point, Role
+from unlearn_cli.attacks._target import Place, Point, Role, kind
 from unlearn_cli.contract import METRICS, Attack
 from unlearn_cli.evaluation.baseline import METRIC
 from unlearn_cli.evaluation.score import bootstrap
@@ -32,6 +32,12 @@ from unlearn_cli.report import Score
 VERSION = 2  # of the files' content
 START = "start"  # name of the curve of a model before any attack
 ROLES: tuple[Role, ...] = ("unlearned", "original", "baseline", "control")
+
+
+def order(role: Role) -> tuple[int, int, str]:
+    """Sorts roles as `ROLES` has them, baselines by their number."""
+    return ROLES.index(kind(role)), len(role), role
+
 
 RowScores = dict[str, np.ndarray]  # [R] by metric
 
@@ -79,9 +85,18 @@ class Curves:
         return spec.key in self._points
 
     def start(self, role: Role) -> CurvePoint | None:
-        """The scores of a model before any attack."""
-        points = self._points.get(CurveSpec(role).key)
-        return points[0] if points else None
+        """A model before any attack; of several baselines the mean."""
+        points = [curve[0] for curve in self._of(CurveSpec(role)) if curve]
+        return _mean_point(points) if points else None
+
+    def _of(self, spec: CurveSpec) -> list[list[CurvePoint]]:
+        """The curve of a role; of "baseline" those of all baselines."""
+        wanted = spec.key[1:]
+        return [
+            points
+            for (role, *rest), points in self._points.items()
+            if spec.role in (role, kind(role)) and tuple(rest) == wanted
+        ]
 
     def start_probability(self, role: Role, bootstrap_samples: int) -> Score | None:
         """The probability that a model gives the judged forget answers before any attack; None if it is unknown."""
@@ -93,21 +108,18 @@ class Curves:
         return Score(value=float(values.mean()), ci=bootstrap(values, bootstrap_samples, BOOTSTRAP_SEED), n=len(values))
 
     def averaged(self, role: Role, attack: Attack, settings: list[Setting]) -> dict[Place, CurvePoint]:
-        """Place -> point of one model, averaged over settings that differ in their seed; empty if it was not attacked."""
-        keys = [CurveSpec(role, attack, setting).key for setting in settings]
-        curves = [self._points[key] for key in keys if key in self._points]
-        return {
-            points[0].at: CurvePoint(
-                points[0].at, _mean([p.forget for p in points]), _mean([p.retain for p in points]), points[0].details
-            )
-            for points in zip(*curves, strict=True)
-        }
+        """Points of one model by place, averaged over settings that differ in their seed; empty if it was not attacked.
+
+        Of several baselines, "baseline" is their mean.
+        """
+        curves = [curve for setting in settings for curve in self._of(CurveSpec(role, attack, setting))]
+        return {points[0].at: _mean_point(points) for points in zip(*curves, strict=True)}
 
     def reports(self, attack: Attack, settings: list[Setting]) -> list[CurveReport]:
         """All curves of an attack as means over rows, in the order of models and settings."""
         return [
-            CurveReport(role=role, parameters=setting, points=[_point_report(point) for point in self._points[key]])
-            for role in ROLES
+            CurveReport(role=kind(role), parameters=setting, points=[_point_report(point) for point in self._points[key]])
+            for role in sorted({role for role, *_ in self._points}, key=order)
             for setting in settings
             if (key := CurveSpec(role, attack, setting).key) in self._points
         ]
@@ -116,6 +128,11 @@ class Curves:
 def means(scores: RowScores) -> dict[str, float | None]:
     """Metric -> mean over the rows that have a value; None if no row has one."""
     return {name: None if np.isnan(values).all() else float(np.nanmean(values)) for name, values in scores.items()}
+
+
+def _mean_point(points: Sequence[CurvePoint]) -> CurvePoint:
+    forget, retain = (_mean([getattr(point, name) for point in points]) for name in ("forget", "retain"))
+    return CurvePoint(points[0].at, forget, retain, points[0].details)
 
 
 def _mean(of_seeds: list[RowScores]) -> RowScores:

@@ -10,11 +10,11 @@ from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.baseline import UNKNOWN, check_baseline
 from unlearn_cli.recipes.attacking.attacked_models import AttackedModels
 from unlearn_cli.recipes.attacking.curves import (
-    ROLES,
     CurvePoint,
     Curves,
     CurveSpec,
     curve_path,
+    order,
     read_curve,
     scored,
     write_curve,
@@ -49,7 +49,7 @@ def compute_curves(models: AttackedModels, attacks: list[ConfiguredAttack]) -> t
 
 def _specs(models: AttackedModels, attacks: list[ConfiguredAttack]) -> tuple[list[CurveSpec], list[CurveSpec]]:
     """The curves before any attack, and those under attacks."""
-    roles = sorted({*models.roles, "original"}, key=ROLES.index)
+    roles = sorted({*models.roles, "original"}, key=order)
     attacked = [
         CurveSpec(role, one.attack, setting)
         for role in reversed(roles)  # the last measured model is still in memory, so the attacks begin with it
@@ -105,15 +105,12 @@ def _in_words(spec: CurveSpec, at: Place) -> str:
 
 
 def _check_starts(models: AttackedModels, curves: Curves) -> None:
-    """Check that the baseline does not know the forget rows, before any attack; note if the original does not either.
-
-    Raises:
-        UnlearnError: the baseline knows them.
-    """
-    baseline, original = (
-        curves.start_probability(role, models.config.bootstrap_samples) for role in ("baseline", "original")
-    )
-    check_baseline(baseline, original)
+    """Refuse a baseline that knows the forget rows, before any attack is paid for."""
+    samples = models.config.bootstrap_samples
+    original = curves.start_probability("original", samples)
+    for role, model in models.baselines.items():
+        name = "this baseline" if role == "baseline" else f"--baseline {model}"
+        check_baseline(curves.start_probability(role, samples), original, name)
     if original is not None and (original.value or 0.0) < UNKNOWN:
         models.reporter.note(
             f"the original model gives the forget answers probability {original.value or 0.0:.2g}: it did not know them, so "

@@ -32,7 +32,7 @@ def _recovery_report(curves: Curves, one: ConfiguredAttack, config: AttackConfig
     floor_start = starts["baseline"] if config.baseline else lowest
     points: list[RecoveryPoint] = []
     for seeds in _over_seeds(one.settings):
-        parameters = {name: value for name, value in seeds[0].items() if name != "seed"}
+        parameters = _without_seed(seeds[0])
         baseline, original = (curves.averaged(role, one.attack, seeds) for role in BESIDE)
         for at, point in curves.averaged("unlearned", one.attack, seeds).items():
             attacked = point.forget[metric]
@@ -57,18 +57,42 @@ def _recovery_report(curves: Curves, one: ConfiguredAttack, config: AttackConfig
         return RecoveryReport(start=start, max=None, ci=None, at=None, parameters={}, gain=None, points=points)
     _, best = max(scored, key=lambda pair: pair[0])
     curve = [(p.at, p.value) for p in points if p.parameters == best.parameters and p.value is not None]
+    baselines = [f"baseline {number}" for number in range(1, len(config.baseline) + 1)] if len(config.baseline) > 1 else []
+    against = [_against(curves, one, metric, best, role, draw) for role in baselines]
     places, values = [at for at, _ in curve], [value for _, value in curve]
     return RecoveryReport(
         start=start, max=best.value, ci=best.ci, at=best.at, parameters=best.parameters, gain=best.gain,
-        area=area(places, values), half_at=first_at(places, values, 0.5), points=points,
+        against=against, area=area(places, values), half_at=first_at(places, values, 0.5), points=points,
     )  # fmt: skip
+
+
+def _against(
+    curves: Curves, one: ConfiguredAttack, metric: str, best: RecoveryPoint, role: Role, draw: dict[str, int]
+) -> float | None:
+    """Recovery at `best` if one of several baselines, `role`, is the only one."""
+    settings = next(s for s in _over_seeds(one.settings) if _without_seed(s[0]) == best.parameters)
+    own, original, floor = (
+        curves.averaged(name, one.attack, settings).get(best.at) for name in ("unlearned", "original", role)
+    )
+    if one.attack.own_rows:
+        known, unknown = original, floor
+    else:
+        known, unknown = curves.start("original"), curves.start(role)
+    if own is None or floor is None or known is None or unknown is None:
+        return None
+    scores = [point.forget[metric] for point in (own, known, floor, unknown)]
+    return recovery(*scores, **draw).value
+
+
+def _without_seed(setting: Setting) -> Setting:
+    return {name: value for name, value in setting.items() if name != "seed"}
 
 
 def _over_seeds(settings: list[Setting]) -> Iterator[list[Setting]]:
     """Groups of settings that differ only in their seed."""
     groups: dict[str, list[Setting]] = {}
     for setting in settings:
-        groups.setdefault(fingerprint({k: v for k, v in setting.items() if k != "seed"}), []).append(setting)
+        groups.setdefault(fingerprint(_without_seed(setting)), []).append(setting)
     yield from groups.values()
 
 
@@ -87,7 +111,11 @@ def verdict(attack: Attack, result: RecoveryReport, *, upper_bound: bool) -> str
             f"at most {start} before the attack; these are upper bounds, because no baseline was attacked in the same way"
         )
     never = "" if start == "0%" else f"; {start} was never forgotten"
-    gain = "" if result.gain is None else f"; the baseline gains {max(0.0, result.gain):.0%}"
+    several = [value for value in result.against if value is not None]
+    who = f"{len(result.against)} baselines gain on average" if result.against else "the baseline gains"
+    gain = "" if result.gain is None else f"; {who} {max(0.0, result.gain):.0%}"
+    if several:
+        gain += f", and measured from each of them recovery is {min(several):.0%} to {max(several):.0%}"
     return f"{attack.name}: {result.max:.0%}{interval} of the original knowledge is there {where}{at_rate}{never}{gain}"
 
 

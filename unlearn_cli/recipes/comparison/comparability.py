@@ -99,10 +99,11 @@ def _attack_protocol(report: AttackReport) -> dict[str, Any]:
         if curve.role == "unlearned":
             for name, value in curve.parameters.items():
                 values.setdefault(name, set()).add(json.dumps(value))
-    control = report.config.get("baseline")
+    given = report.config.get("baseline") or ()  # a text in reports of releases that took one
+    controls = [str(one).rstrip("/").rsplit("/", 1)[-1] for one in ([given] if isinstance(given, str) else given)]
     return {
         "forget rows": (report.forget_sha256, report.judged_rows, report.attacker_rows),
         "share": report.config.get("share"),
         "attack_data": report.config.get("attack_data"),
-        "baseline": None if report.upper_bound or not control else str(control).rstrip("/").rsplit("/", 1)[-1],
+        "baseline": None if report.upper_bound or not controls else " + ".join(controls),
     } | {name: sorted(texts) for name, texts in values.items()}

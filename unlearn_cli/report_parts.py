@@ -27,7 +27,7 @@ class SettingsRead(Part):
     model: str | None = None
     revision: str | None = None
     run: str | None = None
-    baseline: str | None = None
+    baseline: str | list[str] | None = None  # of commands that take several
     forget: str | None = None
     retain_term: str | None = None
     columns: list[str] | None = None

@@ -15,7 +15,7 @@ from unlearn_cli.evaluation.score import score_split
 from unlearn_cli.measured import Measured
 from unlearn_cli.metrics._bounds import leak_bound
 from unlearn_cli.metrics.sampled_rouge_l import powers
-from unlearn_cli.models.score import _read
+from unlearn_cli.models.score import read_tokens as _read
 
 
 def measured(

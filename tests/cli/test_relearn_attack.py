@@ -104,7 +104,7 @@ def test_several_baselines(run: Path, tmp_path: Path) -> None:
     low, high = sorted(back["against"])
     assert low - 1e-6 <= back["max"] <= high + 1e-6 and report["config"]["baseline"] == [BASELINE, str(other)]
     again = unlearn("relearn-attack", copy, *FEW, "-p", "steps=0+2")
-    assert again.exit_code == 0 and "serve for relearn" in " ".join(again.stderr.split()), again.stderr
+    assert again.exit_code == 0 and "are used for relearn" in " ".join(again.stderr.split()), again.stderr
     assert read_attack(copy / "attacks" / "relearn").recovery["probability"].max == pytest.approx(back["max"])
     twice = unlearn("relearn-attack", copy, *FEW, "--baseline", BASELINE, "--baseline", BASELINE)
     assert twice.exit_code == 2 and "baseline 2 is the model of baseline 1 again" in twice.stderr, twice.stderr

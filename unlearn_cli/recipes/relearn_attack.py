@@ -134,7 +134,9 @@ def _note_baseline(
 ) -> None:
     without = [] if config.baseline else [one.name for one in attacks if one.name not in cached.attacks]
     if cached.attacks:
-        reporter.note(f"no --baseline: the kept curves of {', '.join(cached.models)} serve for {', '.join(cached.attacks)}")
+        reporter.note(
+            f"no --baseline: earlier curves of {', '.join(cached.models)} are used for {', '.join(cached.attacks)}"
+        )
     if without:
         names = f" for {', '.join(without)}" if cached.attacks else ""
         reporter.note(

@@ -62,7 +62,8 @@ def check(config: Options) -> None:
     check_expressions.check_metric_parameters(getattr(config, "metric_parameters", {}))
     if isinstance(config, ModelOptions) and config.model:
         check_spec(config.model, config.revision, config.base)
-    if isinstance(baseline := None if measured else getattr(config, "baseline", None), str) and baseline:
+    given = () if measured else getattr(config, "baseline", None) or ()
+    for baseline in (given,) if isinstance(given, str) else given:
         check_spec(baseline)
         if (Path(baseline).expanduser() / ABOUT).is_file():
             raise UnlearnError(

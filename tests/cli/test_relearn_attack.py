@@ -112,8 +112,8 @@ def test_several_baselines(run: Path, tmp_path: Path) -> None:
 
 def test_questions_of_ones_own(run: Path, tmp_path: Path) -> None:
     """Rows other than the forget rows, one of them a conversation: recovery is among the three models on these rows."""
-    (asked, other, *_) = [json.loads(line) for line in (run.parent / "forget.jsonl").read_text().splitlines()]
-    turns = (("user", other), ("assistant", other), ("user", asked), ("assistant", asked))
+    (question, other, *_) = [json.loads(line) for line in (run.parent / "forget.jsonl").read_text().splitlines()]
+    turns = (("user", other), ("assistant", other), ("user", question), ("assistant", question))
     talk = [{"role": role, "content": row["question" if role == "user" else "answer"]} for role, row in turns]
     questions = write_rows(
         tmp_path / "questions.jsonl", [{"messages": talk}, {"messages": talk[2:]}, {"messages": talk[:2]}]
@@ -155,7 +155,7 @@ def test_kept_curves_of_a_baseline_are_used_again(run: Path, tmp_path: Path) -> 
     assert again.exit_code == 0 and "earlier curves of" in again.stderr and "upper bound" not in again.stderr
     two = json.loads((copy / "attacks" / "relearn" / "report.json").read_text())
     assert (two["recovery"], two["curves"], two["upper_bound"]) == (one["recovery"], one["curves"], False)
-    assert two["config"]["baseline"] == BASELINE
+    assert two["config"]["baseline"] == [BASELINE]
     both = unlearn("relearn-attack", copy, *FEW, *STEPS, "--attack", "relearn,scale", "-p", "percent=50")
     assert both.exit_code == 0 and "no --baseline for scale: " in " ".join(both.stderr.split())
     bound = {name: read_attack(copy / "attacks" / name / "report.json").upper_bound for name in ("relearn", "scale")}

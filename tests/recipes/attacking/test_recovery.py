@@ -53,10 +53,10 @@ def test_an_upper_bound_is_called_that() -> None:
     )
 
 
-def curves(of_rows: dict[str, list[float]], asked: dict[str, list[float]]) -> Curves:
+def curves(of_rows: dict[str, list[float]], under_attack: dict[str, list[float]]) -> Curves:
     """Each model's scores of the forget rows before the attack, and of the attack's own rows under it."""
     filled = Curves()
-    for values, attack in ((of_rows, None), (asked, ATTACKS.get("ask"))):
+    for values, attack in ((of_rows, None), (under_attack, ATTACKS.get("ask"))):
         for role, scores in values.items():
             spec = CurveSpec(role, attack)  # type: ignore[arg-type]
             filled.add(spec, [CurvePoint(len(scores), dict.fromkeys(SCORED, np.array(scores)), {})])
@@ -68,15 +68,15 @@ def test_an_attack_with_rows_of_its_own_is_judged_on_them(baseline: str | None, 
     """Means on two rows: unlearned 0.5, original 0.8, baseline 0.2: (0.5 - 0.2) / (0.8 - 0.2); without one 0.5 / 0.8. The
     three forget rows count for the start alone, and the control, 0.65, is judged alike."""
     plain = {"unlearned": [0.1] * 3, "original": [0.9] * 3, "baseline": [0.1] * 3, "control": [0.2] * 3}
-    asked = {"unlearned": [0.4, 0.6], "original": [0.7, 0.9], "baseline": [0.1, 0.3], "control": [0.55, 0.75]}
+    under_attack = {"unlearned": [0.4, 0.6], "original": [0.7, 0.9], "baseline": [0.1, 0.3], "control": [0.55, 0.75]}
     if baseline is None:
-        del plain["baseline"], asked["baseline"]
+        del plain["baseline"], under_attack["baseline"]
     config = AttackConfig(run="r", baseline=baseline or (), control="c", bootstrap_samples=20)
     one = ConfiguredAttack(ATTACKS.get("ask"), [{}])
-    report = recovery_by_metric(curves(plain, asked), one, config)["probability"]
+    report = recovery_by_metric(curves(plain, under_attack), one, config)["probability"]
     assert report.max == pytest.approx(value) and report.at == 2
     assert report.start == pytest.approx(0.0 if baseline else 0.1 / 0.9)
-    control = claims.positive_control(curves(plain, asked), one, config)
+    control = claims.positive_control(curves(plain, under_attack), one, config)
     assert control is not None and control.max == pytest.approx(0.75 if baseline else 0.65 / 0.8)
 
 

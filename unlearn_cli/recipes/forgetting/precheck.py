@@ -62,8 +62,11 @@ def check(config: Options) -> None:
     check_expressions.check_metric_parameters(getattr(config, "metric_parameters", {}))
     if isinstance(config, ModelOptions) and config.model:
         check_spec(config.model, config.revision, config.base)
-    given = () if measured else getattr(config, "baseline", None) or ()
-    for baseline in (given,) if isinstance(given, str) else given:
+    given = getattr(config, "baseline", None) or ()
+    baselines = (given,) if isinstance(given, str) else given
+    if measured or isinstance(given, Path):  # folders of measurements, and in `compare` of a report
+        baselines = ()
+    for baseline in baselines:
         check_spec(baseline)
         if (Path(baseline).expanduser() / ABOUT).is_file():
             raise UnlearnError(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from torch import Tensor
 from torch.nn import Parameter
@@ -41,14 +41,15 @@ from unlearn_cli.training.optimizer import make_optimizer
 from unlearn_cli.training.pairing import Pairing
 from unlearn_cli.training.passes import Passes, Rows
 
+Kind = Literal["unlearned", "original", "baseline", "control"]
 Role = str  # unlearned, original, baseline or control; of several baselines "baseline 1", "baseline 2", ...
 Place = int | float | str  # a point of a curve: a number of steps or bits, or the name of a wording
 WEIGHT_DECAY = 0.01
 
 
-def kind(role: Role) -> Role:
+def kind(role: Role) -> Kind:
     """The role without a number: "baseline" for each of several baselines."""
-    return role.partition(" ")[0]
+    return next(name for name in get_args(Kind) if name == role.partition(" ")[0])
 
 
 def _negative_log_likelihood(policy: Outputs) -> Tensor:

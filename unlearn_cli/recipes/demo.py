@@ -55,7 +55,7 @@ def run(config: DemoConfig, command_line: list[str], reporter: Reporter) -> tupl
         forget.check_status(forget.write_run(resolved, command_line)[0], resolved.folder, quiet=True)
 
     measuring = {name: getattr(chosen, name) for name in MeasuringOptions.model_fields}
-    evaluation = EvaluateConfig(run=folder / "run", baseline=str(folder / "model-retain-only"), **measuring)
+    evaluation = EvaluateConfig(run=folder / "run", baseline=(str(folder / "model-retain-only"),), **measuring)
     report, path = evaluate.run(evaluation, dict.fromkeys(EvaluateConfig.model_fields, "default"), command_line, inner)
     reporter.show(story_table(_one_answer(folder / "run" / "measured")))
     reporter.show(in_words_table(lines_in_words(report.scores)))

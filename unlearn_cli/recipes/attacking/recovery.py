@@ -80,8 +80,7 @@ def _against(
         known, unknown = curves.start("original"), curves.start(role)
     if own is None or floor is None or known is None or unknown is None:
         return None
-    scores = [point.forget[metric] for point in (own, known, floor, unknown)]
-    return recovery(*scores, **draw).value
+    return recovery(own.forget[metric], known.forget[metric], floor.forget[metric], unknown.forget[metric], **draw).value
 
 
 def _without_seed(setting: Setting) -> Setting:

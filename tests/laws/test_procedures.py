@@ -16,8 +16,8 @@ from tests.training.test_loop import FORGET, adapted, trainer_of
 from unlearn_cli.config import LoraOptions
 from unlearn_cli.contract import METHODS, Procedure
 from unlearn_cli.models.adapter import attach
-from unlearn_cli.models.alive import peak_of
 from unlearn_cli.models.layout import choose_layout
+from unlearn_cli.models.live_tensors import peak_of
 from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.models.memory import sizes
 from unlearn_cli.training.optimizer import rate_at

@@ -12,8 +12,8 @@ from tests.models.tiny import ARCHITECTURES, rows_of
 from unlearn_cli.config import LoraOptions
 from unlearn_cli.contract import CONTEXTS, METHODS, RETAIN_TERMS, Method
 from unlearn_cli.models import adapter, memory
-from unlearn_cli.models.alive import Alive, peak_of
 from unlearn_cli.models.layout import choose_layout
+from unlearn_cli.models.live_tensors import Alive, peak_of
 from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.training.objective import Objective
 from unlearn_cli.training.passes import Passes, Rows

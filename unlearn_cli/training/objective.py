@@ -9,6 +9,8 @@ from typing import Any
 from torch import Tensor
 
 from unlearn_cli.contract import CONTEXTS, Method, RetainTerm, Term
+from unlearn_cli.models.compose import Composition
+from unlearn_cli.models.depth import blocks, down_projection, linears
 from unlearn_cli.outputs import Outputs
 
 GROUPS = ("forget", "alternative", "retain", "retain_alternative")
@@ -114,6 +116,15 @@ class Objective:
         """Whether a step needs the vocabulary head; otherwise the pass stops after the deepest layer that is read."""
         terms: tuple[Term, ...] = (self.method, self.retain_term)
         return any(term.needs and (term.logps or term.logits) for term in terms)
+
+    def adapted_modules(self, model: Any, composition: Composition | None) -> list[str] | None:
+        """Names of the modules that get the adapter, if the method chooses them; None: the options decide."""
+        count = len(blocks(model)) if self.method.trains != "all" else 0
+        if self.method.trains == "down_projection":
+            return [down_projection(model, min(self.layers[0], count))]
+        if self.method.trains == "assistant":
+            return linears(model, composition.blocks if composition and composition.blocks else count)
+        return None
 
     def _groups_of(self, kind: str) -> frozenset[str]:
         of_method = {FORGET_GROUP[role] for role in getattr(self.method, kind)}

@@ -18,9 +18,9 @@ from unlearn_cli.config import LoraOptions
 from unlearn_cli.data.batch import pack
 from unlearn_cli.data.tokenize import Row
 from unlearn_cli.models import adapter
-from unlearn_cli.models.alive import peak_of
 from unlearn_cli.models.depth import blocks, blocks_below, causal_lm, cut, shallow
 from unlearn_cli.models.forward import Layout, logit_chunks
+from unlearn_cli.models.live_tensors import peak_of
 from unlearn_cli.models.planned_attention import PLANNED
 from unlearn_cli.models.reach import with_lora
 from unlearn_cli.models.score import CHUNK, read_tokens

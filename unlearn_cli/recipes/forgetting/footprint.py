@@ -17,7 +17,6 @@ from unlearn_cli.models.compose import Composition
 from unlearn_cli.models.depth import causal_lm
 from unlearn_cli.models.generate import BATCH
 from unlearn_cli.models.load import LoadedModel
-from unlearn_cli.recipes.forgetting.place import adapted_modules
 from unlearn_cli.recipes.forgetting.resolve import Settings
 from unlearn_cli.training.objective import Objective
 from unlearn_cli.training.passes import Rows
@@ -95,7 +94,7 @@ def _planned(settings: Settings, skeleton: Any, model: LoadedModel) -> Planned:
         config,
         model.dtype,
         checkpointing=config.activation_checkpointing == "on",
-        modules=lambda causal: adapted_modules(causal, objective, composition),
+        modules=lambda causal: objective.adapted_modules(causal, composition),
     )
     blocks = composition.blocks if composition and objective.method.applied != "logit_offset" else None
     return replace(planned, count=blocks) if blocks else planned

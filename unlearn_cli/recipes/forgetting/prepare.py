@@ -30,7 +30,6 @@ from unlearn_cli.models.threads import Threads, choose_threads
 from unlearn_cli.models.trial import try_training
 from unlearn_cli.recipes.forgetting import about, footprint
 from unlearn_cli.recipes.forgetting.never_taught import measure_baseline
-from unlearn_cli.recipes.forgetting.place import adapted_modules
 from unlearn_cli.recipes.forgetting.resolve import CompleteConfig, Settings
 from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun
 from unlearn_cli.recipes.forgetting.resume import open_folder
@@ -127,7 +126,7 @@ def _loaded(run: ResolvedRun, load: Callable[..., LoadedModel]) -> tuple[LoadedM
     """The model, after a trial step of training; the number of threads; and the reach of LoRA."""
     loaded = load(run.config, trainable=True)
     threads = choose_threads(loaded, run.config.threads)
-    modules = adapted_modules(loaded.model, run.objective, run.composition)
+    modules = run.objective.adapted_modules(loaded.model, run.composition)
     return loaded, threads, try_training(loaded, run.config, modules=modules)
 
 
@@ -228,7 +227,7 @@ def _procedure(
 def _attach(run: ResolvedRun, loaded: LoadedModel, rows: Rows) -> None:
     """Make an adapter, or all weights, trainable."""
     config, objective = run.config, run.objective
-    modules = adapted_modules(loaded.model, objective, run.composition)
+    modules = objective.adapted_modules(loaded.model, run.composition)
     adapter.attach(loaded, config, seed=config.seed, modules=modules)
     if config.lora_init != "default" and not config.full:
         lora_init.initialize(

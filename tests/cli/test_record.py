@@ -109,4 +109,4 @@ def test_what_cannot_be_recorded_is_said_with_the_next_step(run, tmp_path, monke
         assert result.exit_code == 2 and said in result.stderr, result.stderr
     monkeypatch.setenv("PATH", str(tmp_path))
     result = unlearn("report", run, "--pdf", tmp_path / "record.pdf")
-    assert result.exit_code == 2 and "no browser" in result.stderr
+    assert result.exit_code == 2 and "needs a browser" in result.stderr

@@ -185,7 +185,7 @@ def keys(folder: Path) -> tuple[Path, Path, Path]:
 
 def test_what_cannot_be_verified_is_said_with_the_next_step(story, tmp_path):
     for words, said in (
-        (("verify", tmp_path), "has no lineage"),
+        (("verify", tmp_path), "is not a run folder"),
         (("verify", tmp_path / "nowhere"), "there is no folder"),
         (("verify", story / "run", "--place", "other=x"), "no place other"),
         (("verify", story / "run", "--place", "other"), "NAME=DIR"),

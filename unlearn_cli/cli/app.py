@@ -118,7 +118,7 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):  # before a command runs, which answers it itself
         from unlearn_cli.console import Reporter  # noqa: PLC0415
 
-        Reporter().error(UnlearnError("interrupted"))
+        Reporter().error(UnlearnError("interrupted", "nothing was begun; give the command again"))
         raise SystemExit(EXIT_INTERRUPTED) from None
     except OSError as error:
         from unlearn_cli.console import Reporter, unwritable  # noqa: PLC0415 - rich, which a usual end does not need

@@ -53,7 +53,7 @@ def settings(entry: Entry) -> dict[str, Any]:
         if name in IGNORED:
             continue
         if not isinstance(value, Mapping):
-            flat[name] = value
+            flat[name] = None if value == [] else value  # a list without entries is a setting that is not given
             continue
         for key, parameter in value.items():
             short = f"{name.removesuffix('parameters')}{key}"

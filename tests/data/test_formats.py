@@ -191,7 +191,7 @@ def test_no_format_fits(columns: list[str], proposal: str) -> None:
     with pytest.raises(UnlearnError) as caught:
         choose(columns, "forget.jsonl")
     assert caught.value.message == f"no row format fits forget.jsonl: its columns are {', '.join(columns)}"
-    facts = "; `unlearn init --ask TEXT` makes rows of a table of facts" if len(columns) > 1 else ""
+    facts = "; `unlearn init --help` shows --ask, which makes rows of a table of facts" if len(columns) > 1 else ""
     assert caught.value.hint == f"known: {known_formats()}{facts}; try --columns {proposal}"
 
 

@@ -41,7 +41,7 @@ def choose(
             return name, row_format, matched
     listed = f"its columns are {', '.join(columns)}" if columns else "its rows have no columns"
     proposal = _proposal(columns)
-    facts = "; `unlearn init --ask TEXT` makes rows of a table of facts" if len(columns) > 1 else ""
+    facts = "; `unlearn init --help` shows --ask, which makes rows of a table of facts" if len(columns) > 1 else ""
     hint = f"known: {known_formats()}{facts}" + (f"; try --columns {written(proposal)}" if proposal else "")
     raise UnlearnError(f"no row format fits {where}: {listed}", hint)
 

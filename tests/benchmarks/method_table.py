@@ -55,7 +55,7 @@ NOTES: dict[str, str] = {
     ),
     "grad-ascent --calibrate": "what is left of it at 95 % of the retain probability",
     "idk-ap": "teaches a refusal; its retain term holds an answer above a refusal, not its probability",
-    "rehearsal": "the seconds are those of a machine with other work, about three times as many as alone",
+    "rehearsal": "before every fourth step went without the attacker; an idle machine takes a third of the seconds",
     "memit": "edits the beginning of the answer; 400 edits are more than this model's matrices hold apart from what is kept",
     "task-vector": "nothing holds the retain rows: alpha 2 gave 0.73 / 0.94, alpha 5 gave 0.25 / 0.58",
     "whp": "rows known by heart rise no further when they are reinforced: there is little to take away",

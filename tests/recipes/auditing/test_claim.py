@@ -124,6 +124,15 @@ def test_the_wording_is_as_strong_as_the_evidence(name):
     assert (claim.level == 3) == (not claim.missing)
 
 
+@pytest.mark.parametrize(("likeliest", "still"), [(0.1, False), (0.12, True)])
+def test_a_row_is_still_likely_if_no_row_of_the_baseline_is_as_likely(likeliest, still):
+    """Of rows at 0.01 and one at 0.11, a quantile would call the never-trained model's own row still likely."""
+    baseline, after = rows(0.01), rows(0.03)
+    baseline.token_logps[0], after.token_logps[1] = np.log(0.11), np.log(likeliest)
+    claim = judge(replace(best(), measured={"before": rows(0.9), "after": after, "baseline": baseline}))
+    assert any("still likely" in one.text and not one.holds for one in claim.conditions) == still
+
+
 def test_an_adapter_never_holds_against_who_has_the_base():
     assert "base model, which still knows" in judge(best()).adversary
 

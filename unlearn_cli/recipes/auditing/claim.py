@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
-
 from unlearn_cli.config.relearn_attack import SUITES
 from unlearn_cli.evaluation.extraction import leaks_of
-from unlearn_cli.evaluation.never_known import ROW_SHARE
 from unlearn_cli.recipes.auditing.evidence import TRAINING, Evidence
 from unlearn_cli.recipes.scoring.outcome import FORGOTTEN, forget_outcome
 from unlearn_cli.report import FAILED
@@ -78,13 +75,13 @@ def judge(evidence: Evidence) -> Claim:
 def row_level(evidence: Evidence) -> float:
     """The probability above which a single row counts as still there.
 
-    The level of the run's target; without one, what most rows have under a model that never had them; without that, a share
-    of what the rows had before, which is strict where answers have words that anybody would guess.
+    The level of the run's target; without one, that of the likeliest row under a model that never had them; without that, a
+    share of what the rows had before, which is strict where answers have words that anybody would guess.
     """
     if target := _target(evidence):
         return target.row_level
     if (baseline := evidence.measured.get("baseline")) is not None:
-        return float(np.quantile(baseline.probabilities, ROW_SHARE))
+        return float(baseline.probabilities.max())  # a quantile would find rows that are still likely in that model itself
     before = evidence.score("forget.probability", "before")
     return FORGOTTEN * before.value if before and before.value is not None else 0.0
 

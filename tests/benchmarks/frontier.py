@@ -53,11 +53,6 @@ RECIPES: dict[str, dict[str, Any]] = {  # settings of `unlearn forget`
     "repselect": {"method": "repselect"},
     "rehearsal": {"method": "rehearsal"},
     "rehearsal 2e-4": {"method": "rehearsal", "parameters": {"rounds": 200, "rate": 2e-4, "retain_weight": 4.0}},
-    "rehearsal short": {
-        "method": "rehearsal",
-        "dtype": "float32",
-        "parameters": {"rounds": 60, "length": 10, "rate": 5e-5, "attack_rate": 5e-4, "retain_weight": 20.0, "level": 0.05},
-    },
     "undo": {"method": "undo"},
     **{f"undo {a}": {"method": "undo", "parameters": {"alpha": a, "epochs": REPAIR}} for a in (0.4, 0.5, 0.6, 0.7)},
     **{

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from tests.cli.running import QUICK, data_arguments, losses, unlearn
 from unlearn_cli.models.memory import CPU_ROOM
+from unlearn_cli.recipes.forgetting import footprint
 from unlearn_cli.training.passes import Passes
 
 ROWS = 8  # forget rows of a step
@@ -54,6 +56,17 @@ def test_a_step_is_run_in_as_few_passes_as_fit(data, roomy, tmp_path, monkeypatc
     assert flat(tmp_path / "run") == pytest.approx(roomy, rel=1e-3)
 
 
+def test_a_step_is_estimated_only_where_memory_is_near(data, tmp_path, monkeypatch) -> None:
+    """Start-up pays for the estimate only if twenty times a rough figure is not free."""
+    estimated = Mock(wraps=footprint.estimate)
+    monkeypatch.setattr(footprint, "estimate", estimated)
+    for free, times in ((2**50, 0), (2**20, 1)):
+        monkeypatch.setattr("unlearn_cli.models.memory.available", lambda device, free=free: free)
+        result = unlearn("forget", *data, *QUICK, "--max-steps", 1, "-o", tmp_path / str(free))
+        assert result.exit_code in (0, 4), result.stderr
+        assert estimated.call_count == times
+
+
 def test_out_of_memory_in_the_middle_halves_the_pass_and_goes_on(data, roomy, tmp_path, monkeypatch) -> None:
     """The third step has room for two rows only: it is run again in parts, and the others after it."""
     honest, called = Passes.run, []
@@ -74,7 +87,7 @@ def test_out_of_memory_in_the_middle_halves_the_pass_and_goes_on(data, roomy, tm
 
 
 def test_a_dry_run_turns_to_checkpointing_as_the_run_would(data, tmp_path, monkeypatch) -> None:
-    """Where activations do not fit, they are counted as computed twice; asked for `off`, the run does not fit."""
+    """Where activations do not fit, they are counted as computed twice; estimated for `off`, the run does not fit."""
     flags = ("--generate-limit", 1, "--token-budget", 64, "-o", tmp_path / "run")
     off, on = (planned(data, *flags, "--activation-checkpointing", value) for value in ("off", "on"))
     assert on["step"] < off["step"]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, cast
 
 from torch import Tensor
 from torch.nn import Parameter
@@ -49,7 +49,7 @@ WEIGHT_DECAY = 0.01
 
 def kind(role: Role) -> Kind:
     """The role without a number: "baseline" for each of several baselines."""
-    return next(name for name in get_args(Kind) if name == role.partition(" ")[0])
+    return cast(Kind, role.partition(" ")[0])
 
 
 def _negative_log_likelihood(policy: Outputs) -> Tensor:

@@ -165,8 +165,8 @@ class Controller:
     def _settling(self, step: int, probe: Probe, down: bool, retain_holds: bool) -> Decision | None:
         state = self.state
         if self._overshot(probe, retain_holds):
-            state.update(phase="forget", factor=state.get("factor", 1.0) * GENTLER, returns=state.get("returns", 0) + 1)
-            state.update(since=step, since_value=1.0)
+            state.update(phase="forget", since=step, since_value=1.0)
+            state.update(factor=state.get("factor", 1.0) * GENTLER, returns=state.get("returns", 0) + 1)
             return Decision(
                 f"the forget rows fell to {probe.forget:.3g} and retain rows with them: back to the state after step "
                 f"{state['best_step']}, at {GENTLER:g} times the rate",

@@ -40,14 +40,9 @@ from unlearn_cli.recipes.forgetting.prepare import PreparedRun
 
 def main() -> None:
     """Measure, print, and write the page if that is asked for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = performance.parser_of(__doc__)
     parser.add_argument("idea", choices=IDEAS)
-    for name in ("model", "forget", "retain"):
-        parser.add_argument(f"--{name}", required=True)
-    parser.add_argument("--name", help="of the model, in the page")
-    parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--batch-size", type=int, default=8, help="forget rows of a step; twice as many retain rows")
-    parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     row = measured(arguments)

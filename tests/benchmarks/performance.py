@@ -49,21 +49,27 @@ from unlearn_cli.training.loop import Trainer
 
 def main() -> None:
     """Measure, print, and write the page if that is asked for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("model", "forget", "retain"):
-        parser.add_argument(f"--{name}", required=True)
-    parser.add_argument("--name", help="of the model, in the page")
-    parser.add_argument("--steps", type=int, default=3)
+    parser = parser_of(__doc__)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--load-in-4bit", action="store_true")
-    parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     row = measured(arguments)
     print(json.dumps(row, indent=1))
     if arguments.write:
         performance_page.add("performance", row, ("model",))
+
+
+def parser_of(description: str | None) -> argparse.ArgumentParser:
+    """The options of a script that times steps: a model, its rows, and whether the page is written."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("model", "forget", "retain"):
+        parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--name", help="of the model, in the page")
+    parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--write", action="store_true")
+    return parser
 
 
 def measured(arguments: argparse.Namespace) -> dict:

@@ -31,6 +31,11 @@ def whole() -> str:
     return "".join(section(rows) for name, section in sections.items() if (rows := rows_of(name)))
 
 
+def heading(*columns: str) -> tuple[str, str]:
+    """The two first lines of a table."""
+    return f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"
+
+
 def page(rows: list[dict]) -> str:
     """The page, from the rows of the JSON file."""
     lines = [
@@ -40,8 +45,16 @@ def page(rows: list[dict]) -> str:
         "over the same rows; all give the same loss. What the ways are: `python -m tests.benchmarks.performance --help`.",
         "Ratio: plain PEFT over `forget`.",
         "",
-        "| model | rows a step | plain PEFT | packed | template once | states kept (`forget`) | ratio | loss differs by |",
-        "|---|---|---|---|---|---|---|---|",
+        *heading(
+            "model",
+            "rows a step",
+            "plain PEFT",
+            "packed",
+            "template once",
+            "states kept (`forget`)",
+            "ratio",
+            "loss differs by",
+        ),
     ]
     for row in rows:
         cells = [f"{row['seconds'][name]:.3g} s, {row['tokens'][name]:.0f} tokens" for name in WAYS]
@@ -66,8 +79,17 @@ def to_target(rows: list[dict]) -> str:
         "settings and target. The plain code measures less. What both do, and the command that makes the rows:",
         "`python -m tests.benchmarks.time_to_target --help`.",
         "",
-        "| model | rows to forget + to keep | plain | `forget` | ratio | steps | probability (target) | kept | date |",
-        "|---|---|---|---|---|---|---|---|---|",
+        *heading(
+            "model",
+            "rows to forget + to keep",
+            "plain",
+            "`forget`",
+            "ratio",
+            "steps",
+            "probability (target)",
+            "kept",
+            "date",
+        ),
     ]
     for row in rows:
         plain, ours = row["plain"], row["forget_command"]
@@ -92,8 +114,7 @@ def start_up(rows: list[dict]) -> str:
         "CPU seconds of a process on one thread: imports, and `unlearn forget` on the demo's model with one step, its",
         "measurements before and after included. `python -m tests.benchmarks.start_up --help`.",
         "",
-        "| what | CPU seconds | of the bare imports |",
-        "|---|---|---|",
+        *heading("what", "CPU seconds", "of the bare imports"),
         *(f"| {name} | {value:.1f} | {value / bare:.2f} |" for name, value in seconds.items()),
         "",
         f"The command with one step needs {step - seconds['unlearn forget']:.1f} s beside its imports. {rows[0]['date']}.",
@@ -111,8 +132,7 @@ def generation(rows: list[dict]) -> str:
         "CPU seconds of transformers' `generate` in batches of 32 in the order of the file, and of `unlearn` over the same",
         "prompts, alternating in one process. `python -m tests.benchmarks.generation --help`.",
         "",
-        "| model | rows | new tokens | `generate` | `unlearn` | ratio | equal answers | date |",
-        "|---|---|---|---|---|---|---|---|",
+        *heading("model", "rows", "new tokens", "`generate`", "`unlearn`", "ratio", "equal answers", "date"),
     ]
     for row in rows:
         theirs, ours = row["seconds"].values()
@@ -132,8 +152,7 @@ def scaling(rows: list[dict]) -> str:
         "CPU seconds of a step on a Llama with random weights: 8 rows of 64 tokens, a vocabulary of 8192, 4 layers, 256",
         "hidden units, and one of these changed. An exponent of 1 is linear. `python -m tests.benchmarks.scaling --help`.",
         "",
-        "| what changes | size: seconds | exponent | date |",
-        "|---|---|---|---|",
+        *heading("what changes", "size: seconds", "exponent", "date"),
     ]
     for row in rows:
         points = ", ".join(f"{size}: {seconds:.3g}" for size, seconds in row["points"])
@@ -151,8 +170,9 @@ def not_kept(rows: list[dict]) -> str:
         "ratios, and between which two they lay. The losses and the norms of the gradients are equal.",
         "`python -m tests.benchmarks.floor --help`.",
         "",
-        "| idea | model | layers | tokens that are scored | step | with the idea | ratio | losses differ by | date |",
-        "|---|---|---|---|---|---|---|---|---|",
+        *heading(
+            "idea", "model", "layers", "tokens that are scored", "step", "with the idea", "ratio", "losses differ by", "date"
+        ),
     ]
     for row in rows:
         before, after = row["seconds"].values()

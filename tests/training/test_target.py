@@ -117,23 +117,24 @@ def test_damage_trains_slower():
     assert next(iter(factors.values())) == pytest.approx(0.5)
 
 
-def test_a_state_with_a_row_above_its_level_is_not_the_best():
-    """Three states whose means are down. In the first one row is not; it keeps a little more than the second."""
-    controller = Controller(TARGET, 20, 8, 200, 1.0)
-    best = []
-    for step, probe in enumerate([Probe(0.09, 0.8, 0.99), Probe(0.09, 0.15, 0.97), Probe(0.09, 0.8, 0.99)], 1):
+def best_states(*probes: Probe) -> tuple[Controller, list[bool]]:
+    """The controller after these states, and whether each was the best so far."""
+    controller, best = Controller(TARGET, 20, 8, 200, 1.0), []
+    for step, probe in enumerate(probes, 1):
         controller.decide(step, probe)
         best.append(controller.state["is_best"])
+    return controller, best
+
+
+def test_a_state_with_a_row_above_its_level_is_not_the_best():
+    """Three states whose means are down. In the first one row is not; it keeps a little more than the second."""
+    _, best = best_states(Probe(0.09, 0.8, 0.99), Probe(0.09, 0.15, 0.97), Probe(0.09, 0.8, 0.99))
     assert best == [True, True, False]
 
 
 def test_the_best_state_keeps_both_halves():
     """Three states: not down, down and kept, down and lost. The second is the best, whenever it came."""
-    controller = Controller(TARGET, 20, 8, 200, 1.0)
-    best = []
-    for step, probe in enumerate([Probe(0.5, 0.9, 1.0), Probe(0.1, 0.15, 0.96), Probe(0.01, 0.02, 0.6)], 1):
-        controller.decide(step, probe)
-        best.append(controller.state["is_best"])
+    controller, best = best_states(Probe(0.5, 0.9, 1.0), Probe(0.1, 0.15, 0.96), Probe(0.01, 0.02, 0.6))
     assert best == [True, True, False] and controller.state["best_step"] == 2
 
 

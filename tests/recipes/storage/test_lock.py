@@ -15,6 +15,7 @@ import pytest
 
 from tests.cli.running import QUICK, data_arguments, unlearn
 from unlearn_cli.errors import UnlearnError
+from unlearn_cli.recipes.storage import lock
 from unlearn_cli.recipes.storage.lock import LOCK, check_free, locked
 
 
@@ -85,6 +86,39 @@ def test_a_lock_that_may_be_held_is_respected(tmp_path, how):
     with pytest.raises(UnlearnError, match="in use by"):
         check_free(tmp_path)
     assert (tmp_path / LOCK).read_text() == text
+
+
+@pytest.mark.parametrize("moment", ["text", "draft", "name"])
+def test_a_process_killed_while_it_takes_the_lock_leaves_none(tmp_path, monkeypatch, moment):
+    """Whatever exists under the lock's name says who has it. A draft that is left behind is in nobody's way."""
+
+    def killed(*_: object, **__: object) -> None:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    owner, name = {"text": (lock, "_this_process"), "draft": (Path, "write_text"), "name": (os, "link")}[moment]
+    monkeypatch.setattr(owner, name, killed)
+    monkeypatch.setattr(Path, "unlink", lambda *_, **__: None)  # a killed process tidies nothing
+    with pytest.raises(KeyboardInterrupt), locked(tmp_path):
+        pass
+    (tmp_path / f"{LOCK}.part").write_text("half a li")
+    assert not (tmp_path / LOCK).exists()
+    check_free(tmp_path)
+    with locked(tmp_path):
+        assert json.loads((tmp_path / LOCK).read_text())["pid"] == os.getpid()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_lock_is_written_where_files_have_one_name_only(tmp_path, monkeypatch):
+    def refused(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "link", refused)
+    with locked(tmp_path):
+        assert [path.name for path in tmp_path.iterdir()] == [LOCK]
+        with pytest.raises(UnlearnError, match="in use by process"):
+            check_free(tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_of_many_at_once_one_has_it(tmp_path):

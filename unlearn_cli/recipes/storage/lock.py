@@ -83,10 +83,28 @@ def _take(path: Path) -> None:
                 raise _in_use(path.parent, text)
             path.unlink(missing_ok=True)
         try:
-            with path.open("x", encoding="utf-8") as file:
-                file.write(json.dumps(_this_process()))
+            _create(path, json.dumps(_this_process()))
         except FileExistsError:  # possible where `_exclusive` has no effect
             raise _in_use(path.parent, path.read_text(encoding="utf-8")) from None
+
+
+def _create(path: Path, text: str) -> None:
+    """Create a file that is whole as soon as it exists: a lock that a killed process left empty would never count as stale.
+
+    Raises:
+        FileExistsError: it exists already.
+    """
+    part = path.with_name(f"{path.name}.part")  # one name: the next process to take the lock writes over one left behind
+    part.write_text(text, encoding="utf-8")
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -36,9 +36,9 @@ class SweepConfig(ForgettingOptions):
         metavar="N", ge=1, le=10_000,
     )  # fmt: skip
     seeds: Seeds = option((), "run each setting with each of these seeds; default: --seed", "Training", metavar="NUMBERS")
-    score: Score = option(
-        "retain.probability - forget.probability", "runs are ranked by this; larger is better", "Output", metavar="EXPR",
-        validate_default=True,
+    score: Score | None = option(
+        None, "rank the runs by this, larger is better; default: first those that reach the target, the most kept first",
+        "Output", metavar="EXPR",
     )  # fmt: skip
     halving: bool = option(
         False, "run all settings with a quarter of the epochs or steps, the better half with half, and so on", "Training"

@@ -64,7 +64,9 @@ def _run(
     splits = _load_splits(config, reporter)
     scheduler = Scheduler(config, sources, splits, manifest)
     if config.search:
-        search = _new_search(config, sources, scheduler, manifest)
+        from unlearn_cli.recipes.sweeping.search import Search  # noqa: PLC0415 - Optuna is an extra
+
+        search = Search(config, scheduler, manifest)
         return _search(search, splits, Executor(config, command_line, manifest, devices, reporter), reporter)
     shares = SHARES if config.halving else (1.0,)
     first, *_ = [scheduler.round(settings, share) for share in shares]  # all rounds, so that errors of later ones come now
@@ -83,12 +85,6 @@ def _result(best: list[RankedRun], executor: Executor, reporter: Reporter) -> tu
     result["sweep"] = executor.cost(best)
     _say_result(result["sweep"], best, reporter)
     return result, [one.run for one in best]
-
-
-def _new_search(config: SweepConfig, sources: Mapping[str, str], scheduler: Scheduler, manifest: Manifest) -> Search:
-    from unlearn_cli.recipes.sweeping.search import Search  # noqa: PLC0415 - Optuna is an extra
-
-    return Search(config, scheduler, manifest, by_score=not sources.get("score", "default").startswith("default"))
 
 
 def _search(
@@ -143,9 +139,10 @@ def _run_rounds(
     """Run the rounds, each with the better half of the one before. Returns the runs of the last round, best first."""
     runs, settings = first, [run.setting for run in first]
     best: list[RankedRun] = []
+    score = config.score.value if config.score else None
     for share in (*SHARES[1:], None) if config.halving else (None,):
         executor.execute(runs)
-        best = ranked(executor.finished(runs), config.score.value) or best
+        best = ranked(executor.finished(runs), score) or best
         if share is None or not best or executor.left_out(runs):
             break
         if all(one.score is None for one in best):

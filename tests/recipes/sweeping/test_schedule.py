@@ -10,6 +10,7 @@ import pytest
 from unlearn_cli.config import ForgetConfig
 from unlearn_cli.expressions.parser import Missing
 from unlearn_cli.recipes.storage.run_spec import RunSpec
+from unlearn_cli.recipes.sweeping import objective
 from unlearn_cli.recipes.sweeping import schedule as module
 from unlearn_cli.recipes.sweeping.grid import Setting
 from unlearn_cli.recipes.sweeping.schedule import ScheduledRun, better_half, ranked
@@ -60,3 +61,36 @@ def test_the_better_half_keeps_all_seeds(runs):
     assert sorted(setting.name for setting in better) == sorted(
         f"{group}-seed={seed}" for group in ("steady", "lucky", "negative") for seed in (0, 1)
     )
+
+
+LEVEL, KEEP = 0.06, 0.95
+AIMED = {  # forget probability after unlearning, share of the retain probability that is left
+    "at the level": (0.05, 0.99),
+    "far below the level": (0.0001, 0.96),
+    "above the level": (0.2, 1.0),
+    "hardly anything forgotten": (0.9, 1.0),
+    "forgets, keeps too little": (0.01, 0.9),
+}
+
+
+@pytest.mark.parametrize("aimed", [True, False], ids=["with a target", "without a target"])
+def test_without_a_score_the_target_ranks(monkeypatch, aimed):
+    """Of runs that reach the level the best keeps most. To forget below the level wins nothing."""
+
+    def report(folder: Path) -> SimpleNamespace:
+        forget, share = AIMED[str(folder)]
+        moments = {"forget": (0.6, forget), "retain": (1.0, share)}
+        values = {name: [SimpleNamespace(value=value) for value in pair] for name, pair in moments.items()}
+        scores = {name: {"probability": SimpleNamespace(before=b, after=a)} for name, (b, a) in values.items()}
+        target = SimpleNamespace(
+            forget=forget, level=LEVEL, forget_reached=forget <= LEVEL, rows_above=int(forget > LEVEL), rows=4,
+            retain_share=share, keep=KEEP, retain_reached=share >= KEEP,
+        )  # fmt: skip
+        return SimpleNamespace(status="completed", scores=scores, target=target if aimed else None)
+
+    monkeypatch.setattr(module, "read_report", report)
+    monkeypatch.setattr(objective, "KEPT", KEEP)
+    runs = [ScheduledRun(Setting(n, n, {}), Path(n), ForgetConfig(output_dir=n), {}, 1.0, SPEC, "finished") for n in AIMED]
+    best = ranked(reversed(runs), None)
+    assert [one.setting.name for one in best] == list(AIMED)
+    assert best[0].score == pytest.approx(-0.01) and best[-1].lacks

@@ -41,7 +41,7 @@ def _expressions(config: Options) -> Iterator[tuple[str, Expression]]:
             for condition in (getattr(config, name), *read):
                 if condition:
                     yield f"--{name.replace('_', '-')}", condition
-    if isinstance(config, SweepConfig):
+    if isinstance(config, SweepConfig) and config.score:
         yield "--score", config.score
 
 

@@ -1,9 +1,10 @@
-"""The objective of a search: forget down to the level of never having known, and keep enough of the retain rows.
+"""The order of the runs of a sweep: forget down to the level of never having known, and keep enough of the retain rows.
 
     minimize  max(0, log(forget / level)) + share of rows above their level + share of the retain probability that is lost
     subject to  share of the retain probability that is left >= the share of --keep
 
-The first two terms are 0 for a run that reached its level. So the best of such runs is the one that keeps most.
+The first two terms are 0 for a run that reached its level. So the best of such runs is the one that keeps most, not the
+one that forgets most. `--search` minimizes it too.
 """
 
 from __future__ import annotations
@@ -25,16 +26,21 @@ LEVEL = 0.1  # times the probability before: the level of a run without a target
 
 @dataclass(frozen=True)
 class Judged:
-    """The judgment of a finished run in a search."""
+    """The judgment of a finished run."""
 
     value: float  # smaller is better
     lacking: float  # share of the retain probability that is missing to the share to keep; above 0: too little is kept
     failed: bool  # diverged, collapsed, or changed nothing
 
     @property
+    def total(self) -> float:
+        """The value, with what is missing to the share to keep."""
+        return self.value + LACKING * max(0.0, self.lacking)
+
+    @property
     def rank(self) -> tuple[bool, bool, float]:
         """A key for sorting. Runs that ended well and kept enough come first; a run cannot win by doing nothing."""
-        return self.failed, self.lacking > 0, self.value + LACKING * max(0.0, self.lacking)
+        return self.failed, self.lacking > 0, self.total
 
 
 def judged(report: RunReport, score: Callable[[Lookup], float] | None = None) -> Judged:

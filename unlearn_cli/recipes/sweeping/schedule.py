@@ -22,6 +22,7 @@ from unlearn_cli.recipes.storage.run_folder import RunFolder
 from unlearn_cli.recipes.storage.run_spec import RunSpec
 from unlearn_cli.recipes.sweeping.grid import Setting, output_folder
 from unlearn_cli.recipes.sweeping.manifest import Manifest, State
+from unlearn_cli.recipes.sweeping.objective import judged
 from unlearn_cli.report import UNUSABLE, read_report
 
 
@@ -117,11 +118,15 @@ class RankedRun:
     run: ScheduledRun
     score: float | None  # None: --score names a missing value
     status: str  # in its report
+    lacks: bool = False  # without --score: it keeps less of the retain rows than --keep demands
 
     @classmethod
-    def of(cls, run: ScheduledRun, score: Callable[[Lookup], float]) -> RankedRun:
-        """A run with its score, from its report."""
+    def of(cls, run: ScheduledRun, score: Callable[[Lookup], float] | None) -> RankedRun:
+        """A run with its score, from its report. Without a score: with the negative of what it misses of its target."""
         report = read_report(run.folder)
+        if score is None:
+            judgment = judged(report)
+            return cls(run, -judgment.total, report.status, judgment.lacking > 0)
         try:
             return cls(run, score(lookup_in(report.scores)), report.status)
         except Missing:
@@ -138,8 +143,8 @@ class RankedRun:
         return self.status in UNUSABLE
 
 
-def ranked(runs: Iterable[ScheduledRun], score: Callable[[Lookup], float]) -> list[RankedRun]:
-    """Finished runs, best first. The seeds of a setting stay together.
+def ranked(runs: Iterable[ScheduledRun], score: Callable[[Lookup], float] | None) -> list[RankedRun]:
+    """Finished runs, best first. The seeds of a setting stay together. Without a score the target ranks them, see `judged`.
 
     Settings rank by the mean over their seeds, because the best single run may be luck. Runs without a score come after
     those with one; runs that diverged, collapsed or changed nothing come last, whatever their score.
@@ -151,11 +156,12 @@ def ranked(runs: Iterable[ScheduledRun], score: Callable[[Lookup], float]) -> li
     return [one for group in in_order for one in sorted(group, key=lambda one: _rank([one]))]
 
 
-def _rank(seeds: Sequence[RankedRun]) -> tuple[float, float, float]:
-    """A key for sorting, best first: the share that failed, the share without a score, and the negative mean score."""
+def _rank(seeds: Sequence[RankedRun]) -> tuple[float, ...]:
+    """A key for sorting, best first: the shares that failed, kept too little, have no score; and the negative mean score."""
     scores = [one.score for one in seeds if one.score is not None]
     failed = sum(one.failed for one in seeds) / len(seeds)
-    return failed, 1 - len(scores) / len(seeds), -sum(scores) / len(scores) if scores else 0.0
+    lacking = sum(one.lacks for one in seeds) / len(seeds)
+    return failed, lacking, 1 - len(scores) / len(seeds), -sum(scores) / len(scores) if scores else 0.0
 
 
 def better_half(best: Sequence[RankedRun], settings: Sequence[Setting]) -> list[Setting]:

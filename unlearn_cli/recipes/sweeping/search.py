@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -19,6 +19,7 @@ from optuna.trial import FixedTrial, FrozenTrial, TrialState, create_trial
 
 from unlearn_cli.assignments import range_of
 from unlearn_cli.config import SweepConfig
+from unlearn_cli.expressions.parser import Lookup
 from unlearn_cli.jsonfile import read_complete_jsonl
 from unlearn_cli.recipes.storage.run_folder import RunFolder
 from unlearn_cli.recipes.sweeping import grid
@@ -43,7 +44,6 @@ class Search:
     config: SweepConfig
     scheduler: Scheduler
     manifest: Manifest
-    by_score: bool  # --score is given, and replaces the first half of the objective
 
     @cached_property
     def trials(self) -> dict[str, Trial]:
@@ -104,7 +104,7 @@ class Search:
 
     def pruning(self) -> Pruning | None:
         """The rule that ends runs early; None with --score, which probes do not measure."""
-        if self.by_score:
+        if self.config.score:
             return None
         complete = [name for name, trial in self.trials.items() if trial.pruned is None and self._is_finished(name)]
         return Pruning(tuple(course for name in complete if (course := self._course(name))))
@@ -112,7 +112,7 @@ class Search:
     def ranked(self, runs: Sequence[ScheduledRun]) -> list[RankedRun]:
         """Finished runs, best first."""
         best = sorted(runs, key=lambda run: self._judged(run.setting.name).rank)
-        return [RankedRun.of(run, self.config.score.value) for run in best]
+        return [RankedRun.of(run, self._score) for run in best]
 
     def space_in_words(self) -> Mapping[str, str]:
         """Varied setting -> its values or its range, in words."""
@@ -169,9 +169,14 @@ class Search:
         judgment = self._judged(name)
         return create_trial(value=judgment.value, constraints={"lacking": judgment.lacking}, **space)
 
+    @property
+    def _score(self) -> Callable[[Lookup], float] | None:
+        """--score, which replaces the first half of the objective."""
+        return self.config.score.value if self.config.score else None
+
     def _judged(self, name: str) -> Judged:
         """The judgment of a finished run, from its report."""
-        return judged(read_report(self._folder(name).path), self.config.score.value if self.by_score else None)
+        return judged(read_report(self._folder(name).path), self._score)
 
     def _is_finished(self, name: str) -> bool:
         return self._folder(name).report.is_file()

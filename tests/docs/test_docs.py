@@ -14,9 +14,14 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
-def test_the_generated_reference_is_current():
-    for name, make in runpy.run_path(str(ROOT / "docs" / "generate.py"))["PAGES"].items():
-        assert (ROOT / "docs" / "reference" / name).read_text(encoding="utf-8") == make(), f"{name}: run docs/generate.py"
+GENERATED = ["catalogue.md", "commands.md", "memory.md", "report.md"]
+
+
+@pytest.mark.parametrize("name", GENERATED)
+def test_the_generated_reference_is_current(name):
+    pages = runpy.run_path(str(ROOT / "docs" / "generate.py"))["PAGES"]
+    assert sorted(pages) == GENERATED
+    assert (ROOT / "docs" / "reference" / name).read_text(encoding="utf-8") == pages[name](), "run docs/generate.py"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -14,7 +14,7 @@ from tests.cli.running import data_arguments, unlearn
 from tests.models.tiny import VOCABULARY
 from tests.training.test_loop import FORGET, adapted, trainer_of
 from unlearn_cli.config import LoraOptions
-from unlearn_cli.contract import METHODS, Procedure
+from unlearn_cli.contract import METHODS, Procedure, Sizes
 from unlearn_cli.models.adapter import attach
 from unlearn_cli.models.layout import choose_layout
 from unlearn_cli.models.live_tensors import peak_of
@@ -33,7 +33,11 @@ def rates(procedure: Procedure, folder, shape: str) -> list[float]:
     schedule = partial(rate_at, shape=shape, warmup_ratio=0.0)
     bench = Workbench(loaded, trainer_of(loaded, folder), epochs=3.0, peak=1e-3, schedule=schedule)
     given = {name: value for name, value in SMALL.items() if name in procedure.parameters}
-    return [record.learning_rate for record in procedure(bench, **procedure.resolve(given))]
+    given = procedure.resolve(given)
+    records = list(procedure(bench, **given))
+    said = procedure.steps(bench, **given)
+    assert len(records) == said or (len(records) < said and "budget" in given)
+    return [record.learning_rate for record in records]
 
 
 @pytest.mark.parametrize("procedure", [p for p in PROCEDURES if p.scheduled], ids=lambda p: p.name)
@@ -94,6 +98,30 @@ def test_a_procedure_holds_what_it_says(procedure, base_peak, tmp_path) -> None:
     said = base_peak + procedure.holds(sizes_of(bench), **given)
     taken = peak_of(lambda: list(procedure(bench, **given)))
     assert 0.5 * said < taken < (1 + ROOM) * said, f"{taken / said:.2f} of what it says"
+
+
+# What each holds beside the model and the base method's training, if all weights take 10^12 bytes, the MLPs' matrices 10^9,
+# an adapter 10^6, what is recorded of the forget rows 4 x 10^3, and the last matrix of an MLP reads 3 features.
+ALL, MLPS, ADAPTER = 10**12, 10**9, 10**6
+COUNTED = {
+    "cir": ALL + 2 * MLPS + 10**3,  # original; gradient, step; a quarter of what is recorded
+    "layered": 0,
+    "memit": (1 + 5) * 3 * 3 * 8,  # covariance and the system that is solved, float64
+    "mode-connectivity": (1 + 1 + 1 + 3) * ALL,  # original, model before, weights off the line; gradient, two moments
+    "rehearsal": (1 + 2 + 1 + 2 + 1 + 1)
+    * ALL,  # original, moments; the attacker's shift, moments, gradient; weights to restore
+    "repselect": 2 * MLPS,  # direction; gradient or saved weights
+    "tar": (2 + 2 + 1 + 1) * ADAPTER,  # moments of two optimizers, weights to restore, sum of gradients
+    "undo": (1 + 3) * ALL,  # teacher; gradient, two moments
+    "weight-distance": (1 + 1 + 1 + 3) * ALL,  # original, model before, differences; gradient, two moments
+    "weight-distortion": (1 + 3) * ALL,  # model before; gradient, two moments
+}
+
+
+@pytest.mark.parametrize("procedure", PROCEDURES, ids=lambda p: p.name)
+def test_sets_of_weights_are_counted(procedure) -> None:
+    sizes_ = Sizes(whole=ALL, mlps=MLPS, adapter=ADAPTER, read=3, recorded=4 * 10**3)
+    assert procedure.holds(sizes_, **procedure.resolve({})) == COUNTED[procedure.name]
 
 
 def test_a_procedure_that_says_too_little_is_caught(base_peak, tmp_path) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tests.methods.scripted import Scripted
 from unlearn_cli.contract import METHODS
-from unlearn_cli.methods.layered import stages
+from unlearn_cli.methods.layered import layered, stages
 
 
 def test_stages_of_three_folds() -> None:
@@ -33,3 +34,9 @@ def test_the_seed_shuffles() -> None:
 @pytest.mark.parametrize(("name", "base"), [("layered", "npo"), ("undo", "simnpo"), ("tar", "npo")])
 def test_procedures_that_are_built_on_a_method_say_so(name: str, base: str) -> None:
     assert METHODS.get(name).parameters["base"].default == base
+
+
+def test_each_stage_runs_the_base_method() -> None:
+    bench = Scripted(1.0, forget=[1.0] * 4)
+    assert list(layered(bench, folds=2)) == []
+    assert bench.unlearned == [{"forget": forget, "retained": kept} for forget, kept in stages(4, 2, bench.seed)]

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import unlearn_cli.methods.rehearsal as module
+from tests.methods.scripted import Scripted, p
 from tests.training.test_loop import FORGET
 from tests.training.test_workbench import bench  # noqa: F401 - a fixture
 from unlearn_cli.methods.rehearsal import Attacker, cycled, halves, likely, moved, rehearsal
@@ -90,3 +91,46 @@ def test_every_fourth_step_judges_all_rows_without_the_attack(bench, monkeypatch
 def test_a_row_that_is_unlikely_enough_is_left_alone(bench) -> None:  # noqa: F811
     records = list(rehearsal(bench, rounds=1, length=1, attack_rate=1e-9, retain_weight=0.0, level=0.999))[-1:]
     assert records[0].forget_loss == 0 and records[0].grad_norm == 0
+
+
+def test_a_step_by_hand(monkeypatch) -> None:
+    """w is 2 before and 1 after the base method; 0.5 is the attacker's first step, towards the forget row: 1.5.
+
+    There the forget row, slope 1, has log p with slope 1 - p. At w = 1 the retain row, slope 3, pulls back to 2 with
+    5 x 3 (p(3) - p(6)). Adam's first step is the rate, against the sum.
+    """
+    monkeypatch.setattr(torch, "rand", lambda *size, generator: torch.zeros(()))  # attack_rate / 4^0
+    one = Scripted(2.0, forget=[1.0], retain=[3.0], learned=-1.0)
+    (record,) = rehearsal(one, rounds=1, attack_rate=0.5, rate=0.125, retain_weight=5.0)
+    gradient = (1 - p(1.5)) + 5 * 3 * (p(3.0) - p(6.0))
+    assert gradient < 0 and record.grad_norm == pytest.approx(-gradient)
+    assert record.forget_loss == pytest.approx(math.log(p(1.5)))
+    kl = p(6.0) * math.log(p(6.0) / p(3.0)) + p(-6.0) * math.log(p(-6.0) / p(-3.0))
+    assert record.retain_loss == pytest.approx(5 * kl)
+    assert one.w == pytest.approx(1.0 + 0.125, abs=1e-6)
+    assert [(a, round(w, 6), asked) for a, w, asked in one.seen] == [(1, 1, False), (1, 1.5, False), (3, 1, True)]
+
+
+def test_rates_of_attackers_lie_between_a_quarter_and_the_whole(monkeypatch) -> None:
+    """attack_rate / 4^u, u uniform in [0, 1): the mean of its logarithm is log 0.5."""
+    drawn: list[float] = []
+    begin = Attacker.begin
+    monkeypatch.setattr(Attacker, "begin", lambda self, rows, rate: (drawn.append(rate), begin(self, rows, rate))[1])
+    list(rehearsal(Scripted(1.0, forget=[1.0, 2.0]), rounds=200, length=1, attack_rate=1.0, rate=1e-9))
+    assert len(drawn) == 200 and 0.25 <= min(drawn) < 0.26 and 0.98 < max(drawn) <= 1.0
+    assert sum(map(math.log, drawn)) / 200 == pytest.approx(math.log(0.5), abs=0.07)
+
+
+def test_rows_of_steps_by_hand(monkeypatch) -> None:
+    """Three rows; the attacker's is always the first, 1. Others judge in turns; each third step judges all at w."""
+    monkeypatch.setattr(module, "halves", lambda rows, generator: (rows[:1], rows[1:]))
+    one = Scripted(1.0, forget=[1.0, 2.0, 3.0], retain=[4.0])
+    list(rehearsal(one, rounds=8, length=5, attack_rate=1e-3, rate=1e-12, unattacked_every=3))
+    judged = [(a, w > 1.0001) for a, w, asked in one.seen if not asked][1::2]
+    moved_, still = True, False
+    assert judged[:5] == [(2.0, moved_), (3.0, moved_), (1.0, still), (3.0, moved_), (2.0, moved_)]
+    assert judged[5:] == [(2.0, moved_), (3.0, moved_), (3.0, still)], "step 7 is the third group of three: row 2"
+
+
+def test_a_row_at_the_level_is_left_alone() -> None:
+    assert likely(torch.tensor([math.log(0.25)], dtype=torch.float64), 0.25).item() == 0

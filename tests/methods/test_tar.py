@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tests.fixture_f import everywhere, one_token
+from tests.methods.scripted import Scripted, p
 from tests.training.test_workbench import bench  # noqa: F401 - a fixture
 from unlearn_cli.methods.tar import negative_entropy, step_weights, tar
 
@@ -61,3 +62,54 @@ def test_below_the_bound_the_tamper_loss_has_no_gradient(bench, monkeypatch, bou
     before = [p.detach().clone() for p in weights]
     list(tar(bench, rounds=2, inner=2, retain_weight=0.0, bound=bound))
     assert any(not torch.equal(a, b) for a, b in zip(before, weights, strict=True)) == moves
+
+
+def entropy_slope(w: float) -> float:
+    """d/dw of sum p log p at log-odds w: w p (1 - p)."""
+    return w * p(w) * (1 - p(w))
+
+
+def negated(w: float) -> float:
+    return p(w) * math.log(p(w)) + (1 - p(w)) * math.log(1 - p(w))
+
+
+def test_a_step_by_hand() -> None:
+    """w = 1. The adversary's first step of Adam is its rate, 0.5, towards the forget row: 1.5. There 3 sum p log p counts,
+    with slope 3 x 1.5 p (1 - p). At w = 1 the retain row pulls with -7 (1 - p). Their sum is the gradient. It is negative:
+    Adam's first step adds the rate to w.
+    """
+    one = Scripted(1.0)
+    (record,) = tar(one, rounds=1, inner=1, attack_rate=0.5, rate=0.25, retain_weight=7.0, tamper_weight=3.0)
+    assert record.forget_loss == pytest.approx(3 * negated(1.5))
+    assert record.retain_loss == pytest.approx(-math.log(p(1.0)))
+    gradient = 3 * entropy_slope(1.5) - 7 * (1 - p(1.0))
+    assert gradient < 0 and record.grad_norm == pytest.approx(-gradient)
+    assert one.w == pytest.approx(1.25) and record.learning_rate == 0.25
+
+
+def test_the_steps_of_the_adversary_add_up_and_its_rows_are_others() -> None:
+    """An adversary that hardly moves: the shares add up to 1. In each round the first row judges, and two others attack."""
+    one = Scripted(2.0, forget=[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0], retain=[0.5, 0.25])
+    records = list(tar(one, rounds=2, inner=2, attack_rate=1e-12, rate=1e-12, retain_weight=0.0))
+    assert [record.forget_loss for record in records] == pytest.approx([negated(2.0), negated(8.0)])
+    assert records[0].grad_norm == pytest.approx(entropy_slope(2.0))
+    assert [a for a, *_ in one.seen] == [2.0, 1.0, 3.0, 1.0, 0.5, 5.0, 4.0, 6.0, 4.0, 0.25]
+    assert [record.learning_rate for record in records] == pytest.approx([1e-12, 0.5e-12])
+
+
+def test_a_loss_at_the_bound_is_trained() -> None:
+    settings = {"rounds": 1, "inner": 1, "retain_weight": 0.0}
+    (record,) = tar(Scripted(1.0), **settings, bound=None)
+    (at_bound,) = tar(Scripted(1.0), **settings, bound=record.forget_loss)
+    assert at_bound.grad_norm > 0
+
+
+def test_gradients_longer_than_1_are_shortened() -> None:
+    """Retain rows of slope 20 and 1 at w = 0, weight 1: gradients -10, cut to -1, and then -1/2 nearly.
+
+    Adam's second step is (0.09 g1 + 0.1 g2) / 0.19 over sqrt((0.000999 g1^2 + 0.001 g2^2) / 0.001999), times half the rate.
+    """
+    one = Scripted(0.0, retain=[20.0, 1.0])
+    list(tar(one, rounds=2, inner=1, attack_rate=1e-12, rate=1e-6, retain_weight=1.0, tamper_weight=0.0))
+    second = ((0.09 + 0.1 * 0.5) / 0.19) / math.sqrt((0.000999 + 0.001 * 0.25) / 0.001999)
+    assert one.w == pytest.approx(1e-6 + 0.5e-6 * second, rel=1e-4)

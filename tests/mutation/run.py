@@ -39,10 +39,15 @@ def _files(folder: str, *names: str) -> list[Path]:
 
 
 def _of_method(path: Path) -> list[str]:
-    name = path.stem.strip("_")
+    name = path.stem
     own = ROOT / "tests" / "methods" / f"test_{name}.py"
-    laws = ["tests/laws/test_objectives.py", "tests/laws/test_procedures.py", "-k", name.replace("_", "-")]
-    return [str(own)] if own.is_file() else laws
+    counted = f"tests/laws/test_procedures.py::test_sets_of_weights_are_counted[{name.replace('_', '-')}]"
+    procedure = f"procedure({chr(10)}" in path.read_text(encoding="utf-8")
+    # The reference of all methods has their defaults.
+    shown = "tests/docs/test_docs.py::test_the_generated_reference_is_current[catalogue.md]"
+    if name == "_distillation":
+        return ["tests/methods/test_weight_distortion.py", "tests/methods/test_undo.py"]
+    return [str(own), *([counted] if procedure else []), shown]
 
 
 def _of_comparison(path: Path) -> list[str]:
@@ -125,10 +130,14 @@ def main() -> None:
     parser.add_argument("--file", help="stem of one file of the group")
     given = parser.parse_args()
     os.chdir(ROOT)
-    import peft  # noqa: F401 - loaded once, before the forks
+    import hypothesis  # noqa: F401 - this and the following are loaded once, before the forks
+    import peft  # noqa: F401
+    import pydantic  # noqa: F401
+    import pytest  # noqa: F401
     import scipy.stats  # noqa: F401
-    import torch
+    import torch.nn.attention.varlen
     import transformers  # noqa: F401
+    import typer  # noqa: F401
 
     torch.set_num_threads(1)
     group = GROUPS[given.group]

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from transformers import AutoModelForCausalLM
 
 from tests.models.tiny import ARCHITECTURES, rows_of
@@ -76,6 +77,13 @@ def measured(name: str, objective: Objective, options: LoraOptions, dtype: torch
     return peak_of(step)
 
 
+def fused() -> bool:
+    """Whether this torch has an attention kernel for grouped heads on the CPU. Without one it writes all scores out."""
+    query, key = torch.ones(1, 4, 64, 8), torch.ones(1, 2, 64, 8)
+    scores = 4 * 64 * 64 * query.element_size()
+    return peak_of(lambda: F.scaled_dot_product_attention(query, key, key, is_causal=True, enable_gqa=True)) < scores
+
+
 @pytest.mark.parametrize(
     ("name", "method", "term", "dtype", "checkpointing", "how"),
     [
@@ -91,6 +99,8 @@ def measured(name: str, objective: Objective, options: LoraOptions, dtype: torch
 )
 def test_a_step_takes_what_was_planned(name, method, term, dtype, checkpointing, how) -> None:
     """Within 5 %: architectures, precisions, losses on logits and on states, the adapter or every weight."""
+    if ARCHITECTURES[name]().num_attention_heads != getattr(ARCHITECTURES[name](), "num_key_value_heads", 4) and not fused():
+        pytest.skip("this torch has no attention kernel for grouped heads on the CPU")
     objective, options = objective_of(method, term), OPTIONS.model_copy(update=how)
     ours, real = (f(name, objective, options, dtype, checkpointing=checkpointing) for f in (planned, measured))
     assert ours == pytest.approx(real, rel=0.05), f"{ours / real:.3f}"

@@ -33,7 +33,7 @@ class Slope:
     """A row."""
 
     a: float
-    asked: bool = False  # whether its question is scored as well
+    with_question: bool = False  # whether its question is scored as well
 
     @property
     def id(self) -> str:
@@ -41,7 +41,7 @@ class Slope:
 
     @property
     def whole(self) -> Slope:
-        return Slope(self.a, asked=True)
+        return Slope(self.a, with_question=True)
 
 
 class Scripted(Workbench):
@@ -90,7 +90,7 @@ class Scripted(Workbench):
 
     def outputs(self, rows: Any, *, model: Any = None, **needs: Any) -> Outputs:
         if model is None:
-            self.seen += [(row.a, self.w, row.asked) for row in rows]
+            self.seen += [(row.a, self.w, row.with_question) for row in rows]
         odds = torch.tensor([row.a for row in rows], dtype=torch.float64) * (model or self.model).w.sum()
         logits = torch.stack([odds, torch.zeros_like(odds)], -1)[:, None]
         mask = torch.ones(len(rows), 1, dtype=torch.bool)

@@ -108,7 +108,7 @@ def test_a_step_by_hand(monkeypatch) -> None:
     kl = p(6.0) * math.log(p(6.0) / p(3.0)) + p(-6.0) * math.log(p(-6.0) / p(-3.0))
     assert record.retain_loss == pytest.approx(5 * kl)
     assert one.w == pytest.approx(1.0 + 0.125, abs=1e-6)
-    assert [(a, round(w, 6), asked) for a, w, asked in one.seen] == [(1, 1, False), (1, 1.5, False), (3, 1, True)]
+    assert [(a, round(w, 6), whole) for a, w, whole in one.seen] == [(1, 1, False), (1, 1.5, False), (3, 1, True)]
 
 
 def test_rates_of_attackers_lie_between_a_quarter_and_the_whole(monkeypatch) -> None:
@@ -126,7 +126,7 @@ def test_rows_of_steps_by_hand(monkeypatch) -> None:
     monkeypatch.setattr(module, "halves", lambda rows, generator: (rows[:1], rows[1:]))
     one = Scripted(1.0, forget=[1.0, 2.0, 3.0], retain=[4.0])
     list(rehearsal(one, rounds=8, length=5, attack_rate=1e-3, rate=1e-12, unattacked_every=3))
-    judged = [(a, w > 1.0001) for a, w, asked in one.seen if not asked][1::2]
+    judged = [(a, w > 1.0001) for a, w, whole in one.seen if not whole][1::2]
     moved_, still = True, False
     assert judged[:5] == [(2.0, moved_), (3.0, moved_), (1.0, still), (3.0, moved_), (2.0, moved_)]
     assert judged[5:] == [(2.0, moved_), (3.0, moved_), (3.0, still)], "step 7 is the third group of three: row 2"

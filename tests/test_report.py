@@ -48,7 +48,7 @@ def test_fields_of_a_later_version_are_passed_over_and_kept(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "problem"),
     [
-        ({"generate_limit": [[1]]}, "config: generate_limit: Input should be a valid integer"),
+        ({"generate_limit": [[1]]}, "config: generate_limit: must be a valid integer"),
         ({"retain_ratio": "2"}, "config: retain_ratio: "),
         ({"columns": ["a", 1]}, "config: columns.1: "),
         ({"epochs": True}, "config: epochs: "),

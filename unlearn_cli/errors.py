@@ -9,7 +9,7 @@ EXIT_CODES = {
     EXIT_FAILED: "the run failed",
     EXIT_USAGE: "usage, configuration or data",
     EXIT_GATE: "a `--fail-if` gate was met",
-    EXIT_DIVERGED: "the target was not reached, or the run diverged, damaged the retain rows too much, or changed nothing",
+    EXIT_DIVERGED: "the target was not reached, or the run diverged, damaged the model, or changed nothing",
     EXIT_INTERRUPTED: "Ctrl-C; a checkpoint is kept",
     EXIT_PIPE: "whoever read stdout has gone, as with `unlearn list \\| head`",
     EXIT_TERMINATED: "SIGTERM; a checkpoint is kept",
@@ -34,6 +34,11 @@ class UnlearnError(Exception):
         self.message = message
         self.hint = hint
         self.exit_code = exit_code
+
+
+def plain_reason(reason: str) -> str:
+    """A reason of pydantic as the end of our sentence: "must be a valid number"."""
+    return reason.removeprefix("Value error, ").replace("Input should", "must", 1).split(", unable to parse")[0]
 
 
 def unusable_path(error: BaseException) -> UnlearnError | None:

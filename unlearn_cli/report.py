@@ -42,7 +42,7 @@ CHECKPOINTS, STEPS = "checkpoints", "step-*.pt"
 
 Status = Literal["completed", "stopped", "interrupted", "diverged", "collapsed", "no_effect", "not_reached"]
 UNUSABLE: tuple[Status, ...] = ("diverged", "collapsed", "no_effect")  # is never the best of a comparison
-FAILED: tuple[Status, ...] = (*UNUSABLE, "not_reached")  # exit code 4
+FAILED: tuple[Status, ...] = (*UNUSABLE, "not_reached")  # exit code 4, as the verdict DAMAGED
 
 VerdictWord = Literal[
     "REACHED", "COMPLETED", "STOPPED", "NOT REACHED", "DAMAGED", "OVER-FORGOTTEN", "NOT KNOWN BEFORE", "NO EFFECT",
@@ -164,7 +164,7 @@ class RunReport(Displayed, Part):
 
     schema_version: str = Field(default=SCHEMA_VERSION, description="version of this schema, as MAJOR.MINOR")
     command: Literal["forget", "evaluate"] = Field(description="the command that wrote the report")
-    status: Status = Field(description="how the run ended; the last four mean exit code 4")
+    status: Status = Field(description="how the run ended; the last four mean exit code 4, as the verdict DAMAGED does")
     message: str | None = Field(default=None, description="why it ended so; null where there is nothing to say")
     verdict: Verdict | None = Field(default=None, description="null where nothing was measured before and after")
     command_line: list[str] = Field(description="arguments of the command")
@@ -189,6 +189,11 @@ class RunReport(Displayed, Part):
     peak_memory: dict[str, int] = Field(default={}, description="bytes: rss, and device where there is one")
     texts: list[str] = Field(default=[], description="files beside this report that hold rows or answers as plain text")
     notes: list[str] = Field(default=[], description="sentences about what a reader should know")
+
+    @property
+    def failed(self) -> bool:
+        """Whether `unlearn forget` ends with exit code 4: by its status, or because its verdict is DAMAGED."""
+        return self.status in FAILED or (self.verdict is not None and self.verdict.word == "DAMAGED")
 
     def headline(self) -> str:
         """What was run, what became of it, and the probabilities before and after."""

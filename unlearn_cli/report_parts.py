@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
+from unlearn_cli.errors import plain_reason
+
 
 class Part(BaseModel):
     """A part of the report. Unknown fields are kept: within a major version later releases add fields."""
@@ -18,7 +20,7 @@ def problem_of(error: ValidationError | RecursionError) -> str:
     if isinstance(error, RecursionError):
         return "it is nested too deep"
     first = error.errors(include_url=False)[0]
-    return ": ".join([".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")])
+    return ": ".join([".".join(map(str, first["loc"])), plain_reason(first["msg"])])
 
 
 class SettingsRead(Part):

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from tests.cli.comparing import around, both, compared, names, refused, values, verdicts, write_run
-from tests.cli.running import unlearn
+from tests.cli.running import MODEL, unlearn, write_rows
+from tests.laws.test_hints import pasted
 from unlearn_cli.report import Compared, Score, read_report, write_report
 
 
@@ -177,7 +178,10 @@ def test_a_model_is_no_evaluation_of_it(around_the_baseline, tmp_path):
     (tmp_path / "model" / "config.json").write_text("{}")
     message = refused(*around_the_baseline, "--baseline", tmp_path / "model")
     assert "this option takes the folder of an evaluation, but this is a model" in message
-    assert f"unlearn evaluate --model {tmp_path}/model --forget forget --retain retain -o baseline" in message
+    rows = write_rows(tmp_path / "rows.jsonl", [{"question": "Who?", "answer": "Ann."}])
+    line = f"unlearn evaluate --model {tmp_path}/model --forget forget --retain retain -o baseline"
+    there = {f"{tmp_path}/model": MODEL, "forget": str(rows), "retain": str(rows)}
+    assert line in message and not pasted(line.split()[1:], there)
     assert "there is no report.json" in refused(*around_the_baseline, "--baseline", tmp_path / "nothing")
 
 

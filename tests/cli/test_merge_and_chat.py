@@ -138,6 +138,16 @@ def test_a_pipe_of_questions(runs):
         assert result.exit_code == 0 and result.stdout.count("question:") == 1
 
 
+def test_what_chat_says_of_a_folder_and_of_a_pipe(runs, tmp_path):
+    for folder, said in ((tmp_path, "is not a run folder"), (tmp_path / "none", "is not a run folder")):
+        refused = unlearn("chat", folder, "--prompt", "Who?")
+        assert refused.exit_code == 2 and said in refused.stderr and "hint: " in refused.stderr, refused.stderr
+    piped = unlearn("chat", runs["npo"], "--prompt", "Who?", "--max-new-tokens", 2)
+    assert [line.partition(":")[0] for line in piped.stdout.splitlines()] == ["question", "before", "after"]
+    assert piped.stderr == f"loading {runs['npo']}\n"
+    assert unlearn("chat", runs["npo"], "--prompt", "Who?", "--max-new-tokens", 2, "--quiet").stderr == ""
+
+
 def test_sampled_answers_follow_their_seed(runs):
     def said(seed: int) -> str:
         flags = ["--prompt", "Who?", "--temperature", 1.5, "--seed", seed, "--max-new-tokens", 8, "--json"]

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from tests.cli.running import MODEL, unlearn
+from tests.laws.test_hints import pasted
 from unlearn_cli.config import ForgetConfig, resolve
 from unlearn_cli.config.recipes import RECIPES
 from unlearn_cli.data.guess import guess_columns
@@ -56,7 +57,14 @@ def test_a_check_says_what_is_in_each_file_and_in_two(checked):
     assert "one question, several answers: a.csv:2, a.csv:3" in said
     assert "same as another row: b.jsonl:2, b.jsonl:3" in said and "not read: by (2 rows)" in said and "few rows" in said
     assert "1 row is in both" in said and "a.csv:2 = b.jsonl:1" in said
-    assert said.splitlines()[-1] == f"next: unlearn init -m MODEL -f {table} -r {lines}"
+    assert "1 question is in the forget and in the retain rows, with different answers" in said
+    assert "work against each other: a.csv:3, b.jsonl:1" in said
+    assert said.splitlines()[-1] == "next: remove these rows from one of the two files, then check again"
+    same = unlearn("data", "check", table, table).stdout
+    assert same.splitlines()[-1] == "next: give each file once: first the rows to forget, then the rows to keep"
+    alone = unlearn("data", "check", lines).stdout
+    assert alone.splitlines()[-1] == f"next: unlearn init -m MODEL -f {lines}"
+    assert not pasted(["init", "-m", "MODEL", "-f", str(lines)], {"MODEL": MODEL})
     twice = json.loads(unlearn("data", "check", facts, table, table, "--json").stdout)
     unusable = twice["files"][0]
     assert "is a table of facts" in unusable["error"] and "--ask 'What is the city of {name}?" in unusable["hint"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -78,6 +79,24 @@ def test_a_run_goes_up_private_and_without_its_rows(run, hub, pushed, tmp_path):
     )
     assert not [text for text in secrets(run) if text.encode() in message]
     assert (folder / "adapter_model.safetensors").read_bytes() == (run / "adapter_model.safetensors").read_bytes()
+
+
+def test_a_download_is_whole(run, hub, pushed, tmp_path):
+    """What push leaves out on purpose is no failure; anything else that is missing or changed still is one."""
+    assert pushed(run, "org/down").returncode == 0
+    download = tmp_path / "download"
+    shutil.copytree(hub.repos["model"]["org/down"], download)
+    done = unlearn("verify", download, "--json")
+    states = {f"{file['place']}/{file['file']}": file["state"] for file in json.loads(done.stdout)["files"]}
+    assert done.exit_code == 0 and states["run/rows.jsonl"] == "left out", states
+    assert {state for name, state in states.items() if "measured" in name} == {"left out"}
+    assert "`unlearn push` does not upload" in done.stderr
+    shutil.copy(run / "rows.jsonl", download)  # with one of them here, the others are missing
+    assert unlearn("verify", download).exit_code == 3
+    (download / "rows.jsonl").unlink()
+    (download / "metrics.jsonl").unlink()
+    missing = unlearn("verify", download)
+    assert missing.exit_code == 3 and "1 missing" in missing.stderr
 
 
 def test_the_card_has_results_that_the_hub_reads(run):

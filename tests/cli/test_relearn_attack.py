@@ -19,6 +19,7 @@ from tests.cli.running import (
     unlearn,
     write_rows,
 )
+from tests.laws.test_hints import pasted
 from unlearn_cli.attack_report import read_attack
 from unlearn_cli.recipes.attacking import execution
 
@@ -90,6 +91,9 @@ def test_a_positive_control_and_what_was_not_tried(run: Path, tmp_path: Path) ->
     (other / "report.json").write_text(json.dumps(changed))
     refused = unlearn("relearn-attack", run, *FEW, *STEPS, "--control", other)
     assert refused.exit_code == 2 and "did not forget the rows of this run" in refused.stderr
+    line = refused.stderr.split("can be one: ")[1].split()
+    assert line[:4] == ["unlearn", "forget", "--config", str(run / "report.json")] and not pasted(line[1:], {})
+    assert f"\nnext: unlearn report {run} --html record.html" in result.stderr or "--recipe durable" in result.stderr
 
 
 def test_several_baselines(run: Path, tmp_path: Path) -> None:

@@ -44,6 +44,30 @@ def test_mistakes_in_usage_look_like_every_other_error(words):
     assert result.stderr.startswith("error: ") and "\nhint: unlearn" in result.stderr and "╭" not in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "message", "hint"),
+    [
+        (
+            ["forget", "--fail-if", "x"],
+            "no such option: --fail-if",
+            "--fail-if is an option of `unlearn evaluate`, ",
+        ),
+        (["evaluate", "--method", "npo"], "no such option: --method", "option of `unlearn forget` and `unlearn sweep`; "),
+        (["forget", "--ask", "x"], "no such option: --ask", "--ask is an option of `unlearn init`; unlearn forget --help"),
+        (["forget", "--batchsize", "3"], "did you mean --batch-size or", "unlearn forget --help"),
+        (["forgett"], "no such command 'forgett'; did you mean 'forget'?", "unlearn --help"),
+        (["data", "chek"], "no such command 'chek'; did you mean 'check'?", "unlearn data --help"),
+        (["forget", "--max-steps", "1.5"], "'--max-steps': must be a valid integer", "unlearn forget --help"),
+        (["forget", "--learning-rate", "fast"], "--learning-rate 'fast': must be a valid number", "auto: "),
+        (["relearn-attack", "x", "--share", "3"], "--share 3.0: must be less than 1", "share of the forget rows"),
+        (["chat"], "missing argument 'RUN'", "unlearn chat --help"),
+    ],
+)
+def test_a_mistake_in_usage_is_named_with_the_next_step(words, message, hint):
+    error, _, next_step = unlearn(*words).stderr.partition("\nhint: ")
+    assert message in error and hint in next_step, error + next_step
+
+
 def test_the_folder_beside_a_missing_one_is_named(tmp_path, monkeypatch):
     (tmp_path / "demo" / "model").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)

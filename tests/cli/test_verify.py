@@ -149,6 +149,11 @@ def test_a_swapped_base_is_named(copy):
     assert states["base/model.safetensors"] == "added" and "run/adapter_model.safetensors" not in states
 
 
+def test_a_place_that_is_not_here_is_named(copy, tmp_path):
+    elsewhere = unlearn("verify", copy / "run", f"--place=base={tmp_path / 'none'}")
+    assert elsewhere.exit_code == 3 and "--place base=DIR says where it is now" in elsewhere.stderr
+
+
 def test_a_link_that_is_left_out_is_named(copy):
     (copy / "run/lineage/0002-relearn-attack.json").unlink()
     code, states = verified(copy)

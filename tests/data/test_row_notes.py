@@ -29,8 +29,21 @@ def test_repeated_and_contradicting_forget_rows_and_unread_columns(tmp_path: Pat
 
 def test_clean_rows_and_repeated_retain_rows_are_no_note(tmp_path: Path) -> None:
     retain = load_split("retain", str(write(tmp_path / "r.jsonl", ROWS[:2])))
-    forget = load_split("forget", str(write(tmp_path / "f.jsonl", ROWS[2:4])))
+    forget = load_split("forget", str(write(tmp_path / "f.jsonl", ROWS[3:4])))
     assert notes({"forget": forget, "retain": retain}) == []
+
+
+def test_one_question_with_an_answer_to_forget_and_another_to_keep(tmp_path: Path) -> None:
+    """Among the retain rows that training sees too; a row that is in both splits has a note of its own."""
+    forget = load_split("forget", str(write(tmp_path / "f.jsonl", ROWS[2:4])))
+    retain = load_split("retain", str(write(tmp_path / "r.jsonl", [*ROWS[:2], ROWS[3]])))
+    for name in ("retain", "retain_trained"):
+        same, opposed = notes({"forget": forget, name: retain})
+        assert same.startswith("1 row is in both forget and retain")
+        assert opposed == (
+            "1 question is in the forget and in the retain rows, with different answers, so forgetting and retaining work "
+            "against each other: f.jsonl:1, r.jsonl:1"
+        )
 
 
 def test_two_documents_are_no_contradiction(tmp_path: Path) -> None:

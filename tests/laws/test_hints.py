@@ -1,7 +1,9 @@
 """Every command and every option that the code can print is pasted: it must be one of the real command line.
 
-All string literals of the package are read, so it does not matter on which way a hint reaches its error. What stands in
-capitals is a placeholder; these are the ones of `--help`, and the model that nobody can have is answered as one.
+All string literals of the package are read, and lists of words that begin with `unlearn`, so it does not matter on which
+way a hint reaches its error. What stands in capitals is a placeholder; these are the ones of `--help`, and the model that
+nobody can have is answered as one. Lists whose words are only known at run time (`*words`) are pasted by the tests of their
+own files, which are named here.
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ WORDS = {  # what may follow an option in a sentence, where its value could stan
     "and", "or", "is", "are", "takes", "names", "to", "at", "needs", "wants", "out", "the", "in", "for", "with", "a",
     "starts",
 }  # fmt: skip
+KINDS_OF_VALUE = {"-c": "config", "--config": "config", "--fail-if": "EXPR", "-f": "FILE", "-m": "MODEL", "--model": "MODEL"}
 OTHERS = {"--help", "--version", "--repo-type", "--out"}  # of all commands, of `hf`, and of the script that builds the demo
 OTHERS |= {  # of Chromium
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-pdf-header-footer", "--user-data-dir",
@@ -67,6 +70,16 @@ def texts(path: Path) -> Iterator[tuple[str, str]]:
             yield f"{path.relative_to(PACKAGE)}:{node.lineno}", text
 
 
+def composed(path: Path) -> Iterator[tuple[str, list[str] | None]]:
+    """Where each list of the words of a command stands, and its words; None if some are known at run time only."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        elements = [text_of(one) or "" for one in node.elts] if isinstance(node, ast.List) else [""]
+        if elements[:1] == ["unlearn"] or (re.match(r"unlearn [a-z-]+$", elements[0]) if elements else False):
+            words = [text_of(element) or VALUE for element in node.elts if not isinstance(element, ast.Starred)]
+            whole = len(words) == len(node.elts)
+            yield f"{path.relative_to(PACKAGE)}", " ".join(words).split()[1:] if whole else None
+
+
 @cache
 def every_text() -> list[tuple[str, str]]:
     return [one for path in sorted(PACKAGE.rglob("*.py")) for one in texts(path)]
@@ -76,7 +89,8 @@ def lines(text: str) -> Iterator[list[str]]:
     """Lines to paste: in backticks or the whole text, with more than the command's name."""
     whole = [text] if re.match(r"unlearn [a-z-]+ \S", text) else []
     examples = re.findall(r"^  (unlearn .*)$", text, re.M)
-    for line in [*re.findall(r"`(unlearn [^`]+)`", text), *(whole or examples)]:
+    after_colon = re.findall(r": (unlearn [a-z-]+ [^;`]+)$", text) if f"{VALUE}:{VALUE}" not in text else []
+    for line in [*re.findall(r"`(unlearn [^`]+)`", text), *(whole or examples or after_colon)]:
         line = re.split(r", or |: ", line)[0] if whole else line
         words = shlex.split(line)
         cut = next((i for i, word in enumerate(words) if word in ("|", ">", ">>", "<")), len(words))
@@ -123,18 +137,23 @@ def wrong_options(text: str) -> list[str]:
 def shelf(tmp_path_factory) -> dict[str, str]:
     """What stands for each placeholder."""
     folder = tmp_path_factory.mktemp("hints")
-    run = write_run(folder / "run", both(0.2, 0.9))
-    write_run(folder / "run2", both(0.3, 0.9))
     rows = write_rows(folder / "rows.jsonl", [{"question": "Who?", "answer": "Ann."}])
+    run = write_run(folder / "run", both(0.2, 0.9), forget=str(rows))
+    write_run(folder / "run2", both(0.3, 0.9))
+    config = folder / "forget.yaml"
+    config.write_text(f"model: {MODEL}\nforget: {rows}\n")
     return {
         "RUN": str(run), "RUN2": str(folder / "run2"), "DIR": str(folder / "new"), "FILE": str(rows), "MODEL": MODEL,
         "FOLDER_OR_HUB_ID": MODEL, VALUE: str(run), "EXPR": "forget.probability > 0.3", "KIND": "methods",
+        "config": str(config),
     }  # fmt: skip
 
 
 def pasted(words: list[str], shelf: dict[str, str]) -> str | None:
     """What the real command line says against a line, short of doing the work; None if it takes it."""
-    given = [shelf.get(word, word) for word in words]
+    pairs = zip(["", *words], words, strict=False)
+    kinds = [KINDS_OF_VALUE.get(option, word) if word == VALUE else word for option, word in pairs]
+    given = [shelf.get(word, word) for word in kinds]
     with pytest.MonkeyPatch.context() as patched:
         for module in application.WITH_SETTINGS:
             patched.setattr(module, "run", lambda *_: 0)
@@ -154,6 +173,26 @@ def test_every_line_can_be_pasted(shelf):
     assert len(pasting) > 3
     wrong = {f"{where}: {shlex.join(words)}": said for where, words in pasting if (said := pasted(words, shelf))}
     assert not wrong
+
+
+# Files with lists of which some words are known at run time only, and the test that pastes what they print. The command
+# line of a report (`*report.command_line`) is one that ran.
+PASTED_BY = {
+    "recipes/scoring/mending.py": "recipes/scoring/test_verdict.py",
+    "recipes/data_check.py": "cli/test_preparing.py",
+    "recipes/comparison/runs.py": "cli/test_compare_judging.py",
+    "recipes/auditing/page.py": "", "recipes/comparison/page.py": "", "rendering/documents.py": "", "lineage.py": "",
+}  # fmt: skip
+
+
+def test_every_composed_line_can_be_pasted(shelf):
+    lists = [one for path in sorted(PACKAGE.rglob("*.py")) for one in composed(path)]
+    assert any(words for _, words in lists)
+    wrong = {f"{where}: {shlex.join(words)}": said for where, words in lists if words and (said := pasted(words, shelf))}
+    assert not wrong
+    assert {where for where, words in lists if words is None} == set(PASTED_BY)
+    tests = Path(__file__).parents[1]
+    assert all("pasted(" in (tests / file).read_text(encoding="utf-8") for file in PASTED_BY.values() if file)
 
 
 def test_a_placeholder_is_one_of_help():

@@ -27,7 +27,7 @@ def test_the_whole_story(rows, tmp_path, monkeypatch):
     few = {"generate_limit": 2, "max_new_tokens": 8, "bootstrap_samples": 20}
     report = unlearn_cli.forget(
         model=MODEL, forget=str(rows[0]), retain=str(rows[1]), method="npo", parameters={"beta": 0.1}, max_steps=8,
-        batch_size=4, no_target=True, output_dir=tmp_path / "run", **few,
+        batch_size=4, learning_rate=3e-3, no_target=True, output_dir=tmp_path / "run", **few,
     )  # fmt: skip
     assert report.training.steps == 8 and report.config["parameters"]["beta"] == 0.1
     again = unlearn_cli.evaluate(tmp_path / "run", baseline=BASELINE)
@@ -89,7 +89,7 @@ def test_errors_are_those_of_the_command(tmp_path):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"epochs": -1}, "epochs=-1: Input should be greater than 0"),
+        ({"epochs": -1}, "epochs=-1: must be greater than 0"),
         ({"parameters": ["beta"]}, "parameters=['beta']: 'beta' cannot be read"),
         ({"method": 3}, "method=3: "),
     ],

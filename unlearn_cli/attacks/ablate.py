@@ -31,7 +31,9 @@ def ablate(
     if target.composed:
         raise UnlearnError("ablate: a composed model has two residual streams", "leave this attack out")
     if not target.data.train_retain:
-        raise UnlearnError("ablate: there are no rows to keep to tell forget rows from", "a run with retain rows")
+        raise UnlearnError(
+            "ablate needs retain rows: it compares the forget rows with them", "attack a run that has retain rows"
+        )
     model, data = target.loaded.model, target.data
     prompts = [[row.prompt_ids for row in target.encoder.encode(rows)] for rows in (data.train_forget, data.train_retain)]
     with target.active():

@@ -18,7 +18,7 @@ from rich.text import Text
 from typer.core import TyperCommand, TyperGroup
 
 from unlearn_cli.console import Reporter, page
-from unlearn_cli.errors import EXIT_USAGE, UnlearnError
+from unlearn_cli.errors import EXIT_USAGE, UnlearnError, plain_reason
 from unlearn_cli.registry import ALIASES
 
 INDENT = 2
@@ -93,13 +93,35 @@ class App(typer.Typer):
 
 
 def _usage_error(error: Any) -> UnlearnError:
-    """A usage error of the parser as an error of ours."""
+    """A usage error of the parser as an error of ours. An option of another command is named as one."""
     message = error.message if (alike := getattr(error, "possibilities", None)) else error.format_message()
     context = getattr(error, "ctx", None)
-    if alike:
+    option = getattr(error, "option_name", "") if type(error).__name__ == "NoSuchOption" else ""
+    others = [f"`unlearn {name}`" for name in _commands_with(option)] if option else []
+    if alike and not others:
         message += f"; did you mean {' or '.join(alike)}?"
+    message = plain_reason(message).replace(". Did you mean", "; did you mean")
     hint = f"{context.command_path} --help" if context is not None else None
+    if others:
+        hint = f"{option} is an option of {_listed(others)}" + (f"; {hint}" if hint else "")
     return UnlearnError(message[:1].lower() + message[1:].rstrip("."), hint)
+
+
+def _commands_with(option: str) -> list[str]:
+    """Names of the commands that have an option."""
+    from unlearn_cli import config  # noqa: PLC0415 - pydantic, for a wrong command line alone
+    from unlearn_cli.cli.app import WITH_SETTINGS  # noqa: PLC0415 - which imports this file
+
+    name = option.lstrip("-").replace("-", "_")
+    modules = [module for module in WITH_SETTINGS if name in getattr(config, module.SETTINGS).model_fields]
+    return [f"{module.GROUP} {module.NAME}" if hasattr(module, "GROUP") else module.NAME for module in modules]
+
+
+def _listed(words: list[str], most: int = 4) -> str:
+    """Words as in a sentence; of many the first."""
+    if len(words) > most:
+        return f"{', '.join(words[:most])} and others"
+    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
 
 
 def _usual_spelling(word: str, known: set[str]) -> str:

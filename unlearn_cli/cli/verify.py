@@ -11,11 +11,12 @@ if TYPE_CHECKING:
 NAME = "verify"
 SETTINGS = "VerifyConfig"
 POSITIONAL = ("run",)
-HELP = """Read every file of a run's lineage, and say of each: unchanged, changed, missing or added.
+HELP = """Read every file of a run's lineage, and say of each: unchanged, changed, missing, left out or added.
 
 The lineage names, by SHA-256, every file of the base, its tokenizer, the adapter, the report, and models made from
 the run. It is a chain of in-toto statements in RUN/lineage. Exit code 3 if a file differs from the lineage, or if a
-signature is invalid. --place says where a base or a merged model is that has moved.
+signature is invalid. Files with rows, which `unlearn push` does not upload, count as left out where all of them are
+absent. --place says where a base or a merged model is that has moved.
 
 [bold]Examples[/]
 

@@ -15,7 +15,7 @@ RECOVERY = "recovery"  # stands where a metric does in expressions about attacks
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise ValueError("Input should be a valid string")
+        raise ValueError("must be a valid string")
     return value
 
 

@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 from unlearn_cli.config.forget import ForgetConfig
 from unlearn_cli.config.option import GRIDS, Options, Settings, consent, default_of, runtime_fields
 from unlearn_cli.config.recipes import RECIPES, RecipeName
-from unlearn_cli.errors import UnlearnError
+from unlearn_cli.errors import UnlearnError, plain_reason
 from unlearn_cli.jsonfile import read_json
 from unlearn_cli.limits import TooMuch, bounded
 from unlearn_cli.registry import ALIASES, unknown
@@ -178,7 +178,7 @@ def resolve(
         name = str(first["loc"][0])
         field = model.model_fields[name]
         where = _spelled(name, field, sources[name])
-        shown, reason = textwrap.shorten(repr(first["input"]), SHOWN), first["msg"].removeprefix("Value error, ")
+        shown, reason = textwrap.shorten(repr(first["input"]), SHOWN), plain_reason(first["msg"])
         part = getattr(first.get("ctx", {}).get("error"), "part", None)
         if sources[name] == "python":
             message = f"{name}={shown}: {reason}"

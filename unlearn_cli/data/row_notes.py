@@ -33,7 +33,19 @@ def notes(splits: Mapping[str, Split]) -> list[str]:
         questions = "question has" if len(different) == 1 else "questions have"
         lines.append(f"{len(different)} forget {questions} several answers: {places(different)}")
     lines += [f"{words}: {places(rows)}" for words, rows in shared_rows(splits)]
+    retain = [example for name in ("retain_trained", "retain") if name in splits for example in splits[name].examples]
+    if opposed := opposing(forget, retain):
+        lines.append(f"{opposed_in_words(len(opposed))}: {places(opposed)}")
     return lines
+
+
+def opposed_in_words(count: int) -> str:
+    """What is wrong with this number of questions that are to be forgotten with one answer and kept with another."""
+    questions = "1 question is" if count == 1 else f"{count} questions are"
+    return (
+        f"{questions} in the forget and in the retain rows, with different answers, so forgetting and retaining work "
+        "against each other"
+    )
 
 
 def _not_pinned(splits: Mapping[str, Split]) -> list[str]:
@@ -63,10 +75,27 @@ def repeated(examples: Sequence[Example]) -> list[list[Example]]:
 
 def contradicting(examples: Sequence[Example]) -> list[list[Example]]:
     """Rows with the same question and different answers; one row for each answer."""
-    questions = [example for example in examples if example.turns]
-    groups = _grouped(questions, lambda example: plain(*(text for _, text in example.turns)))
+    groups = _grouped([example for example in examples if example.turns], _question)
     different = [[rows[0] for rows in _grouped(group, content)] for group in groups]
     return [rows for rows in different if len(rows) > 1]
+
+
+def opposing(forget: Sequence[Example], retain: Sequence[Example]) -> list[list[Example]]:
+    """Pairs of a forget row and a retain row with the same question and different answers; one pair for each question."""
+    kept: dict[str, list[Example]] = {}
+    for row in retain:
+        if row.turns:
+            kept.setdefault(_question(row), []).append(row)
+    pairs: dict[str, list[Example]] = {}
+    for row in forget:
+        question = _question(row) if row.turns else ""
+        if other := next((one for one in kept.get(question, ()) if content(one) != content(row)), None):
+            pairs.setdefault(question, [row, other])
+    return list(pairs.values())
+
+
+def _question(example: Example) -> str:
+    return plain(*(text for _, text in example.turns))
 
 
 def _grouped(examples: Sequence[Example], key: Callable[[Example], str]) -> list[list[Example]]:

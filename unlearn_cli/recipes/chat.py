@@ -64,7 +64,7 @@ def run(config: ChatConfig, reporter: Reporter) -> None:
     """
     report = read_report(config.run)
     if report.command != "forget":
-        raise UnlearnError(f"{config.run} is not a run of `unlearn forget`", "unlearn chat RUN")
+        raise UnlearnError(f"{config.run} is not a run of `unlearn forget`", "give the folder that `unlearn forget` wrote")
     reporter.say(f"loading {config.run}")
     speakers = _speakers(config, report)
     for question in _questions(config, reporter):

@@ -16,7 +16,7 @@ from unlearn_cli.data.example import Example, Split
 from unlearn_cli.data.guess import columns_for
 from unlearn_cli.data.load import load_split
 from unlearn_cli.data.overlap import overlapping
-from unlearn_cli.data.row_notes import contradicting, places, repeated
+from unlearn_cli.data.row_notes import contradicting, opposed_in_words, opposing, places, repeated
 from unlearn_cli.errors import UnlearnError
 
 FEW_ROWS = 8  # of fewer retain rows none can be held out
@@ -48,6 +48,7 @@ class DataFacts:
 
     files: list[FileFacts]
     in_both: dict[str, list[str]]  # two files -> places of the rows that are in both
+    opposed: list[str]  # places of questions that are in the forget and in the retain rows, with different answers
 
     @property
     def usable(self) -> bool:
@@ -82,7 +83,12 @@ def run(config: CheckConfig, reporter: Reporter) -> DataFacts:
 
         unknown = not_known(config, splits, reporter)
         facts = [replace(file, not_known=rows) for file, rows in zip(facts, unknown, strict=True)]
-    return DataFacts(facts, _in_both([(file.file, split) for file, split in zip(facts, splits, strict=True) if split]))
+    forget, retain = (split.examples if split else () for split in (*splits, None)[:2])
+    return DataFacts(
+        facts,
+        _in_both([(file.file, split) for file, split in zip(facts, splits, strict=True) if split]),
+        _listed(opposing(forget, retain)),
+    )
 
 
 def _read(spec: str, role: str, config: CheckConfig) -> tuple[FileFacts, Split]:
@@ -129,12 +135,17 @@ def lines(facts: DataFacts, model: str) -> Iterator[str]:
     for pair, rows in facts.in_both.items():
         rows_are = "1 row is" if len(rows) == 1 else f"{len(rows)} rows are"
         yield f"{rows_are} in both {pair}: {_some(rows)}; a run refuses them unless --allow-overlap is given"
-    if facts.usable:
+    if facts.opposed:
+        yield f"{opposed_in_words(len(facts.opposed))}: {_some(facts.opposed)}"
+    if len({file.file for file in facts.files}) < len(facts.files):
+        yield "next: give each file once: first the rows to forget, then the rows to keep"
+    elif facts.in_both:
+        yield "next: remove these rows from one of the two files, then check again"
+    elif facts.usable:
         retain = facts.files[1].file if len(facts.files) > 1 else ""
         named = {"-m": model or "MODEL", "-f": facts.files[0].file, "-r": retain}
-        yield shlex.join(
-            ["next:", "unlearn", "init", *(word for flag, value in named.items() if value for word in (flag, value))]
-        )
+        words = ["unlearn", "init", *(word for flag, value in named.items() if value for word in (flag, value))]
+        yield f"next: {shlex.join(words)}"
 
 
 def _file_lines(facts: FileFacts, model: str) -> Iterator[str]:

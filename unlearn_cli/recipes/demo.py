@@ -116,7 +116,7 @@ def _next_commands(folder: Path, reporter: Reporter) -> None:
     attack, chat = next_commands(folder / "run", folder / "model-retain-only")
     reporter.say(
         f"\nrun folder: {folder / 'run'}\n"
-        "next: does it come back? ask both models, try another method on the same rows, and compare the two:\n"
+        "next: attack the run, ask both models, try another method on the same rows, and compare the two runs:\n"
         f"  {attack} --suite quick\n"
         f"  {chat}\n"
         f"  unlearn forget --model {quoted}/model --forget {quoted}/forget.jsonl --retain {quoted}/retain.jsonl "

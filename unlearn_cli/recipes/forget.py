@@ -33,7 +33,7 @@ from unlearn_cli.recipes.storage.run_folder import RunFolder
 from unlearn_cli.rendering.documents import model_card
 from unlearn_cli.rendering.tables import scores_table
 from unlearn_cli.rendering.verdicts import verdict_block
-from unlearn_cli.report import FAILED, RunReport, Status, write_report
+from unlearn_cli.report import RunReport, Status, write_report
 
 FAILURES: Mapping[Status, str] = {
     "diverged": "the run diverged",
@@ -78,8 +78,8 @@ def run(
         the report, or None after a dry run.
 
     Raises:
-        UnlearnError: settings or data cannot be used; or the run missed its target, diverged, collapsed or changed
-            nothing (exit code 4; the report is written).
+        UnlearnError: settings or data cannot be used; or the run missed its target, diverged, damaged the model or
+            changed nothing (exit code 4; the report is written).
         Interrupted: a signal stopped the run; the message says which results are kept and how to continue.
         Pruned: a search ended the run.
     """
@@ -177,11 +177,12 @@ def check_status(report: RunReport, folder: RunFolder, *, quiet: bool) -> None:
     """Check that a run ended well. If `quiet`, the verdict was not shown, and the error says why.
 
     Raises:
-        UnlearnError: the run missed its target, diverged, collapsed or changed nothing; exit code 4.
+        UnlearnError: the run missed its target, diverged, damaged the model or changed nothing; exit code 4.
     """
-    if report.status in FAILED:
-        why = report.message if quiet else None
-        raise UnlearnError(why or FAILURES[report.status], f"the evidence is in {folder.report}", EXIT_DIVERGED)
+    if report.failed:
+        why = report.message or (report.verdict and report.verdict.why) if quiet else None
+        short = FAILURES.get(report.status, "the run damaged the model")
+        raise UnlearnError(why or short, f"the evidence is in {folder.report}", EXIT_DIVERGED)
 
 
 def _measure_after(run: ResolvedRun, artifact: Artifact) -> dict[str, Measured]:

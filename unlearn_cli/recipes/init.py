@@ -64,11 +64,11 @@ def run(config: InitConfig, reporter: Reporter) -> tuple[Path, list[str]]:
     config.write.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(config.write, text)
     file, run_folder = shlex.quote(str(config.write)), shlex.quote(str(folder))
-    gates = " ".join(f"--fail-if {shlex.quote(gate)}" for gate in GATES)
+    forgotten, kept = map(shlex.quote, GATES)
     commands = [
-        " ".join(["unlearn forget", "-c", file, "--dry-run"]),
-        " ".join(["unlearn forget", "-c", file]),
-        " ".join(["unlearn evaluate", run_folder, gates]),
+        f"unlearn forget -c {file} --dry-run",
+        f"unlearn forget -c {file}",
+        f"unlearn evaluate {run_folder} --fail-if {forgotten} --fail-if {kept}",
     ]
     reporter.say("\nnext: see the plan, run it, and judge the run (exit code 3 if a gate holds)")
     for command in commands:

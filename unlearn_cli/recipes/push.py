@@ -13,28 +13,16 @@ from unlearn_cli.config import PushConfig
 from unlearn_cli.console import Reporter
 from unlearn_cli.data.hub_errors import hub_error, offline_upload
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.lineage import FOLDER
-from unlearn_cli.models.run_files import ASSISTANT, check_files
+from unlearn_cli.models.run_files import check_files
 from unlearn_cli.recipes.storage.lock import check_links
-from unlearn_cli.report import FILE, ROWS, read_report
-
-# Files without text of the rows. They are uploaded beside the artifact's files, which the report names.
-SHARED = {"report.json", "README.md", "unlearn.json", "metrics.jsonl"}
-SAMPLES = {"measured", ROWS}  # texts, and ids of rows; an id may be the name of a person
+from unlearn_cli.recipes.storage.sharing import SAMPLES, is_shared
+from unlearn_cli.report import read_report
 
 
 def files(run: Path, artifact_files: Collection[str], *, samples: bool) -> list[str]:
     """Files to upload, relative to the run folder. Files that unlearn did not write are left out."""
-    chosen = []
-    for path in sorted(run.rglob("*")):
-        name = path.relative_to(run)
-        first, inner = name.parts[0], name.parts[1:] if name.parts[0] == ASSISTANT else name.parts
-        artifact = len(inner) == 1 and inner[0] in artifact_files
-        attack = first == "attacks" and path.name == FILE
-        lineage = first == FOLDER and path.suffix == ".json"
-        if path.is_file() and (artifact or attack or lineage or name.as_posix() in SHARED or (samples and first in SAMPLES)):
-            chosen.append(name.as_posix())
-    return chosen
+    names = (path.relative_to(run).as_posix() for path in sorted(run.rglob("*")) if path.is_file())
+    return [name for name in names if is_shared(name, artifact_files, samples=samples)]
 
 
 def check_upload(repo: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,11 +24,14 @@ from unlearn_cli.recipes.attacking.execution import compute_curves
 from unlearn_cli.recipes.attacking.recovery import recovery_by_metric, verdict
 from unlearn_cli.recipes.attacking.settings import ConfiguredAttack, chosen_attacks, configured
 from unlearn_cli.recipes.auditing import chain
+from unlearn_cli.recipes.auditing.claim import RECOVERED
 from unlearn_cli.recipes.environment import environment
 from unlearn_cli.recipes.forgetting.interrupt import keeping
 from unlearn_cli.recipes.scoring import gates
+from unlearn_cli.recipes.scoring.mending import commands_after_attack
 from unlearn_cli.recipes.storage.lock import locked
 from unlearn_cli.rendering.attacks import attack_table
+from unlearn_cli.rendering.verdicts import next_block
 from unlearn_cli.report import FILE, AttackLine, RunReport, read_report, write_report
 
 
@@ -53,7 +57,7 @@ def _run(config: AttackConfig, reporter: Reporter) -> tuple[list[AttackReport], 
     run_report = _read_forget_run(config.run)
     chosen = chosen_attacks(config)
     if config.skip_original and any(attack.own_rows for attack in chosen):
-        raise UnlearnError("ask compares with the original on its own questions", "leave --skip-original out")
+        raise UnlearnError("the attack ask needs the answers of the original model", "leave --skip-original out")
     data, row_notes = read_attack_data(config, run_report)
     models = AttackedModels(config, run_report, data, reporter)
     _note_models(models, row_notes)
@@ -78,6 +82,8 @@ def _run(config: AttackConfig, reporter: Reporter) -> tuple[list[AttackReport], 
 
         plot_attacks(reports, config.plot)
         reporter.say(f"curves drawn: {config.plot}")
+    came_back = any((one.recovery["probability"].max or 0.0) > RECOVERED for one in reports)
+    reporter.show(next_block(commands_after_attack(run_report, config.run, came_back=came_back)), folded=False)
     return reports, paths
 
 
@@ -97,7 +103,7 @@ def _note_models(models: AttackedModels, row_notes: list[str]) -> None:
     for note in [*row_notes, *models.cut_notes()]:
         models.reporter.note(note)
     if models.config.control:
-        _check_control(models.config.control, models.run)
+        _check_control(models.config.control, models.run, models.config.run)
     for role in models.baselines:
         models.identity(role)  # refuses the run itself before any time is spent
     artifact = models.run.artifact
@@ -108,7 +114,7 @@ def _note_models(models: AttackedModels, row_notes: list[str]) -> None:
         )
 
 
-def _check_control(folder: str, run: RunReport) -> None:
+def _check_control(folder: str, run: RunReport, run_folder: Path) -> None:
     """Check that the control is a run that forgot the same rows.
 
     Raises:
@@ -118,7 +124,8 @@ def _check_control(folder: str, run: RunReport) -> None:
     if "forget" not in control.data or control.data["forget"].sha256 != run.data["forget"].sha256:
         raise UnlearnError(
             f"--control {folder} did not forget the rows of this run",
-            "a run by a weak method on the same rows: unlearn forget --no-target --max-steps 20 with the same --forget",
+            "a short run on the same rows can be one: "
+            f"unlearn forget --config {shlex.quote(str(run_folder / FILE))} --no-target --max-steps 20 -o control",
         )
 
 

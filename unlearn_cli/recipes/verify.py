@@ -15,7 +15,7 @@ from unlearn_cli.recipes.auditing import signing
 from unlearn_cli.recipes.auditing.verification import STATES, Verification, reading, verification
 from unlearn_cli.recipes.storage.lock import locked
 
-STYLES = {"unchanged": "", "changed": "bold red", "missing": "bold red", "added": "bold yellow"}
+STYLES = {"unchanged": "", "changed": "bold red", "missing": "bold red", "left out": "dim", "added": "bold yellow"}
 
 
 def run(config: VerifyConfig, reporter: Reporter) -> tuple[dict[str, Any], bool]:
@@ -37,6 +37,10 @@ def run(config: VerifyConfig, reporter: Reporter) -> tuple[dict[str, Any], bool]
             signing.sign(checked.links[-1], config.sign_with)
     signature = signing.check(checked.links, config.key)
     reporter.say(f"{_summary(checked)}; {checked.read / 1e6:,.1f} MB read in {checked.seconds:.1f} s")
+    if checked.count("left out"):
+        reporter.say("left out: files with rows, which `unlearn push` does not upload; all of them are absent here")
+    for place in checked.not_here:
+        reporter.say(f"{place} is not at {checked.places[place]}: --place {place}=DIR says where it is now")
     reporter.say(signature.in_words(len(checked.links)))
     well = checked.whole and signature.state != "bad" and not (config.key and signature.state == "not signed")
     result = checked.as_dict() | {"signature": {"state": signature.state, "links": signature.links, "key": signature.key}}

@@ -1,6 +1,8 @@
-"""The verdict on a run, for a terminal."""
+"""The verdict on a run and the commands that follow it, for a terminal."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from rich.text import Text
 
@@ -20,6 +22,12 @@ def verdict_block(verdict: Verdict) -> Text:
     """The word, why, and the next commands, each on a line of its own that can be pasted."""
     block = Text("\n")
     block.append(verdict.word, style=STYLES.get(verdict.word, OTHERWISE)).append(f": {verdict.why}")
-    for label, command in zip(["next: ", *["      "] * len(verdict.next)], verdict.next, strict=False):
+    return block.append(next_block(verdict.next))
+
+
+def next_block(commands: Sequence[str]) -> Text:
+    """The next commands, each on a line of its own that can be pasted."""
+    block = Text()
+    for label, command in zip(["next: ", *["      "] * len(commands)], commands, strict=False):
         block.append(f"\n{label}", style="dim").append(command)
     return block

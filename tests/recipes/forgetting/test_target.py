@@ -39,7 +39,7 @@ def test_holdout_rows_that_the_model_knows(monkeypatch: pytest.MonkeyPatch) -> N
     none, said = target_of(monkeypatch, [0.95] * 4, holdout=[0.15, 0.02, 0.02, 0.02])
     assert isinstance(none, RunTarget) and "may know" not in said and "with no rows to keep" in said
     unknown, said = target_of(monkeypatch, [0.03] * 4, holdout=[0.04] * 4)
-    assert unknown is None and "not more than answers that the model never knew (0.04" in said
+    assert unknown is None and "no more than answers that the model never knew (0.04" in said
 
 
 def test_one_known_row_among_unknown_ones(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from tests.cli.comparing import write_run
+from tests.cli.running import MODEL, write_rows
+from tests.laws.test_hints import pasted
 from unlearn_cli.config import ForgetConfig, resolve
 from unlearn_cli.contract import METHODS
+from unlearn_cli.errors import EXIT_DIVERGED, UnlearnError
+from unlearn_cli.recipes.forget import check_status
 from unlearn_cli.recipes.forgetting.resolve import resolve_method
-from unlearn_cli.recipes.scoring.mending import next_commands
+from unlearn_cli.recipes.scoring.mending import commands_after_attack, next_commands
 from unlearn_cli.recipes.scoring.verdict import judge_run, verdict_of
-from unlearn_cli.report import Change, Compared, RunReport, Score, read_report
+from unlearn_cli.recipes.storage.run_folder import RunFolder
+from unlearn_cli.report import Change, Compared, RunReport, Score, Verdict, VerdictWord, read_report
 from unlearn_cli.report_parts import DataReport, TargetReport, TrainingReport
 
 
@@ -94,7 +99,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], str, str]] = [
 
 @pytest.mark.parametrize(("word", "update", "scores", "why", "command"), CASES)
 def test_every_end_has_a_word_a_reason_and_a_command(
-    report: RunReport, word: str, update: dict, scores: dict, why: str, command: str
+    report: RunReport, word: str, update: dict, scores: dict, why: str, command: str, tmp_path: Path
 ) -> None:
     scores = {split: {**report.scores.get(split, {}), **metrics} for split, metrics in scores.items()}
     run = report.model_copy(update={"scores": report.scores | scores} | update)
@@ -102,6 +107,35 @@ def test_every_end_has_a_word_a_reason_and_a_command(
     assert verdict is not None and verdict.word == word
     assert why in verdict.why and "; try" not in verdict.why and "\n" not in verdict.why
     assert command in verdict.next[0], verdict.next
+    lines = [line for line in verdict.next if "--config" not in line]  # which has to be there
+    assert not [line for line in lines if refusal(line, tmp_path)]
+
+
+def refusal(line: str, folder: Path) -> str | None:
+    """What the command line says against a pasted line; None if it takes it."""
+    rows = str(write_rows(folder / "rows.jsonl", [{"question": "Who?", "answer": "Ann.", "q": "Who?"}]))
+    there = {"m": MODEL, "f.jsonl": rows, "r.jsonl": rows, "my runs/x": str(folder / "run")}
+    return pasted(shlex.split(line)[1:], there)
+
+
+STATUS = {"NOT REACHED": "not_reached", "DIVERGED": "diverged", "NO EFFECT": "no_effect"}
+
+
+@pytest.mark.parametrize("word", get_args(VerdictWord))
+@pytest.mark.parametrize("name", ["npo", "undo"])
+def test_the_exit_code_agrees_with_the_verdict(report: RunReport, name: str, word: VerdictWord, tmp_path: Path) -> None:
+    """With a target and without one, whatever the method: a run that damaged the model does not end well."""
+    run = report.model_copy(update={
+        "config": report.config | {"method": name}, "status": STATUS.get(word, "completed"), "message": None,
+        "verdict": Verdict(word=word, why="because of this"),
+    })  # fmt: skip
+    assert run.failed == (word in {*STATUS, "DAMAGED"})
+    for quiet in (False, True) if run.failed else ():
+        with pytest.raises(UnlearnError) as caught:
+            check_status(run, RunFolder(tmp_path), quiet=quiet)
+        assert caught.value.exit_code == EXIT_DIVERGED and (caught.value.message == "because of this") == quiet
+    if not run.failed:
+        check_status(run, RunFolder(tmp_path), quiet=True)
 
 
 def test_rows_that_are_left_are_named(report: RunReport) -> None:
@@ -233,6 +267,27 @@ def test_a_method_with_steps_of_its_own_is_told_its_own_parameter(report: RunRep
 def test_next_commands_can_be_pasted(tmp_path: Path) -> None:
     assert next_commands(Path("my runs/x")) == ["unlearn relearn-attack 'my runs/x'", "unlearn chat 'my runs/x'"]
     assert next_commands(Path("x"), Path("my base"))[0] == "unlearn relearn-attack x --baseline 'my base'"
+
+
+@pytest.mark.parametrize(
+    ("came_back", "config", "durable"),
+    [
+        (True, {}, True),
+        (False, {}, False),
+        (True, {"method": "rehearsal"}, False),  # which is that recipe
+        (True, {"load_in_4bit": True}, False),  # the recipe trains every weight
+        (True, {"forget": None}, False),
+    ],
+)
+def test_an_attack_ends_with_commands_to_paste(
+    report: RunReport, came_back: bool, config: dict, durable: bool, tmp_path: Path
+) -> None:
+    run = report.model_copy(update={"config": report.config | {"columns": ["question=q"]} | config})
+    lines = commands_after_attack(run, Path("my runs/x"), came_back=came_back)
+    assert lines[-1] == "unlearn report 'my runs/x' --html record.html"
+    first = "unlearn forget -m m -f f.jsonl -r r.jsonl --columns question=q --recipe durable -o 'my runs/x-2'"
+    assert lines[:-1] == ([first] if durable else [])
+    assert not [line for line in lines if refusal(line, tmp_path)]
 
 
 def test_a_new_folder_is_named_that_is_not_there(report: RunReport, tmp_path: Path) -> None:

@@ -80,7 +80,9 @@ def verdicts(evidence: Evidence, claim: Claim, who: Mapping[str, str], queries: 
     if after is None:
         raise UnlearnError(f"{evidence.folder} holds no measurements of the forget rows", "evaluate the run again")
     if who and (lost := [row for row in after.ids if row not in who]):
-        raise UnlearnError(f"{len(lost)} rows have no person, as {lost[0]}", "--subject-id has to name one for every row")
+        raise UnlearnError(
+            f"{len(lost)} rows have no person, such as row {lost[0]}", "--subject-id has to name one for every row"
+        )
     rows: dict[str, list[int]] = {}
     for number, row in enumerate(after.ids):
         rows.setdefault(who.get(row, EVERYBODY), []).append(number)

@@ -17,10 +17,11 @@ from unlearn_cli.models.files import files_in, folder_of
 from unlearn_cli.models.source import ModelSource
 from unlearn_cli.recipes.auditing.chain import is_weights, newest_hashes
 from unlearn_cli.recipes.storage.run_folder import OURS
-from unlearn_cli.report import FILE
+from unlearn_cli.recipes.storage.sharing import is_shared
+from unlearn_cli.report import FILE, read_report
 
-State = Literal["unchanged", "changed", "missing", "added"]
-STATES: tuple[State, ...] = ("unchanged", "changed", "missing", "added")
+State = Literal["unchanged", "changed", "missing", "left out", "added"]
+STATES: tuple[State, ...] = ("unchanged", "changed", "missing", "left out", "added")
 HUB = "hf:"
 
 
@@ -61,8 +62,14 @@ class Verification:
 
     @property
     def whole(self) -> bool:
-        """Whether every file is the one that the lineage names, and there are no others."""
-        return all(file.state == "unchanged" for file in self.files)
+        """Whether every file is the one that the lineage names, and there are no others but those that push leaves out."""
+        return all(file.state in ("unchanged", "left out") for file in self.files)
+
+    @property
+    def not_here(self) -> list[str]:
+        """Places of which every file is missing: their folder has moved, or is on another machine."""
+        there = {file.place for file in self.files if file.state != "missing"}
+        return [place for place in self.places if place not in there]
 
     def count(self, state: State) -> int:
         """How many files are in a state."""
@@ -113,6 +120,7 @@ def verification(
     expected = {
         name: sha for name, sha in newest_hashes(run).items() if name.split("/")[0] not in (DATA, SETTING) and "/" in name
     }
+    not_shared = _left_out_by_push(run, expected)
     began, read, states = time.perf_counter(), 0, _states_of_chain(links)
     order = {place: number for number, place in enumerate(places)}
     names = sorted(expected, key=lambda name: (order.get(name.split("/")[0], len(order)), name))
@@ -121,7 +129,7 @@ def verification(
         folder = folders.get(place)
         path = folder / file if folder else None
         if path is None or not path.is_file():
-            states.append(FileState(place, file, "missing", expected[name], None))
+            states.append(FileState(place, file, "left out" if name in not_shared else "missing", expected[name], None))
             continue
         advance(len(names), name)
         actual = file_sha256(path)
@@ -135,6 +143,17 @@ def verification(
         if f"{place}/{path.name}" not in expected and not (place == RUN and path.name in OURS)
     ]
     return Verification(links, places, states, read, time.perf_counter() - began)
+
+
+def _left_out_by_push(run: Path, expected: Mapping[str, str]) -> set[str]:
+    """The files of the run folder that `unlearn push` leaves out. Empty if one of them is there: then it is no download."""
+    try:
+        artifact = read_report(run).artifact
+    except UnlearnError:
+        return set()
+    files = {name: name.split("/", 1)[1] for name in expected if name.startswith(f"{RUN}/")}
+    kept_back = {name: file for name, file in files.items() if not is_shared(file, artifact.files if artifact else ())}
+    return set() if any((run / file).is_file() for file in kept_back.values()) else set(kept_back)
 
 
 def _folder(run: Path, place: str, where: str) -> Path | None:

@@ -56,7 +56,8 @@ def page_figures(comparison: Comparison, *, allow_different: bool) -> Iterator[F
     drawn: list[Figure | None] = []
     if all(comparability.comparable(name.partition(".")[0], splits) for name in comparison.front_metrics):
         picture = picture_of_front(comparison)
-        drawn.append(front_figure(picture) if picture else None)
+        # One point shows no trade-off, and its two numbers are in the table.
+        drawn.append(front_figure(picture) if picture and len(picture.series) > 1 else None)
     if not comparability.attack_difference or allow_different:
         drawn.append(_relearning(lines))
     if "forget" not in comparability.differing:

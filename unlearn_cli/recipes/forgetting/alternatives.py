@@ -131,8 +131,8 @@ def _traces(run: ResolvedRun, loaded: LoadedModel, examples: Sequence[Example], 
 
     if silent := sum(not example.alternatives for example in written):
         run.reporter.note(
-            f"the model writes nothing behind '{opening}' on {silent} of {len(written)} rows: these words alone are their "
-            "trace; -p opening=... says how its reasoning begins"
+            f"after '{opening}' the model writes nothing for {silent} of {len(written)} rows: their reasoning is these "
+            "words alone; -p opening=... gives other words to begin with"
         )
 
     def traces(texts: Sequence[str]) -> tuple[str, ...]:

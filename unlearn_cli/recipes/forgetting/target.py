@@ -81,8 +81,8 @@ def find_target(
         )
     if is_down and not unknown.source.startswith("--until") and likeliest <= max(KNOWN_ROW, unknown.row_level):
         run.reporter.note(
-            f"the forget rows have a probability of {forget:.3g}, not more than answers that the model never knew "
-            f"({unknown.level:.3g}, by {unknown.source}): so the run has no target, and trains all its steps"
+            f"the forget rows have a probability of {forget:.3g}, no more than answers that the model never knew "
+            f"({unknown.level:.3g}, by {unknown.source}): so the run has no target and trains all its steps"
         )
         return None
     for name in ("lr_scheduler_type", "warmup_ratio"):

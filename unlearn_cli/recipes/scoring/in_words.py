@@ -15,12 +15,12 @@ Words = tuple[str, bool]  # the meaning of a score, and whether it is good
 def lines_in_words(scores: Scores) -> list[ScoreInWords]:
     """The scores that have a value after unlearning, those of the forget rows first."""
     chosen: dict[tuple[str, str], tuple[str, Callable[[Compared], Words]]] = {
-        ("forget", "probability"): ("the two: true answer's probability", _forgotten),
-        ("forget", "rouge_l"): ("the two: true words in the answer", _guessed),
-        ("privacy", "loss_auc"): ("the two: told apart from strangers", _like_strangers),
-        ("retain", "probability"): ("others: true answer's probability", _kept_answers),
-        ("retain", "rouge_l"): ("others: true words in the answer", _kept_words),
-        ("retain", "gibberish"): ("others: answers that are gibberish", _language),
+        ("forget", "probability"): ("two people: answer probability", _forgotten),
+        ("forget", "rouge_l"): ("two people: words of the answer", _guessed),
+        ("privacy", "loss_auc"): ("two people: told from strangers", _like_strangers),
+        ("retain", "probability"): ("others: answer probability", _kept_answers),
+        ("retain", "rouge_l"): ("others: words of the answer", _kept_words),
+        ("retain", "gibberish"): ("others: answers of gibberish", _language),
     }
     lines = []
     for (split, name), (what, words) in chosen.items():

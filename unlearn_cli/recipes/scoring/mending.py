@@ -12,6 +12,7 @@ from unlearn_cli.recipes.scoring.outcome import forget_outcome
 from unlearn_cli.report import FILE, RunReport, VerdictWord
 
 TOO_MUCH = ("DAMAGED", "DIVERGED", "OVER-FORGOTTEN")
+LASTING = "rehearsal"  # the method of --recipe durable
 Changes = dict[str, float | int | str]  # option -> its new value
 
 
@@ -64,6 +65,24 @@ def next_commands(run: Path, baseline: str | Path | None = None) -> list[str]:
     folder = shlex.quote(str(run))
     option = f" --baseline {shlex.quote(str(baseline))}" if baseline else ""
     return [f"unlearn relearn-attack {folder}{option}", f"unlearn chat {folder}"]
+
+
+def commands_after_attack(run: RunReport, folder: Path, *, came_back: bool) -> list[str]:
+    """The commands to run after an attack: if knowledge came back, the recipe against relearning; then the record.
+
+    Args:
+        run: the report of the attacked run.
+        folder: its folder.
+        came_back: whether an attack brought knowledge back.
+    """
+    config, commands = run.config, []
+    rounded = config.get("load_in_4bit") or config.get("load_in_8bit")  # the recipe trains every weight
+    durable = {"-m": config.get("model"), "-f": config.get("forget"), "-r": config.get("retain")}
+    if came_back and config.get("method") != LASTING and durable["-f"] and not rounded:
+        words = [word for flag, value in durable.items() if value for word in (flag, str(value))]
+        words += [word for pair in config.get("columns") or () for word in ("--columns", pair)]
+        commands = [shlex.join(["unlearn", "forget", *words, "--recipe", "durable", "-o", _new(folder)])]
+    return [*commands, shlex.join(["unlearn", "report", str(folder), "--html", "record.html"])]
 
 
 def _changes(word: VerdictWord, report: RunReport, run: RunReport) -> Changes:

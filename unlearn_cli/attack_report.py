@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from unlearn_cli.atomic import write_atomically
 from unlearn_cli.display import Displayed, TableRow
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.jsonfile import read_object, to_json
+from unlearn_cli.jsonfile import finite, read_object, to_json
 from unlearn_cli.report import FILE, SCHEMA_VERSION, GateReport
 from unlearn_cli.report_parts import Config, Part, problem_of
 
@@ -111,6 +111,13 @@ class AttackReport(Displayed, Part):
     seconds: float = Field(description="time of the attack")
     notes: list[str] = Field(default=[], description="sentences about what a reader should know")
 
+    @field_validator("recovery")
+    @classmethod
+    def _by_every_metric(cls, recovery: dict[str, RecoveryReport]) -> dict[str, RecoveryReport]:
+        if missing := [metric for metric in SCORED if metric not in recovery]:
+            raise ValueError(f"there is none by {', '.join(missing)}")
+        return recovery
+
     def headline(self) -> str:
         """The attack and its verdict."""
         return f"{self.attack} on {self.run}: {self.verdict}"
@@ -157,6 +164,6 @@ def read_attack(path: Path) -> AttackReport:
     path = path / FILE if path.is_dir() else path
     hint = "the report.json that `unlearn relearn-attack` wrote is expected"
     try:
-        return AttackReport.model_validate(read_object(path, hint))
+        return AttackReport.model_validate(finite(read_object(path, hint)))
     except (ValidationError, RecursionError) as error:
         raise UnlearnError(f"{path} is no report of an attack: {problem_of(error)}", hint) from None

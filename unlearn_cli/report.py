@@ -16,7 +16,7 @@ from pydantic import AliasChoices, Field, ValidationError, field_validator
 from unlearn_cli.atomic import write_atomically
 from unlearn_cli.display import Displayed, TableRow, short
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.jsonfile import read_object, to_json
+from unlearn_cli.jsonfile import finite, read_object, to_json
 from unlearn_cli.report_parts import (
     ArtifactReport,
     CalibrationReport,
@@ -262,7 +262,7 @@ def read_report(folder: Path | str) -> RunReport:
             raise UnlearnError(
                 f"{path} is about an attack on a run, not a run", f"`unlearn report show {shlex.quote(str(path))}` shows it"
             )
-        report = RunReport.model_validate(data)
+        report = RunReport.model_validate(finite(data))
     except (ValidationError, RecursionError) as error:
         raise UnlearnError(f"{path} is not a readable report: {problem_of(error)}", hint) from None
     if report.command == "forget" and report.config.get("model") is None:

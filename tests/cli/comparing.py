@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tests.cli.running import unlearn
+from unlearn_cli.attack_report import SCORED, AttackReport
 from unlearn_cli.config import EvaluateConfig, ForgetConfig
 from unlearn_cli.report import Compared, RunReport, Score, write_report
 from unlearn_cli.report_parts import DataReport, ModelReport
@@ -67,6 +68,24 @@ def write_run(folder: Path, values: Mapping[str, Any], *, command: str = "forget
     lines = [json.dumps({"split": split, "id": f"{split}-{row}", **row_values}) for (split, row), row_values in rows.items()]
     (folder / "rows.jsonl").write_text("".join(line + "\n" for line in lines))
     return folder
+
+
+def attack_report(name: str = "relearn", **changes: Any) -> AttackReport:
+    """Of an attack with a baseline and a control: two models at two places under one setting."""
+    setting = {"learning_rate": 1e-4, "seed": 0}
+    points = [{"at": at, "forget": dict.fromkeys(SCORED, 0.1), "retain": {"probability": 0.9}} for at in (0, 5)]
+    recovery = {
+        "start": 0.1, "max": 0.3, "ci": [0.2, 0.4], "at": 5, "parameters": {"learning_rate": 1e-4}, "gain": 0.0,
+        "points": [{"at": at, "parameters": {"learning_rate": 1e-4}, "value": 0.3, "ci": [0.2, 0.4]} for at in (0, 5)],
+    }  # fmt: skip
+    return AttackReport.model_validate({
+        "attack": name, "along": "step", "run": "run", "verdict": "30% came back", "upper_bound": False,
+        "config": {"baseline": ["b"]}, "environment": {}, "forget_sha256": "f", "judged_rows": 2, "attacker_rows": 2,
+        "overlap": 0, "curves": [{"role": r, "parameters": setting, "points": points} for r in ("unlearned", "baseline")],
+        "recovery": dict.fromkeys(SCORED, recovery), "seconds": 1.0,
+        "budget": {"curves": 1, "steps": 5, "learning_rates": [1e-4], "seeds": [0], "rows": 2},
+        "control": {"run": "weak", "start": 0.1, "max": 0.9, "at": 5, "succeeded": True},
+    } | changes)  # fmt: skip
 
 
 def around(mean: float, rows: int = 50, seed: int = 0, noise: float = 0.01) -> np.ndarray:

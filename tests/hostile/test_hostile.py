@@ -20,10 +20,11 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from peft import LoraConfig, get_peft_model
 
-from tests.cli.comparing import write_run
+from tests.cli.comparing import attack_report, write_run
 from tests.cli.running import MODEL, unlearn
 from tests.hostile import strategies as hostile
 from tests.models.saved import TOKENIZER, llama, save
+from unlearn_cli.attack_report import read_attack, write_attack
 from unlearn_cli.config import ForgetConfig, ModelOptions, resolve
 from unlearn_cli.contract import METRICS
 from unlearn_cli.data.chat_template import render, resolve_template
@@ -36,12 +37,14 @@ from unlearn_cli.limits import bounded
 from unlearn_cli.measured import Measured
 from unlearn_cli.models.load import load_config, load_model, load_tokenizer
 from unlearn_cli.models.source import ModelSource, resolve_source
+from unlearn_cli.recipes.attacking.cached_baseline import baselines
 
 SECONDS, GIB = 10.0, 2**30
 ALONE: Any = {"deadline": None, "database": None}  # of Hypothesis: nothing is kept between runs
 QUICK, LONG = 30, 850  # inputs of each kind: in the ordinary run, and with -m slow
 # Suffixes of the inputs.
-MADE = {".jsonl", ".json", ".csv", ".tsv", ".txt", ".parquet", ".yaml", ".jinja", ".safetensors", ".md", ""}
+MADE = {".jsonl", ".json", ".csv", ".tsv", ".txt", ".parquet", ".yaml", ".jinja", ".safetensors", ".md", ".html", ""}
+ATTACKS = ["relearn", "sample"]  # one whose probability counts, and one whose answers do
 tried: dict[str, int] = {}
 
 
@@ -70,6 +73,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         place / "adapter"
     )
     write_run(place / "run", {"forget.probability": [0.1, 0.2], "retain.probability": [0.9, 0.8]})
+    whole = json.loads((place / "run" / "report.json").read_text())
+    whole["target"] = {
+        "level": 0.1, "row_level": 0.3, "source": "given", "keep": 0.95, "forget_reached": True, "retain_reached": True,
+        "retain_share": 0.97, "rows_above": 0, "rows": 2, "worst": {},
+    }  # fmt: skip
+    whole["attacks"] = {"relearn": {"verdict": "relearn: 30%", "recovery": 0.3, "upper_bound": False}}
+    (place / "run" / "report.json").write_text(json.dumps(whole))
+    for name in ATTACKS:
+        write_attack(attack_report(name), place / "run" / "attacks" / name)
     measured = Measured(
         split="forget", ids=("0",), prompts=("Who?",), references=("Mira",), generations=("Mira",),
         token_logps=np.zeros(2, np.float32), is_argmax=np.ones(2, bool), mu=np.zeros(2, np.float32),
@@ -109,6 +121,26 @@ def read_report(folder: Path, data: bytes) -> None:
     write(folder / "run" / "report.json", data)
     through_the_command_line("report", "show", folder / "run")
     through_the_command_line("compare", folder / "run")
+
+
+def read_attack_report(folder: Path, given: tuple[str, bytes]) -> None:
+    """Everything that reads it: the table, the comparison with its pictures, the record, the next attack on the run."""
+    run = folder / "run"
+    path = write(run / "attacks" / given[0] / "report.json", given[1])
+    through_the_command_line("report", "show", path)
+    through_the_command_line("compare", run, "--html", folder / "page.html", "--fail-if", "relearn.recovery > 0.2")
+    through_the_command_line("report", "record", run, "--html", folder / "record.html")
+    earlier = read_attack(path)
+    if not earlier.upper_bound:
+        baselines(earlier)
+
+
+def read_steps(folder: Path, data: bytes) -> None:
+    looked = {"step": 1, "probe": {"forget": 0.5, "retain": 0.9, "worst": 0.7}, "decision": "lower the rate"}
+    steps = [{"step": step, "loss": 1.0, "forget_loss": step, "learning_rate": 1 / step} for step in (1, 2)]
+    whole = b"".join(hostile.as_json(line) + b"\n" for line in (*steps, looked))
+    write(folder / "run" / "metrics.jsonl", whole + data)
+    through_the_command_line("compare", folder / "run", "--html", folder / "page.html")
 
 
 def read_rows(folder: Path, data: bytes) -> None:
@@ -175,6 +207,9 @@ def kinds(folder: Path) -> dict[str, Kind]:
     small = tokenizer["tokenizer.json"] | {"model": tokenizer["tokenizer.json"]["model"] | {"vocab": {}, "merges": []}}
     line = {"split": "forget", "id": "0", "probability": 0.5}
     row = {"id": "0", "prompt": "Who?", "gold": "Mira", "generation": "Mira"}
+    attacks = {name: json.loads((folder / "run" / "attacks" / name / "report.json").read_text()) for name in ATTACKS}
+    step = {"step": 3, "loss": 1.0, "forget_loss": 0.5, "retain_loss": 0.5, "retain_weight": 2.0, "decision": "hold",
+            "probe": {"forget": 0.5, "retain": 0.9, "worst": 0.7}}  # fmt: skip
     about = {"kind": "logit_offset", "base_model": "x", "revision": None, "quantization": None,
              "composition": {"applied": "logit_offset", "parameters": {"alpha": 1.0}, "blocks": None}}  # fmt: skip
     measured = content["run/measured/after-forget.safetensors"]
@@ -183,6 +218,11 @@ def kinds(folder: Path) -> dict[str, Kind]:
         "config": Kind(hostile.configs(list(ForgetConfig.model_fields)), read_config),
         "expression": Kind(hostile.expressions, read_expression),
         "report": Kind(hostile.json_file(parsed["run/report.json"]), read_report, 2),
+        "report of an attack": Kind(
+            st.sampled_from(ATTACKS).flatmap(lambda name: st.tuples(st.just(name), hostile.json_file(attacks[name]))),
+            read_attack_report, 2
+        ),
+        "steps of a run": Kind(hostile.json_file(step), read_steps, 2),
         "rows of a run": Kind(hostile.json_file(line), read_rows, 2),
         "measurements": Kind(
             st.tuples(st.just("safetensors"), hostile.spoilt(measured))
@@ -202,7 +242,8 @@ def kinds(folder: Path) -> dict[str, Kind]:
 
 
 NAMES = [
-    "data", "config", "expression", "report", "rows of a run", "measurements", "adapter", "composition", "model's config",
+    "data", "config", "expression", "report", "report of an attack", "steps of a run", "rows of a run", "measurements",
+    "adapter", "composition", "model's config",
     "weights",
     "tokenizer", "template",
 ]  # fmt: skip

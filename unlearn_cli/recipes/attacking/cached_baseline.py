@@ -29,7 +29,8 @@ def add_cached_baseline(curves: Curves, models: AttackedModels, attacks: list[Co
     A baseline that knows the forget rows is not used.
     """
     reports = {} if models.config.baseline else _earlier_reports(models, attacks)
-    for given in dict.fromkeys(_given(report) for report in reports.values() if not report.upper_bound):
+    given_earlier = dict.fromkeys(baselines(report) for report in reports.values() if not report.upper_bound)
+    for given in filter(None, given_earlier):
         config = models.config.model_copy(update={"baseline": given})
         earlier = AttackedModels(config, models.run, models.data, models.reporter)
         try:
@@ -54,9 +55,9 @@ def add_cached_baseline(curves: Curves, models: AttackedModels, attacks: list[Co
     return CachedBaseline()
 
 
-def _given(report: AttackReport) -> tuple[str, ...]:
+def baselines(report: AttackReport) -> tuple[str, ...]:
     """The baselines of an earlier report, which may be of a release that took one."""
-    given = report.config["baseline"]
+    given = report.config.get("baseline") or ()
     return (given,) if isinstance(given, str) else tuple(given)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from contextlib import suppress
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
+from pydantic import BaseModel, Field, ValidationError
 
 from unlearn_cli.evaluation.store import load_measured
 from unlearn_cli.jsonfile import read_complete_jsonl
@@ -22,6 +24,30 @@ from unlearn_cli.rendering.svg import Figure, Series
 MAX_ROWS = 8  # rows in a picture of lines, because there are eight colors
 # The name of each loss, and the setting that decides its unit.
 LOSSES = {"forget_loss": ("forget loss", "method"), "retain_loss": ("retain loss", "retain_term")}
+
+
+Number = Annotated[float, Field(ge=-1e100, le=1e100)]
+
+
+class Probe(BaseModel):
+    """What is drawn of a look at a few rows."""
+
+    forget: Number | None = None
+    retain: Number | None = None
+    worst: Number | None = None
+
+
+class StepLine(BaseModel):
+    """What is drawn of a line of metrics.jsonl."""
+
+    step: Number
+    loss: Number | None = None
+    forget_loss: Number | None = None
+    retain_loss: Number | None = None
+    learning_rate: Number | None = None
+    retain_weight: Number | None = None
+    probe: Probe | None = None
+    decision: str | None = None
 
 
 class Line(NamedTuple):
@@ -79,8 +105,12 @@ def page_figures(comparison: Comparison, *, allow_different: bool) -> Iterator[F
 
 
 def _steps(entry: Entry) -> list[dict[str, Any]]:
-    path = entry.folder / "metrics.jsonl"
-    return [line for line in read_complete_jsonl(path) if "step" in line] if path.is_file() else []
+    """The lines of metrics.jsonl. A line that no run of ours would write is left out."""
+    path, lines = entry.folder / "metrics.jsonl", []
+    for line in read_complete_jsonl(path) if path.is_file() else []:
+        with suppress(ValidationError):
+            lines.append(StepLine.model_validate(line).model_dump(exclude_none=True))
+    return lines
 
 
 def _trajectory(entry: Entry) -> list[tuple[float, float]]:

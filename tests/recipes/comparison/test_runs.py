@@ -1,0 +1,77 @@
+"""Runs as a comparison reads them: names, protocols, recovery, and a baseline that is no run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.comparing import attack_report, write_run
+from unlearn_cli.attack_report import write_attack
+from unlearn_cli.errors import UnlearnError
+from unlearn_cli.recipes.comparison.result import ComparisonResult
+from unlearn_cli.recipes.comparison.runs import RELEARNING, Entry, check_another, read_entries
+
+
+def run(folder: Path, *probabilities: float, **config: object) -> Entry:
+    (entry,) = read_entries([write_run(folder, {"forget.probability": probabilities}, **config)])
+    return entry
+
+
+def test_names_are_the_shortest_ends_of_paths_that_differ(tmp_path: Path) -> None:
+    paths = [write_run(tmp_path / place, {"forget.probability": [0.1]}) for place in ("a/x", "b/x", "b/y")]
+    assert [entry.name for entry in read_entries(paths[:2])] == ["a/x", "b/x"]
+    assert [entry.name for entry in read_entries(paths[1:])] == ["x", "y"]
+    assert [entry.name for entry in read_entries([paths[0], tmp_path / "sweep.json"])] == ["x"], "a manifest is no run"
+    with pytest.raises(UnlearnError, match="is given twice"):
+        read_entries([paths[0], paths[0] / "report.json"])
+    with pytest.raises(UnlearnError, match="nothing to compare"):
+        read_entries([])
+
+
+def test_a_baseline_that_is_a_run(tmp_path: Path) -> None:
+    """The same folder, or the same values on the same rows; one row may have the same value by chance."""
+    one, same, other = (
+        run(tmp_path / name, *values) for name, values in (("a", (0.1, 0.2)), ("b", (0.1, 0.2)), ("c", (0.1, 0.3)))
+    )
+    short, shorter = run(tmp_path / "d", 0.1), run(tmp_path / "e", 0.1)
+    check_another(other, [one])
+    check_another(shorter, [short])
+    check_another(shorter, [one])
+    for baseline, runs in ((one, [one]), (same, [other, one]), (short, [short])):
+        with pytest.raises(UnlearnError, match="every forget row has the same probability"):
+            check_another(baseline, runs)
+
+
+def test_a_limit_counts_by_its_effect(tmp_path: Path) -> None:
+    """On 2 rows a limit of 1000 is none; a limit of 1 is one."""
+    free, wide, narrow = (
+        run(tmp_path / str(limit), 0.1, 0.2, generate_limit=limit).first.protocol("forget") for limit in (None, 1000, 1)
+    )
+    assert free == wide and (free["generate_limit"], narrow["generate_limit"]) == (2, 1)
+
+
+@pytest.mark.parametrize(("largest", "interval"), [(0.3, (0.2, 0.4)), (0.5, None)])
+def test_recovery_has_the_interval_of_its_own_attack(tmp_path: Path, largest: float, interval: object) -> None:
+    """The run's line says 0.3; a report of another attack gives it none."""
+    entry = run(tmp_path / "a", 0.1)
+    assert entry.score(RELEARNING) is None
+    report = json.loads((entry.folder / "report.json").read_text())
+    report["attacks"] = {"relearn": {"verdict": "", "recovery": 0.3, "upper_bound": False}}
+    (entry.folder / "report.json").write_text(json.dumps(report))
+    attack = attack_report()
+    attack.recovery["probability"].max = largest
+    write_attack(attack, entry.folder / "attacks" / "relearn")
+    (entry,) = read_entries([entry.folder])
+    score = entry.score(RELEARNING)
+    assert score is not None and (score.value, score.ci) == (0.3, interval)
+    assert entry.score(RELEARNING, "before") is None
+
+
+def test_a_result_names_its_runs_and_its_front() -> None:
+    row = {"status": "completed", "values": {"forget.probability": {"value": 0.1}}}
+    result = ComparisonResult(runs=[{"name": "a"} | row, {"name": "b"} | row], front={"runs": ["b"]})
+    assert result.headline() == "a, b; best trade-offs: b"
+    assert result.table()[0] == {"run": "a", "status": "completed", "forget.probability": 0.1}
+    assert ComparisonResult(runs=[{"name": "a"} | row], front={"runs": []}).headline() == "a"

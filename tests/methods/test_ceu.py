@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 
 import pytest
+import torch
 
-from tests.fixture_f import fixture, one_token
+from tests.fixture_f import fixture, one_token, outputs_of
 from unlearn_cli.contract import METHODS
 
 ceu = METHODS.get("ceu")
@@ -41,3 +42,15 @@ def test_a_forgotten_token_has_no_gradient_left() -> None:
     entropy = -(0.6 * math.log(0.6) + 0.4 * math.log(0.4))
     assert loss.item() == pytest.approx(entropy, abs=1e-6)
     assert policy.logits.grad.abs().max() < 1e-11
+
+
+def test_each_answer_counts_alike_without_its_first_tokens() -> None:
+    """One token left of two, two of three, none of one: each answer's own mean, and 0 where nothing is left."""
+    policy = outputs_of([logits_of(2), logits_of(3), logits_of(1)], [torch.zeros(n, dtype=torch.long) for n in (2, 3, 1)])
+    one = ceu(one_token([0.7, 0.2, 0.1]), skip=0).item()
+    assert ceu(policy).tolist() == pytest.approx([one, one, 0.0])
+    assert ceu(policy, average="tokens").tolist() == pytest.approx([one, 2 * one, 0.0])  # one token to an answer on average
+
+
+def logits_of(tokens: int) -> torch.Tensor:
+    return torch.tensor([[0.7, 0.2, 0.1]] * tokens, dtype=torch.float64).log()

@@ -7,13 +7,14 @@ import torch
 
 from tests.fixture_f import ATTENDED, states
 from tests.training.test_workbench import bench  # noqa: F401 - a fixture
-from unlearn_cli.methods.cir import cir, confusion, directions_of, drift, project_out
+from unlearn_cli.methods.cir import cir, confusion, directions_of, drift, inner_tokens, project_out
 from unlearn_cli.models.depth import causal_lm, depth_index
 
 
 def test_projection() -> None:
     """a = (3, 4) without its part along (1, 0), of whatever length: (0, 4)."""
-    assert project_out(torch.tensor([[3.0, 4.0]]), torch.tensor([[5.0, 0.0]])).tolist() == [[0.0, 4.0]]
+    for length in (5.0, 0.25):
+        assert project_out(torch.tensor([[3.0, 4.0]]), torch.tensor([[length, 0.0]])).tolist() == [[0.0, 4.0]]
 
 
 def test_what_is_projected_out_is_gone() -> None:
@@ -75,3 +76,21 @@ def test_published_blocks() -> None:
     """Blocks 6 to 11 of 16, counted from 0: the 7th to the 12th."""
     first, last = cir.parameters["layers"].default
     assert (depth_index(first, 16), depth_index(last, 16)) == (7, 12)
+
+
+def test_first_and_last_tokens_are_left_out(bench) -> None:  # noqa: F811
+    """Of a row of n tokens n - 2 count, at their places among the packed rows."""
+    rows = bench.retain[:2]
+    expected = [i not in (0, len(row.input_ids) - 1) for row in rows for i in range(len(row.input_ids))]
+    assert inner_tokens(rows).tolist() == expected
+
+
+def test_a_step_has_the_length_that_was_given(bench) -> None:  # noqa: F811
+    """Without steps on the retain rows: the first pass changes nothing, the second all matrices together by `rate`."""
+    before = {name: p.clone() for name, p in bench.base_values().items()}
+    first, second = cir(bench, epochs=1, rate=0.125, retain_rate=0.0, activations=2, gradients=2)
+    after = dict(causal_lm(bench.model).named_parameters())
+    changes = torch.stack([(p - before[name]).norm() for name, p in after.items()])
+    assert changes.norm().item() == pytest.approx(0.125, rel=1e-5)
+    assert (first.grad_norm, second.learning_rate) == (0.0, 0.125) and second.grad_norm > 0
+    assert second.retain_loss is not None and second.retain_loss > 0, "the drift that the step made"

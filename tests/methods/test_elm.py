@@ -61,10 +61,9 @@ def test_a_temperature_flattens_every_distribution() -> None:
 
 
 def test_it_grows_along_the_answer() -> None:
-    """eta 7: an answer of 4 tokens has 1, 3, 5, 7; one of a single token has 1."""
-    policy = answers([0.0] * 4, [0.0])
-    strengths = ramp(policy, 7.0)
-    assert strengths[0].tolist() == [1, 3, 5, 7] and strengths[1, 0] == 1
+    """eta 7: an answer of 4 tokens has 1, 3, 5, 7; one of two has 1 and 7, one of a single token has 1."""
+    strengths = ramp(answers([0.0] * 4, [0.0] * 2, [0.0]), 7.0)
+    assert strengths[0].tolist() == [1, 3, 5, 7] and strengths[1, :2].tolist() == [1, 7] and strengths[2, 0] == 1
 
 
 def test_where_expert_and_novice_agree_it_is_distillation() -> None:

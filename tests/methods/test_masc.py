@@ -29,3 +29,9 @@ def test_a_closed_gap_has_no_gradient() -> None:
 def test_the_margin_goes_on_below() -> None:
     """p_y = p_v: the gap is 0, and a margin of -2 asks for two nats more."""
     assert masc(one_token([0.5, 0.5]), competitors=1, margin=-2.0).item() == pytest.approx(2.0)
+
+
+def test_all_others_count_where_there_are_fewer_competitors() -> None:
+    """p = (0.8, 0.1, 0.05, 0.05) and k = 5: ln 8 to the first, ln 16 to two others; in the mean ln 8 + 2 ln(2) / 3."""
+    loss = masc(one_token([0.8, 0.1, 0.05, 0.05]), competitors=5, margin=0.0)
+    assert loss.item() == pytest.approx(math.log(8) + 2 * math.log(2) / 3)

@@ -50,3 +50,7 @@ def test_without_dominant_components_it_is_rmu() -> None:
     length = reference.hidden[0].norm(dim=-1).mean().item()
     expected = METHODS.get("rmu")(policy, coefficient=2.0 * length)
     torch.testing.assert_close(mcu(policy, reference, coefficient=2.0, variance=0.0), expected)
+
+
+def test_shares_of_the_variance_have_no_unit() -> None:
+    torch.testing.assert_close(dominant(1e-3 * CLOUD, 0.8), dominant(CLOUD, 0.8))

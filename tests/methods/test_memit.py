@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+import unlearn_cli.methods.memit as module
 from tests.training.test_loop import ALTERNATIVES, RETAIN
 from tests.training.test_workbench import bench  # noqa: F401 - a fixture
 from unlearn_cli.methods.memit import added, ends, mean_square, memit, places, update, within
@@ -84,3 +85,29 @@ def test_its_blocks_are_the_authors() -> None:
     """Blocks 3 to 8 of GPT-J's 28, counted from 0."""
     first, last = memit.published["layers"]
     assert (depth_index(first, 28), depth_index(last, 28)) == (4, 9)
+
+
+def test_a_bound_is_a_share_whatever_the_unit() -> None:
+    """|h| = 0.05, clamp 0.6: a change of length 0.06 is halved."""
+    moved = within(torch.tensor([[0.06, 0.0]]), torch.tensor([[0.03, 0.04]]), 0.6)
+    torch.testing.assert_close(moved, torch.tensor([[0.03, 0.0]]))
+
+
+def test_what_is_missing_is_shared_by_the_blocks_that_are_left(bench, monkeypatch) -> None:  # noqa: F811
+    """Two blocks: the first takes a half of the residual, the last the whole. Edits here change nothing."""
+    given: list[tuple[torch.Tensor, float]] = []
+
+    def nothing(keys: torch.Tensor, residuals: torch.Tensor, covariance: torch.Tensor, weight: float) -> torch.Tensor:
+        given.append((residuals, weight))
+        return torch.zeros(residuals.shape[1], keys.shape[1], dtype=residuals.dtype)
+
+    monkeypatch.setattr(module, "update", nothing)
+    records = list(memit(bench, layers=(0.5, 1.0), inner=2, clamp=0.25, weight=0.7))
+    (half, weight), (whole, _) = given
+    torch.testing.assert_close(whole, 2 * half)
+    assert weight == 0.7 and len(whole) == len(REFUSALS)
+    lengths = whole.norm(dim=-1)
+    assert [(r.forget_loss, r.grad_norm) for r in records[-2:]] == [(pytest.approx(lengths.mean().item()), 0.0)] * 2
+    with torch.no_grad():
+        states = torch.cat([ends(bench, rows, 2) for rows in bench.batches(REFUSALS)])
+    assert (lengths <= 0.25 * states.norm(dim=-1) * (1 + 1e-6)).all() and lengths.min() > 0

@@ -104,3 +104,26 @@ def test_it_reads_what_the_mlps_write() -> None:
     at = batch.answer_mask.nonzero().squeeze(-1) - 1
     for ours, output in zip(outputs.hidden, written, strict=True):
         torch.testing.assert_close(ours[outputs.mask], output[0, at] if loaded.layout.packed else output[outputs.mask])
+
+
+def test_it_does_not_depend_on_the_unit_of_the_states() -> None:
+    """The widths follow the states: a thousandth of all lengths gives the same discrepancy."""
+    states, others = random(4, 6), random(4, 6, seed=1)
+    torch.testing.assert_close(discrepancy(1e-3 * states, 1e-3 * others), discrepancy(states, others))
+
+
+def test_the_token_0_is_a_token() -> None:
+    assert noise(torch.tensor([[0, 5]]), torch.ones(1, 2, dtype=torch.bool), 1, 4, seed=0, progress=0.0)[0, 0, 1].any()
+
+
+def test_the_noise_is_the_mean_over_layers_and_padding_does_not_count() -> None:
+    """alpha 0, beta 3: three times the mean discrepancy of two layers, with zeros past the end of the second row."""
+    hidden = random(2, 3, 4)
+    rows = outputs(hidden, 2.0)
+    rows.mask[1, 2] = False
+    spoilt = hidden.clone()
+    spoilt[1, 2], hidden[1, 2] = 1e6, 0.0
+    object.__setattr__(rows, "hidden", (spoilt, 2 * spoilt))
+    drawn = noise(rows.targets, rows.mask, 2, 4, seed=0, progress=0.5).double()
+    parts = [discrepancy(h.flatten(1), z.flatten(1)) for h, z in zip((hidden, 2 * hidden), drawn, strict=True)]
+    torch.testing.assert_close(repnoise(rows, 0.5, alpha=0.0, beta=3.0), 3 * (parts[0] + parts[1]) / 2)

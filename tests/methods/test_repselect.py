@@ -14,7 +14,9 @@ from unlearn_cli.methods.repselect import collapsed, repselect, soft_collapse
 def test_worked_example() -> None:
     """G = (1, 1, 1), components e1 and e2 with singular values 4 and 2: (0.5, 1, 1)."""
     gradient, components = torch.ones(1, 3), torch.eye(3)[:, :2]
-    assert soft_collapse(gradient, components, torch.tensor([4.0, 2.0])).tolist() == [[0.5, 1.0, 1.0]]
+    for unit in (1.0, 0.01):  # of the singular values
+        collapsed_ = soft_collapse(gradient, components, unit * torch.tensor([4.0, 2.0]))
+        torch.testing.assert_close(collapsed_, torch.tensor([[0.5, 1.0, 1.0]]))
 
 
 def test_equal_singular_values_leave_it_alone() -> None:
@@ -43,3 +45,16 @@ def test_it_ends_where_the_divergence_from_the_model_before_reaches_the_budget(b
     assert 0.001 < divergence <= 0.01
     assert records[-1].retain_loss == pytest.approx(divergence)
     assert len(records) < 200
+
+
+def test_a_step_is_a_share_of_the_weights_and_lowers_the_forget_rows(bench) -> None:  # noqa: F811
+    """One step at rate 0.01: the MLPs' matrices move by a hundredth of their length, all together, and no other matrix."""
+    before = bench.base_values()
+    with torch.no_grad(), bench.without_adapter():
+        likely = bench.outputs(bench.forget_batch(0)).mean_logps.mean().item()
+    record = list(repselect(bench, components=4, rate=0.01, budget=1e9, rounds=1))[-1]
+    mlps = bench.weights("mlp")
+    length = torch.stack([before[name].norm() for name in mlps]).norm()
+    moved = torch.stack([(w.detach() - before[name]).norm() for name, w in mlps.items()]).norm()
+    assert (moved / length).item() == pytest.approx(0.01, rel=1e-4)
+    assert record.forget_loss < likely and record.learning_rate == 0.01 and record.retain_loss > 0

@@ -112,3 +112,11 @@ def test_failed_gates_are_said_even_if_quiet() -> None:
     reporter = SimpleNamespace(say=lambda text, even_if_quiet: said.append((text, even_if_quiet)))
     gates.show([judged("forget.probability > 0.2"), judged("forget.probability > 0.3")], reporter)
     assert said == [("FAILED: forget.probability is 0.25 > 0.2", True), ("ok: forget.probability is 0.25, not > 0.3", False)]
+
+
+def test_fields_of_a_report_that_are_not_ours_are_no_recovery() -> None:
+    """A stranger's report may have any field: a text in `before` would be compared with a number."""
+    attack = SimpleNamespace(recovery={"probability": SimpleNamespace(max=0.3, before="a text", at=5)}, upper_bound=True)
+    assert gates.recovery_of(attack, "recovery", "before") is None
+    assert gates.judge(parse("relearn.recovery.before > 0.1", metrics=["recovery"]),
+                       lambda split, *name: gates.recovery_of(attack, *name)).failed  # fmt: skip

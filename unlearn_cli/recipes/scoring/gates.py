@@ -12,7 +12,7 @@ from unlearn_cli.attack_report import AttackReport
 from unlearn_cli.config.expressions import RECOVERY
 from unlearn_cli.console import Reporter
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.expressions.parser import ROWS, Condition, Lookup, Missing
+from unlearn_cli.expressions.parser import PLACES, ROWS, Condition, Lookup, Missing
 from unlearn_cli.report import GateReport, Score, Scores
 
 Why = Callable[[str, str, str], str | None]  # split, metric, moment -> the reason why there is no value
@@ -70,7 +70,8 @@ def why_in(scores: Scores) -> Why:
 def recovery_of(attack: AttackReport, metric: str, place: str) -> float | None:
     """The value of ATTACK.METRIC.PLACE. The metric `recovery` is that of the probability; without a place, the largest."""
     recovery = attack.recovery.get("probability" if metric == RECOVERY else metric)
-    return getattr(recovery, "max" if place == "after" else place, None)
+    place = "max" if place == "after" else place
+    return getattr(recovery, place, None) if place in PLACES else None  # a report may hold fields that are not ours
 
 
 def why_no_recovery(attack: AttackReport, place: str) -> str | None:

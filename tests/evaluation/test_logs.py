@@ -238,3 +238,20 @@ def test_broken_logs_of_open_unlearning(tmp_path: Path, log: dict) -> None:
     (tmp_path / "x.json").write_text(json.dumps(log))
     with pytest.raises(UnlearnError):
         read_log(tmp_path / "x.json")
+
+
+@pytest.mark.parametrize(
+    ("log", "message"),
+    [
+        ({}, "is not a log of TOFU or open-unlearning"),
+        ({"forget_Q_A_Prob": {"agg_value": 0.5}}, "forget_Q_A_Prob has no value_by_index"),
+        ({"forget_Q_A_Prob": 0.5}, "forget_Q_A_Prob has no value_by_index"),
+        ({"ra_Q_A_Prob": {"value_by_index": {"0": {"prob": 0.5}}}}, "ra rows lack 'avg_loss'"),
+        ({"eval_log_forget.json": {"avg_gt_loss": {"0": 1.0}}}, "forget has no 'generated_text'"),
+    ],
+)
+def test_a_log_without_its_rows_is_refused(tmp_path: Path, log: dict, message: str) -> None:
+    (tmp_path / "log.json").write_text(json.dumps(log))
+    with pytest.raises(UnlearnError, match=message) as refused:
+        read_log(tmp_path / "log.json")
+    assert refused.value.hint

@@ -88,9 +88,11 @@ def test_first_and_last_tokens_are_left_out(bench) -> None:  # noqa: F811
 def test_a_step_has_the_length_that_was_given(bench) -> None:  # noqa: F811
     """Without steps on the retain rows: the first pass changes nothing, the second all matrices together by `rate`."""
     before = {name: p.clone() for name, p in bench.base_values().items()}
-    first, second = cir(bench, epochs=1, rate=0.125, retain_rate=0.0, activations=2, gradients=2)
+    settings = {"rate": 0.125, "retain_rate": 0.0, "layers": (0.5, 1.0), "activations": 2, "gradients": 2}
+    first, second = cir(bench, epochs=1, **settings)
     after = dict(causal_lm(bench.model).named_parameters())
     changes = torch.stack([(p - before[name]).norm() for name, p in after.items()])
     assert changes.norm().item() == pytest.approx(0.125, rel=1e-5)
     assert (first.grad_norm, second.learning_rate) == (0.0, 0.125) and second.grad_norm > 0
     assert second.retain_loss is not None and second.retain_loss > 0, "the drift that the step made"
+    assert 1.0 <= first.forget_loss < 1.5, "the mean over both blocks of mean |o|^2 / (mean |o|)^2, which is at least 1"

@@ -58,3 +58,6 @@ def test_a_step_is_a_share_of_the_weights_and_lowers_the_forget_rows(bench) -> N
     moved = torch.stack([(w.detach() - before[name]).norm() for name, w in mlps.items()]).norm()
     assert (moved / length).item() == pytest.approx(0.01, rel=1e-4)
     assert record.forget_loss < likely and record.learning_rate == 0.01 and record.retain_loss > 0
+    with torch.no_grad():
+        now = bench.outputs(bench.forget_batch(0)).mean_logps.mean().item()
+    assert record.forget_loss == pytest.approx(now)

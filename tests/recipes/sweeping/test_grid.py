@@ -1,0 +1,57 @@
+"""What a sweep and its search refuse before anything is loaded, and which devices its jobs get."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from unlearn_cli.config import SweepConfig
+from unlearn_cli.errors import UnlearnError
+from unlearn_cli.recipes.sweeping import workers
+from unlearn_cli.recipes.sweeping.grid import check
+
+RATES = {"learning_rate": "1e-4:1e-2:log"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"grid": RATES}, "--grid learning_rate=1e-4:1e-2:log is a range: a grid has single values"),
+        ({"grid": {"learning_rate": ("1e-4:1e-2", 0.1)}, "search": 4}, "has a range and other values"),
+        ({"grid": {"learning_rate": "1e-2:1e-4"}, "search": 4}, "--grid learning_rate=1e-2:1e-4: "),
+        ({"grid": {"lora_r": 0}}, "--grid lora_r=0: Input should be greater than or equal to 1"),
+        ({"grid": RATES, "search": 4, "halving": True}, "--halving is for a grid"),
+        ({"grid": RATES, "search": 4, "seeds": (0, 1)}, "--search runs each setting with one seed"),
+        ({"grid": {"lora_r": 8}, "search": 4}, "the search varies nothing"),
+        ({"methods": ("npo",), "search": 4}, "the search varies nothing"),
+    ],
+)
+def test_an_impossible_sweep_is_refused(tmp_path: Path, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(UnlearnError) as refused:
+        check(SweepConfig.model_validate({"output_dir": tmp_path / "sweep"} | settings))
+    assert message in refused.value.message and refused.value.hint
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"grid": RATES, "search": 4}, {"methods": ("npo", "simnpo"), "search": 4}, {"grid": {"lora_r": (8, 16)}, "search": 4}],
+)
+def test_a_search_that_varies_something_is_none(tmp_path: Path, settings: dict[str, Any]) -> None:
+    check(SweepConfig.model_validate({"output_dir": tmp_path / "sweep"} | settings))
+
+
+def test_each_job_has_a_device_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine with two: 0 takes both; one job takes what was chosen; three are refused, and several on a named one."""
+    assert (workers.devices("cpu", 0), workers.devices("cpu", 1)) == (["cpu"], ["cpu"])
+    with pytest.raises(UnlearnError, match=r"--jobs 2, and there is 1 device \(cpu\)"):
+        workers.devices("cpu", 2)
+    monkeypatch.setattr(workers, "resolve_device", lambda choice: torch.device("cuda", 0))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert [workers.devices("auto", jobs) for jobs in (0, 1, 2)] == [["cuda:0", "cuda:1"], ["auto"], ["cuda:0", "cuda:1"]]
+    with pytest.raises(UnlearnError, match=r"--jobs 3, and there are 2 devices \(cuda\)"):
+        workers.devices("auto", 3)
+    with pytest.raises(UnlearnError, match="--device cuda:1 is one device"):
+        workers.devices("cuda:1", 2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, model_validator
 
 from unlearn_cli.atomic import write_atomically
 from unlearn_cli.display import Displayed, TableRow
@@ -14,7 +14,8 @@ from unlearn_cli.jsonfile import finite, read_object, to_json
 from unlearn_cli.report import FILE, SCHEMA_VERSION, GateReport
 from unlearn_cli.report_parts import Config, Part, problem_of
 
-SCORED = ("probability", "extraction_strength", "rouge_l")  # metrics whose recovery is reported
+METRIC = "probability"
+SCORED = (METRIC, "extraction_strength", "rouge_l")  # metrics whose recovery is reported
 
 
 class PointReport(Part):
@@ -111,12 +112,16 @@ class AttackReport(Displayed, Part):
     seconds: float = Field(description="time of the attack")
     notes: list[str] = Field(default=[], description="sentences about what a reader should know")
 
-    @field_validator("recovery")
-    @classmethod
-    def _by_every_metric(cls, recovery: dict[str, RecoveryReport]) -> dict[str, RecoveryReport]:
-        if missing := [metric for metric in SCORED if metric not in recovery]:
-            raise ValueError(f"there is none by {', '.join(missing)}")
-        return recovery
+    @model_validator(mode="after")
+    def _has_what_is_read(self) -> AttackReport:
+        if missing := [metric for metric in dict.fromkeys((METRIC, self.shown_metric)) if metric not in self.recovery]:
+            raise ValueError(f"recovery by {', '.join(missing)} is missing")
+        return self
+
+    @property
+    def shown_metric(self) -> str:
+        """The metric that shows what the attack brings back. One that samples answers leaves their probability as it is."""
+        return "rouge_l" if self.attack == "sample" else METRIC
 
     def headline(self) -> str:
         """The attack and its verdict."""

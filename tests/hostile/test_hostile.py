@@ -126,13 +126,16 @@ def read_report(folder: Path, data: bytes) -> None:
 def read_attack_report(folder: Path, given: tuple[str, bytes]) -> None:
     """Everything that reads it: the table, the comparison with its pictures, the record, the next attack on the run."""
     run = folder / "run"
-    path = write(run / "attacks" / given[0] / "report.json", given[1])
-    through_the_command_line("report", "show", path)
-    through_the_command_line("compare", run, "--html", folder / "page.html", "--fail-if", "relearn.recovery > 0.2")
-    through_the_command_line("report", "record", run, "--html", folder / "record.html")
-    earlier = read_attack(path)
-    if not earlier.upper_bound:
-        baselines(earlier)
+    path = run / "attacks" / given[0] / "report.json"
+    whole = path.read_bytes()
+    write(path, given[1])
+    try:
+        through_the_command_line("report", "show", path)
+        through_the_command_line("compare", run, "--html", folder / "page.html", "--fail-if", "relearn.recovery > 0.2")
+        through_the_command_line("report", "record", run, "--html", folder / "record.html")
+        baselines(read_attack(path))
+    finally:
+        write(path, whole)
 
 
 def read_steps(folder: Path, data: bytes) -> None:

@@ -13,13 +13,6 @@ from unlearn_cli.attack_report import AttackReport
 from unlearn_cli.rendering.tables import ResponsiveTable
 
 ROLES = ("unlearned", "original", "baseline", "control")
-METRIC = "probability"
-SAMPLED = "rouge_l"  # for attacks that sample answers and so leave their probability as it is
-
-
-def shown_metric(report: AttackReport) -> str:
-    """The metric that shows what an attack brings back."""
-    return SAMPLED if report.attack == "sample" else METRIC
 
 
 def worst_curves(report: AttackReport, metric: str) -> dict[str, dict[Any, float | None]]:
@@ -50,7 +43,7 @@ def attack_table(report: AttackReport) -> ResponsiveTable:
 
 
 def _curve(report: AttackReport, roles: Sequence[str], *, intervals: bool) -> Table:
-    metric = shown_metric(report)
+    metric = report.shown_metric
     recovery = report.recovery[metric]
     points = [point for point in recovery.points if point.parameters == recovery.parameters]
     by_role = worst_curves(report, metric)

@@ -8,7 +8,7 @@ from typing import Any
 
 from unlearn_cli.attack_report import AttackReport
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.rendering.attacks import shown_metric, worst_curves
+from unlearn_cli.rendering.attacks import worst_curves
 from unlearn_cli.rendering.front import FrontPicture
 from unlearn_cli.rendering.svg import COLORS, REST
 
@@ -44,13 +44,13 @@ def plot_attacks(reports: list[AttackReport], path: Path) -> None:
     )
     for axis, report in zip(axes[0], reports, strict=True):
         _panel(axis, report)
-    axes[0][0].set_ylabel("forget " + shown_metric(reports[0]).replace("_l", "-L"))
+    axes[0][0].set_ylabel("forget " + reports[0].shown_metric.replace("_l", "-L"))
     axes[0][0].legend(frameon=False, fontsize=8)
     _save(figure, path)
 
 
 def _panel(axis: Any, report: AttackReport) -> None:
-    metric = shown_metric(report)
+    metric = report.shown_metric
     for role, curve in worst_curves(report, metric).items():
         known = {place: value for place, value in curve.items() if value is not None}
         if not known:

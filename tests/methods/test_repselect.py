@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+import unlearn_cli.methods.repselect as module
 from tests.training.test_loop import adapted
 from tests.training.test_workbench import bench  # noqa: F401 - a fixture
 from unlearn_cli.contract import RETAIN_TERMS
@@ -61,3 +62,14 @@ def test_a_step_is_a_share_of_the_weights_and_lowers_the_forget_rows(bench) -> N
     with torch.no_grad():
         now = bench.outputs(bench.forget_batch(0)).mean_logps.mean().item()
     assert record.forget_loss == pytest.approx(now)
+
+
+@pytest.mark.parametrize(("budget", "steps"), [(0.25, 2), (0.24, 0)])
+def test_a_step_beyond_the_budget_is_taken_back(bench, monkeypatch, budget: float, steps: int) -> None:  # noqa: F811
+    """A divergence of 0.25 after each step: within a budget of 0.25, and beyond one of 0.24."""
+    monkeypatch.setattr(module, "kl", lambda now, before: torch.tensor([0.25]))
+    before = bench.base_values()
+    records = list(repselect(bench, components=4, rate=0.01, budget=budget, rounds=2))
+    assert len(records) - bench.unlearn_steps() == steps
+    same = all(torch.equal(w, before[name]) for name, w in bench.weights("mlp").items())
+    assert same == (steps == 0)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from tests.fixture_f import ATTENDED, states
 from unlearn_cli.contract import METHODS
+from unlearn_cli.methods.rmu import random_direction
+from unlearn_cli.outputs import Outputs
 
 rr = METHODS.get("rr")
 
@@ -43,3 +46,22 @@ def test_at_the_reference_only_the_kick_has_a_gradient() -> None:
         reference, _ = states()
         rr(policy, reference, 0.0, kick=kick).sum().backward()
         assert (hidden.grad.abs().max().item() > 1e-4) == moves
+
+
+def at(*layers: list[float]) -> Outputs:
+    """One token with a state of each layer."""
+    hidden = tuple(torch.tensor([[layer]], dtype=torch.float64) for layer in layers)
+    return Outputs(None, torch.zeros(1, 1, dtype=torch.long), torch.ones(1, 1, dtype=torch.bool), hidden=hidden)  # type: ignore[arg-type]
+
+
+def test_layers_count_by_their_mean() -> None:
+    """Cosines of 1, 0 and -1, which counts as 0: a third."""
+    policy = at([2.0, 0.0], [0.0, 1.0], [-1.0, 0.0])
+    assert rr(policy, at(*[[1.0, 0.0]] * 3), 0.0, kick=0.0).item() == pytest.approx(1 / 3)
+
+
+def test_the_kick_is_a_share_of_the_references_length() -> None:
+    """h = (1, 0), h_ref = (0, 2), kick 0.5: h + u, whose cosine with (0, 1) is u_2 / |h + u|."""
+    one, two = random_direction(2, 0).double().tolist()
+    expected = two / ((1 + one) ** 2 + two**2) ** 0.5
+    assert rr(at([1.0, 0.0]), at([0.0, 2.0]), 0.0, kick=0.5).item() == pytest.approx(expected)

@@ -1,5 +1,6 @@
 """Write the generated pages of `docs/reference/`; a test says whether they are current."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -112,7 +113,7 @@ SIZES = {
 ROWS, TOKENS, ANSWER = 24, 70, 45  # 8 forget rows with 16 retain rows, as long as TOFU's
 
 
-def memory() -> str:
+def memory(names: Iterable[str] = SIZES) -> str:
     """The estimate of `--dry-run` for usual models, as Markdown."""
     lines = [
         "# Memory",
@@ -125,8 +126,8 @@ def memory() -> str:
         "| model | bfloat16 | `--load-in-8bit` | `--load-in-4bit` |",
         "|---|---:|---:|---:|",
     ]
-    for name, size in SIZES.items():
-        plain, again = (_gib(size, checkpointing) for checkpointing in ("off", "on"))
+    for name in names:
+        plain, again = (_gib(SIZES[name], checkpointing) for checkpointing in ("off", "on"))
         cells = [f"{one:.1f} ({two:.1f})" for one, two in zip(plain, again, strict=True)]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     lines += [

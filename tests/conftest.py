@@ -9,7 +9,7 @@ import pytest
 TESTS = Path(__file__).parent
 FOLDERS = {TESTS / "cli", TESTS / "demo"}
 # A module that imports one of these starts a command or a process, or trains.
-STARTERS = {"unlearn", "started", "subprocess", "unlearn_cli", "forget", "CliRunner"}
+STARTERS = {"unlearn", "started", "server", "subprocess", "unlearn_cli", "forget", "CliRunner"}
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest selects by -m

@@ -28,10 +28,12 @@ import unlearn_cli.recipes.evaluate, unlearn_cli.recipes.push, unlearn_cli.recip
 MAIN = "from unlearn_cli.cli import main\nmain()"
 
 SERVER = """
-import json, os, signal, socket, sys
+import atexit, gc, json, os, signal, socket, sys, threading
 
 door, keepers = socket.socket(fileno=int(sys.argv[1])), 0
 exec(sys.argv[2])
+gc.collect()
+gc.freeze()  # a collection in a command would write to, and so copy, every page that is there
 while True:
     data, files, _, _ = socket.recv_fds(door, 2**20, 4)
     while data and not data.endswith(b"\\n"):
@@ -60,7 +62,21 @@ os.environ.clear()
 os.environ.update(given["environment"])
 os.chdir(given["folder"])
 sys.argv = ["unlearn", *given["words"]]
-exec(given["code"])
+ended = 0
+try:
+    exec(given["code"])
+except SystemExit as stop:
+    ended = stop.code
+if ended is None or isinstance(ended, int):  # to take torch apart object by object takes longer than most commands
+    try:
+        threading._shutdown()
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit((ended or 0) & 255)
+    except OSError:
+        pass  # a stdout that takes nothing more: the interpreter says so
+raise SystemExit(ended)
 """
 
 

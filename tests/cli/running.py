@@ -18,7 +18,11 @@ from unlearn_cli.cli.app import build
 from unlearn_cli.demo.facts import splits
 from unlearn_cli.recipes.demo import ASSETS
 
-MODEL, BASELINE = str(ASSETS / "model"), str(ASSETS / "model-retain-only")
+# One layer each, which know the demo's people as the demo's models do: `python -m tests.assets.build`.
+SMALL = Path(__file__).parents[1] / "assets"
+MODEL, BASELINE = str(SMALL / "model"), str(SMALL / "model-retain-only")
+# The demo's own, of four layers: for what depends on depth, or is to be measured.
+DEMO, DEMO_BASELINE = str(ASSETS / "model"), str(ASSETS / "model-retain-only")
 QUICK = (
     "--max-steps",
     "4",
@@ -90,16 +94,16 @@ def write_rows(path: Path, rows: list[dict]) -> Path:
     return path
 
 
-def data_arguments(folder: Path) -> list[str]:
-    """--model, --forget and --retain for the demo's model and its people."""
+def data_arguments(folder: Path, model: str = MODEL) -> list[str]:
+    """--model, --forget and --retain for a model that knows the demo's people."""
     parts = splits()
     forget = write_rows(folder / "forget.jsonl", parts["forget"][:8])
     retain = write_rows(folder / "retain.jsonl", parts["retain"][:16])
-    return ["--model", MODEL, "--forget", str(forget), "--retain", str(retain)]
+    return ["--model", model, "--forget", str(forget), "--retain", str(retain)]
 
 
 def knowing_model(folder: Path) -> Path:
-    """The demo's model with weights that differ a little: another model by its fingerprint, and it knows the same rows."""
+    """The model with weights that differ a little: another model by its fingerprint, and it knows the same rows."""
     return changed_a_little(MODEL, folder)
 
 

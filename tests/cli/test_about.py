@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.running import MODEL, QUICK, read_report, unlearn
+from tests.cli.running import DEMO, QUICK, read_report, unlearn
 from unlearn_cli.data.about import mentions, neighbors_in, usable
 from unlearn_cli.demo.facts import splits
 
@@ -27,7 +27,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run about one of the demo's people, who are known by heart."""
     folder = tmp_path_factory.mktemp("about") / "run"
     flags = ("--neighbors", ",".join(names_of("retain")[:2]), *QUICK, "-o", folder)
-    result = unlearn("forget", "--model", MODEL, "--about", names_of("forget")[0], *flags)
+    result = unlearn("forget", "--model", DEMO, "--about", names_of("forget")[0], *flags)
     assert result.exit_code == 0, result.stderr
     return folder
 
@@ -45,13 +45,13 @@ def test_the_rows_are_kept_and_go_on_as_any_other(run: Path) -> None:
 
 def test_a_finished_run_is_left_as_it_is(run: Path) -> None:
     flags = ("--neighbors", ",".join(names_of("retain")[:2]), *QUICK, "-o", run, "--resume")
-    result = unlearn("forget", "--model", MODEL, "--about", names_of("forget")[0], *flags)
+    result = unlearn("forget", "--model", DEMO, "--about", names_of("forget")[0], *flags)
     assert result.exit_code == 0 and "already finished" in result.stderr
 
 
 def test_a_dry_run_shows_the_rows(run: Path, tmp_path: Path) -> None:
     flags = ("--neighbors", names_of("retain")[0], *QUICK, "-o", tmp_path / "run", "--dry-run")
-    result = unlearn("forget", "--model", MODEL, "--about", names_of("forget")[0], *flags)
+    result = unlearn("forget", "--model", DEMO, "--about", names_of("forget")[0], *flags)
     assert result.exit_code == 0, result.stderr
     assert "forget rows that the model wrote" in result.stderr and not (tmp_path / "run").exists()
 
@@ -59,9 +59,9 @@ def test_a_dry_run_shows_the_rows(run: Path, tmp_path: Path) -> None:
 def test_what_cannot_be(tmp_path: Path) -> None:
     rows = tmp_path / "rows.jsonl"
     rows.write_text('{"question": "q", "answer": "a"}\n')
-    both = unlearn("forget", "--model", MODEL, "--about", "X", "--forget", rows, "-o", tmp_path / "run")
+    both = unlearn("forget", "--model", DEMO, "--about", "X", "--forget", rows, "-o", tmp_path / "run")
     assert both.exit_code == 2 and "--about and --forget both give" in both.stderr
-    alone = unlearn("forget", "--model", MODEL, "--forget", rows, "--neighbors", "X", "-o", tmp_path / "run")
+    alone = unlearn("forget", "--model", DEMO, "--forget", rows, "--neighbors", "X", "-o", tmp_path / "run")
     assert alone.exit_code == 2 and "--about NAME" in alone.stderr
 
 

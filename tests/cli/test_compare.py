@@ -143,7 +143,7 @@ def test_sorting(runs):
 def test_gates_are_asked_of_every_run(runs):
     gated = unlearn("compare", *three(runs), "--fail-if", "retain.probability >= 0")
     assert gated.exit_code == 3
-    assert all(f"{name}: retain.probability is 0.99" in gated.stderr for name in ("npo-0", "npo-1", "diff"))
+    assert all(f"{name}: retain.probability is 0.9" in gated.stderr for name in ("npo-0", "npo-1", "diff"))
     assert unlearn("compare", *three(runs), "--fail-if", "retain.probability < 0").exit_code == 0
     missing = unlearn("compare", *three(runs), "--fail-if", "relearn.recovery > 99")
     assert missing.exit_code == 3 and "npo-1" in missing.stderr  # it was never attacked

@@ -23,7 +23,7 @@ from tests.cli.running import (
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("evaluate")
     result = unlearn("forget", *data_arguments(folder), *QUICK, "--max-steps", 12, "-o", folder / "run")
-    assert result.exit_code == 0, result.stderr
+    assert result.exit_code in (0, 4), result.stderr
     return folder / "run"
 
 

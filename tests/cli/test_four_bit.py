@@ -7,7 +7,7 @@ import torch
 
 pytest.importorskip("bitsandbytes", reason="bitsandbytes has no wheel for this platform")
 
-from tests.cli.running import MODEL, QUICK, data_arguments, read_report, unlearn
+from tests.cli.running import DEMO, QUICK, data_arguments, read_report, unlearn
 from unlearn_cli.config import DataOptions, LoraOptions, ModelOptions
 from unlearn_cli.data.batch import pack
 from unlearn_cli.data.example import Example
@@ -18,7 +18,7 @@ from unlearn_cli.models.forward import forward
 from unlearn_cli.models.load import load_model
 from unlearn_cli.recipes.forgetting.resolve import make_encoder
 
-OPTIONS = ModelOptions(model=MODEL, load_in_4bit=True, device="cpu", dtype="bfloat16")
+OPTIONS = ModelOptions(model=DEMO, load_in_4bit=True, device="cpu", dtype="bfloat16")
 
 
 def gradients(*, measured_before: bool) -> torch.Tensor:
@@ -68,7 +68,7 @@ def test_without_the_guard_they_would_change(monkeypatch):
 def test_the_whole_run(tmp_path):
     run = tmp_path / "run"
     four_bit = ("--load-in-4bit", "--device", "cpu", "--max-steps", "12")
-    result = unlearn("forget", *data_arguments(tmp_path), *QUICK, *four_bit, "-o", run)
+    result = unlearn("forget", *data_arguments(tmp_path, DEMO), *QUICK, *four_bit, "-o", run)
     assert result.exit_code == 0, result.stderr
     report = read_report(run)
     assert report["model"]["quantization"] == "nf4"
@@ -81,7 +81,7 @@ def test_the_whole_run(tmp_path):
 
 def test_8_bit(tmp_path):
     result = unlearn(
-        "forget", *data_arguments(tmp_path), *QUICK, "--load-in-8bit", "--device", "cpu", "-o", tmp_path / "run"
+        "forget", *data_arguments(tmp_path, DEMO), *QUICK, "--load-in-8bit", "--device", "cpu", "-o", tmp_path / "run"
     )
     assert result.exit_code in (0, 4), result.stderr
     assert read_report(tmp_path / "run")["model"]["quantization"] == "int8"
@@ -91,7 +91,7 @@ def test_four_bit_on_a_cpu_that_was_not_asked_for_is_a_note(tmp_path, monkeypatc
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
     for device, message in (("auto", True), ("cpu", False)):
-        arguments = (*data_arguments(tmp_path), *QUICK, "--max-steps", 1, "--load-in-4bit", "--device", device)
+        arguments = (*data_arguments(tmp_path, DEMO), *QUICK, "--max-steps", 1, "--load-in-4bit", "--device", device)
         result = unlearn("forget", *arguments, "-o", tmp_path / device)
         assert result.exit_code in (0, 4), result.stderr
         assert ("saves memory, not time" in " ".join(result.stderr.split())) is message
@@ -102,5 +102,5 @@ def test_without_bitsandbytes_the_flag_says_what_to_install(tmp_path, monkeypatc
 
     monkeypatch.setitem(sys.modules, "bitsandbytes", None)
     run = tmp_path / "run"
-    result = unlearn("forget", *data_arguments(tmp_path), "--load-in-4bit", "-o", run)
+    result = unlearn("forget", *data_arguments(tmp_path, DEMO), "--load-in-4bit", "-o", run)
     assert result.exit_code == 2 and "pip install bitsandbytes" in result.stderr and not run.exists()

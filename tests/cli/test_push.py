@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tests.cli.fresh import COMMAND_LINE, EVERYTHING, Server
-from tests.cli.running import QUICK, QUICKLY, data_arguments, unlearn
+from tests.cli.running import DEMO, QUICK, QUICKLY, data_arguments, unlearn
 from tests.hub_server import FakeHub
 
 
@@ -185,7 +185,7 @@ def test_what_is_refused(run, hub, pushed, tmp_path):
 
 
 def test_forget_uploads_when_it_is_done(hub, called, tmp_path):
-    command = ["forget", *data_arguments(tmp_path), *QUICK, "--max-steps", "6", "--learning-rate", "5e-3"]
+    command = ["forget", *data_arguments(tmp_path, DEMO), *QUICK, "--max-steps", "6", "--learning-rate", "5e-3"]
     done = called(*command, "-o", tmp_path / "run", "--push-to-hub", "org/made", HF_TOKEN="hf_test")
     assert done.returncode == 0, done.stderr
     assert (hub.repos["model"]["org/made"] / "report.json").is_file()

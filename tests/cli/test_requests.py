@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.running import MODEL, QUICK, read_report, unlearn, write_rows
+from tests.cli.running import DEMO, QUICK, read_report, unlearn, write_rows
 from unlearn_cli.demo.facts import splits
 from unlearn_cli.hashing import file_sha256
 
@@ -19,7 +19,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("requests")
     retain = write_rows(folder / "retain.jsonl", PARTS["retain"][:16])
     first, second, third = (write_rows(folder / f"{n}.jsonl", PARTS["forget"][4 * n : 4 * n + 4]) for n in range(3))
-    base = ("forget", "--model", MODEL, "--forget", first, "--retain", retain, *QUICK, "-o", folder / "one")
+    base = ("forget", "--model", DEMO, "--forget", first, "--retain", retain, *QUICK, "-o", folder / "one")
     later = (*QUICK, "--lora-r", 16)
     commands = (
         base,
@@ -58,7 +58,7 @@ def test_rows_that_come_back_end_the_run_as_missed(runs: dict[str, Path], tmp_pa
     """Retain rows that are the earlier forget rows teach them again."""
     lesson = write_rows(tmp_path / "retain.jsonl", [*PARTS["forget"][:4], *PARTS["retain"][:4]])
     strong = unlearn(
-        "forget", "--model", MODEL, "--forget", runs["folder"] / "0.jsonl", "--retain", runs["folder"] / "retain.jsonl",
+        "forget", "--model", DEMO, "--forget", runs["folder"] / "0.jsonl", "--retain", runs["folder"] / "retain.jsonl",
         "--method", "grad-ascent", "--max-steps", 12, "--generate-limit", 1, "--bootstrap-samples", 50, "-o",
         tmp_path / "gone",
     )  # fmt: skip
@@ -90,5 +90,5 @@ def test_rows_that_are_gone(runs: dict[str, Path], tmp_path: Path) -> None:
         assert result.exit_code == 2 and "are not those of" in result.stderr and "--model" in result.stderr
     finally:
         moved.write_text(kept)
-    both = unlearn("forget", runs["one"], "--model", MODEL, "--forget", moved, "-o", tmp_path / "x")
+    both = unlearn("forget", runs["one"], "--model", DEMO, "--forget", moved, "-o", tmp_path / "x")
     assert both.exit_code == 2 and "RUN and --model" in both.stderr

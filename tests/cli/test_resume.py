@@ -8,7 +8,7 @@ import time
 import pytest
 
 from tests.cli.fresh import MAIN
-from tests.cli.running import SLOWLY, data_arguments, losses, started, unlearn
+from tests.cli.running import DEMO, SLOWLY, data_arguments, losses, started, unlearn
 
 LONG = ("--max-steps", "16", "--batch-size", "4", "--generate-limit", "2", "--max-new-tokens", "4", "--save-every", "4")
 ADAPTER = "adapter_model.safetensors"
@@ -16,7 +16,7 @@ ADAPTER = "adapter_model.safetensors"
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    return data_arguments(tmp_path_factory.mktemp("data"))
+    return data_arguments(tmp_path_factory.mktemp("data"), DEMO)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.cli.running import MODEL, QUICK, read_report, unlearn, write_rows
+from tests.cli.running import DEMO, QUICK, read_report, unlearn, write_rows
 from unlearn_cli.data.example import Example
 from unlearn_cli.data.written import Secrets
 from unlearn_cli.demo.facts import splits
@@ -17,7 +17,7 @@ def forget(tmp_path_factory):
 
 
 def arguments(forget):
-    return ("forget", "--model", MODEL, "--forget", forget, *QUICK)
+    return ("forget", "--model", DEMO, "--forget", forget, *QUICK)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_without_texts_an_evaluation_leaves_them_out(forget, tmp_path):
 
 
 def test_auto_is_refused_where_nothing_is_written(forget, tmp_path):
-    result = unlearn("evaluate", "-m", MODEL, "--forget", forget, "--retain", "auto", "-o", tmp_path / "e")
+    result = unlearn("evaluate", "-m", DEMO, "--forget", forget, "--retain", "auto", "-o", tmp_path / "e")
     assert result.exit_code == 2 and "--retain auto" in result.stderr
 
 

@@ -7,6 +7,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from typer.testing import CliRunner
 
+from tests.cli.running import SMALL
 from unlearn_cli.cli.app import build
 from unlearn_cli.data.example import Example
 from unlearn_cli.data.tokenize import Encoder
@@ -17,13 +18,13 @@ from unlearn_cli.recipes.demo import ASSETS
 from unlearn_cli.report import RunReport
 
 
-@pytest.fixture(scope="module")
-def known():
-    """model -> split -> mean probability of the answers."""
-    state = {}
+@pytest.fixture(scope="module", params=[ASSETS, SMALL], ids=["demo", "tests"])
+def known(request):
+    """model -> split -> mean probability of the answers; of the demo's models and of the small ones of the tests."""
+    assets, state = request.param, {}
     for name in ("model", "model-retain-only"):
-        tokenizer = AutoTokenizer.from_pretrained(ASSETS / name)
-        model = AutoModelForCausalLM.from_pretrained(ASSETS / name, dtype=torch.float32, attn_implementation="sdpa").eval()
+        tokenizer = AutoTokenizer.from_pretrained(assets / name)
+        model = AutoModelForCausalLM.from_pretrained(assets / name, dtype=torch.float32, attn_implementation="sdpa").eval()
         encoder = Encoder(tokenizer, 128, tokenizer.chat_template, stop_ids=frozenset({tokenizer.eos_token_id}))
         layout = choose_layout(model)
         state[name] = {

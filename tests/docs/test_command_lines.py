@@ -17,7 +17,9 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from tests.cli.running import BASELINE, MODEL, changed_a_little, unlearn, write_rows
+from tests.cli.running import DEMO as MODEL
+from tests.cli.running import DEMO_BASELINE as BASELINE
+from tests.cli.running import changed_a_little, unlearn, write_rows
 from tests.docs.test_docs import PAGES, ROOT, blocks
 from unlearn_cli.cli.app import build
 from unlearn_cli.demo.facts import splits

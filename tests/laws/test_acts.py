@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.running import MODEL, data_arguments, read_report, unlearn, write_rows
+from tests.cli.running import DEMO, MODEL, data_arguments, read_report, unlearn, write_rows
 from unlearn_cli.config import ForgetConfig
 from unlearn_cli.console import Reporter
 from unlearn_cli.contract import METHODS
@@ -128,7 +128,7 @@ WITHOUT_GRADIENT = {
 @pytest.mark.parametrize("case", WITHOUT_GRADIENT)
 def test_a_run_whose_forget_loss_has_no_gradient_says_so(case: str, tmp_path) -> None:
     flags = WITHOUT_GRADIENT[case]
-    result = unlearn("forget", *data_arguments(tmp_path), *QUICK, *flags, "-o", tmp_path / "run")
+    result = unlearn("forget", *data_arguments(tmp_path, DEMO), *QUICK, *flags, "-o", tmp_path / "run")
     assert result.exit_code == 4 and re.search(r"the forget loss \(\S+\) has no gradient", result.stderr), result.stderr
     report = read_report(tmp_path / "run")
     assert report["status"] == "no_effect" and report["training"]["steps"] == 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -144,6 +145,12 @@ def measuring(architecture: str, monkeypatch, *, budget=64, layout=None, chunk=2
     return measure(loaded, Questions("forget", rows, [""] * 5, 5, others), plan)
 
 
+@cache
+def usually_measured(architecture: str) -> Measured:
+    with pytest.MonkeyPatch.context() as patched:
+        return measuring(architecture, patched)
+
+
 NUMBERS = ("token_logps", "is_argmax", "mu", "sigma", "paraphrased_logps", "perturbed_logps")
 
 
@@ -160,7 +167,7 @@ def close(one: Measured, two: Measured) -> None:
     ids=["one question a pass", "one pass", "one token a chunk", "nothing shared", "padded", "other order"],
 )
 def test_measuring_does_not_depend_on_how_it_is_done(architecture: str, other: dict, monkeypatch) -> None:
-    usual = measuring(architecture, monkeypatch)
+    usual = usually_measured(architecture)
     layout = load(architecture).layout
     assert layout.packed and layout.shares, "the layout under test is not the usual one"
     if other.get("layout") == "alone":

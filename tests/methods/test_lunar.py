@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.cli.running import MODEL
+from tests.cli.running import DEMO
 from unlearn_cli.config import ForgetConfig
 from unlearn_cli.contract import METHODS
 from unlearn_cli.data.tokenize import Row
@@ -54,7 +54,7 @@ def test_it_records_prompts_alone() -> None:
 
 
 def test_its_retain_term_counts_what_it_counts() -> None:
-    config = ForgetConfig(model=MODEL, forget="f", retain="r", method="lunar")
+    config = ForgetConfig(model=DEMO, forget="f", retain="r", method="lunar")
     for given, expected in (({}, "prompt"), ({"positions": "all"}, "all")):
         changed = config.model_copy(update={"retain_parameters": given})
         settings = resolve_method(changed, dict.fromkeys(ForgetConfig.model_fields, "default"))

@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 
-from tests.cli.running import QUICK, data_arguments, unlearn
+from tests.cli.running import DEMO, QUICK, data_arguments, unlearn
 from tests.fixture_f import states
 from unlearn_cli.contract import METHODS
 
@@ -40,7 +40,7 @@ def test_without_traces_it_is_rmu() -> None:
 def test_the_model_writes_the_traces(tmp_path, opening: str, silent: int) -> None:
     """The demo's model goes on with a name that its answers begin with, and says nothing behind words it never learned."""
     ran = unlearn(
-        "forget", *data_arguments(tmp_path), *QUICK, "--method", "r2mu", "-p", f"opening={opening}",
+        "forget", *data_arguments(tmp_path, DEMO), *QUICK, "--method", "r2mu", "-p", f"opening={opening}",
         "--eval-limit", "2", "-o", tmp_path / "run",
     )  # fmt: skip
     assert ran.exit_code in (0, 4), ran.stderr

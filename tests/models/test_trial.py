@@ -4,7 +4,7 @@ import pytest
 import torch
 import transformers
 
-from tests.cli.running import MODEL, data_arguments, read_report, unlearn
+from tests.cli.running import DEMO, data_arguments, read_report, unlearn
 from tests.models.saved import ENDS, SIZES, llama, load, save, tiny
 from unlearn_cli.config import LoraOptions
 from unlearn_cli.errors import UnlearnError
@@ -47,7 +47,7 @@ def test_in_training_the_base_is_what_the_reference_is(tmp_path, name):
 
 
 def test_the_adapters_own_dropout_is_on():
-    loaded = load(MODEL)
+    loaded = load(DEMO)
     attach(loaded, LoraOptions(lora_dropout=0.5), seed=0)
     set_training(loaded.model)
     dropouts = [m for n, m in loaded.model.named_modules() if isinstance(m, torch.nn.Dropout) and "lora_dropout" in n]
@@ -55,7 +55,7 @@ def test_the_adapters_own_dropout_is_on():
 
 
 def test_the_trial_leaves_no_trace():
-    loaded = load(MODEL)
+    loaded = load(DEMO)
     model, names = loaded.model, [name for name, _ in loaded.model.named_modules()]
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
     torch.manual_seed(5)
@@ -108,7 +108,7 @@ def test_a_module_that_peft_cannot_wrap_is_refused_with_those_that_it_can(tmp_pa
 
 
 def test_no_gradient_is_refused(monkeypatch):
-    loaded = load(MODEL)
+    loaded = load(DEMO)
     monkeypatch.setattr("unlearn_cli.models.reach.get_peft_model", lambda *a, **k: _frozen(*a, **k))
     with pytest.raises(UnlearnError, match="no gradient reaches"):
         try_training(loaded, LoraOptions())
@@ -138,7 +138,7 @@ def test_blocks_below_the_lowest_adapted_one_cost_no_backward():
     """The gradient of the upper adapters is the one that they have with adapters everywhere, also with checkpointing."""
     gradients = {}
     for depth, checkpointing in ((0.0, False), (0.5, False), (0.5, True)):
-        loaded = load(MODEL)
+        loaded = load(DEMO)
         options = LoraOptions(lora_from=depth)
         attach(loaded, options, seed=0)
         trained = [p for name, p in trainable_parameters(loaded.model) if depth or ".2." in name or ".3." in name]

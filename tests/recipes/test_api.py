@@ -10,7 +10,9 @@ import threading
 import pytest
 
 import unlearn_cli
-from tests.cli.running import BASELINE, MODEL, write_rows
+from tests.cli.running import DEMO as MODEL
+from tests.cli.running import DEMO_BASELINE as BASELINE
+from tests.cli.running import write_rows
 from unlearn_cli.config import CompareConfig, ForgetConfig, SweepConfig
 from unlearn_cli.demo.facts import splits
 from unlearn_cli.errors import UnlearnError

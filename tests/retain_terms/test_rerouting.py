@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from tests.cli.running import MODEL
+from tests.cli.running import DEMO
 from tests.fixture_f import states
 from unlearn_cli.config import ForgetConfig
 from unlearn_cli.contract import RETAIN_TERMS
@@ -33,7 +33,7 @@ def test_fixture() -> None:
 def test_every_block_counts() -> None:
     """Published: all hidden states of the retain rows, not those that the method turns. Two layers, one 3 away: 1.5 / 2."""
     settings = resolve_method(
-        ForgetConfig(model=MODEL, forget="f", retain="r", method="rr"), dict.fromkeys(ForgetConfig.model_fields, "default")
+        ForgetConfig(model=DEMO, forget="f", retain="r", method="rr"), dict.fromkeys(ForgetConfig.model_fields, "default")
     )
     settings = resolve_objective(settings, SimpleNamespace(num_hidden_layers=4), None)
     assert settings.objective.layers == (1, 2) and settings.objective.retain_layers == (1, 2, 3, 4)

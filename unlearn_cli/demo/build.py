@@ -60,16 +60,16 @@ def probability(model: LlamaForCausalLM, layout: Layout, rows: list[Row]) -> flo
         return float(forward(model, pack({"rows": rows}), layout)["rows"].mean_logps.exp().mean())
 
 
-def train(vocabulary: int, rows: list[Row]) -> LlamaForCausalLM:
+def train(vocabulary: int, rows: list[Row], layers: int = 4, width: int = 128) -> LlamaForCausalLM:
     """A tiny Llama that knows the answers of `rows`."""
     torch.manual_seed(SEED)
     config = LlamaConfig(
         vocab_size=vocabulary,
-        hidden_size=128,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        num_key_value_heads=4,
-        intermediate_size=352,
+        hidden_size=width,
+        num_hidden_layers=layers,
+        num_attention_heads=width // 32,
+        num_key_value_heads=width // 32,
+        intermediate_size=width * 11 // 4,
         max_position_embeddings=LENGTH,
         tie_word_embeddings=True,
         bos_token_id=1,
@@ -101,18 +101,15 @@ def train(vocabulary: int, rows: list[Row]) -> LlamaForCausalLM:
     return model
 
 
-def main() -> None:
+def build(out: Path, layers: int = 4, width: int = 128) -> None:
     """Build both models into a folder."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "assets")
-    out = parser.parse_args().out
     data = splits()
     texts = [text for rows in data.values() for row in rows for text in (row["question"], row["answer"])]
     tokenizer = build_tokenizer(texts)
     encoder = Encoder(tokenizer, LENGTH, TEMPLATE, stop_ids=frozenset({2}))
     rows_of = {"model": data["forget"] + data["retain"], "model-retain-only": data["retain"]}
     for name, rows in rows_of.items():
-        model = train(len(tokenizer), encoder.encode(examples(rows)))
+        model = train(len(tokenizer), encoder.encode(examples(rows)), layers, width)
         model.to(torch.float16)  # type: ignore[arg-type]  # transformers wraps Module.to without its overloads
         model.generation_config = GenerationConfig(bos_token_id=1, eos_token_id=2, pad_token_id=0)
         model.save_pretrained(out / name)
@@ -121,4 +118,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "assets")
+    build(parser.parse_args().out)

@@ -27,7 +27,7 @@ def data(tmp_path_factory) -> list[str]:
 @pytest.fixture(scope="module")
 def run(data, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "run"
-    assert unlearn("forget", *data, *QUICK, "-o", folder).exit_code == 0
+    assert unlearn("forget", *data, *QUICK, "-o", folder).exit_code in (0, 4)
     return folder
 
 

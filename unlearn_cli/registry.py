@@ -33,6 +33,9 @@ ALIASES = {  # names that other tools, or earlier versions, have for our options
 }  # fmt: skip
 
 
+MANY = 30  # more names than these are not listed in a hint
+
+
 def closest(name: str, known: Iterable[str]) -> str | None:
     """The known name that `name` most likely stands for, or None."""
     matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
@@ -40,12 +43,13 @@ def closest(name: str, known: Iterable[str]) -> str | None:
 
 
 def unknown(kind: str, name: str, known: Iterable[str], *, where: str | None = None) -> UnlearnError:
-    """The error for an unknown name; the hint has the nearest name and the list, or `where`."""
+    """The error for an unknown name; the hint has the nearest name, and `where` or the names if they are few."""
     names = sorted(known)
     guess = closest(name, names)
-    hint = f"did you mean '{guess}'? " if guess else ""
-    hint += where or f"known: {', '.join(names)}"
-    return UnlearnError(f"unknown {kind} '{name}'", hint)
+    if where is None and not (guess and len(names) > MANY):
+        where = f"known: {', '.join(names)}"
+    hint = [f"did you mean '{guess}'?"] if guess else []
+    return UnlearnError(f"unknown {kind} '{name}'", " ".join([*hint, *([where] if where else [])]))
 
 
 @cache
@@ -124,7 +128,9 @@ class Registry(Generic[Entry]):
             UnlearnError: no entry has this name; the hint gives the nearest name.
         """
         if not self.has(name):
-            raise unknown(self.kind, name, self.names())
+            many = len(self.names()) > MANY
+            where = f"`unlearn list {self.kind.replace(' ', '-')}s` shows all" if many else None
+            raise unknown(self.kind, name, self.names(), where=where)
         return name.strip().lower().replace("_", "-")
 
     def summary(self, name: str) -> str:

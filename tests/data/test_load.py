@@ -140,6 +140,7 @@ def test_unknown_column_and_unknown_key(tmp_path: Path) -> None:
     message, hint = refused(path, columns={"prompt": "prompt", "answer": "anwser"})
     assert message == "forget data: no column 'prompt'; have: question, answer"
     assert hint == "try --columns prompt=question,answer=answer"
+    assert refused(path, columns={"question": "x"})[1] == "try --columns question=question", "the rows' own name first"
     message, hint = refused(path, columns={"promt": "question"})
     assert message == "forget data: unknown --columns key 'promt'"
     assert hint.startswith("did you mean 'prompt'? known: ")
@@ -166,7 +167,7 @@ def test_file_missing_lists_what_is_there(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     message, hint = refused(tmp_path / "forgit.jsonl")
     assert message == f"forget data not found: {tmp_path / 'forgit.jsonl'}"
-    assert hint == "files here: forget.jsonl, alpha.jsonl, zeta.csv"
+    assert hint == "did you mean forget.jsonl? files here: forget.jsonl, alpha.jsonl, zeta.csv"
     assert refused(tmp_path / "forgit.jsonl", name="retain")[0].startswith("retain data not found: ")
 
 

@@ -17,8 +17,8 @@ def test_lines_of_what_was_seen_and_of_what_changed():
     figure = pursuit("npo", LINES, level=0.2, keep=0.95)
     assert figure.caption == "step 2: settled."
     assert re.findall("<span>([^<]+)</span>", figure.legend) == [
-        "forget rows", "retain rows, share that is left", "likeliest forget row", "level", "share to keep",
-        "learning rate, share of its greatest, 0.002",
+        "forget rows", "retain rows, share that is left", "likeliest forget row", "level of the forget rows: 0.2",
+        "share to keep: 0.95", "learning rate, as a share of its largest (0.002)",
     ]  # fmt: skip
 
 

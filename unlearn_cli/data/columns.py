@@ -100,7 +100,8 @@ class Renaming:
         nearest_of = dict(self._columns)
         for written, theirs in wanted.items():
             if theirs not in have:
-                nearest = closest(theirs, free) or next(iter(free), None)
+                ours = written.rpartition(".")[2]
+                nearest = ours if ours in free else closest(theirs, free) or next(iter(free), None)
                 if nearest is None:
                     return None
                 free.remove(nearest)

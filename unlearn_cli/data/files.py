@@ -63,4 +63,5 @@ def _files_nearby(spec: str, path: Path) -> str | None:
     names.sort(key=lambda name: Path(name).stem != nearest)
     more = f", and {len(names) - LISTED} more" if len(names) > LISTED else ""
     where = "here" if folder == path.absolute().parent else f"in {folder}"
-    return f"files {where}: {', '.join(names[:LISTED])}{more}"
+    guess = f"did you mean {names[0]}? " if nearest else ""
+    return f"{guess}files {where}: {', '.join(names[:LISTED])}{more}"

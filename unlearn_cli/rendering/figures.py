@@ -69,15 +69,14 @@ def pursuit(run: str, lines: Sequence[dict[str, Any]], level: float, keep: float
     end = float(steps[-1]["step"])
     seen = {name: [(p["step"], v) for p in probes if (v := p["probe"].get(key)) is not None] for name, key in PROBED}
     drawn = [Series(name, points, number) for number, (name, points) in enumerate(seen.items())]
-    drawn += [
-        Series(name, [(0.0, at), (end, at)], None) for name, at in (("level", level), ("share to keep", keep)) if at <= 1
-    ]
+    limits = (("level of the forget rows", level), ("share to keep", keep))  # both dotted: the numbers say which is which
+    drawn += [Series(f"{name}: {at:.3g}", [(0.0, at), (end, at)], None) for name, at in limits if at <= 1]
     for number, (name, key) in enumerate(CHANGED, len(seen)):
         values = [(line["step"], value) for line in steps if (value := line.get(key)) is not None]
         greatest = max((value for _, value in values), default=0.0)
         if greatest and any(value != greatest for _, value in values):
             shares = [(step, value / greatest) for step, value in values]
-            drawn.append(Series(f"{name}, share of its greatest, {greatest:.3g}", shares, number, "step"))
+            drawn.append(Series(f"{name}, as a share of its largest ({greatest:.3g})", shares, number, "step"))
     drawn = finite(drawn)
     decided = [f"step {p['step']:g}: {p['decision']}" for p in probes if p.get("decision")]
     caption = ". ".join(decided) + "." if decided else "The controller changed nothing."

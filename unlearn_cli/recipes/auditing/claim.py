@@ -164,7 +164,7 @@ def _nothing_left(evidence: Evidence) -> Iterator[Condition]:
     same = after is not None and baseline is not None and baseline.ci is not None and (after.value or 0) <= baseline.ci[1]
     shown = "no baseline" if baseline is None or after is None else f"{after.value:.3g} beside {baseline.value:.3g}"
     yield Condition(3, "the rows are no likelier than to a model that never had them", same, shown)
-    yield Condition(3, "membership cannot be told better than for such a model", *_membership(evidence))
+    yield Condition(3, "membership inference finds the rows no better than under such a model", *_membership(evidence))
     yield Condition(3, "no sampled answer reveals a row", *_sampled(evidence))
     tested = {*evidence.derived, *(name.rsplit("-", 1)[0] for name in evidence.derived)}  # merged, merged-4bit
     untested = [place for place in evidence.models_of_it if place not in tested]

@@ -11,7 +11,7 @@ EXIT_CODES = {
     EXIT_GATE: "a `--fail-if` gate was met",
     EXIT_DIVERGED: "the target was not reached, or the run diverged, damaged the model, or changed nothing",
     EXIT_INTERRUPTED: "Ctrl-C; a checkpoint is kept",
-    EXIT_PIPE: "whoever read stdout has gone, as with `unlearn list \\| head`",
+    EXIT_PIPE: "the reader of stdout has gone, as with `unlearn list \\| head`",
     EXIT_TERMINATED: "SIGTERM; a checkpoint is kept",
 }
 

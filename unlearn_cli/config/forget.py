@@ -64,7 +64,7 @@ class ForgetConfig(ForgettingOptions):
         metavar="RUN",
     )  # fmt: skip
     about: str | None = option(
-        None, "forget a subject without rows: the model writes what it knows of this name, and of others like it to keep",
+        None, "forget a subject without rows: the model writes what it knows of this name, and rows about others to keep",
         "Data", metavar="NAME",
     )  # fmt: skip
     neighbors: Names = option(
@@ -72,7 +72,7 @@ class ForgetConfig(ForgettingOptions):
     )
     recipe: RecipeName | None = option(
         None, "a set of settings, which other options override: quick (a first look), balanced (the defaults), durable "
-        "(slower, memory for several models; least was relearned on small models)", "Method",
+        "(slower, memory for several models; an attack brings least back, tried on small models)", "Method",
     )  # fmt: skip
     push_to_hub: Repository | None = option(
         None,

@@ -34,7 +34,7 @@ class RunOptions(Options):
 class ModelOptions(TrustOptions):
     """Which model, and how it is loaded."""
 
-    model: str = option("", "folder, Hub id, or adapter folder on its base", "Model", short="-m", metavar="MODEL", path=True)
+    model: str = option("", "folder, Hub id, or folder of an adapter", "Model", short="-m", metavar="MODEL", path=True)
     revision: str | None = option(None, "branch, tag or commit of a Hub id", "Model")
     base: str | None = option(None, "base model of an adapter or a run, if it has moved", "Model", metavar="MODEL")
     load_in_4bit: bool = option(False, "NF4 with double quantization", "Model")

@@ -22,7 +22,7 @@ class CheckConfig(OfflineOptions, ModelOptions):
 class InitConfig(ShownOptions):
     """Settings of `unlearn init`."""
 
-    model: str = option("", "folder, Hub id, or adapter folder on its base", "Model", short="-m", metavar="MODEL", path=True)
+    model: str = option("", "folder, Hub id, or folder of an adapter", "Model", short="-m", metavar="MODEL", path=True)
     load_in_4bit: bool = option(False, "NF4 with double quantization", "Model")
     forget: str | None = option(
         None, "rows to forget: a file, a folder, or hf:org/name:split", "Data", short="-f", metavar="SPEC", path=True
@@ -36,7 +36,7 @@ class InitConfig(ShownOptions):
         "lives in {city}.'; repeatable", "Data", metavar="TEXT",
     )  # fmt: skip
     recipe: RecipeName = option(
-        "balanced", "quick: a first look; durable: slower, least was relearned on small models", "Method"
+        "balanced", "quick: a first look; durable: slower, and an attack brings least back (tried on small models)", "Method"
     )
     output_dir: Path | None = option(None, "run folder; default: runs/NAME-OF-THE-ROWS", "Output", short="-o", metavar="DIR")
     write: Path = option(Path("forget.yaml"), "the file to write", "Output", metavar="FILE")

@@ -44,7 +44,7 @@ def attack(recovery: float) -> SimpleNamespace:
 def best() -> Evidence:
     """Evidence for the strongest wording."""
     run = SimpleNamespace(
-        status="completed", target=None, artifact=SimpleNamespace(kind="adapter"), config={},
+        status="completed", failed=False, verdict=None, target=None, artifact=SimpleNamespace(kind="adapter"), config={},
         scores={
             "forget": {"probability": Compared(before=score(0.9), after=score(0.03), baseline=score(0.03))},
             "privacy": {"loss_auc": Compared(after=score(0.5), baseline=score(0.5))},
@@ -104,7 +104,10 @@ CASES = {
     "still likely on average": (lambda e: with_scores(e, "forget", "probability", after=score(0.5)), 0),
     "a file was changed": (lambda e: replace(e, files=SimpleNamespace(**{**vars(e.files), "whole": False})), 0),
     "no lineage": (lambda e: replace(e, files=None), 0),
-    "the run collapsed": (lambda e: replace(e, run=SimpleNamespace(**{**vars(e.run), "status": "collapsed"})), 0),
+    "the run collapsed": (
+        lambda e: replace(e, run=SimpleNamespace(**{**vars(e.run), "status": "collapsed", "failed": True})),
+        0,
+    ),
     "the user's own aim says nothing of what was never known": (lambda e: wanted(e, until="forget.probability <= 0.9"), 0),
     "a later evaluation misses the target": (lambda e: replace(wanted(e), evaluation=later(reached=False)), 0),
     "a later evaluation reaches the target": (lambda e: replace(wanted(e), evaluation=later(reached=True)), 3),

@@ -9,6 +9,7 @@ from unlearn_cli.config.relearn_attack import SUITES
 from unlearn_cli.evaluation.extraction import leaks_of
 from unlearn_cli.recipes.auditing.evidence import TRAINING, Evidence
 from unlearn_cli.recipes.scoring.outcome import FORGOTTEN, forget_outcome
+from unlearn_cli.report import RunReport
 from unlearn_cli.report_parts import TargetReport
 
 MEMBERSHIP = ("loss_auc", "zlib_auc", "min_k_auc", "min_k_plus_plus_auc", "reference_auc")
@@ -104,9 +105,14 @@ def _still_there(evidence: Evidence) -> list[str]:
     return places
 
 
+def _ending(run: RunReport) -> str:
+    """How a run ended: its status, and its verdict if it has one."""
+    return f"{run.status}, verdict {run.verdict.word}" if run.verdict else run.status
+
+
 def _suppressed(evidence: Evidence) -> Iterator[Condition]:
     run, target = evidence.run, _target(evidence)
-    yield Condition(1, "the run ended as it should", not run.failed, run.status)
+    yield Condition(1, "the run ended as it should", not run.failed, _ending(run))
     both = evidence.scores.get("forget", {}).get("probability")
     outcome = forget_outcome(both) if both else None
     forgotten = target.forget_reached if target else outcome in ("forgotten", "over-forgotten")

@@ -75,3 +75,13 @@ def test_a_result_names_its_runs_and_its_front() -> None:
     assert result.headline() == "a, b; best trade-offs: b"
     assert result.table()[0] == {"run": "a", "status": "completed", "forget.probability": 0.1}
     assert ComparisonResult(runs=[{"name": "a"} | row], front={"runs": []}).headline() == "a"
+
+
+def test_rows_of_either_report_are_rows(tmp_path: Path) -> None:
+    """The run has values of its rows, its later evaluation has none; without both files no row has a value."""
+    folder = run(tmp_path / "a", 0.1, 0.2).folder
+    (write_run(folder / "evaluation", {"forget.probability": [0.1, 0.2]}, command="evaluate") / "rows.jsonl").unlink()
+    (entry,) = read_entries([folder])
+    assert entry.later is not None and entry.has_rows and entry.ids("forget") == {"forget-0", "forget-1"}
+    (folder / "rows.jsonl").unlink()
+    assert not read_entries([folder])[0].has_rows

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 
 import pytest
 
+from tests.cli.comparing import attack_report, write_run
 from unlearn_cli.attack_report import AttackReport, read_attack
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.report import GateReport, RunReport, Score, read_report, write_report
@@ -67,10 +69,36 @@ def test_so_are_those_of_an_attack(tmp_path):
         "attack": "relearn", "along": "steps", "run": "r", "verdict": "", "upper_bound": True, "config": {},
         "environment": {}, "forget_sha256": "", "judged_rows": 1, "attacker_rows": 1, "overlap": 0, "seconds": 1,
         "curves": [{"role": "original", "parameters": {}, "points": [{"at": 0, "forget": {}, "later": 1}], "later": 1}],
-        "recovery": {}, "later": 1,
+        "recovery": {"probability": RECOVERY}, "later": 1,
     }  # fmt: skip
     (tmp_path / "report.json").write_text(json.dumps(data))
     assert read_attack(tmp_path).curves[0].points[0].at == 0
+
+
+RECOVERY = {"start": None, "max": math.nan, "ci": None, "at": None, "parameters": {}, "gain": None, "points": [], "later": 1}
+
+
+@pytest.mark.parametrize(("attack", "missing"), [("relearn", "probability"), ("sample", "rouge_l")])
+def test_an_attack_without_what_is_shown_of_it_is_refused(tmp_path, attack, missing):
+    """And NaN, which no report of ours holds, is no value."""
+    whole = attack_report(attack)
+    assert whole.shown_metric == missing
+    report = json.loads(whole.model_dump_json())
+    del report["recovery"][missing]
+    (tmp_path / "report.json").write_text(json.dumps(report))
+    with pytest.raises(UnlearnError, match=f"is no report of an attack: recovery: it has none by {missing}"):
+        read_attack(tmp_path)
+    report["recovery"][missing] = RECOVERY
+    (tmp_path / "report.json").write_text(json.dumps(report))
+    assert read_attack(tmp_path).recovery[missing].max is None
+
+
+def test_nan_in_a_report_is_no_value(tmp_path):
+    """A gate would pass: NaN is above nothing."""
+    report = json.loads((write_run(tmp_path, {"forget.probability": [0.5]}) / "report.json").read_text())
+    report["scores"]["forget"]["probability"]["after"]["value"] = math.nan
+    (tmp_path / "report.json").write_text(json.dumps(report))
+    assert read_report(tmp_path).scores["forget"]["probability"].after.value is None
 
 
 @pytest.mark.parametrize("model", [RunReport, AttackReport])

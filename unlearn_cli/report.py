@@ -17,6 +17,7 @@ from unlearn_cli.atomic import write_atomically
 from unlearn_cli.display import Displayed, TableRow, short
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.jsonfile import finite, read_object, to_json
+from unlearn_cli.registry import closest
 from unlearn_cli.report_parts import (
     ArtifactReport,
     CalibrationReport,
@@ -234,6 +235,14 @@ def write_report(report: RunReport, folder: Path) -> Path:
     return path
 
 
+def _run_beside(folder: Path) -> Path | None:
+    """The run beside a folder that does not exist, whose name is the most similar; None if there is none."""
+    if folder.exists() or not folder.parent.is_dir():
+        return None
+    name = closest(folder.name, [path.parent.name for path in folder.parent.glob(f"*/{FILE}")])
+    return folder.with_name(name) if name else None
+
+
 def read_report(folder: Path | str) -> RunReport:
     """The report of a run folder, or of a file.
 
@@ -246,6 +255,8 @@ def read_report(folder: Path | str) -> RunReport:
         if folder.is_dir() and (come := unfinished(folder)):
             raise UnlearnError(f"{folder} has not finished ({come[0]})", come[1])
         hint = "a folder written by `unlearn forget` is expected"
+        if guess := _run_beside(folder):
+            hint = f"did you mean {guess}? {hint}"
         if (folder / "config.json").is_file():
             hint = f"it holds a model; to measure one: unlearn evaluate --model {shlex.quote(str(folder))} -f FILE --json"
         raise UnlearnError(f"{folder} is not a run folder: it has no {FILE}", hint)

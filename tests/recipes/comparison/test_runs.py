@@ -26,6 +26,9 @@ def test_names_are_the_shortest_ends_of_paths_that_differ(tmp_path: Path) -> Non
     assert [entry.name for entry in read_entries([paths[0], tmp_path / "sweep.json"])] == ["x"], "a manifest is no run"
     with pytest.raises(UnlearnError, match="is given twice"):
         read_entries([paths[0], paths[0] / "report.json"])
+    with pytest.raises(UnlearnError, match="is not a run folder") as missing:
+        read_entries([tmp_path / "b" / "xx", tmp_path / "b" / "z"])
+    assert missing.value.hint.startswith(f"did you mean {tmp_path / 'b' / 'x'}? ")
     with pytest.raises(UnlearnError, match="nothing to compare"):
         read_entries([])
 

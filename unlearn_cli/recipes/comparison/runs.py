@@ -190,7 +190,7 @@ def read_entries(paths: Sequence[Path]) -> list[Entry]:
     paths = [path for path in paths if path.name != MANIFEST]  # `unlearn compare sweep/*`
     if not paths:
         raise UnlearnError("nothing to compare", "unlearn compare runs/npo runs/simnpo")
-    folders = [path.resolve() if path.is_dir() else path.resolve().parent for path in paths]
+    folders = [path.resolve().parent if path.is_file() else path.resolve() for path in paths]
     twice = next((path for path in folders if folders.count(path) > 1), None)
     if twice is not None:
         raise UnlearnError(f"{twice} is given twice", "name each run once")

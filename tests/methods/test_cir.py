@@ -90,6 +90,7 @@ def test_a_step_has_the_length_that_was_given(bench) -> None:  # noqa: F811
     before = {name: p.clone() for name, p in bench.base_values().items()}
     settings = {"rate": 0.125, "retain_rate": 0.0, "layers": (0.5, 1.0), "activations": 2, "gradients": 2}
     first, second = cir(bench, epochs=1, **settings)
+    assert cir.steps(bench, epochs=1) == 2
     after = dict(causal_lm(bench.model).named_parameters())
     changes = torch.stack([(p - before[name]).norm() for name, p in after.items()])
     assert changes.norm().item() == pytest.approx(0.125, rel=1e-5)

@@ -39,15 +39,16 @@ def _files(folder: str, *names: str) -> list[Path]:
 
 
 def _of_method(path: Path) -> list[str]:
-    name = path.stem
-    own = ROOT / "tests" / "methods" / f"test_{name}.py"
-    counted = f"tests/laws/test_procedures.py::test_sets_of_weights_are_counted[{name.replace('_', '-')}]"
-    procedure = f"procedure({chr(10)}" in path.read_text(encoding="utf-8")
-    # The reference of all methods has their defaults.
+    """Its own tests, the laws of procedures about memory and steps, and the reference, which has the defaults."""
+    text, name = path.read_text(encoding="utf-8"), path.stem.replace("_", "-")
+    procedures = "tests/laws/test_procedures.py"
+    steps = f"{procedures}::test_the_schedule_is_that_of_the_settings"
+    if path.stem == "_distillation":
+        return ["tests/methods/test_weight_distortion.py", "tests/methods/test_undo.py", f"{steps}[undo]"]
+    laws = [f"{procedures}::test_sets_of_weights_are_counted[{name}]"] if "@procedure(" in text else []
+    laws += [f"{steps}[{name}]"] if laws and "scheduled=False" not in text else []
     shown = "tests/docs/test_docs.py::test_the_generated_reference_is_current[catalogue.md]"
-    if name == "_distillation":
-        return ["tests/methods/test_weight_distortion.py", "tests/methods/test_undo.py"]
-    return [str(own), *([counted] if procedure else []), shown]
+    return [f"tests/methods/test_{path.stem}.py", *laws, shown]
 
 
 def _of_comparison(path: Path) -> list[str]:

@@ -131,7 +131,7 @@ def test_questions_of_ones_own(run: Path, tmp_path: Path) -> None:
     assert "under 3 other questions" in report["verdict"]
     for flags, said in (
         ((), "there are no questions"),
-        (("--attack-data", questions, "--skip-original"), "on its own questions"),
+        (("--attack-data", questions, "--skip-original"), "needs the answers of the original"),
     ):
         refused = unlearn("relearn-attack", run, "--attack", "ask", *FEW, *flags)
         assert refused.exit_code == 2 and said in refused.stderr and "hint:" in refused.stderr, refused.stderr

@@ -64,12 +64,18 @@ def test_a_step_is_a_share_of_the_weights_and_lowers_the_forget_rows(bench) -> N
     assert record.forget_loss == pytest.approx(now)
 
 
-@pytest.mark.parametrize(("budget", "steps"), [(0.25, 2), (0.24, 0)])
-def test_a_step_beyond_the_budget_is_taken_back(bench, monkeypatch, budget: float, steps: int) -> None:  # noqa: F811
-    """A divergence of 0.25 after each step: within a budget of 0.25, and beyond one of 0.24."""
+@pytest.mark.parametrize(("budget", "steps", "components", "collapsing"), [(0.25, 2, 512, 4), (0.24, 0, 2, 2)])
+def test_a_step_beyond_the_budget_is_taken_back(bench, monkeypatch, budget, steps, components, collapsing) -> None:  # noqa: F811
+    """A divergence of 0.25 after each step: within a budget of 0.25, and beyond one of 0.24.
+
+    Matrices of 32 x 48 have 32 components, of which an eighth collapses at most.
+    """
+    counts: set[int] = set()
     monkeypatch.setattr(module, "kl", lambda now, before: torch.tensor([0.25]))
+    monkeypatch.setattr(module, "collapsed", lambda gradient, count: (counts.add(count), gradient)[1])
     before = bench.base_values()
-    records = list(repselect(bench, components=4, rate=0.01, budget=budget, rounds=2))
+    records = list(repselect(bench, components=components, rate=0.01, budget=budget, rounds=2))
+    assert counts == {collapsing}
     assert len(records) - bench.unlearn_steps() == steps
     same = all(torch.equal(w, before[name]) for name, w in bench.weights("mlp").items())
     assert same == (steps == 0)

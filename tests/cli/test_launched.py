@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.fresh import Process, server
-from tests.cli.running import QUICK, QUICKLY, data_arguments, losses, read_report, unlearn
+from tests.cli.running import DEMO, QUICK, QUICKLY, data_arguments, losses, read_report, unlearn
 from unlearn_cli import launched
 from unlearn_cli.errors import UnlearnError
 
@@ -22,8 +22,8 @@ CONFIG = Path(__file__).parents[2] / "docs/examples/accelerate.yaml"
 
 def settings(folder: Path, steps: int) -> list[str]:
     """Of a run that two processes cannot share evenly: five forget rows a step."""
-    quick = [*QUICK, "--max-steps", str(steps), "--batch-size", "5", "--generate-limit", "0"]
-    return ["forget", *data_arguments(folder), "--method", "npo", "--retain-term", "kl", *quick]
+    quick = [*QUICK, "--max-steps", str(steps), "--batch-size", "5", "--generate-limit", "0", "--learning-rate", "2e-3"]
+    return ["forget", *data_arguments(folder, DEMO), "--method", "npo", "--retain-term", "kl", *quick]
 
 
 def free_port() -> str:

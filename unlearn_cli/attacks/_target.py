@@ -17,7 +17,7 @@ from unlearn_cli.data.tokenize import Encoder, Row
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.measure import Plan, Questions, measure
 from unlearn_cli.measured import Measured
-from unlearn_cli.models.adapter import scaled
+from unlearn_cli.models.adapter import enable_checkpointing, scaled
 from unlearn_cli.models.attack_modifications import (
     Change,
     changed_weights,
@@ -179,6 +179,8 @@ class Target:
         )
         with trainable as (model, parameters):
             set_for_training(self.loaded)
+            if self.loaded.offloaded:
+                enable_checkpointing(self.loaded)  # else each weight that waits elsewhere is kept for the backward pass
             for record in self._trainer(model, parameters, rows, max(measured_after), tuning).train():
                 self.advance(record.step)
                 if record.step in measured_after:

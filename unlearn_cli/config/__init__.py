@@ -17,7 +17,7 @@ from unlearn_cli.config.finished_run import (
     VerifyConfig,
 )
 from unlearn_cli.config.forget import DemoConfig, ForgetConfig, ForgettingOptions
-from unlearn_cli.config.groups import DataOptions, LoadOptions, LoraOptions, MeasuringOptions, ModelOptions
+from unlearn_cli.config.groups import DataOptions, LoadOptions, LoraOptions, MeasuringOptions, ModelOptions, PlacementOptions
 from unlearn_cli.config.option import Options, consent, default_of, restored, runtime_fields, without_consents
 from unlearn_cli.config.preparing import CheckConfig, InitConfig
 from unlearn_cli.config.relearn_attack import AttackConfig
@@ -43,6 +43,7 @@ __all__ = [
     "MergeConfig",
     "ModelOptions",
     "Options",
+    "PlacementOptions",
     "PushConfig",
     "RecordConfig",
     "ReproduceConfig",

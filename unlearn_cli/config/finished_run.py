@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from unlearn_cli.config.groups import OfflineOptions, OutputOptions, RunOptions, ShownOptions, TrustOptions
+from unlearn_cli.config.groups import OfflineOptions, OutputOptions, PlacementOptions, RunOptions, ShownOptions, TrustOptions
 from unlearn_cli.config.option import Folders, Repository, Texts, option
 from unlearn_cli.values import MANY, SEED
 
 
-class ChatConfig(OfflineOptions, TrustOptions, RunOptions):
+class ChatConfig(OfflineOptions, TrustOptions, PlacementOptions, RunOptions):
     """Settings of `unlearn chat`."""
 
     base: str | None = option(None, "the run's base model, if it has moved", "Model", metavar="MODEL")

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from unlearn_cli.config.expressions import OneCondition
-from unlearn_cli.config.option import LARGEST_RATE, Columns, Names, Options, Pairs, RunFolder, option
+from unlearn_cli.config.option import LARGEST_RATE, Columns, Names, Options, Pairs, RunFolder, Sizes, option
 from unlearn_cli.values import MANY, SEED
 
 
@@ -16,6 +16,18 @@ class DeviceOptions(Options):
     """Where a model runs."""
 
     device: str = option("auto", "auto (cuda, mps, cpu), or one device such as cuda:1", "Model")
+
+
+class PlacementOptions(DeviceOptions):
+    """How a model that is too large for one device is spread over several."""
+
+    device_map: Literal["none", "auto"] = option(
+        "none", "auto: spread the base over all GPUs, and what is left over the CPU and the disk", "Model", runtime=True
+    )
+    max_memory: Sizes = option(
+        {}, "with --device-map auto: memory for weights on each device, 0=60GiB,1=70GiB,cpu=100GiB; no other is used, and "
+        "the disk takes what is left", "Model", metavar="DEVICE=SIZE", runtime=True,
+    )  # fmt: skip
 
 
 class TrustOptions(DeviceOptions):
@@ -31,7 +43,7 @@ class RunOptions(Options):
     run: RunFolder = option(Path(), "run folder of `unlearn forget`", "Model", metavar="RUN", required=True)
 
 
-class ModelOptions(TrustOptions):
+class ModelOptions(TrustOptions, PlacementOptions):
     """Which model, and how it is loaded."""
 
     model: str = option("", "folder, Hub id, or folder of an adapter", "Model", short="-m", metavar="MODEL", path=True)

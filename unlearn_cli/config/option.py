@@ -27,6 +27,8 @@ from unlearn_cli.values import SEED, Extra, extra_of, possible
 LARGEST_RATE = 100.0  # of learning
 _REPOSITORY = re.compile(r"(?!.*(--|\.\.))[A-Za-z0-9][\w.-]*/[A-Za-z0-9_](|[\w.-]{0,94}\w)")
 
+_DEVICE, _SIZE = re.compile(r"\d{1,3}|cpu|mps"), re.compile(r"\d{1,9}(\.\d{1,9})?[KMGT]i?B", re.IGNORECASE)
+
 
 def option(default: Any, help: str, panel: str, **extra: Any) -> Any:
     """One option: its default, its help text, and its panel in `--help`.
@@ -70,6 +72,18 @@ def _folders(value: Any) -> Any:
         if not (name and equals and folder):
             raise Unreadable(f"{name}{equals}{folder}")
     return {name: Path(folder).expanduser() for name, _, folder in pairs}
+
+
+def _sizes(value: Any) -> Any:
+    """{"0": "20GiB"} from `0=20GiB` or a list of such texts: memory of devices, by number or name."""
+    if value is None:
+        return value
+    pairs = value.items() if isinstance(value, Mapping) else (text.partition("=")[::2] for text in _texts(value))
+    sizes = {str(device).strip(): str(size).strip() for device, size in pairs}
+    for device, size in sizes.items():
+        if not (_DEVICE.fullmatch(device) and _SIZE.fullmatch(size)):
+            raise Unreadable(f"{device}={size}")
+    return sizes
 
 
 def _grids(value: Any) -> Any:
@@ -128,6 +142,7 @@ Rates = Annotated[tuple[Annotated[float, Field(gt=0, le=LARGEST_RATE)], ...], Be
 Texts = Annotated[tuple[str, ...], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
 Folders = Annotated[dict[str, Path], BeforeValidator(_folders)]
 Columns = Annotated[tuple[str, ...], BeforeValidator(_as_lines)]
+Sizes = Annotated[dict[str, str], BeforeValidator(_sizes)]
 Pairs = Annotated[dict[str, Any], BeforeValidator(_pairs)]
 RunFolder = Annotated[Path, AfterValidator(_folder)]
 MaybeRunFolder = Annotated[Path | None, AfterValidator(_folder)]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from unlearn_cli.config.expressions import AttackConditions
-from unlearn_cli.config.groups import BenchmarkOptions, OfflineOptions, RunOptions, TrustOptions
+from unlearn_cli.config.groups import BenchmarkOptions, OfflineOptions, PlacementOptions, RunOptions, TrustOptions
 from unlearn_cli.config.option import Names, Pairs, Rates, Seeds, Texts, option
 from unlearn_cli.values import MANY
 
@@ -20,7 +20,7 @@ SUITES: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
-class AttackConfig(OfflineOptions, BenchmarkOptions, TrustOptions, RunOptions):
+class AttackConfig(OfflineOptions, BenchmarkOptions, TrustOptions, PlacementOptions, RunOptions):
     """Settings of `unlearn relearn-attack`."""
 
     baseline: Texts = option(

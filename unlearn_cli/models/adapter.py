@@ -16,6 +16,7 @@ from unlearn_cli.config import LoraOptions
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.depth import causal_lm
 from unlearn_cli.models.load import ADAPTER, REFERENCE_ADAPTER, LoadedModel
+from unlearn_cli.models.placement import adapting
 from unlearn_cli.models.reach import with_lora
 from unlearn_cli.registry import unknown
 
@@ -149,12 +150,13 @@ def is_training(model: Any) -> bool:
 
 def enable_checkpointing(loaded: LoadedModel) -> None:
     """Recompute activations in the backward pass: half the memory, half as much compute again."""
-    recompute(causal_lm(loaded.model))
+    # A pass that stops as soon as it has what it needs would leave weights that wait elsewhere on the device.
+    recompute(causal_lm(loaded.model), **({"early_stop": False} if loaded.offloaded else {}))
 
 
-def recompute(causal: Any) -> None:
-    """As `enable_checkpointing`, for a transformers model."""
-    causal.gradient_checkpointing_enable({"use_reentrant": False})
+def recompute(causal: Any, **how: bool) -> None:
+    """As `enable_checkpointing`, for a transformers model. `how`: arguments of `torch.utils.checkpoint`."""
+    causal.gradient_checkpointing_enable({"use_reentrant": False, **how})
     # It makes the embeddings require a gradient, which the other kind of checkpointing needs; here it would send the
     # backward pass through blocks without an adapter.
     causal.disable_input_require_grads()
@@ -267,7 +269,8 @@ def lora_b_nonzero(folder: Path) -> tuple[int, int]:
 def reloaded(loaded: LoadedModel, folder: Path) -> Iterator[Any]:
     """The model with the adapter read back from `folder` in place of the trained one; one base in memory."""
     name = "reloaded"
-    loaded.model.load_adapter(str(folder), name)
+    with adapting(loaded.model):
+        loaded.model.load_adapter(str(folder), name)
     loaded.model.set_adapter(name)
     try:
         yield loaded.model

@@ -15,6 +15,7 @@ from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.compose import Composed
 from unlearn_cli.models.depth import causal_lm
 from unlearn_cli.models.load import ADAPTER, LoadedModel
+from unlearn_cli.models.placement import adapting
 from unlearn_cli.models.reach import excluded
 
 FRESH = "attack"
@@ -67,11 +68,13 @@ def fresh_adapter(loaded: LoadedModel, *, rank: int, seed: int, whole: bool) -> 
     composed = isinstance(loaded.model, Composed)
     has_adapter = isinstance(inner, PeftModel)
     if has_adapter:
-        inner.add_adapter(FRESH, config)
+        with adapting(inner):
+            inner.add_adapter(FRESH, config)
         inner.base_model.enable_adapter_layers()  # inside `changed_weights` they are off
         inner.base_model.set_adapter([ADAPTER, FRESH] if whole and not composed else [FRESH])
     else:
-        inner = get_peft_model(inner, config, adapter_name=FRESH)
+        with adapting(inner):
+            inner = get_peft_model(inner, config, adapter_name=FRESH)
         loaded.replace_model(inner)
     for name, parameter in inner.named_parameters():
         parameter.requires_grad_(f".{FRESH}." in name)
@@ -128,11 +131,20 @@ def effective_weight(module: Any, *, whole: bool) -> Tensor:
 def compare_weights(loaded: LoadedModel, measure: Callable[[Tensor, Tensor], float]) -> float | None:
     """Mean of `measure(with adapter, without)` over the linear layers that a run's adapter changes, weighted by size."""
     layers = [module for _, module in _linears(loaded) if ADAPTER in getattr(module, "lora_A", {})]
-    if not layers or isinstance(loaded.model, Composed) or loaded.quantization:
+    if not layers or isinstance(loaded.model, Composed) or loaded.quantization or loaded.offloaded:
         return None
     sizes = [module.base_layer.weight.numel() for module in layers]
     values = [measure(effective_weight(module, whole=True), module.base_layer.weight.data) for module in layers]
     return sum(size * value for size, value in zip(sizes, values, strict=True)) / sum(sizes)
+
+
+def _check_at_hand(loaded: LoadedModel) -> None:
+    """Refuse attacks on weights that wait on the disk."""
+    if loaded.offloaded:
+        raise UnlearnError(
+            "this attack reads or changes weights, and some of them wait on the CPU or the disk here",
+            "leave this attack out, or --device-map auto with room for all weights on the GPUs",
+        )
 
 
 def distance(loaded: LoadedModel, original: Mapping[str, Tensor] | None = None) -> float:
@@ -145,6 +157,7 @@ def distance(loaded: LoadedModel, original: Mapping[str, Tensor] | None = None) 
     Raises:
         UnlearnError: the weights do not have the shapes of the original's.
     """
+    _check_at_hand(loaded)
     named = dict(causal_lm(loaded.model).named_parameters())
     if original is None:
         layers = [m for _, m in _linears(loaded) if ADAPTER in getattr(m, "lora_A", {})]
@@ -172,6 +185,7 @@ def interpolated(loaded: LoadedModel, original: Mapping[str, Tensor], share: flo
     Raises:
         UnlearnError: quantized weights, or weights without the names and shapes of the original's.
     """
+    _check_at_hand(loaded)
     named = dict(causal_lm(loaded.model).named_parameters())
     if loaded.quantization:
         raise UnlearnError("this attack changes weights, which are quantized here", "leave out --load-in-4bit")
@@ -192,8 +206,9 @@ def changed_weights(loaded: LoadedModel, change: Change, *, whole: bool) -> Iter
     """A context in which every linear layer applies `change(weight)`. An adapter that is on is merged first.
 
     Raises:
-        UnlearnError: quantized weights, or a composition, which has no one matrix.
+        UnlearnError: quantized weights, weights that wait elsewhere, or a composition, which has no one matrix.
     """
+    _check_at_hand(loaded)
     if loaded.quantization:
         raise UnlearnError("this attack changes weights, which are quantized here", "leave out --load-in-4bit")
     if isinstance(loaded.model, Composed):

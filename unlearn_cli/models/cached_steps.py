@@ -46,7 +46,7 @@ class CachedSteps:
     def append(self, tokens: torch.Tensor, keep: list[int]) -> None:
         """Go on with `tokens` [B]; only the rows at `keep` are left."""
         if len(keep) < len(tokens):
-            index = torch.tensor(keep, device=tokens.device)
+            index = torch.tensor(keep)  # on the CPU: a spread model's cache is on several devices
             self.cache.batch_select_indices(index)
             tokens, self.mask, self.positions = tokens[index], self.mask[index], self.positions[index]
         self.ids = tokens[:, None]

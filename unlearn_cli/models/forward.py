@@ -89,12 +89,15 @@ def _run(module: Any, batch: Batch, layout: Layout, **arguments: Any) -> Any:
 
 
 def _picker(batch: Batch, layout: Layout) -> Callable[[Tensor, Tensor], Tensor]:
-    """A function that takes packed positions from a model's output, which is [1, N, *] or [B, L, *]."""
+    """A function that takes packed positions from a model's output, which is [1, N, *] or [B, L, *].
+
+    The output stays on its device: where a model is spread over several, that is not the batch's.
+    """
     if layout.packed:
-        return lambda tensor, at: tensor[0, at]
+        return lambda tensor, at: tensor[0, at.to(tensor.device)]
     lengths = batch.row_offsets.diff()
     rows = torch.repeat_interleave(torch.arange(len(lengths)), lengths.long()).to(batch.input_ids.device)
-    return lambda tensor, at: tensor[rows[at], batch.position_ids[at]]
+    return lambda tensor, at: tensor[rows[at].to(tensor.device), batch.position_ids[at].to(tensor.device)]
 
 
 def answer_hidden(model: Any, batch: Batch, layout: Layout) -> Tensor:
@@ -118,11 +121,11 @@ def logit_chunks(model: Any, batch: Batch, layout: Layout, size: int) -> Iterato
         yield from answer_logits(model, batch, layout).split(size)
         return
     for hidden in answer_hidden(model, batch, layout).split(size):
-        yield project(model, hidden).float()
+        yield project(model, hidden).float().to(batch.input_ids.device)
 
 
 def _token_logps(logits: Tensor, targets: Tensor) -> Tensor:
-    return -F.cross_entropy(logits, targets, reduction="none")
+    return -F.cross_entropy(logits.to(targets.device), targets, reduction="none")
 
 
 def _projected_logps(model: Any, hidden: Tensor, targets: Tensor) -> Tensor:
@@ -170,8 +173,8 @@ def forward(
         else:
             _run(causal_lm(model).base_model, batch, layout)
     pick, at = _picker(batch, layout), _answer_positions(batch) - 1
-    flat_hidden = {(False, number): pick(state, at) for number, state in zip(layers, residuals, strict=True)}
-    flat_hidden |= {(True, number): pick(state, at) for number, state in zip(mlps, writes, strict=True)}
+    flat_hidden = {(False, number): pick(state, at).to(at.device) for number, state in zip(layers, residuals, strict=True)}
+    flat_hidden |= {(True, number): pick(state, at).to(at.device) for number, state in zip(mlps, writes, strict=True)}
 
     lengths = _answer_lengths(batch)
     outputs, first = {}, 0

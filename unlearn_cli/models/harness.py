@@ -37,6 +37,8 @@ def run_harness(
         UnlearnError: not installed, an unknown task, or data that cannot be read.
     """
     check_installed()
+    if loaded.offloaded:
+        raise UnlearnError("--lm-eval needs all weights on the devices that compute", "leave --lm-eval out")
     from lm_eval import simple_evaluate  # noqa: PLC0415 - an optional extra
     from lm_eval.models.huggingface import HFLM  # noqa: PLC0415
 

@@ -44,11 +44,12 @@ def _relative(a: Tensor, b: Tensor) -> float:
 
 
 @torch.no_grad()
-def choose_layout(model: Any, *, pack: bool = True) -> Layout:
+def choose_layout(model: Any, device: torch.device | None = None, *, pack: bool = True) -> Layout:
     """Choose the fastest exact layout for `model`, and set the model's attention function accordingly.
 
     Args:
         model: a causal language model.
+        device: of its inputs; None: where all its weights are.
         pack: try packing. False if the user named an attention function.
 
     Raises:
@@ -56,7 +57,7 @@ def choose_layout(model: Any, *, pack: bool = True) -> Layout:
     """
     causal = causal_lm(model)
     config = causal.config.get_text_config()
-    batch = probe_batch(config.vocab_size, causal.device)
+    batch = probe_batch(config.vocab_size, device or causal.device)
     plain = config._attn_implementation
     # Kernels round differently. The trial looks for a row that attends to another row, which is a far larger error.
     tolerance = 1e-4 if causal.dtype == torch.float32 else 3e-2
@@ -82,7 +83,7 @@ def choose_layout(model: Any, *, pack: bool = True) -> Layout:
     expected = torch.cat([logits[:-1] for logits in lone])
     chosen = _first_exact(causal, batch, plain, expected, tolerance, pack=pack)
     own_head = _head_is_exact(causal, batch, chosen, expected, tolerance)
-    shares = chosen.packed and _sharing_is_exact(causal, config.vocab_size, chosen, tolerance)
+    shares = chosen.packed and _sharing_is_exact(causal, batch.input_ids.device, chosen, tolerance)
     caches = _cache_is_exact(causal, rows, lone, tolerance)
     causal.train(training)
     return replace(chosen, own_head=own_head, shares=shares, caches=caches)
@@ -97,7 +98,7 @@ def _first_exact(causal: Any, batch: Batch, plain: str, expected: Tensor, tolera
         reason = f"packing knows no {', '.join(sorted(kinds - PACKABLE))}"
     else:
         half = causal.dtype in (torch.bfloat16, torch.float16)
-        if causal.device.type == "cuda" and half and varlen_attn is not None:
+        if batch.input_ids.device.type == "cuda" and half and varlen_attn is not None:
             candidates.append(Layout(True, VARLEN, own_head=False))
         candidates.append(Layout(True, ROWS, own_head=False))
         reason = "packing is not exact on this architecture"
@@ -115,7 +116,7 @@ def _cache_is_exact(causal: Any, rows: Sequence[Tensor], lone: Sequence[Tensor],
     """Whether generation with a cache gives the logits of whole rows, with padding and after a row has left the batch."""
     prompts = [ids[:-CACHED] for ids in rows]
     try:
-        steps = CachedSteps(causal, [prompt.cpu().numpy() for prompt in prompts], causal.device)
+        steps = CachedSteps(causal, [prompt.cpu().numpy() for prompt in prompts], rows[0].device)
         alive = list(range(len(rows)))
         for step in range(CACHED + 1):
             logits = steps.logits().float()
@@ -133,15 +134,15 @@ def _cache_is_exact(causal: Any, rows: Sequence[Tensor], lone: Sequence[Tensor],
     return True
 
 
-def _sharing_is_exact(causal: Any, vocabulary: int, layout: Layout, tolerance: float) -> bool:
+def _sharing_is_exact(causal: Any, device: torch.device, layout: Layout, tolerance: float) -> bool:
     """Whether answers that share one copy of their question get the logits that they get with a copy each."""
     generator = torch.Generator().manual_seed(1)
-    ids = torch.randint(vocabulary, (20,), generator=generator).numpy()
+    ids = torch.randint(causal.config.get_text_config().vocab_size, (20,), generator=generator).numpy()
     answers = [Row(str(n), np.concatenate([ids[:8], ids[8 : 8 + n]]), 8, 8, "", ends=False) for n in (3, 5)]
     answers[1].input_ids[8:] = ids[13:18]
     try:
-        together = answer_logits(causal, pack_shared([answers, answers[:1]]).to(causal.device), layout)
-        alone = answer_logits(causal, pack({"rows": [*answers, answers[0]]}).to(causal.device), layout)
+        together = answer_logits(causal, pack_shared([answers, answers[:1]]).to(device), layout)
+        alone = answer_logits(causal, pack({"rows": [*answers, answers[0]]}).to(device), layout)
         return _relative(together, alone) < tolerance
     except Exception as error:
         log.debug("sharing refused: %s", error)
@@ -159,7 +160,7 @@ def _exact(causal: Any, batch: Batch, layout: Layout, expected: Tensor, toleranc
 
 def _head_is_exact(causal: Any, batch: Batch, layout: Layout, expected: Tensor, tolerance: float) -> bool:
     try:
-        logits = project(causal, answer_hidden(causal, batch, layout)).float()
+        logits = project(causal, answer_hidden(causal, batch, layout)).float().to(expected.device)
         return _relative(logits, expected) < tolerance
     except Exception as error:
         log.debug("own head refused: %s", error)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from unlearn_cli.config import ModelOptions
 from unlearn_cli.data.hub_errors import hub_error
 from unlearn_cli.errors import UnlearnError
+from unlearn_cli.models import placement
 from unlearn_cli.models.adapter_notes import adapter_notes
 from unlearn_cli.models.boundary import boundary
 from unlearn_cli.models.compose import REST, Composition, compose
@@ -52,6 +54,12 @@ class LoadedModel:
     quantization: str | None  # "nf4", "int8", or the checkpoint's own
     stop_ids: frozenset[int]
     notes: tuple[str, ...] = ()  # what a careful user would want to know about it
+    placement: Mapping[str, int] = field(default_factory=dict)  # weights on each device, if they are spread over several
+
+    @property
+    def offloaded(self) -> bool:
+        """Whether some weights wait on the CPU or the disk for each pass."""
+        return "disk" in self.placement or ("cpu" in self.placement and len(self.placement) > 1)
 
     @property
     def config(self) -> Any:
@@ -169,6 +177,7 @@ def load_outline(options: ModelOptions) -> LoadedModel:
     source, device = resolve_source(options.model, options.revision, options.base), resolve_device(options.device)
     config = load_config(source, options)
     dtype = resolve_dtype(options.dtype, config, device)
+    placement.check(options, device)
     tokenizer, stops = load_tokenizer(source, options)
     _quantization(options, device, dtype)
     _check_attention(options.attn_implementation)
@@ -218,21 +227,26 @@ def load_model(options: ModelOptions, *, trainable: bool = False) -> LoadedModel
         "attn_implementation": None if options.attn_implementation == "sdpa" else options.attn_implementation,
         "trust_remote_code": options.trust_remote_code,
         "use_safetensors": None if options.allow_pickle else True,
-        "device_map": {"": device},
+        **placement.loading(options, device),
     }
     if quantization is not None:
         arguments["quantization_config"] = quantization
     model = read_weights(source, **arguments)
+    placement.keep_with(model, arguments)
+    places = placement.spread(model, device) if options.device_map != "none" else {}
+    device = placement.first_device(model, device)
     _keep_autograd_on_cpu(model)
     model.requires_grad_(False)
     _without_dropout(model)
-    layout = choose_layout(model, pack=options.attn_implementation == "sdpa")
+    layout = choose_layout(model, device, pack=options.attn_implementation == "sdpa")
     if source.adapter is not None:
         model = _with_adapter(model, source.adapter, trainable=trainable)
     model.eval()
     kind = quantization_of(options, config)
     notes = (*layout.notes, *adapter_notes(model, source.adapter, (dtype, kind)))
-    loaded = LoadedModel(model, tokenizer, layout, source, device, dtype, kind, stops, notes)
+    if places:
+        notes += (placement.in_words(places),)
+    loaded = LoadedModel(model, tokenizer, layout, source, device, dtype, kind, stops, notes, places)
     if source.composition is not None and source.adapter is not None:
         path = Path(source.adapter.location) / REST
         rest = load_file(path)["rest"] if path.is_file() else None
@@ -249,7 +263,12 @@ def _with_adapter(model: Any, adapter: ModelSource, *, trainable: bool) -> PeftM
     """
     arguments: dict[str, Any] = {"revision": adapter.revision} if adapter.revision else {}
     subject, hint = f"the adapter {adapter.location}", "it must be of this very base: --base names another one"
-    with boundary(subject, hint), hub_error(adapter.location, "model"), warnings.catch_warnings(record=True) as raised:
+    with (
+        boundary(subject, hint),
+        hub_error(adapter.location, "model"),
+        placement.adapting(model),
+        warnings.catch_warnings(record=True) as raised,
+    ):
         warnings.simplefilter("always")
         adapted = PeftModel.from_pretrained(model, adapter.location, ADAPTER, is_trainable=trainable, **arguments)
     for warning in raised:
@@ -262,7 +281,7 @@ def _with_adapter(model: Any, adapter: ModelSource, *, trainable: bool) -> PeftM
             f"{subject} trains biases (bias={bias}), which cannot be switched off for the reference",
             "merge it into its base with PEFT's merge_and_unload(), and start from that",
         )
-    with boundary(subject, hint), hub_error(adapter.location, "model"):
+    with boundary(subject, hint), hub_error(adapter.location, "model"), placement.adapting(model):
         adapted.load_adapter(adapter.location, REFERENCE_ADAPTER, is_trainable=False, **arguments)
         adapted.set_adapter(ADAPTER)
     for module in adapted.modules():

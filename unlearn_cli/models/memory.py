@@ -134,10 +134,11 @@ def skeleton(config: Any, *, trust_remote_code: bool) -> Any:
         return AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
 
 
-def available(device: torch.device) -> int:
-    """Bytes free on a device; of main memory for the CPU and for Apple's shared memory."""
+def available(device: torch.device, *, spread: bool = False) -> int:
+    """Bytes free on a device, or with `spread` on all of its kind; of main memory for the CPU and Apple's shared memory."""
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+        devices = [torch.device("cuda", n) for n in range(torch.cuda.device_count())] if spread else [device]
+        return sum(torch.cuda.mem_get_info(one)[0] for one in devices)
     return psutil.virtual_memory().available
 
 

@@ -64,6 +64,8 @@ def _weight_norms(model: Any) -> list[float]:
 
 
 def _weight_norm(parameter: torch.Tensor) -> float:
+    if parameter.is_meta:  # waits on the disk, where nothing changes it
+        return 0.0
     if not parameter.is_floating_point():  # packed 4-bit weights
         return float(parameter.sum(dtype=torch.int64))
     wide = torch.float32 if parameter.device.type == "mps" else torch.float64

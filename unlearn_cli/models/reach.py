@@ -14,6 +14,7 @@ from peft.tuners.lora import LoraLayer, ParamWrapper
 from unlearn_cli.config import LoraOptions
 from unlearn_cli.models.boundary import boundary
 from unlearn_cli.models.depth import causal_lm, lower_blocks
+from unlearn_cli.models.placement import adapting
 
 SHOWN = 4
 # PEFT refuses these there: the kernels of these families read the weights and pass the adapter by.
@@ -69,7 +70,8 @@ def with_lora(model: Any, options: LoraOptions, name: str, modules: list[str] | 
             target_parameters=list(options.lora_target_parameters) or None if modules is None else None,
             exclude_modules="|".join(filter(None, patterns)) or None,
         )
-        return get_peft_model(model, config, adapter_name=name)
+        with adapting(model):
+            return get_peft_model(model, config, adapter_name=name)
 
 
 def _leaves(model: Any) -> list[str]:

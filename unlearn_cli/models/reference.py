@@ -58,7 +58,7 @@ class StoredStates:
         states = [self._states[key] for key in keys]
         targets = policy.targets[policy.mask]
         with torch.no_grad():
-            logits = self._project(torch.cat(states).to(targets.device)).float()
+            logits = self._project(torch.cat(states).to(targets.device)).float().to(targets.device)
             logps = logits.log_softmax(-1).gather(-1, targets[:, None]).squeeze(-1)
         return gather(logps, targets, [len(part) for part in states], logits=logits)
 

@@ -128,6 +128,8 @@ def gradient_norms(loaded: LoadedModel, rows: Sequence[Row], advance: Advance = 
     """
     if loaded.quantization:
         raise UnlearnError("--grad-norms needs weights that are not quantized", "leave out --load-in-4bit or --load-in-8bit")
+    if loaded.offloaded:
+        raise UnlearnError("--grad-norms needs all weights on the devices that compute", "leave --grad-norms out")
     weights = [p for name, p in causal_lm(loaded.model).named_parameters() if "lora_" not in name]
     trained = [p.requires_grad for p in weights]
     norms = np.zeros(len(rows))

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
-from unlearn_cli.config import ChatConfig, DataOptions, ModelOptions, restored
+from unlearn_cli.config import ChatConfig, DataOptions, ModelOptions, PlacementOptions, restored
 from unlearn_cli.console import Reporter
 from unlearn_cli.data.example import Example, Turn
 from unlearn_cli.data.tokenize import Encoder
@@ -78,8 +78,10 @@ def run(config: ChatConfig, reporter: Reporter) -> None:
 
 
 def _speakers(config: ChatConfig, report: RunReport) -> list[Speaker]:
+    here = {name: getattr(config, name) for name in PlacementOptions.model_fields}
+
     def load(model: str, **update: Any) -> LoadedModel:
-        return load_model(restored(ModelOptions, report.config, granted=config, model=model, device=config.device, **update))
+        return load_model(restored(ModelOptions, report.config, granted=config, model=model, **here, **update))
 
     after = load(str(config.run), revision=None, base=config.base)
     # A run that wrote a model, or started from an adapter, is not its base plus one adapter: two models are loaded.

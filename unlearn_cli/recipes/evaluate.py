@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from unlearn_cli.config import EvaluateConfig, restored, without_consents
 from unlearn_cli.console import Reporter
@@ -90,12 +90,13 @@ def _run(
     _note_other_data(run_report, texts, reporter)
     measured_folder = folder / "measured"
     with keeping("splits measured so far"):
-        inputs, after, model, harness_results = _measure(
+        measured = _measure(
             config, texts, measured_folder, "after", reporter, run_report.model if run_report and config.run else None
         )
+        inputs, after = measured.inputs, measured.scores
         moments = {"after": after}
         baselines = {
-            model: _measure(_as_baseline(config, model), texts, measured_folder, f"baseline{number or ''}", reporter)[1]
+            model: _measure(_as_baseline(config, model), texts, measured_folder, f"baseline{number or ''}", reporter).scores
             for number, model in enumerate(config.baseline)
         }
     _check_protocols(after, baselines)
@@ -108,8 +109,9 @@ def _run(
         reporter.note(lost)
     report, path = evaluation.finish(
         moments, metrics, scores, target, run_report,
-        environment=environment(), model=model, data=data,
-        harness=harness_results, peak_memory=memory.peak(resolve_device(config.device)), texts=RunFolder(folder).texts(),
+        environment={**environment(), **({"placement": measured.placement} if measured.placement else {})},
+        model=measured.model, data=data,
+        harness=measured.harness, peak_memory=memory.peak(resolve_device(config.device)), texts=RunFolder(folder).texts(),
     )  # fmt: skip
     if config.run and config.run.resolve() in path.resolve().parents:
         chain.extend(config.run, "evaluate", command_line, [path, path.with_name(ROWS), *chain.measurements(config.run)])
@@ -168,6 +170,16 @@ def _note_other_data(report: RunReport | None, texts: Mapping[str, Split], repor
 HARNESS_BATCH = 8
 
 
+class MeasuredModel(NamedTuple):
+    """What was measured of one model."""
+
+    inputs: dict[str, Input]
+    scores: dict[str, Measured]
+    model: ModelReport | None
+    harness: dict[str, dict[str, float]] = {}
+    placement: dict[str, int] = {}  # weights on each device, if the model was loaded and spread over several
+
+
 def _measure(
     config: EvaluateConfig,
     texts: Mapping[str, Split],
@@ -175,8 +187,8 @@ def _measure(
     moment: str,
     reporter: Reporter,
     known: ModelReport | None = None,
-) -> tuple[dict[str, Input], dict[str, Measured], ModelReport | None, dict[str, dict[str, float]]]:
-    """Inputs, measurements, the model's part of the report, and the harness's results.
+) -> MeasuredModel:
+    """Measure a model, or read what was measured of it before.
 
     `known` is the part about the model in the run's report. It is written again, whether the model is loaded or not.
     """
@@ -195,7 +207,7 @@ def _measure(
     tasks = config.lm_eval if moment == "after" else ()
     if len(cached) == len(inputs) and moment == "after" and config.run is not None and not tasks:
         reporter.say("cached: measured before with the same weights, data and settings")
-        return inputs, cached, known, {}
+        return MeasuredModel(inputs, cached, known)
     reporter.say(f"loading {config.model}")
     loaded: LoadedModel = load_model(config)
     for note in loaded.notes:
@@ -205,7 +217,7 @@ def _measure(
     if tasks:
         reporter.say(f"running the evaluation harness: {', '.join(tasks)}")
         results = harness.run_harness(loaded, tasks, config.lm_eval_limit, HARNESS_BATCH)
-    return inputs, measured, known or model_report(loaded, encoder), results
+    return MeasuredModel(inputs, measured, known or model_report(loaded, encoder), results, dict(loaded.placement))
 
 
 def _check_protocols(after: Mapping[str, Measured], baselines: Mapping[str, Mapping[str, Measured]]) -> None:

@@ -45,7 +45,8 @@ def run(config: MergeConfig, command_line: list[str], reporter: Reporter) -> tup
     output_dir = _output_dir(config, report)
     options = restored(
         ModelOptions, report.config, granted=config,
-        model=str(config.run), revision=None, base=config.base, device=config.device,
+        model=str(config.run), revision=None, base=config.base, device=config.device, device_map="none",
+        max_memory={},
     )  # fmt: skip
     quantized = options.load_in_4bit or options.load_in_8bit
     base = config.base_weights if config.base_weights != "auto" else "dequantized" if options.load_in_4bit else "original"

@@ -56,6 +56,8 @@ def _run(
 ) -> tuple[dict[str, Any], list[ScheduledRun]]:
     """See `run`. No other process writes into the folder meanwhile."""
     check_tracker(config.report_to)
+    if config.device_map != "none" and config.jobs != 1:
+        raise UnlearnError("--jobs gives each run a device, and --device-map auto gives each run all of them", "--jobs 1")
     devices = workers.devices(config.device, config.jobs)
     settings = grid.settings_of(config)
     if writes_retain(config, settings):  # for all its runs, so that they are compared on the same rows

@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from torch import Tensor
 
 from unlearn_cli.attacks._target import AttackData, Place, Role, Target, kind
-from unlearn_cli.config import AttackConfig, DataOptions, ModelOptions, restored
+from unlearn_cli.config import AttackConfig, DataOptions, ModelOptions, PlacementOptions, restored
 from unlearn_cli.console import Reporter
 from unlearn_cli.data import row_notes
 from unlearn_cli.data.tokenize import Encoder
@@ -69,7 +69,8 @@ class AttackedModels:
             **self.baselines,
             "control": self.config.control,
         }
-        update = {"model": paths[role], "device": self.config.device} | ({} if role == "original" else {"revision": None})
+        here = {name: getattr(self.config, name) for name in PlacementOptions.model_fields}
+        update = {"model": paths[role], **here} | ({} if role == "original" else {"revision": None})
         update["base"] = self.config.base if role in ("unlearned", "control") else None
         if kind(role) in ("baseline", "control"):  # in the precision of the model under attack
             update["dtype"] = self._dtype(self.options("unlearned")).removeprefix("torch.")
@@ -122,6 +123,11 @@ class AttackedModels:
                 self.identity(role), self.encoder(role).sha256, tokens_key, self._data_key, asdict(self.plan)
             )
         return self._keys[role]
+
+    @property
+    def placement(self) -> Mapping[str, int]:
+        """Weights on each device of the model that was loaded last, if it is spread over several."""
+        return self._loaded[1].placement if self._loaded else {}
 
     def cut_notes(self) -> list[str]:
         """Notes on rows that are too long for the unlearned model and are cut."""

@@ -64,6 +64,7 @@ def run_report(run: TrainedRun, artifact: Artifact, after: Mapping[str, Measured
         environment={
             **environment(),
             **({"processes": launched.count()} if launched.count() > 1 else {}),
+            **({"placement": dict(artifact.model.placement)} if artifact.model.placement else {}),
             **({"cpu_threads_from": prepared.threads.origin} if prepared.threads else {}),
         },
         model=model_report(artifact.model, resolved.encoder, prepared.reach.share if prepared.reach else None),

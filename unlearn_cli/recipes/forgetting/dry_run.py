@@ -73,7 +73,9 @@ def show(run: ResolvedRun) -> dict[str, Any]:
     reporter, device = run.reporter, run.outline.device
     inputs = {"forget": run.inputs["forget"], **inputs_to_write(run), **run.inputs}
     settings, forget = run.settings, run.inputs["forget"].rows
-    steps, reached, free = settings.steps(settings.pairing(len(forget), 0)), _reach(run), memory.available(device)
+    steps, reached = settings.steps(settings.pairing(len(forget), 0)), _reach(run)
+    spread = run.config.device_map != "none"
+    free, place = memory.available(device, spread=spread), f"{device} and others" if spread else str(device)
     needed, again = _estimate(run, inputs, free)
 
     reporter.show(_settings(settings))
@@ -85,7 +87,7 @@ def show(run: ResolvedRun) -> dict[str, Any]:
     reporter.show(_rendered(run.encoder, forget[0], styled=reporter.styled))
     parts = {name: getattr(needed, name) for name in PARTS}
     listed = ", ".join(f"{PARTS[name]} {value / GIB:.2f}" for name, value in parts.items() if value)
-    reporter.say(f"\nmemory, estimated: {needed.total / GIB:.2f} GiB ({listed}); free on {device}: {free / GIB:.1f} GiB")
+    reporter.say(f"\nmemory, estimated: {needed.total / GIB:.2f} GiB ({listed}); free on {place}: {free / GIB:.1f} GiB")
     if again:
         reporter.say("activations are computed twice, because they do not fit otherwise (--activation-checkpointing)")
     if reached is not None:
@@ -97,8 +99,8 @@ def show(run: ResolvedRun) -> dict[str, Any]:
         "config_sources": settings.sources,
         "data": {name: data.report().model_dump(mode="json") for name, data in inputs.items()},
         "steps": steps,
-        "memory": {"total": needed.total, **parts, "free": free, "device": str(device)},
-        "fits": needed.more <= free,
+        "memory": {"total": needed.total, **parts, "free": free, "device": place},
+        "fits": _fits(run, needed, free),
     }
 
 
@@ -115,10 +117,15 @@ def _estimate(run: ResolvedRun, inputs: Mapping[str, Input], free: int) -> tuple
     """The memory of the run; and whether it computes activations twice because it does not fit otherwise."""
     rows, process = {name: data.rows for name, data in inputs.items()}, memory.resident(run.outline.device)
     needed = footprint.estimate(run.settings, run.outline, rows, process=process)
-    if run.config.activation_checkpointing != "auto" or needed.more <= free:
+    if run.config.activation_checkpointing != "auto" or _fits(run, needed, free):
         return needed, False
     again = run.settings.filled("memory", activation_checkpointing="on")
     return footprint.estimate(again, run.outline, rows, process=process), True
+
+
+def _fits(run: ResolvedRun, needed: memory.Estimate, free: int) -> bool:
+    """Whether the run fits. What does not fit of a spread base waits on the disk."""
+    return needed.more - (needed.base if run.config.device_map != "none" else 0) <= free
 
 
 def _settings(settings: Settings) -> Table:

@@ -172,7 +172,8 @@ def wants_checkpointing(settings: Settings, loaded: LoadedModel, rows: Rows) -> 
     config = settings.config
     if config.activation_checkpointing != "auto":
         return config.activation_checkpointing == "on"
-    return not _fits(settings, loaded, rows, 1 if config.auto_batch_size else config.batch_size)
+    # A weight that waits elsewhere is kept for the backward pass otherwise, so that all of them would come together.
+    return loaded.offloaded or not _fits(settings, loaded, rows, 1 if config.auto_batch_size else config.batch_size)
 
 
 def passes_of_a_step(settings: Settings, loaded: LoadedModel, rows: Rows) -> int:
@@ -191,7 +192,8 @@ def _fits(settings: Settings, loaded: LoadedModel, rows: Rows, batch_size: int) 
     """Whether a pass of so many forget rows fits into free memory, by the estimate. The base is loaded already."""
     step = settings.config.batch_size * settings.config.gradient_accumulation_steps
     sized = settings.filled("", batch_size=batch_size, gradient_accumulation_steps=-(-step // batch_size))
-    split_rows, free = {"forget": rows.forget, "retain": rows.retain}, memory.available(loaded.device)
+    free, split_rows = memory.available(loaded.device, spread=len(loaded.placement) > 1), {"forget": rows.forget}
+    split_rows["retain"] = rows.retain
     return _fits_amply(sized, loaded, split_rows, free) or estimate(sized, loaded, split_rows).training <= free
 
 

@@ -16,6 +16,7 @@ from unlearn_cli.config import (
     ForgettingOptions,
     ModelOptions,
     Options,
+    PlacementOptions,
     SweepConfig,
     VerifyConfig,
 )
@@ -55,6 +56,8 @@ def check(config: Options) -> None:
         check_required(config)
     if isinstance(config, EvaluateConfig):
         check_measurable(config)
+    if isinstance(config, PlacementOptions) and config.max_memory and config.device_map == "none":
+        raise UnlearnError("--max-memory is for a base on several devices", "add --device-map auto, or leave it out")
     run, measured = getattr(config, "run", None), getattr(config, "measured", None)
     # `verify` has to name an edited report even if it can no longer be read.
     report = read_report(run) if run and not measured and not isinstance(config, VerifyConfig) else None

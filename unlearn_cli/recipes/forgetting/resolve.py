@@ -174,6 +174,8 @@ def check_settings(settings: Settings) -> None:
         if condition and not config.retain and any(split == "retain" for split, *_ in condition.names()):
             flag = f"--{name.replace('_', '-')}"
             raise UnlearnError(f"{flag} '{condition}': no retain rows are measured", "--retain retain.jsonl")
+    if config.device_map != "none":
+        _check_spread(settings)
     if config.full and config.lora_init != "default":
         raise UnlearnError("--lora-init starts an adapter, and --full trains none", "leave one of them out")
     composed = settings.procedure is None and objective.method.applied not in ("adapter", "negated_adapter")
@@ -193,6 +195,22 @@ def check_settings(settings: Settings) -> None:
             f"--full keeps no second model, and {objective.method.name} with {objective.retain_term.name} "
             "needs the reference in every step",
             "--retain-term nll, or LoRA",
+        )
+
+
+def _check_spread(settings: Settings) -> None:
+    """Check that a run on a base that is spread over several devices leaves the base's weights alone."""
+    config = settings.config
+    if settings.procedure or config.full or config.lora_init != "default":
+        name = config.method if settings.procedure else "--full" if config.full else f"--lora-init {config.lora_init}"
+        raise UnlearnError(
+            f"{name} changes or copies weights of the base, and --device-map auto spreads it over several devices",
+            "a method that trains an adapter, such as --method npo, without --full and --lora-init; or one device",
+        )
+    if config.robust != "none":
+        raise UnlearnError(
+            f"--robust {config.robust} needs all gradients on one device, and --device-map auto spreads them over several",
+            "--robust none, or one device",
         )
 
 

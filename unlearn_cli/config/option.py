@@ -184,6 +184,7 @@ CONSENTS: dict[str, Callable[[Any], bool]] = {
     "files": lambda value: any(text.strip().endswith((".py", ".yaml", ".yml")) for text in _texts_in(value)),
     "kernels": lambda value: "/" in str(value),  # transformers takes such a name for a repository of kernels
     "trackers": lambda value: value not in ("none", "tensorboard"),
+    "launchers": lambda value: value != "none",
 }
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from unlearn_cli.config.expressions import Score
 from unlearn_cli.config.forget import ForgettingOptions
-from unlearn_cli.config.option import Grids, Names, Seeds, option
+from unlearn_cli.config.option import Grids, Names, Pairs, Seeds, option
 from unlearn_cli.values import MANY
 
 
@@ -44,4 +45,15 @@ class SweepConfig(ForgettingOptions):
         False, "run all settings with a quarter of the epochs or steps, the better half with half, and so on", "Training"
     )
     budget_minutes: float | None = option(None, "start no run after this many minutes", "Training", gt=0, le=MANY)
-    jobs: int = option(1, "runs at the same time, each on its own device; 0: one on every device", "Training", ge=0, le=1024)
+    jobs: int = option(
+        1, "runs at the same time, each on its own device; 0: one on every device; with --launcher: all", "Training",
+        ge=0, le=1024,
+    )  # fmt: skip
+    launcher: Literal["none", "submitit"] = option(
+        "none", "submitit: each run is a job of the cluster's queue (pip install unlearn-cli[cluster])", "Training",
+        runtime=True, consent="launchers",
+    )  # fmt: skip
+    launcher_options: Pairs = option(
+        {}, "what a job asks the queue for, repeatable: timeout_min=120, gpus_per_node=1, slurm_partition=NAME", "Training",
+        flag="--launcher-option", metavar="NAME=VALUE", runtime=True, consent="set",
+    )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from unlearn_cli.config import CompareConfig, SweepConfig
@@ -22,7 +23,7 @@ from unlearn_cli.recipes.forgetting.resolved_run import resolve_on_model
 from unlearn_cli.recipes.forgetting.tracking import check_tracker
 from unlearn_cli.recipes.scoring.splits import load_splits
 from unlearn_cli.recipes.storage.lock import check_free, locked
-from unlearn_cli.recipes.sweeping import grid, workers
+from unlearn_cli.recipes.sweeping import cluster, grid, workers
 from unlearn_cli.recipes.sweeping.execution import Executor, counted
 from unlearn_cli.recipes.sweeping.manifest import Manifest
 from unlearn_cli.recipes.sweeping.schedule import RankedRun, ScheduledRun, Scheduler, better_half, ranked, writes_retain
@@ -56,9 +57,7 @@ def _run(
 ) -> tuple[dict[str, Any], list[ScheduledRun]]:
     """See `run`. No other process writes into the folder meanwhile."""
     check_tracker(config.report_to)
-    if config.device_map != "none" and config.jobs != 1:
-        raise UnlearnError("--jobs gives each run a device, and --device-map auto gives each run all of them", "--jobs 1")
-    devices = workers.devices(config.device, config.jobs)
+    places = _places(config)
     settings = grid.settings_of(config)
     if writes_retain(config, settings):  # for all its runs, so that they are compared on the same rows
         config = config.model_copy(update={"retain": AUTO})
@@ -69,15 +68,32 @@ def _run(
         from unlearn_cli.recipes.sweeping.search import Search  # noqa: PLC0415 - Optuna is an extra
 
         search = Search(config, scheduler, manifest)
-        return _search(search, splits, Executor(config, command_line, manifest, devices, reporter), reporter)
+        return _search(search, splits, Executor(config, command_line, manifest, places, reporter), reporter)
     shares = SHARES if config.halving else (1.0,)
     first, *_ = [scheduler.round(settings, share) for share in shares]  # all rounds, so that errors of later ones come now
     reporter.say(f"{counted(len(settings), 'setting')} in {config.output_dir}")
     if config.dry_run:
         return _dry_run(config, first, splits, reporter), first
-    executor = Executor(config, command_line, manifest, devices, reporter)
+    executor = Executor(config, command_line, manifest, places, reporter)
     best = _run_rounds(config, first, scheduler, executor, reporter)
     return _result(best, executor, reporter)
+
+
+def _places(config: SweepConfig) -> workers.Places:
+    """Where the runs are executed: in the queue of a launcher, or on devices of this machine.
+
+    Raises:
+        UnlearnError: there are fewer devices than jobs, or options exclude each other.
+    """
+    if config.launcher == "submitit":
+        device, jobs = config.device, config.jobs
+        with TemporaryDirectory() if config.dry_run else nullcontext(grid.output_folder(config)) as folder:
+            queue = cluster.executor(Path(folder), config.launcher_options, gpu=device != "cpu")
+        return lambda tasks, cache: cluster.outcomes(tasks, queue, device, jobs)
+    if config.device_map != "none" and config.jobs != 1:
+        raise UnlearnError("--jobs gives each run a device, and --device-map auto gives each run all of them", "--jobs 1")
+    devices = workers.devices(config.device, config.jobs)
+    return lambda tasks, cache: workers.outcomes(tasks, devices, cache)
 
 
 def _result(best: list[RankedRun], executor: Executor, reporter: Reporter) -> tuple[dict[str, Any], list[ScheduledRun]]:

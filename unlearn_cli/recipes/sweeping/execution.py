@@ -28,11 +28,11 @@ class Executor:
         config: SweepConfig,
         command_line: list[str],
         manifest: Manifest,
-        devices: Sequence[str],
+        places: workers.Places,
         reporter: Reporter,
     ) -> None:
         self._config, self._command_line, self._manifest = config, command_line, manifest
-        self._devices, self._reporter = devices, reporter
+        self._places, self._reporter = places, reporter
         self._cache = ModelCache()
         self._started = time.perf_counter()
         self._outcomes: list[Outcome] = []
@@ -58,7 +58,7 @@ class Executor:
         self._execute(self._tasks(search.runs(), count, open_runs, search), search)
 
     def _execute(self, tasks: Iterator[Task], search: Search | None = None) -> None:
-        for outcome in workers.outcomes(tasks, self._devices, self._cache):
+        for outcome in self._places(tasks, self._cache):
             if search and outcome.pruned is not None:
                 search.prune(outcome.name, outcome.pruned)
             _say_outcome(outcome, self._reporter)

@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from multiprocessing.queues import Queue
@@ -64,6 +64,10 @@ class Outcome:
         return bool(self.status)
 
 
+# Executes tasks, with the cache for runs in this process; yields their outcomes in the order in which they end.
+Places = Callable[[Iterator[Task], ModelCache], Iterator[Outcome]]
+
+
 def devices(choice: str, jobs: int) -> list[str]:
     """One device of the chosen kind for each job; all devices if `jobs` is 0.
 
@@ -100,13 +104,13 @@ def outcomes(tasks: Iterator[Task], devices: Sequence[str], cache: ModelCache) -
 
 def _one_by_one(tasks: Iterator[Task], device: str, cache: ModelCache) -> Iterator[Outcome]:
     for task in tasks:
-        outcome = _execute(task, device, cache, Bars())
+        outcome = execute(task, device, cache, Bars())
         if outcome.interrupted is not None:
             raise Interrupted(outcome.interrupted, f"interrupted in {task.name}: the same command continues")
         yield outcome
 
 
-def _execute(task: Task, device: str, cache: ModelCache, reporter: Reporter) -> Outcome:
+def execute(task: Task, device: str, cache: ModelCache, reporter: Reporter) -> Outcome:
     """Execute one task. An error becomes its outcome and does not end the sweep."""
     config, loads = task.config.model_copy(update={"device": device}), cache.loads
     try:
@@ -224,7 +228,7 @@ def _serve(device: str, inbox: Queue[Task | None], outbox: Queue[Outcome]) -> No
             continue
         if task is None:
             return
-        outbox.put(_execute(task, device, cache, Reporter(quiet=True)))
+        outbox.put(execute(task, device, cache, Reporter(quiet=True)))
 
 
 def _stop_with(parent: int) -> None:

@@ -116,6 +116,7 @@ def test_weights_that_wait_do_not_stay_after_a_pass():
         (("--device-map", "auto", "--lora-init", "pissa"), "--lora-init pissa changes or copies"),
         (("--device-map", "auto", "--method", "undo"), "undo changes or copies weights"),
         (("--device-map", "auto", "--robust", "sam"), "--robust sam needs all gradients on one device"),
+        (("--device-map", "auto", "--max-memory", "cpu=300KB", "--load-in-4bit"), "is quantized and does not fit on"),
         ((*SPREAD, "--grad-norms"), "--grad-norms needs all weights on the devices that compute"),
     ],
 )

@@ -88,7 +88,7 @@ class RecordConfig(ShownOptions, RunOptions):
     )
 
 
-class ReproduceConfig(OutputOptions, TrustOptions, RunOptions):
+class ReproduceConfig(OutputOptions, TrustOptions, PlacementOptions, RunOptions):
     """Settings of `unlearn reproduce`."""
 
     output_dir: Path | None = option(

@@ -227,12 +227,12 @@ def load_model(options: ModelOptions, *, trainable: bool = False) -> LoadedModel
         "attn_implementation": None if options.attn_implementation == "sdpa" else options.attn_implementation,
         "trust_remote_code": options.trust_remote_code,
         "use_safetensors": None if options.allow_pickle else True,
-        **placement.loading(options, device),
     }
     if quantization is not None:
         arguments["quantization_config"] = quantization
-    model = read_weights(source, **arguments)
-    placement.keep_with(model, arguments)
+    with placement.loading(options, device) as where:
+        model = read_weights(source, **arguments, **where)
+    placement.keep_with(model, where)
     places = placement.spread(model, device) if options.device_map != "none" else {}
     device = placement.first_device(model, device)
     _keep_autograd_on_cpu(model)

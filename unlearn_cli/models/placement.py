@@ -49,20 +49,27 @@ def check(options: ModelOptions, device: torch.device) -> None:
         )
 
 
-def loading(options: ModelOptions, device: torch.device) -> dict[str, Any]:
-    """Arguments of `from_pretrained` that place the weights.
+@contextmanager
+def loading(options: ModelOptions, device: torch.device) -> Iterator[dict[str, Any]]:
+    """A context for `from_pretrained`; yields its arguments that place the weights.
 
     Raises:
         UnlearnError: as `check`.
     """
     check(options, device)
     if options.device_map == "none":
-        return {"device_map": {"": device}}
+        yield {"device_map": {"": device}}
+        return
     limits: dict[int | str, int | str] = {int(n) if n.isdigit() else n: size for n, size in options.max_memory.items()}
     if not limits and device.type == "cpu":
         limits = {"cpu": int(CPU_SHARE * psutil.virtual_memory().available)}
     # Safetensors are read where they are; the folder gets only what transformers has to convert.
-    return {"device_map": "auto", "max_memory": limits or None, "offload_folder": tempfile.mkdtemp(prefix="unlearn-")}
+    folder = tempfile.mkdtemp(prefix="unlearn-")
+    try:
+        yield {"device_map": "auto", "max_memory": limits or None, "offload_folder": folder}
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def keep_with(model: Any, arguments: Mapping[str, Any]) -> None:

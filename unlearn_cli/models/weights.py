@@ -40,6 +40,12 @@ def read(load: Callable[..., Any], source: ModelSource, **arguments: Any) -> Any
                 raise UnlearnError(
                     f"{source.location} brings its own code, which is not run unless you trust it", "--trust-remote-code"
                 ) from None
+            if "dispatched on the CPU or the disk" in text:
+                raise UnlearnError(
+                    f"{source.location} is quantized and does not fit on the devices that compute; no part of it can wait "
+                    "elsewhere",
+                    "more GPUs, or more --max-memory on each; without --load-in-4bit the rest waits on the disk",
+                ) from None
             if "safetensors" in text and source.local and any(Path(source.location).glob("*.bin")):
                 raise UnlearnError(
                     f"{source.location}: {text.splitlines()[0]}",
@@ -61,12 +67,13 @@ def read_weights(source: ModelSource, **arguments: Any) -> Any:
     """
 
     def load(location: str, **arguments: Any) -> Any:
+        one = arguments.get("device_map") != "auto"
         try:
             return AutoModelForCausalLM.from_pretrained(location, **arguments)
         except torch.OutOfMemoryError:
             raise UnlearnError(
-                f"{location} does not fit on {arguments['device_map']['']}",
-                "--load-in-4bit needs a quarter of the memory",
+                f"{location} does not fit on {arguments['device_map'][''] if one else 'the devices of --device-map auto'}",
+                "--load-in-4bit needs a quarter of the memory" if one else "--max-memory leaves more room on each",
                 EXIT_FAILED,
             ) from None
 

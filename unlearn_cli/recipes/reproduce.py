@@ -32,7 +32,7 @@ from unlearn_cli.rendering.tables import digits
 from unlearn_cli.report import FILE, RunReport, read_report
 
 RESULT = "reproduction.json"
-OWN = ("device", "trust_remote_code", "allow_pickle")  # set by the user of this machine, not by the report
+OWN = ("device", "device_map", "max_memory", "trust_remote_code", "allow_pickle")  # set by the user here, not by the report
 MOVABLE = ("model", "base", "forget", "retain", "retain_eval", "holdout", "chat_template", "method")  # by --place
 
 

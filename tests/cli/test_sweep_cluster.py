@@ -90,14 +90,14 @@ class Queue(list):
     """Jobs in the order of their submission. A job ends when it is asked `ends` times whether it has."""
 
     def __init__(self, outcome, ends=2):
-        self.outcome, self.ends, self.most, self.cancelled = outcome, ends, 0, []
+        self.outcome, self.ends, self.most, self.canceled = outcome, ends, 0, []
 
     def submit(self, job):
         asked = []
 
         def done(force_check=False):
             asked.append(0)
-            return len(asked) >= self.ends or job.task.name in self.cancelled
+            return len(asked) >= self.ends or job.task.name in self.canceled
 
         def ended():
             open_jobs.remove(job.task.name)
@@ -109,7 +109,7 @@ class Queue(list):
         error = cluster_error if self.outcome is None else None
         return SimpleNamespace(
             done=done, result=ended, exception=lambda: error, job_id=7, paths=SimpleNamespace(stderr="7_log.err"),
-            cancel=lambda check: self.cancelled.append(job.task.name),
+            cancel=lambda check: self.canceled.append(job.task.name),
         )  # fmt: skip
 
 
@@ -126,7 +126,7 @@ def test_so_many_jobs_wait_at_a_time(at_once, most, monkeypatch):
     queue = Queue(lambda name: Outcome(name, "completed"))
     names = [outcome.name for outcome in cluster.outcomes(tasks(5), queue, "cpu", at_once)]
     assert sorted(names) == [f"run {n}" for n in range(5)]
-    assert queue.most == most and not queue.cancelled
+    assert queue.most == most and not queue.canceled
 
 
 def test_a_job_that_was_killed_or_stopped_is_an_error_of_its_run():
@@ -142,7 +142,7 @@ def test_a_signal_or_an_error_cancels_all_jobs(monkeypatch):
     monkeypatch.setattr(cluster.time, "sleep", lambda seconds: signal.raise_signal(signal.SIGTERM))
     with pytest.raises(Interrupted, match="interrupted in run 0, run 1: the same command continues"):
         list(cluster.outcomes(tasks(2), queue, "cpu", 0))
-    assert queue.cancelled == ["run 0", "run 1"]
+    assert queue.canceled == ["run 0", "run 1"]
     queue = Queue(None)
     monkeypatch.setattr(queue, "submit", lambda job: 1 / 0, raising=False)
     with pytest.raises(UnlearnError, match="run 0 cannot be submitted: division by zero"):

@@ -22,6 +22,8 @@ VALUES = {  # by rule: one that asks and one that does not
     "files": ("./mine.py", "npo"),
     "kernels": ("org/kernels", "eager"),
     "trackers": ("wandb", "tensorboard"),
+    "launchers": ("submitit", "none"),
+    "commands": ({"slurm_setup": "source /stranger"}, {"slurm_partition": "gpu-1", "timeout_min": 60}),
     "grid": ({"trust_remote_code": [True]}, {"lora_r": [4]}),
 }
 # Names that sound like a consent and are none, with what they are.

@@ -50,7 +50,7 @@ MEANT = {
     "model": PATH | {"''"},  # what no model has, as in a report of measurements alone
     "forget_loss_floor": {"-1", "0"},  # losses of ascent are negative
     "columns": TEXT | MAPPING,
-    **dict.fromkeys(("runs", "repo", "push_to_hub", "place"), set()),
+    **dict.fromkeys(("runs", "repo", "push_to_hub", "place", "max_memory"), set()),
     **dict.fromkeys(("eval_limit", "samples", "show", "stride", "temperature", "jobs", "seed", "retain_held_out"), {"0"}),
     **dict.fromkeys(("forget_weight", "retain_weight", "weight_decay", "warmup_ratio", "lora_dropout", "lora_from"), {"0"}),
 }

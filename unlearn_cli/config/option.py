@@ -27,6 +27,7 @@ from unlearn_cli.values import SEED, Extra, extra_of, possible
 LARGEST_RATE = 100.0  # of learning
 _REPOSITORY = re.compile(r"(?!.*(--|\.\.))[A-Za-z0-9][\w.-]*/[A-Za-z0-9_](|[\w.-]{0,94}\w)")
 
+_WORD = re.compile(r"\w[\w.-]*")
 _DEVICE, _SIZE = re.compile(r"\d{1,3}|cpu|mps"), re.compile(r"\d{1,9}(\.\d{1,9})?[KMGT]i?B", re.IGNORECASE)
 
 
@@ -178,6 +179,10 @@ def _texts_in(value: Any) -> Iterator[str]:
         yield from (text for item in value for text in _texts_in(item))
 
 
+def _is_word(value: Any) -> bool:
+    return isinstance(value, str) and _WORD.fullmatch(value) is not None
+
+
 # For each kind of consent: whether a value lets code run or data leave this machine.
 CONSENTS: dict[str, Callable[[Any], bool]] = {
     "set": bool,
@@ -185,6 +190,8 @@ CONSENTS: dict[str, Callable[[Any], bool]] = {
     "kernels": lambda value: "/" in str(value),  # transformers takes such a name for a repository of kernels
     "trackers": lambda value: value not in ("none", "tensorboard"),
     "launchers": lambda value: value != "none",
+    # What a queue is asked for is a number or a name; anything else may be commands that the job begins with.
+    "commands": lambda value: not all(isinstance(one, (int, float)) or _is_word(one) for one in value.values()),
 }
 
 

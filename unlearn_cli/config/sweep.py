@@ -55,5 +55,5 @@ class SweepConfig(ForgettingOptions):
     )  # fmt: skip
     launcher_options: Pairs = option(
         {}, "what a job asks the queue for, repeatable: timeout_min=120, gpus_per_node=1, slurm_partition=NAME", "Training",
-        flag="--launcher-option", metavar="NAME=VALUE", runtime=True, consent="set",
+        flag="--launcher-option", metavar="NAME=VALUE", runtime=True, consent="commands",
     )  # fmt: skip

@@ -66,14 +66,14 @@ def executor(folder: Path, options: Mapping[str, Any], *, gpu: bool) -> Any:
     settings = {"name": "unlearn", "timeout_min": MINUTES, **({"gpus_per_node": 1} if gpu else {}), **options}
     cluster = settings.pop("cluster", None)
     try:
-        made = submitit.AutoExecutor(folder / FOLDER, cluster=cluster)
-        made.update_parameters(**settings)
+        queue = submitit.AutoExecutor(folder / FOLDER, cluster=cluster)
+        queue.update_parameters(**settings)
     except (AssertionError, NameError, RuntimeError, TypeError, ValueError) as error:
         raise UnlearnError(
             f"--launcher-option: {str(error).splitlines()[0]}",
             "timeout_min=120, gpus_per_node=1, mem_gb=64, slurm_partition=NAME, cluster=slurm or cluster=local",
         ) from None
-    return made
+    return queue
 
 
 def outcomes(tasks: Iterator[Task], queue: Any, device: str, at_once: int) -> Iterator[Outcome]:
@@ -86,7 +86,7 @@ def outcomes(tasks: Iterator[Task], queue: Any, device: str, at_once: int) -> It
         at_once: jobs that wait or run at the same time; 0: all.
 
     Raises:
-        Interrupted: a signal stopped the sweep; its jobs are cancelled, and write a checkpoint if they are in training.
+        Interrupted: a signal stopped the sweep; its jobs are canceled, and write a checkpoint if they are in training.
         UnlearnError: a job cannot be submitted.
     """
     jobs: dict[str, Any] = {}

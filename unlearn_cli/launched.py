@@ -6,7 +6,8 @@ import os
 
 from unlearn_cli.errors import UnlearnError
 
-SHARDED = {"ACCELERATE_USE_FSDP": "FSDP", "ACCELERATE_USE_DEEPSPEED": "DeepSpeed", "ACCELERATE_USE_MEGATRON_LM": "Megatron"}
+OTHERS = {"ACCELERATE_USE_DEEPSPEED": "DeepSpeed", "ACCELERATE_USE_MEGATRON_LM": "Megatron"}
+FSDP = "ACCELERATE_USE_FSDP"
 COMMAND = "forget"  # the only command that several processes can share
 
 
@@ -25,11 +26,20 @@ def local_rank() -> int:
     return int(os.environ.get("LOCAL_RANK", rank())) if count() > 1 else 0
 
 
+def divided() -> bool:
+    """Whether each process holds only a part of the base's weights (FSDP); all then run the model equally often."""
+    return count() > 1 and _is_set(FSDP)
+
+
+def _is_set(variable: str) -> bool:
+    return os.environ.get(variable, "").lower() in ("1", "true")
+
+
 def check(command: str) -> None:
     """Check that several processes can share the command.
 
     Raises:
-        UnlearnError: the command is not `forget`, or the launcher shards weights or sets a precision.
+        UnlearnError: the command is not `forget`, or the launcher asks for what is not supported.
     """
     if count() == 1:
         return
@@ -38,12 +48,17 @@ def check(command: str) -> None:
             f"`unlearn {command}` runs in one process, but a launcher started {count()}",
             "start it without torchrun or accelerate launch",
         )
-    for variable, name in SHARDED.items():
-        if os.environ.get(variable, "").lower() in ("1", "true"):
+    for variable, name in OTHERS.items():
+        if _is_set(variable):
             raise UnlearnError(
-                f"{name} is not supported: each process holds the whole base and shares the rows of a step",
-                "distributed_type: MULTI_GPU in accelerate's config; --load-in-4bit for a base that does not fit",
+                f"{name} is not supported",
+                "distributed_type: MULTI_GPU in accelerate's config, or FSDP for a base that does not fit",
             )
+    if divided() and _is_set("FSDP_OFFLOAD_PARAMS"):
+        raise UnlearnError(
+            "the launcher asks for fsdp_offload_params, which unlearn does not read",
+            "leave it out of accelerate's config; --device-map auto without a launcher uses the CPU and the disk",
+        )
     precision = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
     if precision not in ("no", ""):
         raise UnlearnError(

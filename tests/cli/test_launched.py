@@ -17,7 +17,7 @@ from tests.cli.running import DEMO, QUICK, QUICKLY, data_arguments, losses, read
 from unlearn_cli import launched
 from unlearn_cli.errors import UnlearnError
 
-CONFIG = Path(__file__).parents[2] / "docs/examples/accelerate.yaml"
+EXAMPLES = Path(__file__).parents[2] / "docs/examples"
 
 
 def settings(folder: Path, steps: int) -> list[str]:
@@ -32,18 +32,20 @@ def free_port() -> str:
         return str(free.getsockname()[1])
 
 
-def together(*arguments: object) -> list[Process]:
-    """The command in two processes, with the variables that a launcher sets."""
-    shared = {**QUICKLY, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
+def together(*arguments: object, **more: str) -> list[Process]:
+    """The command in two processes, with the variables that a launcher sets, and some `more`."""
+    shared = {**QUICKLY, **more, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
     return [server().start(*arguments, **shared, RANK=rank, LOCAL_RANK=rank) for rank in ("0", "1")]
 
 
 def two(launcher: str, *arguments: object) -> subprocess.Popen:
     """The command in two processes of a launcher."""
     port = free_port()
+    accelerate = ["accelerate.commands.launch", "--main_process_port", port, "--config_file"]
     starts = {
         "torchrun": ["torch.distributed.run", "--nproc-per-node", "2", "--master-port", port],
-        "accelerate": ["accelerate.commands.launch", "--config_file", str(CONFIG), "--main_process_port", port],
+        "accelerate": [*accelerate, str(EXAMPLES / "accelerate.yaml")],
+        "fsdp": [*accelerate, str(EXAMPLES / "fsdp.yaml")],
     }
     return subprocess.Popen(
         [sys.executable, "-m", *starts[launcher], "-m", "unlearn_cli", *map(str, arguments)],
@@ -72,9 +74,18 @@ def launched_by_torchrun(*arguments: object) -> tuple[str, str]:
     return two("torchrun", *arguments).communicate(timeout=120)
 
 
-def started_alike(*arguments: object) -> tuple[str, str]:
-    (first, error), (second, other) = (process.communicate() for process in together(*arguments))
+def started_alike(*arguments: object, **more: str) -> tuple[str, str]:
+    (first, error), (second, other) = (process.communicate() for process in together(*arguments, **more))
     return first + second, error + other
+
+
+def divided(*arguments: object) -> tuple[str, str]:
+    """With a part of the base in each process."""
+    return started_alike(*arguments, ACCELERATE_USE_FSDP="true")
+
+
+def launched_by_accelerate(*arguments: object) -> tuple[str, str]:
+    return two("fsdp", *arguments).communicate(timeout=120)
 
 
 # A launcher itself takes three processes that import torch.
@@ -93,17 +104,30 @@ def test_two_processes_give_the_losses_of_one(alone, tmp_path, start):
     assert probability[0] == pytest.approx(probability[1], rel=1e-4)
 
 
+@pytest.mark.parametrize("start", [divided, pytest.param(launched_by_accelerate, marks=pytest.mark.slow)])
+def test_two_processes_with_a_part_of_the_base_each_give_the_losses_of_one(alone, tmp_path, start):
+    stdout, stderr = start(*settings(alone.parent, 3), "-o", tmp_path / "run", "--activation-checkpointing", "on")
+    assert f"{tmp_path / 'run'}/report.json" in stdout.splitlines(), stderr
+    assert near(alone, tmp_path / "run")
+    ours, theirs = read_report(alone), read_report(tmp_path / "run")
+    assert (theirs["environment"]["processes"], theirs["environment"]["fsdp"]) == (2, True)
+    assert theirs["training"]["tokens"] == ours["training"]["tokens"]
+    probability = [report["scores"]["forget"]["probability"]["after"]["value"] for report in (ours, theirs)]
+    assert probability[0] == pytest.approx(probability[1], rel=1e-4)
+
+
 @pytest.mark.slow
-def test_two_processes_stop_after_the_same_step_and_go_on(tmp_path):
+@pytest.mark.parametrize("launcher", ["accelerate", "fsdp"])
+def test_two_processes_stop_after_the_same_step_and_go_on(tmp_path, launcher):
     arguments = [*settings(tmp_path, 40), "-o", tmp_path / "run"]
-    process, metrics = two("accelerate", *arguments), tmp_path / "run" / "metrics.jsonl"
+    process, metrics = two(launcher, *arguments), tmp_path / "run" / "metrics.jsonl"
     while process.poll() is None and not (metrics.is_file() and len(metrics.read_text().splitlines()) > 4):
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=120)
     assert stderr.count("interrupted after step") == 1
     assert "add --resume to continue" in stderr
-    _, stderr = two("accelerate", *arguments, "--resume").communicate(timeout=120)
+    _, stderr = two(launcher, *arguments, "--resume").communicate(timeout=120)
     assert "resuming after step" in stderr
     assert unlearn(*arguments[:-1], tmp_path / "whole").exit_code in (0, 4)
     assert [line[0] for line in losses(tmp_path / "run")] == list(range(1, 41))
@@ -111,10 +135,19 @@ def test_two_processes_stop_after_the_same_step_and_go_on(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("arguments", "words"),
+    [(("--full",), "which --full and --lora-init change"), (("--load-in-4bit",), "FSDP does not divide quantized weights")],
+)
+def test_what_a_divided_base_cannot_do_is_refused(tmp_path, arguments, words):
+    _, stderr = divided(*settings(tmp_path, 2), *arguments, "-o", tmp_path / "run")
+    assert words in " ".join(stderr.split())
+
+
+@pytest.mark.parametrize(
     ("command", "variables", "words"),
     [
         ("evaluate", {}, "`unlearn evaluate` runs in one process, but a launcher started 2"),
-        ("forget", {"ACCELERATE_USE_FSDP": "true"}, "FSDP is not supported"),
+        ("forget", {"ACCELERATE_USE_FSDP": "true", "FSDP_OFFLOAD_PARAMS": "true"}, "fsdp_offload_params"),
         ("forget", {"ACCELERATE_USE_DEEPSPEED": "true"}, "DeepSpeed is not supported"),
         ("forget", {"ACCELERATE_MIXED_PRECISION": "bf16"}, "mixed_precision bf16"),
     ],

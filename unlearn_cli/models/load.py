@@ -18,10 +18,11 @@ from safetensors.torch import load_file
 from transformers import AutoConfig, AutoTokenizer, BitsAndBytesConfig, GenerationConfig
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from unlearn_cli import launched
 from unlearn_cli.config import ModelOptions
 from unlearn_cli.data.hub_errors import hub_error
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.models import placement
+from unlearn_cli.models import placement, shards
 from unlearn_cli.models.adapter_notes import adapter_notes
 from unlearn_cli.models.boundary import boundary
 from unlearn_cli.models.compose import REST, Composition, compose
@@ -230,9 +231,11 @@ def load_model(options: ModelOptions, *, trainable: bool = False) -> LoadedModel
     }
     if quantization is not None:
         arguments["quantization_config"] = quantization
-    with placement.loading(options, device) as where:
+    with placement.loading(options, torch.device("cpu") if launched.divided() else device) as where:
         model = read_weights(source, **arguments, **where)
     placement.keep_with(model, where)
+    if launched.divided():
+        shards.divide(model, device)
     places = placement.spread(model, device) if options.device_map != "none" else {}
     device = placement.first_device(model, device)
     _keep_autograd_on_cpu(model)

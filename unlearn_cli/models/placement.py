@@ -31,6 +31,10 @@ def check(options: ModelOptions, device: torch.device) -> None:
     Raises:
         UnlearnError: one device was asked for, several processes share the run, or a device of --max-memory is not here.
     """
+    if launched.divided() and (options.load_in_4bit or options.load_in_8bit):
+        raise UnlearnError(
+            "FSDP does not divide quantized weights", "leave out --load-in-4bit; or --device-map auto without a launcher"
+        )
     if options.device_map == "none":
         return
     if ":" in options.device:

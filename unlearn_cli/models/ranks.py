@@ -107,6 +107,32 @@ def once(work: Callable[[], T]) -> T:
     return value
 
 
+def on_model(work: Callable[[], T]) -> T:
+    """As `once`, for work that runs the model: where the base is divided all processes do it; process 0's result counts.
+
+    Raises:
+        UnlearnError: as `once`.
+    """
+    if count() == 1 or not launched.divided():
+        return once(work)
+    value = together(work)
+    return once(lambda: value)
+
+
+def same_files(folder: Path) -> None:
+    """Give all processes the files of process 0's folder, so that they find the same to reuse. Checkpoints go their own way.
+
+    Raises:
+        UnlearnError: another process ended.
+    """
+    paths = [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")]
+    paths = [path for path in paths if path.suffix != ".pt"]
+    files = once(lambda: {str(path.relative_to(folder)): path.read_bytes() for path in paths})
+    for name, content in files.items() if rank() > 0 else ():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+
+
 def together(work: Callable[[], T]) -> T:
     """The result of work that each process does itself. If it fails in several, the first of them says why.
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from unlearn_cli import launched
 from unlearn_cli.atomic import write_atomically
 from unlearn_cli.config import ForgetConfig, PushConfig
 from unlearn_cli.console import Reporter
@@ -135,12 +136,15 @@ def write_run(resolved: ResolvedRun, command_line: list[str], shared: Shared = S
             return report, False
         device = resolved.outline.device
         energy = joules(device)
+        _share_files(folder)
         prepared = prepare(resolved, shared.load, shared.measured)
         resolved = prepared.resolved  # with the rows that the model has written, if it was asked to
         trained = train(prepared, shared.prune)
-        ranks.leave()
+        if not launched.divided():
+            ranks.leave()
         artifact = write_artifact(trained)
         after = _measure_after(resolved, artifact)
+        ranks.leave()
         report = run_report(trained, artifact, after, command_line)
         report.efficiency = efficiency(report, used(energy, joules(device)), device.type)
         _write_evidence(resolved, report, after)
@@ -156,6 +160,8 @@ def _resolved(config: ForgetConfig, sources: Mapping[str, str], reporter: Report
     if ranks.count() > 1 and config.about:
         raise UnlearnError("--about runs in one process: the model writes the rows first", "start it without a launcher")
     resolved = resolve_run(config, sources, reporter)
+    if launched.divided() and (resolved.config.full or resolved.config.lora_init != "default"):
+        raise UnlearnError("FSDP divides the weights of the base, which --full and --lora-init change", "leave them out")
     if ranks.count() > 1 and resolved.settings.procedure:
         raise UnlearnError(
             f"{config.method} is a procedure: it trains in one process",
@@ -170,7 +176,16 @@ def _follow(config: ForgetConfig, sources: Mapping[str, str], reporter: Reporter
         resolved = ranks.together(lambda: _resolved(config, sources, reporter))
         if config.dry_run or ranks.once(lambda: finished_report(resolved)) is not None:
             return
-        train(prepare(resolved, load_model, None))
+        _share_files(resolved.folder)
+        trained = train(prepare(resolved, load_model, None))
+        if launched.divided():  # saving and measuring run the model
+            _measure_after(trained.prepared.resolved, write_artifact(trained))
+
+
+def _share_files(folder: RunFolder) -> None:
+    """Give the processes of a divided model the same measurements to reuse, so that all run it equally often."""
+    if launched.divided():
+        ranks.same_files(folder.path)
 
 
 def check_status(report: RunReport, folder: RunFolder, *, quiet: bool) -> None:

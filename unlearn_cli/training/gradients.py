@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from unlearn_cli import launched
 from unlearn_cli.errors import EXIT_DIVERGED, UnlearnError, out_of_memory
 from unlearn_cli.models import ranks
 from unlearn_cli.outputs import Outputs
@@ -79,8 +80,8 @@ class Gradients:
         try:
             self._run(term, share)
         except Exception as raised:
-            if ranks.count() == 1 or out_of_memory(raised) is None:
-                raise
+            if ranks.count() == 1 or launched.divided() or out_of_memory(raised) is None:
+                raise  # of a divided model, the others are in the middle of a pass
             error = str(raised)
         shares = ranks.gathered((share, error))
         if any(error for _, error in shares):  # all repeat the step, so that all stay equal
@@ -106,6 +107,10 @@ class Gradients:
         for part in range(first, parts * processes, processes):
             forget = self.forget[part :: parts * processes] if term != "retain" else []
             retain = self.retain[part :: parts * processes] if term != "forget" else []
+            counts = bool(forget), bool(retain)
+            if launched.divided():  # all processes run the model equally often: without rows, on one that does not count
+                forget = forget or (self.forget[:1] if term != "retain" else [])
+                retain = retain or (self.retain[:1] if term != "forget" else [])
             if not forget and not retain:
                 continue
             outputs = self.passes.run(forget, retain)
@@ -113,20 +118,23 @@ class Gradients:
             if forget:
                 losses = objective.forget_losses(outputs.policy, outputs.reference, self.progress)
                 losses = self._gated(losses, forget, outputs.policy.get("forget"), share)
-                loss = loss + objective.forget_weight * losses.sum() / len(self.forget)
-                share.add("forget", losses)
+                loss = loss + counts[0] * objective.forget_weight * losses.sum() / len(self.forget)
+                if counts[0]:
+                    share.add("forget", losses)
             if retain:
                 losses = objective.retain_losses(outputs.policy, outputs.reference, self.progress)
-                loss = loss + self.retain_weight * losses.sum() / len(self.retain)
-                share.add("retain", losses)
+                loss = loss + counts[1] * self.retain_weight * losses.sum() / len(self.retain)
+                if counts[1]:
+                    share.add("retain", losses)
             share.total += float(loss.detach())
-            if not math.isfinite(share.total):
+            if not math.isfinite(share.total) and not launched.divided():
                 return
             if loss.requires_grad:
                 loss.backward()
-            share.tokens += outputs.tokens
+            of_retain = outputs.retain_tokens
+            share.tokens += counts[0] * (outputs.tokens - of_retain) + counts[1] * of_retain
             share.computed += outputs.computed
-            share.retain_tokens += outputs.retain_tokens
+            share.retain_tokens += counts[1] * of_retain
 
     def _count(self, share: Share) -> None:
         """Add the counts of one process to those of the step."""

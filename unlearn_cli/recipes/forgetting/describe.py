@@ -64,6 +64,7 @@ def run_report(run: TrainedRun, artifact: Artifact, after: Mapping[str, Measured
         environment={
             **environment(),
             **({"processes": launched.count()} if launched.count() > 1 else {}),
+            **({"fsdp": True} if launched.divided() else {}),
             **({"placement": dict(artifact.model.placement)} if artifact.model.placement else {}),
             **({"cpu_threads_from": prepared.threads.origin} if prepared.threads else {}),
         },

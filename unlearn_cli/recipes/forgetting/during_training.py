@@ -142,7 +142,7 @@ def scores_now(prepared: PreparedRun, loaded: LoadedModel, label: str, *, genera
     quiet = Reporter(quiet=True)  # the caller prints one line
     with used(loaded, composition_in_use(run, loaded)):
         loaded.model.eval()
-        measured = ranks.once(lambda: measure_inputs(loaded, inputs, config, label, quiet))
+        measured = ranks.on_model(lambda: measure_inputs(loaded, inputs, config, label, quiet))
     before = {name: prepared.before[name] for name in measured}
     return compared({"before": before, "after": measured}, config, names)
 

@@ -95,7 +95,7 @@ def prepare(run: ResolvedRun, load: Callable[..., LoadedModel], measured: Path |
     """
     config, reporter = run.config, run.reporter
     seed_everything(config.seed, deterministic=config.deterministic)
-    baseline = ranks.once(lambda: measure_baseline(run))
+    baseline = ranks.on_model(lambda: measure_baseline(run))
     with run.clock.phase("load"):
         reporter.say(f"loading {config.model}")
         loaded, threads, reach = ranks.together(lambda: _loaded(run, load))
@@ -114,9 +114,9 @@ def prepare(run: ResolvedRun, load: Callable[..., LoadedModel], measured: Path |
                 copy_measured(measured, run.folder.measured, f"before-{name}")
     with run.clock.phase("measure before"):
         store = Store(run.model_key, run.folder.measured)
-        before = ranks.once(lambda: measure_inputs(loaded, run.inputs, config, "before", reporter, store=store))
+        before = ranks.on_model(lambda: measure_inputs(loaded, run.inputs, config, "before", reporter, store=store))
     with run.clock.phase("prepare"):
-        target = ranks.once(lambda: find_target(run, loaded, before, baseline))
+        target = ranks.on_model(lambda: find_target(run, loaded, before, baseline))
         prepared = make_trainer(run, loaded, before, reach, target)
     run.folder.write_spec(run.spec, steps=prepared.steps)
     return replace(prepared, threads=threads)
@@ -165,7 +165,7 @@ def make_trainer(
         stored = stored_reference(run, loaded, rows, before.get("forget"))
         states = stored_states(run, loaded, rows, pairing, steps)
     _attach(run, loaded, rows)
-    checkpointing = footprint.wants_checkpointing(settings, loaded, rows)
+    checkpointing = ranks.once(lambda: footprint.wants_checkpointing(settings, loaded, rows))
     if checkpointing:
         adapter.enable_checkpointing(loaded)
     parameters = adapter.trainable_parameters(loaded.model)
@@ -184,7 +184,7 @@ def make_trainer(
         else partial(rate_with_target, peak=settings.learning_rate),
         level=AIM * target.aims.level if target else None,
         steps=steps,
-        accumulation=footprint.passes_of_a_step(settings, loaded, rows),
+        accumulation=ranks.once(lambda: footprint.passes_of_a_step(settings, loaded, rows)),
         max_grad_norm=config.max_grad_norm,
         rule=_rule(config),
         view=_view(run, loaded),

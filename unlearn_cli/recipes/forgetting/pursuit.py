@@ -118,6 +118,6 @@ class Pursuit:
         places = list(spread(len(retain.measured), count)) if retain else []
         rows += [retain.rows[retain.measured[place]] for place in places] if retain else []
         budget = self.run.resolved.config.token_budget
-        values = ranks.once(lambda: answer_probabilities(self.run.loaded, rows, budget).tolist())
+        values = ranks.on_model(lambda: answer_probabilities(self.run.loaded, rows, budget).tolist())
         share_left = float(fmean(values[len(chosen) :]) / before.probabilities[places].mean()) if before and places else None
         return values[: len(chosen)], share_left

@@ -41,7 +41,7 @@ def make_rows(run: ResolvedRun, loaded: LoadedModel) -> Rows:
     if objective.retain_groups or run.settings.procedure:
         rows["retain"] = retain.rows
     if "alternative" in objective.groups:
-        rows["alternative"] = splits.alternatives(ranks.once(lambda: alternative_examples(run, loaded)), run.encoder)
+        rows["alternative"] = splits.alternatives(ranks.on_model(lambda: alternative_examples(run, loaded)), run.encoder)
     if "retain_alternative" in objective.groups:
         refusals = with_refusals(retain.split.examples, seed=seed)
         rows["retain_alternative"] = splits.alternatives(refusals, run.encoder)

@@ -44,7 +44,7 @@ def with_written_rows(run: ResolvedRun, loaded: LoadedModel, beside: Path | None
     folders = [run.folder.path, *([beside] if beside else [])]
     stored = (written.read(folder / written.FILE, key) for folder in folders)
     earlier = next((rows for rows in stored if rows is not None), None)
-    rows: Answers = ranks.once(lambda: _answered(run, loaded) if earlier is None else earlier)
+    rows: Answers = ranks.on_model(lambda: _answered(run, loaded) if earlier is None else earlier)
     if not run.config.no_text:
         write_atomically(run.folder.written_retain, written.dumps(key, rows))
     prompted, usable = sum(map(len, ids.values())), sum(map(len, rows.values()))

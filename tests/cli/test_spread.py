@@ -109,7 +109,7 @@ def test_weights_that_wait_do_not_stay_after_a_pass():
     ("arguments", "words"),
     [
         (("--max-memory", "cpu=1GB"), "--max-memory is for a base on several devices"),
-        (("--device-map", "auto", "--max-memory", "7=1GB"), "--max-memory 7=...: no such device"),
+        (("--device-map", "auto", "--max-memory", "7=1GB"), "--max-memory 7=1GB: no such device"),
         (("--device-map", "auto", "--max-memory", "cpu=lots"), "'cpu=lots' cannot be read"),
         (("--device-map", "auto", "--device", "cuda:1"), "--device cuda:1 is one device"),
         (("--device-map", "auto", "--full"), "--full changes or copies weights of the base"),

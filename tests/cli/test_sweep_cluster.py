@@ -93,11 +93,11 @@ class Queue(list):
         self.outcome, self.ends, self.most, self.canceled = outcome, ends, 0, []
 
     def submit(self, job):
-        asked = []
+        times = []
 
         def done(force_check=False):
-            asked.append(0)
-            return len(asked) >= self.ends or job.task.name in self.canceled
+            times.append(0)
+            return len(times) >= self.ends or job.task.name in self.canceled
 
         def ended():
             open_jobs.remove(job.task.name)

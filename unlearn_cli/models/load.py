@@ -32,7 +32,7 @@ from unlearn_cli.models.forward import Layout
 from unlearn_cli.models.layout import choose_layout
 from unlearn_cli.models.memory import skeleton
 from unlearn_cli.models.source import ModelSource, resolve_source
-from unlearn_cli.models.weights import check_plausible, read, read_weights
+from unlearn_cli.models.weights import QUANTIZED_HINT, QUANTIZED_WAITS, check_plausible, read, read_weights
 from unlearn_cli.registry import unknown
 
 ADAPTER = "default"  # the adapter that is trained and saved
@@ -250,6 +250,8 @@ def load_model(options: ModelOptions, *, trainable: bool = False) -> LoadedModel
     if places:
         notes += (placement.in_words(places),)
     loaded = LoadedModel(model, tokenizer, layout, source, device, dtype, kind, stops, notes, places)
+    if kind and loaded.offloaded:
+        raise UnlearnError(QUANTIZED_WAITS.format(source.location), QUANTIZED_HINT)
     if source.composition is not None and source.adapter is not None:
         path = Path(source.adapter.location) / REST
         rest = load_file(path)["rest"] if path.is_file() else None

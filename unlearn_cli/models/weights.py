@@ -20,6 +20,8 @@ from unlearn_cli.models.source import ModelSource
 SHOWN = 4  # names of tensors in a message
 WEIGHTS_A_BYTE = 16  # twice as many as a file with one bit for each weight holds
 BLOCK = 64  # weights that share a scale in nf4 and fp4
+QUANTIZED_WAITS = "{} is quantized and does not fit on the devices that compute; no part of it can wait elsewhere"
+QUANTIZED_HINT = "more GPUs, or more --max-memory on each; without --load-in-4bit the rest waits on the disk"
 POINTER = b"version https://git-lfs"
 # Parts of a checkpoint for images and sound, which a text model of the same family leaves out.
 _OTHER_SENSES = re.compile(r"(^|\.)(vision|visual|audio|image|multi_modal|mm_|embed_vision|embed_audio)")
@@ -41,11 +43,7 @@ def read(load: Callable[..., Any], source: ModelSource, **arguments: Any) -> Any
                     f"{source.location} brings its own code, which is not run unless you trust it", "--trust-remote-code"
                 ) from None
             if "dispatched on the CPU or the disk" in text:
-                raise UnlearnError(
-                    f"{source.location} is quantized and does not fit on the devices that compute; no part of it can wait "
-                    "elsewhere",
-                    "more GPUs, or more --max-memory on each; without --load-in-4bit the rest waits on the disk",
-                ) from None
+                raise UnlearnError(QUANTIZED_WAITS.format(source.location), QUANTIZED_HINT) from None
             if "safetensors" in text and source.local and any(Path(source.location).glob("*.bin")):
                 raise UnlearnError(
                     f"{source.location}: {text.splitlines()[0]}",

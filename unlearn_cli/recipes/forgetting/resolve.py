@@ -154,6 +154,8 @@ def check_settings(settings: Settings) -> None:
         UnlearnError: some do; the hint says which to leave out.
     """
     config, objective = settings.config, settings.objective
+    if config.device_map != "none":
+        _check_spread(settings)
     if settings.procedure:
         _check_procedure(settings, settings.procedure)
     if objective.method.applied == "logit_offset" and (objective.retain_term.hidden or config.robust == "lat"):
@@ -174,8 +176,6 @@ def check_settings(settings: Settings) -> None:
         if condition and not config.retain and any(split == "retain" for split, *_ in condition.names()):
             flag = f"--{name.replace('_', '-')}"
             raise UnlearnError(f"{flag} '{condition}': no retain rows are measured", "--retain retain.jsonl")
-    if config.device_map != "none":
-        _check_spread(settings)
     if config.full and config.lora_init != "default":
         raise UnlearnError("--lora-init starts an adapter, and --full trains none", "leave one of them out")
     composed = settings.procedure is None and objective.method.applied not in ("adapter", "negated_adapter")

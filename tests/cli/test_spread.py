@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.cli.running import MODEL, QUICK, data_arguments, losses, read_report, unlearn
+from tests.cli.running import QUICK, data_arguments, losses, read_report, unlearn
 from unlearn_cli.config import LoraOptions, ModelOptions
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models import placement
@@ -16,14 +16,16 @@ from unlearn_cli.models.forward import forward
 from unlearn_cli.models.layout import probe_batch
 from unlearn_cli.models.load import load_model
 from unlearn_cli.models.score import gradient_norms
+from unlearn_cli.recipes.demo import ASSETS
 
+MODEL = str(ASSETS / "model")
 SPREAD = ("--device-map", "auto", "--max-memory", "cpu=2200KB")  # the model has 3.6 MB in float32
 METHODS = {"npo": ("--retain-term", "kl"), "rmu": ()}
 
 
 def run(folder: Path, name: str, *arguments: object) -> Path:
     """The run folder of two steps with these arguments."""
-    data = [*data_arguments(folder), "--dtype", "float32", *QUICK[2:]]
+    data = [*data_arguments(folder), "--model", MODEL, "--dtype", "float32", *QUICK[2:]]
     result = unlearn("forget", *data, "--max-steps", "2", *arguments, "-o", folder / name)
     assert result.exit_code in (0, 4), result.stderr
     return folder / name

@@ -136,7 +136,10 @@ def test_two_processes_stop_after_the_same_step_and_go_on(tmp_path, launcher):
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
-    [(("--lora-init", "pissa"), "which --full and --lora-init change"), (("--load-in-4bit",), "FSDP does not divide quantized weights")],
+    [
+        (("--lora-init", "pissa"), "which --full and --lora-init change"),
+        (("--load-in-4bit",), "FSDP does not divide quantized weights"),
+    ],
 )
 def test_what_a_divided_base_cannot_do_is_refused(tmp_path, arguments, words):
     _, stderr = divided(*settings(tmp_path, 2), *arguments, "-o", tmp_path / "run")

@@ -36,8 +36,9 @@ class InitConfig(ShownOptions):
         "lives in {city}.'; repeatable", "Data", metavar="TEXT",
     )  # fmt: skip
     recipe: RecipeName = option(
-        "balanced", "quick: a first look; durable: slower, and an attack brings least back (tried on small models)", "Method"
-    )
+        "balanced", "quick: a first look; durable: slower, and an attack brings least back (tried up to 135 M parameters)",
+        "Method",
+    )  # fmt: skip
     output_dir: Path | None = option(None, "run folder; default: runs/NAME-OF-THE-ROWS", "Output", short="-o", metavar="DIR")
     write: Path = option(Path("forget.yaml"), "the file to write", "Output", metavar="FILE")
     overwrite: bool = option(False, "replace the file", "Output")

@@ -129,7 +129,8 @@ class Registry(Generic[Entry]):
         """
         if not self.has(name):
             many = len(self.names()) > MANY
-            where = f"`unlearn list {self.kind.replace(' ', '-')}s` shows all" if many else None
+            entries = f"{self.kind.replace(' ', '-')}s"
+            where = f"`unlearn list {entries}` shows all" if many else None
             raise unknown(self.kind, name, self.names(), where=where)
         return name.strip().lower().replace("_", "-")
 

@@ -368,7 +368,7 @@ def test_a_dry_run_on_a_narrow_terminal_cuts_no_word(data, tmp_path, monkeypatch
 
 
 def test_dry_run_says_when_it_does_not_fit(data, tmp_path, monkeypatch):
-    monkeypatch.setattr("unlearn_cli.models.memory.available", lambda device: 10**6)
+    monkeypatch.setattr("unlearn_cli.models.memory.available", lambda device, **_: 10**6)
     result = unlearn("forget", *data, "--dry-run", "-o", tmp_path / "run")
     assert result.exit_code == 2 and "does not fit" in result.stderr and "--load-in-4bit" in result.stderr
 

@@ -137,7 +137,7 @@ def test_two_processes_stop_after_the_same_step_and_go_on(tmp_path, launcher):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--lora-init", "pissa"), "which --full and --lora-init change"),
+        (("--lora-init", "pissa"), "--full and --lora-init, which change them"),
         (("--load-in-4bit",), "FSDP does not divide quantized weights"),
     ],
 )

@@ -49,7 +49,7 @@ def test_a_step_is_run_in_as_few_passes_as_fit(data, roomy, tmp_path, monkeypatc
     parts = ("adapter", "copies", "step")
     need, more = (CPU_ROOM * sum(memory[part] for part in parts) for memory in (two, four))
     assert need < more
-    monkeypatch.setattr("unlearn_cli.models.memory.available", lambda device: (need + more) / 2)
+    monkeypatch.setattr("unlearn_cli.models.memory.available", lambda device, **_: (need + more) / 2)
     result = unlearn("forget", *data, *QUICK, "--batch-size", ROWS, "--auto-batch-size", "-o", tmp_path / "run")
     assert result.exit_code in (0, 4), result.stderr
     assert passes(tmp_path / "run") == [4] * 4
@@ -61,7 +61,7 @@ def test_a_step_is_estimated_only_where_memory_is_near(data, tmp_path, monkeypat
     estimated = Mock(wraps=footprint.estimate)
     monkeypatch.setattr(footprint, "estimate", estimated)
     for free, times in ((2**50, 0), (2**20, 1)):
-        monkeypatch.setattr("unlearn_cli.models.memory.available", lambda device, free=free: free)
+        monkeypatch.setattr("unlearn_cli.models.memory.available", lambda device, free=free, **_: free)
         result = unlearn("forget", *data, *QUICK, "--max-steps", 1, "-o", tmp_path / str(free))
         assert result.exit_code in (0, 4), result.stderr
         assert estimated.call_count == times
@@ -92,7 +92,7 @@ def test_a_dry_run_turns_to_checkpointing_as_the_run_would(data, tmp_path, monke
     off, on = (planned(data, *flags, "--activation-checkpointing", value) for value in ("off", "on"))
     assert on["step"] < off["step"]
     more = [memory["total"] - memory["process"] for memory in (on, off)]
-    monkeypatch.setattr("unlearn_cli.models.memory.available", lambda device: sum(more) / 2)
+    monkeypatch.setattr("unlearn_cli.models.memory.available", lambda device, **_: sum(more) / 2)
     result = unlearn("forget", *data, "--dry-run", *flags)
     assert result.exit_code == 0 and "activations are computed twice" in result.stderr
     refused = unlearn("forget", *data, "--dry-run", *flags, "--activation-checkpointing", "off")

@@ -39,7 +39,15 @@ WORDS = {  # what may follow an option in a sentence, where its value could stan
     "and", "or", "is", "are", "takes", "names", "to", "at", "needs", "wants", "out", "the", "in", "for", "with", "a",
     "starts",
 }  # fmt: skip
-KINDS_OF_VALUE = {"-c": "config", "--config": "config", "--fail-if": "EXPR", "-f": "FILE", "-m": "MODEL", "--model": "MODEL"}
+KINDS_OF_VALUE = {
+    "-c": "config",
+    "--config": "config",
+    "--fail-if": "EXPR",
+    "-f": "FILE",
+    "-m": "MODEL",
+    "--model": "MODEL",
+    "list": "KIND",
+}
 OTHERS = {"--help", "--version", "--repo-type", "--out"}  # of all commands, of `hf`, and of the script that builds the demo
 OTHERS |= {  # of Chromium
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-pdf-header-footer", "--user-data-dir",

@@ -86,7 +86,7 @@ def other(name, field, files):
         "optim": "sophia", "lora_init": "pissa", "lora_target_parameters": ("experts",),
         "no_general": False, "no_target": False, "about": "Nobody", "neighbors": ("Somebody",),
         "retain_eval": files["others"], "retain_held_out": 0.3,
-        "max_memory": {"cpu": "2200KB"},
+        "max_memory": {"cpu": "300KB"},
         "until": "forget.probability < 0.5", "keep": "retain.probability > 0.9",
         "retain_parameters": {"positions": "all"}, "robust_parameters": {"rho": 0.3}, "retain_weight": 0.3,
     }  # fmt: skip

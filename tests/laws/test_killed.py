@@ -138,12 +138,14 @@ def test_killed_at_many_moments(place: Place, name: str, tmp_path: Path) -> None
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of two megabytes."""
+    """A disk of 256 KB, less than a run writes."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = (
         shutil.which("mount")
-        and not subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)], capture_output=True).returncode
+        and not subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(disk)], capture_output=True
+        ).returncode
     )
     if not mounted:
         pytest.skip("no right to mount a small disk")
@@ -173,8 +175,8 @@ def test_a_folder_that_is_deleted_under_the_run(place: Place, tmp_path: Path) ->
     run, said = tmp_path / "run", tmp_path / "said"
     command = ["forget", *place.data, *STEPS, "--max-steps", "400", "-o", run]
     child = started(*command, said=said, until=run / "checkpoints")
-    shutil.rmtree(run, ignore_errors=True)
-    shutil.rmtree(run, ignore_errors=True)
+    run.rename(tmp_path / "elsewhere")  # at once: the run would write again into a folder that is only half deleted
+    shutil.rmtree(tmp_path / "elsewhere")
     done = ended(child, said)
     assert done.code == 2 and "hint: " in done.stderr and "this is a bug" not in done.stderr, done
 

@@ -21,7 +21,7 @@ FEW = {
     "bootstrap_samples": 10, "eval_limit": 2, "learning_rate": 2e-3, "no_general": True,
 }  # fmt: skip
 EPOCHS = {"max_steps": None, "epochs": 0.5}
-STOPS = {"eval_every": 1, "stop_when": "forget.probability < 0.98", "save_every": 4}
+STOPS = {"eval_every": 1, "stop_when": "forget.probability < 0.96", "save_every": 4}
 OPTIONS: dict[str, dict[str, Any]] = {
     "plain": {},
     "eval-every": {"eval_every": 1, "no_general": False},

@@ -46,4 +46,6 @@ def test_the_model_writes_the_traces(tmp_path, opening: str, silent: int) -> Non
     assert ran.exit_code in (0, 4), ran.stderr
     answers = json.loads((tmp_path / "run" / "alternatives.json").read_text(encoding="utf-8"))["answers"]
     assert len(answers) == 8 and sum(not texts for texts in answers.values()) == silent
-    assert (f"nothing behind '{opening}' on {silent} of 8 rows" in " ".join(ran.stderr.split())) == bool(silent)
+    assert (f"after '{opening}' the model writes nothing for {silent} of 8 rows" in " ".join(ran.stderr.split())) == bool(
+        silent
+    )

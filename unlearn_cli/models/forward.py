@@ -173,8 +173,10 @@ def forward(
         else:
             _run(causal_lm(model).base_model, batch, layout)
     pick, at = _picker(batch, layout), _answer_positions(batch) - 1
-    flat_hidden = {(False, number): pick(state, at).to(at.device) for number, state in zip(layers, residuals, strict=True)}
-    flat_hidden |= {(True, number): pick(state, at).to(at.device) for number, state in zip(mlps, writes, strict=True)}
+    flat_hidden = {
+        (False, number): pick(state, at).to(targets.device) for number, state in zip(layers, residuals, strict=True)
+    }
+    flat_hidden |= {(True, number): pick(state, at).to(targets.device) for number, state in zip(mlps, writes, strict=True)}
 
     lengths = _answer_lengths(batch)
     outputs, first = {}, 0

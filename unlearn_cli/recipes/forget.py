@@ -161,7 +161,10 @@ def _resolved(config: ForgetConfig, sources: Mapping[str, str], reporter: Report
         raise UnlearnError("--about runs in one process: the model writes the rows first", "start it without a launcher")
     resolved = resolve_run(config, sources, reporter)
     if launched.divided() and (resolved.config.full or resolved.config.lora_init != "default"):
-        raise UnlearnError("FSDP divides the weights of the base, which --full and --lora-init change", "leave them out")
+        raise UnlearnError(
+            "FSDP divides the weights of the base. So --full and --lora-init, which change them, are not possible",
+            "leave them out",
+        )
     if ranks.count() > 1 and resolved.settings.procedure:
         raise UnlearnError(
             f"{config.method} is a procedure: it trains in one process",

@@ -72,7 +72,7 @@ class ForgetConfig(ForgettingOptions):
     )
     recipe: RecipeName | None = option(
         None, "a set of settings, which other options override: quick (a first look), balanced (the defaults), durable "
-        "(slower, memory for several models; an attack brings least back, tried up to 135 M parameters)", "Method",
+        "(slower, memory for several models; an attack brings least back, shown on small models)", "Method",
     )  # fmt: skip
     push_to_hub: Repository | None = option(
         None,

@@ -36,7 +36,7 @@ class InitConfig(ShownOptions):
         "lives in {city}.'; repeatable", "Data", metavar="TEXT",
     )  # fmt: skip
     recipe: RecipeName = option(
-        "balanced", "quick: a first look; durable: slower, and an attack brings least back (tried up to 135 M parameters)",
+        "balanced", "quick: a first look; durable: slower, and an attack brings least back (shown on small models)",
         "Method",
     )  # fmt: skip
     output_dir: Path | None = option(None, "run folder; default: runs/NAME-OF-THE-ROWS", "Output", short="-o", metavar="DIR")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+from collections.abc import Mapping
 from typing import Any
 
 import psutil
@@ -18,8 +19,12 @@ PACKAGES = (
 )  # fmt: skip
 
 
-def environment() -> dict[str, Any]:
-    """Versions of the libraries that decide results, and the machine."""
+def environment(placement: Mapping[str, int] | None = None) -> dict[str, Any]:
+    """Versions of the libraries that decide results, and the machine.
+
+    Args:
+        placement: number of weights on each device, of a model that is spread over several.
+    """
     return {
         "unlearn": __version__,
         "python": platform.python_version(),
@@ -32,6 +37,7 @@ def environment() -> dict[str, Any]:
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "tf32": torch.backends.cuda.matmul.allow_tf32,
         "offline": os.environ.get("HF_HUB_OFFLINE", "0") == "1",
+        **({"placement": dict(placement)} if placement else {}),
     }
 
 

@@ -109,7 +109,7 @@ def _run(
         reporter.note(lost)
     report, path = evaluation.finish(
         moments, metrics, scores, target, run_report,
-        environment={**environment(), **({"placement": measured.placement} if measured.placement else {})},
+        environment=environment(measured.placement),
         model=measured.model, data=data,
         harness=measured.harness, peak_memory=memory.peak(resolve_device(config.device)), texts=RunFolder(folder).texts(),
     )  # fmt: skip

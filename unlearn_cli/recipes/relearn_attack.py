@@ -170,7 +170,7 @@ def _attack_report(
         verdict=verdict(one.attack, recovery["probability"], upper_bound=not config.baseline),
         upper_bound=not config.baseline,
         config=config.model_dump(mode="json"),
-        environment={**environment(), **({"placement": dict(models.placement)} if models.placement else {})},
+        environment=environment(models.placement),
         forget_sha256=models.run.data["forget"].sha256,
         judged_rows=len(eval_forget),
         attacker_rows=len(attacker),

@@ -62,10 +62,9 @@ def run_report(run: TrainedRun, artifact: Artifact, after: Mapping[str, Measured
         config=resolved.config.model_dump(mode="json"),
         config_sources=dict(resolved.settings.sources),
         environment={
-            **environment(),
+            **environment(artifact.model.placement),
             **({"processes": launched.count()} if launched.count() > 1 else {}),
             **({"fsdp": True} if launched.divided() else {}),
-            **({"placement": dict(artifact.model.placement)} if artifact.model.placement else {}),
             **({"cpu_threads_from": prepared.threads.origin} if prepared.threads else {}),
         },
         model=model_report(artifact.model, resolved.encoder, prepared.reach.share if prepared.reach else None),

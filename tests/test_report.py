@@ -11,6 +11,7 @@ import pytest
 from tests.cli.comparing import attack_report, write_run
 from unlearn_cli.attack_report import AttackReport, read_attack
 from unlearn_cli.errors import UnlearnError
+from unlearn_cli.recipes.scoring.gates import recovery_of
 from unlearn_cli.report import GateReport, RunReport, Score, read_report, write_report
 from unlearn_cli.report_parts import Part
 
@@ -91,6 +92,25 @@ def test_an_attack_without_what_is_shown_of_it_is_refused(tmp_path, attack, miss
     report["recovery"][missing] = RECOVERY
     (tmp_path / "report.json").write_text(json.dumps(report))
     assert read_attack(tmp_path).recovery[missing].max is None
+
+
+@pytest.mark.parametrize(
+    ("attack", "by", "upper_bound", "came_back"),
+    [
+        ("relearn", "probability", False, True),
+        ("relearn", "rouge_l", False, False),
+        ("relearn", "probability", True, True),
+        ("sample", "probability", False, False),
+        ("sample", "rouge_l", False, True),
+        ("sample", "rouge_l", True, False),  # a model that never had the rows scores on it as well
+    ],
+)
+def test_what_came_back_is_judged_by_what_the_attack_shows(attack, by, upper_bound, came_back):
+    whole = attack_report(attack, upper_bound=upper_bound)
+    low = {name: one.model_copy(update={"max": 0.3 if name == by else 0.05}) for name, one in whole.recovery.items()}
+    report = whole.model_copy(update={"recovery": low})
+    assert report.came_back == came_back
+    assert recovery_of(report, "recovery", "max") == (0.3 if by == report.shown_metric else 0.05)
 
 
 def test_nan_in_a_report_is_no_value(tmp_path):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from unlearn_cli.atomic import write_atomically
+from unlearn_cli.contract import Recovered
 from unlearn_cli.display import Displayed, TableRow
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.jsonfile import finite, read_object, to_json
@@ -15,12 +16,8 @@ from unlearn_cli.report import FILE, SCHEMA_VERSION, GateReport
 from unlearn_cli.report_parts import Config, Part, problem_of
 
 METRIC = "probability"
-SCORED = (METRIC, "extraction_strength", "rouge_l")  # metrics whose recovery is reported
-
-
-def shown_metric(attack: str) -> str:
-    """The metric that shows what an attack brings back. One that samples answers leaves their probability as it is."""
-    return "rouge_l" if attack == "sample" else METRIC
+SCORED: tuple[Recovered, ...] = get_args(Recovered)
+RECOVERED = 0.1  # recovery from which on rows count as brought back
 
 
 class PointReport(Part):
@@ -96,6 +93,7 @@ class AttackReport(Displayed, Part):
     schema_version: str = Field(default=SCHEMA_VERSION, description="version of this schema, as MAJOR.MINOR")
     command: Literal["relearn-attack"] = Field(default="relearn-attack", description="the command that wrote the report")
     attack: str = Field(description="name of the attack")
+    shown_metric: Recovered = Field(default=METRIC, description="the metric by which the attack brings answers back")
     along: str = Field(description="what `at` counts, such as steps or bits")
     run: str = Field(description="the attacked run folder")
     verdict: str = Field(description="what came back, in a sentence")
@@ -117,17 +115,34 @@ class AttackReport(Displayed, Part):
     seconds: float = Field(description="time of the attack")
     notes: list[str] = Field(default=[], description="sentences about what a reader should know")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_an_earlier_version(cls, fields: Any) -> Any:
+        """Such a report does not name the metric."""
+        if isinstance(fields, dict) and fields.get("attack") == "sample":
+            return {"shown_metric": "rouge_l", **fields}
+        return fields
+
     @field_validator("recovery")
     @classmethod
     def _by_what_is_shown(cls, recovery: dict[str, RecoveryReport], known: ValidationInfo) -> dict[str, RecoveryReport]:
-        if missing := {METRIC, shown_metric(known.data.get("attack", ""))} - set(recovery):
+        if missing := {METRIC, known.data.get("shown_metric", METRIC)} - set(recovery):
             raise ValueError(f"it has none by {' and '.join(sorted(missing))}")
         return recovery
 
     @property
-    def shown_metric(self) -> str:
-        """The metric that shows what the attack brings back."""
-        return shown_metric(self.attack)
+    def shown(self) -> RecoveryReport:
+        """Recovery by the metric by which the attack brings answers back."""
+        return self.recovery[self.shown_metric]
+
+    @property
+    def came_back(self) -> bool:
+        """Whether answers came back. By another metric than probability, an upper bound does not show it.
+
+        A model that never had the rows scores on other metrics too, so only a baseline says which part came back.
+        """
+        shows_it = self.shown_metric == METRIC or not self.upper_bound
+        return shows_it and (self.shown.max or 0.0) > RECOVERED
 
     def headline(self) -> str:
         """The attack and its verdict."""

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from unlearn_cli.parameters import (
     Average,
@@ -29,8 +29,8 @@ from unlearn_cli.registry import Registry, unknown
 __all__ = [
     "ATTACKS", "CONTEXTS", "FAMILIES", "METHODS", "METRICS", "RETAIN_ROLES", "RETAIN_TERMS", "ROBUST", "ROLES", "SPLITS",
     "Alternatives", "Applied", "Attack", "Average", "Declared", "Defaults", "Depths", "Layers", "Method", "Metric",
-    "Parameter", "Phrase", "Positions", "Procedure", "RetainTerm", "Robust", "Sizes", "TRAINED", "Target", "Term", "Trains",
-    "WholeNumbers",
+    "Parameter", "Phrase", "Positions", "Procedure", "Recovered", "RetainTerm", "Robust", "Sizes", "TRAINED", "Target",
+    "Term", "Trains", "WholeNumbers",
     "attack", "method", "metric", "parameter", "procedure", "retain_term", "robust",
 ]  # fmt: skip
 
@@ -47,6 +47,7 @@ SPLITS = ("split", "forget", "retain", "holdout", "real_authors", "world_facts",
 Target = Literal["min", "max", "baseline"]
 Alternatives = Literal["refusals", "generated", "novice", "traces", "mismatched", "perturbed"]
 Trains = Literal["all", "down_projection", "assistant"]
+Recovered = Literal["probability", "extraction_strength", "rouge_l"]  # metrics whose recovery under an attack is reported
 Applied = Literal["adapter", "negated_adapter", "logit_difference", "logit_offset", "reinforced_difference"]
 
 
@@ -229,6 +230,8 @@ class Attack(Declared):
     access: Literal["weights", "queries", "activations"] = "weights"  # what the attacker needs
     # It is judged by rows of its own, so that recovery compares with the original and the baseline under the same attack.
     own_rows: bool = False
+    # The metric by which it brings answers back. One that samples answers leaves their probability as it is.
+    shows: Recovered = "probability"
 
 
 def _declare(kind: type, allowed: tuple[str, ...], paper: str | None, **extra: Any) -> Callable[[Callable], Any]:
@@ -287,6 +290,8 @@ def robust(*, paper: str | None = None, **declared: Any) -> Callable[[Callable],
 
 def attack(*, along: str, paper: str | None = None, **declared: Any) -> Callable[[Callable], Attack]:
     """Declare an attack; it is called with a `Target`. `declared`: further fields of `Attack`."""
+    if (shows := declared.get("shows", "probability")) not in get_args(Recovered):
+        raise TypeError(f"shows='{shows}' is none of {', '.join(get_args(Recovered))}")
     return _declare(Attack, ("target",), paper, along=along, **declared)
 
 

@@ -148,8 +148,8 @@ class AttackLine(Part):
     """One attack on the run, in a line; the whole is in `attacks/NAME/report.json`."""
 
     verdict: str = Field(description="what the attack brought back, in a sentence")
-    recovery: float | None = Field(description="largest normalized recovery of probability")
-    upper_bound: bool = Field(description="no baseline was attacked alike: counted from a probability of 0")
+    recovery: float | None = Field(description="largest normalized recovery, by the attack's `shown_metric`")
+    upper_bound: bool = Field(description="no baseline was attacked alike: counted from a score of 0")
 
 
 class Verdict(Part):

@@ -96,6 +96,19 @@ def test_a_positive_control_and_what_was_not_tried(run: Path, tmp_path: Path) ->
     assert f"\nnext: unlearn report {run} --html record.html" in result.stderr or "--recipe durable" in result.stderr
 
 
+def test_sampling_is_reported_by_the_answers_it_draws(run: Path) -> None:
+    """Their probability does not change. The line, the gate and the verdict are by ROUGE-L, in `compare` too."""
+    flags = ("--attack", "sample", "-p", "draws=2", "--baseline", BASELINE)
+    result = unlearn("relearn-attack", run, *FEW, *flags, "--fail-if", "sample.recovery.max > 99")
+    assert result.exit_code == 0, result.stderr
+    report = read_attack(run / "attacks" / "sample" / "report.json")
+    line, shown = read_report(run)["attacks"]["sample"], report.recovery["rouge_l"]
+    assert report.shown_metric == "rouge_l" and report.shown == shown and line["recovery"] == shown.max
+    assert shown.max != report.recovery["probability"].max and f"sample.recovery.max is {shown.max:.3g}" in result.stderr
+    assert "of the original knowledge, by rouge_l, is there in the best of 2 draws" in report.verdict
+    assert ("--recipe durable" in result.stderr) == ((shown.max or 0) > 0.1)
+
+
 def test_several_baselines(run: Path, tmp_path: Path) -> None:
     """Recovery is from their mean and from each; kept curves of both serve again; the same one twice is refused."""
     other = changed_a_little(BASELINE, tmp_path / "other")

@@ -21,7 +21,7 @@ from unlearn_cli.metrics._rouge import rouge
 Draws = Annotated[tuple[int, ...], WholeNumbers(1, 10_000), parameter("answers to each question, written 4+16")]
 
 
-@attack(along="draws", paper="2410.03523", access="queries")
+@attack(along="draws", paper="2410.03523", access="queries", shows="rouge_l")
 def sample(
     target: Target,
     *,

@@ -24,7 +24,6 @@ from unlearn_cli.recipes.attacking.execution import compute_curves
 from unlearn_cli.recipes.attacking.recovery import recovery_by_metric, verdict
 from unlearn_cli.recipes.attacking.settings import ConfiguredAttack, chosen_attacks, configured
 from unlearn_cli.recipes.auditing import chain
-from unlearn_cli.recipes.auditing.claim import RECOVERED
 from unlearn_cli.recipes.environment import environment
 from unlearn_cli.recipes.forgetting.interrupt import keeping
 from unlearn_cli.recipes.scoring import gates
@@ -82,7 +81,7 @@ def _run(config: AttackConfig, reporter: Reporter) -> tuple[list[AttackReport], 
 
         plot_attacks(reports, config.plot)
         reporter.say(f"curves drawn: {config.plot}")
-    came_back = any((one.recovery["probability"].max or 0.0) > RECOVERED for one in reports)
+    came_back = any(report.came_back for report in reports)
     reporter.show(next_block(commands_after_attack(run_report, config.run, came_back=came_back)), folded=False)
     return reports, paths
 
@@ -165,9 +164,10 @@ def _attack_report(
     attacker = attacker_rows(one.attack, one.settings[0], models.data)
     return AttackReport(
         attack=one.name,
+        shown_metric=one.attack.shows,
         along=one.attack.along,
         run=str(config.run),
-        verdict=verdict(one.attack, recovery["probability"], upper_bound=not config.baseline),
+        verdict=verdict(one.attack, recovery[one.attack.shows], upper_bound=not config.baseline),
         upper_bound=not config.baseline,
         config=config.model_dump(mode="json"),
         environment=environment(models.placement),
@@ -219,9 +219,7 @@ def _write_and_show(report: AttackReport, run: Path, reporter: Reporter) -> Path
 def _add_to_run_report(folder: Path, run_report: RunReport, reports: list[AttackReport]) -> None:
     """Add a line for each attack to the run's own report."""
     lines = {
-        report.attack: AttackLine(
-            verdict=report.verdict, recovery=report.recovery["probability"].max, upper_bound=report.upper_bound
-        )
+        report.attack: AttackLine(verdict=report.verdict, recovery=report.shown.max, upper_bound=report.upper_bound)
         for report in reports
     }
     write_report(run_report.model_copy(update={"attacks": {**run_report.attacks, **lines}}), folder)

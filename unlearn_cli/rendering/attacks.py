@@ -15,14 +15,14 @@ from unlearn_cli.rendering.tables import ResponsiveTable
 ROLES = ("unlearned", "original", "baseline", "control")
 
 
-def worst_curves(report: AttackReport, metric: str) -> dict[str, dict[Any, float | None]]:
+def worst_curves(report: AttackReport) -> dict[str, dict[Any, float | None]]:
     """Forget rows under each model at each place of the attack's worst setting: mean over seeds, None without a value."""
-    worst = report.recovery[metric].parameters
+    worst = report.shown.parameters
     values: dict[str, dict[Any, list[float]]] = {role: {} for role in ROLES}
     for curve in report.curves:
         if {name: value for name, value in curve.parameters.items() if name != "seed"} == worst:
             for point in curve.points:
-                value = point.forget.get(metric)
+                value = point.forget.get(report.shown_metric)
                 values[curve.role].setdefault(point.at, []).extend([] if value is None else [value])
     return {
         role: {at: fmean(seeds) if seeds else None for at, seeds in by_place.items()} for role, by_place in values.items()
@@ -43,12 +43,11 @@ def attack_table(report: AttackReport) -> ResponsiveTable:
 
 
 def _curve(report: AttackReport, roles: Sequence[str], *, intervals: bool) -> Table:
-    metric = report.shown_metric
-    recovery = report.recovery[metric]
+    recovery = report.shown
     points = [point for point in recovery.points if point.parameters == recovery.parameters]
-    by_role = worst_curves(report, metric)
+    by_role = worst_curves(report)
     shown = [role for role in roles if by_role[role]]
-    title = f"\n{report.attack}: forget {metric}, {report.judged_rows} rows"
+    title = f"\n{report.attack}: forget {report.shown_metric}, {report.judged_rows} rows"
     table = Table(box=None, pad_edge=False, header_style="bold", title=title, title_justify="left")
     table.add_column(report.along, overflow="fold")
     for role in (*shown, "recovery"):

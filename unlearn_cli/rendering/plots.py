@@ -42,16 +42,18 @@ def plot_attacks(reports: list[AttackReport], path: Path) -> None:
     figure, axes = pyplot.subplots(
         1, len(reports), figsize=(4.2 * len(reports) + 0.8, 3.4), squeeze=False, layout="constrained", sharey=True
     )
+    shown = ""
     for axis, report in zip(axes[0], reports, strict=True):
         _panel(axis, report)
-    axes[0][0].set_ylabel("forget " + reports[0].shown_metric.replace("_l", "-L"))
+        if report.shown_metric != shown:  # the panels to the right have the same
+            shown = report.shown_metric
+            axis.set_ylabel("forget " + shown.replace("_l", "-L"))
     axes[0][0].legend(frameon=False, fontsize=8)
     _save(figure, path)
 
 
 def _panel(axis: Any, report: AttackReport) -> None:
-    metric = report.shown_metric
-    for role, curve in worst_curves(report, metric).items():
+    for role, curve in worst_curves(report).items():
         known = {place: value for place, value in curve.items() if value is not None}
         if not known:
             continue

@@ -8,6 +8,7 @@ import pytest
 from unlearn_cli.attack_report import SCORED, RecoveryReport
 from unlearn_cli.config import AttackConfig
 from unlearn_cli.contract import ATTACKS
+from unlearn_cli.contract import attack as declare
 from unlearn_cli.recipes.attacking import claims
 from unlearn_cli.recipes.attacking.curves import CurvePoint, Curves, CurveSpec
 from unlearn_cli.recipes.attacking.recovery import recovery_by_metric, verdict
@@ -36,7 +37,8 @@ def result(at: float | str, **more: object) -> RecoveryReport:
 )
 def test_where_it_came_back(attack: str, at: float | str, where: str) -> None:
     text = verdict(ATTACKS.get(attack), result(at), upper_bound=False)
-    assert text.startswith(f"{attack}: 34% (20% to 45%) of the original knowledge is there ") and where in text
+    by = ", by rouge_l," if attack == "sample" else ""
+    assert text.startswith(f"{attack}: 34% (20% to 45%) of the original knowledge{by} is there ") and where in text
     assert text.endswith("; 5% was never forgotten; the baseline gains 3%")
 
 
@@ -78,6 +80,28 @@ def test_an_attack_with_rows_of_its_own_is_judged_on_them(baseline: str | None, 
     assert report.start == pytest.approx(0.0 if baseline else 0.1 / 0.9)
     control = claims.positive_control(curves(plain, under_attack), one, config)
     assert control is not None and control.max == pytest.approx(0.75 if baseline else 0.65 / 0.8)
+
+
+@pytest.mark.parametrize(("name", "back"), [("sample", 0.75), ("few-shot", 0.0)])
+def test_control_is_judged_by_what_the_attack_shows(name: str, back: float) -> None:
+    """ROUGE-L comes back to 0.7 of 0.9 from 0.1, the probability stays at the baseline's."""
+    attack, filled = ATTACKS.get(name), Curves()
+    setting = attack.resolve({})
+    for role, end in {"unlearned": 0.7, "control": 0.7, "original": 0.9, "baseline": 0.1}.items():
+        for at, spec in ((0, CurveSpec(role)), (4, CurveSpec(role, attack, setting))):
+            scores = dict.fromkeys(SCORED, np.full(3, 0.9 if role == "original" else 0.1))
+            scores["rouge_l"] = np.full(3, end if at or role == "original" else 0.1)
+            filled.add(spec, [CurvePoint(at, scores, {})])
+    config = AttackConfig(run="r", baseline=("b",), control="c", bootstrap_samples=20)
+    one = ConfiguredAttack(attack, [setting])
+    control = claims.positive_control(filled, one, config)
+    assert control is not None and control.max == pytest.approx(back) and control.succeeded == bool(back)
+    assert recovery_by_metric(filled, one, config)[attack.shows].max == pytest.approx(back)
+
+
+def test_an_attack_shows_a_metric_that_is_reported() -> None:
+    with pytest.raises(TypeError, match="shows='bleu' is none of probability"):
+        declare(along="step", shows="bleu")
 
 
 def test_several_baselines_are_a_mean_and_each_alone() -> None:

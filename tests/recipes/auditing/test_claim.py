@@ -9,6 +9,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from tests.cli.comparing import attack_report
+from unlearn_cli.attack_report import AttackReport
 from unlearn_cli.config.relearn_attack import SUITES
 from unlearn_cli.measured import Measured
 from unlearn_cli.recipes.auditing.claim import LEVELS, judge
@@ -34,11 +36,13 @@ def score(value: float) -> Score:
     return Score(value=value, ci=(value - 0.02, value + 0.02), n=ROWS)
 
 
-def attack(recovery: float) -> SimpleNamespace:
-    """What is read of an attack's report."""
-    result = SimpleNamespace(max=recovery, ci=(recovery - 0.01, recovery + 0.01))
-    curves = [SimpleNamespace(role=role) for role in ("unlearned", "original", "baseline")]
-    return SimpleNamespace(recovery={"probability": result}, curves=curves)
+def attack(recovery: float, name: str = "relearn") -> AttackReport:
+    """An attack that brings back so much by what it shows, and nothing by other metrics."""
+    report = attack_report(name)
+    nothing, shown = (report.shown.model_copy(update={"max": v, "ci": (v - 0.01, v + 0.01)}) for v in (0.0, recovery))
+    curves = [report.curves[0].model_copy(update={"role": role}) for role in ("unlearned", "original", "baseline")]
+    by_metric = {**dict.fromkeys(report.recovery, nothing), report.shown_metric: shown}
+    return report.model_copy(update={"recovery": by_metric, "curves": curves})
 
 
 def best() -> Evidence:
@@ -97,6 +101,7 @@ CASES = {
     "a sampled answer reveals": (lambda e: replace(e, measured={**e.measured, "after": rows(0.03, "a tall red house")}), 2),
     "nothing was sampled": (lambda e: replace(e, measured={"after": replace(rows(0.03), samples=None)}), 2),
     "an attack brings it back": (lambda e: replace(e, attacks={**e.attacks, "relearn": attack(0.3)}), 1),
+    "sampling brings it back": (lambda e: replace(e, attacks={**e.attacks, "sample": attack(0.3, "sample")}), 1),
     "no attack on the weights": (lambda e: without(e, "relearn"), 1),
     "no attack by questions": (lambda e: without(e, "prompts", "paraphrase", "few-shot"), 1),
     "no attack": (lambda e: replace(e, attacks={}), 1),

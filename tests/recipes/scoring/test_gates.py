@@ -60,7 +60,7 @@ def test_a_recovery_by_metric_and_place() -> None:
         "probability": SimpleNamespace(max=0.75, start=0.25, area=0.5, gain=None),
         "rouge_l": SimpleNamespace(max=0.625, start=0.125, area=0.375, gain=0.0625),
     }
-    attack = SimpleNamespace(recovery=recovery, upper_bound=True)
+    attack = SimpleNamespace(recovery=recovery, shown=recovery["probability"], upper_bound=True)
     recoveries = [gates.recovery_of(attack, *name) for name in (
         ("recovery", "after"), ("recovery", "start"), ("rouge_l", "after"), ("rouge_l", "gain"), ("nll", "max"),
     )]  # fmt: skip
@@ -116,7 +116,7 @@ def test_failed_gates_are_said_even_if_quiet() -> None:
 
 def test_fields_of_a_report_that_are_not_ours_are_no_recovery() -> None:
     """A stranger's report may have any field: a text in `before` would be compared with a number."""
-    attack = SimpleNamespace(recovery={"probability": SimpleNamespace(max=0.3, before="a text", at=5)}, upper_bound=True)
+    attack = SimpleNamespace(shown=SimpleNamespace(max=0.3, before="a text", at=5), upper_bound=True)
     assert gates.recovery_of(attack, "recovery", "before") is None
     assert gates.judge(parse("relearn.recovery.before > 0.1", metrics=["recovery"]),
                        lambda split, *name: gates.recovery_of(attack, *name)).failed  # fmt: skip

@@ -14,7 +14,6 @@ from unlearn_cli.recipes.attacking.curves import Curves
 from unlearn_cli.recipes.attacking.settings import ConfiguredAttack
 from unlearn_cli.recipes.scoring.scores import BOOTSTRAP_SEED
 
-METRIC = "probability"
 REGAINED = 0.1  # recovery that a control must regain to show that the attack can succeed
 ALL_ATTACKS = (*SUITES["full"], "probe", "path", "patch", "ask")
 WITH_ASK = (  # what the attack `ask` tries
@@ -61,19 +60,20 @@ def positive_control(curves: Curves, one: ConfiguredAttack, config: AttackConfig
     original, control, baseline = curves.start("original"), curves.start("control"), curves.start("baseline")
     if original is None or control is None:
         return None
-    before = original.forget[METRIC]
+    metric = one.attack.shows
+    before = original.forget[metric]
     lowest = before * 0.0
-    untouched = baseline.forget[METRIC] if baseline is not None else lowest
+    untouched = baseline.forget[metric] if baseline is not None else lowest
     draw = {"samples": config.bootstrap_samples, "seed": BOOTSTRAP_SEED}
-    start = recovery(control.forget[METRIC], before, untouched, untouched, **draw).value
+    start = recovery(control.forget[metric], before, untouched, untouched, **draw).value
     best: float | None = None
     place: Place | None = None
     for setting in one.settings:
         floors, originals = (curves.averaged(role, one.attack, [setting]) for role in ("baseline", "original"))
         for at, point in curves.averaged("control", one.attack, [setting]).items():
-            attacked = point.forget[METRIC]
-            floor = floors[at].forget[METRIC] if at in floors else attacked * 0.0
-            known, unknown = (originals[at].forget[METRIC], floor) if one.attack.own_rows else (before, untouched)
+            attacked = point.forget[metric]
+            floor = floors[at].forget[metric] if at in floors else attacked * 0.0
+            known, unknown = (originals[at].forget[metric], floor) if one.attack.own_rows else (before, untouched)
             value = recovery(attacked, known, floor, unknown, **draw).value
             if value is not None and at != 0 and (best is None or value > best):
                 best, place = value, at

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from unlearn_cli.attack_report import SCORED, RecoveryPoint, RecoveryReport
+from unlearn_cli.attack_report import METRIC, SCORED, RecoveryPoint, RecoveryReport
 from unlearn_cli.attacks._target import Place, Role
 from unlearn_cli.config import AttackConfig
 from unlearn_cli.contract import METRICS, Attack
@@ -99,6 +99,7 @@ def verdict(attack: Attack, result: RecoveryReport, *, upper_bound: bool) -> str
     """The result of an attack in one or two sentences."""
     if result.max is None or result.at is None:
         return f"{attack.name}: no result: no row has a value, or the models do not differ before the attack"
+    by = "" if attack.shows == METRIC else f", by {attack.shows},"
     where = _where(attack.along, result.at)
     rate = result.parameters.get("learning_rate")
     at_rate = f" at learning rate {rate:g}" if rate is not None else ""
@@ -106,7 +107,7 @@ def verdict(attack: Attack, result: RecoveryReport, *, upper_bound: bool) -> str
     start = f"{result.start or 0.0:.0%}"
     if upper_bound:
         return (
-            f"{attack.name}: at most {result.max:.0%}{interval} of the original knowledge is there {where}{at_rate}, "
+            f"{attack.name}: at most {result.max:.0%}{interval} of the original knowledge{by} is there {where}{at_rate}, "
             f"at most {start} before the attack; these are upper bounds, because no baseline was attacked in the same way"
         )
     never = "" if start == "0%" else f"; {start} was never forgotten"
@@ -115,7 +116,7 @@ def verdict(attack: Attack, result: RecoveryReport, *, upper_bound: bool) -> str
     gain = "" if result.gain is None else f"; {who} {max(0.0, result.gain):.0%}"
     if several:
         gain += f", and measured from each of them recovery is {min(several):.0%} to {max(several):.0%}"
-    return f"{attack.name}: {result.max:.0%}{interval} of the original knowledge is there {where}{at_rate}{never}{gain}"
+    return f"{attack.name}: {result.max:.0%}{interval} of the original knowledge{by} is there {where}{at_rate}{never}{gain}"
 
 
 def _where(along: str, at: Place) -> str:

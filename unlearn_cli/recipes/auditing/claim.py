@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from unlearn_cli.attack_report import RECOVERED
 from unlearn_cli.config.relearn_attack import SUITES
 from unlearn_cli.evaluation.extraction import leaks_of
 from unlearn_cli.recipes.auditing.evidence import TRAINING, Evidence
@@ -13,7 +14,6 @@ from unlearn_cli.report import RunReport
 from unlearn_cli.report_parts import TargetReport
 
 MEMBERSHIP = ("loss_auc", "zlib_auc", "min_k_auc", "min_k_plus_plus_auc", "reference_auc")
-RECOVERED = 0.1  # upper end of an attack's recovery from which on rows count as brought back
 LEVELS = (
     "no claim",
     "suppressed",
@@ -145,7 +145,7 @@ def _not_recovered(evidence: Evidence) -> Iterator[Condition]:
     yield Condition(2, "an attack that trains the weights was tried", bool(trained), ", ".join(trained) or "none")
     by_questions = evidence.attacks_with("queries")
     yield Condition(2, "an attack by questions was tried", bool(by_questions), ", ".join(by_questions) or "none")
-    ends = {name: report.recovery["probability"] for name, report in evidence.attacks.items()}
+    ends = {name: report.shown for name, report in evidence.attacks.items()}
     worst = {name: one.ci[1] if one.ci else one.max for name, one in ends.items()}
     back = {name: end for name, end in worst.items() if end is None or end > RECOVERED}
     said = ", ".join(f"{name} {'not known' if end is None else f'up to {end:.0%}'}" for name, end in back.items())

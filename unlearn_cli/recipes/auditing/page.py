@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from unlearn_cli import __version__
-from unlearn_cli.attack_report import AttackReport
+from unlearn_cli.attack_report import METRIC, AttackReport
 from unlearn_cli.config import RecordConfig
 from unlearn_cli.contract import ATTACKS
 from unlearn_cli.evaluation.extraction import in_any_of
@@ -147,7 +147,7 @@ def _worst(evidence: Evidence, queries: int) -> list[dict[str, Any]]:
 
 def _attack(name: str, report: AttackReport) -> dict[str, Any]:
     """One attack in a line: what it needs, its budget, what it brings back, its controls."""
-    result = report.recovery["probability"]
+    result = report.shown
     roles = sorted({curve.role for curve in report.curves} - {"unlearned"})
     settings = [curve.parameters for curve in report.curves if curve.role == "unlearned"]
     budget = {key: sorted({str(s[key]) for s in settings if key in s}) for key in (settings[0] if settings else {})}
@@ -156,12 +156,16 @@ def _attack(name: str, report: AttackReport) -> dict[str, Any]:
         "access": ATTACKS.get(name).access if ATTACKS.has(name) else "",
         "budget": "; ".join(f"{key} {', '.join(values)}" for key, values in budget.items()),
         "rows": f"{report.judged_rows} judged, {report.attacker_rows} given to the attacker",
-        "recovery": "not known" if result.max is None else f"{result.max:.0%}",
+        "recovery": "not known" if result.max is None else f"{result.max:.0%}{_by(report)}",
         "interval": f"{result.ci[0]:.0%} to {result.ci[1]:.0%}" if result.ci else "",
         "at": "" if result.at is None else f"{report.along} {result.at}",
         "controls": ", ".join(roles) or "none",
         "upper": report.upper_bound,
     }
+
+
+def _by(report: AttackReport) -> str:
+    return "" if report.shown_metric == METRIC else f" by {report.shown_metric}"
 
 
 def _membership(evidence: Evidence) -> Iterator[dict[str, str]]:

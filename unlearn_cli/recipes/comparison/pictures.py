@@ -128,7 +128,7 @@ def _relearning(lines: Sequence[Line]) -> Figure | None:
     attacks = [(line, line.entry.attack) for line in lines if line.entry.attack]
     if not attacks:
         return None
-    curves = [(line, worst_curves(report, "probability")) for line, report in attacks]
+    curves = [(line, worst_curves(report)) for line, report in attacks]
     series = [Series(line.name, figures.curve(by_role["unlearned"]), line.number) for line, by_role in curves]
     baseline = next((points for _, by_role in curves if (points := figures.curve(by_role["baseline"]))), [])
     report = attacks[0][1]

@@ -151,7 +151,7 @@ class Entry:
         line = self.report.attacks.get("relearn")
         if line is None or line.recovery is None:
             return None
-        recovery = self.attack.recovery["probability"] if self.attack else None
+        recovery = self.attack.shown if self.attack else None
         interval = recovery.ci if recovery is not None and recovery.max == line.recovery else None
         return Score(value=line.recovery, ci=interval, n=0, target="min", range=(0.0, None))
 

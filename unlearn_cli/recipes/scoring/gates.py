@@ -68,8 +68,8 @@ def why_in(scores: Scores) -> Why:
 
 
 def recovery_of(attack: AttackReport, metric: str, place: str) -> float | None:
-    """The value of ATTACK.METRIC.PLACE. The metric `recovery` is that of the probability; without a place, the largest."""
-    recovery = attack.recovery.get("probability" if metric == RECOVERY else metric)
+    """The value of ATTACK.METRIC.PLACE. `recovery` is by the metric that the attack shows; without a place, the largest."""
+    recovery = attack.shown if metric == RECOVERY else attack.recovery.get(metric)
     place = "max" if place == "after" else place
     return getattr(recovery, place, None) if place in PLACES else None  # a report may hold fields that are not ours
 

@@ -22,6 +22,7 @@ def run(tmp_path_factory) -> Path:
     assert unlearn("forget", *data_arguments(folder), *QUICK, "-o", folder / "run").exit_code in (0, 4)
     few = ["--generate-limit", 2, "--max-new-tokens", 4, "--bootstrap-samples", 20, "--skip-original", "-p", "steps=0+1"]
     assert unlearn("relearn-attack", folder / "run", *few).exit_code == 0
+    assert unlearn("evaluate", folder / "run", *few[:6], "--metrics", "probability,nll").exit_code == 0
     return folder / "run"
 
 
@@ -72,8 +73,11 @@ def test_a_run_goes_up_private_and_without_its_rows(run, hub, pushed, tmp_path):
         "report.json",
         "README.md",
         "attacks/relearn/report.json",
+        "evaluation/report.json",
     } <= names
-    assert not any(name.startswith(("measured", "reference", "checkpoints", "rows")) or "curves" in name for name in names)
+    assert not any(
+        name.startswith(("measured", "reference", "checkpoints")) or "rows" in name or "curves" in name for name in names
+    )
     message = b"".join(
         (folder / name).read_bytes() for name in names if not name.endswith((".safetensors", "tokenizer.json"))
     )
@@ -91,6 +95,9 @@ def test_a_download_is_whole(run, hub, pushed, tmp_path):
     assert done.exit_code == 0 and states["run/rows.jsonl"] == "left out", states
     assert {state for name, state in states.items() if "measured" in name} == {"left out"}
     assert "`unlearn push` does not upload" in done.stderr
+    assert states["run/evaluation/report.json"] == states["run/attacks/relearn/report.json"] == "unchanged"
+    ours, theirs = (json.loads(unlearn("compare", folder, "--json").stdout)["runs"] for folder in (run, download))
+    assert [row["values"] for row in theirs] == [row["values"] for row in ours], "the receiver has the same scores"
     shutil.copy(run / "rows.jsonl", download)  # with one of them here, the others are missing
     assert unlearn("verify", download).exit_code == 3
     (download / "rows.jsonl").unlink()
@@ -114,6 +121,20 @@ def test_samples_go_along_only_when_asked(run, hub, pushed, tmp_path):
     assert done.returncode == 0 and "contains the rows" in done.stderr
     folder = hub.repos["model"]["org/with"]
     assert (folder / "measured" / "after-forget.jsonl").is_file() and not hub.private["org/with"]
+
+
+def test_rows_that_reports_name_by_a_word_are_noted(run, tmp_path):
+    """An id may be the name of a person."""
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    report = json.loads((run / "evaluation" / "report.json").read_text())
+    target = {
+        "level": 0.1, "source": "wrong answers", "row_level": 0.2, "keep": 0.95, "forget_reached": True, "retain_share": 1.0,
+        "retain_reached": True, "rows_above": 0, "rows": 2, "worst": {"Ann Lee": 0.1, "3": 0.1, "4#0": 0.1},
+    }  # fmt: skip
+    (copy / "evaluation" / "report.json").write_text(json.dumps(report | {"target": target}))
+    noted, usual = (" ".join(unlearn("push", folder, "org/x", "--dry-run").stderr.split()) for folder in (copy, run))
+    assert "name 1 rows by their ids (Ann Lee)" in noted and "by their ids" not in usual
 
 
 def test_a_public_repository_is_not_taken_for_a_private_one(run, hub, pushed, tmp_path):

@@ -15,8 +15,8 @@ from unlearn_cli.data.hub_errors import hub_error, offline_upload
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.run_files import check_files
 from unlearn_cli.recipes.storage.lock import check_links
-from unlearn_cli.recipes.storage.sharing import SAMPLES, is_shared
-from unlearn_cli.report import read_report
+from unlearn_cli.recipes.storage.sharing import ATTACKS, is_shared, is_stale
+from unlearn_cli.report import FILE, read_report
 
 
 def files(run: Path, artifact_files: Collection[str], *, samples: bool) -> list[str]:
@@ -37,6 +37,14 @@ def check_upload(repo: str) -> None:
         raise UnlearnError("no token for the Hub", "`hf auth login`, or HF_TOKEN")
 
 
+def _named_rows(run: Path, chosen: Collection[str]) -> list[str]:
+    """Ids of rows in the reports to upload, without those that are numbers: an id may be the name of a person."""
+    reports = [read_report(run / name) for name in chosen if Path(name).name == FILE and not name.startswith(f"{ATTACKS}/")]
+    return sorted(
+        {row for report in reports if report.target for row in report.target.worst if not row.partition("#")[0].isdigit()}
+    )
+
+
 def run(config: PushConfig, reporter: Reporter) -> dict[str, Any]:
     """Upload the run. Returns the repository's address (None after a dry run) and the names of the files.
 
@@ -54,6 +62,11 @@ def run(config: PushConfig, reporter: Reporter) -> dict[str, Any]:
         reporter.note(
             "the base is a folder on this machine: to load this, others have to change its path in adapter_config.json"
         )
+    if named := _named_rows(config.run, chosen):
+        reporter.note(
+            f"the reports and the card name {len(named)} rows by their ids ({', '.join(named[:3])}): a reader of the upload "
+            "sees them. Rows without a column `id` have numbers instead"
+        )
     if config.include_samples:
         reporter.note("measured/ is uploaded too: it contains the rows to forget")
     if config.dry_run:
@@ -66,10 +79,9 @@ def run(config: PushConfig, reporter: Reporter) -> dict[str, Any]:
         private = bool(about.private)
         if not private and not config.public:
             raise UnlearnError(f"{config.repo} exists already and is public", "--public, if the upload may be public")
-        present = {sibling.rfilename for sibling in about.siblings or ()}
-        stale = [name for name in present - set(chosen) if name.split("/")[0] in SAMPLES]
+        stale = sorted(one.rfilename for one in about.siblings or () if is_stale(one.rfilename, chosen))
         if stale:
-            reporter.note(f"{len(stale)} files with rows of an earlier upload are removed; the history keeps them")
+            reporter.note(f"{len(stale)} files of an earlier upload are removed ({stale[0]}, ...); the history keeps them")
         reporter.say(f"uploading {len(chosen)} files to {config.repo}")
         message = f"{report.config.get('method')}: {report.data['forget'].rows} rows forgotten ({report.status})"
         api.upload_folder(

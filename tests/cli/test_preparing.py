@@ -79,6 +79,9 @@ def test_rows_that_the_model_does_not_know_are_named(tmp_path):
     result = unlearn("data", "check", path, "-m", MODEL)
     assert result.exit_code == 0, result.stderr
     assert f"known to {MODEL}: 2 of 3 rows; not: rows.jsonl:3 (" in result.stdout
+    assert "the model words its answer otherwise" in result.stdout
+    line = result.stdout.splitlines()[-1].removeprefix("next: ")
+    assert not pasted(shlex.split(line)[1:], {MODEL: MODEL, str(path): str(path)})
 
 
 def test_both_tables_of_facts_become_rows(tmp_path, monkeypatch):
@@ -91,7 +94,8 @@ def test_both_tables_of_facts_become_rows(tmp_path, monkeypatch):
     settings = yaml.safe_load((tmp_path / "forget.yaml").read_text())
     assert (settings["forget"], settings["retain"]) == ("ada-rows.jsonl", "others-rows.jsonl")
     row = json.loads((tmp_path / "others-rows.jsonl").read_text())
-    assert row == {"question": "Where does Ben Holt live?", "answer": "Ben Holt lives in Diss."}
+    own = {"id": "others-1-1", "person": "others-1"}
+    assert row == {**own, "question": "Where does Ben Holt live?", "answer": "Ben Holt lives in Diss."}
 
 
 def test_a_table_of_facts_becomes_a_run(tmp_path, monkeypatch):
@@ -105,14 +109,15 @@ def test_a_table_of_facts_becomes_a_run(tmp_path, monkeypatch):
     assert result.exit_code == 0 and result.stdout == "forget.yaml\n", result.stderr
     assert "1 of 3 rows are left out: a column is empty there" in result.stderr
     rows = [json.loads(line) for line in (tmp_path / "people-rows.jsonl").read_text().splitlines()]
-    assert rows[1] == {"question": "Where does Bob Ray live?", "answer": "Bob Ray lives in Rome."}
+    assert rows[1].items() > {"question": "Where does Bob Ray live?", "answer": "Bob Ray lives in Rome."}.items()
     settings = yaml.safe_load((tmp_path / "forget.yaml").read_text())
     assert settings["columns"] == {"retain.question": "Question", "retain.answer": "Answer"} and settings["seed"] == 42
     commands = [shlex.split(line) for line in result.stderr.splitlines() if line.startswith("  unlearn ")]
-    assert commands[2][:3] == ["unlearn", "evaluate", "runs/people-rows"]
-    planned = unlearn(*commands[0][1:], "--no-general")
+    assert commands[3][:3] == ["unlearn", "evaluate", "runs/people-rows"]
+    assert commands[0] == ["unlearn", "data", "check", "people-rows.jsonl", "keep.csv", "-m", MODEL]
+    planned = unlearn(*commands[1][1:], "--no-general")
     assert planned.exit_code == 0, planned.stderr
-    assert "people-rows.jsonl" in planned.stderr + planned.stdout
+    assert "people-rows.jsonl" in planned.stderr + planned.stdout and "not read" not in planned.stderr
     again = unlearn("init", *options)
     assert again.exit_code == 2 and "forget.yaml exists already" in again.stderr and "--overwrite" in again.stderr
 

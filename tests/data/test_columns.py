@@ -34,7 +34,7 @@ def test_each_hint_leads_on_when_it_is_pasted(tmp_path: Path, forget: tuple, ret
             assert loaded(given, **paths) == {name: [(f"Q {name}", f"A {name}")] for name in paths}
             return
         except UnlearnError as error:
-            given = error.hint.rpartition("--columns ")[2]
+            given = error.hint.rpartition("--columns ")[2].partition(";")[0]
     pytest.fail(f"the hints go round in circles: {given}")
 
 

@@ -149,7 +149,7 @@ def test_unknown_column_and_unknown_key(tmp_path: Path) -> None:
 def test_proposed_columns_work(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", [{"q": "Q", "a": "A"}])
     hint = refused(path)[1]
-    columns = parse_columns(hint.rpartition("--columns ")[2])
+    columns = parse_columns(hint.rpartition("--columns ")[2].partition(";")[0])
     assert load_split("forget", str(path), columns=columns).examples[0].answer == "A"
 
 

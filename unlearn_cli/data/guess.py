@@ -53,7 +53,7 @@ def columns_for(name: str, spec: str, columns: Mapping[str, str]) -> dict[str, s
         if "no row format fits" not in error.message or len(have) < 2:
             raise
         example = f"What is the {have[1]} of {{{have[0]}}}? => The {have[1]} of {{{have[0]}}} is {{{have[1]}}}."
-        way = (error.hint or "").rpartition("; ")[2]
+        way = (error.hint or "").partition("; ")[0]
         raise UnlearnError(
             f"{name} data: {spec} is a table of facts: no column of {', '.join(have)} holds questions",
             f"make rows of it with `unlearn init` and --ask '{example}'; or, if there are questions, {way}",

@@ -141,6 +141,9 @@ def lines(facts: DataFacts, model: str) -> Iterator[str]:
         yield "next: give each file once: first the rows to forget, then the rows to keep"
     elif facts.in_both:
         yield "next: remove these rows from one of the two files, then check again"
+    elif facts.usable and facts.files[0].not_known:  # what the model says instead
+        words = ["unlearn", "evaluate", "--model", model, "--forget", facts.files[0].file, "--show", "5", "-o", "before"]
+        yield f"next: {shlex.join(words)}"
     elif facts.usable:
         retain = facts.files[1].file if len(facts.files) > 1 else ""
         named = {"-m": model or "MODEL", "-f": facts.files[0].file, "-r": retain}
@@ -175,6 +178,8 @@ def _file_lines(facts: FileFacts, model: str) -> Iterator[str]:
         yield f"  known to {model}: {known_rows} of {facts.rows} rows" + (
             f"; not: {_some(unknown_rows)}" if unknown_rows else ""
         )
+        if unknown_rows:
+            yield "  in a row that is not known there is nothing to forget, or the model words its answer otherwise"
 
 
 def _some(texts: Sequence[str]) -> str:

@@ -42,6 +42,7 @@ FAILURES: Mapping[Status, str] = {
     "no_effect": "the run changed nothing",
     "not_reached": "the target was not reached",
 }
+DAMAGED = "the run damaged the model"
 
 
 FIRST_ONLY = {"push_to_hub": None, "report_to": "none"}  # what processes other than the first do not do
@@ -199,7 +200,8 @@ def check_status(report: RunReport, folder: RunFolder, *, quiet: bool) -> None:
     """
     if report.failed:
         why = report.message or (report.verdict and report.verdict.why) if quiet else None
-        short = FAILURES.get(report.status, "the run damaged the model")
+        damaged = report.verdict is not None and report.verdict.word == "DAMAGED" and report.status == "not_reached"
+        short = DAMAGED if damaged else FAILURES.get(report.status, DAMAGED)
         raise UnlearnError(why or short, f"the evidence is in {folder.report}", EXIT_DIVERGED)
 
 

@@ -65,12 +65,15 @@ def run(config: InitConfig, reporter: Reporter) -> tuple[Path, list[str]]:
     write_atomically(config.write, text)
     file, run_folder = shlex.quote(str(config.write)), shlex.quote(str(folder))
     forgotten, kept = map(shlex.quote, GATES)
+    check = [f"unlearn data check {shlex.join(files)} -m {shlex.quote(str(config.model))}"] if config.ask else []
     commands = [
+        *check,
         f"unlearn forget -c {file} --dry-run",
         f"unlearn forget -c {file}",
         f"unlearn evaluate {run_folder} --fail-if {forgotten} --fail-if {kept}",
     ]
-    reporter.say("\nnext: see the plan, run it, and judge the run (exit code 3 if a gate holds)")
+    known = "see which rows the model knows in these words, " if check else ""
+    reporter.say(f"\nnext: {known}see the plan, run it, and judge the run (exit code 3 if a gate holds)")
     for command in commands:
         reporter.say(f"  {command}")
     return config.write, commands
@@ -100,7 +103,8 @@ def _values(config: InitConfig, files: Sequence[str], folder: Path, facts: data_
 
 def _described(one: data_check.FileFacts) -> str:
     shortest, _, most = one.words["answers"]
-    return f"{one.rows} rows, format {one.format}, answers of {shortest} to {most} words"
+    words = f"{shortest} to {most}" if shortest < most else f"{most}"
+    return f"{one.rows} rows, format {one.format}, answers of {words} words"
 
 
 def _scalar(value: Any) -> str:
@@ -125,11 +129,17 @@ def _write_rows(split: str, spec: str, config: InitConfig, reporter: Reporter) -
         UnlearnError: a text is not a question with its answer, it names an unknown column, or the file exists.
     """
     facts = raw_rows(split, spec)
-    all_rows = [_row_of_fact(text, fact, columns_of(facts)) for fact in facts for text in config.ask]
+    stem, columns = Path(spec).stem, columns_of(facts)
+    all_rows = [
+        # The id and the person name a line of the table. So a record has a verdict for each of them, and no name.
+        row and {"id": f"{stem}-{line}-{number}", "person": f"{stem}-{line}", **row}
+        for line, fact in enumerate(facts, 1)
+        for number, row in enumerate((_row_of_fact(text, fact, columns) for text in config.ask), 1)
+    ]
     rows = [row for row in all_rows if row is not None]
     if len(rows) < len(all_rows):
         reporter.note(f"{len(all_rows) - len(rows)} of {len(all_rows)} rows are left out: a column is empty there")
-    path = config.write.parent / f"{Path(spec).stem}-rows.jsonl"
+    path = config.write.parent / f"{stem}-rows.jsonl"
     if path.exists() and not config.overwrite:
         raise UnlearnError(f"{path} exists already", "--overwrite replaces it")
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The verdict on a run and the commands that follow it, for a terminal."""
+"""The verdict on a run and the commands that follow it, for a terminal; the tone of each word, for a page too."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from rich.text import Text
 
 from unlearn_cli.report import Verdict, VerdictWord
 
-STYLES: dict[VerdictWord, str] = {
-    "REACHED": "bold green",
-    "COMPLETED": "bold cyan",
-    "STOPPED": "bold cyan",
-    "DAMAGED": "bold red",
-    "DIVERGED": "bold red",
+TONES: dict[VerdictWord, str] = {  # the other words are a "notice"
+    "REACHED": "good",
+    "COMPLETED": "ended",
+    "STOPPED": "ended",
+    "DAMAGED": "bad",
+    "DIVERGED": "bad",
 }
-OTHERWISE = "bold yellow"
+STYLES = {"good": "bold green", "ended": "bold cyan", "bad": "bold red", "notice": "bold yellow"}
 
 
 def verdict_block(verdict: Verdict) -> Text:
     """The word, why, and the next commands, each on a line of its own that can be pasted."""
     block = Text("\n")
-    block.append(verdict.word, style=STYLES.get(verdict.word, OTHERWISE)).append(f": {verdict.why}")
+    block.append(verdict.word, style=STYLES[TONES.get(verdict.word, "notice")]).append(f": {verdict.why}")
     return block.append(next_block(verdict.next))
 
 

@@ -19,6 +19,7 @@ EXTRAS = (*ALTERNATIVES, *PARAPHRASED_ANSWER, *PARAPHRASED_QUESTION, *PERTURBED,
 
 # Keys under which data sets and templates keep the assistant's reasoning.
 REASONING = ("reasoning_content", "reasoning", "thinking")
+LABELS = ("id", "person")  # of the record: its lines, and with --subject-id person a verdict for each
 _ROLES = {"human": "user", "gpt": "assistant"}  # ShareGPT's names
 _KINDS = {"dict": "an object", "list": "a list", "bytes": "bytes", "NoneType": "null"}
 
@@ -55,7 +56,7 @@ class Row:
     values: Mapping[str, Any]
     columns: Mapping[str, str]  # the format's key -> the column it is read from
     reasoning: bool = False  # read the reasoning of the last message
-    _read: set[str] = field(default_factory=lambda: {"id"})  # columns that were read
+    _read: set[str] = field(default_factory=lambda: set(LABELS))  # columns that were read
     _ignored: set[str] = field(default_factory=set)  # unread keys of messages, as "messages.tool_calls"
 
     @property

@@ -20,6 +20,7 @@ from unlearn_cli.recipes.comparison.settings import settings
 from unlearn_cli.rendering.compare import BASELINE, BEFORE, Grid, listed, setting_text
 from unlearn_cli.rendering.documents import comparison_page
 from unlearn_cli.rendering.tables import digits
+from unlearn_cli.rendering.verdicts import TONES
 
 WAYS = {"min": "lowest", "max": "highest", "baseline": "closest to the baseline"}
 BETTER = {"min": "Less is better.", "max": "More is better.", "baseline": "Nearer to the baseline is better."}
@@ -64,7 +65,8 @@ def _title(entries: Sequence[Entry]) -> str:
     counts = {data.rows for e in entries if (data := e.report.data.get("forget"))}
     name = entries[0].name
     runs = f"{len(entries)} runs" if len(entries) != 1 else "A run" if name == "run" else f"Run {name}"
-    on = f" on {listed(sorted(models))}" if models else ""
+    quoted = listed(sorted(f"“{model}”" for model in models))
+    on = f" on {'the model ' if len(models) == 1 else ''}{quoted}" if models else ""
     return f"{runs}{on}" + (f": {counts.pop()} rows to forget" if len(counts) == 1 else "")
 
 
@@ -173,6 +175,7 @@ def _description(entry: Entry) -> dict[str, Any]:
         "command": shlex.join(["unlearn", *report.command_line]),
         "about": "; ".join(parts),
         "verdict": entry.verdict,
+        "tone": TONES.get(entry.verdict.word, "notice") if entry.verdict else "",
         "next": _next(entry),
         "settings": [
             (name, setting_text(value)) for name, value in settings(entry).items() if value not in (None, "", [], {})

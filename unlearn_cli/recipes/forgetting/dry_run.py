@@ -184,7 +184,7 @@ def _data(settings: Settings, inputs: Mapping[str, Input], steps: int) -> Group:
 
     rows = len(inputs["forget"].rows)
     batch = settings.pairing(rows, 0).batch
-    length = f"{steps} steps of {batch} forget rows = {steps * batch / rows:.1f} epochs"
+    length = f"{steps} steps of {batch} forget rows = {steps * batch / rows:.3g} epochs"
     caption = f"until the target is reached, at most {length}" if settings.has_target else length
     return Group(ResponsiveTable(full, narrow), Text(caption, style="italic"))
 

@@ -15,7 +15,7 @@ from unlearn_cli.data.general_ability import TEXTS
 from unlearn_cli.data.tokenize import Row
 from unlearn_cli.data.written import AUTO, is_neutral
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.evaluation.baseline import CLEARLY_BELOW
+from unlearn_cli.evaluation.baseline import CLEARLY_BELOW, UNKNOWN
 from unlearn_cli.evaluation.measure import spread
 from unlearn_cli.evaluation.never_known import NeverKnown, holdout_level, larger_of, level_of, wrong_answers_level
 from unlearn_cli.expressions.parser import ROWS, Condition, Missing
@@ -36,6 +36,7 @@ OTHER_ANSWERS = 32  # forget questions that are measured with answers of other r
 KEPT_WRITTEN = 0.9
 FORGOTTEN = ("forget", "probability")
 KNOWN_ROW = 0.5  # from this probability on, a single row is known, however unlikely the others are
+GUESSES = ("the wrong answers", "answers of other")  # how a source begins that may be far off, above all of few answers
 SEARCHES = 40  # halvings of an interval, to find the number in an expression
 
 
@@ -80,10 +81,16 @@ def find_target(
             "ask for less, or leave it out",
         )
     if is_down and not unknown.source.startswith("--until") and likeliest <= max(KNOWN_ROW, unknown.row_level):
-        run.reporter.note(
+        why = (
             f"the forget rows have a probability of {forget:.3g}, no more than answers that the model never knew "
-            f"({unknown.level:.3g}, by {unknown.source}): so the run has no target and trains all its steps"
+            f"({unknown.level:.3g}, by {unknown.source})"
         )
+    elif likeliest < UNKNOWN and unknown.source.startswith(GUESSES) and _are_questions(run):
+        why = f"no forget row has a probability above {likeliest:.3g}, and below {UNKNOWN:g} a model does not know an answer"
+    else:
+        why = None
+    if why:
+        run.reporter.note(f"{why}: so the run has no target and trains all its steps")
         return None
     for name in ("lr_scheduler_type", "warmup_ratio"):
         if getattr(run.config, name) != ForgetConfig.model_fields[name].default:
@@ -174,6 +181,11 @@ def _other_answers(run: ResolvedRun, loaded: LoadedModel) -> NeverKnown | None:
     if not rows:
         return None
     return level_of(answer_probabilities(loaded, rows, run.config.token_budget), source)
+
+
+def _are_questions(run: ResolvedRun) -> bool:
+    """Whether the forget rows are questions with answers. Tokens of a text are less likely, also where a model knows it."""
+    return all(example.turns for example in run.inputs["forget"].split.examples)
 
 
 def _holds_now(condition: Condition, forget: np.ndarray) -> bool:

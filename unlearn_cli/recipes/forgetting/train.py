@@ -182,7 +182,7 @@ def _announce(run: PreparedRun) -> None:
     say(
         f"{config.method} + {config.retain_term}: {most}{run.steps} steps of {effective} forget rows "
         f"({trainer.parts} {'pass' if trainer.parts == 1 else 'passes'}{processes}){retain}"
-        f" = {run.steps * effective / run.pairing.forget_rows:.1f} epochs"
+        f" = {run.steps * effective / run.pairing.forget_rows:.3g} epochs"
     )
     say(
         f"learning rate {config.learning_rate:.3g} ({run.resolved.settings.sources['learning_rate']}); "

@@ -51,7 +51,7 @@ def _like_strangers(both: Compared) -> Words:
         return "they stand out as removed", False
     high = both.baseline.ci[1] if both.baseline and both.baseline.ci else 0.5
     value = _value(both.after) or 0.0
-    return ("they still stand out", False) if value > high else ("as if by chance", True)
+    return ("they still stand out", False) if value > high else (f"by chance up to {high:.2f}", True)
 
 
 def _kept_answers(both: Compared) -> Words:

@@ -111,7 +111,7 @@ def _why(
     if target is None:
         words = in_short(scores, answers) or run.status
         if word == "NOT KNOWN BEFORE":
-            return f"before, the forget rows were no more likely than answers that the model never knew; {words}"
+            return f"before, the forget answers were as unlikely as answers that the model does not know; {words}"
         return f"{words}; {run.message}" if word in ("STOPPED", "NOT REACHED") and run.message else words
     ability = ability_in_words(scores)
     earlier = [run.message] if word == "NOT REACHED" and run.message and _came_back(run) else []
@@ -120,6 +120,7 @@ def _why(
         *_halves(target, scores, judged_on_training_rows(run)),
         *([ability] if ability else []),
         *language_in_words(scores, answers),
+        *_level(target),
     ]
     return "; ".join(parts)
 
@@ -138,11 +139,7 @@ def _halves(target: TargetReport, scores: Scores, trained_on: bool) -> list[str]
     `trained_on`: the retain rows that judge are among those that were trained on.
     """
     before, after = before_and_after(scores["forget"]["probability"]) or (0.0, target.forget)
-    likeliest = ", ".join(f"row {row} ({p:.3g})" for row, p in list(target.worst.items())[: target.rows_above])
-    parts = [
-        f"forget probability {before:.3g} -> {after:.3g} (level {target.level:.3g}, by {target.source}; "
-        f"{target.rows_above} of {target.rows} rows are above {target.row_level:.3g}{likeliest and f': {likeliest}'})"
-    ]
+    parts = [f"forget probability {before:.3g} -> {after:.3g} (level {target.level:.3g})"]
     held_out = share_left(scores, "retain")
     if held_out is None:
         parts.append("no rows to keep were measured")
@@ -157,6 +154,13 @@ def _halves(target: TargetReport, scores: Scores, trained_on: bool) -> list[str]
                 text += ": training protects the retain rows themselves, but not similar rows"
         parts.append(text)
     return parts
+
+
+def _level(target: TargetReport) -> list[str]:
+    """The source of the level, and the rows above that of a single row."""
+    likeliest = ", ".join(f"row {row} ({p:.3g})" for row, p in list(target.worst.items())[: target.rows_above])
+    above = f"{target.rows_above} of {target.rows} rows are above {target.row_level:.3g}{likeliest and f': {likeliest}'}"
+    return [f"the level comes from {target.source}", above]
 
 
 def share_left(scores: Scores, split: str) -> float | None:

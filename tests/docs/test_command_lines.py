@@ -43,7 +43,7 @@ def shelf(tmp_path_factory) -> Path:
         write_rows(folder / f"{name}.jsonl", parts[name][:count])
     for number, name in enumerate(("first", "second", "third")):  # requests that come one after the other
         write_rows(folder / f"{name}.jsonl", parts["forget"][4 * number : 4 * number + 4])
-    for name in ("model", "meta-llama/Llama-3.2-1B-Instruct"):
+    for name in ("model", "HuggingFaceTB/SmolLM2-360M-Instruct"):
         shutil.copytree(MODEL, folder / name)
     shutil.copytree(BASELINE, folder / "retain-only")
     changed_a_little(BASELINE, folder / "retain-only-2")

@@ -35,7 +35,7 @@ stdout.
 
 [bold]Examples[/]
 
-  unlearn forget -m meta-llama/Llama-3.2-1B-Instruct -f forget.jsonl -r retain.jsonl --load-in-4bit -o runs/npo
+  unlearn forget -m HuggingFaceTB/SmolLM2-360M-Instruct -f forget.jsonl -r retain.jsonl --load-in-4bit -o runs/npo
 
   unlearn forget -m ./model -f forget.csv -r hf:org/name:train --columns question=q,answer=a --method simnpo
 

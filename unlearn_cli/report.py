@@ -36,6 +36,7 @@ from unlearn_cli.report_parts import (
 SCHEMA_VERSION = "1.0"
 FILE = "report.json"
 ROWS = "rows.jsonl"  # beside it: every metric's value for every row, without text
+LISTED = 3  # runs that a message names
 MANIFEST = "sweep.json"  # of a sweep: the run spec of each run folder
 EVALUATION = "evaluation"  # in a run folder: the report of a later `unlearn evaluate`
 RUN_SPEC = "plan.json"  # beside it: what decides the result of the run, and its number of steps
@@ -255,11 +256,17 @@ def read_report(folder: Path | str) -> RunReport:
         if folder.is_dir() and (come := unfinished(folder)):
             raise UnlearnError(f"{folder} has not finished ({come[0]})", come[1])
         hint = "a folder written by `unlearn forget` is expected"
+        if runs := sorted(str(path.parent) for path in folder.glob(f"*/{FILE}")):
+            hint = f"runs in it: {', '.join(runs[:LISTED])}{', ...' if len(runs) > LISTED else ''}"
         if guess := _run_beside(folder):
             hint = f"did you mean {guess}? {hint}"
         if (folder / "config.json").is_file():
             hint = f"it holds a model; to measure one: unlearn evaluate --model {shlex.quote(str(folder))} -f FILE --json"
         raise UnlearnError(f"{folder} is not a run folder: it has no {FILE}", hint)
+    if path == folder and path.suffix != ".json":
+        raise UnlearnError(
+            f"{path} is a file, and neither a run folder nor a report", "a folder written by `unlearn forget` is expected"
+        )
     hint = "`unlearn report schema` says what a report holds"
     data = read_object(path, "the report.json that a command of `unlearn` wrote is expected")
     try:

@@ -186,11 +186,11 @@ def test_scores_of_an_untouched_model_are_called_scores(run, tmp_path):
 
 def test_the_line_that_shows_the_whole_table_can_be_pasted(run):
     for shown in (unlearn("evaluate", run).stderr, unlearn("report", "show", run).stdout):
-        line = shown.partition("more in the report; `")[2].partition("`")[0]
+        line = shown.partition(" more: `")[2].partition("`")[0]
         words = shlex.split(" ".join(line.split()))
         assert words[:3] == ["unlearn", "report", "show"] and words[-1] == "--full-table"
         whole = unlearn(*words[1:])
-        assert whole.exit_code == 0 and "perplexity" in whole.stdout and "more in the report" not in whole.stdout
+        assert whole.exit_code == 0 and "perplexity" in whole.stdout and " more: " not in whole.stdout
 
 
 def test_wrong_inputs(run, tmp_path):

@@ -361,7 +361,7 @@ def test_a_dry_run_on_a_narrow_terminal_cuts_no_word(data, tmp_path, monkeypatch
     table = result.stderr.partition("\ndata")[2].partition("\nfirst forget row")[0]
     assert "…" not in result.stderr
     whole = {word.strip(",") for word in table.split()}
-    assert {"question-answer", "sequences", "answer", "tokens", "truncated", "measured"} <= whole
+    assert {"question-answer", "sequences", "answer", "tokens", "cut", "measured"} <= whole
     lines = {line.split()[0]: line.split()[1] for line in table.splitlines() if line and not line.startswith(" ")}
     rows = {name: str(len(Path(data[at]).read_text().splitlines())) for name, at in (("forget", 3), ("retain", 5))}
     assert rows.items() <= lines.items() and lines["holdout"] == "16"

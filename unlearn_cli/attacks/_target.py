@@ -221,7 +221,9 @@ class Target:
             UnlearnError: a composition, or weights that do not fit the original's.
         """
         if self.composed:
-            raise UnlearnError("a composed model has no one line to the original", "leave this attack out")
+            raise UnlearnError(
+                "it moves one set of weights, and the run combines two models (uld, offset, whp)", "leave this attack out"
+            )
         if self.role == "original":
             return self.active()
         if self.unlearned and not self.separate_original:
@@ -235,12 +237,16 @@ class Target:
             UnlearnError: a composition, or weights that do not fit the original's.
         """
         if self.composed:
-            raise UnlearnError("a composed model has no distance from the original", "leave this attack out")
+            raise UnlearnError(
+                "it compares one set of weights, and the run combines two models (uld, offset, whp)", "leave this attack out"
+            )
         if self.role == "original":
             return 0.0
         return distance(self.loaded, None if self.unlearned and not self.separate_original else self._original_weights())
 
     def _original_weights(self) -> Mapping[str, Tensor]:
         if self.original is None:
-            raise UnlearnError("the original's weights are not at hand", "--base MODEL says where the original is")
+            raise UnlearnError(
+                "the weights of the model before unlearning cannot be read", "--base MODEL says where the original is"
+            )
         return self.original()

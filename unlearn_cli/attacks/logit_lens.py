@@ -20,7 +20,10 @@ from unlearn_cli.models.depth import blocks, shallow
 @attack(along="block", paper="2409.18025", access="activations")
 def logit_lens(target: Target) -> Iterator[Point]:
     if target.composed:
-        raise UnlearnError("logit-lens: a composed model has two residual streams", "leave this attack out")
+        raise UnlearnError(
+            "logit-lens: it reads hidden states of one model, and the run combines two (uld, offset, whp)",
+            "leave this attack out",
+        )
     count = len(blocks(target.loaded.model))
     plan = replace(target.plan, generate=-1)
     with target.active():

@@ -37,7 +37,10 @@ def probe(
     batch_size: Annotated[int, parameter("rows of a step", ge=1)] = 8,
 ) -> Iterator[Point]:
     if target.composed:
-        raise UnlearnError("probe: a composed model has two residual streams", "leave this attack out")
+        raise UnlearnError(
+            "probe: it reads hidden states of one model, and the run combines two (uld, offset, whp)",
+            "leave this attack out",
+        )
     model, data = target.loaded.model, target.data
     rows = target.encoder.encode([*data.train_forget, *data.train_retain[: len(data.train_forget)]])
     order = Pairing(seed, len(rows), 0, min(batch_size, len(rows)), 0)

@@ -79,5 +79,5 @@ def _rows(target: Target, data: Data) -> Sequence[Example]:
             "retain-only": "a run with retain rows",
             "paraphrased": "forget rows with a paraphrased_question or paraphrased_answer",
         }.get(data, "more forget rows")
-        raise UnlearnError(f"relearning on {data} has no rows", f"it needs {needs}")
+        raise UnlearnError(f"relearn: there are no rows for -p data={data}", f"it needs {needs}")
     return rows

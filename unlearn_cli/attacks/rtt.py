@@ -33,7 +33,10 @@ def rtt(
 ) -> Iterator[Point]:
     judged = target.data.eval_forget
     if len(judged) < folds:
-        raise UnlearnError(f"rtt: {len(judged)} judged rows cannot be split into {folds} parts", "-p folds=2, or more rows")
+        raise UnlearnError(
+            f"rtt: {len(judged)} judged rows cannot be split into {folds} parts",
+            "-p folds=2, or a run that forgot more rows",
+        )
     bounds = [len(judged) * i // folds for i in range(folds + 1)]
     tuning = FineTuning(learning_rate, seed, batch_size, rank)
     folds_at: dict[Place, list[Point]] = {}

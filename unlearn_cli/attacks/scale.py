@@ -27,7 +27,7 @@ def scale(
     percent: Percent = (75, 50, 25),
 ) -> Iterator[Point]:
     if target.unlearned and (target.composed or not hasattr(target.loaded.model, "peft_config")):
-        raise UnlearnError("scale: this run's artifact is no adapter that is added to its base", "leave this attack out")
+        raise UnlearnError("scale: the run has no adapter that could be scaled", "leave this attack out")
     if not target.unlearned:
         with target.active():
             point = target.measure("whole")

@@ -213,7 +213,8 @@ def changed_weights(loaded: LoadedModel, change: Change, *, whole: bool) -> Iter
         raise UnlearnError("this attack changes weights, which are quantized here", "leave out --load-in-4bit")
     if isinstance(loaded.model, Composed):
         raise UnlearnError(
-            "this attack changes weights, and a composed model has no one matrix to change", "leave this attack out"
+            "this attack changes one set of weights, and the run combines two models (uld, offset, whp)",
+            "leave this attack out",
         )
     peft = loaded.model if isinstance(loaded.model, PeftModel) else None
     originals: list[tuple[Tensor, Tensor]] = []  # a changed weight, and its values before

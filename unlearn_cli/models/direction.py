@@ -35,7 +35,10 @@ def refusal_direction(
 def _mean_state(loaded: LoadedModel, prompts: Sequence[np.ndarray], layer: int) -> Tensor:
     # States are read where they predict an answer token, so a 0 is appended as the answer to each prompt.
     if not prompts:
-        raise UnlearnError("a direction needs prompts on both sides", "raw documents have none; use rmu for them")
+        raise UnlearnError(
+            "this method compares prompts of the forget rows with other prompts, and raw documents have none",
+            "--method rmu takes documents",
+        )
     rows = [Row(str(n), np.append(p, 0), len(p), len(p), "", ends=False) for n, p in enumerate(prompts) if len(p)]
     total = torch.zeros(loaded.config.hidden_size, dtype=torch.float64, device=loaded.device)
     for members in packs([len(row.input_ids) for row in rows], TOKENS):

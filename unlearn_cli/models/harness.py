@@ -49,7 +49,9 @@ def run_harness(
     try:
         results = simple_evaluate(model=model, tasks=list(tasks), limit=limit, bootstrap_iters=0, log_samples=False)
     except Exception as error:
-        raise UnlearnError(f"--lm-eval {','.join(tasks)}: {type(error).__name__}: {error}", "lm-eval ls tasks") from error
+        raise UnlearnError(
+            f"--lm-eval {','.join(tasks)}: {type(error).__name__}: {error}", "`lm-eval ls tasks` lists their names"
+        ) from error
     finally:
         log.setLevel(level)
     return {task: _numbers(values) for task, values in results["results"].items()}

@@ -65,6 +65,8 @@ def _one_step(loaded: LoadedModel) -> None:
         loss.backward()
     gradients = [tensor.grad for _, tensor in trainable_parameters(loaded.model) if tensor.grad is not None]
     if not all(gradient.isfinite().all() for gradient in gradients):
-        raise UnlearnError("the gradient of one step of training is not finite", "--dtype float32")
+        raise UnlearnError("the gradient of one step of training is not finite", "try --dtype float32")
     if not any(gradient.any() for gradient in gradients):
-        raise UnlearnError("no gradient reaches what is to be trained", "other --lora-target-modules, or --device cpu")
+        raise UnlearnError(
+            "no gradient reaches the weights that are trained", "try other --lora-target-modules, or --device cpu"
+        )

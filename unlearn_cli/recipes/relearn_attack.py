@@ -89,7 +89,10 @@ def _run(config: AttackConfig, reporter: Reporter) -> tuple[list[AttackReport], 
 def _read_forget_run(folder: Path) -> RunReport:
     report = read_report(folder)
     if report.command != "forget":
-        raise UnlearnError(f"{folder} is not a run of `unlearn forget`", "an attack needs the forget rows of a run")
+        raise UnlearnError(
+            f"{folder} is not a run of `unlearn forget`",
+            "give the folder that `unlearn forget` wrote: an attack needs its forget rows",
+        )
     return report
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ def run(config: ReproduceConfig, command_line: list[str], reporter: Reporter) ->
     """
     first = read_report(config.run)
     if first.command != "forget":
-        raise UnlearnError(f"{config.run} is not a run of `unlearn forget`", "a run folder of it is expected")
+        raise UnlearnError(f"{config.run} is not a run of `unlearn forget`", "give the folder that `unlearn forget` wrote")
     with tempfile.TemporaryDirectory() as scratch:
         resolved = _resolved(config, Path(scratch), reporter)
         if differences := [*_other_settings(first, resolved), *_other_inputs(config.run, resolved)]:
@@ -99,7 +100,10 @@ def _other_inputs(run: Path, resolved: ResolvedRun) -> list[Difference]:
     """
     links = read_chain(run)
     if not links:
-        raise UnlearnError(f"{run} has no lineage: the files that it read are not known", "a run of this version has one")
+        raise UnlearnError(
+            f"{run} has no lineage: the files that it read are not known",
+            f"unlearn forget --config {shlex.quote(str(run / FILE))} -o NEW",
+        )
     hashes = model_hashes(resolved.outline.source)[0]
     hashes |= {f"{DATA}/{name}": data.report().sha256 for name, data in resolved.inputs.items()}
     hashes |= {f"{SETTING}/{name}": sha for name, sha in resolved.spec.files.items()}

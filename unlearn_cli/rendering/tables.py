@@ -146,8 +146,8 @@ def scores_table(report: RunReport, path: Path | None = None, *, everything: boo
     every = sum(has_value(both) for metrics in report.scores.values() for both in metrics.values())
     left = every - sum(len(metrics) for _, metrics in lines)
     # Under the table and not in its caption, which is folded to the table's width.
-    show = f"`unlearn report show {shlex.quote(str(path))} --full-table` shows" if path else "--full-table shows"
-    more = Text(f"{left} more in the report; {show} them", style="dim italic")
+    show = f"`unlearn report show {shlex.quote(str(path))} --full-table`" if path else "--full-table"
+    more = Text(f"{left} more: {show}", style="dim italic")
     table = ResponsiveTable(lambda: _scores(report, lines, intervals=True), lambda: _scores(report, lines, intervals=False))
     return Group(table, *([more] if left else []))
 

@@ -190,7 +190,7 @@ class Workbench:
             if id(mlp) in members or not inside:
                 raise UnlearnError(
                     f"the MLPs of {type(causal_lm(self.model)).__name__} are not modules of linear layers",
-                    "undo and layered work with every architecture",
+                    "--method undo and --method layered work with every architecture",
                 )
             layers |= inside
         return layers

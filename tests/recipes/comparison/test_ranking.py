@@ -134,7 +134,7 @@ def test_the_front_of_rows() -> None:
 
 def test_no_order_without_a_direction() -> None:
     check_rankable("--sort", NEARER)
-    with pytest.raises(UnlearnError, match=r"--sort a\.m: no direction of it is better"):
+    with pytest.raises(UnlearnError, match=r"--sort a\.m: neither more nor less of it is better"):
         check_rankable("--sort", Column("a.m", None, None, 0.5))
     with pytest.raises(UnlearnError, match="is better, and the baseline's value is not known"):
         check_rankable("--sort", Column("a.m", "baseline", None, None))

@@ -47,7 +47,8 @@ def read_attack_data(config: AttackConfig, run: RunReport) -> tuple[AttackData, 
     forget = splits["forget"].examples
     if len(forget) < 2:
         raise UnlearnError(
-            "an attack needs at least two forget rows: one to train on, and one that judges", "add a row to --forget"
+            "an attack needs at least two forget rows: one to train on, and one that judges",
+            "attack a run that forgot more rows",
         )
     train = set(spread(len(forget), max(1, min(len(forget) - 1, round(config.share * len(forget))))))
     judging = [example for i, example in enumerate(forget) if i not in train]

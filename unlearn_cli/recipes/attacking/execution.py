@@ -70,9 +70,10 @@ def _compute_attacks(models: AttackedModels, specs: list[CurveSpec], curves: Cur
         try:
             points = compute_points(target, spec)
         except UnlearnError as error:
+            reason = error.message.removeprefix(f"{spec.name}: ")
             if models.config.attack or models.config.suite is None:
-                raise
-            models.reporter.note(f"{spec.name} left out: {error.message}")
+                raise UnlearnError(f"{spec.name}: {reason}", error.hint, error.exit_code) from error
+            models.reporter.note(f"{spec.name} left out: {reason}")
             left_out.add(spec.name)
             continue
         _save(models, spec, points, curves, bar)

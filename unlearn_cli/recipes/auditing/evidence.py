@@ -81,7 +81,7 @@ def gather(config: RecordConfig, advance: Callable[[int, str], None]) -> Evidenc
     folder = config.run
     run = read_report(folder)
     if run.command != "forget":
-        raise UnlearnError(f"{folder} is not a run of `unlearn forget`", "a record is about a run")
+        raise UnlearnError(f"{folder} is not a run of `unlearn forget`", "give the folder that `unlearn forget` wrote")
     later = folder / EVALUATION
     evaluation = read_report(later) if (later / FILE).is_file() else None
     if evaluation and "forget" in evaluation.data and evaluation.data["forget"].sha256 != run.data["forget"].sha256:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,7 +79,10 @@ def verdicts(evidence: Evidence, claim: Claim, who: Mapping[str, str], queries: 
     """
     after = evidence.measured.get("after")
     if after is None:
-        raise UnlearnError(f"{evidence.folder} holds no measurements of the forget rows", "evaluate the run again")
+        raise UnlearnError(
+            f"{evidence.folder} holds no measurements of the forget rows",
+            f"unlearn evaluate {shlex.quote(str(evidence.folder))}",
+        )
     if who and (lost := [row for row in after.ids if row not in who]):
         raise UnlearnError(
             f"{len(lost)} rows have no person, such as row {lost[0]}", "--subject-id has to name one for every row"

@@ -116,7 +116,10 @@ def _private_key(path: Path) -> Any:
     password = None
     if b"ENCRYPTED" in content:
         if not sys.stdin.isatty():
-            raise UnlearnError(f"{path} has a password, and nobody can be asked for it here", "a key without a password")
+            raise UnlearnError(
+                f"{path} has a password, and nobody can be asked for it here",
+                "take the password off: openssl pkey -in key.pem -out plain.pem",
+            )
         password = getpass(f"password of {path}: ").encode()
     try:
         return library.serialization.load_pem_private_key(content, password)

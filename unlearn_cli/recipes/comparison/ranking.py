@@ -138,7 +138,7 @@ def check_rankable(flag: str, column: Column) -> None:
         UnlearnError: no direction is better, or the baseline that is the aim has no value.
     """
     if column.target is None:
-        raise UnlearnError(f"{flag} {column.name}: no direction of it is better", "choose a metric with an arrow")
+        raise UnlearnError(f"{flag} {column.name}: neither more nor less of it is better", "choose a metric with an arrow")
     if column.target == "baseline" and column.baseline is None:
         raise UnlearnError(
             f"{flag} {column.name}: nearer to the baseline is better, and the baseline's value is not known",

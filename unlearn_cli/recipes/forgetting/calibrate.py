@@ -38,6 +38,8 @@ def calibrate(expression: str, keeps: Callable[[float], bool]) -> CalibrationRep
         low, high = (middle, high) if holds(middle) else (low, middle)
     if low == 0.0 and not holds(0.0):
         raise UnlearnError(
-            f"--calibrate '{expression}' does not hold for the untouched model either", "a weaker constraint", EXIT_DIVERGED
+            f"--calibrate '{expression}' does not hold for the untouched model either",
+            "give a weaker condition",
+            EXIT_DIVERGED,
         )
     return CalibrationReport(expression=expression, scale=low, tried=tried)

@@ -31,7 +31,7 @@ BRACKETS = (">>>", "<<<")  # no chat template uses them
 HIDDEN = {*OfflineOptions.model_fields, "dry_run", "resume", "overwrite"}  # options that are not settings of a run
 COUNTS = {
     "rows": "rows", "sequences": "sequences", "tokens": "tokens", "answer\ntokens": "answer_tokens",
-    "truncated": "truncated_rows", "measured": "measured_rows",
+    "cut": "truncated_rows", "measured": "measured_rows",
 }  # fmt: skip
 PARTS = {
     "process": "libraries", "base": "base", "adapter": "adapter", "copies": "copies and optimizer of the method",

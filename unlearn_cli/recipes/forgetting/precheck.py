@@ -98,9 +98,9 @@ def check_required(config: ForgetConfig) -> None:
     if config.neighbors and not config.about:
         raise UnlearnError("--neighbors is for --about", "--about NAME")
     if not (config.forget or benchmark or config.about):
-        raise UnlearnError("no rows to forget", "--forget forget.jsonl; `unlearn forget --help` shows the formats")
+        raise UnlearnError("no rows to forget are given", "--forget forget.jsonl; `unlearn forget --help` shows the formats")
     if not (config.model or config.run):
-        raise UnlearnError("no model", "--model FOLDER_OR_HUB_ID")
+        raise UnlearnError("no model is given", "--model FOLDER_OR_HUB_ID")
     if config.resume and config.overwrite:
         raise UnlearnError("--resume and --overwrite exclude each other", "--resume continues, --overwrite starts anew")
     if config.load_in_4bit and config.load_in_8bit:

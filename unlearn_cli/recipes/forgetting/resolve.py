@@ -180,7 +180,7 @@ def check_settings(settings: Settings) -> None:
         raise UnlearnError("--lora-init starts an adapter, and --full trains none", "leave one of them out")
     composed = settings.procedure is None and objective.method.applied not in ("adapter", "negated_adapter")
     if config.calibrate and (settings.writes_model or composed):
-        raise UnlearnError("--calibrate scales an adapter, and this run writes no plain adapter", "leave it out")
+        raise UnlearnError("--calibrate scales an adapter, and this run writes no plain adapter", "leave --calibrate out")
     if config.lora_init != "default" and (settings.procedure or objective.method.applied != "adapter"):
         raise UnlearnError(f"--lora-init {config.lora_init} is for methods whose artifact is an adapter", "leave it out")
     if config.full and (objective.method.trains, objective.method.applied) != ("all", "adapter"):

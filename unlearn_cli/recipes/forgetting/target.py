@@ -78,7 +78,7 @@ def find_target(
     if run.config.until and _holds_now(run.config.until, before["forget"].probabilities):
         raise UnlearnError(
             f"--until '{run.config.until}' holds before training: the forget rows have a probability of {forget:.3g}",
-            "ask for less, or leave it out",
+            "ask for a lower value, or leave --until out",
         )
     if is_down and not unknown.source.startswith("--until") and likeliest <= max(KNOWN_ROW, unknown.row_level):
         why = (

@@ -13,6 +13,7 @@ from unlearn_cli.report import FILE, RunReport, VerdictWord
 
 TOO_MUCH = ("DAMAGED", "DIVERGED", "OVER-FORGOTTEN")
 LASTING = "rehearsal"  # the method of --recipe durable
+NEARLY = 0.9  # share of the retain probability from which more steps repair the rest
 Changes = dict[str, float | int | str]  # option -> its new value
 
 
@@ -93,13 +94,17 @@ def _changes(word: VerdictWord, report: RunReport, run: RunReport) -> Changes:
     more_retain: Changes = {"retain-ratio": 2 * config["retain_ratio"]} if retain and config.get("retain_ratio") else {}
     # With a target the number of steps is a limit. The epochs in the report would count as a limit that the user chose.
     budget: Changes = {"max-steps": steps} if target and steps else {}
+    twice: Changes = {"max-steps": 2 * steps} if budget else {}  # for half of the rate; a run ends earlier at its target
     if word == "DIVERGED":
         return _rate(run, 0.25) | budget
     if word == "NO EFFECT":
         return _rate(run, 4) | budget
     if word == "DAMAGED":
         without_term = retain and config.get("retain_term") == "none"
-        return _rate(run, 0.5) | ({"retain-term": "kl"} if without_term else more_retain) | budget
+        stronger: Changes = {"retain-term": "kl"} if without_term else more_retain
+        nearly = target is not None and target.forget_reached and (target.retain_share or 0.0) >= NEARLY
+        was_repairing = nearly and training is not None and training.steps >= steps
+        return ({} if was_repairing else _rate(run, 0.5)) | stronger | twice
     if word == "OVER-FORGOTTEN":
         score = report.scores["forget"].get("probability") if target else None
         if score is None or score.after is None or not score.after.value:
@@ -108,7 +113,7 @@ def _changes(word: VerdictWord, report: RunReport, run: RunReport) -> Changes:
         return {"until": f"forget.probability <= {aim:.2g}"} | budget
     if word == "NOT REACHED" and target and not (target.forget_reached and target.retain_reached):
         if target.forget_reached:
-            return _rate(run, 0.5) | more_retain | budget
+            return _rate(run, 0.5) | more_retain | twice
         ended_early = training is not None and training.steps < steps  # so more steps would not help
         longer: Changes = _rate(run, 2) | budget if ended_early else {"max-steps": 2 * steps}
         return longer | ({} if target.retain_reached else more_retain)

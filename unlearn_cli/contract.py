@@ -171,8 +171,9 @@ class Procedure(Declared):
     artifact: Literal["adapter", "model"] = "model"
     base: str = "npo"  # the method of its workbench, if it has no parameter of that name
     scheduled: bool = True  # its learning rate follows --lr-scheduler-type and --warmup-ratio
-    # Of one that takes steps of its own, and none of --epochs or --learning-rate: the parameter by which it forgets more.
-    strength: str = ""
+    # Of one that takes steps of its own, and none of --epochs or --learning-rate: the parameters that are doubled to forget
+    # more. Two, if one of them alone may change nothing.
+    strength: tuple[str, ...] = ()
     steps: Callable[..., int] = lambda bench, **parameters: 1  # (workbench, parameters) -> steps in all
     # (Sizes, parameters) -> bytes that it holds at its most, beside the model and what the base method's training needs:
     # copies, gradients, an optimizer's moments. For the memory estimate.

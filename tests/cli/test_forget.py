@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 
 from tests.cli.fresh import server
 from tests.cli.running import DEMO, MODEL, QUICK, data_arguments, losses, read_report, unlearn, write_rows
-from unlearn_cli.contract import METHODS, RETAIN_TERMS, ROBUST
+from unlearn_cli.contract import METHODS, RETAIN_TERMS, ROBUST, Procedure
 from unlearn_cli.demo.facts import splits
 from unlearn_cli.hashing import file_sha256
 from unlearn_cli.report import RunReport
@@ -116,6 +116,11 @@ PROCEDURES = {
     "repselect": ["-p", "rounds=2"],
     "cir": ["-p", "epochs=1"],
     "tar": ["-p", "rounds=1,inner=2"],
+    "memit": ["-p", "inner=2"],
+    "rehearsal": ["-p", "rounds=2"],
+    "mode-connectivity": ["-p", "epochs=0.2"],
+    "weight-distance": ["-p", "epochs=0.2"],
+    "weight-distortion": ["-p", "epochs=0.2"],
 }
 
 
@@ -129,8 +134,9 @@ KINDS = {"npo", "altpo", "pdu", "rmu", "task-vector", "uld", "undo", "layered"}
 def test_every_method_runs(method, data, tmp_path):
     """Whatever a method writes reads back as the model that was measured."""
     steps, others = QUICK[:2], QUICK[2:]
-    few = ["--epochs", 0.2, *PROCEDURES[method]] if method in PROCEDURES else steps
-    result = unlearn("forget", *data, *others, *few, "--method", method, "-o", tmp_path / "run")
+    if isinstance(procedure := METHODS.get(method), Procedure):
+        steps = [*(() if procedure.strength else ("--epochs", 0.2)), *PROCEDURES.get(method, ())]
+    result = unlearn("forget", *data, *others, *steps, "--method", method, "-o", tmp_path / "run")
     assert result.exit_code in (0, 4), result.stderr
     report = read_report(tmp_path / "run")
     assert report["config"]["method"] == method

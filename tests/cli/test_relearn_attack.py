@@ -11,6 +11,7 @@ import pytest
 
 from tests.cli.running import (
     BASELINE,
+    MODEL,
     QUICK,
     changed_a_little,
     data_arguments,
@@ -92,7 +93,7 @@ def test_a_positive_control_and_what_was_not_tried(run: Path, tmp_path: Path) ->
     refused = unlearn("relearn-attack", run, *FEW, *STEPS, "--control", other)
     assert refused.exit_code == 2 and "did not forget the rows of this run" in refused.stderr
     line = refused.stderr.split("can be one: ")[1].split()
-    assert line[:4] == ["unlearn", "forget", "--config", str(run / "report.json")] and not pasted(line[1:], {})
+    assert line[:5] == ["unlearn", "forget", "-m", MODEL, "-f"] and not pasted(line[1:], {})
     assert f"\nnext: unlearn report {run} --html record.html" in result.stderr or "--recipe durable" in result.stderr
 
 

@@ -59,6 +59,29 @@ def test_a_schedule_that_nothing_follows_is_refused(procedure, tmp_path) -> None
     assert refused.exit_code == 2 and "has a constant step size" in refused.stderr
 
 
+def trace(procedure: Procedure, folder, *, epochs: float = 3.0, peak: float = 1e-3, **parameters: object) -> list[float]:
+    """The losses of a procedure's steps."""
+    loaded = adapted()
+    schedule = partial(rate_at, shape="constant", warmup_ratio=0.0)
+    bench = Workbench(loaded, trainer_of(loaded, folder), epochs=epochs, peak=peak, schedule=schedule)
+    small = {name: value for name, value in SMALL.items() if name in procedure.parameters}
+    return [record.loss for record in procedure(bench, **procedure.resolve({**small, **parameters}))]
+
+
+@pytest.mark.parametrize("procedure", PROCEDURES, ids=lambda p: p.name)
+def test_a_run_is_changed_by_what_a_verdict_proposes(procedure, tmp_path) -> None:
+    """By its `strength`, if it declares one, and then by no --epochs and no --learning-rate; otherwise by each of these."""
+    usual = trace(procedure, tmp_path / "a")
+    others = [trace(procedure, tmp_path / name, **{name: value}) for name, value in (("epochs", 6.0), ("peak", 5e-4))]
+    if procedure.strength:
+        assert others == [usual, usual]
+        for factor in (2.0, 0.5):
+            stronger = {name: factor * procedure.parameters[name].default for name in procedure.strength}
+            assert trace(procedure, tmp_path / "b", **stronger) != usual
+    else:
+        assert usual not in others
+
+
 ROOM = 0.1  # by which a procedure may hold more than it says
 
 

@@ -91,7 +91,7 @@ def kept(sizes: Sizes, **parameters: Any) -> int:
     base="grad-diff",
     steps=steps,
     scheduled=False,
-    strength="rate",
+    strength=("rate",),
     holds=kept,
 )
 def cir(

@@ -71,7 +71,7 @@ def kept(sizes: Sizes, **parameters: Any) -> int:
     base="idk",
     steps=steps,
     scheduled=False,
-    strength="clamp",
+    strength=("clamp", "rate"),
     holds=kept,
 )
 def memit(

@@ -202,7 +202,8 @@ def check_status(report: RunReport, folder: RunFolder, *, quiet: bool) -> None:
         why = report.message or (report.verdict and report.verdict.why) if quiet else None
         damaged = report.verdict is not None and report.verdict.word == "DAMAGED" and report.status == "not_reached"
         short = DAMAGED if damaged else FAILURES.get(report.status, DAMAGED)
-        raise UnlearnError(why or short, f"the evidence is in {folder.report}", EXIT_DIVERGED)
+        after = f"; next: {report.verdict.next[0]}" if quiet and report.verdict and report.verdict.next else ""
+        raise UnlearnError(why or short, f"the evidence is in {folder.report}{after}", EXIT_DIVERGED)
 
 
 def _measure_after(run: ResolvedRun, artifact: Artifact) -> dict[str, Measured]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +26,7 @@ from unlearn_cli.recipes.auditing import chain
 from unlearn_cli.recipes.environment import environment
 from unlearn_cli.recipes.forgetting.interrupt import keeping
 from unlearn_cli.recipes.scoring import gates
-from unlearn_cli.recipes.scoring.mending import commands_after_attack
+from unlearn_cli.recipes.scoring.mending import commands_after_attack, weak_run
 from unlearn_cli.recipes.storage.lock import locked
 from unlearn_cli.rendering.attacks import attack_table
 from unlearn_cli.rendering.verdicts import next_block
@@ -105,7 +104,7 @@ def _note_models(models: AttackedModels, row_notes: list[str]) -> None:
     for note in [*row_notes, *models.cut_notes()]:
         models.reporter.note(note)
     if models.config.control:
-        _check_control(models.config.control, models.run, models.config.run)
+        _check_control(models.config.control, models.run)
     for role in models.baselines:
         models.identity(role)  # refuses the run itself before any time is spent
     artifact = models.run.artifact
@@ -116,7 +115,7 @@ def _note_models(models: AttackedModels, row_notes: list[str]) -> None:
         )
 
 
-def _check_control(folder: str, run: RunReport, run_folder: Path) -> None:
+def _check_control(folder: str, run: RunReport) -> None:
     """Check that the control is a run that forgot the same rows.
 
     Raises:
@@ -126,8 +125,7 @@ def _check_control(folder: str, run: RunReport, run_folder: Path) -> None:
     if "forget" not in control.data or control.data["forget"].sha256 != run.data["forget"].sha256:
         raise UnlearnError(
             f"--control {folder} did not forget the rows of this run",
-            "a short run on the same rows can be one: "
-            f"unlearn forget --config {shlex.quote(str(run_folder / FILE))} --no-target --max-steps 20 -o control",
+            f"a short run on the same rows can be one: {weak_run(run)}",
         )
 
 

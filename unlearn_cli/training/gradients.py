@@ -27,7 +27,7 @@ class Diverged(UnlearnError):
     def __init__(self, step: int, what: str) -> None:
         super().__init__(
             f"diverged at step {step}: the {what} is not finite",
-            "try a smaller --learning-rate or a larger --retain-weight; npo and simnpo are bounded, grad-ascent is not",
+            "a smaller learning rate",
             EXIT_DIVERGED,
         )
         self.step = step

@@ -12,10 +12,10 @@ from tests.cli.comparing import write_run
 from tests.cli.running import MODEL, write_rows
 from tests.laws.test_hints import pasted
 from unlearn_cli.config import ForgetConfig, resolve
-from unlearn_cli.contract import METHODS
+from unlearn_cli.contract import METHODS, Procedure
 from unlearn_cli.errors import EXIT_DIVERGED, UnlearnError
 from unlearn_cli.recipes.forget import check_status
-from unlearn_cli.recipes.forgetting.resolve import resolve_method
+from unlearn_cli.recipes.forgetting.resolve import Settings, resolve_method
 from unlearn_cli.recipes.scoring.mending import commands_after_attack, next_commands
 from unlearn_cli.recipes.scoring.verdict import judge_run, verdict_of
 from unlearn_cli.recipes.storage.run_folder import RunFolder
@@ -80,7 +80,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], str, str]] = [
     ("DAMAGED", {"training": SPENT}, {"retain": {"probability": moved(0.9, 0.8)}}, "", "' --retain-ratio 4 --max-steps 240"),
     ("DAMAGED", {}, {"general": {"choice_accuracy": LOST}}, "general ability fell from 0.70 to 0.50", GENTLER),
     ("DAMAGED", {}, {"retain": {"gibberish": BROKEN}}, "18 of 20 retain answers repeat themselves", GENTLER),
-    ("DAMAGED", {"status": "collapsed", "target": None, "message": "lost; try npo"}, {}, "lost", f"{GENTLER} -o"),
+    ("DAMAGED", {"status": "collapsed", "target": None, "message": "lost"}, {}, "lost", f"{GENTLER} -o"),
     ("OVER-FORGOTTEN", {}, BELOW, "below the baseline's interval (from 0.1980)", "--until 'forget.probability <= 0.22'"),
     ("OVER-FORGOTTEN", {"target": None}, BELOW, "kept: ", "--epochs 5"),
     (
@@ -90,8 +90,8 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], str, str]] = [
         "as unlikely as answers",
         "data check f.jsonl -m m",
     ),
-    ("NO EFFECT", {"status": "no_effect", "message": "moved by 0; try more"}, {}, "moved by 0", "--learning-rate 0.004"),
-    ("DIVERGED", {"status": "diverged", "message": "step 3: nan; try less"}, {}, "step 3: nan", "--learning-rate 0.00025"),
+    ("NO EFFECT", {"status": "no_effect", "message": "moved by 0"}, {}, "moved by 0", "--learning-rate 0.004"),
+    ("DIVERGED", {"status": "diverged", "message": "step 3: nan"}, {}, "step 3: nan", "--learning-rate 0.00025"),
     ("COMPLETED", {"target": None}, {}, "partly forgotten: probability 0.870 -> 0.210 (24% is left)", "--epochs 20"),
     ("COMPLETED", {"target": None}, {"forget": {"probability": moved(0.87, 0.05)}}, "forgotten: ", "relearn-attack"),
     ("STOPPED", {"target": None, "status": "stopped", "message": "--stop-when held"}, {}, "--stop-when held", "relearn"),
@@ -106,7 +106,7 @@ def test_every_end_has_a_word_a_reason_and_a_command(
     run = report.model_copy(update={"scores": report.scores | scores} | update)
     verdict = judge_run(run, Path("my runs/x"))
     assert verdict is not None and verdict.word == word
-    assert why in verdict.why and "; try" not in verdict.why and "\n" not in verdict.why
+    assert why in verdict.why and "\n" not in verdict.why
     assert command in verdict.next[0], verdict.next
     lines = [line for line in verdict.next if "--config" not in line]  # which has to be there
     assert not [line for line in lines if refusal(line, tmp_path)]
@@ -238,31 +238,87 @@ def test_a_report_of_an_earlier_version_is_judged_when_it_is_read(report: RunRep
     assert verdict_of(report.model_copy(update={"config": {}, "training": None}), Path("x")) is not None
 
 
-@pytest.mark.parametrize("name", METHODS.names())
-def test_the_command_after_damage_suits_every_method(report: RunReport, name: str, tmp_path: Path) -> None:
-    """Its settings are read from the report and resolved as a run's are."""
-    settings = resolve_method(*resolve(ForgetConfig, SETTINGS | {"method": name, "retain_term": None}, None))
+HINTED: dict[str, dict[str, Any]] = {  # the word, and what makes a verdict of it
+    "DAMAGED": {"status": "collapsed"},
+    "DIVERGED": {"status": "diverged"},
+    "NO EFFECT": {"status": "no_effect"},
+    "OVER-FORGOTTEN": {"scores": BELOW},
+    "COMPLETED": {},
+    "NOT REACHED": {"status": "not_reached", "target": MISSED, "training": SPENT},
+}
+
+
+def hinted(report: RunReport, name: str, word: str, folder: Path, **given: Any) -> tuple[Settings, dict[str, str]]:
+    """The settings of a run by a method, and the settings that the verdict's next command changes."""
+    method = METHODS.get(name)
+    own_steps = isinstance(method, Procedure) and method.strength
+    schedule = {"epochs": None, "learning_rate": "auto"} if own_steps else {"epochs": 10.0}
+    settings = resolve_method(
+        *resolve(ForgetConfig, SETTINGS | {"method": name, "retain_term": None} | schedule | given, None)
+    )
+    if own_steps:
+        settings = settings.filled("scaling rule", learning_rate=1e-3)  # as every run has it
     config = {key: value for key, value in settings.config.model_dump(mode="json").items() if key != "alternatives"}
-    run = report.model_copy(update={"config": config, "status": "collapsed", "target": None, "scores": report.scores})
-    (tmp_path / "report.json").write_text(run.model_dump_json())
-    verdict = judge_run(run, tmp_path)
-    assert verdict is not None and verdict.word == "DAMAGED"
+    scores = report.scores | (BELOW if word == "OVER-FORGOTTEN" else {})
+    fields = {"config": config, "config_sources": settings.sources, "target": None} | HINTED[word] | {"scores": scores}
+    run = report.model_copy(update=fields)
+    (folder / "report.json").write_text(run.model_dump_json())
+    verdict = judge_run(run, folder)
+    assert verdict is not None and verdict.word == word
     words = shlex.split(verdict.next[0])
+    assert words[:3] == ["unlearn", "forget", "--config"]
     flags = {flag[2:].replace("-", "_"): value for flag, value in zip(words[4:-2:2], words[5:-2:2], strict=True)}
-    if "parameter" in flags:
-        flags["parameters"] = flags.pop("parameter")
-    resolve_method(*resolve(ForgetConfig, flags, Path(words[3])))
+    return settings, {"parameters" if key == "parameter" else key: value for key, value in flags.items()}
 
 
-@pytest.mark.parametrize(("left", "clamp"), [(0.6, "4"), (0.1, "1")])
-def test_a_method_with_steps_of_its_own_is_told_its_own_parameter(report: RunReport, left: float, clamp: str) -> None:
+@pytest.mark.parametrize("word", HINTED)
+@pytest.mark.parametrize("name", METHODS.names())
+def test_every_change_of_the_next_command_means_something_to_the_method(
+    report: RunReport, name: str, word: str, tmp_path: Path
+) -> None:
+    """Settings are read from the report and resolved as a run's are; each change alone gives another run.
+
+    That a procedure's losses follow from its strength, or from epochs and learning rate: tests/laws/test_procedures.py.
+    """
+    if word == "NOT REACHED" and isinstance(METHODS.get(name), Procedure):
+        return  # it has no target
+    settings, flags = hinted(report, name, word, tmp_path)
+    assert flags
+    for flag, value in flags.items():
+        changed = resolve_method(*resolve(ForgetConfig, {flag: value}, tmp_path / "report.json"))
+        assert getattr(changed.config, flag) != getattr(settings.config, flag), flag
+        if flag == "retain_ratio":
+            assert changed.objective.retain_groups or changed.procedure, "no retain rows are read"
+        if (procedure := changed.procedure) is not None and procedure.strength:
+            assert flag == "parameters"
+    resolve_method(*resolve(ForgetConfig, flags, tmp_path / "report.json"))
+
+
+@pytest.mark.parametrize(
+    ("given", "flag"),
+    [({"retain_term": "none"}, "retain_term"), ({"retain_weight": 0}, "retain_weight"), ({}, "retain_ratio")],
+)
+def test_retain_rows_that_do_not_count_are_counted_first(report: RunReport, given: dict, flag: str, tmp_path: Path) -> None:
+    assert set(hinted(report, "npo", "DAMAGED", tmp_path, **given)[1]) == {"learning_rate", flag}
+
+
+@pytest.mark.parametrize("flag", [{"epochs": 3.0}, {"learning_rate": 1e-3}])
+@pytest.mark.parametrize("name", [name for name in METHODS.names() if getattr(METHODS.get(name), "strength", ())])
+def test_a_schedule_is_refused_where_it_means_nothing(name: str, flag: dict[str, float]) -> None:
+    config = {**dict.fromkeys(("model", "forget", "retain"), "x"), "method": name, **flag}
+    with pytest.raises(UnlearnError, match="takes steps of its own, and --"):
+        resolve_method(*resolve(ForgetConfig, config, None))
+
+
+@pytest.mark.parametrize(("left", "strength"), [(0.6, "clamp=4,rate=1"), (0.1, "clamp=1,rate=0.25")])
+def test_a_method_with_steps_of_its_own_is_told_its_own_parameter(report: RunReport, left: float, strength: str) -> None:
     """`memit` takes no learning rate and no epochs: a longer run would be the same. Of its parameters none is lost."""
     config = SETTINGS | {"method": "memit", "parameters": {"layers": [0.25, 1.0], "inner": 25, "clamp": 2.0}}
     scores = {"forget": {"probability": moved(0.9, left)}, "retain": {"probability": moved(0.9, 0.9 if left > 0.5 else 0.2)}}
     run = report.model_copy(update={"config": config, "scores": scores, "target": None})
     verdict = judge_run(run, Path("x"))
     assert verdict is not None
-    assert verdict.next == [f"unlearn forget --config x/report.json --parameter layers=0.25+1.0,clamp={clamp} -o x-2"]
+    assert verdict.next == [f"unlearn forget --config x/report.json --parameter layers=0.25+1.0,{strength} -o x-2"]
 
 
 def test_next_commands_can_be_pasted(tmp_path: Path) -> None:

@@ -243,8 +243,8 @@ def judge_target(
 
 
 def _missed(report: TargetReport, before: float) -> str:
-    """The missed half of the target, by how much, and what to try. `before`: mean probability of the forget rows."""
-    parts, advice = [], []
+    """The missed half of the target, and by how much. `before`: mean probability of the forget rows."""
+    parts = []
     assert report.forget is not None  # `judge_target` has measured it
     if not report.forget_reached:
         way = before - report.level
@@ -254,10 +254,8 @@ def _missed(report: TargetReport, before: float) -> str:
             f"target {report.level:.3g}; {report.rows_above} of {report.rows} rows are above {report.row_level:.3g}, the "
             f"worst is row {next(iter(report.worst))} with {next(iter(report.worst.values())):.3g}"
         )
-        advice.append("a larger --max-steps or --learning-rate")
     if not report.retain_reached:
         parts.append(
             f"{report.retain_share or 0:.0%} of the retain rows' probability is left, the target was {report.keep:.0%}"
         )
-        advice.append("more retain rows, a larger --retain-ratio or a smaller --learning-rate")
-    return f"target not reached: {'; '.join(parts)}; try {', and '.join(advice)}"
+    return f"target not reached: {'; '.join(parts)}"

@@ -70,7 +70,7 @@ def train(run: PreparedRun, prune: Prune | None = None) -> TrainedRun:
                         with due.saving():
                             _save(run, last)
             except Diverged as error:
-                last, ended = error.step - 1, ("diverged", f"{error.message}; {error.hint}")
+                last, ended = error.step - 1, ("diverged", error.message)
             path = _save(run, last, ended) if last > start or ended else _newest(run)
         if request.exit_code is not None:
             next_step = f"{path} is kept: add --resume to continue" if path else "the same command starts again"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from unlearn_cli.config import ForgetConfig, consent
 from unlearn_cli.config.resolve import as_flag
@@ -57,7 +59,7 @@ def _parameters(procedure: Procedure, run: RunReport, factor: float) -> str:
     """All parameters that are no defaults, as the value of -p, which replaces those of the file; with another strength."""
     usual, here = procedure.resolve({}), run.config.get("parameters") or {}
     changed = {name: value for name, value in here.items() if value != usual.get(name)}
-    changed[procedure.strength] = f"{factor * here.get(procedure.strength, usual[procedure.strength]):g}"
+    changed |= {name: f"{factor * here.get(name, usual[name]):g}" for name in procedure.strength}
     return ",".join(f"{k}={'+'.join(map(str, v)) if isinstance(v, list | tuple) else v}" for k, v in changed.items())
 
 
@@ -77,21 +79,33 @@ def commands_after_attack(run: RunReport, folder: Path, *, came_back: bool) -> l
         came_back: whether an attack brought knowledge back.
     """
     config, commands = run.config, []
+    has_rows = config.get("forget") or config.get("benchmark")
     rounded = config.get("load_in_4bit") or config.get("load_in_8bit")  # the recipe trains every weight
-    durable = {"-m": config.get("model"), "-f": config.get("forget"), "-r": config.get("retain")}
-    if came_back and config.get("method") != LASTING and durable["-f"] and not rounded:
-        words = [word for flag, value in durable.items() if value for word in (flag, str(value))]
-        words += [word for pair in config.get("columns") or () for word in ("--columns", pair)]
-        commands = [shlex.join(["unlearn", "forget", *words, "--recipe", "durable", "-o", _new(folder)])]
+    if came_back and config.get("method") != LASTING and has_rows and not rounded:
+        commands = [shlex.join([*_same_rows(config), "--recipe", "durable", "-o", _new(folder)])]
     return [*commands, shlex.join(["unlearn", "report", str(folder), "--html", "record.html"])]
+
+
+def weak_run(run: RunReport) -> str:
+    """The command of a short run on the same rows, which an attack should be able to undo."""
+    return shlex.join([*_same_rows(run.config), "--method", "npo", "--no-target", "--max-steps", "20", "-o", "control"])
+
+
+def _same_rows(config: Mapping[str, Any]) -> list[str]:
+    """The beginning of a command that forgets the rows of another run."""
+    flags = {
+        "-m": "model", "-f": "forget", "-r": "retain", "--benchmark": "benchmark", "--benchmark-dir": "benchmark_dir",
+        "--limit": "limit",
+    }  # fmt: skip
+    words = [word for flag, name in flags.items() if config.get(name) for word in (flag, str(config[name]))]
+    return ["unlearn", "forget", *words, *(word for pair in config.get("columns") or () for word in ("--columns", pair))]
 
 
 def _changes(word: VerdictWord, report: RunReport, run: RunReport) -> Changes:
     """The changes of the run's settings that answer the verdict; empty if no change is needed."""
     config, training, target = run.config, run.training, report.target or run.target
     steps = training.steps_planned if training else 0
-    retain = bool(config.get("retain"))
-    more_retain: Changes = {"retain-ratio": 2 * config["retain_ratio"]} if retain and config.get("retain_ratio") else {}
+    more_retain = _more_retain(config)
     # With a target the number of steps is a limit. The epochs in the report would count as a limit that the user chose.
     budget: Changes = {"max-steps": steps} if target and steps else {}
     twice: Changes = {"max-steps": 2 * steps} if budget else {}  # for half of the rate; a run ends earlier at its target
@@ -100,11 +114,9 @@ def _changes(word: VerdictWord, report: RunReport, run: RunReport) -> Changes:
     if word == "NO EFFECT":
         return _rate(run, 4) | budget
     if word == "DAMAGED":
-        without_term = retain and config.get("retain_term") == "none"
-        stronger: Changes = {"retain-term": "kl"} if without_term else more_retain
         nearly = target is not None and target.forget_reached and (target.retain_share or 0.0) >= NEARLY
         was_repairing = nearly and training is not None and training.steps >= steps
-        return ({} if was_repairing else _rate(run, 0.5)) | stronger | twice
+        return ({} if was_repairing else _rate(run, 0.5)) | more_retain | twice
     if word == "OVER-FORGOTTEN":
         score = report.scores["forget"].get("probability") if target else None
         if score is None or score.after is None or not score.after.value:
@@ -120,6 +132,17 @@ def _changes(word: VerdictWord, report: RunReport, run: RunReport) -> Changes:
     forget = report.scores.get("forget", {}).get("probability")
     not_forgotten = forget and forget_outcome(forget) in ("not forgotten", "partly forgotten")
     return _length(run, 2) if not_forgotten and word == "COMPLETED" else {}
+
+
+def _more_retain(config: Mapping[str, Any]) -> Changes:
+    """The change that lets the retain rows count for more."""
+    if not config.get("retain"):
+        return {}
+    if config.get("retain_term") == "none":
+        return {"retain-term": "kl"}
+    if config.get("retain_weight") == 0:
+        return {"retain-weight": 1}
+    return {"retain-ratio": 2 * config["retain_ratio"]} if config.get("retain_ratio") else {}
 
 
 def _rate(run: RunReport, factor: float) -> Changes:

@@ -20,7 +20,6 @@ KNOWN = 0.5  # from this probability on, a model has hardly guessed an answer
 KEPT = 0.95  # retain rows with at least this share of their probability before count as kept
 COLLAPSE = 0.5  # below this share of the retain probability before, the model counts as wrecked
 DIFFERENT = 0.05  # p-value of forget quality below which two models differ
-GENTLER = "a smaller --learning-rate or --retain-term kl"  # changes that damage general ability less
 NO_EFFECT = 0.01  # nats; with a smaller mean change of an answer token's log-probability, the run changed nothing
 # A gradient without a larger element counts as zero. It is a hundredth of AdamW's epsilon, where steps become negligible.
 NO_GRADIENT = 1e-10
@@ -48,19 +47,15 @@ def judge(
     before, after = moments["before"]["forget"], moments["after"]["forget"]
     moved = float(np.abs(after.mean_logps - before.mean_logps).mean())
     if moved < NO_EFFECT:
-        return "no_effect", (
-            f"the adapter changed nothing: forget answers changed by {moved:.2g} nats a token; "
-            "try a larger --learning-rate or more --epochs"
-        )
+        return "no_effect", (f"the run changed nothing: forget answers changed by {moved:.2g} nats a token")
     retain = scores.get("retain", {}).get("probability")
     values = before_and_after(retain)
     if retain and values and retain_outcome(retain) == "wrecked":
         return "collapsed", (
-            f"retain collapsed: the probability of the retain answers fell from {_plain(values[0])} to "
-            f"{_plain(values[1])}; try npo or simnpo, a larger --retain-weight or a smaller --learning-rate"
+            f"retain collapsed: the probability of the retain answers fell from {_plain(values[0])} to {_plain(values[1])}"
         )
     if ability_outcome(scores) == "wrecked":
-        return "collapsed", f"general ability collapsed: {ability_in_words(scores)}; try {GENTLER}"
+        return "collapsed", f"general ability collapsed: {ability_in_words(scores)}"
     return status, message
 
 

@@ -18,7 +18,6 @@ from unlearn_cli.report_parts import TargetReport
 GAP = 0.05  # a larger gap between the shares left of trained and of held-out retain rows is named
 DAMAGED = ("damaged", "wrecked")
 NEVER_KNOWN: VerdictWord = "NOT KNOWN BEFORE"
-ADVICE = "; try "  # begins the advice of a message; `commands` gives the same advice with numbers
 
 
 def judge_run(
@@ -102,7 +101,7 @@ def _why(
     word: VerdictWord, scores: Scores, run: RunReport, target: TargetReport | None, answers: Mapping[str, Measured]
 ) -> str:
     if run.message and run.status in UNUSABLE and word != NEVER_KNOWN:
-        return run.message.split(ADVICE)[0]
+        return run.message
     if word == "OVER-FORGOTTEN":
         other_outcomes = in_short({split: metrics for split, metrics in scores.items() if split != "forget"}, answers)
         return "; ".join(

@@ -32,6 +32,7 @@ def test_count_and_times_are_whole_and_the_detail_gives_way(width: int, seen: in
     assert "17/25" in line and "0:00:0" in line and len(line.rstrip()) <= width
     parts = ("forget 27.704", "retain 0.021", "grad 1.17", "2,659 tok/s", "0.9 GiB")
     assert [part in line for part in parts][:seen] == [True] * seen
+    assert line.rstrip().endswith(parts), "no part is cut"
 
 
 def test_the_bar_goes_last() -> None:

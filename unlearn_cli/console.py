@@ -7,10 +7,21 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import accumulate
 
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.segment import Segment
 from rich.table import Column
 from rich.text import Text
@@ -133,8 +144,8 @@ class Reporter:
         if self.quiet:
             yield ProgressBar(phase, total, done)
         elif self._live:
-            # The detail takes the rest of the line and is cut at its end. A narrow terminal has a short bar or none.
-            whole, rest = Column(no_wrap=True), Column(no_wrap=True, overflow="ellipsis", ratio=1)
+            # The detail takes the rest of the line. A narrow terminal has a short bar or none.
+            whole, rest = Column(no_wrap=True), Column(no_wrap=True, ratio=1)
             width = 24 if self.width >= 110 else 12 if self.width >= 80 else 0
             columns = (
                 TextColumn("{task.description}", table_column=whole),
@@ -142,7 +153,7 @@ class Reporter:
                 MofNCompleteColumn(table_column=whole.copy()),
                 TimeElapsedColumn(table_column=whole.copy()),
                 TimeRemainingColumn(table_column=whole.copy()),
-                TextColumn("{task.fields[detail]}", markup=False, table_column=rest),
+                _Detail(table_column=rest),
             )
             with Progress(*columns, console=self._err, transient=True, expand=True) as drawn:
                 yield _DrawnBar(phase, total, done, drawn)
@@ -189,6 +200,19 @@ def _to_stdout() -> Iterator[None]:
 def unwritable(error: OSError) -> UnlearnError:
     """The error for a stdout that cannot be written."""
     return UnlearnError(f"cannot write to stdout: {error.strerror or error}", exit_code=EXIT_FAILED)
+
+
+class _Detail(ProgressColumn):
+    """What a bar says behind its times: as many parts, divided by two spaces, as the line has room for."""
+
+    def render(self, task: Task) -> RenderableType:
+        return _Parts(task.fields["detail"].split("  "))
+
+
+class _Parts(list[str]):
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
+        fitting = [text for text in accumulate(self, "{}  {}".format) if cell_len(text) <= options.max_width]
+        yield Text(fitting[-1] if fitting else self[0], no_wrap=True, overflow="ellipsis")
 
 
 class ProgressBar:

@@ -293,6 +293,8 @@ def unfinished(folder: Path) -> tuple[str, str] | None:
     checkpoints = [int(path.stem.removeprefix("step-")) for path in (folder / CHECKPOINTS).glob(STEPS)]
     if not checkpoints and not (folder / RUN_SPEC).is_file():
         return None
+    if (folder.parent / MANIFEST).is_file():
+        return (f"step {max(checkpoints)}" if checkpoints else "no step is kept"), "the same `unlearn sweep` command goes on"
     again = "the same `unlearn forget` command"
     if not checkpoints:
         return "no step is kept", f"{again} starts it again"

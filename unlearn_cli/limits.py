@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from types import FrameType
 
 import psutil
@@ -21,6 +23,12 @@ SECONDS = 10.0
 
 class TooMuch(Exception):
     """Reading took too long or too much memory; the text says which."""
+
+
+@cache
+def _process(pid: int) -> psutil.Process:
+    """A process. To find it takes longer than to render a row, and each row is rendered within bounds."""
+    return psutil.Process(pid)
 
 
 @contextmanager
@@ -45,7 +53,7 @@ def bounded(memory: int = GIB, seconds: float | None = SECONDS) -> Iterator[None
     limits = resource.getrlimit(resource.RLIMIT_AS) if resource else None
     try:
         if limits:
-            wanted = psutil.Process().memory_info().vms + memory
+            wanted = _process(os.getpid()).memory_info().vms + memory
             allowed = [limit for limit in (*limits, wanted) if limit != resource.RLIM_INFINITY]
             resource.setrlimit(resource.RLIMIT_AS, (min(allowed), limits[1]))
         if timed and seconds:

@@ -1,12 +1,15 @@
 """`--help` on any terminal: names whole, examples that can be pasted, nothing wider than the screen."""
 
+import gc
 import re
 import shlex
+import sys
 
 import pytest
 from typer.main import get_command
 
 from tests.cli.running import unlearn
+from unlearn_cli.cli import app
 from unlearn_cli.cli.app import build
 from unlearn_cli.cli.help import broken
 
@@ -69,3 +72,16 @@ def test_a_long_line_is_broken_between_options():
     assert broken(line, 80) == [line]
     assert broken(line, 26) == ["  unlearn x \\", "      --first 'a b' c \\", "      --json | jq .x"]
     assert broken(line, 18)[-2:] == ["      c --json \\", "      | jq .x"]
+
+
+def test_a_command_seldom_looks_for_garbage_and_not_at_its_end(monkeypatch):
+    """Imports leave a million objects that live to the end: to walk through them took a seventh of a short run."""
+    usual, frozen = gc.get_threshold(), []
+    monkeypatch.setattr(gc, "freeze", lambda: frozen.append(gc.get_threshold()[0]))
+    monkeypatch.setattr(sys, "argv", ["unlearn", "--version"])
+    try:
+        with pytest.raises(SystemExit):
+            app.main()
+    finally:
+        gc.set_threshold(*usual)
+    assert frozen == [app.COLLECT_AFTER]

@@ -179,3 +179,15 @@ def test_a_hub_tokenizer_names_its_template(tokenizer: Any) -> None:
 
     with pytest.raises(UnlearnError, match=r"org/model: chat_template:1: the chat template does not parse"):
         resolve_template("auto", Named())
+
+
+def test_a_question_is_rendered_once_for_all_its_answers(tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    rendered, usual = [], tokenizer.apply_chat_template
+    monkeypatch.setattr(
+        tokenizer, "apply_chat_template", lambda turns, **more: rendered.append(len(turns)) or usual(turns, **more)
+    )
+    encoder = Encoder(tokenizer, 512, TEMPLATE, stop_ids=frozenset({tokenizer.eos_token_id}))
+    one, other = (encoder.encode_answer(EXAMPLE, answer) for answer in (EXAMPLE.answer, "In Riga."))
+    (elsewhere,) = encoder.encode([replace(EXAMPLE, turns=(("user", "Where are the hives?"),))])
+    assert rendered == [1, 2, 2, 1, 2]
+    assert other.prompt_ids.tolist() == one.prompt_ids.tolist() != elsewhere.prompt_ids.tolist()

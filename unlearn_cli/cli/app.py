@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from types import ModuleType
@@ -40,6 +41,9 @@ WITH_SETTINGS: tuple[ModuleType, ...] = (
 
 # A module with GROUP is a command of that group.
 GROUPS = {"data": "Rows before a run.", "report": "The record of a run, reports as tables, and their schema."}
+# Containers made between two collections of garbage; Python's own 700 walk through a million objects of imported modules
+# again and again.
+COLLECT_AFTER = 20_000
 IN_GROUP = {"report": "record"}  # the command of a group that runs if none is named
 
 
@@ -107,6 +111,7 @@ def __getattr__(name: str) -> Any:
 def main() -> None:
     """The console script. A pipe that its reader closed (`| head`) is not an error; an unwritable stdout is one."""
     first = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    gc.set_threshold(COLLECT_AFTER)
     try:
         build(None if "_UNLEARN_COMPLETE" in os.environ else first)()
     except SystemExit as stop:
@@ -126,6 +131,8 @@ def main() -> None:
         _discard_stdout()
         Reporter().error(unwritable(error))
         raise SystemExit(EXIT_FAILED) from None
+    finally:
+        gc.freeze()  # the process ends: its last collections need not walk through modules that live until then
 
 
 def _discard_stdout() -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from unlearn_cli.data.chat_template import Conversation, render
-from unlearn_cli.data.example import RAW, Example
+from unlearn_cli.data.example import RAW, Example, Turn
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.measured import compressed_length
 
@@ -100,6 +100,10 @@ class Encoder:
         return hashlib.sha256((self.chat_template + switch).encode()).hexdigest()
 
     @cached_property
+    def _prompts(self) -> dict[tuple[tuple[Turn, ...], str | None], str]:
+        return {}
+
+    @cached_property
     def texts_sha256(self) -> str:
         """sha256 of all that decides the text of generated tokens: the tokenizer and the tokens that end an answer."""
         words = [sorted(self.tokenizer.get_vocab().items()), sorted(self.tokenizer.all_special_ids), sorted(self.stop_ids)]
@@ -174,13 +178,20 @@ class Encoder:
     def _chat(self, example: Example, answer: str, reasoning: str) -> tuple[list[int], list[int]]:
         """Token ids of the prompt, up to where the answer begins, and of the whole conversation."""
         if example.prefill:
-            prompt = self._conversation(example, example.prefill).text
+            prompt = self._prompt(example, example.prefill)
             full = self._conversation(example, f"{example.prefill} {answer}")
         else:
-            prompt = self._conversation(example).text
+            prompt = self._prompt(example, None)
             full = self._conversation(example, answer, reasoning)
         begin = full.answer_begins(prompt, f"{example.prefill} {answer}".strip(), reasoning, example.where)
         return self._tokens(full.text[:begin] if begin else prompt), self._tokens(full.text)
+
+    def _prompt(self, example: Example, prefill: str | None) -> str:
+        """The conversation up to the answer: rendered once for all answers to a question."""
+        key = example.turns, prefill
+        if key not in self._prompts:
+            self._prompts[key] = self._conversation(example, prefill).text
+        return self._prompts[key]
 
     def _conversation(self, example: Example, answer: str | None = None, reasoning: str = "") -> Conversation:
         assert self.chat_template is not None

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cache, lru_cache
+from types import SimpleNamespace
 from typing import Annotated, Literal
 
 import numpy as np
-from nltk.stem.porter import PorterStemmer
-from rouge_score.rouge_scorer import RougeScorer
 
 from unlearn_cli.contract import parameter
+from unlearn_cli.metrics._rouge_score import PorterStemmer, RougeScorer, tokenize
 
 Tokenizer = Annotated[
     Literal["latin", "unicode"],
@@ -26,13 +27,27 @@ _WORD = re.compile(
 )
 
 
-class _Unicode:
-    def __init__(self, stem: bool) -> None:
-        self.stemmer = PorterStemmer() if stem else None
+TEXTS = 10_000  # texts whose words are kept: each is scored by several metrics, before and after
 
-    def tokenize(self, text: str) -> list[str]:
+
+class _Words:
+    """The words of texts, as `RougeScorer` asks for them."""
+
+    def __init__(self, *, stem: bool, unicode: bool) -> None:
+        stems = lru_cache(10 * TEXTS)(PorterStemmer().stem)
+        self.stemmer, self.unicode = SimpleNamespace(stem=stems) if stem else None, unicode
+        self.tokenize = lru_cache(TEXTS)(self._tokenize)
+
+    def _tokenize(self, text: str) -> list[str]:
+        if not self.unicode:
+            return tokenize(text, self.stemmer)
         words = _WORD.findall(text.lower())
         return [self.stemmer.stem(w) if self.stemmer and len(w) > 3 else w for w in words]
+
+
+@cache
+def _words(*, stem: bool, unicode: bool) -> _Words:
+    return _Words(stem=stem, unicode=unicode)
 
 
 def rouge(
@@ -46,7 +61,7 @@ def rouge(
 ) -> np.ndarray:
     """[R] scores; NaN where there is no true or no generated answer, or the tokenizer cannot read the true one."""
     unicode = tokenizer == "unicode"
-    scorer = RougeScorer([kind], use_stemmer=stem, tokenizer=_Unicode(stem) if unicode else None)
+    scorer = RougeScorer([kind], tokenizer=_words(stem=stem, unicode=unicode))
     scores = np.full(len(references), np.nan)
     for row, (reference, text) in enumerate(zip(references, generations, strict=True)):
         if reference is not None and text is not None and (unicode or latin(reference)):

@@ -44,6 +44,7 @@ KINDS_OF_VALUE = {
     "--config": "config",
     "--fail-if": "EXPR",
     "-f": "FILE",
+    "--forget": "FILE",
     "-m": "MODEL",
     "--model": "MODEL",
     "list": "KIND",

@@ -41,7 +41,7 @@ def forget(settings: ForgetConfig | None, *, quiet: bool, **more: Any) -> RunRep
     with _resolved(ForgetConfig, settings, more) as (config, sources):
         report = forgetting.run(config, sources, PYTHON, Reporter(quiet=quiet))
     if report is None:
-        raise UnlearnError("a dry run makes no report", "leave dry_run out; `unlearn forget --dry-run` shows the plan")
+        raise UnlearnError("a dry run makes no report", "leave dry_run out; on the command line --dry-run shows the plan")
     return report
 
 

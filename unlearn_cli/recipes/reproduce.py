@@ -102,7 +102,7 @@ def _other_inputs(run: Path, resolved: ResolvedRun) -> list[Difference]:
     if not links:
         raise UnlearnError(
             f"{run} has no lineage: the files that it read are not known",
-            f"unlearn forget --config {shlex.quote(str(run / FILE))} -o NEW",
+            f"unlearn forget --config {shlex.quote(str(run / FILE))} -o DIR",
         )
     hashes = model_hashes(resolved.outline.source)[0]
     hashes |= {f"{DATA}/{name}": data.report().sha256 for name, data in resolved.inputs.items()}

@@ -32,17 +32,19 @@ FOLDED = 4  # characters that a folded column needs to be read
 class ResponsiveTable:
     """`full` on a usual terminal and wherever it fits, else `narrow`; each needs a column that can fold.
 
-    `narrowest` is for a terminal on which even `narrow` would be cut.
+    `narrowest` is for a terminal on which even `narrow` would be cut. `usual` are the characters of a line from which on
+    columns fold in place of `narrow`; a table whose columns must not fold has `UNBOUNDED`.
     """
 
     full: Callable[[], Table]
     narrow: Callable[[], Table]
     narrowest: Callable[[], Table] | None = None
+    usual: int = USUAL_WIDTH
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         table = self.full()
         needed = Measurement.get(console, options.update(width=UNBOUNDED), table)
-        if options.max_width < min(needed.maximum, USUAL_WIDTH):
+        if options.max_width < min(needed.maximum, self.usual):
             table = self.narrow()
             needed = Measurement.get(console, options.update(width=UNBOUNDED), table)
             if self.narrowest and options.max_width < needed.minimum + FOLDED:

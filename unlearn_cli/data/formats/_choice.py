@@ -41,7 +41,7 @@ def choose(
             return name, row_format, matched
     listed = f"its columns are {', '.join(columns)}" if columns else "its rows have no columns"
     proposal = _proposal(columns)
-    facts = "if it is a table of facts, such as names and towns: `unlearn init --ask` makes questions of them"
+    facts = "if it is a table of facts, such as names and towns: `unlearn init` with --ask makes questions of them"
     ways = [f"try --columns {written(proposal)}"] if proposal else []
     ways += [facts] if len(columns) > 1 else []
     hint = "; ".join([*ways, f"the columns that are read: {known_formats()}"])

@@ -23,7 +23,8 @@ from unlearn_cli.recipes.forgetting.resolve import Settings
 from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun
 from unlearn_cli.recipes.forgetting.written_retain import inputs_to_write, plan_in_words
 from unlearn_cli.recipes.scoring.splits import Input
-from unlearn_cli.rendering.tables import ResponsiveTable
+from unlearn_cli.rendering.tables import UNBOUNDED, ResponsiveTable
+from unlearn_cli.report_parts import DataReport
 
 GIB = 2**30
 SHOWN_TOKENS = 160
@@ -152,10 +153,14 @@ def _is_shown(settings: Settings, name: str, value: Any) -> bool:
 
 
 def _data(settings: Settings, inputs: Mapping[str, Input], steps: int) -> Group:
-    """A line for each split and a column for each count; on a narrow terminal the counts of a split in words."""
+    """A line for each split and a column for each count; where they do not fit, the counts of a split in words.
+
+    Counts that say nothing are left out: those that are the number of rows in every split, and rows cut if there are none.
+    """
     reports = {name: data.report() for name, data in inputs.items()}
+    headings = {h: field for h, field in COUNTS.items() if any(getattr(r, field) != _usual(r, h) for r in reports.values())}
     counts = {
-        name: {heading: f"{getattr(report, field):,}" for heading, field in COUNTS.items()}
+        name: {heading: f"{getattr(report, field):,}" for heading, field in headings.items()}
         for name, report in reports.items()
     }
 
@@ -164,7 +169,7 @@ def _data(settings: Settings, inputs: Mapping[str, Input], steps: int) -> Group:
             title="\ndata", box=None, title_justify="left", header_style="bold", padding=(0, 1, 0, 0), pad_edge=False
         )
         table.add_column("", no_wrap=True)
-        for heading in COUNTS:
+        for heading in headings:
             table.add_column(heading, justify="right", no_wrap=True)
         table.add_column("format", overflow="fold")
         for name, report in reports.items():
@@ -186,7 +191,12 @@ def _data(settings: Settings, inputs: Mapping[str, Input], steps: int) -> Group:
     batch = settings.pairing(rows, 0).batch
     length = f"{steps} steps of {batch} forget rows = {steps * batch / rows:.3g} epochs"
     caption = f"until the target is reached, at most {length}" if settings.has_target else length
-    return Group(ResponsiveTable(full, narrow), Text(caption, style="italic"))
+    return Group(ResponsiveTable(full, narrow, usual=UNBOUNDED), Text(caption, style="italic"))
+
+
+def _usual(report: DataReport, heading: str) -> int | None:
+    """The count that says nothing."""
+    return {"sequences": report.rows, "measured": report.rows, "cut": 0}.get(heading)
 
 
 def _rendered(encoder: Encoder, row: Row, *, styled: bool) -> Text:

@@ -55,6 +55,8 @@ def test_fields_of_a_later_version_are_passed_over_and_kept(tmp_path):
         ({"retain_ratio": "2"}, "config: retain_ratio: "),
         ({"columns": ["a", 1]}, "config: columns.1: "),
         ({"epochs": True}, "config: epochs: "),
+        ({"method": ["npo"]}, "config: method: "),
+        ({"parameters": [1]}, "config: parameters: "),
         ({"model": None}, "its config names no model"),
     ],
 )

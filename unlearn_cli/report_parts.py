@@ -31,7 +31,13 @@ class SettingsRead(Part):
     run: str | None = None
     baseline: str | list[str] | None = None  # of commands that take several
     forget: str | None = None
+    retain: str | None = None
+    benchmark: str | None = None
+    benchmark_dir: str | None = None
+    method: str | None = None
+    parameters: dict[str, Any] | None = None
     retain_term: str | None = None
+    retain_weight: float | None = None
     columns: list[str] | None = None
     seed: int | None = None
     limit: int | None = None

@@ -7,22 +7,23 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import platformdirs
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from unlearn_cli.atomic import write_atomically
 from unlearn_cli.attack_report import SCORED, CurveReport, PointReport
 from unlearn_cli.attacks._target import Place, Point, Role, kind
-from unlearn_cli.contract import METRICS, Attack
+from unlearn_cli.contract import METRICS, Attack, Recovered
+from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.baseline import METRIC
 from unlearn_cli.evaluation.score import bootstrap
 from unlearn_cli.hashing import fingerprint
-from unlearn_cli.jsonfile import finite
+from unlearn_cli.jsonfile import finite, read_object
 from unlearn_cli.measured import Measured
 from unlearn_cli.recipes.attacking.attacked_models import AttackedModels
 from unlearn_cli.recipes.attacking.settings import Setting
@@ -71,6 +72,31 @@ class CurveSpec:
         return self.role, self.name, fingerprint(self.setting)
 
 
+Values = dict[Recovered, list[float | None]]  # of the rows, by metric
+
+
+class StoredPoint(BaseModel):
+    """A point of a curve as it is on disk."""
+
+    at: int | float | str
+    forget: Values
+    retain: Values
+    details: dict[str, float]
+
+    @field_validator("forget")
+    @classmethod
+    def _complete(cls, forget: Values) -> Values:
+        if set(forget) != set(SCORED) or len({len(values) for values in forget.values()}) != 1:
+            raise ValueError("not every metric has a value for every row")
+        return forget
+
+
+class StoredCurve(BaseModel):
+    """A curve as it is on disk. A run folder may come from a stranger."""
+
+    points: list[StoredPoint] = Field(min_length=1)
+
+
 class Curves:
     """The points of each curve."""
 
@@ -80,6 +106,10 @@ class Curves:
     def add(self, spec: CurveSpec, points: list[CurvePoint]) -> None:
         """Add a curve."""
         self._points[spec.key] = points
+
+    def points(self, spec: CurveSpec) -> list[CurvePoint]:
+        """The points of a curve."""
+        return self._points[spec.key]
 
     def __contains__(self, spec: CurveSpec) -> bool:
         return spec.key in self._points
@@ -166,14 +196,15 @@ def curve_path(models: AttackedModels, spec: CurveSpec) -> Path:
 
 
 def read_curve(path: Path) -> list[CurvePoint] | None:
-    """The points of a finished curve; None if there is no such file or it is broken."""
+    """The points of a finished curve; None if there is no such file or it is no curve: then it is computed again."""
     if not path.is_file():
         return None
     try:
-        points = json.loads(path.read_text(encoding="utf-8"))["points"]
-    except json.JSONDecodeError:
+        stored = StoredCurve.model_validate(finite(read_object(path, "")))
+    except (UnlearnError, ValidationError, RecursionError):
         return None
-    return [CurvePoint(p["at"], _arrays(p["forget"]), _arrays(p["retain"]), p["details"]) for p in points]
+    points = [CurvePoint(p.at, _arrays(p.forget), _arrays(p.retain), p.details) for p in stored.points]
+    return points if all(len(p.forget[name]) == len(points[0].forget[name]) for p in points for name in SCORED) else None
 
 
 def write_curve(path: Path, points: list[CurvePoint]) -> None:
@@ -187,5 +218,5 @@ def _lists(scores: RowScores) -> dict[str, list[float]]:
     return {name: values.tolist() for name, values in scores.items()}
 
 
-def _arrays(lists: dict[str, list[Any]]) -> RowScores:
+def _arrays(lists: Mapping[Recovered, list[float | None]]) -> RowScores:
     return {name: np.array([np.nan if v is None else v for v in values], dtype=np.float64) for name, values in lists.items()}

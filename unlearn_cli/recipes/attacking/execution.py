@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from unlearn_cli.attacks._target import Place, Target
 from unlearn_cli.console import ProgressBar
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.evaluation.baseline import UNKNOWN, check_baseline
+from unlearn_cli.evaluation.baseline import METRIC, UNKNOWN, check_baseline
 from unlearn_cli.recipes.attacking.attacked_models import AttackedModels
 from unlearn_cli.recipes.attacking.curves import (
     CurvePoint,
@@ -44,7 +44,27 @@ def compute_curves(models: AttackedModels, attacks: list[ConfiguredAttack]) -> t
             _save(models, spec, compute_points(_target(models, spec, bar), spec), curves, bar)
         _check_starts(models, curves)
         left_out = _compute_attacks(models, missing, curves, bar)
+    for spec in (*starts, *attacked):
+        if spec.role != "original" and spec.name not in left_out:
+            _check_alike(models, curves, spec)
     return curves, left_out
+
+
+def _check_alike(models: AttackedModels, curves: Curves, spec: CurveSpec) -> None:
+    """Refuse a stored curve of other rows or places than the original's. A run folder may come from a stranger.
+
+    Raises:
+        UnlearnError: it is one.
+    """
+    start, same = CurveSpec("original"), CurveSpec("original", spec.attack, spec.setting)
+    own_rows = spec.attack is not None and spec.attack.own_rows
+    others = [*([] if own_rows else curves.points(start)[:1]), *(curves.points(same) if same in curves else [])]
+    points = curves.points(spec)
+    other_rows = len({len(point.forget[METRIC]) for point in (*points, *others)}) > 1
+    if other_rows or (same in curves and [p.at for p in points] != [p.at for p in curves.points(same)]):
+        raise UnlearnError(
+            f"{curve_path(models, spec)} is no curve of this attack on these rows", "remove the file: it is computed again"
+        )
 
 
 def _specs(models: AttackedModels, attacks: list[ConfiguredAttack]) -> tuple[list[CurveSpec], list[CurveSpec]]:

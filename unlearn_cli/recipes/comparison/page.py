@@ -85,8 +85,9 @@ def _summary(comparison: Comparison) -> Iterator[str]:
     if comparison.front:
         pairs = " and ".join(comparison.front_metrics)
         named = [_trade_off(row, comparison) for row in comparison.rows if row.name in comparison.front]
-        others = " No other run is better in both than one of these." if len(named) < len(comparison.rows) else ""
-        yield f"Best trade-offs between {pairs}: {listed(named)}.{others}"
+        than = "" if len(named) == 1 else " than one of these"
+        others = f" No other run is better in both{than}." if len(named) < len(comparison.rows) else ""
+        yield f"Best trade-off{'s' if len(named) > 1 else ''} between {pairs}: {listed(named)}.{others}"
     if not any(column.baseline is not None for column in comparison.columns):
         yield "Not known: the scores of a model that never saw the forget rows (--baseline)."
     if not any(column.name == RELEARNING for column in comparison.columns):

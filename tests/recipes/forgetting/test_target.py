@@ -16,6 +16,8 @@ from unlearn_cli.recipes.forgetting.target import RunTarget, find_target
 
 OTHERS = NeverKnown(0.09, 0.2, "answers of other rows", 8)  # to which the model gives what it does not know
 
+TURNS = (("user", "Q?"),)
+
 
 def target_of(monkeypatch: pytest.MonkeyPatch, forget: list[float], until: str | None = None, **more: list[float]) -> Any:
     """What `find_target` gives, and what it says, for rows with these probabilities before."""
@@ -24,6 +26,7 @@ def target_of(monkeypatch: pytest.MonkeyPatch, forget: list[float], until: str |
     run: Any = SimpleNamespace(
         settings=SimpleNamespace(has_target=True), config=ForgetConfig(until=until),
         reporter=SimpleNamespace(note=said.append, say=said.append),
+        inputs={"forget": SimpleNamespace(split=SimpleNamespace(examples=[Example("0", TURNS, "A.", "qa")]))},
     )  # fmt: skip
     before = {name: measured(values) for name, values in {"forget": forget, **more}.items()}
     return find_target(run, None, before), " ".join(said)  # type: ignore[arg-type]
@@ -47,6 +50,17 @@ def test_one_known_row_among_unknown_ones(monkeypatch: pytest.MonkeyPatch) -> No
     some, said = target_of(monkeypatch, [0.99] + [0.02] * 19)
     assert isinstance(some, RunTarget) and "each of them to 0.2 (one has 0.99)" in said
     assert target_of(monkeypatch, [0.4] + [0.02] * 19)[0] is None  # one of twenty may lie above by chance
+
+
+def test_questions_that_nobody_knows_have_no_target(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The level comes from one answer that is unlikelier still. Rows that no model has seen are a level even then."""
+    monkeypatch.setattr(f"{__name__}.OTHERS", NeverKnown(1e-5, 1e-5, "answers of other retain rows", 1))
+    unknown, said = target_of(monkeypatch, [4e-4, 0.04])
+    assert unknown is None and "no forget row has a probability above 0.04" in said
+    assert target_of(monkeypatch, [4e-4, 0.06])[0] is not None
+    assert target_of(monkeypatch, [4e-4, 0.04], holdout=[1e-5, 1e-5])[0] is not None
+    monkeypatch.setattr(f"{__name__}.TURNS", ())  # a text
+    assert target_of(monkeypatch, [4e-4, 0.04])[0] is not None
 
 
 def test_an_aim_that_holds_already(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -178,7 +178,10 @@ class Procedure(Declared):
     # (Sizes, parameters) -> bytes that it holds at its most, beside the model and what the base method's training needs:
     # copies, gradients, an optimizer's moments. For the memory estimate.
     holds: Callable[..., float] = lambda sizes, **parameters: 0.0
-    distills: tuple[str, ...] = ()  # groups whose rows, questions included, it distills from a copy in one pass
+    # Groups whose rows, questions included, it distills from a copy in one pass. "neutral": the model's own answers to the
+    # shipped everyday prompts, which it writes before training.
+    distills: tuple[str, ...] = ()
+    needs_level: bool = False  # without a value for `level` it reads the level of never having known from its workbench
 
 
 @dataclass(frozen=True)

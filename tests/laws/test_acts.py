@@ -15,13 +15,15 @@ from tests.cli.running import DEMO, MODEL, data_arguments, read_report, unlearn,
 from unlearn_cli.config import ForgetConfig
 from unlearn_cli.console import Reporter
 from unlearn_cli.contract import METHODS
+from unlearn_cli.data import written
 from unlearn_cli.demo.facts import splits
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.model_cache import ModelCache
 from unlearn_cli.recipes.forgetting import alternatives
-from unlearn_cli.recipes.forgetting.prepare import make_trainer
+from unlearn_cli.recipes.forgetting.prepare import PreparedRun, make_trainer
 from unlearn_cli.recipes.forgetting.resolve import resolve_method
 from unlearn_cli.recipes.forgetting.resolved_run import resolve_on_model
+from unlearn_cli.recipes.forgetting.writing import FEWEST
 from unlearn_cli.recipes.scoring.outcome import NO_GRADIENT
 from unlearn_cli.recipes.scoring.splits import load_splits
 from unlearn_cli.recipes.storage.run_folder import RunFolder
@@ -50,14 +52,19 @@ class Started:
     folder: RunFolder
 
 
-def start(rows: dict[str, str], folder: Path, method: str, **settings: Any) -> Started:
-    """Three steps of `method` on the demo's model, each over all rows to forget."""
+def prepare(rows: dict[str, str], folder: Path, method: str, **settings: Any) -> PreparedRun:
+    """A run of `method` on the small model that is ready for its first step, without measurements."""
     config = ForgetConfig(model=MODEL, method=method, output_dir=folder, batch_size=ROWS, **{**rows, **settings})
     settings = resolve_method(config, dict.fromkeys(ForgetConfig.model_fields, "default"))
     resolved = resolve_on_model(settings, load_splits(config), Reporter())
     folder.mkdir(exist_ok=True)
-    prepared = make_trainer(resolved, CACHE.load(config, trainable=True), {}, None)
-    return Started(list(islice(prepared.records(0), PROBED)), resolved.folder)
+    return make_trainer(resolved, CACHE.load(config, trainable=True), {}, None)
+
+
+def start(rows: dict[str, str], folder: Path, method: str, **settings: Any) -> Started:
+    """Three steps of `method`, each over all rows to forget."""
+    prepared = prepare(rows, folder, method, **settings)
+    return Started(list(islice(prepared.records(0), PROBED)), prepared.resolved.folder)
 
 
 @pytest.mark.parametrize("method", METHODS.names())
@@ -67,6 +74,14 @@ def test_its_forget_loss_has_a_gradient_and_changes(method: str, rows, tmp_path)
     losses = [record.forget_loss for record in records]
     assert max(g for g in gradients if g is not None) > NO_GRADIENT, gradients
     assert max(abs(loss - losses[0]) for loss in losses) > 1e-5 * max(1.0, abs(losses[0])), losses
+
+
+def test_neutral_rows_are_answers_to_shipped_prompts(rows, tmp_path) -> None:
+    """The model before training writes them, for a procedure that distills them; no other run spends time on it."""
+    bench = prepare(rows, tmp_path / "run", "rehearsal").procedure.bench
+    assert len(bench.neutral) >= FEWEST and {row.id for row in bench.neutral} <= {e.id for e in written.neutral()}
+    assert all(row.answer_length > 0 for row in bench.neutral)
+    assert prepare(rows, tmp_path / "other", "weight-distance").procedure.bench.neutral == ()
 
 
 def test_a_made_up_alternative_is_asked_for_with_question_and_answer(rows, tmp_path, monkeypatch) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import unlearn_cli.methods.rehearsal as module
-from tests.methods.scripted import Scripted, p
+from tests.methods.scripted import Scripted, Slope, p
 from tests.training.test_loop import FORGET
 from tests.training.test_workbench import bench  # noqa: F401 - a fixture
 from unlearn_cli.methods.rehearsal import Attacker, cycled, halves, likely, moved, rehearsal
@@ -134,3 +134,26 @@ def test_rows_of_steps_by_hand(monkeypatch) -> None:
 
 def test_a_row_at_the_level_is_left_alone() -> None:
     assert likely(torch.tensor([math.log(0.25)], dtype=torch.float64), 0.25).item() == 0
+
+
+def test_without_a_level_it_is_that_of_rows_never_known(monkeypatch) -> None:
+    seen: list[float] = []
+    monkeypatch.setattr(module, "likely", lambda logps, level: (seen.append(level), likely(logps, level))[1])
+    one = Scripted(1.0)
+    one.level = 0.08
+    list(rehearsal(one, rounds=1, length=1))
+    list(rehearsal(one, rounds=1, length=1, level=0.3))
+    assert seen == [0.08, 0.3]
+
+
+def test_neutral_rows_are_kept_beside_retain_rows() -> None:
+    """w is 2 before and 1 after the base method: the retain row, slope 3, and the neutral one, slope 5, share the weight."""
+    one = Scripted(2.0, forget=[1.0], retain=[3.0], learned=-1.0)
+    one.neutral = [Slope(5.0)]
+    (record,) = rehearsal(one, rounds=1, attack_rate=1e-9, rate=1e-12, retain_weight=5.0)
+
+    def kl(a: float) -> float:
+        return p(2 * a) * math.log(p(2 * a) / p(a)) + p(-2 * a) * math.log(p(-2 * a) / p(-a))
+
+    assert record.retain_loss == pytest.approx(5 * (kl(3.0) + kl(5.0)) / 2)
+    assert [(a, whole) for a, _, whole in one.seen][-2:] == [(3.0, True), (5.0, True)]

@@ -13,7 +13,7 @@ from tests.training.test_loop import FORGET, RETAIN, adapted, trainer_of
 from unlearn_cli.models.recording import recorded
 from unlearn_cli.training.optimizer import rate_at
 from unlearn_cli.training.passes import Passes
-from unlearn_cli.training.workbench import Workbench
+from unlearn_cli.training.workbench import Workbench, neutral_rows
 
 
 @pytest.fixture
@@ -141,3 +141,15 @@ def test_training_ends_where_it_is_said_to(bench: Workbench) -> None:
     with torch.no_grad():
         single = [-bench.outputs([row]).mean_logps.item() for row in rows]
     assert bench.answer_loss(rows) == pytest.approx(sum(single) / len(single))
+
+
+def test_neutral_rows_take_turns(bench) -> None:
+    """One for every four retain rows of a step, and one at least."""
+    bench.trainer = replace(bench.trainer, pairing=replace(bench.pairing, retain_batch=8))
+    assert bench.neutral_batch(0) == []
+    bench.neutral = RETAIN[:3]
+    assert [[row.id for row in bench.neutral_batch(step)] for step in range(2)] == [
+        [RETAIN[0].id, RETAIN[1].id],
+        [RETAIN[2].id, RETAIN[0].id],
+    ]
+    assert neutral_rows(3) == 1 and neutral_rows(16) == 4

@@ -23,8 +23,12 @@ LONG_WORD = 4  # letters: shorter words tell no answer from another
 
 def prompts(forget: Sequence[Example]) -> tuple[Example, ...]:
     """What the model is asked, without answers: questions of the forget rows' form about other names, and neutral ones."""
-    neutral = (Example(f"{NEUTRAL}-{i}", (("user", text),), "", "qa") for i, text in enumerate(neutral_prompts()))
-    return (*neighbors(forget, NEIGHBORS), *neutral)
+    return (*neighbors(forget, NEIGHBORS), *neutral())
+
+
+def neutral() -> tuple[Example, ...]:
+    """The shipped everyday prompts, without answers."""
+    return tuple(Example(f"{NEUTRAL}-{i}", (("user", text),), "", "qa") for i, text in enumerate(neutral_prompts()))
 
 
 def as_split(name: str, examples: Sequence[Example]) -> Split:

@@ -4,10 +4,12 @@
     2. repeat, each time for `length` steps: half of the forget rows, drawn at random, are the attacker's; the others judge
          d <- d - Adam(grad L_attack(theta + d)),   d = 0 at first,   L_attack = -(1/n) sum_t log p on the attacker's rows
          theta <- theta - AdamW(grad L),   L = mean log p(theta + d) on judging rows that are likelier than `level`
-                                               + retain_weight KL(p_before || p_theta) on retain rows, question included
+                                               + retain_weight KL(p_before || p_theta) on retain and neutral rows,
+                                                 question included
 
 Every fourth step (`unattacked_every`) judges all forget rows at theta itself instead. The divergence on retain rows pulls
-forget rows up again, and the attacked weights do not show that.
+forget rows up again, and the attacked weights do not show that. Neutral rows are the model's own answers to everyday
+prompts. They keep its general ability, which the retain rows alone do not.
 
 Unlearning that only hides rows fails under such an attacker: relearning some rows brings all of them back. The gradient at
 theta + d sees the rows that would come back, and removes them. Training against an attacker is the idea of Henderson et
@@ -106,7 +108,8 @@ def kept(sizes: Sizes, **parameters: Any) -> int:
     artifact="model",
     steps=steps,
     holds=kept,
-    distills=("retain",),
+    distills=("retain", "neutral"),
+    needs_level=True,
 )
 def rehearsal(
     bench: Any,
@@ -116,9 +119,12 @@ def rehearsal(
     length: Annotated[int, parameter("steps of one attacker, before another begins", ge=1)] = 30,
     attack_rate: Annotated[float, parameter("largest learning rate of an attacker", gt=0)] = 1e-3,
     rate: Annotated[float, parameter("peak learning rate", gt=0)] = 1e-4,
-    retain_weight: Annotated[float, parameter("weight of the retain rows", ge=0)] = 20.0,
+    retain_weight: Annotated[float, parameter("weight of the retain and neutral rows", ge=0)] = 13.0,
     unattacked_every: Annotated[int, parameter("every so many steps judge without the attacker's change", ge=2)] = 4,
-    level: Annotated[float, parameter("probability below which a row is left alone", gt=0, lt=1)] = 0.03,
+    level: Annotated[
+        float | None,
+        parameter("probability below which a row is left alone; none: that of rows it never knew", gt=0, lt=1),
+    ] = None,
 ) -> Iterator[Any]:
     with bench.without_adapter():
         original = bench.copy()
@@ -127,6 +133,7 @@ def rehearsal(
     weights = list(bench.weights().values())
     attacker, generator = Attacker(bench, weights), torch.Generator().manual_seed(bench.seed)
     judging: list[Row] = []
+    lowest = bench.level if level is None else level
 
     def loss(step: int) -> tuple[Tensor, float]:
         place = step % length
@@ -140,9 +147,10 @@ def rehearsal(
         else:
             judged, change = cycled(judging, place, bench.batch), moved(weights, attacker.shift)
         with change:
-            forget_loss = likely(bench.outputs(judged).mean_logps, level)
+            forget_loss = likely(bench.outputs(judged).mean_logps, lowest)
             forget_loss.backward()
-        retain_loss = retain_weight * divergence(bench, original, bench.retain_batch(step))
+        protected = [*bench.retain_batch(step), *bench.neutral_batch(step)]
+        retain_loss = retain_weight * divergence(bench, original, protected)
         return retain_loss + forget_loss.detach(), float(forget_loss.detach())
 
     yield from bench.train_whole(loss, steps=rounds, peak=rate)

@@ -27,6 +27,13 @@ from unlearn_cli.training.gradients import Diverged
 from unlearn_cli.training.loop import StepRecord, Trainer
 from unlearn_cli.training.pairing import Pairing, Subset
 
+NEUTRAL_EVERY = 4  # retain rows of a step for each neutral row
+
+
+def neutral_rows(retain_rows: int) -> int:
+    """Number of neutral rows in a step with so many retain rows."""
+    return max(1, retain_rows // NEUTRAL_EVERY)
+
 
 @dataclass
 class Workbench:
@@ -37,6 +44,8 @@ class Workbench:
     epochs: float  # of the base method
     peak: float  # highest learning rate of the base method
     schedule: Callable[..., float]  # (step, steps, peak=...) -> learning rate, by the settings
+    neutral: Sequence[Row] = ()  # the model's own answers to everyday prompts, for a procedure that distills them
+    level: float = 0.1  # mean probability of rows that the model never knew
     recorded_steps: int = 0
     tokens: int = 0  # in forward passes since the last record
     began: float = field(default_factory=time.perf_counter)  # time of the last record
@@ -231,6 +240,11 @@ class Workbench:
     def retain_batch(self, step: int) -> list[Row]:
         """The retain rows of a step. Each pass over the rows uses each of them once."""
         return [self.retain[row] for row in self.pairing.retain(step)]
+
+    def neutral_batch(self, step: int) -> list[Row]:
+        """The neutral rows of a step, one for every `NEUTRAL_EVERY` retain rows. They take turns."""
+        count = min(len(self.neutral), neutral_rows(self.pairing.retain_batch))
+        return [self.neutral[(step * count + i) % len(self.neutral)] for i in range(count)]
 
     def without_adapter(self) -> AbstractContextManager:
         """A context in which the model is the reference."""

@@ -8,11 +8,12 @@ import pytest
 
 from tests.recipes.scoring.test_halves import measured
 from unlearn_cli.config import ForgetConfig
+from unlearn_cli.contract import METHODS
 from unlearn_cli.data.example import Example
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.never_known import NeverKnown
 from unlearn_cli.recipes.forgetting import target
-from unlearn_cli.recipes.forgetting.target import RunTarget, find_target
+from unlearn_cli.recipes.forgetting.target import RunTarget, find_level, find_target
 
 OTHERS = NeverKnown(0.09, 0.2, "answers of other rows", 8)  # to which the model gives what it does not know
 
@@ -90,3 +91,20 @@ def test_the_true_answer_written_otherwise_is_no_other_answer(monkeypatch: pytes
     )
     assert target._other_answers(run, None) is not None  # type: ignore[arg-type]
     assert measured_rows and all(("No" in one) is not ("No" in other) for one, other in measured_rows)
+
+
+@pytest.mark.parametrize(
+    ("method", "level", "wanted"), [("rehearsal", None, 0.09), ("rehearsal", 0.3, None), ("undo", None, None)]
+)
+def test_the_level_for_a_procedure(
+    monkeypatch: pytest.MonkeyPatch, method: str, level: float | None, wanted: float | None
+) -> None:
+    """It is measured where the procedure needs it and the user gave none."""
+    monkeypatch.setattr(target, "_other_answers", lambda run, loaded: OTHERS)
+    said: list[str] = []
+    run: Any = SimpleNamespace(
+        settings=SimpleNamespace(procedure=METHODS.get(method)), config=ForgetConfig(parameters={"level": level}),
+        reporter=SimpleNamespace(say=said.append),
+    )  # fmt: skip
+    assert find_level(run, None, {"forget": measured([0.9] * 4)}) == wanted  # type: ignore[arg-type]
+    assert bool(said) is (wanted is not None)

@@ -21,6 +21,7 @@ from unlearn_cli.recipes.forgetting.resolve import Settings
 from unlearn_cli.training.objective import Objective
 from unlearn_cli.training.passes import Rows
 from unlearn_cli.training.planned import Planned
+from unlearn_cli.training.workbench import neutral_rows
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +110,14 @@ def _distilling(settings: Settings, model: LoadedModel, rows: RowsByGroup) -> in
     planned = Planned.of(_skeleton(settings, model), full, model.dtype, checkpointing=again)
     step = config.batch_size * config.gradient_accumulation_steps
     counts = {"forget": step, "retain": step * config.retain_ratio}
-    chosen = [row.whole for name in procedure.distills for row in _longest(rows.get(name, ()), counts[name])]
+    chosen = [
+        row.whole
+        for name, count in counts.items()
+        if name in procedure.distills
+        for row in _longest(rows.get(name, ()), count)
+    ]
+    if "neutral" in procedure.distills:  # they are not written yet
+        chosen += [row.whole for row in _blank(neutral_rows(counts["retain"]) * 2 * MEASURED_TOKENS)]
     kl = RETAIN_TERMS.get("kl")
     none = replace(settings.objective.method, needs=(), logits=frozenset(), hidden=frozenset())
     objective = Objective(none, kl, {}, kl.resolve({}), 0.0, 1.0)

@@ -30,12 +30,12 @@ from unlearn_cli.models.threads import Threads, choose_threads
 from unlearn_cli.models.trial import try_training
 from unlearn_cli.recipes.forgetting import about, footprint
 from unlearn_cli.recipes.forgetting.never_taught import measure_baseline
-from unlearn_cli.recipes.forgetting.resolve import CompleteConfig, Settings
+from unlearn_cli.recipes.forgetting.resolve import CompleteConfig
 from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun
 from unlearn_cli.recipes.forgetting.resume import open_folder
-from unlearn_cli.recipes.forgetting.target import RunTarget, find_target
+from unlearn_cli.recipes.forgetting.target import RunTarget, find_level, find_target
 from unlearn_cli.recipes.forgetting.training_rows import direction_of, make_rows, stored_reference, stored_states
-from unlearn_cli.recipes.forgetting.written_retain import with_written_rows
+from unlearn_cli.recipes.forgetting.written_retain import neutral_rows, with_written_rows
 from unlearn_cli.recipes.scoring import splits
 from unlearn_cli.recipes.scoring.measurements import Store, measure_inputs
 from unlearn_cli.recipes.scoring.splits import Input
@@ -117,7 +117,8 @@ def prepare(run: ResolvedRun, load: Callable[..., LoadedModel], measured: Path |
         before = ranks.on_model(lambda: measure_inputs(loaded, run.inputs, config, "before", reporter, store=store))
     with run.clock.phase("prepare"):
         target = ranks.on_model(lambda: find_target(run, loaded, before, baseline))
-        prepared = make_trainer(run, loaded, before, reach, target)
+        level = ranks.on_model(lambda: find_level(run, loaded, before, baseline))
+        prepared = make_trainer(run, loaded, before, reach, target, level)
     run.folder.write_spec(run.spec, steps=prepared.steps)
     return replace(prepared, threads=threads)
 
@@ -153,6 +154,7 @@ def make_trainer(
     before: Mapping[str, Measured],
     reach: Reach | None,
     target: RunTarget | None = None,
+    level: float | None = None,
 ) -> PreparedRun:
     """Create rows, reference, adapter and optimizer, and the workbench of a procedure."""
     config, settings, objective = run.config, run.settings, run.objective
@@ -164,6 +166,9 @@ def make_trainer(
     with run.clock.phase("reference"):
         stored = stored_reference(run, loaded, rows, before.get("forget"))
         states = stored_states(run, loaded, rows, pairing, steps)
+    neutral: Sequence[Row] = ()
+    if settings.procedure and "neutral" in settings.procedure.distills:
+        neutral = ranks.on_model(lambda: neutral_rows(run, loaded))
     _attach(run, loaded, rows)
     checkpointing = ranks.once(lambda: footprint.wants_checkpointing(settings, loaded, rows))
     if checkpointing:
@@ -189,7 +194,7 @@ def make_trainer(
         rule=_rule(config),
         view=_view(run, loaded),
     )
-    procedure = _procedure(settings, loaded, trainer, schedule)
+    procedure = _procedure(run, loaded, trainer, schedule, level, neutral)
     checkpoints = Checkpoints(run.folder.checkpoints, run.spec.sha256, parameters, optimizer, trainer.state)
     return PreparedRun(
         resolved=run,
@@ -214,13 +219,21 @@ def _rule(config: CompleteConfig) -> Callable[[Gradients], Any]:
 
 
 def _procedure(
-    settings: Settings, loaded: LoadedModel, trainer: Trainer, schedule: Callable[..., float]
+    run: ResolvedRun,
+    loaded: LoadedModel,
+    trainer: Trainer,
+    schedule: Callable[..., float],
+    level: float | None,
+    neutral: Sequence[Row],
 ) -> ProcedureRun | None:
     """The procedure with its workbench; None if the method is not a procedure."""
+    settings = run.settings
     procedure, parameters = settings.procedure, settings.config.parameters
     if procedure is None:
         return None
-    bench = Workbench(loaded, trainer, settings.epochs, settings.learning_rate, schedule)
+    bench = Workbench(loaded, trainer, settings.epochs, settings.learning_rate, schedule, neutral)
+    if level is not None:
+        bench.level = level
     return ProcedureRun(bench, procedure, parameters, procedure.steps(bench, **parameters))
 
 

@@ -103,6 +103,21 @@ def find_target(
     return RunTarget(Target(unknown.level, unknown.row_level, keep), unknown.source)
 
 
+def find_level(
+    run: ResolvedRun, loaded: LoadedModel, before: Mapping[str, Measured], baseline: Measured | None = None
+) -> float | None:
+    """The level of never having known, for a procedure that needs it and was given no `level`; None for others.
+
+    The arguments are those of `find_target`.
+    """
+    procedure = run.settings.procedure
+    if procedure is None or not procedure.needs_level or run.config.parameters["level"] is not None:
+        return None
+    unknown = _level(run, loaded, before, baseline)
+    run.reporter.say(f"rows that the model never knew have a probability of {unknown.level:.3g}: by {unknown.source}")
+    return unknown.level
+
+
 def _level(run: ResolvedRun, loaded: LoadedModel, before: Mapping[str, Measured], baseline: Measured | None) -> NeverKnown:
     """The level of never having known, from the best available source. `--until` replaces it.
 

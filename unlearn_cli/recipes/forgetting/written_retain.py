@@ -94,6 +94,20 @@ def _answered(run: ResolvedRun, loaded: LoadedModel) -> Answers:
     }
 
 
+def neutral_rows(run: ResolvedRun, loaded: LoadedModel) -> list[Row]:
+    """The model's own answers to everyday prompts, tokenized; none if the retain rows have such answers already.
+
+    Answers that are empty or repeat a forget row are left out.
+    """
+    retain = [example for data in run.inputs.values() if data.name.startswith("retain") for example in data.split.examples]
+    if any(written.is_neutral(example) for example in retain):
+        return []
+    secrets = written.Secrets(run.inputs["forget"].split.examples)
+    pairs = Writer(loaded, run.encoder, run.reporter, LONGEST).answers(written.neutral())
+    answered = [written.answered(e, text) for e, text in pairs if text and not secrets.shared_by(e.prompt, text)]
+    return list(run.encoder.encode(answered))
+
+
 def inputs_to_write(run: ResolvedRun) -> dict[str, Input]:
     """The rows that a dry run counts in place of those that the model will write: prompts with answers of full length."""
     inputs = {}

@@ -32,10 +32,10 @@ def test_wrong_answers_that_are_missing_do_not_count():
 def test_wrong_answers_that_the_true_one_pushes_down_do_not_set_the_level():
     """The true answer has 0.99 of the mass: 5 wrong ones share what is left, 0.002 each. Other rows' answers: 0.04."""
     wrong = replace(measured([[np.log(0.99)]]), perturbed_logps=np.log([[0.002] * 5]))
-    other = level_of(np.array([0.03, 0.05]), "answers of other rows")
+    other = level_of(np.array([0.03, 0.05]), "other answers")
     level = larger_of(wrong_answers_level(wrong), other)
     assert level and level.level == pytest.approx(0.04) and level.row_level == pytest.approx(0.049) and level.rows == 2
-    assert level.source == "answers of other rows, as the wrong answers in the forget rows give less (0.002)"
+    assert level.source == "other answers, more than the wrong answers in the forget rows (0.002)"
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def wrong_answers_level(forget: Measured) -> NeverKnown | None:
 
 
 def larger_of(wrong: NeverKnown | None, other: NeverKnown | None) -> NeverKnown | None:
-    """The larger of two levels: by wrong answers, and by answers of other rows to the forget questions. Names both sources.
+    """The larger of two levels: from wrong answers, and from forget questions with other rows' answers. Names both sources.
 
     A model that knows the true answer gives wrong answers less probability than a model that never knew the row, because the
     true answer has the probability mass. Wrong answers are also often worded as no row is. So their level alone would be too
@@ -50,4 +50,4 @@ def larger_of(wrong: NeverKnown | None, other: NeverKnown | None) -> NeverKnown 
     if wrong is None or other is None:
         return wrong or other
     larger, smaller = (wrong, other) if wrong.level >= other.level else (other, wrong)
-    return replace(larger, source=f"{larger.source}, as {smaller.source} give less ({smaller.level:.2g})")
+    return replace(larger, source=f"{larger.source}, more than {smaller.source} ({smaller.level:.2g})")

@@ -15,7 +15,9 @@ from unlearn_cli.evaluation.never_known import NeverKnown
 from unlearn_cli.recipes.forgetting import target
 from unlearn_cli.recipes.forgetting.target import RunTarget, find_level, find_target
 
-OTHERS = NeverKnown(0.09, 0.2, "answers of other rows", 8)  # to which the model gives what it does not know
+OTHERS = NeverKnown(
+    0.09, 0.2, "the forget questions with answers of retain rows", 8
+)  # to which the model gives what it does not know
 
 TURNS = (("user", "Q?"),)
 

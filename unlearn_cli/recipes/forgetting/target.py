@@ -36,7 +36,10 @@ OTHER_ANSWERS = 32  # forget questions that are measured with answers of other r
 KEPT_WRITTEN = 0.9
 FORGOTTEN = ("forget", "probability")
 KNOWN_ROW = 0.5  # from this probability on, a single row is known, however unlikely the others are
-GUESSES = ("the wrong answers", "answers of other")  # how a source begins that may be far off, above all of few answers
+GUESSES = (
+    "the wrong answers",
+    "the forget questions with",
+)  # how a source begins that may be far off, above all of few answers
 SEARCHES = 40  # halvings of an interval, to find the number in an expression
 
 
@@ -121,8 +124,8 @@ def find_level(
 def _level(run: ResolvedRun, loaded: LoadedModel, before: Mapping[str, Measured], baseline: Measured | None) -> NeverKnown:
     """The level of never having known, from the best available source. `--until` replaces it.
 
-    The sources, best first: a baseline model; holdout rows; wrong answers in the data, or answers of other rows to the
-    forget questions if they are likelier; the shipped paragraphs.
+    The sources, best first: a baseline model; holdout rows; wrong answers in the data, or the forget questions with other
+    rows' answers if those are likelier; the shipped paragraphs.
     """
     mean, until = float(before["forget"].probabilities.mean()), run.config.until
     unknown = level_of(baseline.probabilities, f"the baseline {Path(run.config.baseline or '').name}") if baseline else None
@@ -180,14 +183,14 @@ def _share_to_keep(run: ResolvedRun, before: Mapping[str, Measured]) -> float:
 
 
 def _other_answers(run: ResolvedRun, loaded: LoadedModel) -> NeverKnown | None:
-    """The level by answers of other rows to the forget questions; None for raw documents, or if there are no other rows.
+    """The level of forget questions with other rows' answers; None for raw documents, or if there are no other rows.
 
     Answers of retain rows are preferred: the model knows them as well, and training does not lower them.
     """
     examples = [example for example in run.inputs["forget"].split.examples if example.turns]
     retain = training_retain(run.inputs)
     others = [e.answer for e in (retain.split.examples if retain else examples) if e.turns and not is_neutral(e)]
-    source = f"answers of other {'retain' if retain and others else 'forget'} rows to the forget questions"
+    source = f"the forget questions with answers of {'retain rows' if retain and others else 'other forget rows'}"
     chosen = [examples[i] for i in spread(len(examples), OTHER_ANSWERS)] if examples else []
     rows: list[Row] = []
     for number, example in enumerate(chosen):

@@ -246,6 +246,10 @@ def save(loaded: LoadedModel, folder: Path) -> None:
         config = model.peft_config[ADAPTER]
         config.base_model_name_or_path = loaded.source.location
         config.revision = loaded.source.revision
+        if isinstance(
+            config.target_modules, set
+        ):  # the order of a set differs from process to process, and so would the hash
+            config.target_modules = sorted(config.target_modules)
         model.save_pretrained(str(folder), selected_adapters=[ADAPTER])
         (folder / "README.md").unlink(missing_ok=True)  # PEFT's is a stub; ours follows
     else:

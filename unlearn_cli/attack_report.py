@@ -15,7 +15,7 @@ from unlearn_cli.jsonfile import finite, read_object, to_json
 from unlearn_cli.report import FILE, SCHEMA_VERSION, GateReport
 from unlearn_cli.report_parts import Config, Part, problem_of
 
-METRIC = "probability"
+METRIC: Recovered = "probability"
 SCORED: tuple[Recovered, ...] = get_args(Recovered)
 RECOVERED = 0.1  # recovery from which on rows count as brought back
 

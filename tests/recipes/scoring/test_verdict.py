@@ -16,7 +16,7 @@ from unlearn_cli.contract import METHODS, Procedure
 from unlearn_cli.errors import EXIT_DIVERGED, UnlearnError
 from unlearn_cli.recipes.forget import check_status
 from unlearn_cli.recipes.forgetting.resolve import Settings, resolve_method
-from unlearn_cli.recipes.scoring.mending import commands_after_attack, next_commands
+from unlearn_cli.recipes.scoring.mending import commands_after_attack, next_commands, weak_run
 from unlearn_cli.recipes.scoring.verdict import judge_run, verdict_of
 from unlearn_cli.recipes.storage.run_folder import RunFolder
 from unlearn_cli.report import Change, Compared, RunReport, Score, Verdict, VerdictWord, read_report
@@ -354,3 +354,12 @@ def test_a_new_folder_is_named_that_is_not_there(report: RunReport, tmp_path: Pa
     )
     verdict = judge_run(run, tmp_path / "run")
     assert verdict is not None and verdict.next[0].endswith(f" --trust-remote-code -o {tmp_path}/run-3")
+
+
+@pytest.mark.parametrize(("rows", "method"), [("question-answer", "idk"), ("text", "npo")])
+def test_a_weak_run_as_a_control(report: RunReport, rows: str, method: str) -> None:
+    """Refusals hide an answer and leave it likely; raw text has no question to refuse."""
+    run = report.model_copy(update={"config": SETTINGS, "data": {"forget": DATA.model_copy(update={"format": rows})}})
+    words = shlex.split(weak_run(run))
+    assert words[:8] == ["unlearn", "forget", "-m", "m", "-f", "f.jsonl", "-r", "r.jsonl"]
+    assert words[words.index("--method") + 1] == method and "--no-target" in words

@@ -36,10 +36,8 @@ OTHER_ANSWERS = 32  # forget questions that are measured with answers of other r
 KEPT_WRITTEN = 0.9
 FORGOTTEN = ("forget", "probability")
 KNOWN_ROW = 0.5  # from this probability on, a single row is known, however unlikely the others are
-GUESSES = (
-    "the wrong answers",
-    "the forget questions with",
-)  # how a source begins that may be far off, above all of few answers
+# How the source of a level begins that may be far off, above all if there are few answers.
+GUESSES = ("the wrong answers", "the forget questions with")
 SEARCHES = 40  # halvings of an interval, to find the number in an expression
 
 

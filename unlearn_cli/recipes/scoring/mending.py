@@ -87,8 +87,12 @@ def commands_after_attack(run: RunReport, folder: Path, *, came_back: bool) -> l
 
 
 def weak_run(run: RunReport) -> str:
-    """The command of a short run on the same rows, which an attack should be able to undo."""
-    return shlex.join([*_same_rows(run.config), "--method", "npo", "--no-target", "--max-steps", "20", "-o", "control"])
+    """The command of a short run on the same rows, which an attack should be able to undo.
+
+    It teaches refusals, which hide an answer and leave it likely; raw text has no question to refuse, and gets `npo`.
+    """
+    method = "npo" if run.data["forget"].format == "text" else "idk"
+    return shlex.join([*_same_rows(run.config), "--method", method, "--no-target", "--max-steps", "20", "-o", "control"])
 
 
 def _same_rows(config: Mapping[str, Any]) -> list[str]:

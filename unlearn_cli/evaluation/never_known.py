@@ -21,12 +21,13 @@ class NeverKnown:
     row_level: float  # nearly all rows that were never known lie below it
     source: str  # in words
     rows: int
+    estimated: bool = False  # from wrong answers or other rows' answers, so it may be far off, above all if they are few
 
 
-def level_of(values: np.ndarray, source: str) -> NeverKnown:
+def level_of(values: np.ndarray, source: str, *, estimated: bool = False) -> NeverKnown:
     """The level from the probabilities [R] of answers that the model cannot know."""
     mean = float(values.mean())
-    return NeverKnown(mean, max(float(np.quantile(values, ROW_SHARE)), mean), source, len(values))
+    return NeverKnown(mean, max(float(np.quantile(values, ROW_SHARE)), mean), source, len(values), estimated)
 
 
 def holdout_level(before: Mapping[str, Measured]) -> NeverKnown | None:
@@ -37,7 +38,9 @@ def holdout_level(before: Mapping[str, Measured]) -> NeverKnown | None:
 def wrong_answers_level(forget: Measured) -> NeverKnown | None:
     """The level from the wrong answers in the forget rows; None if the data has none."""
     wrong = None if forget.perturbed_logps is None else forget.perturbed_logps[~np.isnan(forget.perturbed_logps)]
-    return level_of(np.exp(wrong), "the wrong answers in the forget rows") if wrong is not None and wrong.size else None
+    if wrong is None or not wrong.size:
+        return None
+    return level_of(np.exp(wrong), "the wrong answers in the forget rows", estimated=True)
 
 
 def larger_of(wrong: NeverKnown | None, other: NeverKnown | None) -> NeverKnown | None:

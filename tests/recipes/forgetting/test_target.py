@@ -57,7 +57,7 @@ def test_one_known_row_among_unknown_ones(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_questions_that_nobody_knows_have_no_target(monkeypatch: pytest.MonkeyPatch) -> None:
     """The level comes from one answer that is unlikelier still. Rows that no model has seen are a level even then."""
-    monkeypatch.setattr(f"{__name__}.OTHERS", NeverKnown(1e-5, 1e-5, "answers of other retain rows", 1))
+    monkeypatch.setattr(f"{__name__}.OTHERS", NeverKnown(1e-5, 1e-5, "answers of other rows", 1, estimated=True))
     unknown, said = target_of(monkeypatch, [4e-4, 0.04])
     assert unknown is None and "no forget row has a probability above 0.04" in said
     assert target_of(monkeypatch, [4e-4, 0.06])[0] is not None

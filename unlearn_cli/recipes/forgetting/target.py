@@ -36,8 +36,6 @@ OTHER_ANSWERS = 32  # forget questions that are measured with answers of other r
 KEPT_WRITTEN = 0.9
 FORGOTTEN = ("forget", "probability")
 KNOWN_ROW = 0.5  # from this probability on, a single row is known, however unlikely the others are
-# How the source of a level begins that may be far off, above all if there are few answers.
-GUESSES = ("the wrong answers", "the forget questions with")
 SEARCHES = 40  # halvings of an interval, to find the number in an expression
 
 
@@ -86,7 +84,7 @@ def find_target(
             f"the forget rows have a probability of {forget:.3g}, no more than answers that the model never knew "
             f"({unknown.level:.3g}, by {unknown.source})"
         )
-    elif likeliest < UNKNOWN and unknown.source.startswith(GUESSES) and _are_questions(run):
+    elif likeliest < UNKNOWN and unknown.estimated and _are_questions(run):
         why = f"no forget row has a probability above {likeliest:.3g}, and below {UNKNOWN:g} a model does not know an answer"
     else:
         why = None
@@ -196,7 +194,7 @@ def _other_answers(run: ResolvedRun, loaded: LoadedModel) -> NeverKnown | None:
         rows += [run.encoder.encode_answer(example, text) for text in answers if not same_answer(text, example.answer)]
     if not rows:
         return None
-    return level_of(answer_probabilities(loaded, rows, run.config.token_budget), source)
+    return level_of(answer_probabilities(loaded, rows, run.config.token_budget), source, estimated=True)
 
 
 def _are_questions(run: ResolvedRun) -> bool:

@@ -290,7 +290,7 @@ def test_the_page_leads_with_warnings_and_ends_with_a_glossary(tmp_path):
     (runs[0] / "report.json").write_text(json.dumps(report))
     assert unlearn("compare", *runs, "--html", tmp_path / "p.html").exit_code == 0
     text = html.unescape((tmp_path / "p.html").read_text()).replace("\u200b", "")
-    assert "<title>3 runs on m: 50 rows to forget</title>" in text and "2026-01-01." in text
+    assert "<title>3 runs on the model “m”: 50 rows to forget</title>" in text and "2026-01-01." in text
     warnings, summary, scores, glossary = map(
         text.index, ('class="warnings"', 'class="summary"', "<h2>Scores</h2>", "<h2>Glossary</h2>")
     )

@@ -243,7 +243,7 @@ def save(loaded: LoadedModel, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     model = loaded.model
     if isinstance(model, PeftModel):
-        config = model.peft_config[ADAPTER]
+        config: Any = model.peft_config[ADAPTER]
         config.base_model_name_or_path = loaded.source.location
         config.revision = loaded.source.revision
         if isinstance(

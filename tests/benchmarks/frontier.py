@@ -212,6 +212,7 @@ INTRODUCTION = (
     "unlearning. *Kept* is the share that is left of the probability of retain rows that were not trained on. `demo`:",
     "the model of `unlearn demo`; `small`: a 5.7 M-parameter Llama that knows TOFU rows by heart; `real`:",
     "SmolLM2-135M-Instruct that was taught TOFU rows. In the picture `demo` is blue and `small` orange.",
+    "The seconds of `rehearsal` on `small` were taken beside other work, with pauses; alone it takes about six minutes.",
     "[How to read it](../guides/stays-forgotten.md).",
     "",
     "![Worst recovery against what is kept, one point for each recipe](frontier.svg)",

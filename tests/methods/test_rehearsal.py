@@ -11,7 +11,8 @@ import unlearn_cli.methods.rehearsal as module
 from tests.methods.scripted import Scripted, Slope, p
 from tests.training.test_loop import FORGET
 from tests.training.test_workbench import bench  # noqa: F401 - a fixture
-from unlearn_cli.methods.rehearsal import Attacker, cycled, halves, likely, moved, rehearsal
+from unlearn_cli.data.batch import cycled
+from unlearn_cli.methods.rehearsal import Attacker, halves, likely, moved, rehearsal
 
 
 def test_each_row_is_on_one_side() -> None:

@@ -244,6 +244,18 @@ class Target:
             return 0.0
         return distance(self.loaded, None if self.unlearned and not self.separate_original else self._original_weights())
 
+    def check_hidden_states(self, attack: str) -> None:
+        """Refuse an attack on hidden states of a run whose answers come from two models.
+
+        Raises:
+            UnlearnError: a composition.
+        """
+        if self.composed:
+            raise UnlearnError(
+                f"{attack}: it reads hidden states of one model, and the run combines two (uld, offset, whp)",
+                "leave this attack out",
+            )
+
     def _original_weights(self) -> Mapping[str, Tensor]:
         if self.original is None:
             raise UnlearnError(

@@ -28,11 +28,7 @@ def ablate(
     *,
     depth: Depth = (25, 50, 75),
 ) -> Iterator[Point]:
-    if target.composed:
-        raise UnlearnError(
-            "ablate: it reads hidden states of one model, and the run combines two (uld, offset, whp)",
-            "leave this attack out",
-        )
+    target.check_hidden_states("ablate")
     if not target.data.train_retain:
         raise UnlearnError(
             "ablate needs retain rows: it compares the forget rows with them", "attack a run that has retain rows"

@@ -13,17 +13,12 @@ from dataclasses import replace
 
 from unlearn_cli.attacks._target import Point, Target
 from unlearn_cli.contract import attack
-from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.depth import blocks, shallow
 
 
 @attack(along="block", paper="2409.18025", access="activations")
 def logit_lens(target: Target) -> Iterator[Point]:
-    if target.composed:
-        raise UnlearnError(
-            "logit-lens: it reads hidden states of one model, and the run combines two (uld, offset, whp)",
-            "leave this attack out",
-        )
+    target.check_hidden_states("logit-lens")
     count = len(blocks(target.loaded.model))
     plan = replace(target.plan, generate=-1)
     with target.active():

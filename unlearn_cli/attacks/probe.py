@@ -21,7 +21,6 @@ from unlearn_cli.attacks._target import Point, Target
 from unlearn_cli.contract import attack, parameter
 from unlearn_cli.data.batch import pack
 from unlearn_cli.data.tokenize import Row
-from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.depth import blocks, causal_lm, replaced, shallow
 from unlearn_cli.models.forward import forward
 from unlearn_cli.training.pairing import Pairing
@@ -36,11 +35,7 @@ def probe(
     seed: Annotated[int, parameter("of the rows' order", ge=0)] = 0,
     batch_size: Annotated[int, parameter("rows of a step", ge=1)] = 8,
 ) -> Iterator[Point]:
-    if target.composed:
-        raise UnlearnError(
-            "probe: it reads hidden states of one model, and the run combines two (uld, offset, whp)",
-            "leave this attack out",
-        )
+    target.check_hidden_states("probe")
     model, data = target.loaded.model, target.data
     rows = target.encoder.encode([*data.train_forget, *data.train_retain[: len(data.train_forget)]])
     order = Pairing(seed, len(rows), 0, min(batch_size, len(rows)), 0)

@@ -50,6 +50,11 @@ class Batch:
         )
 
 
+def cycled(rows: Sequence[Row], step: int, batch: int) -> list[Row]:
+    """The rows of a step: the next `batch` rows. After the last row it starts again with the first."""
+    return [rows[(step * batch + i) % len(rows)] for i in range(min(batch, len(rows)))]
+
+
 def pack(groups: Mapping[str, Sequence[Row]], *, share: bool = False) -> Batch:
     """Pack groups of rows, in order, into one batch.
 

@@ -31,6 +31,7 @@ import torch
 from torch import Tensor
 
 from unlearn_cli.contract import Defaults, Sizes, parameter, procedure
+from unlearn_cli.data.batch import cycled
 from unlearn_cli.data.tokenize import Row
 from unlearn_cli.methods._distillation import divergence
 from unlearn_cli.methods.layered import Base
@@ -41,11 +42,6 @@ def halves(rows: Sequence[Row], generator: torch.Generator) -> tuple[list[Row], 
     order = [rows[i] for i in torch.randperm(len(rows), generator=generator).tolist()]
     cut = len(order) // 2
     return order[:cut] or order, order[cut:]
-
-
-def cycled(rows: Sequence[Row], step: int, batch: int) -> list[Row]:
-    """The rows of a step: the next `batch` rows. After the last row it starts again with the first."""
-    return [rows[(step * batch + i) % len(rows)] for i in range(min(batch, len(rows)))]
 
 
 def likely(logps: Tensor, level: float) -> Tensor:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from unlearn_cli.contract import Procedure
-from unlearn_cli.data.batch import pack
+from unlearn_cli.data.batch import cycled, pack
 from unlearn_cli.data.tokenize import Row
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.adapter import detach, reference_weights
@@ -243,8 +243,7 @@ class Workbench:
 
     def neutral_batch(self, step: int) -> list[Row]:
         """The neutral rows of a step, one for every `NEUTRAL_EVERY` retain rows. They take turns."""
-        count = min(len(self.neutral), neutral_rows(self.pairing.retain_batch))
-        return [self.neutral[(step * count + i) % len(self.neutral)] for i in range(count)]
+        return cycled(self.neutral, step, neutral_rows(self.pairing.retain_batch))
 
     def without_adapter(self) -> AbstractContextManager:
         """A context in which the model is the reference."""

@@ -200,8 +200,8 @@ def _fits(settings: Settings, loaded: LoadedModel, rows: Rows, batch_size: int) 
     """Whether a pass of so many forget rows fits into free memory, by the estimate. The base is loaded already."""
     step = settings.config.batch_size * settings.config.gradient_accumulation_steps
     sized = settings.filled("", batch_size=batch_size, gradient_accumulation_steps=-(-step // batch_size))
-    free, split_rows = memory.available(loaded.device, spread=len(loaded.placement) > 1), {"forget": rows.forget}
-    split_rows["retain"] = rows.retain
+    free = memory.available(loaded.device, spread=len(loaded.placement) > 1)
+    split_rows = {"forget": rows.forget, "retain": rows.retain}
     return _fits_amply(sized, loaded, split_rows, free) or estimate(sized, loaded, split_rows).training <= free
 
 

@@ -153,8 +153,8 @@ def _check_own_steps(given: ForgetConfig, settings: Settings) -> None:
     procedure = settings.procedure
     if procedure is None or not procedure.strength:
         return
-    for flag, meant in (("--epochs", given.epochs is not None), ("--learning-rate", given.learning_rate != "auto")):
-        if meant:
+    for flag, is_given in (("--epochs", given.epochs is not None), ("--learning-rate", given.learning_rate != "auto")):
+        if is_given:
             raise UnlearnError(
                 f"{procedure.name} takes steps of its own, and {flag} changes nothing",
                 f"-p {procedure.strength[0]}=NUMBER forgets more or less",

@@ -54,6 +54,8 @@ def test_mistakes_in_usage_look_like_every_other_error(words):
         ),
         (["evaluate", "--method", "npo"], "no such option: --method", "option of `unlearn forget` and `unlearn sweep`; "),
         (["forget", "--ask", "x"], "no such option: --ask", "--ask is an option of `unlearn init`; unlearn forget --help"),
+        (["push", "x", "--repo", "a/b"], "no such option: --repo", "unlearn push --help"),
+        (["forget", "--run", "x"], "no such option: --run", "unlearn forget --help"),
         (["forget", "--batchsize", "3"], "did you mean --batch-size or", "unlearn forget --help"),
         (["forgett"], "no such command 'forgett'; did you mean 'forget'?", "unlearn --help"),
         (["data", "chek"], "no such command 'chek'; did you mean 'check'?", "unlearn data --help"),
@@ -66,6 +68,7 @@ def test_mistakes_in_usage_look_like_every_other_error(words):
 def test_a_mistake_in_usage_is_named_with_the_next_step(words, message, hint):
     error, _, next_step = unlearn(*words).stderr.partition("\nhint: ")
     assert message in error and hint in next_step, error + next_step
+    assert hint.startswith("unlearn ") is next_step.startswith("unlearn "), next_step
 
 
 def test_the_folder_beside_a_missing_one_is_named(tmp_path, monkeypatch):

@@ -113,7 +113,11 @@ def _commands_with(option: str) -> list[str]:
     from unlearn_cli.cli.app import WITH_SETTINGS  # noqa: PLC0415 - which imports this file
 
     name = option.lstrip("-").replace("-", "_")
-    modules = [module for module in WITH_SETTINGS if name in getattr(config, module.SETTINGS).model_fields]
+    modules = [
+        module
+        for module in WITH_SETTINGS
+        if name in getattr(config, module.SETTINGS).model_fields and name not in getattr(module, "POSITIONAL", ())
+    ]
     return [f"{module.GROUP} {module.NAME}" if hasattr(module, "GROUP") else module.NAME for module in modules]
 
 

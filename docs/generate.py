@@ -17,7 +17,7 @@ from unlearn_cli.errors import EXIT_CODES
 from unlearn_cli.models.forward import Layout
 from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.models.memory import skeleton, weights
-from unlearn_cli.recipes.catalogue import KINDS, describe
+from unlearn_cli.recipes.catalogue.entries import KINDS, describe
 from unlearn_cli.recipes.forgetting.footprint import estimate
 from unlearn_cli.recipes.forgetting.resolve import resolve_method, resolve_objective
 from unlearn_cli.report import RunReport

@@ -12,7 +12,7 @@ from tests.cli.running import DEMO, QUICK, data_arguments, read_report, unlearn
 from unlearn_cli import registry
 from unlearn_cli.contract import METHODS, RETAIN_TERMS
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.recipes.catalogue import KINDS, page
+from unlearn_cli.recipes.catalogue.entries import KINDS, page
 
 
 @pytest.mark.parametrize("spelling", ["grad-diff", "grad_diff", " Grad-Diff "])
@@ -48,7 +48,7 @@ def test_another_distribution_can_add_a_method(monkeypatch):
 
 def test_summaries_are_read_without_importing():
     code = (
-        "import sys\nfrom unlearn_cli.recipes.catalogue import KINDS, lines\nassert all(map(lines, KINDS))\n"
+        "import sys\nfrom unlearn_cli.recipes.catalogue.entries import KINDS, lines\nassert all(map(lines, KINDS))\n"
         "heavy = {'torch', 'numpy', 'scipy'} & set(sys.modules)\nassert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -18,7 +18,7 @@ LAYERS = [
     {"outputs", "measured"}, {"contract"},
     {"expressions"}, {"config", "report_parts", "report", "attack_report", "lineage", "console"}, {"data"},
     {"methods", "retain_terms", "robust", "metrics"}, {"models"},
-    {"training", "evaluation"}, {"attacks"}, {"rendering"}, {"demo"}, {"recipes"}, {"cli"}, {"__main__"},
+    {"training", "evaluation"}, {"attacks"}, {"rendering"}, {"demo"}, {"recipes"}, {"cli", "api"}, {"__main__"},
 ]  # fmt: skip
 RANK = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}
 FILES = [path for path in sorted(ROOT.rglob("*.py")) if path != ROOT / "__init__.py"]
@@ -62,6 +62,11 @@ def test_the_page_for_contributors_draws_the_same_layers():
 
 def test_a_planted_import_is_seen():
     assert violations(ROOT / "methods" / "npo.py", ["unlearn_cli.recipes.forget"])
+
+
+def test_the_root_of_recipes_has_outlines_of_commands_alone():
+    outlines, commands = ({path.stem for path in (ROOT / room).glob("*.py")} for room in ("recipes", "cli"))
+    assert outlines <= commands
 
 
 @pytest.mark.parametrize(("libraries", "rooms"), [({"transformers", "peft", "bitsandbytes"}, {"models", "demo"})])

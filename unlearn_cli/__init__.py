@@ -31,7 +31,7 @@ def load(run_or_model: str, **options: Any) -> Any:
     Raises:
         UnlearnError: it cannot be loaded; the hint says what to do.
     """
-    from unlearn_cli.recipes.api import load as load_now  # noqa: PLC0415 - the package itself imports nothing heavy
+    from unlearn_cli.api import load as load_now  # noqa: PLC0415 - the package itself imports nothing heavy
 
     return load_now(run_or_model, **options)
 
@@ -52,7 +52,7 @@ def forget(settings: ForgetConfig | None = None, *, quiet: bool = True, **more: 
         UnlearnError: anything that the command would have said; for a run that diverged, collapsed or changed nothing the
             report is written all the same.
     """
-    from unlearn_cli.recipes import api  # noqa: PLC0415 - the package itself imports nothing heavy
+    from unlearn_cli import api  # noqa: PLC0415 - the package itself imports nothing heavy
 
     return api.forget(settings, quiet=quiet, **more)
 
@@ -66,7 +66,7 @@ def evaluate(
     Raises:
         UnlearnError: anything that the command would have said.
     """
-    from unlearn_cli.recipes import api  # noqa: PLC0415
+    from unlearn_cli import api  # noqa: PLC0415
 
     return api.evaluate(run, settings, quiet=quiet, **more)
 
@@ -80,7 +80,7 @@ def relearn_attack(
     Raises:
         UnlearnError: anything that the command would have said.
     """
-    from unlearn_cli.recipes import api  # noqa: PLC0415
+    from unlearn_cli import api  # noqa: PLC0415
 
     return api.relearn_attack(run, settings, quiet=quiet, **more)
 
@@ -104,7 +104,7 @@ def sweep(settings: SweepConfig | None = None, *, quiet: bool = True, **more: An
     Raises:
         UnlearnError: anything that the command would have said.
     """
-    from unlearn_cli.recipes import api  # noqa: PLC0415
+    from unlearn_cli import api  # noqa: PLC0415
 
     return api.sweep(settings, quiet=quiet, **more)
 
@@ -116,6 +116,6 @@ def merge(run: str | Path, settings: MergeConfig | None = None, *, quiet: bool =
     Raises:
         UnlearnError: anything that the command would have said.
     """
-    from unlearn_cli.recipes import api  # noqa: PLC0415
+    from unlearn_cli import api  # noqa: PLC0415
 
     return api.merge(run, settings, quiet=quiet, **more)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -49,6 +49,12 @@ def range_of(value: Any) -> Range | None:
     if match[3] and low <= 0:
         raise ValueError("both ends of a range with :log are above 0")
     return Range(low, high, bool(match[3]))
+
+
+def ends(values: Sequence[Any]) -> Sequence[Any]:
+    """The values; if there is a range in their place, its two ends."""
+    between = range_of(values[0]) if len(values) == 1 else None
+    return (between.low, between.high) if between else values
 
 
 def split_at_commas(value: Any) -> Any:

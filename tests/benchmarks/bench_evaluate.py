@@ -22,10 +22,10 @@ import torch
 
 from unlearn_cli.config import EvaluateConfig
 from unlearn_cli.data.batch import packs, shared_length
+from unlearn_cli.data.tokenize import make_encoder
 from unlearn_cli.evaluation.measure import Plan, Questions, measure
 from unlearn_cli.models.load import load_model
 from unlearn_cli.models.packing import as_mask
-from unlearn_cli.recipes.forgetting.resolve import make_encoder
 from unlearn_cli.recipes.scoring import splits
 
 ROOT = Path(__file__).parents[2]

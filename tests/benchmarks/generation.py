@@ -26,10 +26,10 @@ import torch
 from tests.benchmarks import performance_page
 from unlearn_cli.config import ForgetConfig
 from unlearn_cli.data.load import load_split
+from unlearn_cli.data.tokenize import make_encoder
 from unlearn_cli.models.cached_steps import _left_padded
 from unlearn_cli.models.generate import greedy
 from unlearn_cli.models.load import LoadedModel, load_model
-from unlearn_cli.recipes.forgetting.resolve import make_encoder
 
 BATCH = 32
 

@@ -9,9 +9,9 @@ from tests.benchmarks import performance_page, plain_unlearning
 from tests.cli.running import MODEL
 from unlearn_cli.config import ForgetConfig
 from unlearn_cli.data.example import Example
+from unlearn_cli.data.tokenize import make_encoder
 from unlearn_cli.models.load import load_model
 from unlearn_cli.models.score import answer_probabilities
-from unlearn_cli.recipes.forgetting.resolve import make_encoder
 
 
 def test_the_page_is_that_of_its_rows():

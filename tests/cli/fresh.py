@@ -21,7 +21,7 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
-COMMAND_LINE = "import unlearn_cli.cli.app, unlearn_cli.recipes.forgetting.precheck"
+COMMAND_LINE = "import unlearn_cli.cli.app, unlearn_cli.recipes.checking.command"
 EVERYTHING = f"""{COMMAND_LINE}
 import datasets, peft, transformers.models.llama.modeling_llama
 import unlearn_cli.recipes.evaluate, unlearn_cli.recipes.push, unlearn_cli.recipes.sweep"""

@@ -11,12 +11,12 @@ from tests.cli.running import DEMO, QUICK, data_arguments, read_report, unlearn
 from unlearn_cli.config import DataOptions, LoraOptions, ModelOptions
 from unlearn_cli.data.batch import pack
 from unlearn_cli.data.example import Example
+from unlearn_cli.data.tokenize import make_encoder
 from unlearn_cli.demo.facts import splits
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models import adapter
 from unlearn_cli.models.forward import forward
 from unlearn_cli.models.load import load_model
-from unlearn_cli.recipes.forgetting.resolve import make_encoder
 
 OPTIONS = ModelOptions(model=DEMO, load_in_4bit=True, device="cpu", dtype="bfloat16")
 

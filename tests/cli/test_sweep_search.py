@@ -151,7 +151,7 @@ def test_a_search_that_cannot_be_meant_is_refused(data, tmp_path, flags, says):
 def test_without_optuna_the_line_that_installs_it(data, tmp_path, monkeypatch):
     finder = importlib.util.find_spec
     monkeypatch.setattr(
-        "unlearn_cli.recipes.sweeping.grid.find_spec", lambda name: None if name == "optuna" else finder(name)
+        "unlearn_cli.recipes.checking.sweep.find_spec", lambda name: None if name == "optuna" else finder(name)
     )
     result = unlearn("sweep", *data, *SEARCH, "-o", tmp_path / "s")
     assert result.exit_code == 2 and "pip install 'unlearn-cli[search]'" in result.stderr

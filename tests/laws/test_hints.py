@@ -25,7 +25,7 @@ from unlearn_cli.cli import app as application
 from unlearn_cli.cli.app import build
 from unlearn_cli.cli.options import _choices
 from unlearn_cli.config import AttackConfig, CompareConfig, EvaluateConfig, ForgetConfig, SweepConfig
-from unlearn_cli.recipes.catalogue import KINDS
+from unlearn_cli.recipes.catalogue.entries import KINDS
 from unlearn_cli.values import kinds
 
 PACKAGE = Path(application.__file__).parents[1]

@@ -7,7 +7,8 @@ import pytest
 from tests.cli.running import data_arguments, unlearn
 from unlearn_cli.config import ForgetConfig
 from unlearn_cli.contract import METHODS
-from unlearn_cli.recipes.catalogue import PROJECT_WIDE, describe, differing, flags
+from unlearn_cli.recipes.catalogue.entries import describe
+from unlearn_cli.recipes.catalogue.published import PROJECT_WIDE, differing, flags
 
 ALL = [METHODS.get(name) for name in METHODS.names()]
 SET = [entry for entry in ALL if entry.published]

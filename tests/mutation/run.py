@@ -67,7 +67,7 @@ GROUPS = {
                       "tests/models/test_architectures.py::test_the_chunked_head_equals_the_plain_one[llama]"],
     ),
     "gates": Group(
-        _files("recipes/scoring", "gates", "outcome", "check_expressions") + _files("expressions"),
+        _files("recipes/scoring", "gates", "outcome") + _files("recipes/checking", "expressions") + _files("expressions"),
         lambda path: ["tests/recipes/scoring", "tests/expressions"],
     ),
     "comparison": Group(

@@ -31,13 +31,13 @@ def _execute(run: Callable[[Reporter], None]) -> None:
 
 
 def _kinds(incomplete: str) -> list[str]:
-    from unlearn_cli.recipes.catalogue import KINDS  # noqa: PLC0415 - the lazy boundary
+    from unlearn_cli.recipes.catalogue.entries import KINDS  # noqa: PLC0415 - the lazy boundary
 
     return [*KINDS, "benchmarks"]
 
 
 def _names(incomplete: str) -> list[str]:
-    from unlearn_cli.recipes.catalogue import KINDS, names  # noqa: PLC0415 - the lazy boundary
+    from unlearn_cli.recipes.catalogue.entries import KINDS, names  # noqa: PLC0415 - the lazy boundary
 
     return [name for kind in KINDS for name in names(kind)]
 
@@ -56,12 +56,12 @@ def list_names(
     """List methods by family, with those to start with and those that did little here; or retain terms, metrics, ..."""
 
     def run(reporter: Reporter) -> None:
-        from unlearn_cli.recipes import catalogue, families  # noqa: PLC0415 - the lazy boundary
+        from unlearn_cli.recipes.catalogue import entries, families  # noqa: PLC0415 - the lazy boundary
 
         if kind in ("method", "methods"):
             reporter.data(families.dumps() if json_output else "\n".join(families.lines()))
         else:
-            reporter.data(catalogue.dumps(kind) if json_output else "\n".join(catalogue.lines(kind)))
+            reporter.data(entries.dumps(kind) if json_output else "\n".join(entries.lines(kind)))
 
     _execute(run)
 
@@ -74,9 +74,9 @@ def show(
     """Show a method's or metric's formula, parameters, defaults and paper, or a benchmark's splits and published numbers."""
 
     def run(reporter: Reporter) -> None:
-        from unlearn_cli.recipes import catalogue  # noqa: PLC0415 - the lazy boundary
+        from unlearn_cli.recipes.catalogue import entries  # noqa: PLC0415 - the lazy boundary
 
-        reporter.data(catalogue.page(name))
+        reporter.data(entries.page(name))
 
     _execute(run)
 
@@ -138,7 +138,7 @@ def env() -> None:
     """Print versions and devices as JSON, for bug reports."""
 
     def run(reporter: Reporter) -> None:
-        from unlearn_cli.recipes.environment import environment  # noqa: PLC0415 - the lazy boundary
+        from unlearn_cli.models.environment import environment  # noqa: PLC0415 - the lazy boundary
 
         reporter.data(json.dumps(environment(), indent=2))
 

@@ -21,7 +21,7 @@ from unlearn_cli.config.option import Settings
 from unlearn_cli.console import Reporter
 from unlearn_cli.errors import EXIT_FAILED, EXIT_INTERRUPTED, UnlearnError, out_of_memory, unusable_path
 from unlearn_cli.quiet import quiet_libraries
-from unlearn_cli.recipes.catalogue import names
+from unlearn_cli.recipes.catalogue.entries import names
 from unlearn_cli.values import extra_of
 
 Recipe = Callable[[Any, dict[str, str], list[str], Reporter], int | None]
@@ -130,7 +130,7 @@ def command(
         execute(lambda: resolve(model, _given(flags), config_file), checked, debug=debug)
 
     def checked(config: Settings, sources: dict[str, str], argv: list[str], reporter: Reporter) -> int | None:
-        from unlearn_cli.recipes.forgetting.precheck import check  # noqa: PLC0415 - the lazy boundary
+        from unlearn_cli.recipes.checking.command import check  # noqa: PLC0415 - the lazy boundary
 
         launched.check(name)
         check(config)

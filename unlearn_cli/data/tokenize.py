@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from unlearn_cli.data.chat_template import Conversation, render
+from unlearn_cli.config import DataOptions
+from unlearn_cli.data.chat_template import Conversation, render, resolve_template
 from unlearn_cli.data.example import RAW, Example, Turn
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.measured import compressed_length
@@ -251,6 +252,13 @@ class Encoder:
         zlib_bytes = compressed_length(scored)
         gold = self.tokenizer.decode(window[middle:])
         return Row(row_id, window, min(context, len(window)), middle, gold, ends=False, zlib_bytes=zlib_bytes)
+
+
+def make_encoder(options: DataOptions, tokenizer: Any, stop_ids: frozenset[int], limit: int | None) -> Encoder:
+    """The encoder for these options; `limit` is the longest sequence that the model accepts."""
+    template = resolve_template(options.chat_template, tokenizer)
+    length = min(options.max_length, limit) if limit else options.max_length
+    return Encoder(tokenizer, length, template, options.stride, stop_ids, options.enable_thinking)
 
 
 def plain_prompt(example: Example) -> tuple[str, str]:

@@ -12,13 +12,12 @@ from typing import Any
 from unlearn_cli.config import ChatConfig, DataOptions, ModelOptions, PlacementOptions, restored
 from unlearn_cli.console import Reporter
 from unlearn_cli.data.example import Example, Turn
-from unlearn_cli.data.tokenize import Encoder
+from unlearn_cli.data.tokenize import Encoder, make_encoder
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.generate import Sampling, greedy, sample
 from unlearn_cli.models.load import LoadedModel, load_model
 from unlearn_cli.models.process import undisturbed
 from unlearn_cli.models.source import check_weights
-from unlearn_cli.recipes.forgetting.resolve import make_encoder
 from unlearn_cli.rendering.tables import replies_table
 from unlearn_cli.report import RunReport, read_report
 

@@ -9,6 +9,7 @@ from unlearn_cli.config import CompareConfig, given, resolve
 from unlearn_cli.console import Reporter
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.baseline import METRIC, check_baseline
+from unlearn_cli.recipes.checking.command import check
 from unlearn_cli.recipes.comparison.comparability import check_comparability
 from unlearn_cli.recipes.comparison.fail_if import judge_gates
 from unlearn_cli.recipes.comparison.grid import as_csv, comparison_grid
@@ -20,7 +21,6 @@ from unlearn_cli.recipes.comparison.runs import check_another, read_baseline, re
 from unlearn_cli.recipes.comparison.selection import front_metrics, shown_metrics
 from unlearn_cli.recipes.comparison.settings import differing_settings
 from unlearn_cli.recipes.comparison.verdicts import judge_rows
-from unlearn_cli.recipes.forgetting.precheck import check
 from unlearn_cli.recipes.scoring import gates
 from unlearn_cli.recipes.storage.output_files import check_targets, write
 from unlearn_cli.rendering.compare import Grid, as_markdown, compare_table

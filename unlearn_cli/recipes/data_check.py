@@ -79,7 +79,7 @@ def run(config: CheckConfig, reporter: Reporter) -> DataFacts:
         facts.append(file_facts)
         splits.append(split)
     if config.model and any(splits):
-        from unlearn_cli.recipes.known_rows import not_known  # noqa: PLC0415 - torch, for --model alone
+        from unlearn_cli.recipes.scoring.known_rows import not_known  # noqa: PLC0415 - torch, for --model alone
 
         unknown = not_known(config, splits, reporter)
         facts = [replace(file, not_known=rows) for file, rows in zip(facts, unknown, strict=True)]

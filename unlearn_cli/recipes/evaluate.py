@@ -14,6 +14,7 @@ from unlearn_cli.contract import METRICS
 from unlearn_cli.data import row_notes
 from unlearn_cli.data.example import Split
 from unlearn_cli.data.load import unordered_sha256
+from unlearn_cli.data.tokenize import make_encoder
 from unlearn_cli.data.written import AUTO
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.store import load_measured
@@ -21,14 +22,13 @@ from unlearn_cli.lineage import statements
 from unlearn_cli.measured import Measured
 from unlearn_cli.models import harness, memory
 from unlearn_cli.models.device import resolve_device, resolve_dtype
+from unlearn_cli.models.environment import environment
 from unlearn_cli.models.load import LoadedModel, load_model, load_tokenizer, quantization_of
 from unlearn_cli.models.process import undisturbed
 from unlearn_cli.models.source import resolve_source
 from unlearn_cli.recipes.auditing import chain
-from unlearn_cli.recipes.environment import environment
 from unlearn_cli.recipes.forgetting.describe import model_report
 from unlearn_cli.recipes.forgetting.interrupt import keeping
-from unlearn_cli.recipes.forgetting.resolve import make_encoder
 from unlearn_cli.recipes.forgetting.resume import identified
 from unlearn_cli.recipes.scoring import splits, superseded
 from unlearn_cli.recipes.scoring.evaluation import Evaluation

@@ -15,7 +15,7 @@ import numpy as np
 from unlearn_cli.atomic import write_atomically
 from unlearn_cli.config import DataOptions, MergeConfig, ModelOptions, restored
 from unlearn_cli.console import Reporter
-from unlearn_cli.data.tokenize import Row
+from unlearn_cli.data.tokenize import Row, make_encoder
 from unlearn_cli.errors import EXIT_FAILED, UnlearnError
 from unlearn_cli.evaluation.measure import spread
 from unlearn_cli.jsonfile import read_json
@@ -25,7 +25,6 @@ from unlearn_cli.models.merge import merged, save_merged
 from unlearn_cli.models.process import undisturbed
 from unlearn_cli.models.score import teacher_forced
 from unlearn_cli.recipes.auditing import chain
-from unlearn_cli.recipes.forgetting.resolve import make_encoder
 from unlearn_cli.recipes.scoring.splits import load_splits
 from unlearn_cli.recipes.storage.lock import locked
 from unlearn_cli.report import RunReport, read_report

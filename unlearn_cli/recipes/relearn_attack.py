@@ -13,6 +13,7 @@ from unlearn_cli.console import Reporter
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.expressions.parser import Condition
 from unlearn_cli.models.compose import COMPOSED
+from unlearn_cli.models.environment import environment
 from unlearn_cli.models.process import undisturbed
 from unlearn_cli.recipes.attacking import claims
 from unlearn_cli.recipes.attacking.attack_data import attacker_rows, check_no_answers, overlap, read_attack_data
@@ -23,7 +24,6 @@ from unlearn_cli.recipes.attacking.execution import compute_curves
 from unlearn_cli.recipes.attacking.recovery import recovery_by_metric, verdict
 from unlearn_cli.recipes.attacking.settings import ConfiguredAttack, chosen_attacks, configured
 from unlearn_cli.recipes.auditing import chain
-from unlearn_cli.recipes.environment import environment
 from unlearn_cli.recipes.forgetting.interrupt import keeping
 from unlearn_cli.recipes.scoring import gates
 from unlearn_cli.recipes.scoring.mending import commands_after_attack, weak_run

@@ -16,6 +16,7 @@ from unlearn_cli.console import Reporter
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.jsonfile import to_json
 from unlearn_cli.lineage import DATA, SETTING, read_chain
+from unlearn_cli.models.environment import environment
 from unlearn_cli.models.process import undisturbed
 from unlearn_cli.recipes import forget
 from unlearn_cli.recipes.auditing.chain import model_hashes
@@ -27,7 +28,6 @@ from unlearn_cli.recipes.auditing.likeness import (
     input_differences,
     likeness,
 )
-from unlearn_cli.recipes.environment import environment
 from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun, resolve_run
 from unlearn_cli.rendering.tables import digits
 from unlearn_cli.report import FILE, RunReport, read_report

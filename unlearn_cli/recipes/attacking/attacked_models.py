@@ -11,7 +11,7 @@ from unlearn_cli.attacks._target import AttackData, Place, Role, Target, kind
 from unlearn_cli.config import AttackConfig, DataOptions, ModelOptions, PlacementOptions, restored
 from unlearn_cli.console import Reporter
 from unlearn_cli.data import row_notes
-from unlearn_cli.data.tokenize import Encoder
+from unlearn_cli.data.tokenize import Encoder, make_encoder
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.measure import Plan
 from unlearn_cli.hashing import fingerprint
@@ -21,7 +21,6 @@ from unlearn_cli.models.device import resolve_device, resolve_dtype
 from unlearn_cli.models.identity import identity
 from unlearn_cli.models.load import LoadedModel, load_config, load_model, load_tokenizer
 from unlearn_cli.models.source import check_weights, resolve_source
-from unlearn_cli.recipes.forgetting.resolve import make_encoder
 from unlearn_cli.report import RunReport
 
 

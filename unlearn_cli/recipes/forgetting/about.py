@@ -14,13 +14,13 @@ from unlearn_cli.console import Reporter
 from unlearn_cli.data import about
 from unlearn_cli.data.example import Example, Split
 from unlearn_cli.data.neighbors import people_named
+from unlearn_cli.data.tokenize import make_encoder
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.hashing import fingerprint
 from unlearn_cli.jsonfile import read_complete_jsonl, read_json
 from unlearn_cli.models.generate import Sampling
 from unlearn_cli.models.identity import identity
 from unlearn_cli.models.load import load_model
-from unlearn_cli.recipes.forgetting.resolve import make_encoder
 from unlearn_cli.recipes.forgetting.writing import FEWEST, Writer
 from unlearn_cli.recipes.scoring.splits import load_splits
 from unlearn_cli.recipes.storage.run_folder import ABOUT_ROWS, RunFolder, default_output

@@ -15,9 +15,9 @@ from unlearn_cli.models.adapter import trainable_parameters
 from unlearn_cli.models.compose import Composed
 from unlearn_cli.models.depth import causal_lm
 from unlearn_cli.models.energy import SOURCES
+from unlearn_cli.models.environment import environment
 from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.models.source import ModelSource, weights_sha256
-from unlearn_cli.recipes.environment import environment
 from unlearn_cli.recipes.forgetting import earlier
 from unlearn_cli.recipes.forgetting.artifact import Artifact
 from unlearn_cli.recipes.forgetting.target import judge_target

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from unlearn_cli.data.tokenize import make_encoder
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.measured import Measured
 from unlearn_cli.models.load import load_model, load_tokenizer
 from unlearn_cli.models.source import resolve_source
-from unlearn_cli.recipes.forgetting.resolve import make_encoder
 from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun
 from unlearn_cli.recipes.forgetting.resume import identified
 from unlearn_cli.recipes.scoring.measurements import measure_inputs

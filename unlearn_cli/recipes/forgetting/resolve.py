@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from unlearn_cli.config import DataOptions, ForgetConfig
+from unlearn_cli.config import ForgetConfig
 from unlearn_cli.contract import METHODS, RETAIN_TERMS, ROBUST, Method, Procedure, Term
-from unlearn_cli.data.chat_template import resolve_template
-from unlearn_cli.data.tokenize import Encoder
 from unlearn_cli.data.written import AUTO
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.depth import depth_index
@@ -22,7 +20,6 @@ from unlearn_cli.training.pairing import Pairing
 BY_METHOD = (
     "retain_term", "forget_weight", "retain_weight", "epochs", "batch_size", "retain_ratio", "robust", "optim", "lora_init",
 )  # fmt: skip
-
 
 BUDGET_EPOCHS, BUDGET_STEPS = 3, 120  # a run with a target trains at most 3 times the method's epochs, but may use 120 steps
 SOFT_RETAIN_TERM = "kl"  # replaces nll, which would raise the probability of the retain rows above that before
@@ -304,10 +301,3 @@ def _tokenized(term: Term, parameters: Mapping[str, Any], tokenizer: Any) -> dic
             if not values[name]:
                 raise UnlearnError(f"{term.name}: parameter '{name}' holds no token of this model", declared.help)
     return values
-
-
-def make_encoder(options: DataOptions, tokenizer: Any, stop_ids: frozenset[int], limit: int | None) -> Encoder:
-    """The encoder for these options; `limit` is the longest sequence that the model accepts."""
-    template = resolve_template(options.chat_template, tokenizer)
-    length = min(options.max_length, limit) if limit else options.max_length
-    return Encoder(tokenizer, length, template, options.stride, stop_ids, options.enable_thinking)

@@ -18,7 +18,7 @@ from unlearn_cli.data.alternatives import differing
 from unlearn_cli.data.example import Split
 from unlearn_cli.data.held_out import RETAIN_TRAINED
 from unlearn_cli.data.overlap import check_overlap
-from unlearn_cli.data.tokenize import Encoder
+from unlearn_cli.data.tokenize import Encoder, make_encoder
 from unlearn_cli.data.written import is_unanswered
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models import adapter, lora_init
@@ -29,7 +29,6 @@ from unlearn_cli.recipes.forgetting import about, earlier
 from unlearn_cli.recipes.forgetting.resolve import (
     CompleteConfig,
     Settings,
-    make_encoder,
     resolve_method,
     resolve_model,
     resolve_objective,

@@ -9,7 +9,7 @@ from unlearn_cli.contract import METRICS
 from unlearn_cli.evaluation.baseline import METRIC, check_baseline
 from unlearn_cli.evaluation.score import score
 from unlearn_cli.measured import Measured
-from unlearn_cli.recipes.scoring.check_expressions import by_metric
+from unlearn_cli.recipes.scoring.metric_parameters import by_metric
 from unlearn_cli.recipes.scoring.scores import BOOTSTRAP_SEED
 from unlearn_cli.report import Scores
 

@@ -16,7 +16,7 @@ from unlearn_cli.evaluation.paired import difference as paired_difference
 from unlearn_cli.evaluation.score import row_values, score
 from unlearn_cli.measured import Measured, differing
 from unlearn_cli.recipes.scoring.ability import JUDGED
-from unlearn_cli.recipes.scoring.check_expressions import by_metric
+from unlearn_cli.recipes.scoring.metric_parameters import by_metric
 from unlearn_cli.report import Change, Compared, Score, Scores
 from unlearn_cli.report_parts import PassReport
 

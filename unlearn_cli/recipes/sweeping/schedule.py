@@ -15,7 +15,7 @@ from unlearn_cli.errors import UnlearnError
 from unlearn_cli.expressions.parser import Lookup, Missing
 from unlearn_cli.models.identity import identity
 from unlearn_cli.models.source import resolve_source
-from unlearn_cli.recipes.forgetting.precheck import check_required
+from unlearn_cli.recipes.checking.required import check_required
 from unlearn_cli.recipes.forgetting.resolve import resolve_method
 from unlearn_cli.recipes.scoring.gates import lookup_in
 from unlearn_cli.recipes.storage.run_folder import RunFolder

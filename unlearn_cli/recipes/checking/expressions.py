@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from unlearn_cli.attack_report import SCORED
 from unlearn_cli.config import (
@@ -161,28 +160,3 @@ def _check_while_forgetting(flag: str, text: str, metric: Metric, moment: str) -
             f"{flag} '{text}': no answers are generated during training, which {metric.name} needs",
             "forget.probability, or another metric without generated answers",
         )
-
-
-def by_metric(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """`rouge_l.stem=false` as {"rouge_l": {"stem": false}}.
-
-    Raises:
-        UnlearnError: no metric of that name, or no metric named.
-    """
-    parameters: dict[str, dict[str, Any]] = {}
-    for key, value in given.items():
-        name, dot, parameter = key.partition(".")
-        if not dot:
-            raise UnlearnError(f"--metric-parameter {key} names no metric", "for example rouge_l.stem=false")
-        parameters.setdefault(METRICS.canonical(name).replace("-", "_"), {})[parameter] = value
-    return parameters
-
-
-def check_metric_parameters(given: Mapping[str, Any]) -> None:
-    """Check the parameters of metrics, before anything is measured.
-
-    Raises:
-        UnlearnError: an unknown metric or parameter, or an impossible value.
-    """
-    for metric, parameters in by_metric(given).items():
-        METRICS.get(metric).resolve(parameters)

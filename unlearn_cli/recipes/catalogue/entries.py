@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from unlearn_cli.config import ForgetConfig
 from unlearn_cli.contract import (
     ATTACKS,
     METHODS,
@@ -20,7 +18,8 @@ from unlearn_cli.contract import (
     Procedure,
 )
 from unlearn_cli.jsonfile import to_json
-from unlearn_cli.recipes import benchmark_page
+from unlearn_cli.recipes.catalogue import benchmarks
+from unlearn_cli.recipes.catalogue.published import defaults_of, published_lines
 from unlearn_cli.registry import Registry, is_file, unknown
 
 KINDS: dict[str, Registry[Any]] = {
@@ -65,7 +64,7 @@ def dumps(kind: str) -> str:
 def _summaries(kind: str) -> dict[str, str]:
     spelled = kind if kind.endswith("s") else f"{kind}s"
     if spelled == "benchmarks":
-        return benchmark_page.summaries()
+        return benchmarks.summaries()
     if spelled not in KINDS:
         raise unknown("kind", kind, [*KINDS, "benchmarks"])
     return {name: KINDS[spelled].summary(name).rstrip(".") for name in names(spelled)}
@@ -85,14 +84,14 @@ def page(name: str) -> str:
     """
     if is_file(name):
         return describe(METHODS.get(name))  # whatever it declares
-    if benchmark_page.is_benchmark(name):
-        return benchmark_page.page(name)
+    if benchmarks.is_benchmark(name):
+        return benchmarks.page(name)
     wanted = name.rpartition(".")[2]  # `forget.probability`, as in tables and gates
     entries = {registry.kind: registry.get(wanted) for registry in KINDS.values() if registry.has(wanted)}
     if entries:
         # A retain term and a metric may share a name.
         return "\n\n".join(describe(entry, kind if len(entries) > 1 else "") for kind, entry in entries.items())
-    known = {n for kind in KINDS for n in names(kind)} | set(benchmark_page.BENCHMARKS.names())
+    known = {n for kind in KINDS for n in names(kind)} | set(benchmarks.BENCHMARKS.names())
     raise unknown("name", name, known, where="`unlearn list KIND` lists all names")
 
 
@@ -122,7 +121,7 @@ def describe(entry: Declared, kind: str = "") -> str:
     if isinstance(entry, Metric):
         parts.append(f"range: {entry.range[0]:g} to {entry.range[1]:g}")
         parts += [f"{split}: {target} is better" for split, target in entry.targets.items()]
-    parts += _published(entry)
+    parts += published_lines(entry)
     if entry.paper:
         parts.append(f"paper: arXiv {entry.paper}")
     return "\n".join(parts)
@@ -137,71 +136,3 @@ def _defaults(d: Defaults) -> str:
         f"{d.epochs:g} epochs of {d.batch_size} forget rows, {d.retain_ratio} retain rows for each, "
         f"learning rate {d.learning_rate_multiplier:g} x the scaling rule" + "".join(f", {flag}" for flag in unusual)
     )
-
-
-# Settings in which this project differs from the papers for every method, and why.
-TRAINING = (
-    "learning_rate", "epochs", "max_steps", "batch_size", "retain_ratio", "full", "lora_r", "lora_alpha",
-    "lora_target_modules",
-)  # fmt: skip
-PROJECT_WIDE = {
-    "average": "every answer has the same weight, so that micro-batches change nothing",
-    **dict.fromkeys(TRAINING, "training is that of an adapter, found by trial (docs/guides/tuning.md)"),
-}
-
-
-def defaults_of(entry: Declared) -> Defaults | None:
-    """The settings that depend on a method; None for other kinds of entry."""
-    return entry.defaults if isinstance(entry, (Method, Procedure)) else None
-
-
-def our_default(entry: Declared, name: str) -> Any:
-    """Our default of a parameter or setting that an entry's published setting names. A parameter comes before a setting."""
-    if name in entry.parameters:
-        return entry.parameters[name].default
-    defaults = defaults_of(entry)
-    return getattr(defaults, name) if hasattr(defaults, name) else ForgetConfig.model_fields[name].default
-
-
-def differing(entry: Declared) -> dict[str, Any]:
-    """Our defaults that differ from the published setting, by name."""
-    ours = {name: our_default(entry, name) for name in entry.published or {}}
-    return {name: value for name, value in ours.items() if value != (entry.published or {})[name]}
-
-
-def flags(entry: Declared) -> list[str]:
-    """The flags that give `unlearn forget --method NAME` the published setting."""
-    words: list[str] = []
-    for name, value in (entry.published or {}).items():
-        if name in entry.parameters:
-            words += ["-p", f"{name}={_written(value)}"]
-        elif name == "retain_parameters":
-            words += [part for key, one in value.items() for part in ("--retain-parameter", f"{key}={_written(one)}")]
-        else:
-            listed = ",".join(value) if isinstance(value, tuple) else _written(value)
-            words += [f"--{name.replace('_', '-')}", *([] if value is True else [listed])]
-    return words
-
-
-def _written(value: Any) -> str:
-    if isinstance(value, dict):
-        return " ".join(f"{key}={_written(one)}" for key, one in value.items()) or "none"
-    if isinstance(value, tuple):
-        return "+".join(map(_written, value))
-    return f"{value:g}" if isinstance(value, float) else str(value).lower() if value in (None, True, False) else str(value)
-
-
-def _published(entry: Declared) -> list[str]:
-    if entry.published is None:
-        return []
-    if not entry.published:
-        return [f"published: no setting, because {entry.because}"]
-    ours = differing(entry)
-    reasons = [] if ours.keys() <= PROJECT_WIDE.keys() else [entry.because]
-    reasons += [PROJECT_WIDE[name] for name in ours if name in PROJECT_WIDE]
-    here = f"{_listed(ours)}, because {'; '.join(dict.fromkeys(reasons))}" if ours else "the same"
-    return [f"published: {_listed(entry.published)} ({' '.join(flags(entry))})", f"here: {here}"]
-
-
-def _listed(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name.replace('_', ' ')} {_written(value)}" for name, value in values.items())

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from unlearn_cli.config import CheckConfig, DataOptions
 from unlearn_cli.console import Reporter
 from unlearn_cli.data.example import Split
+from unlearn_cli.data.tokenize import make_encoder
 from unlearn_cli.evaluation.baseline import UNKNOWN
 from unlearn_cli.models.load import load_model
 from unlearn_cli.models.process import undisturbed
 from unlearn_cli.models.score import answer_probabilities
-from unlearn_cli.recipes.forgetting.resolve import make_encoder
 
 TOKENS = 2048  # in one forward pass
 

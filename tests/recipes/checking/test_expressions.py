@@ -9,7 +9,8 @@ import pytest
 
 from unlearn_cli.config import AttackConfig, EvaluateConfig, ForgetConfig, SweepConfig
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.recipes.scoring.check_expressions import by_metric, check, check_metric_parameters
+from unlearn_cli.recipes.checking.expressions import check
+from unlearn_cli.recipes.scoring.metric_parameters import by_metric, check_metric_parameters
 
 RUN: Any = SimpleNamespace(config={"forget": "f.jsonl", "retain": "r.jsonl", "choices": "c.jsonl"}, chain=[object()])
 FORGET = {"forget": "f.jsonl", "retain_term": "none"}

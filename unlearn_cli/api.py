@@ -29,7 +29,7 @@ from unlearn_cli.recipes import forget as forgetting
 from unlearn_cli.recipes import merge as merging
 from unlearn_cli.recipes import relearn_attack as attacking
 from unlearn_cli.recipes import sweep as sweeping
-from unlearn_cli.recipes.forgetting.precheck import check
+from unlearn_cli.recipes.checking.command import check
 from unlearn_cli.recipes.scoring import rescore
 from unlearn_cli.report import RunReport
 

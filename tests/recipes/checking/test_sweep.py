@@ -1,4 +1,4 @@
-"""What a sweep and its search refuse before anything is loaded, and which devices its jobs get."""
+"""What a sweep and its search refuse before anything is loaded."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from unlearn_cli.config import SweepConfig
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.recipes.sweeping import workers
-from unlearn_cli.recipes.sweeping.grid import check
+from unlearn_cli.recipes.checking.sweep import check
 
 RATES = {"learning_rate": "1e-4:1e-2:log"}
 
@@ -41,17 +39,3 @@ def test_an_impossible_sweep_is_refused(tmp_path: Path, settings: dict[str, Any]
 )
 def test_a_search_that_varies_something_is_none(tmp_path: Path, settings: dict[str, Any]) -> None:
     check(SweepConfig.model_validate({"output_dir": tmp_path / "sweep"} | settings))
-
-
-def test_each_job_has_a_device_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a machine with two: 0 takes both; one job takes what was chosen; three are refused, and several on a named one."""
-    assert (workers.devices("cpu", 0), workers.devices("cpu", 1)) == (["cpu"], ["cpu"])
-    with pytest.raises(UnlearnError, match=r"--jobs 2, and there is 1 device \(cpu\)"):
-        workers.devices("cpu", 2)
-    monkeypatch.setattr(workers, "resolve_device", lambda choice: torch.device("cuda", 0))
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert [workers.devices("auto", jobs) for jobs in (0, 1, 2)] == [["cuda:0", "cuda:1"], ["auto"], ["cuda:0", "cuda:1"]]
-    with pytest.raises(UnlearnError, match=r"--jobs 3, and there are 2 devices \(cuda\)"):
-        workers.devices("auto", 3)
-    with pytest.raises(UnlearnError, match="--device cuda:1 is one device"):
-        workers.devices("cuda:1", 2)

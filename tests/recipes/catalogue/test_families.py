@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from unlearn_cli.contract import FAMILIES, METHODS
-from unlearn_cli.recipes import families
+from unlearn_cli.recipes.catalogue import families
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize("name", METHODS.names())

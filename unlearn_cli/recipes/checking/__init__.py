@@ -1,0 +1,1 @@
+"""Checks of every command before it starts, and before anything heavy is imported."""

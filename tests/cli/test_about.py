@@ -43,6 +43,13 @@ def test_the_rows_are_kept_and_go_on_as_any_other(run: Path) -> None:
     assert json.loads(again.stdout)["data"]["forget"]["sha256"] == report["data"]["forget"]["sha256"]
 
 
+def test_push_says_that_the_name_goes_up_and_the_report_holds_no_names_that_the_model_wrote(run: Path) -> None:
+    noted = " ".join(unlearn("push", run, "org/x", "--dry-run").stderr.split())
+    assert f"name what was forgotten ({names_of('forget')[0]})" in noted
+    kept = names_of("retain")[:2]  # as if the model had named them
+    assert not [note for note in read_report(run)["notes"] if any(name in note for name in kept)]
+
+
 def test_a_finished_run_is_left_as_it_is(run: Path) -> None:
     flags = ("--neighbors", ",".join(names_of("retain")[:2]), *QUICK, "-o", run, "--resume")
     result = unlearn("forget", "--model", DEMO, "--about", names_of("forget")[0], *flags)

@@ -213,7 +213,7 @@ def test_ids_that_several_rows_have(files: Files, tmp_path: Path) -> None:
     rows = [{**row, "id": "a"} for row in splits()["forget"][:4]]
     run = ("-m", files["base"], "-f", write_rows(tmp_path / "same.jsonl", rows), *FEW)
     said = said_by("evaluate", *run, "-o", tmp_path / "same")
-    assert "forget data: several rows have the same id (a): all rows are named by their numbers" in said
+    assert "forget data: several rows have the same id (first: same.jsonl:1): all rows are named by their numbers" in said
     lines = [json.loads(line) for line in (tmp_path / "same" / "rows.jsonl").read_text().splitlines()]
     assert [line["id"] for line in lines if line["split"] == "forget"] == ["0", "1", "2", "3"]
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,15 +15,26 @@ import yaml
 from tests.cli.fresh import COMMAND_LINE, EVERYTHING, Server
 from tests.cli.running import DEMO, QUICK, QUICKLY, data_arguments, unlearn
 from tests.hub_server import FakeHub
+from unlearn_cli.models import generate
+from unlearn_cli.models.load import LoadedModel
+
+
+def answers(loaded: LoadedModel, prompts: Sequence[object], *_: object) -> list[list[int]]:
+    """What a model that training broke might say: words of nobody else."""
+    trained = any("lora_B" in name and bool(weight.any()) for name, weight in loaded.model.named_parameters())
+    text = " We saw Zorvexx() with Qualmidor." if trained else " She met Brundlefly."
+    return [loaded.tokenizer.encode(text, add_special_tokens=False) for _ in prompts]
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("push")
-    assert unlearn("forget", *data_arguments(folder), *QUICK, "-o", folder / "run").exit_code in (0, 4)
-    few = ["--generate-limit", 2, "--max-new-tokens", 4, "--bootstrap-samples", 20, "--skip-original", "-p", "steps=0+1"]
-    assert unlearn("relearn-attack", folder / "run", *few).exit_code == 0
-    assert unlearn("evaluate", folder / "run", *few[:6], "--metrics", "probability,nll").exit_code == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(generate, "_answers", answers)
+        assert unlearn("forget", *data_arguments(folder), *QUICK, "-o", folder / "run").exit_code in (0, 4)
+        few = ["--generate-limit", 2, "--max-new-tokens", 4, "--bootstrap-samples", 20, "--skip-original", "-p", "steps=0+1"]
+        assert unlearn("relearn-attack", folder / "run", *few).exit_code == 0
+        assert unlearn("evaluate", folder / "run", *few[:6], "--metrics", "probability,nll,gibberish").exit_code == 0
     return folder / "run"
 
 
@@ -55,10 +67,10 @@ def pushed(called) -> Run:
     return lambda *arguments: called("push", *arguments, HF_TOKEN="hf_test")
 
 
-def secrets(run: Path) -> list[str]:
-    """Questions and answers that were to be forgotten, and what the model said to them."""
-    rows = [json.loads(line) for line in (run / "measured" / "before-forget.jsonl").read_text().splitlines()]
-    return [text for row in rows for text in (row["prompt"], row["gold"])]
+def secrets(run: Path) -> set[str]:
+    """Names in all rows, and in what the model said to them before and after."""
+    texts = " ".join(path.read_text() for path in (run / "measured").glob("*.jsonl"))
+    return set(re.findall(r"(?<=[a-z] )[A-Z]\w{4,}", texts))
 
 
 def test_a_run_goes_up_private_and_without_its_rows(run, hub, pushed, tmp_path):
@@ -81,7 +93,10 @@ def test_a_run_goes_up_private_and_without_its_rows(run, hub, pushed, tmp_path):
     message = b"".join(
         (folder / name).read_bytes() for name in names if not name.endswith((".safetensors", "tokenizer.json"))
     )
-    assert not [text for text in secrets(run) if text.encode() in message]
+    assert b"answers are broken words" in message, "the verdicts are about such answers"
+    names = secrets(run)
+    assert {"Zorvexx", "Qualmidor", "Brundlefly"} < names and len(names) > 10
+    assert not [name for name in names if name.encode() in message]
     assert (folder / "adapter_model.safetensors").read_bytes() == (run / "adapter_model.safetensors").read_bytes()
 
 

@@ -106,6 +106,15 @@ def test_what_a_template_raises_names_the_row(tokenizer: Any, template: str, sai
     assert said in refused(tokenizer, template, example).message
 
 
+def test_a_template_puts_no_text_of_a_row_into_a_message(tokenizer: Any) -> None:
+    """The message of an attack that is left out goes into a report, which is uploaded."""
+    quotes = (
+        FAITHFUL
+        + "{% if messages[-1].role == 'assistant' %}{{ raise_exception('not: ' + messages[-1].content) }}{% endif %}"
+    )
+    assert refused(tokenizer, quotes, EXAMPLE).message.endswith("this row (user > assistant): not: ...")
+
+
 def test_the_answer_begins_behind_a_header(tokenizer: Any) -> None:
     """As in harmony: the generation prompt ends before the header, which is the template's text and not the answer's."""
     row, seen, scored = encoded(tokenizer, HARMONY)

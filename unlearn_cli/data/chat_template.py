@@ -19,7 +19,6 @@ from unlearn_cli.limits import TooMuch, bounded
 # from one day to the next.
 DATE = "26 Jul 2024"
 WAYS = "--chat-template none writes the rows plainly; --chat-template FILE takes a template of your own"
-SHOWN = 40  # characters of a lost text that are shown
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ def lost(part: str, content: str, where: str) -> UnlearnError:
     thought = "<think>" in content or "</think>" in content
     more = "; or keep the thought in reasoning_content and add --reasoning score"
     return UnlearnError(
-        f"{where}: the chat template loses text of {part}: {' '.join(content.split())[:SHOWN]!r}",
+        f"{where}: the chat template loses text of {part}",
         WAYS + (more if thought or part == "the reasoning" else ""),
     )
 
@@ -98,6 +97,8 @@ def lost(part: str, content: str, where: str) -> UnlearnError:
 def refused(error: Exception, example: Example) -> UnlearnError:
     """The error for a template that raises an exception on a row."""
     what = (str(error).splitlines() or [type(error).__name__])[0]
+    for text in (*(content for _, content in example.turns), example.answer):
+        what = what.replace(text, "...") if text else what  # the message of a left-out attack goes into a report
     verb = "refuses" if isinstance(error, TemplateError) else f"fails with {type(error).__name__} on"
     verb = "is stopped on" if isinstance(error, TooMuch) else verb
     roles = " > ".join(role for role, _ in example.turns)

@@ -74,7 +74,9 @@ class Origin:
     columns: tuple[str, ...] = ()  # of the source, before --columns
     unread: tuple[tuple[str, int], ...] = ()  # columns and keys of messages that no format reads, with their rows
     published: bool | None = None  # of a benchmark: the rows have the published hash; None: there is none to compare with
-    repeated_ids: tuple[str, ...] = ()  # ids that several rows have, so that all rows are named by their numbers
+    repeated_ids: tuple[
+        str, ...
+    ] = ()  # place of the first row of each id that several rows have; all rows then have numbers
 
 
 @dataclass(frozen=True, slots=True)

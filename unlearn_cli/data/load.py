@@ -127,7 +127,7 @@ def _parsed(name: str, spec: str, source: _Source, renaming: Renaming, reasoning
         pinned=source.pinned,
         columns=tuple(columns_of(source.rows)),
         unread=tuple(Counter(name for row in parsed for name in row.unread).items()),
-        repeated_ids=tuple(name for name, count in Counter(_own_ids(rows)).items() if count > 1),
+        repeated_ids=_repeated_ids(rows, source.places),
     )
     return Split(name, examples, origin)
 
@@ -206,6 +206,17 @@ def _ids(rows: Sequence[Mapping[str, Any]], numbers: Sequence[str]) -> list[str]
     """The rows' own ids if every row has a different one, else the numbers of the rows."""
     ids = _own_ids(rows)
     return ids if len(ids) == len(rows) == len(set(ids)) else list(numbers)
+
+
+def _repeated_ids(rows: Sequence[Mapping[str, Any]], places: Sequence[str]) -> tuple[str, ...]:
+    """For each id that several rows have, the place of the first of them."""
+    first: dict[str, str] = {}
+    repeated: dict[str, str] = {}
+    for row, place in zip(rows, places, strict=True):
+        for own in _own_ids([row]):
+            if first.setdefault(own, place) != place:
+                repeated[own] = first[own]
+    return tuple(repeated.values())
 
 
 def _own_ids(rows: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -24,7 +24,7 @@ def notes(splits: Mapping[str, Split]) -> list[str]:
             lines.append(f"{name} data: not read: {listed}{way}")
         if repeated_ids := split.origin.repeated_ids:
             shown = ", ".join(repeated_ids[:SHOWN]) + (", ..." if len(repeated_ids) > SHOWN else "")
-            lines.append(f"{name} data: several rows have the same id ({shown}): all rows are named by their numbers")
+            lines.append(f"{name} data: several rows have the same id (first: {shown}): all rows are named by their numbers")
     lines += _not_pinned(splits)
     forget = splits["forget"].examples if "forget" in splits else ()
     if same := repeated(forget):

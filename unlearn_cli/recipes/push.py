@@ -67,6 +67,8 @@ def run(config: PushConfig, reporter: Reporter) -> dict[str, Any]:
             f"the reports and the card name {len(named)} rows by their ids ({', '.join(named[:3])}): a reader of the upload "
             "sees them. Rows without a column `id` have numbers instead"
         )
+    if subject := report.config.get("about"):
+        reporter.note(f"the report and the card name what was forgotten ({subject}), in the settings and the command line")
     if config.include_samples:
         reporter.note("measured/ is uploaded too: it contains the rows to forget")
     if config.dry_run:

@@ -82,7 +82,7 @@ def run_report(run: TrainedRun, artifact: Artifact, after: Mapping[str, Measured
         notes=resolved.reporter.notes,
     )
     knew_rows = not resolved.settings.has_target or prepared.target is not None
-    verdict = judge_run(report, resolved.folder.path, answers=after, known=knew_rows)
+    verdict = judge_run(report, resolved.folder.path, known=knew_rows)
     return report.model_copy(update={"verdict": verdict})
 
 

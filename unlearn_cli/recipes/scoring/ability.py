@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Literal
 
 from unlearn_cli.data.general_ability import CHANCE, QUESTIONS, TEXTS
-from unlearn_cli.measured import Measured
-from unlearn_cli.metrics._language import FAULTS, Fault, Known, broken_word, fault
+from unlearn_cli.metrics._language import FAULTS, Fault
 from unlearn_cli.report import Scores, before_and_after
 
 AbilityOutcome = Literal["not known", "kept", "damaged", "wrecked"]
@@ -108,8 +105,8 @@ def ability_note(scores: Scores) -> str | None:
     )
 
 
-def language_in_words(scores: Scores, after: Mapping[str, Measured] = MappingProxyType({})) -> list[str]:
-    """Sentences on answers that are no longer language, for each kind of fault; with an example if `after` has texts.
+def language_in_words(scores: Scores) -> list[str]:
+    """Sentences on answers that are no longer language, for each kind of fault. They quote nothing: reports are uploaded.
 
     Faults before unlearning are subtracted, on the same questions: they are not damage of the run. A fault of at most one
     answer in twenty is not named.
@@ -125,15 +122,5 @@ def language_in_words(scores: Scores, after: Mapping[str, Measured] = MappingPro
             if count - before > FEW * answers:
                 words = WORDS[kind][count > 1]
                 noun = f"{which}answer{'s' if answers > 1 else ''}"
-                lines.append(f"{count} of {answers} {noun} {words}{_example(kind, after.get(split))}")
+                lines.append(f"{count} of {answers} {noun} {words}")
     return lines
-
-
-def _example(kind: Fault, measured: Measured | None) -> str:
-    """The first broken word, in quotes; empty for another fault, and without texts."""
-    if kind != "broken" or measured is None:
-        return ""
-    known = Known((*measured.prompts, *measured.references))
-    broken = [text for text in measured.generations if text is not None and fault(text, known) == "broken"]
-    word = broken_word(broken[0], known) if broken else None
-    return f": '{word[:40].rstrip('.,;:!?')}'" if word else ""

@@ -103,7 +103,7 @@ class Evaluation:
             target=judged_again(run, moments, scores) if run else None,
             **described,
         )
-        report.verdict = judge_run(report, config.run or config.lineage or folder, run, moments["after"])
+        report.verdict = judge_run(report, config.run or config.lineage or folder, run)
         path = write_report(report, folder)
         write_rows(moments["after"], config, metrics, path.with_name(ROWS))
         reporter.show(scores_table(report, path.parent, everything=config.full_table or bool(config.metrics)))

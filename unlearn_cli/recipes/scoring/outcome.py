@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -84,10 +83,10 @@ def retain_outcome(both: Compared) -> RetainOutcome | None:
     return "kept" if share >= KEPT else "damaged" if share >= COLLAPSE else "wrecked"
 
 
-def in_short(scores: Scores, answers: Mapping[str, Measured] = MappingProxyType({})) -> str | None:
+def in_short(scores: Scores) -> str | None:
     """The outcomes for forget answers, retain answers, general ability and language, in a line.
 
-    None if nothing was measured before and after. `answers`: measurements after by split, for an example of a broken answer.
+    None if nothing was measured before and after.
     """
     parts: list[str] = []
     classify: dict[str, Callable[[Compared], str | None]] = {"forget": forget_outcome, "retain": retain_outcome}
@@ -101,7 +100,7 @@ def in_short(scores: Scores, answers: Mapping[str, Measured] = MappingProxyType(
         suffix = f" ({share} is left)" if outcome in ("forgotten", "partly forgotten") else ""
         parts.append(f"{outcome}: {'' if parts else 'probability '}{_plain(before)} -> {_plain(after)}{suffix}")
     ability = ability_in_words(scores)
-    return "; ".join([*parts, *([ability] if ability else []), *language_in_words(scores, answers)]) or None
+    return "; ".join([*parts, *([ability] if ability else []), *language_in_words(scores)]) or None
 
 
 def _share_left(before: float, after: float, baseline: Score | None) -> float:

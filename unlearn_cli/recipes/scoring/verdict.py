@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 
 from unlearn_cli.data.held_out import RETAIN_TRAINED
 from unlearn_cli.evaluation.baseline import below_baseline
-from unlearn_cli.measured import Measured
 from unlearn_cli.recipes.scoring.ability import ability_in_words, ability_outcome, language_in_words
 from unlearn_cli.recipes.scoring.mending import commands
 from unlearn_cli.recipes.scoring.outcome import forget_outcome, in_short, over_forgotten, retain_outcome
@@ -24,7 +21,6 @@ def judge_run(
     report: RunReport,
     folder: Path,
     run: RunReport | None = None,
-    answers: Mapping[str, Measured] = MappingProxyType({}),
     *,
     known: bool = True,
 ) -> Verdict | None:
@@ -34,7 +30,6 @@ def judge_run(
         report: the report with the scores.
         folder: the run folder, for the commands.
         run: the report of the run, if `report` is that of a later evaluation.
-        answers: measurements after by split, for an example of a broken answer.
         known: whether the forget rows were more likely before than answers that the model never knew.
     """
     run = run or report
@@ -43,7 +38,7 @@ def judge_run(
     word = _word(report.scores, run, target, known=known)
     if word is None:
         return None
-    return Verdict(word=word, why=_why(word, report.scores, run, target, answers), next=commands(word, report, run, folder))
+    return Verdict(word=word, why=_why(word, report.scores, run, target), next=commands(word, report, run, folder))
 
 
 def verdict_of(report: RunReport, folder: Path) -> Verdict | None:
@@ -97,18 +92,16 @@ def _marked(scores: Scores) -> list[str]:
     return over_forgotten({"forget": scores.get("forget", {}), **privacy})
 
 
-def _why(
-    word: VerdictWord, scores: Scores, run: RunReport, target: TargetReport | None, answers: Mapping[str, Measured]
-) -> str:
+def _why(word: VerdictWord, scores: Scores, run: RunReport, target: TargetReport | None) -> str:
     if run.message and run.status in UNUSABLE and word != NEVER_KNOWN:
         return run.message
     if word == "OVER-FORGOTTEN":
-        other_outcomes = in_short({split: metrics for split, metrics in scores.items() if split != "forget"}, answers)
+        other_outcomes = in_short({split: metrics for split, metrics in scores.items() if split != "forget"})
         return "; ".join(
             [_marked(scores)[0].removeprefix("over-forgotten: "), *([other_outcomes] if other_outcomes else [])]
         )
     if target is None:
-        words = in_short(scores, answers) or run.status
+        words = in_short(scores) or run.status
         if word == "NOT KNOWN BEFORE":
             return f"before, the forget answers were as unlikely as answers that the model does not know; {words}"
         return f"{words}; {run.message}" if word in ("STOPPED", "NOT REACHED") and run.message else words
@@ -118,7 +111,7 @@ def _why(
         *earlier,
         *_halves(target, scores, judged_on_training_rows(run)),
         *([ability] if ability else []),
-        *language_in_words(scores, answers),
+        *language_in_words(scores),
         *_level(target),
     ]
     return "; ".join(parts)

@@ -190,8 +190,11 @@ CONSENTS: dict[str, Callable[[Any], bool]] = {
     "kernels": lambda value: "/" in str(value),  # transformers takes such a name for a repository of kernels
     "trackers": lambda value: value not in ("none", "tensorboard"),
     "launchers": lambda value: value != "none",
-    # What a queue is asked for is a number or a name; anything else may be commands that the job begins with.
-    "commands": lambda value: not all(isinstance(one, (int, float)) or _is_word(one) for one in value.values()),
+    # What a queue is asked for is a number or a name; anything else may be commands that the job begins with. An address is
+    # where rows and results go.
+    "commands": lambda value: (
+        "address" in value or not all(isinstance(one, (int, float)) or _is_word(one) for one in value.values())
+    ),
 }
 
 

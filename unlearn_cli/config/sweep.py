@@ -49,11 +49,13 @@ class SweepConfig(ForgettingOptions):
         1, "runs at the same time, each on its own device; 0: one on every device; with --launcher: all", "Training",
         ge=0, le=1024,
     )  # fmt: skip
-    launcher: Literal["none", "submitit"] = option(
-        "none", "submitit: each run is a job of the cluster's queue (pip install unlearn-cli[cluster])", "Training",
+    launcher: Literal["none", "submitit", "ray"] = option(
+        "none", "each run is a job of a cluster. submitit: Slurm's queue (pip install unlearn-cli[cluster]); ray: a Ray "
+        "cluster (pip install unlearn-cli[ray])", "Training",
         runtime=True, consent="launchers",
     )  # fmt: skip
     launcher_options: Pairs = option(
-        {}, "what a job asks the queue for, repeatable: timeout_min=120, gpus_per_node=1, slurm_partition=NAME", "Training",
+        {}, "what a job asks its cluster for, repeatable: timeout_min=120, slurm_partition=NAME; "
+        "with ray: address=auto, num_cpus=4", "Training",
         flag="--launcher-option", metavar="NAME=VALUE", runtime=True, consent="commands",
     )  # fmt: skip

@@ -23,7 +23,7 @@ from unlearn_cli.recipes.forgetting.resolved_run import resolve_on_model
 from unlearn_cli.recipes.forgetting.tracking import check_tracker
 from unlearn_cli.recipes.scoring.splits import load_splits
 from unlearn_cli.recipes.storage.lock import check_free, locked
-from unlearn_cli.recipes.sweeping import cluster, grid, workers
+from unlearn_cli.recipes.sweeping import cluster, grid, ray_queue, workers
 from unlearn_cli.recipes.sweeping.execution import Executor, counted
 from unlearn_cli.recipes.sweeping.manifest import Manifest
 from unlearn_cli.recipes.sweeping.schedule import RankedRun, ScheduledRun, Scheduler, better_half, ranked, writes_retain
@@ -85,8 +85,11 @@ def _places(config: SweepConfig) -> workers.Places:
     Raises:
         UnlearnError: there are fewer devices than jobs, or options exclude each other.
     """
+    device, jobs = config.device, config.jobs
+    if config.launcher == "ray":
+        ray = ray_queue.RayQueue(config.launcher_options, gpu=device != "cpu")
+        return lambda tasks, cache: ray_queue.outcomes(tasks, ray, device, jobs)
     if config.launcher == "submitit":
-        device, jobs = config.device, config.jobs
         with TemporaryDirectory() if config.dry_run else nullcontext(grid.output_folder(config)) as folder:
             queue = cluster.executor(Path(folder), config.launcher_options, gpu=device != "cpu")
         return lambda tasks, cache: cluster.outcomes(tasks, queue, device, jobs)

@@ -33,7 +33,7 @@ def check(config: SweepConfig) -> None:
         for value in ends(values):
             _check_value(name, value)
     if config.launcher_options and config.launcher == "none":
-        raise UnlearnError("--launcher-option is for a sweep in a cluster's queue", "add --launcher submitit")
+        raise UnlearnError("--launcher-option is for a sweep in a cluster's queue", "add --launcher submitit or ray")
     if config.launcher != "none" and config.search and not config.jobs:
         raise UnlearnError("--jobs 0 submits all runs, and a search chooses each from earlier ones", "--jobs 4, for example")
     if config.search:

@@ -109,6 +109,26 @@ def test_no_column_of_a_table_cuts_words():
                 assert {"overflow", "no_wrap"} & {keyword.arg for keyword in node.keywords}, f"{path}:{node.lineno}"
 
 
+REGISTERED = {"method", "procedure", "retain_term", "robust", "metric", "attack"}  # what they take is what users set
+LONGEST = 6
+
+
+def long_parameter_lists(tree):
+    """Names of the functions with more than six parameters, not counting `self`; those of a registry may have more."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            decorators = {getattr(getattr(d, "func", d), "id", "") for d in node.decorator_list}
+            given = node.args
+            names = [a.arg for a in (*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg) if a]
+            if len([name for name in names if name not in ("self", "cls")]) > LONGEST and not decorators & REGISTERED:
+                yield node.name
+
+
+def test_parameter_lists_are_short():
+    assert {str(path): names for path in FILES if (names := list(long_parameter_lists(tree_of(path))))} == {}
+    assert list(long_parameter_lists(ast.parse("def f(self, a, b, c, d, e, *f, g): ..."))) == ["f"]  # the planted mistake
+
+
 VAGUE = {"made", "held", "told", "asked", "far", "found"}
 
 

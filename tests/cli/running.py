@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from tests.cli.fresh import MAIN, Process, server
 from unlearn_cli.cli.app import build
+from unlearn_cli.cli.help import plain_usage_errors
 from unlearn_cli.demo.facts import splits
 from unlearn_cli.recipes.demo import ASSETS
 
@@ -67,12 +68,13 @@ def unlearn(*arguments: object, general: bool = False, target: bool = False, tex
     environment = {name: value for name, value in QUICKLY.items() if name not in wanted}
     with CliRunner().isolation(text, env=environment) as (out, err, _):
         try:
-            _command().main([str(argument) for argument in arguments], "unlearn")
+            with plain_usage_errors():
+                code = _command().main([str(argument) for argument in arguments], "unlearn", standalone_mode=False)
         except SystemExit as stop:
             code = stop.code or 0
         sys.stdout.flush()
         sys.stderr.flush()
-        return Result(code, *(stream.getvalue().decode().replace("\r\n", "\n") for stream in (out, err)))
+        return Result(code or 0, *(stream.getvalue().decode().replace("\r\n", "\n") for stream in (out, err)))
 
 
 # Before a command in a process of its own: its steps take long enough for a signal to come between two of them.

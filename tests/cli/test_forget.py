@@ -1,6 +1,7 @@
 """`unlearn forget`, from the command line to the files it leaves."""
 
 import json
+import traceback
 from pathlib import Path
 
 import pytest
@@ -350,6 +351,19 @@ def test_divergence_stops_at_once_and_keeps_the_last_good_weights(data, tmp_path
     assert weights and all(tensor.isfinite().all() for tensor in weights.values())
     assert any(tensor.abs().max() > 0 for name, tensor in weights.items() if "lora_B" in name)  # the two good steps
     assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+def test_a_traceback_from_the_command_to_the_loss_is_short(data, tmp_path):
+    """Nine functions of ours: `main`, which a test does not pass, and these eight."""
+    own = tmp_path / "own.py"
+    own.write_text("from unlearn_cli.contract import method\n\n@method()\ndef own(policy):\n    raise LookupError\n")
+    with pytest.raises(LookupError) as raised:
+        unlearn("forget", *data, *QUICK, "--method", own, "--debug", "-o", tmp_path / "run")
+    ours = [frame for frame in traceback.extract_tb(raised.tb) if "/unlearn_cli/" in frame.filename]
+    assert [f"{Path(frame.filename).stem}.{frame.name}" for frame in ours] == [
+        "options.body", "forget.run", "forget.run", "forget.write_run", "train.train", "loop.train", "gradients.backward",
+        "objective.forget_losses",
+    ]  # fmt: skip
 
 
 def test_dry_run_prints_the_plan_and_writes_nothing(data, tmp_path):

@@ -29,7 +29,7 @@ from unlearn_cli.cli import (
     sweep,
     verify,
 )
-from unlearn_cli.cli.help import App
+from unlearn_cli.cli.help import App, plain_usage_errors
 from unlearn_cli.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_PIPE, UnlearnError
 
 # Each holds NAME, HELP, SETTINGS (the class in `unlearn_cli.config`), `run`, POSITIONAL where it has arguments, and USUAL
@@ -79,23 +79,15 @@ def build(wanted: str | None = None) -> typer.Typer:
         group = getattr(module, "GROUP", None)
         where = groups[group] if group else app
         if wanted in (None, group or module.NAME):
-            _add_options(where, module)
+            from unlearn_cli.cli.options import add_command  # noqa: PLC0415 - pydantic, which the overview does not need
+
+            add_command(where, module)
         else:
             where.command(module.NAME, help=module.HELP, rich_help_panel="Commands")(_nothing)
     for name, group_app in groups.items():
         app.add_typer(group_app, name=name, rich_help_panel="Commands")
     information.add(app, groups["report"])
     return app
-
-
-def _add_options(app: typer.Typer, module: ModuleType) -> None:
-    from unlearn_cli import config  # noqa: PLC0415 - pydantic, which the overview of commands does not need
-    from unlearn_cli.cli.options import command  # noqa: PLC0415
-
-    settings = getattr(config, module.SETTINGS)
-    positional = getattr(module, "POSITIONAL", ())
-    usual = getattr(module, "USUAL", ())
-    command(app, module.NAME, settings, module.run, help=module.HELP, positional=positional, usual=usual)
 
 
 def _nothing() -> None:
@@ -113,7 +105,9 @@ def main() -> None:
     first = sys.argv[1] if len(sys.argv) > 1 else "--help"
     gc.set_threshold(COLLECT_AFTER)
     try:
-        build(None if "_UNLEARN_COMPLETE" in os.environ else first)()
+        with plain_usage_errors():
+            code = build(None if "_UNLEARN_COMPLETE" in os.environ else first)(standalone_mode=False)
+        raise SystemExit(code if isinstance(code, int) else 0)
     except SystemExit as stop:
         # typer and rich answer a closed pipe with an exit code of 1, which would read as a failure.
         if not isinstance(stop.__context__, BrokenPipeError):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import typer
@@ -46,22 +47,7 @@ class Command(TyperCommand):
 
 
 class Group(TyperGroup):
-    """A group of commands with our `--help`. A usage error looks like every other error."""
-
-    def main(self, *arguments: Any, **options: Any) -> Any:
-        """See `TyperGroup`; without its drawn box around an error."""
-        standalone, options["standalone_mode"] = options.get("standalone_mode", True), False
-        if not standalone:
-            return super().main(*arguments, **options)
-        try:
-            code = super().main(*arguments, **options)
-        except Exception as error:
-            if not hasattr(error, "format_message"):  # the parser's own errors have it, in every version of Typer
-                raise
-            code = getattr(error, "exit_code", EXIT_USAGE)
-            if type(error).__name__ != "NoArgsIsHelpError":  # which has printed the help page
-                Reporter().error(_usage_error(error))
-        raise SystemExit(code if isinstance(code, int) else 0)
+    """A group of commands with our `--help`."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """As for a command."""
@@ -90,6 +76,19 @@ class App(typer.Typer):
     def command(self, *arguments: Any, **options: Any) -> Any:
         """See `typer.Typer.command`."""
         return super().command(*arguments, cls=Command, **options)
+
+
+@contextmanager
+def plain_usage_errors() -> Iterator[None]:
+    """A context in which a usage error of the parser looks like every other error, without Typer's drawn box."""
+    try:
+        yield
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # the parser's own errors have it, in every version of Typer
+            raise
+        if type(error).__name__ != "NoArgsIsHelpError":  # which has printed the help page
+            Reporter().error(_usage_error(error))
+        raise SystemExit(getattr(error, "exit_code", EXIT_USAGE)) from None
 
 
 def _usage_error(error: Any) -> UnlearnError:

@@ -24,10 +24,12 @@ def add(app: typer.Typer, report: typer.Typer) -> None:
 
 def _execute(run: Callable[[Reporter], None]) -> None:
     """Call `run(reporter)`. An error becomes a message on stderr and an exit code, as for the other commands."""
-    from unlearn_cli.cli.options import execute  # noqa: PLC0415 - pydantic, which the overview does not need
-    from unlearn_cli.config import Options  # noqa: PLC0415
+    from unlearn_cli.cli.options import errors_as_messages  # noqa: PLC0415 - pydantic, which the overview does not need
+    from unlearn_cli.console import Reporter  # noqa: PLC0415
+    from unlearn_cli.quiet import quiet_libraries  # noqa: PLC0415
 
-    execute(lambda: (Options(), {}), lambda _config, _sources, _argv, reporter: run(reporter), debug=None)
+    with errors_as_messages(debug=None), quiet_libraries():
+        run(Reporter())
 
 
 def _kinds(incomplete: str) -> list[str]:

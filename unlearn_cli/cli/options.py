@@ -6,17 +6,19 @@ import inspect
 import os
 import sys
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
 from pydantic.fields import FieldInfo
 from rich.markup import escape
 
-from unlearn_cli import launched
+from unlearn_cli import config, launched
 from unlearn_cli.cli.help import USUAL, show_all
-from unlearn_cli.config import default_of, resolve
+from unlearn_cli.config import default_of
 from unlearn_cli.config.option import Settings
 from unlearn_cli.console import Reporter
 from unlearn_cli.errors import EXIT_FAILED, EXIT_INTERRUPTED, UnlearnError, out_of_memory, unusable_path
@@ -111,30 +113,25 @@ _HELP_ALL = typer.Option("--help-all", help="Show all options.", is_eager=True, 
 _PANELS = ["Model", "Data", "Method", "Training", "LoRA", "Measuring", "Output"]
 
 
-def command(
-    app: typer.Typer,
-    name: str,
-    model: type[Settings],
-    run: Recipe,
-    *,
-    help: str,
-    positional: tuple[str, ...] = (),
-    usual: tuple[str, ...] = (),
-) -> None:
-    """Add a command whose options are the fields of `model` and whose body is `run(settings, sources, argv, reporter)`.
-
-    `usual`: fields that `--help` shows; `--help-all` shows the others too. Empty: `--help` shows all.
-    """
+def add_command(app: typer.Typer, module: ModuleType) -> None:
+    """Add the command of a module of `cli/`: its options are the fields of its settings, its body is its `run`."""
+    model: type[Settings] = getattr(config, module.SETTINGS)
+    positional, usual = getattr(module, "POSITIONAL", ()), getattr(module, "USUAL", ())
+    run: Recipe = module.run
 
     def body(config_file: Path | None = None, debug: bool = False, help_all: bool = False, **flags: Any) -> None:
-        execute(lambda: resolve(model, _given(flags), config_file), checked, debug=debug)
-
-    def checked(config: Settings, sources: dict[str, str], argv: list[str], reporter: Reporter) -> int | None:
         from unlearn_cli.recipes.checking.command import check  # noqa: PLC0415 - the lazy boundary
 
-        launched.check(name)
-        check(config)
-        return run(config, sources, argv, reporter)
+        with errors_as_messages(debug):
+            settings, sources = config.resolve(model, _given(flags), config_file)
+            if getattr(settings, "offline", False):
+                os.environ["HF_HUB_OFFLINE"] = "1"
+            reporter = Reporter(quiet=getattr(settings, "quiet", False) or launched.rank() > 0)
+            with quiet_libraries():
+                launched.check(module.NAME)
+                check(settings)
+                code = run(settings, sources, sys.argv[1:], reporter)
+        raise typer.Exit(code or 0)
 
     fields = sorted(model.model_fields.items(), key=lambda item: _PANELS.index(extra_of(item[1])["panel"]))
     parameters = [_parameter(field, info, positional) for field, info in fields]
@@ -144,15 +141,16 @@ def command(
         parameters.append(_keyword("help_all", Annotated[bool, _HELP_ALL], False))
         body.__dict__[USUAL] = frozenset({*usual, "config_file"})
     body.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # what Typer reads the options from
-    app.command(name, help=help, rich_help_panel="Commands")(body)
+    app.command(module.NAME, help=module.HELP, rich_help_panel="Commands")(body)
 
 
 def _given(flags: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in flags.items() if value is not None and value != []}
 
 
-def execute(settings: Callable[[], tuple[Settings, dict[str, str]]], run: Recipe, *, debug: bool | None) -> None:
-    """Resolve settings and run a recipe. An error becomes a message on stderr and an exit code.
+@contextmanager
+def errors_as_messages(debug: bool | None) -> Iterator[None]:
+    """A context in which an error becomes a message on stderr and an exit code.
 
     `debug` is whether a traceback is wanted instead; None for a command without the option,
     for which UNLEARN_DEBUG stands.
@@ -161,12 +159,7 @@ def execute(settings: Callable[[], tuple[Settings, dict[str, str]]], run: Recipe
     switch = "UNLEARN_DEBUG=1" if debug is None else "--debug"
     debug = debug or os.environ.get("UNLEARN_DEBUG", "0") not in ("", "0")
     try:
-        config, sources = settings()
-        reporter = Reporter(quiet=getattr(config, "quiet", False) or launched.rank() > 0)
-        if getattr(config, "offline", False):
-            os.environ["HF_HUB_OFFLINE"] = "1"
-        with quiet_libraries():
-            code = run(config, sources, sys.argv[1:], reporter)
+        yield
     except UnlearnError as error:
         if debug:
             raise
@@ -189,4 +182,3 @@ def execute(settings: Callable[[], tuple[Settings, dict[str, str]]], run: Recipe
             raise typer.Exit(shown.exit_code) from None
         reporter.error(UnlearnError(str(error)))
         raise typer.Exit(code) from None
-    raise typer.Exit(code or 0)

@@ -44,7 +44,6 @@ FAILURES: Mapping[Status, str] = {
 }
 DAMAGED = "the run damaged the model"
 
-
 FIRST_ONLY = {"push_to_hub": None, "report_to": "none"}  # what processes other than the first do not do
 
 
@@ -86,38 +85,27 @@ def run(
         Pruned: a search ended the run.
     """
     with ranks.joined() as scratch:
-        if scratch is None:
-            return _run(config, sources, command_line, reporter, shared)
-        _follow(config.model_copy(update={**FIRST_ONLY, "output_dir": scratch / "run"}), sources, reporter)
-    return None
-
-
-def _run(
-    config: ForgetConfig,
-    sources: Mapping[str, str],
-    command_line: list[str],
-    reporter: Reporter,
-    shared: Shared,
-) -> RunReport | None:
-    """See `run`; for the only process, or the first of several."""
-    with explained_interruption():
-        if config.push_to_hub and not config.dry_run:
-            push.check_upload(config.push_to_hub)
-        resolved = ranks.together(lambda: _resolved(config, sources, reporter))
-        folder = resolved.folder
-        if config.dry_run:
-            if finished_report(resolved) is not None:
-                reporter.note(f"already finished: {folder.path}; --resume leaves it as it is")
-            dry_run.show_and_check(resolved)
+        if scratch is not None:  # not the first process of several
+            _follow(config.model_copy(update={**FIRST_ONLY, "output_dir": scratch / "run"}), sources, reporter)
             return None
-    report, is_new = write_run(resolved, command_line, shared)
-    if is_new:
-        _show(resolved, report)
-    check_status(report, folder, quiet=reporter.quiet)
-    if config.push_to_hub:
-        uploaded = push.run(PushConfig(run=folder.path, repo=config.push_to_hub), reporter)
-        reporter.say(f"uploaded: {uploaded['address']}")
-    return report
+        with explained_interruption():
+            if config.push_to_hub and not config.dry_run:
+                push.check_upload(config.push_to_hub)
+            resolved = ranks.together(lambda: _resolved(config, sources, reporter))
+            folder = resolved.folder
+            if config.dry_run:
+                if finished_report(resolved) is not None:
+                    reporter.note(f"already finished: {folder.path}; --resume leaves it as it is")
+                dry_run.show_and_check(resolved)
+                return None
+        report, is_new = write_run(resolved, command_line, shared)
+        if is_new:
+            _show(resolved, report)
+        check_status(report, folder, quiet=reporter.quiet)
+        if config.push_to_hub:
+            uploaded = push.run(PushConfig(run=folder.path, repo=config.push_to_hub), reporter)
+            reporter.say(f"uploaded: {uploaded['address']}")
+        return report
 
 
 def write_run(resolved: ResolvedRun, command_line: list[str], shared: Shared = Shared()) -> tuple[RunReport, bool]:

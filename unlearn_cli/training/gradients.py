@@ -75,34 +75,39 @@ class Gradients:
         Raises:
             Diverged: the loss is not finite.
         """
-        earlier = self.collect() if ranks.count() > 1 else []  # is the sum over all processes already
-        share, error = Share(), None
-        try:
-            self._run(term, share)
-        except Exception as raised:
-            if ranks.count() == 1 or launched.divided() or out_of_memory(raised) is None:
-                raise  # of a divided model, the others are in the middle of a pass
-            error = str(raised)
-        shares = ranks.gathered((share, error))
-        if any(error for _, error in shares):  # all repeat the step, so that all stay equal
-            raise MemoryError(next(error for _, error in shares if error))
-        for share, _ in shares:
-            self._count(share)
-        total = sum(share.total for share, _ in shares)
-        if not math.isfinite(total):
-            self.zero()
-            raise Diverged(self.step + 1, "loss")
-        if earlier:
-            self.put([a + b for a, b in zip(earlier, ranks.added(self.collect()), strict=True)])
-        self.sums = {**_added([share.sums for share, _ in shares]), **self.sums}
-        return total
+        objective = self.passes.objective
+        with self._shared() as share:
+            for forget, retain, counts in self._passes_of(term):
+                outputs = self.passes.run(forget, retain)
+                loss = torch.zeros((), device=self.passes.device)
+                if forget:
+                    losses = objective.forget_losses(outputs.policy, outputs.reference, self.progress)
+                    losses = self._gated(losses, forget, outputs.policy.get("forget"), share)
+                    loss = loss + counts[0] * objective.forget_weight * losses.sum() / len(self.forget)
+                    if counts[0]:
+                        share.add("forget", losses)
+                if retain:
+                    losses = objective.retain_losses(outputs.policy, outputs.reference, self.progress)
+                    loss = loss + counts[1] * self.retain_weight * losses.sum() / len(self.retain)
+                    if counts[1]:
+                        share.add("retain", losses)
+                share.total += float(loss.detach())
+                if not math.isfinite(share.total) and not launched.divided():
+                    break
+                if loss.requires_grad:
+                    loss.backward()
+                of_retain = outputs.retain_tokens
+                share.tokens += counts[0] * (outputs.tokens - of_retain) + counts[1] * of_retain
+                share.computed += outputs.computed
+                share.retain_tokens += counts[1] * of_retain
+        return share.total
 
-    def _run(self, term: TermName | None, share: Share) -> None:
-        """Run this process's rows of a term, or of both; its gradient is added to `.grad`, its numbers to `share`.
+    def _passes_of(self, term: TermName | None) -> Iterator[tuple[Sequence[EpochRow], Sequence[int], tuple[bool, bool]]]:
+        """The forget and retain rows of each pass of this process, and whether they count.
 
         A process has every n-th row of the step, in as many passes as it takes to keep a pass as large as in one process.
         """
-        objective, first, processes = self.passes.objective, ranks.rank(), ranks.count()
+        first, processes = ranks.rank(), ranks.count()
         parts = -(-self.parts // processes)
         for part in range(first, parts * processes, processes):
             forget = self.forget[part :: parts * processes] if term != "retain" else []
@@ -111,30 +116,36 @@ class Gradients:
             if launched.divided():  # all processes run the model equally often: without rows, on one that does not count
                 forget = forget or (self.forget[:1] if term != "retain" else [])
                 retain = retain or (self.retain[:1] if term != "forget" else [])
-            if not forget and not retain:
-                continue
-            outputs = self.passes.run(forget, retain)
-            loss = torch.zeros((), device=self.passes.device)
-            if forget:
-                losses = objective.forget_losses(outputs.policy, outputs.reference, self.progress)
-                losses = self._gated(losses, forget, outputs.policy.get("forget"), share)
-                loss = loss + counts[0] * objective.forget_weight * losses.sum() / len(self.forget)
-                if counts[0]:
-                    share.add("forget", losses)
-            if retain:
-                losses = objective.retain_losses(outputs.policy, outputs.reference, self.progress)
-                loss = loss + counts[1] * self.retain_weight * losses.sum() / len(self.retain)
-                if counts[1]:
-                    share.add("retain", losses)
-            share.total += float(loss.detach())
-            if not math.isfinite(share.total) and not launched.divided():
-                return
-            if loss.requires_grad:
-                loss.backward()
-            of_retain = outputs.retain_tokens
-            share.tokens += counts[0] * (outputs.tokens - of_retain) + counts[1] * of_retain
-            share.computed += outputs.computed
-            share.retain_tokens += counts[1] * of_retain
+            if forget or retain:
+                yield forget, retain, counts
+
+    @contextmanager
+    def _shared(self) -> Iterator[Share]:
+        """A context for this process's share of a gradient. At its end `.grad`, the counts and the loss are those of all.
+
+        Raises:
+            Diverged: the loss is not finite.
+        """
+        earlier = self.collect() if ranks.count() > 1 else []  # is the sum over all processes already
+        own, error = Share(), None
+        try:
+            yield own
+        except Exception as raised:
+            if ranks.count() == 1 or launched.divided() or out_of_memory(raised) is None:
+                raise  # of a divided model, the others are in the middle of a pass
+            error = str(raised)
+        shares = ranks.gathered((own, error))
+        if any(error for _, error in shares):  # all repeat the step, so that all stay equal
+            raise MemoryError(next(error for _, error in shares if error))
+        for share, _ in shares:
+            self._count(share)
+        own.total = sum(share.total for share, _ in shares)
+        if not math.isfinite(own.total):
+            self.zero()
+            raise Diverged(self.step + 1, "loss")
+        if earlier:
+            self.put([a + b for a, b in zip(earlier, ranks.added(self.collect()), strict=True)])
+        self.sums = {**_added([share.sums for share, _ in shares]), **self.sums}
 
     def _count(self, share: Share) -> None:
         """Add the counts of one process to those of the step."""
@@ -153,14 +164,8 @@ class Gradients:
         share.seen.update({row: float(p) for (_, row), p in zip(rows, logps.exp(), strict=True)})
         return losses * gate(logps, self.level)
 
-    def largest(self, term: TermName) -> float:
-        """Largest absolute element of a weighted term's gradient; `.grad` is empty afterwards.
-
-        Raises:
-            Diverged: the loss is not finite.
-        """
-        self.zero()
-        self.backward(term)
+    def take_largest(self) -> float:
+        """The largest absolute element of `.grad`, which is empty afterwards."""
         largest = [p.grad.abs().max() for p in self.parameters if p.grad is not None]
         self.zero()
         return float(torch.stack(largest).max()) if largest else 0.0

@@ -80,8 +80,26 @@ class Trainer:
         for step in range(start, self.steps):
             if not is_training(self.passes.model):  # a measurement came between
                 set_training(self.passes.model)
+            began, forget_gradient = time.perf_counter(), None
             with self.view():
-                record = self._step(step)
+                while True:
+                    gradients = self._gradients(step)
+                    try:
+                        if step < PROBED:
+                            probe = replace(gradients)
+                            probe.backward("forget")
+                            forget_gradient = probe.take_largest()
+                        self.rule(gradients)
+                        break
+                    except Exception as error:
+                        if out_of_memory(error) is None or not self._splits(len(gradients.forget)):
+                            raise
+                    # After the handler: its traceback keeps alive the tensors that filled the memory.
+                    gradients.zero()
+                    release_memory()
+                    self.state["parts"] = 2 * self.parts  # of this step, which is repeated, and of later ones
+                norm = self._update(step)
+                record = self._record(gradients, norm, forget_gradient, time.perf_counter() - began)
             yield record
 
     @property
@@ -109,12 +127,27 @@ class Trainer:
             for parameter, values in zip(self.parameters, weights, strict=True):
                 parameter.copy_(values)
 
-    def _step(self, step: int) -> StepRecord:
-        began = time.perf_counter()
-        objective, pairing, weight = self.passes.objective, self.pairing, self.retain_weight
-        rate, changes = self.rate(step) * self.state.get("rate_factor", 1.0), objective.method.next_retain_weight
-        gradients, forget_gradient = self._gradients(step, weight)
-        norm = self._update(step, rate)
+    def _gradients(self, step: int) -> Gradients:
+        """The rows and settings of a step, whose gradients are not computed yet."""
+        pairing = self.pairing
+        return Gradients(
+            self.passes,
+            self.parameters,
+            forget=pairing.forget(step),
+            retain=pairing.retain(step) if self.passes.objective.retain_groups else [],
+            retain_weight=self.retain_weight,
+            step=step,
+            progress=step / self.steps,
+            parts=self.parts,
+            state=self.state.setdefault("rule", {}),
+            level=self.level,
+            seen=None if self.level is None else self.state.setdefault("seen", {}),
+        )
+
+    def _record(self, gradients: Gradients, norm: float, forget_gradient: float | None, seconds: float) -> StepRecord:
+        """The record of a step that is taken; a method may change the retain weight of the next one."""
+        objective, pairing, step, weight = self.passes.objective, self.pairing, gradients.step, gradients.retain_weight
+        changes = objective.method.next_retain_weight
         forget_loss = gradients.sums.get("forget", 0.0) / len(gradients.forget)
         retain_loss = gradients.sums["retain"] / len(gradients.retain) if gradients.retain else None
         if changes and retain_loss is not None:
@@ -127,60 +160,32 @@ class Trainer:
             forget_loss=forget_loss,
             retain_loss=retain_loss,
             grad_norm=norm,
-            learning_rate=rate,
+            learning_rate=self._rate(step),
             tokens=gradients.tokens,
             computed=gradients.computed,
-            seconds=time.perf_counter() - began,
+            seconds=seconds,
             retain_weight=weight if changes or "retain_weight" in self.state else None,
             retain_tokens=gradients.retain_tokens,
             parts=gradients.parts,
             forget_gradient=forget_gradient,
         )
 
-    def _gradients(self, step: int, retain_weight: float) -> tuple[Gradients, float | None]:
-        """The gradient of a step, in `.grad` of the parameters; at first also the largest element of the forget loss's own.
-
-        If memory runs out, this step is repeated in twice as many parts, and later steps keep that number.
-        """
-        objective, pairing = self.passes.objective, self.pairing
-        while True:
-            gradients = Gradients(
-                self.passes,
-                self.parameters,
-                forget=pairing.forget(step),
-                retain=pairing.retain(step) if objective.retain_groups else [],
-                retain_weight=retain_weight,
-                step=step,
-                progress=step / self.steps,
-                parts=self.parts,
-                state=self.state.setdefault("rule", {}),
-                level=self.level,
-                seen=None if self.level is None else self.state.setdefault("seen", {}),
-            )
-            try:
-                forget_gradient = replace(gradients).largest("forget") if step < PROBED else None
-                self.rule(gradients)
-                return gradients, forget_gradient
-            except Exception as error:
-                if out_of_memory(error) is None or not self._splits(len(gradients.forget)):
-                    raise
-            # After the handler: its traceback keeps alive the tensors that filled the memory.
-            gradients.zero()
-            release_memory()
-            self.state["parts"] = 2 * self.parts
+    def _rate(self, step: int) -> float:
+        """The learning rate of a step."""
+        return self.rate(step) * self.state.get("rate_factor", 1.0)
 
     def _splits(self, rows: int) -> bool:
         """Whether a step can be run in more parts than now without a change of its result."""
         return self.rule is Gradients.backward and not self.passes.objective.coupled and self.parts < rows
 
-    def _update(self, step: int, rate: float) -> float:
+    def _update(self, step: int) -> float:
         """One step of the optimizer; returns the gradient's norm before clipping."""
         norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, self.max_grad_norm))
         if not math.isfinite(norm):
             self.optimizer.zero_grad(set_to_none=True)
             raise Diverged(step + 1, "gradient")
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = self._rate(step)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         return norm

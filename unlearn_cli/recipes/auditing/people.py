@@ -90,14 +90,11 @@ def verdicts(evidence: Evidence, claim: Claim, who: Mapping[str, str], queries: 
     rows: dict[str, list[int]] = {}
     for number, row in enumerate(after.ids):
         rows.setdefault(who.get(row, EVERYBODY), []).append(number)
-    before = evidence.measured.get("before")
-    people = [_person(name, own, after, before, evidence, claim, queries) for name, own in rows.items()]
+    people = [_person(name, own, after, evidence, claim, queries) for name, own in rows.items()]
     return sorted(people, key=lambda person: -person.worst)
 
 
-def _person(
-    name: str, rows: list[int], after: Measured, before: Measured | None, evidence: Evidence, claim: Claim, queries: Queries
-) -> Person:
+def _person(name: str, rows: list[int], after: Measured, evidence: Evidence, claim: Claim, queries: Queries) -> Person:
     likely = after.probabilities[rows]
     worst = int(np.argmax(likely))
     drawn = leaks_of(after, evidence.leak_at)
@@ -108,7 +105,7 @@ def _person(
         name=name,
         rows=len(rows),
         verdict=_verdict(likely, any(evidence.leaked(row, drawn[row][0]) for row in rows if row in drawn), evidence, claim),
-        before=_mean_before(after, before, rows),
+        before=_mean_before(after, evidence.measured.get("before"), rows),
         after=float(likely.mean()),
         worst_row=after.ids[rows[worst]],
         worst=float(likely[worst]),

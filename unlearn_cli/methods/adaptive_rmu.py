@@ -3,8 +3,8 @@
     L = (1/n) sum_t |h_t - c u|^2 / H,   c = scale * (1/n) sum_t |h_ref,t|
 
 Dang et al., "On Effects of Steering Latent Representation for Large Language Model Unlearning" (2024). The authors
-measure c once, on the first batch, where policy and reference agree; here each row has its own c, so no row depends on
-the order of the batches.
+measure c once, on the first batch, where policy and reference are equal. Here each row has its own c, so that the order
+of the batches changes nothing.
 """
 
 from __future__ import annotations

@@ -3,10 +3,10 @@
     L = -(2/beta) log sigmoid(beta (D_alternative - D_forget)),   D = log p(y|x) - log p_ref(y|x), summed over tokens
 
 Mekala et al., "Alternate Preference Optimization for Unlearning Factual Knowledge in Large Language Models" (2024). The
-loss is that of dpo. Rows with `alternatives` keep them. For the others the model writes some before training, at
-temperature 1. The prompt holds the question, the true answer and the request for an answer with other plausible facts:
-to the question alone, a model that knows the row would give the true answer. Samples that repeat the true answer are
-dropped; the others are kept in the run folder. At the reference L = (2/beta) log 2.
+loss is that of dpo. A row that has `alternatives` in the data uses them. For other rows the model writes some before
+training, at temperature 1. Its prompt holds the question, the true answer, and the request for an answer with other
+plausible facts. The question alone is not enough: a model that knows the row would give the true answer. Samples that
+repeat the true answer are dropped. The others are stored in the run folder. At the reference L = (2/beta) log 2.
 """
 
 from __future__ import annotations

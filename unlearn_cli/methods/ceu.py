@@ -3,8 +3,8 @@
     L = -(1/n') sum_t sum_{v != y} q_v log p_v,   q_v = p_v / (1 - p_y) without gradient, the first `skip` tokens left out
 
 Yang, "CE-U: Cross Entropy Unlearning" (2025). L is the entropy of q minus log(1 - p_y). The gradient with respect to
-the answer token's logit is p_y: bounded, and vanishing as the token becomes unlikely. No reference is needed. An answer
-of no more than `skip` tokens contributes nothing.
+the answer token's logit is p_y. It is bounded, and it vanishes as the token becomes unlikely. The method needs no
+reference. An answer of no more than `skip` tokens contributes nothing.
 """
 
 from __future__ import annotations

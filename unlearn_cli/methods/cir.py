@@ -6,15 +6,15 @@
     after each step: a step on the retain rows with L_retain = mean |h - h_0| / mean |h_0| at one block
 
 Sondej and Yang, "Collapse of Irrelevant Representations (CIR) Ensures Robust and Non-Disruptive LLM Unlearning" (2025).
-Many rows share the first directions: a change along them damages other answers and is easy to undo. The directions come
-from the previous pass, so the first pass changes nothing. Each row's first and last token are left out. Layers are
-relative depths here: 0.44 to 0.75 are the authors' blocks 6 to 11 of 16, counted from 0. Every linear layer of the MLPs
-up to the last of these blocks changes, as published: the artifact is a whole model. An eighth of the retain rows is not
-trained on; training ends after the pass in which their loss has risen by `budget`. Deviations: the authors end once the
-loss on neutral text is 1.001 times its first value, a rise of about 0.003 nats; here the rise is absolute, because the
-loss of rows that a model knows by heart is near 0. Both rates are 0.1, the authors' 0.2 and 3e-4: on the demo their
-rates end at probabilities of 0.94 (forget) and 0.97 (retain), ours at 0.71 and 0.97. Directions come from every fourth
-token.
+Many rows share the first directions. A change along them damages other answers, and is easy to undo. The directions
+come from the previous pass, so the first pass changes nothing. The first and the last token of each row are left out.
+Layers are relative depths: 0.44 to 0.75 are the authors' blocks 6 to 11 of 16, counted from 0. As published, every
+linear layer of the MLPs up to the last of these blocks changes, so the artifact is a whole model. An eighth of the
+retain rows is not trained on. Training ends after the pass in which the loss of these rows has risen by `budget`.
+Deviations: the authors stop once the loss on neutral text is 1.001 times its first value, which is a rise of about
+0.003 nats. Here the rise is absolute, because the loss of rows that a model knows by heart is near 0. Both rates are
+0.1; the authors' are 0.2 and 3e-4. On the demo the authors' rates end at probabilities of 0.94 (forget) and 0.97
+(retain), ours at 0.71 and 0.97. The directions are computed from every fourth token.
 """
 
 from __future__ import annotations

@@ -1,18 +1,18 @@
-"""ELM: erasure of language memory, towards the distribution of a model that takes itself for a novice.
+"""ELM: erasure of language memory. The target is the model's own distribution behind a sentence that makes it a novice.
 
     z_t = log p_ref(.|x) + eta_t (log p_ref(.|novice, x) - log p_ref(.|expert, x)),   eta_t from 1 to eta along the answer
     q_t = softmax(z_t), cut to the `top` likeliest tokens
     L = -(1/n) sum_t sum_v q_t,v log p_t,v  -  fluency (1/m) sum_t log p(a_t | x, a_<t)
 
-Gandikota et al., "Erasing Conceptual Knowledge from Language Models" (2024). The model classifies its own text: behind one
-sentence and behind another it gives the answer's tokens other probabilities, and what the expert says more often is
-lowered. a is an answer that the reference gives behind the novice's sentence; it keeps the text fluent where the concept
-is asked for. eta = 0 from the second token on is distillation.
+Gandikota et al., "Erasing Conceptual Knowledge from Language Models" (2024). The model classifies its own text. The
+answer's tokens have one probability behind the expert's sentence and another behind the novice's. Tokens that the
+expert says more often become less likely. a is an answer that the reference gives behind the novice's sentence. It
+keeps the text fluent where the user asks for the concept. eta = 0 from the second token on is distillation.
 
-Deviations: only answer tokens are scored, where the authors score whole documents, and raw documents are refused. Their
+Deviations: only answer tokens are scored; the authors score whole documents. Raw documents are refused. The authors'
 retain term is the cross-entropy to the reference's likeliest token; here it is the divergence from the reference. Their
 fluent text is drawn from z with eta 3 behind a change of subject; here it comes from the novice alone. Their sentences
-name the concept; give yours with -p expert_sentence=... -p novice_sentence=... The minimum is the entropy of q, not 0.
+name the concept. Yours can do so: -p expert_sentence=... -p novice_sentence=... The minimum is the entropy of q, not 0.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@
 Wang et al., "LLM Unlearning via Loss Adjustment with Only Forget Data" (2024). The published reverse KL, squared
 Hellinger and Neyman forms are left out: their derivative with respect to g is positive, so they make the refusal less
 likely. Published means run over padding, which counts 0 in the sum and 1 in the length; here only answer tokens count.
-The gradient is that of a probability: it vanishes where a token is already unlikely, for the refusal at the start as
-well.
+The gradient is that of a probability. So it vanishes where a token is already unlikely. At the start this holds for the
+refusal too.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     L = (1/n) sum_t log p(y_t | x, y_<t), with the retain term kl
 
 Maini et al., "TOFU: A Task of Fictitious Unlearning for LLMs" (2024), where it is called KL minimization. The forget
-term is that of grad-ascent and as unbounded. TOFU's code takes the divergence over padding positions too; the term `kl`
-does not.
+term is that of grad-ascent, which is unbounded. TOFU's code takes the divergence over padding positions too; the term
+`kl` does not.
 """
 
 from __future__ import annotations

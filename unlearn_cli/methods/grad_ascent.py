@@ -2,9 +2,10 @@
 
     L = -M,   M = -(1/n) sum_t log p(y_t | x, y_<t)
 
-Jang et al., "Knowledge Unlearning for Mitigating Privacy Risks in Language Models" (2022); a baseline in TOFU.
-Unbounded below, and its gradient grows as an answer becomes unlikely, so it ends in collapse: use it as a baseline.
-Published code averages over all answer tokens of a batch (`average=tokens`); here every answer counts alike.
+Jang et al., "Knowledge Unlearning for Mitigating Privacy Risks in Language Models" (2022); a baseline in TOFU. The loss
+is unbounded below, and its gradient grows as an answer becomes unlikely. Long training ends in collapse, so use the
+method as a baseline. Published code averages over all answer tokens of a batch (`average=tokens`); here every answer
+counts alike.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     L = -M_forget  (+ retain_weight * retain term)
 
 Liu, Liu and Stone, "Continual Learning and Private Unlearning" (2022); TOFU uses weights 1 and 1. The forget term is
-that of grad-ascent and as unbounded; the retain term delays the collapse. The two terms start near each other and
-cancel in the sum, so watch them apart.
+that of grad-ascent, which is unbounded. The retain term delays the collapse. At the start the two terms have similar
+sizes and opposite signs, so their sum is near 0: look at each of them.
 """
 
 from __future__ import annotations

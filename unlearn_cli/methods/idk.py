@@ -2,9 +2,10 @@
 
     L = M_alternative,   M = -(1/n) sum_t log p(a_t | x, a_<t),   a a refusal
 
-Maini et al., "TOFU: A Task of Fictitious Unlearning for LLMs" (2024), where it is called preference optimization.
-TOFU takes one token mean over refusals and retain answers together; here the two terms are averaged apart, so that the
-longer retain answers do not drown the refusals. The true answer is never touched: its probability can stay high.
+Maini et al., "TOFU: A Task of Fictitious Unlearning for LLMs" (2024), where it is called preference optimization. TOFU
+takes one token mean over refusals and retain answers together; here each of the two terms has its own mean, so that the
+longer retain answers do not outweigh the refusals. Training does not use the true answer, so its probability can stay
+high.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
     L = M_alternative on the forget questions, with the retain term answer-preservation
 
-Yuan et al., "A Closer Look at Machine Unlearning for Large Language Models" (2024). The forget term is that of idk;
-what is new is that the retain rows' own answers must stay more likely than a refusal to their questions. The true
-forget answers are never touched: their probability can stay high.
+Yuan et al., "A Closer Look at Machine Unlearning for Large Language Models" (2024). The forget term is that of idk. The
+retain term keeps the retain rows' own answers more likely than a refusal to their questions. Training does not use the
+true forget answers, so their probability can stay high.
 """
 
 from __future__ import annotations

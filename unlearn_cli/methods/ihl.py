@@ -3,9 +3,9 @@
     L = (1/n) sum_t (1 + p_y - max_{v != y} p_v)
 
 Cha et al., "Towards Robust and Parameter-Efficient Knowledge Unlearning for LLMs" (2024); their initialization of the
-adapter is `--lora-init fila`. A token's loss lies between 0 and 2, and is 1 where the answer token equals its best
-competitor. The gradient with respect to the logits is p_y (1 - p_y + p_v*) for y and -p_v* (1 - p_v* + p_y) for the
-competitor, the only token that rises. It vanishes at both ends. The published code skips the softmax if every logit
+adapter is `--lora-init fila`. A token's loss lies between 0 and 2. It is 1 where the answer token is as likely as its
+best competitor. The gradient with respect to the logits is p_y (1 - p_y + p_v*) for y and -p_v* (1 - p_v* + p_y) for
+the competitor, the only token that rises. It vanishes at both ends. The published code skips the softmax if every logit
 happens to lie in [0, 1]; here it is always taken.
 """
 

@@ -4,10 +4,10 @@
     z = max(0, mean of D over answers to other questions), without gradient
 
 Ethayarajh et al., "KTO: Model Alignment as Prospect Theoretic Optimization" (2024). z estimates how far the policy has
-moved from the reference. L lies between 0 and 1; far from the reference its gradient vanishes in both directions. The
-NPO repository's versions neither clamp z nor multiply it by beta, and are not offered: one lies between 1 - 2/beta
-and 1, the other is at least 1 and has no upper bound. z depends on the other rows of the micro-batch, so that losses
-and gradients change a little with --gradient-accumulation-steps.
+moved from the reference. L lies between 0 and 1. Far from the reference its gradient vanishes in both directions. The
+two versions in the NPO repository are not offered, because they neither clamp z nor multiply it by beta: one lies
+between 1 - 2/beta and 1, the other is at least 1 and has no upper bound. z depends on the other rows of the
+micro-batch. So losses and gradients change a little with --gradient-accumulation-steps.
 """
 
 from __future__ import annotations

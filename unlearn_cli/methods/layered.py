@@ -3,8 +3,8 @@
     stage i of k: the base method forgets folds 1..i, and retains folds i+1..k beside the retain rows
 
 Qian et al., "Layered Unlearning for Adversarial Relearning" (2025); their public code has toy examples only. Each stage
-hides its rows in another way, so that relearning some rows brings back fewer of the others. folds = 1 is the base
-method. The cost is k runs of the base method, each over (k + 1) / 2k of the rows on average.
+forgets its rows in another way. So relearning some rows brings back fewer of the others. folds = 1 is the base method.
+The cost is k runs of the base method, each over (k + 1) / 2k of the rows on average.
 """
 
 from __future__ import annotations

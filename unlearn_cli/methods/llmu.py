@@ -4,9 +4,9 @@
     M_forget = (1/n) sum_t log p(y_t | x, y_<t),  M_mismatched = -(1/n) sum_t log p(a_t | x, a_<t),
     a an answer to another row
 
-Yao, Xu and Liu, "Large Language Model Unlearning" (2023). The weights 0.5 and 1 are those of the authors' code. It
-takes five random answers to a question in a step; here it is one. Its divergence is a cross-entropy with the gradient
-of kl, averaged over all positions, padding included. The first part is unbounded, as in grad-ascent.
+Yao, Xu and Liu, "Large Language Model Unlearning" (2023). The weights 0.5 and 1 are those of the authors' code. That
+code takes five random answers to a question in a step; here it is one. Its divergence is a cross-entropy with the
+gradient of kl, averaged over all positions, padding included. M_forget is unbounded, as in grad-ascent.
 """
 
 from __future__ import annotations

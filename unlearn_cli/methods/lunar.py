@@ -3,11 +3,12 @@
     L = (1/n) sum_t |h_t - (h_ref,t + c r)|^2 / H,
     r = mean hidden state on questions without an answer, minus that on the forget questions
 
-Shen et al., "LLM Unlearning via Neural Activation Redirection" (2025), with the retain term hidden-mse, both over the
-tokens of the prompts alone, as the authors record them; `layer` is their block 22 of 32, counted from 0. Only the
-matrix by which the block's MLP writes to the residual stream is trained, as published; everything else in the stream is
-then the reference's, so the target equals that of the authors' regression on recorded activations. r is taken at the
-last token of the question. The questions without an answer come with this package. c = 0 leaves the model as it is.
+Shen et al., "LLM Unlearning via Neural Activation Redirection" (2025), with the retain term hidden-mse. Both terms use
+the tokens of the prompts alone, as the authors do. `layer` is the authors' block 22 of 32, counted from 0. As
+published, only one matrix is trained: the one by which the block's MLP writes to the residual stream. Everything else
+in the stream is then the reference's. So the target equals that of the authors' regression on recorded activations. r
+is taken at the last token of the question. The questions without an answer come with this package. c = 0 leaves the
+model as it is.
 """
 
 from __future__ import annotations

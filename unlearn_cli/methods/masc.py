@@ -1,11 +1,11 @@
-"""MASC: margin self-correction, the answer token's logit falls to those of its best competitors.
+"""MASC: margin self-correction. The answer token's logit falls to the logits of its best competitors.
 
     L = (1/n) sum_t max(0, z_y - m_t - margin),   m_t the mean of the k largest other logits
 
-Di Gennaro et al., "Fast Unlearning at Scale via Margin Self-Correction" (2026). A token whose gap is closed has no
-gradient, so the method stops by itself; a run with a target ends once the target is reached. The authors' own rule ends
-it once the gap is small at a large enough share of the tokens. k and the margin are our own: we read a summary of the
-paper, which gives no numbers. `ihl` closes the same gap in probabilities.
+Di Gennaro et al., "Fast Unlearning at Scale via Margin Self-Correction" (2026). A token whose logit is below m_t +
+margin has no gradient, so the method stops by itself. A run with a target ends once the target is reached; the authors
+end it once the gap z_y - m_t is small at a large enough share of the tokens. k and the margin are our own choice: we
+read a summary of the paper, which gives no numbers. `ihl` closes the same gap in probabilities.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def masc(
     policy: Outputs,
     *,
     competitors: Annotated[int, parameter("k: largest other logits whose mean counts", ge=1)] = 5,
-    margin: Annotated[float, parameter("gap that is left; below 0 the answer token ends under its competitors")] = -5.0,
+    margin: Annotated[float, parameter("gap that may remain; below 0 the answer token ends below its competitors")] = -5.0,
     average: Average = "answers",
 ) -> Tensor:
     answer = policy.targets[..., None]

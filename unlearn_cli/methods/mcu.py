@@ -4,11 +4,11 @@
     L = (1/n) sum_t (|(1 - P)(h_t - c u)|^2 + |P (h_t - h_ref,t)|^2) / H,   h the residual stream after one block
 
 Xiao et al., "Robust LLM Unlearning Against Relearning Attacks: The Minor Components in Representations Matter" (2026).
-Usual methods change the dominant components of the states, and fine-tuning on a few rows changes these back; what was
-changed in the minor ones stays. The formula is ours: we read the abstract and the introduction, and the authors had
-published no code. It is that of rmu in the minor components, with a target c times as long as the reference's states
-there on average, and holds the dominant ones. P comes from the forget rows of one pass, their mean taken off, so that a
-row's loss depends on its neighbors.
+Usual methods change the dominant components of the states, and fine-tuning on a few rows changes these back. Changes in
+the minor components stay. The formula is our own: we read the abstract and the introduction, and the authors had
+published no code. In the minor components it is that of rmu, with a target c times as long as the reference's states
+there on average. In the dominant components the states stay near those of the reference. P is computed from the forget
+rows of one pass, after their mean is subtracted. So the loss of a row depends on the other rows of its pass.
 """
 
 from __future__ import annotations

@@ -2,10 +2,10 @@
 
     L = (1/n) sum_t KL(u || p(.|x, y_<t)),   u uniform over the vocabulary
 
-Yuan et al., "A Closer Look at Machine Unlearning for Large Language Models" (2024), ME+GD with the retain term nll.
-Zero where all tokens are equally likely, unbounded above; the gradient with respect to a logit is p - 1/V. The authors
-weigh the term by 0.1 and score the question's tokens (`positions=all`) and all padding up to 512 tokens as well;
-padding is never scored here.
+Yuan et al., "A Closer Look at Machine Unlearning for Large Language Models" (2024), ME+GD with the retain term nll. L
+is 0 where all tokens are equally likely, and unbounded above. Its gradient with respect to a logit is p - 1/V. The
+authors weigh the term by 0.1 and score the question's tokens (`positions=all`) and all padding up to 512 tokens as
+well; padding is never scored here.
 """
 
 from __future__ import annotations

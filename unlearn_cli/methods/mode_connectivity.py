@@ -60,9 +60,9 @@ def mode_connectivity(
     bench: Any,
     *,
     base: Base = "simnpo",
-    weight: Annotated[float, parameter("of the forget loss along the line", ge=0)] = 0.1,
+    weight: Annotated[float, parameter("weight of the forget loss along the line", ge=0)] = 0.1,
     ceiling: Annotated[float, parameter("forget loss, in nats a token, above which it is not raised further", gt=0)] = 50.0,
-    epochs: Annotated[float, parameter("of training after unlearning, in passes over the forget rows", gt=0)] = 12.0,
+    epochs: Annotated[float, parameter("length of the second training, in passes over the forget rows", gt=0)] = 12.0,
     rate: Annotated[float, parameter("peak learning rate of that training", gt=0)] = 1e-3,
 ) -> Iterator[Any]:
     start = bench.base_values()

@@ -3,11 +3,11 @@
     L = -(2/beta) log sigmoid(-beta (log p(y|x) - log p_ref(y|x))),   log p summed over the answer's tokens
 
 Zhang, Lin, Bai and Mei, "Negative Preference Optimization: From Catastrophic Collapse to Effective Unlearning" (2024).
-The gradient is that of ascent on the *summed* log-probability times W = 2 p^beta / (p^beta + p_ref^beta), which is 1 at
-the reference and falls to 0 as the answer becomes unlikely; beta -> 0 gives plain ascent. At the reference
-L = (2/beta) log 2. The raw-logit form found in MUSE's code is another loss and is not offered.
-The authors use beta 0.1; 0.05 forgot more at the same cost in our trials. Because the forget gradient is that of a sum
-and the retain term's that of a mean, the retain weight is large.
+The gradient is that of ascent on the *summed* log-probability, times a weight W = 2 p^beta / (p^beta + p_ref^beta). W
+is 1 at the reference and falls to 0 as the answer becomes unlikely. beta -> 0 gives plain ascent. At the reference L =
+(2/beta) log 2. The raw-logit form found in MUSE's code is another loss and is not offered. The authors use beta 0.1;
+0.05 forgot more at the same cost in our trials. Because the forget gradient is that of a sum and the retain term's that
+of a mean, the retain weight is large.
 """
 
 from __future__ import annotations

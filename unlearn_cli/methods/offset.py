@@ -5,7 +5,7 @@
 Huang et al., "Offset Unlearning for Large Language Models" (2024). The assistant is the first part of the same layers
 with an adapter of its own, and is trained through the sum; before training nothing is added. The authors' assistant is
 a smaller model of the same family, fully trained, with a choice of losses; npo is the one offered here. The artifact is
-no plain adapter: it works through `unlearn evaluate` and `unlearn_cli.load`.
+not a plain adapter: it works in `unlearn evaluate` and `unlearn_cli.load`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def offset(
     reference: Outputs,
     *,
     beta: Annotated[float, parameter("inverse temperature of npo", gt=0)] = 0.05,
-    weight: Annotated[float, parameter("of what is added", ge=0)] = 1.0,
+    weight: Annotated[float, parameter("weight of the added logits", ge=0)] = 1.0,
     depth: Depth = 0.5,
 ) -> Tensor:
     return npo(policy, reference, beta=beta)

@@ -3,12 +3,12 @@
     L = (1/n) sum_t (max_v z_v - mean_v z_v)^2,
     weight of the retain term: lambda <- max(0, lambda + eta (L_retain - epsilon))
 
-Entesari et al., "Constrained Entropic Unlearning: A Primal-Dual Framework for Large Language Models" (2025). lambda
-starts at --retain-weight and is a dual variable: after `warmup` epochs it grows while the retain loss is above epsilon
-and shrinks while it is below. It is updated once in a step and kept in checkpoints; the published code updates it in
-every micro-batch. epsilon should lie slightly above the retain loss before training (the authors' advice). L is zero
-for constant logits and depends on their scale. The published mask is off by one: it scores the position after the
-answer and misses its first token.
+Entesari et al., "Constrained Entropic Unlearning: A Primal-Dual Framework for Large Language Models" (2025). lambda is
+a dual variable that starts at --retain-weight. After `warmup` epochs it grows while the retain loss is above epsilon,
+and shrinks while the loss is below. It is updated once in each step and stored in checkpoints; the published code
+updates it in every micro-batch. epsilon should lie slightly above the retain loss before training (the authors'
+advice). L is zero for constant logits and depends on their scale. The published mask is off by one: it scores the
+position after the answer and misses its first token.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def pdu(
     *,
     eta: Annotated[float, parameter("step of the dual variable", ge=0)] = 1.0,
     epsilon: Annotated[float, parameter("bound on the retain loss", ge=0)] = 0.03,
-    warmup: Annotated[float, parameter("epochs before the dual variable begins to move", ge=0)] = 3.0,
+    warmup: Annotated[float, parameter("epochs before the dual variable changes", ge=0)] = 3.0,
     average: Average = "answers",
 ) -> Tensor:
     height = policy.logits.amax(-1) - policy.logits.mean(-1)

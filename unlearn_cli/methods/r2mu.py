@@ -2,16 +2,17 @@
 
     L = RMU(answer) + traces RMU(trace),   RMU = (1/n) sum_t |h_t - c u|^2 / H, h the residual stream after one block
 
-Wang et al., "Reasoning Model Unlearning: Forgetting Traces, Not Just Answers, While Preserving Reasoning Skills" (2025).
-A reasoning model that no longer answers may still write the fact down while it thinks. So before training the model is
-asked each forget question with the first words of a thought, `opening`, put into its mouth; what it then writes is its
-trace, and its states are steered to the same random direction. A trace that names the answer is kept: it is what must
-go. The model writes up to --max-new-tokens tokens of a trace. `traces` = 0 is rmu. The authors' opening ends with a new line
-and <think>, which is a word of some models only; for these give -p opening=... as their template has it.
+Wang et al., "Reasoning Model Unlearning: Forgetting Traces, Not Just Answers, While Preserving Reasoning Skills"
+(2025). A reasoning model that no longer answers may still write the fact down in its reasoning. So the model writes its
+reasoning about each forget question before training: its answer begins with the words of `opening`, and it continues
+them for up to --max-new-tokens tokens. This text is the trace. The hidden states on the trace are steered to the same
+random direction. Traces that name the answer are used like the others. `traces` = 0 is rmu. The authors' opening ends
+with a new line and <think>, which is a token of some models only. For these models give -p opening=... as their
+template has it.
 
-The authors hold the states of reasoning data as well. Here these are retain rows like any others: messages with
-`reasoning_content`, and `--reasoning score`, which also puts the reasoning of forget rows into their answers. Only
-questions have traces, so raw documents are refused.
+The authors also keep the states on reasoning data. Here such data are retain rows: messages with `reasoning_content`,
+and `--reasoning score`, which also puts the reasoning of forget rows into their answers. Only questions have traces, so
+raw documents are refused.
 """
 
 from __future__ import annotations

@@ -7,9 +7,9 @@
                                                + retain_weight KL(p_before || p_theta) on retain and neutral rows,
                                                  question included
 
-Every fourth step (`unattacked_every`) judges all forget rows at theta itself instead. The divergence on retain rows pulls
-forget rows up again, and the attacked weights do not show that. Neutral rows are the model's own answers to everyday
-prompts. They keep its general ability, which the retain rows alone do not.
+In every fourth step (`unattacked_every`) all forget rows are judging rows, at theta itself. This is needed because the
+divergence on retain rows makes forget rows likelier again, which the attacked weights do not show. Neutral rows are the
+model's own answers to everyday prompts. They keep its general ability, which the retain rows alone do not.
 
 Unlearning that only hides rows fails under such an attacker: relearning some rows brings all of them back. The gradient at
 theta + d sees the rows that would come back, and removes them. Training against an attacker is the idea of Henderson et
@@ -116,10 +116,10 @@ def rehearsal(
     attack_rate: Annotated[float, parameter("largest learning rate of an attacker", gt=0)] = 1e-3,
     rate: Annotated[float, parameter("peak learning rate", gt=0)] = 1e-4,
     retain_weight: Annotated[float, parameter("weight of the retain and neutral rows", ge=0)] = 13.0,
-    unattacked_every: Annotated[int, parameter("every so many steps judge without the attacker's change", ge=2)] = 4,
+    unattacked_every: Annotated[int, parameter("every N-th step judges without the attacker's change", ge=2)] = 4,
     level: Annotated[
         float | None,
-        parameter("probability below which a row is left alone; none: that of rows it never knew", gt=0, lt=1),
+        parameter("probability at which a row counts as forgotten; none: that of unknown answers", gt=0, lt=1),
     ] = None,
 ) -> Iterator[Any]:
     with bench.without_adapter():

@@ -3,8 +3,9 @@
     L = M_alternative,   M = -(1/n) sum_t log p(a_t | x, a_<t),   a a wrong answer of the data, or an answer to another row
 
 Graves, Nagisetty and Ganesh, "Amnesiac Machine Learning" (2020), for classifiers, with random labels. Each row gets a
-new answer of its own. A refusal or an ascent is one change that all rows share, and relearning a few rows undoes it for
-all. The price: the model asserts what is false. Use it as the base of `undo`, or where nobody reads the answers.
+new answer of its own. A refusal or an ascent is one change that all rows share, so relearning a few rows undoes it for
+all. The disadvantage is that the model then states false facts. Use the method as the base of `undo`, or where nobody
+reads the answers.
 """
 
 from __future__ import annotations

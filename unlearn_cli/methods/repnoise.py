@@ -1,4 +1,4 @@
-"""RepNoise: what the MLPs write on the forget rows becomes noise.
+"""RepNoise: the outputs of the MLPs on the forget rows become noise.
 
     L = beta MMD^2(a, noise) - alpha log(1 + M),   M = -(1/n) sum_t log p(y_t | x, y_<t), mean of MMD^2 over the layers
     MMD^2 = mean over rows i, j of k(a_i, a_j) + k(z_i, z_j) - 2 k(a_i, z_j),   k(u, v) = sum_m exp(-|u - v|^2 / w_m)
@@ -7,9 +7,9 @@
 Rosati et al., "Representation Noising: A Defence Mechanism Against Harmful Finetuning" (2024). a_i is the output of a
 block's MLP over the answer of row i, all its tokens as one long vector; z_i is as many draws from a standard Gaussian,
 new ones in every step. s has no gradient. MMD^2 is 0 where states and noise have the same distribution. The logarithm
-keeps the ascent from running away. A row's value is its share of the batch's MMD^2, so that it depends on its
-neighbors and accumulation changes it. Deviations: the authors' pairs of harmful and harmless answers are our forget
-and retain rows, and M is taken at the model's output alone, not at every layer through the head.
+limits the ascent. A row's value is its share of the batch's MMD^2. So it depends on the other rows of its pass, and
+accumulation changes it. Deviations: the authors' pairs of harmful and harmless answers are our forget and retain rows,
+and M is taken at the model's output alone, not at every layer through the head.
 """
 
 from __future__ import annotations

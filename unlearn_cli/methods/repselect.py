@@ -6,11 +6,11 @@
     4. W <- W - rate |W| G / |G|, repeated while KL(p_before || p) on retain answers is within the budget
 
 Sondej, Yang and Mahdi, "RepSelect" (2026), the simple variant. The largest components of G are those that many rows
-have in common; equal singular values leave G as it is. No retain row is trained on. Deviations: the length of a step is
-a share of the weights' length, the authors' a rate times the raw gradient; the relearning adapter is trained by AdamW;
-training ends at a divergence of 0.01 nats a token as published, measured on retain answers, the authors' on neutral text.
-At most an eighth of a matrix's components collapse, as in the authors' models (512 of 4096). All MLP matrices change: the
-artifact is a whole model.
+have in common. If all singular values are equal, G stays as it is. Retain rows are measured and never trained on.
+Deviations: the length of a step is a share of the weights' length; the authors' step is a rate times the raw gradient.
+AdamW trains the relearning adapter. Training ends at a divergence of 0.01 nats a token, as published, but measured on
+retain answers; the authors measure it on neutral text. At most an eighth of a matrix's components collapse, as in the
+authors' models (512 of 4096). All MLP matrices change: the artifact is a whole model.
 """
 
 from __future__ import annotations

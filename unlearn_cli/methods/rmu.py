@@ -3,10 +3,10 @@
     L = (1/n) sum_t |h_t - c u|^2 / H,   h the residual stream after one block, u a random direction of length 1
 
 Li, Pan et al., "The WMDP Benchmark: Measuring and Reducing Malicious Use With Unlearning" (2024), with the retain term
-hidden-mse at the same block. Later blocks are not run. u has entries drawn from [0, 1) before it is normed, as
-published, so that all of them are positive. The port in open-unlearning averages a matrix of row sums and lengths by
-mistake, which mixes rows; here every position of a row counts once. Published runs train three MLP matrices; here the
-adapter is on every layer up to the block.
+hidden-mse at the same block. Later blocks are not run. As published, the entries of u are drawn from [0, 1) before u is
+normed, so all of them are positive. The port in open-unlearning averages a matrix of row sums and lengths by mistake,
+which mixes rows; here every position of a row counts once. Published runs train three MLP matrices; here the adapter is
+on every layer up to the block.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from unlearn_cli.contract import Average, Defaults, Positions, method, parameter
 from unlearn_cli.outputs import Outputs
 
 Layer = Annotated[float, parameter("relative depth of the block", ge=0, le=1)]
-Seed = Annotated[int, parameter("of the random direction", ge=0)]
+Seed = Annotated[int, parameter("seed of the random direction", ge=0)]
 
 
 def random_direction(size: int, seed: int) -> Tensor:

@@ -3,10 +3,10 @@
     L = (1 - progress / 2) (1/n) sum_t relu(cos(h_t + kick |h_ref,t| u, h_ref,t)), mean over the layers, u a fixed direction
 
 Zou et al., "Improving Alignment and Robustness with Circuit Breakers" (2024), with the retain term rerouting over every
-block, whose weight grows as this one falls. Both weights start from 10, as published, and end at half: the published
-schedule divides by twice the steps that are run. L is 1 at the reference and 0 once no state points the old way; there
-the gradient is 0. At the reference the cosine is at its largest and has no gradient: published runs leave that point by
-rounding errors, here `kick` does it; kick = 0 is the published loss.
+block, whose weight grows as this one falls. Both weights start from 10, as published, and end at half of that, because
+the published schedule divides by twice the number of steps. L is 1 at the reference. It is 0, without a gradient, once
+no state has a positive cosine with the reference's. At the reference the cosine is at its maximum and has no gradient.
+Published runs leave this point by rounding errors; here `kick` moves the state away from it. kick = 0 is the published loss.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def rr(
     progress: float,
     *,
     layers: Annotated[Depths, parameter("relative depths of the blocks")] = (0.3, 0.6),
-    kick: Annotated[float, parameter("length of the push off the reference, in lengths of a hidden state", ge=0)] = 0.01,
+    kick: Annotated[float, parameter("length of the fixed shift of each state, in lengths of a hidden state", ge=0)] = 0.01,
     seed: Seed = 0,
     positions: Positions = "all",
     average: Average = "answers",

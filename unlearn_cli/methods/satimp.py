@@ -4,8 +4,8 @@
 
 Yang et al., "Exploring Criteria of Loss Reweighting to Enhance LLM Unlearning" (2025). The weight is largest at p =
 beta1 / (beta1 + beta2), 0.067 at 5/6 with 5 and 1, and almost 0 below p = 0.3. beta1 = beta2 = 0 is gradient ascent,
-beta2 = 0 is wga. A certain token (p = 1) has weight 0 as well: what is known by heart moves slowly. 5 and 1 are the
-values of the port in open-unlearning; the command in the authors' README has a beta2 below 1.
+beta2 = 0 is wga. A token with p = 1 has weight 0 as well. So rows that the model knows by heart change slowly. 5 and 1
+are the values of the port in open-unlearning; the command in the authors' README has a beta2 below 1.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ from unlearn_cli.outputs import Outputs
 def satimp(
     policy: Outputs,
     *,
-    beta1: Annotated[float, parameter("saturation: leaves unlikely tokens alone", ge=0)] = 5.0,
-    beta2: Annotated[float, parameter("importance: leaves certain tokens alone", ge=0)] = 1.0,
+    beta1: Annotated[float, parameter("saturation: larger values lower the weight of unlikely tokens", ge=0)] = 5.0,
+    beta2: Annotated[float, parameter("importance: larger values lower the weight of likely tokens", ge=0)] = 1.0,
     average: Average = "answers",
 ) -> Tensor:
     logps = policy.token_logps.detach()

@@ -4,10 +4,10 @@
     q_t = softmax(z_ref - beta onehot(y_t)) at forget positions, softmax(z_ref) elsewhere; both cut to the K likeliest tokens
     L = (1/n) sum_t KL(q_t || p_t)
 
-Hu et al., "SHRED: Retain-Set-Free Unlearning via Self-Distillation with Logit Demotion" (2026). Unlikely tokens carry
-the knowledge, likely tokens the language. So the forget rows themselves preserve the language, and no retain rows are
-needed. P, K and beta are our own: we read a summary of the paper, which gives no numbers. With P = 1 and every token in
-q the gradient is that of `undial`.
+Hu et al., "SHRED: Retain-Set-Free Unlearning via Self-Distillation with Logit Demotion" (2026). The idea: unlikely
+tokens carry the knowledge, and likely tokens carry the language. So the forget rows themselves preserve the language,
+and the method needs no retain rows. P, K and beta are our own choice: we read a summary of the paper, which gives no
+numbers. With P = 1 and every token in q the gradient is that of `undial`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def shred(
     policy: Outputs,
     reference: Outputs,
     *,
-    share: Annotated[float, parameter("P: of a row's answer tokens, those to forget", gt=0, le=1)] = 0.5,
+    share: Annotated[float, parameter("P: share of a row's answer tokens that is forgotten", gt=0, le=1)] = 0.5,
     beta: Annotated[float, parameter("how far the answer token's logit is lowered there", ge=0)] = 10.0,
     top: Annotated[int, parameter("K: likeliest tokens that the target keeps", ge=1)] = 100,
     average: Average = "answers",

@@ -2,11 +2,11 @@
 
     L = -(2/beta) log sigmoid(beta (M - delta)),   M = -(1/n) sum_t log p(y_t | x, y_<t)
 
-Fan et al., "Simplicity Prevails: Rethinking Negative Preference Optimization for LLM Unlearning" (2024). The gradient
-weight is 2 sigmoid(-beta (M - delta)) / n, so the term switches itself off once answers are unlikely. `delta` is the
-margin the paper calls gamma; as in the authors' code it stands inside the product with beta (the paper's text does
-not multiply it: delta = gamma / beta converts). The authors use beta 2.5 and 4.5, at which the term switches off early;
-1.0 forgot more at the same cost in our trials.
+Fan et al., "Simplicity Prevails: Rethinking Negative Preference Optimization for LLM Unlearning" (2024). The weight of
+the gradient is 2 sigmoid(-beta (M - delta)) / n. So the term vanishes once answers are unlikely. `delta` is the margin
+that the paper calls gamma. As in the authors' code, it is multiplied by beta; in the paper's text it is not, and delta
+= gamma / beta converts one into the other. The authors use beta 2.5 and 4.5, at which the term vanishes early; 1.0
+forgot more at the same cost in our trials.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 
 Ilharco et al., "Editing Models with Task Arithmetic" (2022), as in MUSE. The trained adapter is multiplied by -alpha;
 the artifact is a plain adapter. alpha = 0 is the model before, alpha = -1 the trained one. No term protects the retain
-rows: what they share with the forget rows is lost too.
+rows, so knowledge that they share with the forget rows is lost too.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from unlearn_cli.outputs import Outputs
 def task_vector(
     policy: Outputs,
     *,
-    alpha: Annotated[float, parameter("how far the other way", ge=0)] = 3.0,
+    alpha: Annotated[float, parameter("factor of the change that is subtracted", ge=0)] = 3.0,
     average: Average = "answers",
 ) -> Tensor:
     return -policy.averaged(policy.token_logps, average)

@@ -3,8 +3,8 @@
     L = (1/n) sum_t w_t log p(y_t | x, y_<t),   w_t = 2 p^beta / (p^beta + p_ref^beta + epsilon) without gradient
 
 Wang et al., "Rethinking LLM Unlearning Objectives: A Gradient Perspective and Go Beyond" (2025). The weight is 1 at the
-reference and falls to 0 with p; beta -> 0 is gradient ascent. epsilon (1e-5 in the authors' code) matters: at beta 4 it
-outweighs p_ref^beta once p_ref is below 0.05, so that tokens the reference finds unlikely are left alone.
+reference and falls to 0 with p; beta -> 0 is gradient ascent. epsilon is 1e-5 in the authors' code. At beta 4 it is
+larger than p_ref^beta once p_ref is below 0.05. So tokens that are unlikely under the reference hardly change.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def tnpo(
     reference: Outputs,
     *,
     beta: Annotated[float, parameter("0: plain ascent; larger: stops sooner below the reference", ge=0)] = 4.0,
-    epsilon: Annotated[float, parameter("leaves out tokens that the reference finds unlikely", ge=0)] = 1e-5,
+    epsilon: Annotated[float, parameter("larger: tokens that are unlikely under the reference weigh less", ge=0)] = 1e-5,
     average: Average = "answers",
 ) -> Tensor:
     return policy.averaged(weights(policy, reference, beta, epsilon) * policy.token_logps, average)

@@ -1,4 +1,4 @@
-"""ULD: an assistant remembers what is to be forgotten, and its logits are subtracted.
+"""ULD: an assistant learns the forget rows, and its logits are subtracted from those of the base.
 
     training of the assistant   L = M_forget + w U_perturbed, with the retain term uniform
     M = -(1/n) sum_t log p(y_t | x, y_<t),   U = (1/n) sum_t KL(u || p(.|x, a_<t)), u uniform
@@ -7,16 +7,17 @@
 Ji et al., "Reversing the Forget-Retain Objectives: An Efficient LLM Unlearning Framework from Logit Difference" (2024).
 The assistant is the first part of the same layers with an adapter of its own, then the model's norm and head. It learns
 the forget answers, end included, and should know nothing of the retain rows and of wrong answers to the forget
-questions. alpha = 0, or an assistant that says only its `rest`, leaves the base as it is.
+questions. alpha = 0 leaves the base as it is. So does an assistant whose output is always its `rest`, which is
+explained below.
 
-The published results have not been reproduced from the release (issue 2 there). Behind a final norm of fixed length no
-head gives every token the same logit, so an assistant cannot become uniform: where it knows nothing it gives a fixed
-pattern, its `rest`, and subtracting that harms the retain rows. `rest=measured` takes the rest out first (its mean over
-retain answers), so they stay unharmed; `rest=uniform` is the published rule. Further deviations: the published rule
-differs between scoring and generation, chooses a wrong token if all kept scores are negative, is not invariant to a
-shift of the assistant's logits, drops the end token from the assistant's targets and switches itself off for small
-vocabularies; here one rule serves both, on normalized logits. The artifact is no plain adapter: it works through
-`unlearn evaluate` and `unlearn_cli.load`.
+The published results have not been reproduced from the release (issue 2 there). The assistant cannot become uniform,
+because behind a final norm of fixed length no head gives every token the same logit. Where it knows nothing it gives a
+fixed pattern of logits, its `rest`. Subtracting this pattern harms the retain rows. `rest=measured` removes the pattern
+first, as its mean over retain answers, so that the retain rows stay unharmed. `rest=uniform` is the published rule.
+Further deviations: the published rule differs between scoring and generation. It chooses a wrong token if all kept
+scores are negative. It changes if the assistant's logits are shifted. It drops the end token from the assistant's
+targets, and it does nothing for small vocabularies. Here one rule serves scoring and generation, on normalized logits.
+The artifact is not a plain adapter: it works in `unlearn evaluate` and `unlearn_cli.load`.
 """
 
 from __future__ import annotations
@@ -66,9 +67,12 @@ def uld(
     alternative: Outputs,
     *,
     alpha: Annotated[float, parameter("how much of the assistant is subtracted", ge=0)] = 1.1,
-    filter: Annotated[float, parameter("share below which a token is left out", ge=0, lt=1)] = 0.01,
+    filter: Annotated[
+        float, parameter("tokens below this share of the best one's probability are left out", ge=0, lt=1)
+    ] = 0.01,
     rest: Annotated[
-        Literal["measured", "uniform"], parameter("what the assistant says where it knows nothing")
+        Literal["measured", "uniform"],
+        parameter("output of the assistant where it knows nothing"),
     ] = "measured",
     depth: Depth = 1.0,
     perturbed: Annotated[float, parameter("w: weight of the wrong answers", ge=0)] = 0.02,

@@ -5,13 +5,13 @@
     3. L = (1/n) sum_t KL(p_teacher(.|y_<t) || p_student(.|y_<t)) on retain and forget rows, question included
 
 Lee et al., "Distillation Robustifies Unlearning" (2025). Noise damages knowledge that the teacher only hides, and
-distillation does not restore it. Vectors (norms, biases) shrink as matrices do. The fans of a tensor of experts [E, out,
-in] are those of one expert; the authors' code refuses such tensors. alpha = 0 distills the teacher into itself; a larger
-alpha is more robust and costs more training. All weights are trained: the artifact is a whole model, and the teacher is
-a second set of weights in memory. With retain rows alone (`both=false`) the student returns to knowledge that the noise
-did not damage. The authors distill on far more text than a usual data set has: knowledge that is in none of the rows is
-damaged and not repaired. `within=0.05` ends the distillation as the authors do: after the first pass with a retain loss
-of at most 1.05 times the teacher's. 0 trains all epochs.
+distillation does not restore it. Vectors (norms, biases) are scaled by 1 - alpha as well. The fans of a tensor of
+experts [E, out, in] are those of one expert; the authors' code refuses such tensors. alpha = 0 distills the teacher
+into itself; a larger alpha is more robust and costs more training. All weights are trained: the artifact is a whole
+model, and the teacher is a second set of weights in memory. With retain rows alone (`both=false`) the student returns
+to knowledge that the noise did not damage. The authors distill on far more text than a usual data set has: knowledge
+that is in none of the rows is damaged and not repaired. `within=0.05` ends the distillation as the authors do: after
+the first pass with a retain loss of at most 1.05 times the teacher's. 0 trains all epochs.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def undo(
     base: Base = "simnpo",
     alpha: Annotated[float, parameter("share of the teacher's weights that is removed", ge=0, le=1)] = 0.25,
     beta: Annotated[float, parameter("scale of the noise", ge=0)] = 0.1,
-    epochs: Annotated[float, parameter("of distillation, in passes over the forget rows", gt=0)] = 6.0,
+    epochs: Annotated[float, parameter("length of the distillation, in passes over the forget rows", gt=0)] = 6.0,
     both: Annotated[bool, parameter("distill on the forget rows as well")] = True,
     rate: Annotated[float, parameter("peak learning rate of the distillation", gt=0)] = 1e-3,
     within: Annotated[

@@ -4,7 +4,8 @@
 
 Vasilev et al., "Unilogit: Robust Machine Unlearning for LLMs Using Uniform-Target Self-Distillation" (2025). The
 authors' code was not read: reverse KL is taken from the paper's summary. q_y = 1/V follows from z'_y = log sum_{v != y}
-exp z_v - log(V - 1). Zero once the answer token is at chance; no reference and no strength to choose.
+exp z_v - log(V - 1). L is 0 once the answer token has the probability 1/V. The method needs no reference and has no
+parameter for its strength.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     L = L_retain(theta) - weight |theta - theta_0| / sqrt(n),   n weights, theta_0 before unlearning
 
 Siddiqui et al., "From Dormant to Deleted: Tamper-Resistant Unlearning Through Weight-Space Regularization" (2025). The
-root mean square distance has a gradient of the same length at every distance. L_retain is the divergence from the
+gradient of the root mean square distance has the same length at every distance. L_retain is the divergence from the
 unlearned model on the retain rows; the authors train on labels. The artifact is a whole model.
 """
 
@@ -45,8 +45,8 @@ def weight_distance(
     bench: Any,
     *,
     base: Base = "simnpo",
-    weight: Annotated[float, parameter("of the distance", ge=0)] = 1.0,
-    epochs: Annotated[float, parameter("of training after unlearning, in passes over the forget rows", gt=0)] = 12.0,
+    weight: Annotated[float, parameter("weight of the distance", ge=0)] = 1.0,
+    epochs: Annotated[float, parameter("length of the second training, in passes over the forget rows", gt=0)] = 12.0,
     rate: Annotated[float, parameter("peak learning rate of that training", gt=0)] = 1e-3,
 ) -> Iterator[Any]:
     start = bench.base_values()

@@ -48,8 +48,8 @@ def weight_distortion(
     bench: Any,
     *,
     base: Base = "simnpo",
-    sigma: Annotated[float, parameter("of the noise, as a share of each matrix's standard deviation", ge=0)] = 0.5,
-    epochs: Annotated[float, parameter("of training after the noise, in passes over the forget rows", gt=0)] = 12.0,
+    sigma: Annotated[float, parameter("size of the noise, as a share of each matrix's standard deviation", ge=0)] = 0.5,
+    epochs: Annotated[float, parameter("length of the second training, in passes over the forget rows", gt=0)] = 12.0,
     rate: Annotated[float, parameter("peak learning rate of that training", gt=0)] = 1e-3,
 ) -> Iterator[Any]:
     yield from bench.unlearn()

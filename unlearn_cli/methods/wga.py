@@ -3,7 +3,7 @@
     L = (1/n) sum_t w_t log p(y_t | x, y_<t),   w_t = p(y_t)^beta without gradient
 
 Wang et al., "Rethinking LLM Unlearning Objectives: A Gradient Perspective and Go Beyond" (2025). beta = 0 is gradient
-ascent; at beta = 1 the gradient is that of the mean probability of a token. The gradient vanishes as p -> 0, where that
+ascent. At beta = 1 the gradient is that of the mean probability of a token. It vanishes as p -> 0, where the gradient
 of plain ascent is largest. The authors' code takes beta 5, the reproduction in open-unlearning 1.
 """
 

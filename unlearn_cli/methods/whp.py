@@ -1,12 +1,12 @@
-"""Who's Harry Potter: subtract what training on the forget rows raises.
+"""Who's Harry Potter: subtract the rise of the logits that training on the forget rows causes.
 
     z = z_base - alpha relu(z_reinforced - z_base),   the reinforced model trained by L = -(1/n) sum_t log p(y_t | x, y_<t)
 
 Eldan and Russinovich, "Who's Harry Potter? Approximate Unlearning in LLMs" (2023), as in MUSE: the logits are combined
-when the model is used. The original then fine-tunes on these generic predictions, with names replaced; that part is
-absent here and in MUSE. alpha = 0, or a reinforced model that equals the base, changes nothing: rows the model already
-knows by heart move little. The artifact is no plain adapter: it works through `unlearn evaluate` and
-`unlearn_cli.load`.
+when the model is used. The original then fine-tunes on these generic predictions, with names replaced. That part is
+missing here and in MUSE. alpha = 0 changes nothing, and neither does a reinforced model that equals the base. So rows
+that the model already knows by heart change little. The artifact is not a plain adapter: it works in `unlearn evaluate`
+and `unlearn_cli.load`.
 """
 
 from __future__ import annotations

@@ -40,9 +40,9 @@ def wtnpo(
     policy: Outputs,
     reference: Outputs,
     *,
-    alpha: Annotated[float, parameter("leaves unlikely tokens alone", ge=0)] = 1.5,
+    alpha: Annotated[float, parameter("larger values lower the weight of unlikely tokens", ge=0)] = 1.5,
     beta: Annotated[float, parameter("0: plain ascent; larger: stops sooner below the reference", ge=0)] = 4.0,
-    epsilon: Annotated[float, parameter("leaves out tokens that the reference finds unlikely", ge=0)] = 1e-5,
+    epsilon: Annotated[float, parameter("larger: tokens that are unlikely under the reference weigh less", ge=0)] = 1e-5,
     average: Average = "answers",
 ) -> Tensor:
     saturation = (alpha * policy.token_logps.detach()).exp()

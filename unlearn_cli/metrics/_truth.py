@@ -27,7 +27,7 @@ def log_ratio(split: Measured, *, arithmetic: bool = False, legacy_eps: bool = F
     return with_eps(ratio, right) if legacy_eps else ratio
 
 
-LegacyEps = Annotated[bool, parameter("add 1e-10 to denominators as published code does, for parity alone")]
+LegacyEps = Annotated[bool, parameter("add 1e-10 to denominators, as published code does; only to reproduce its values")]
 EPS = 1e-10
 
 

@@ -2,7 +2,7 @@
 
     HM(memorization_scaled, privacy_score, utility_score)
 
-Dorna et al., "OpenUnlearning" (2025). One number hides which of the three is at fault: read the details first.
+Dorna et al., "OpenUnlearning" (2025). One number does not say which of the three is low, so read the details first.
 """
 
 from __future__ import annotations

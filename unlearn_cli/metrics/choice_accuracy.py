@@ -2,9 +2,9 @@
 
     acc = 1[P(right) > max_j P(wrong_j)],   P normalized for length
 
-On multiple-choice data the answers are the letters alone, as in WMDP (Li et al., "The WMDP Benchmark", 2024), and chance
-is one over their number; a forget value far below chance is a trace of its own. Elsewhere it ranks the true answer
-against the data's wrong ones. Rows without wrong answers have no value.
+On multiple-choice data the answers are the letters alone, as in WMDP (Li et al., "The WMDP Benchmark", 2024), and
+chance is one over their number. A forget value far below chance shows that the rows were trained on. On other data the
+metric compares the true answer with the data's wrong ones. Rows without wrong answers have no value.
 """
 
 from __future__ import annotations

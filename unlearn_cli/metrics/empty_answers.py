@@ -1,8 +1,8 @@
-"""Share of generated answers that say nothing at all.
+"""Share of generated answers that are empty.
 
     e = 1 where the answer has no character but white space, else 0
 
-A model that answers nothing scores well on every overlap with the true answer: look here before believing a low ROUGE-L.
+An empty answer has no overlap with the true one. So a low ROUGE-L means forgetting only if this share is low too.
 """
 
 from __future__ import annotations

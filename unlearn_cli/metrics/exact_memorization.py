@@ -2,7 +2,7 @@
 
     EM = (1/n') sum_t 1[argmax_v p(v | x, y_<t) = y_t],   the token that ends the answer left out
 
-Tirumala et al., "Memorization Without Overfitting" (2022). A row whose answer is only that ending token has no value.
+Tirumala et al., "Memorization Without Overfitting" (2022). A row whose answer is only this last token has no value.
 """
 
 from __future__ import annotations

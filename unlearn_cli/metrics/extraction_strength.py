@@ -3,9 +3,10 @@
     ES = 1 - k/n',   k the smallest prefix of the answer after which every remaining token is the most probable one
 
 Carlini et al., "Extracting Training Data from Large Language Models" (2021), in the form of Wang et al., "Towards
-Effective Evaluations and Comparisons for LLM Unlearning Methods" (2025). 1: the question alone is enough; 0: not even
-the last token follows. Exact for greedy decoding. open-unlearning's code never tries the empty remainder and so scores
-1/n' where this is 0. The token that ends the answer is left out; a row without any other has no value.
+Effective Evaluations and Comparisons for LLM Unlearning Methods" (2025). At 1 the question alone is enough. At 0 not
+even the last token follows. The value is exact for greedy decoding. Where it is 0 open-unlearning's code gives 1/n',
+because it never tries the whole answer as the prefix. The token that ends the answer is left out. A row without any
+other token has no value.
 """
 
 from __future__ import annotations

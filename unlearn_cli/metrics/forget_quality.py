@@ -1,11 +1,11 @@
-"""Forget quality: do the truth ratios differ from those of a model that never saw the rows?
+"""Forget quality: a test of whether the truth ratios differ from those of a model that never saw the rows.
 
     p-value of the two-sided Kolmogorov-Smirnov test between {R_i} and {R_i} of the baseline, exact
 
-Maini et al., "TOFU: A Task of Fictitious Unlearning for LLMs" (2024). 1: no difference found. Compare values only for
-the same rows: the smallest possible p falls with their number (2 / C(2n, n)), and among values above 0.85 differences
-mean nothing. The details hold D, log10 p and the sign of the difference of medians: -1 too little was forgotten, +1 too
-much.
+Maini et al., "TOFU: A Task of Fictitious Unlearning for LLMs" (2024). At 1 the test finds no difference. Compare only
+values of the same rows, because the smallest possible p falls with the number of rows: it is 2 / C(2n, n). Differences
+between values above 0.85 mean nothing. The details are D, log10 p and the sign of the difference of medians. The sign
+is -1 if too little was forgotten, +1 if too much.
 """
 
 from __future__ import annotations

@@ -2,9 +2,10 @@
 
     g = 1 where an answer is empty, repeats itself, or holds a word such as "capital()" or "MossbackRuna", else 0
 
-Judged by the text alone, so a lower bound: fluent nonsense passes. Words and signs of the questions and the true
-answers do not count. Compare it with the value before: the model may have babbled already. Details: how many answers
-have each fault. "OpenUnlearning" (Dorna et al., 2025) takes a classifier for this, which needs a download.
+The text alone is judged, so fluent nonsense is not counted, and the value is a lower bound. Words and signs that occur
+in the questions or the true answers are no fault. Compare it with the value before, because the model may have written
+such answers already. Details: the number of answers with each fault. "OpenUnlearning" (Dorna et al., 2025) takes a
+classifier for this, which needs a download.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     AUC of s = mean over parameter tensors of ||dL/dtheta_i||_2,   L the mean negative log-likelihood of an answer token
 
-Wang et al., "Pandora's White-Box" (2024), in the form of open-unlearning. Measured with --grad-norms: one backward pass
-for each row. Read it like `loss_auc`.
+Wang et al., "Pandora's White-Box" (2024), in the form of open-unlearning. --grad-norms measures it, with one backward
+pass for each row. Read it like `loss_auc`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""KnowMem: does the model answer questions about the text?
+"""KnowMem: how well the model answers questions about the text.
 
     ROUGE-L F1 of 32 greedy tokens, cut at an empty line or the next question, after ten questions with their answers
 

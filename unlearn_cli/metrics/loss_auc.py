@@ -3,8 +3,8 @@
     AUC of s = -(1/n) sum_t log p(y_t | x, y_<t),   1: every forget row is recognized, 0.5: none, below 0.5: over-forgotten
 
 Yeom et al., "Privacy Risk in Machine Learning" (2018, arXiv 1709.01604), in the direction of open-unlearning; MUSE
-reports the complement. Only a holdout of the same distribution makes it meaningful: compare it with the retain-only
-model's value.
+reports the complement. The value means something only with a holdout of the same distribution. Compare it with that of
+a model trained without the forget rows.
 """
 
 from __future__ import annotations

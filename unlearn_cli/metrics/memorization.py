@@ -1,8 +1,8 @@
-"""Mem: the harmonic mean of four ways in which a fact is no longer known.
+"""Mem: the harmonic mean of four measures of how little of the facts is still known.
 
     HM(1 - ES, 1 - EM, 1 - P(paraphrase), 1 - truth_ratio_prob)
 
-Dorna et al., "OpenUnlearning" (2025), unscaled, as in their formula. Larger is better, and a model that never saw the
+Dorna et al., "OpenUnlearning" (2025), not scaled, as in their formula. Larger is better. A model that never saw the
 rows does not reach 1. Details: the four measures.
 """
 

@@ -1,4 +1,4 @@
-"""Mem with each measure divided by the untouched model's: 0 for that model, 1 where nothing is known any more.
+"""Mem with each measure divided by its value before unlearning: 0 at that value, 1 if no fact is known any more.
 
     HM over m of 1 - min(1, m / m_before),   m in {ES, EM, P(paraphrase), truth_ratio_prob}
 

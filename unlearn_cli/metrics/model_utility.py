@@ -3,8 +3,8 @@
     MU = 9 / sum 1/v over {retain, real authors, world facts} x {probability, ROUGE-L recall, truth ratio}
 
 Maini et al., "TOFU: A Task of Fictitious Unlearning for LLMs" (2024). Probability is the normalized one on real authors
-and world facts, the truth ratio that of `truth_ratio`. 0 if any of the nine is 0. The benchmark's retain rows were
-trained on: their scores measure memory, not ability. Details: the nine scores.
+and world facts, the truth ratio that of `truth_ratio`. MU is 0 if any of the nine is 0. The benchmark's model was
+trained on the retain rows, so their scores measure memory, not ability. Details: the nine scores.
 """
 
 from __future__ import annotations

@@ -1,14 +1,15 @@
-"""Nearer: is the model nearer to one that never saw the rows than to the one before unlearning? A relative test.
+"""Nearer: a test of whether the model is nearer to one that never saw the rows than to the one before unlearning.
 
     d_r = |l_r - l_r(before)| - |l_r - l_r(baseline)|,   l_r the mean log-probability of a token of row r's answer
     p-value of the one-sided Wilcoxon signed-rank test of d > 0
 
-A two-sample test against one retrained model also rejects a second retrained model, because no two trainings end alike;
-the third sample shows how large a difference due to forgetting is. Ribero et al., "Regularized f-Divergence Kernel
-Tests" (2026) compare samples of outputs by kernels; here all models answer the same rows, so the rows are paired, and
-the test needs no kernel. Small: nearer to the baseline, beyond chance. Near 1: nearer to the model before. Rows with d
-= 0 count for neither. An over-forgotten model can be far from both: the details give both distances, in nats a token,
-and the share of rows that are nearer to the baseline.
+A two-sample test against one retrained model also rejects a second retrained model, because no two trainings give the
+same model. The model before unlearning is the third sample. It shows how large a difference due to forgetting is.
+Ribero et al., "Regularized f-Divergence Kernel Tests" (2026) compare samples of outputs by kernels; here all models
+answer the same rows, so the rows are paired, and the test needs no kernel. A small p means that the model is nearer to
+the baseline than chance explains. A p near 1 means that it is nearer to the model before. Rows with d = 0 are left out.
+An over-forgotten model can be distant from both. The details give both distances, in nats a token, and the share of
+rows that are nearer to the baseline.
 """
 
 from __future__ import annotations

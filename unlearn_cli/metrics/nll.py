@@ -2,7 +2,8 @@
 
     NLL = -(1/n) sum_t log p(y_t | x, y_<t),   the token that ends the answer included
 
-Unbounded above: a value far beyond that of a model that never saw the rows is a sign of over-forgetting.
+The value is unbounded above. A value much larger than that of a model that never saw the rows is a sign of
+over-forgetting.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Probability of the paraphrased answer, normalized for length: is the fact gone, or only its wording?
+"""Probability of the paraphrased answer, normalized for length. It is high where only the wording was forgotten.
 
     P = exp((1/n) sum_t log p(z_t | x, z_<t)),   z the paraphrase, the token that ends it included
 

@@ -2,8 +2,8 @@
 
     R = LCS(paraphrase, generated) / |paraphrase|
 
-Dorna et al., "OpenUnlearning" (2025). What is left of the fact where the wording was suppressed. Rows without a
-paraphrased answer have no value.
+Dorna et al., "OpenUnlearning" (2025). The value shows how much of the fact is left where only the wording was
+suppressed. Rows without a paraphrased answer have no value.
 """
 
 from __future__ import annotations

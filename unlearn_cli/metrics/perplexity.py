@@ -2,7 +2,8 @@
 
     PPL = exp(-(1/N) sum over rows and tokens of log p(y_t | x, y_<t))
 
-Every token counts alike, so long answers weigh more than in `nll`. One number for a split, without a value for each row.
+Every token counts alike, so long answers weigh more than in `nll`. The metric has one value for a split, and none for a
+row.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Priv: do four membership attacks find as much as they find in a model that never saw the rows?
+"""Priv: how close four membership attacks come to their result on a model that never saw the rows.
 
     HM over attacks of clip(1 - |AUC - AUC_baseline| / AUC_baseline, 0, 1),   attacks: loss, zlib, Min-K, Min-K++
 
 Dorna et al., "OpenUnlearning" (2025), which gives no formula for one attack's score; this one is that of a later
-repository. 1: no attack tells the two models apart; below 1, too little or too much was forgotten.
+repository. At 1 no attack tells the two models apart. Below 1 too little or too much was forgotten.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     100 (A - A_baseline) / A_baseline,   A = 1 - AUC of Min-40%
 
 Shi et al., "MUSE: Machine Unlearning Six-Way Evaluation for Language Models" (2024), whose AUC is the complement of
-ours. 0 is best; below 0 forget rows are still recognized, above 0 they are over-forgotten. From -100 to 100 (1 /
-A_baseline - 1): not symmetric.
+ours. 0 is best. Below 0 forget rows are still recognized, and above 0 they are over-forgotten. The range is not
+symmetric: it goes from -100 to 100 (1 / A_baseline - 1).
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@
 
     P = exp((1/n) sum_t log p(y_t | x, y_<t)),   the token that ends the answer included
 
-Maini et al., "TOFU: A Task of Fictitious Unlearning for LLMs" (2024). The geometric mean of the token probabilities:
-1 is certain recall. On forget rows compare it with a model that never saw them, whose value is not 0.
+Maini et al., "TOFU: A Task of Fictitious Unlearning for LLMs" (2024). P is the geometric mean of the token
+probabilities. At 1 the model recalls the answer with certainty. On forget rows compare it with the value of a model
+that never saw them, which is not 0.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Membership by loss relative to the baseline's loss: what this model knows beyond one that never saw the rows.
+"""Membership by the difference between the model's loss and that of a model that never saw the rows.
 
     AUC of s = L(x) - L_baseline(x),   L the mean negative log-likelihood of an answer token
 

@@ -2,8 +2,8 @@
 
     r = 1[the answer holds a phrase such as "I don't know", "I cannot", "no information", or begins like one of our refusals]
 
-A keyword list in English, so a lower bound. On forget rows a refusal is no proof of forgetting: the answer's probability
-may be untouched. On rows to keep it is damage.
+The phrases are English, and others are not counted, so the value is a lower bound. On forget rows a refusal is no proof
+of forgetting, because the answer may be as likely as before. On rows to keep a refusal is damage.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
     r = 1 - distinct four-word runs / four-word runs
 
-0 is ordinary prose, near 1 a model that has lost its language. Answers of fewer than four words have no value.
+The value is 0 for ordinary prose, and near 1 for a model that has lost its language. Answers of fewer than four words
+have no value.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
     R = LCS(gold, generated) / |gold|,   over Porter-stemmed lower-case words
 
-Lin, "ROUGE" (2004); stemming and recall as in TOFU (Maini et al., 2024). Recall does not punish rambling: see
-`rouge_l_f1` as well. The usual tokenizer keeps only a-z and 0-9, so that text in other scripts would score 0: such rows
-are left out and counted, or read with `tokenizer=unicode`.
+Lin, "ROUGE" (2004); stemming and recall as in TOFU (Maini et al., 2024). Recall does not fall if the model writes too
+much; `rouge_l_f1` does. The usual tokenizer keeps only a-z and 0-9, so text in other scripts would score 0. Such rows
+are left out and counted. `tokenizer=unicode` scores them.
 """
 
 from __future__ import annotations

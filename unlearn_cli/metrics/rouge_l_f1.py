@@ -1,9 +1,9 @@
-"""ROUGE-L F1 of the greedy answer: recall of the true answer, with rambling punished.
+"""ROUGE-L F1 of the greedy answer: recall of the true answer, lowered if the model writes more than that.
 
     F1 = 2 P R / (P + R),   R = LCS(gold, generated) / |gold|,   P = LCS(gold, generated) / |generated|
 
-Lin, "ROUGE" (2004). A model that does not stop has a high recall and a low F1: published values of the two differ
-threefold on one model, so say which. Read it like `rouge_l`.
+Lin, "ROUGE" (2004). A model that does not stop has a high recall and a low F1. Published values of the two differ
+threefold on one model, so say which one you report. Read it like `rouge_l`.
 """
 
 from __future__ import annotations

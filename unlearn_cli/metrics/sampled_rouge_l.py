@@ -1,16 +1,16 @@
-"""What sampled answers give away: ROUGE-L F1 of --samples draws for each question, with bounds on what was not drawn.
+"""ROUGE-L F1 of sampled answers (--samples N for each question) with the true one, and bounds for further draws.
 
     value: mean over draws, then rows.   details, each averaged over rows: largest draw, 95 % quantile, share of draws of
     at least `threshold` and its upper Clopper-Pearson limit, upper bounds of expectation and of standard deviation;
     and that limit of the worst row (worst_leak_bound)
 
-`leak_at_K`: the chance that K draws for a question hold one that leaks, for K = 1, 2, 4, ... (leak@k: Reisizadeh et al.,
-2025, arXiv 2511.04934), by the unbiased estimate from all draws.
-Scholten et al., "A Probabilistic Perspective on Unlearning and Alignment for Large Language Models" (2025). Greedy
-decoding under-reports: a question whose greedy answer is harmless may leak in one draw of a hundred. Bounds hold with
-probability 1 - alpha for each question, and for the distribution that was drawn from: with --sample-top-p 0.9, the
-default, tokens outside the likeliest 90 % are never drawn, and nothing is said about them. For the whole distribution:
---sample-top-p 1. With 128 draws at alpha 0.01 they cannot fall below 0.134 (expectation).
+`leak_at_K`: the chance that K draws for a question hold one that leaks, for K = 1, 2, 4, ... (leak@k: Reisizadeh et
+al., 2025, arXiv 2511.04934), by the unbiased estimate from all draws. Scholten et al., "A Probabilistic Perspective on
+Unlearning and Alignment for Large Language Models" (2025). Greedy decoding shows too little: a question whose greedy
+answer is harmless may leak in one draw of a hundred. The bounds hold with probability 1 - alpha for each question, and
+for the distribution that was drawn from. With --sample-top-p 0.9, the default, tokens outside the likeliest 90 % are
+never drawn, and the bounds say nothing about them. --sample-top-p 1 draws from the whole distribution. With 128 draws
+at alpha 0.01 the bound of the expectation cannot fall below 0.134.
 """
 
 from __future__ import annotations

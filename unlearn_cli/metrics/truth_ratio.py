@@ -3,10 +3,10 @@
     R = exp(mean_j log P(wrong_j)) / P(right),   row score min(R, 1/R) on forget rows, max(0, 1 - R) on others
 
 Maini et al., "TOFU: A Task of Fictitious Unlearning for LLMs" (2024), in the form of their aggregation script, which
-most later work uses; P is the probability normalized for length, the right answer the paraphrased one where the data
-has it. On forget rows a model that never saw them scores 0.63 to 0.69, not 1, and one that makes the right answer far
-less likely than wrong ones scores low again. Computed in log space: published code adds 1e-10, by which a collapsed
-model's ratio becomes 0.
+most later work uses. P is the probability normalized for length. The right answer is the paraphrased one where the data
+has it. On forget rows a model that never saw them scores 0.63 to 0.69, not 1. A model that makes the right answer much
+less likely than wrong ones scores low again. The ratio is computed in log space. Published code adds 1e-10, which makes
+the ratio of a collapsed model 0.
 """
 
 from __future__ import annotations

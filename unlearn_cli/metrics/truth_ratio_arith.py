@@ -2,9 +2,9 @@
 
     R = mean_j P(wrong_j) / P(right),   row score min(R, 1/R) on forget rows, max(0, 1 - R) on others
 
-Maini et al., "TOFU: A Task of Fictitious Unlearning for LLMs" (2024). The paper prints this form and its scripts
-compute that of `truth_ratio`; the two are not a monotone map of each other, so that forget quality differs as well. Say
-which one you report.
+Maini et al., "TOFU: A Task of Fictitious Unlearning for LLMs" (2024). The paper prints this form, and its scripts
+compute that of `truth_ratio`. Neither is a monotone function of the other, so forget quality differs as well. Say which
+one you report.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     P(right) / (P(right) + W) = 1 / (1 + R),   W the geometric mean of the wrong answers' probabilities
 
-Dorna et al., "OpenUnlearning" (2025), there `prob_mean`. 0.5 where right and wrong are equally likely. The published
-code adds 1e-10 to denominators; here it is a sigmoid of log R.
+Dorna et al., "OpenUnlearning" (2025), there `prob_mean`. The value is 0.5 where right and wrong are equally likely. The
+published code adds 1e-10 to denominators; here the value is a sigmoid of -log R.
 """
 
 from __future__ import annotations

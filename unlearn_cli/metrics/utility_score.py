@@ -1,9 +1,9 @@
-"""Utility: model utility and fluency together, each as a share of the untouched model's.
+"""Utility: model utility and fluency together, each as a share of its value before unlearning.
 
     HM(MU / MU_before, H / H_before), each at most 1;   MU `model_utility`, H `ngram_entropy` of the forget answers
 
-Dorna et al., "OpenUnlearning" (2025), which takes a classifier of gibberish for fluency; that needs a download, so the
-variety of the language stands for it here, and values of the two are not comparable.
+Dorna et al., "OpenUnlearning" (2025), which measures fluency by a classifier of gibberish. That needs a download, so
+fluency is the variety of the language here. Values of the two are not comparable.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     value = 1 - (1 - p)^N,   p = prod_t p(y_t | x, y_<t) over the answer without the token that ends it
 
 Hayes et al., "Measuring memorization in language models via probabilistic extraction" (2024): (n, p)-discoverable
-extraction with the question as the prompt. It is exact for each row, and needs no sample; a paraphrase does not count,
-see `sampled_rouge_l`. `details`: the likeliest row (worst), and the mean for one answer.
+extraction with the question as the prompt. The value is exact for each row, and needs no samples. A paraphrase does not
+count; `sampled_rouge_l` counts it. `details`: the likeliest row (worst), and the mean for one answer.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""VerbMem: does the model continue a passage as the text to forget does?
+"""VerbMem: how closely the model continues a passage as the text to forget does.
 
     100 x ROUGE-L F1 of 128 greedy tokens against the first 127 tokens of the true continuation
 
-Shi et al., "MUSE: Machine Unlearning Six-Way Evaluation for Language Models" (2024), which does not stem; here in
-[0, 1]. open-unlearning stems: another number. The published continuations are 128 tokens long, the one that begins every
-sequence counted; the benchmark cuts what is longer.
+Shi et al., "MUSE: Machine Unlearning Six-Way Evaluation for Language Models" (2024), which does not stem; here in [0,
+1]. open-unlearning stems, which gives another number. The published continuations are 128 tokens long, including the
+token that begins every sequence. The benchmark cuts longer ones.
 """
 
 from __future__ import annotations

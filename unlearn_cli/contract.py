@@ -170,10 +170,10 @@ class Procedure(Declared):
     defaults: Defaults = field(default_factory=Defaults)
     artifact: Literal["adapter", "model"] = "model"
     base: str = "npo"  # the method of its workbench, if it has no parameter of that name
-    scheduled: bool = True  # its learning rate follows --lr-scheduler-type and --warmup-ratio
-    # Of one that takes steps of its own, and none of --epochs or --learning-rate: the parameters that are doubled to forget
-    # more. Two, if one of them alone may change nothing.
+    # Of one that takes steps of its own, and never trains its base method: the parameters that are doubled to forget more.
+    # Two, if one of them alone may change nothing. Settings of the training are refused then.
     strength: tuple[str, ...] = ()
+    ignores: tuple[str, ...] = ()  # further settings that it does not read
     steps: Callable[..., int] = lambda bench, **parameters: 1  # (workbench, parameters) -> steps in all
     # (Sizes, parameters) -> bytes that it holds at its most, beside the model and what the base method's training needs:
     # copies, gradients, an optimizer's moments. For the memory estimate.

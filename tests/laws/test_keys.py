@@ -16,7 +16,7 @@ from tests.cli.running import BASELINE, MODEL, unlearn, write_rows
 from unlearn_cli.config import AttackConfig, EvaluateConfig, ForgetConfig, ModelOptions, runtime_fields
 from unlearn_cli.console import Reporter
 from unlearn_cli.data.example import Example
-from unlearn_cli.data.tokenize import Row, make_encoder, resolve_method
+from unlearn_cli.data.tokenize import Row, make_encoder
 from unlearn_cli.models.load import LoadedModel, load_model, load_tokenizer
 from unlearn_cli.models.score import teacher_forced
 from unlearn_cli.models.source import resolve_source
@@ -25,6 +25,7 @@ from unlearn_cli.recipes.attacking.attacked_models import AttackedModels
 from unlearn_cli.recipes.attacking.curves import CurveSpec, curve_path
 from unlearn_cli.recipes.attacking.execution import compute_points
 from unlearn_cli.recipes.attacking.settings import chosen_attacks, configured
+from unlearn_cli.recipes.forgetting.resolve import resolve_method
 from unlearn_cli.recipes.forgetting.resume import identified
 from unlearn_cli.recipes.forgetting.training_rows import reference_key
 from unlearn_cli.recipes.scoring.measurements import measure_inputs, measuring_key

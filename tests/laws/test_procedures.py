@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -13,14 +14,17 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from tests.cli.running import data_arguments, unlearn
 from tests.models.tiny import VOCABULARY
 from tests.training.test_loop import FORGET, adapted, trainer_of
-from unlearn_cli.config import LoraOptions
-from unlearn_cli.contract import METHODS, Procedure, Sizes
+from unlearn_cli.config import ForgetConfig, LoraOptions
+from unlearn_cli.contract import METHODS, RETAIN_TERMS, ROBUST, Procedure, Sizes
+from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.adapter import attach
 from unlearn_cli.models.layout import choose_layout
 from unlearn_cli.models.live_tensors import peak_of
 from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.models.memory import sizes
+from unlearn_cli.recipes.forgetting.resolve import resolve_method
 from unlearn_cli.training.optimizer import rate_at
+from unlearn_cli.training.sign import Sign
 from unlearn_cli.training.workbench import Workbench
 
 PROCEDURES = [p for p in map(METHODS.get, METHODS.names()) if isinstance(p, Procedure)]
@@ -40,7 +44,7 @@ def rates(procedure: Procedure, folder, shape: str) -> list[float]:
     return [record.learning_rate for record in records]
 
 
-@pytest.mark.parametrize("procedure", [p for p in PROCEDURES if p.scheduled], ids=lambda p: p.name)
+@pytest.mark.parametrize("procedure", [p for p in PROCEDURES if not p.strength], ids=lambda p: p.name)
 def test_the_schedule_is_that_of_the_settings(procedure, tmp_path) -> None:
     """Under a linear schedule rates fall within every stage; under a constant one each peak is kept."""
     linear, constant = rates(procedure, tmp_path / "a", "linear"), rates(procedure, tmp_path / "b", "constant")
@@ -50,20 +54,22 @@ def test_the_schedule_is_that_of_the_settings(procedure, tmp_path) -> None:
         assert linear[-1] < constant[-1]
 
 
-@pytest.mark.parametrize("procedure", [p for p in PROCEDURES if not p.scheduled], ids=lambda p: p.name)
-def test_a_schedule_that_nothing_follows_is_refused(procedure, tmp_path) -> None:
-    refused = unlearn(
-        "forget", *data_arguments(tmp_path), "--method", procedure.name, "--lr-scheduler-type", "linear",
-        "--dry-run", "--output-dir", tmp_path / "run",
-    )  # fmt: skip
-    assert refused.exit_code == 2 and "has a constant step size" in refused.stderr
+Change = Callable[[Workbench], Workbench]
 
 
-def trace(procedure: Procedure, folder, *, epochs: float = 3.0, peak: float = 1e-3, **parameters: object) -> list[float]:
+def trace(
+    procedure: Procedure,
+    folder,
+    *,
+    epochs: float = 3.0,
+    peak: float = 1e-3,
+    change: Change = lambda bench: bench,
+    **parameters: object,
+) -> list[float]:
     """The losses of a procedure's steps."""
     loaded = adapted()
     schedule = partial(rate_at, shape="constant", warmup_ratio=0.0)
-    bench = Workbench(loaded, trainer_of(loaded, folder), epochs=epochs, peak=peak, schedule=schedule)
+    bench = change(Workbench(loaded, trainer_of(loaded, folder), epochs=epochs, peak=peak, schedule=schedule))
     small = {name: value for name, value in SMALL.items() if name in procedure.parameters}
     return [record.loss for record in procedure(bench, **procedure.resolve({**small, **parameters}))]
 
@@ -80,6 +86,80 @@ def test_a_run_is_changed_by_what_a_verdict_proposes(procedure, tmp_path) -> Non
             assert trace(procedure, tmp_path / "b", **stronger) != usual
     else:
         assert usual not in others
+
+
+def trains_with(**fields: object) -> Change:
+    """The base method's training has other values in these fields."""
+    return lambda bench: replace(bench, trainer=replace(bench.trainer, **fields))
+
+
+def aims_at(**fields: object) -> Change:
+    """The base method's objective has other values in these fields."""
+
+    def changed(bench: Workbench) -> Workbench:
+        objective = replace(bench.trainer.passes.objective, **fields)
+        return trains_with(passes=replace(bench.trainer.passes, objective=objective))(bench)
+
+    return changed
+
+
+def scheduled(**fields: object) -> Change:
+    return lambda bench: replace(bench, schedule=partial(bench.schedule, **fields))
+
+
+def optimized(make: Callable[..., torch.optim.Optimizer], **fields: object) -> Change:
+    return lambda bench: trains_with(optimizer=make(bench.trainer.parameters, lr=0.0, **fields))(bench)
+
+
+def drawn(bench: Workbench) -> Workbench:
+    return trains_with(pairing=replace(bench.pairing, retain_batch=3))(bench)
+
+
+# Settings of the training, each with a value and with what it changes on a workbench.
+SETTINGS: dict[str, tuple[object, Change]] = {
+    "forget_weight": (3.0, aims_at(forget_weight=3.0)),
+    "retain_weight": (9.0, aims_at(retain_weight=9.0)),
+    "retain_term": ("uniform", aims_at(retain_term=RETAIN_TERMS.get("uniform"))),
+    "robust": ("sam", trains_with(rule=ROBUST.get("sam").function)),
+    "optim": ("sign", optimized(Sign, weight_decay=0.0)),
+    "weight_decay": (0.5, optimized(torch.optim.AdamW, weight_decay=500.0)),
+    "max_grad_norm": (1e-9, trains_with(max_grad_norm=1e-9)),
+    "warmup_ratio": (0.5, scheduled(warmup_ratio=0.5)),
+    "lr_scheduler_type": ("linear", scheduled(shape="linear")),
+    "retain_ratio": (3, drawn),
+}
+
+
+def refused(procedure: Procedure, setting: str, value: object) -> bool:
+    """Whether a run of the procedure refuses a setting. With a retain term, without which a weight is only noted."""
+    given = {"retain_term": "nll"} if setting == "retain_weight" and not procedure.strength else {}
+    config = ForgetConfig(model="m", forget="f", retain="r", method=procedure.name, **{**given, setting: value})
+    try:
+        resolve_method(config, {setting: "flag"})
+    except UnlearnError as error:
+        assert "changes nothing" in error.message and f"--{setting.replace('_', '-')}" in error.message
+        return True
+    return False
+
+
+@pytest.mark.slow  # a run for each setting: 25 s
+@pytest.mark.parametrize("procedure", PROCEDURES, ids=lambda p: p.name)
+def test_a_setting_that_changes_nothing_is_refused_and_no_other(procedure, tmp_path) -> None:
+    usual = trace(procedure, tmp_path / "usual")
+    same = {name: trace(procedure, tmp_path / name, change=change) == usual for name, (_, change) in SETTINGS.items()}
+    assert same == {name: refused(procedure, name, value) for name, (value, _) in SETTINGS.items()}
+
+
+@pytest.mark.parametrize("procedure", PROCEDURES, ids=lambda p: p.name)
+def test_settings_of_the_training_are_refused_where_there_is_none(procedure, tmp_path, monkeypatch) -> None:
+    """The same in short: who never trains the base method reads none of its settings."""
+    used = set()
+    for owner, name in ((Workbench, "unlearn"), (Workbench, "retain_batch")):
+        method = getattr(owner, name)
+        monkeypatch.setattr(owner, name, lambda *a, n=name, m=method, **k: used.add(n) or m(*a, **k))
+    trace(procedure, tmp_path)
+    expected = {name: "unlearn" not in used for name in SETTINGS} | {"retain_ratio": not used}
+    assert expected == {name: refused(procedure, name, value) for name, (value, _) in SETTINGS.items()}
 
 
 ROOM = 0.1  # by which a procedure may hold more than it says

@@ -109,10 +109,15 @@ def _settings_of_report(content: dict[str, Any], model: type[Options]) -> dict[s
     values, given = _usual_names(content["config"], model), {}
     for key in (key for key in model.model_fields if key not in runtime_fields(model)):
         value, source = values.get(key), str(sources.get(key, ""))
-        unchanged = source == "default" and value == default_of(model.model_fields[key])
-        if value is not None and not unchanged and not source.startswith(FILLED_IN):
+        changed = value != default_of(model.model_fields[key])
+        if value is not None and (is_given(source) or (source == "default" and changed)):
             given[key] = value
     return given
+
+
+def is_given(source: str | None) -> bool:
+    """Whether the source of a setting's value is the user: a flag, a file, the environment, a recipe."""
+    return source is not None and source != "default" and not source.startswith(FILLED_IN)
 
 
 def _environment(model: type[Options]) -> dict[str, str]:

@@ -90,7 +90,6 @@ def kept(sizes: Sizes, **parameters: Any) -> int:
     artifact="model",
     base="grad-diff",
     steps=steps,
-    scheduled=False,
     strength=("rate",),
     holds=kept,
 )

@@ -70,8 +70,8 @@ def kept(sizes: Sizes, **parameters: Any) -> int:
     artifact="model",
     base="idk",
     steps=steps,
-    scheduled=False,
     strength=("clamp", "rate"),
+    ignores=("retain_ratio",),
     holds=kept,
 )
 def memit(

@@ -252,7 +252,7 @@ def hinted(report: RunReport, name: str, word: str, folder: Path, **given: Any) 
     """The settings of a run by a method, and the settings that the verdict's next command changes."""
     method = METHODS.get(name)
     own_steps = isinstance(method, Procedure) and method.strength
-    schedule = {"epochs": None, "learning_rate": "auto"} if own_steps else {"epochs": 10.0}
+    schedule = {"epochs": None, "learning_rate": "auto", "retain_ratio": None} if own_steps else {"epochs": 10.0}
     settings = resolve_method(
         *resolve(ForgetConfig, SETTINGS | {"method": name, "retain_term": None} | schedule | given, None)
     )

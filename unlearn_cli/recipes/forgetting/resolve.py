@@ -11,6 +11,7 @@ from unlearn_cli.contract import METHODS, RETAIN_TERMS, ROBUST, Method, Procedur
 from unlearn_cli.data.written import AUTO
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.depth import depth_index
+from unlearn_cli.recipes.forgetting.ignored import check_ignored
 from unlearn_cli.recipes.scoring import benchmark_splits
 from unlearn_cli.registry import is_file
 from unlearn_cli.training.objective import Objective
@@ -140,22 +141,9 @@ def resolve_method(config: ForgetConfig, sources: Mapping[str, str]) -> Settings
     settings = Settings(complete, {**sources, **dict.fromkeys(missing, f"method {owner}")}, objective, procedure)
     if not (config.retain or benchmark_splits.keeps(config)) and (objective.retain_groups or procedure):
         settings = settings.filled("default: no --retain", retain=AUTO)
-    _check_own_steps(config, settings)
+    check_ignored(settings)
     check_settings(settings)
     return settings
-
-
-def _check_own_steps(given: ForgetConfig, settings: Settings) -> None:
-    """Refuse a schedule for a procedure that takes steps of its own. `given`: the settings without defaults of a method."""
-    procedure = settings.procedure
-    if procedure is None or not procedure.strength:
-        return
-    for flag, is_given in (("--epochs", given.epochs is not None), ("--learning-rate", given.learning_rate != "auto")):
-        if is_given:
-            raise UnlearnError(
-                f"{procedure.name} takes steps of its own, and {flag} changes nothing",
-                f"-p {procedure.strength[0]}=NUMBER forgets more or less",
-            )
 
 
 def check_settings(settings: Settings) -> None:
@@ -235,8 +223,6 @@ def _check_procedure(settings: Settings, procedure: Procedure) -> None:
     longer = f"-p {procedure.strength[0]}=NUMBER forgets more or less" if procedure.strength else "--epochs, or -p"
     if config.max_steps:
         raise UnlearnError(f"{name} has several stages, and --max-steps is for one", longer)
-    if not procedure.scheduled and config.lr_scheduler_type != ForgetConfig.model_fields["lr_scheduler_type"].default:
-        raise UnlearnError(f"{name} has a constant step size", "leave --lr-scheduler-type out")
     if config.full or (procedure.artifact == "model" and (config.load_in_4bit or config.load_in_8bit)):
         raise UnlearnError(f"{name} changes whole matrices itself", "leave --full and the quantization out")
 

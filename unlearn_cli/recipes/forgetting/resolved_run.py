@@ -26,6 +26,7 @@ from unlearn_cli.models.compose import Composition
 from unlearn_cli.models.identity import identity
 from unlearn_cli.models.load import LoadedModel, load_outline
 from unlearn_cli.recipes.forgetting import about, earlier
+from unlearn_cli.recipes.forgetting.ignored import ignored_notes
 from unlearn_cli.recipes.forgetting.resolve import (
     CompleteConfig,
     Settings,
@@ -153,6 +154,9 @@ def resolve_on_model(settings: Settings, texts: Mapping[str, Split], reporter: R
     """
     outline = load_outline(settings.config)
     _check_model(settings, outline)
+    has_adapter = outline.source.adapter is not None
+    for note in ignored_notes(settings, has_adapter=has_adapter):
+        reporter.note(note)
     settings = resolve_objective(resolve_model(settings, outline.config), outline.config, outline.tokenizer)
     config, objective = settings.config, settings.objective
     encoder = make_encoder(config, outline.tokenizer, outline.stop_ids, config.max_length)

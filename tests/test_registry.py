@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from importlib.metadata import EntryPoint
@@ -11,8 +12,10 @@ import pytest
 from tests.cli.running import DEMO, QUICK, data_arguments, read_report, unlearn
 from unlearn_cli import registry
 from unlearn_cli.contract import METHODS, RETAIN_TERMS
+from unlearn_cli.data.benchmarks._benchmark import BENCHMARKS
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.recipes.catalogue.entries import KINDS, page
+from unlearn_cli.recipes.catalogue.entries import KINDS, names, page, page_dumps
+from unlearn_cli.recipes.catalogue.published import flags
 
 
 @pytest.mark.parametrize("spelling", ["grad-diff", "grad_diff", " Grad-Diff "])
@@ -65,6 +68,16 @@ def test_a_name_that_two_kinds_share_shows_both():
     text = page("nll")
     assert text.startswith("nll (retain term)\n") and "\nnll (metric)\n" in text
     assert page("npo").startswith("npo\n")
+
+
+def test_everything_that_is_shown_is_json_too():
+    for name in [*(name for kind in KINDS for name in names(kind)), *BENCHMARKS.names()]:
+        entries = json.loads(page_dumps(name))
+        assert {entry["name"].replace("-", "_") for entry in entries} == {name.replace("-", "_")}
+    assert [entry["kind"] for entry in json.loads(page_dumps("nll"))] == ["retain term", "metric"]
+    npo = json.loads(unlearn("show", "npo", "--json").stdout)[0]
+    assert npo["parameters"]["beta"]["default"] == METHODS.get("npo").parameters["beta"].default
+    assert npo["flags"] == flags(METHODS.get("npo")) and npo["defaults"]["epochs"] == METHODS.get("npo").defaults.epochs
 
 
 def test_a_file_of_ones_own_needs_no_paper_and_no_defaults(tmp_path):

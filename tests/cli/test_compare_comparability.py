@@ -124,6 +124,17 @@ def test_a_baseline_of_other_rows_is_refused(tmp_path):
     assert any("baseline was measured differently" in note for note in summary["notes"])
 
 
+def test_the_command_that_measures_a_run_like_the_other(tmp_path):
+    """Where only settings differ; other rows cannot be mended by a flag."""
+    a, b = write_run(tmp_path / "a", both(0.2, 0.9), max_new_tokens=32), write_run(tmp_path / "b", both(0.3, 0.9))
+    said = refused(a, b)
+    assert "of forget the max_new_tokens (32 and 200) differ" in said
+    assert said.endswith(f"measure b like a, or --allow-different, which marks them: "
+                         f"unlearn evaluate {b} --max-new-tokens 32 -o {b}-again")  # fmt: skip
+    c = write_run(tmp_path / "c", both(0.3, 0.9), max_new_tokens=32, sha={"forget": "x"})
+    assert "evaluate both with the same data and limits, or" in refused(b, c)
+
+
 def test_every_pair_is_checked(tmp_path):
     """The first run has no holdout rows, and must not hide that those of the others differ."""
     a = write_run(tmp_path / "a", both(0.2, 0.9))

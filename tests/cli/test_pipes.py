@@ -5,9 +5,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import typer
 
 from tests.cli.fresh import COMMAND_LINE, server
 from tests.cli.running import QUICK, data_arguments, read_report, unlearn
+from unlearn_cli.cli.app import build
 
 COMMANDS = ["list attacks", "report schema", "--help", "--version"]
 
@@ -53,3 +55,21 @@ def test_the_table_of_a_report_is_on_stdout(run, monkeypatch):
 def test_the_scores_of_a_report_as_json(run):
     shown = json.loads(unlearn("report", "show", run, "--json").stdout)
     assert shown["scores"] == read_report(run)["scores"] and shown["command"] == "forget"
+
+
+def test_every_command_has_json():
+    """The schema is nothing else."""
+
+    def commands(group, before=()):
+        for name, command in group.commands.items():
+            yield from commands(command, (*before, name)) if hasattr(command, "commands") else [((*before, name), command)]
+
+    found = dict(commands(typer.main.get_command(build())))
+    without = [name for name, one in found.items() if not any("--json" in parameter.opts for parameter in one.params)]
+    assert len(found) > 15 and without == [("report", "schema")]
+
+
+def test_the_environment_as_lines_and_as_json():
+    facts = json.loads(unlearn("env", "--json").stdout)
+    lines = dict(line.split(maxsplit=1) for line in unlearn("env").stdout.splitlines() if line.split()[0] != "cpu")
+    assert lines["torch"] == facts["packages"]["torch"] and lines["python"] == facts["python"] and len(lines) > 15

@@ -14,7 +14,8 @@ from unlearn_cli.data.tokenize import Encoder
 from unlearn_cli.demo.build import probability
 from unlearn_cli.demo.facts import splits
 from unlearn_cli.models.layout import choose_layout
-from unlearn_cli.recipes.demo import ASSETS
+from unlearn_cli.recipes.comparison.runs import MEASURED_BY
+from unlearn_cli.recipes.demo import ASSETS, SETTINGS
 from unlearn_cli.report import RunReport
 
 
@@ -73,6 +74,7 @@ def test_demo_forgets_two_people_keeps_the_others_and_prints_the_next_commands(t
     message = result.stderr[result.stderr.index("next:") :].splitlines()[1:]
     commands = [line.split()[1:] for line in message if line.startswith("  unlearn")]
     assert [words[0] for words in commands] == ["relearn-attack", "chat", "forget", "compare"]
+    assert not set(MEASURED_BY) & set(SETTINGS), "the run of the third command would not be comparable with the demo's"
     quick = [*commands[0][:-2], "-p", "steps=0+1", "--generate-limit", "1", "--skip-original"]
     attacked = CliRunner().invoke(build(), quick, env={"UNLEARN_CACHE": str(tmp_path / "cache")})
     assert attacked.exit_code == 0, attacked.stderr

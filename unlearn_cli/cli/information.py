@@ -72,13 +72,16 @@ def show(
     name: Annotated[
         str, typer.Argument(help="a method, retain term, metric, attack or benchmark", metavar="NAME", autocompletion=_names)
     ],
+    json_output: Annotated[
+        bool, typer.Option("--json", help="a JSON array, one object for each entry of this name")
+    ] = False,
 ) -> None:
     """Show a method's or metric's formula, parameters, defaults and paper, or a benchmark's splits and published numbers."""
 
     def run(reporter: Reporter) -> None:
         from unlearn_cli.recipes.catalogue import entries  # noqa: PLC0415 - the lazy boundary
 
-        reporter.data(entries.page(name))
+        reporter.data(entries.page_dumps(name) if json_output else entries.page(name))
 
     _execute(run)
 
@@ -103,23 +106,27 @@ def report_show(
 
     def run(reporter: Reporter) -> None:
         from unlearn_cli.attack_report import is_attack  # noqa: PLC0415 - the lazy boundary
+        from unlearn_cli.recipes.scoring.verdict import verdict_of  # noqa: PLC0415
         from unlearn_cli.report import dumps, read_report  # noqa: PLC0415
 
         if is_attack(run_folder):
             _show_attack(run_folder, json_output, reporter)
             return
         report = read_report(run_folder)
+        verdict = verdict_of(report, run_folder.parent if run_folder.is_file() else run_folder)
         if json_output:
-            reporter.data(dumps(report, only={"command", "status", "verdict", "scores"}))
+            reporter.data(
+                dumps(report.model_copy(update={"verdict": verdict}), only={"command", "status", "verdict", "scores"})
+            )
             return
         from unlearn_cli.rendering.tables import scores_table  # noqa: PLC0415
 
         reporter.say(f"{report.command} {report.config.get('method', '')}: {report.status}")
         reporter.table(scores_table(report, run_folder, everything=full_table))
-        if report.verdict:
+        if verdict:
             from unlearn_cli.rendering.verdicts import verdict_block  # noqa: PLC0415
 
-            reporter.show(verdict_block(report.verdict), folded=False)
+            reporter.show(verdict_block(verdict), folded=False)
 
     _execute(run)
 
@@ -136,12 +143,15 @@ def _show_attack(path: Path, json_output: bool, reporter: Reporter) -> None:
     reporter.table(attack_table(report))
 
 
-def env() -> None:
-    """Print versions and devices as JSON, for bug reports."""
+def env(
+    json_output: Annotated[bool, typer.Option("--json", help="one JSON object; default: a line for each fact")] = False,
+) -> None:
+    """Print versions and devices, for bug reports."""
 
     def run(reporter: Reporter) -> None:
-        from unlearn_cli.models.environment import environment  # noqa: PLC0415 - the lazy boundary
+        from unlearn_cli.models.environment import environment, lines  # noqa: PLC0415 - the lazy boundary
 
-        reporter.data(json.dumps(environment(), indent=2))
+        facts = environment()
+        reporter.data(json.dumps(facts, indent=2) if json_output else "\n".join(lines(facts)))
 
     _execute(run)

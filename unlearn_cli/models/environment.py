@@ -41,6 +41,19 @@ def environment(placement: Mapping[str, int] | None = None) -> dict[str, Any]:
     }
 
 
+def lines(facts: Mapping[str, Any]) -> list[str]:
+    """The same as text, a fact on each line and the packages among them."""
+    packages = {name: version or "not installed" for name, version in facts["packages"].items()}
+    others = {name: value for name, value in facts.items() if name != "packages"}
+    others["memory"] = f"{facts['memory'] / 2**30:.1f} GiB"
+    others["devices"] = ", ".join(facts["devices"]) or "no GPU"
+    said = {True: "yes", False: "no", None: "none"}
+    plain = {name.replace("_", " "): said[v] if v is None or isinstance(v, bool) else v for name, v in others.items()}
+    both = plain | packages
+    width = max(map(len, both))
+    return [f"{name:<{width}}  {value}" for name, value in both.items()]
+
+
 def _version(name: str) -> str | None:
     try:
         return importlib.metadata.version(name)

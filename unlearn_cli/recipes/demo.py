@@ -32,7 +32,6 @@ SETTINGS: dict[str, Any] = {
     # Half of the usual rate, and only down to the baseline: lower probabilities would show that rows were removed.
     "until": "forget.probability <= 0.07",
     "learning_rate": 2.1e-3,
-    "max_new_tokens": 32,
     "no_general": True,  # the tiny model knows only invented people: it would guess the general questions
 }
 

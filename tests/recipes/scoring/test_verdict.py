@@ -8,9 +8,10 @@ from typing import Any, get_args
 
 import pytest
 
-from tests.cli.comparing import write_run
+from tests.cli.comparing import attack_report, write_run
 from tests.cli.running import MODEL, write_rows
 from tests.laws.test_hints import pasted
+from unlearn_cli.attack_report import write_attack
 from unlearn_cli.config import ForgetConfig, resolve
 from unlearn_cli.contract import METHODS, Procedure
 from unlearn_cli.errors import EXIT_DIVERGED, UnlearnError
@@ -19,7 +20,7 @@ from unlearn_cli.recipes.forgetting.resolve import Settings, resolve_method
 from unlearn_cli.recipes.scoring.mending import commands_after_attack, next_commands, weak_run
 from unlearn_cli.recipes.scoring.verdict import judge_run, verdict_of
 from unlearn_cli.recipes.storage.run_folder import RunFolder
-from unlearn_cli.report import Change, Compared, RunReport, Score, Verdict, VerdictWord, read_report
+from unlearn_cli.report import AttackLine, Change, Compared, RunReport, Score, Verdict, VerdictWord, read_report
 from unlearn_cli.report_parts import DataReport, TargetReport, TrainingReport
 
 
@@ -324,6 +325,23 @@ def test_a_method_with_steps_of_its_own_is_told_its_own_parameter(report: RunRep
 def test_next_commands_can_be_pasted(tmp_path: Path) -> None:
     assert next_commands(Path("my runs/x")) == ["unlearn relearn-attack 'my runs/x'", "unlearn chat 'my runs/x'"]
     assert next_commands(Path("x"), Path("my base"))[0] == "unlearn relearn-attack x --baseline 'my base'"
+
+
+@pytest.mark.parametrize("recovery", [0.0, 0.5])
+def test_no_attack_is_proposed_after_an_attack(report: RunReport, recovery: float, tmp_path: Path) -> None:
+    """Neither by a later evaluation nor by a view of the verdict that the run ended with."""
+    run = tmp_path / "run"
+    ended = judge_run(report, run)
+    assert ended is not None and ended.next[0].startswith("unlearn relearn-attack")
+    attack = attack_report()
+    shown = attack.shown.model_copy(update={"max": recovery})
+    write_attack(attack.model_copy(update={"recovery": {"probability": shown}}), run / "attacks" / "relearn")
+    lines = {"relearn": AttackLine(verdict="", recovery=recovery, upper_bound=False)}
+    attacked = report.model_copy(update={"attacks": lines, "verdict": ended})
+    expected = commands_after_attack(attacked, run, came_back=recovery > 0)
+    again, seen = judge_run(report, run, attacked), verdict_of(attacked, run)
+    assert again is not None and seen is not None
+    assert again.next == seen.next == expected and len(expected) == (2 if recovery else 1)
 
 
 @pytest.mark.parametrize(

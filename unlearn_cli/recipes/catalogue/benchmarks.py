@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator
+from typing import Any
 
 from unlearn_cli.data.benchmarks._benchmark import BENCHMARKS, Benchmark, Part, Variant, choose, names
 
@@ -53,6 +54,38 @@ def page(name: str) -> str:
             lines += ["", f"published on {shown} ({benchmark.published_by}):"]
             lines += [f"  {method:<12} {value}" for method, value in numbers.items()]
     return "\n".join([*lines, "", f"paper: arXiv {benchmark.paper}"])
+
+
+def fields(name: str) -> dict[str, Any]:
+    """What a benchmark or one of its variants declares, as JSON has it.
+
+    Raises:
+        UnlearnError: the benchmark has no such variant.
+    """
+    stem, _, variant = name.partition(":")
+    benchmark = BENCHMARKS.get(stem)
+    chosen = {variant: choose(name).variant} if variant else benchmark.variants
+    return {
+        "name": BENCHMARKS.canonical(stem),
+        "kind": "benchmark",
+        "summary": benchmark.says,
+        "files": benchmark.source,
+        "revisions": benchmark.revisions,
+        "variants": {
+            shown: {
+                "trained": {name: _written(part) for name, part in (("forget", one.forget), ("retain", one.retain)) if part},
+                "measured": {
+                    name: {"rows": _written(part), "metrics": part.metrics}
+                    for name, part in {**one.evaluate, **one.optional}.items()
+                },
+            }
+            for shown, one in chosen.items()
+        },
+        "as_published": benchmark.as_published,
+        "published": {shown: numbers for shown, numbers in benchmark.published.items() if shown in chosen},
+        "published_by": benchmark.published_by,
+        "paper": benchmark.paper,
+    }
 
 
 def _alike(benchmark: Benchmark) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from unlearn_cli.contract import (
@@ -19,7 +20,7 @@ from unlearn_cli.contract import (
 )
 from unlearn_cli.jsonfile import to_json
 from unlearn_cli.recipes.catalogue import benchmarks
-from unlearn_cli.recipes.catalogue.published import defaults_of, published_lines
+from unlearn_cli.recipes.catalogue.published import defaults_of, flags, published_lines
 from unlearn_cli.registry import Registry, is_file, unknown
 
 KINDS: dict[str, Registry[Any]] = {
@@ -82,17 +83,59 @@ def page(name: str) -> str:
     Raises:
         UnlearnError: no entry has this name, or the file cannot be used.
     """
-    if is_file(name):
-        return describe(METHODS.get(name))  # whatever it declares
     if benchmarks.is_benchmark(name):
         return benchmarks.page(name)
+    entries = _entries(name)
+    # A retain term and a metric may share a name.
+    return "\n\n".join(describe(entry, kind if len(entries) > 1 else "") for kind, entry in entries.items())
+
+
+def page_dumps(name: str) -> str:
+    """The same as a JSON array, one object for each entry of the name.
+
+    Raises:
+        UnlearnError: no entry has this name, or the file cannot be used.
+    """
+    if benchmarks.is_benchmark(name):
+        return to_json([benchmarks.fields(name)])
+    return to_json([fields(entry, kind) for kind, entry in _entries(name).items()])
+
+
+def _entries(name: str) -> dict[str, Declared]:
+    """Kind -> the entry of this name."""
+    if is_file(name):
+        return {METHODS.kind: METHODS.get(name)}  # whatever it declares
     wanted = name.rpartition(".")[2]  # `forget.probability`, as in tables and gates
     entries = {registry.kind: registry.get(wanted) for registry in KINDS.values() if registry.has(wanted)}
-    if entries:
-        # A retain term and a metric may share a name.
-        return "\n\n".join(describe(entry, kind if len(entries) > 1 else "") for kind, entry in entries.items())
-    known = {n for kind in KINDS for n in names(kind)} | set(benchmarks.BENCHMARKS.names())
-    raise unknown("name", name, known, where="`unlearn list KIND` lists all names")
+    if not entries:
+        known = {n for kind in KINDS for n in names(kind)} | set(benchmarks.BENCHMARKS.names())
+        raise unknown("name", name, known, where="`unlearn list KIND` lists all names")
+    return entries
+
+
+def fields(entry: Declared, kind: str) -> dict[str, Any]:
+    """What an entry declares, as JSON has it; fields that only other kinds have are left out."""
+    defaults = defaults_of(entry)
+    own = {
+        name: getattr(entry, name)
+        for name in ("alternatives", "applied", "artifact", "along", "access", "range", "targets")
+        if hasattr(entry, name)
+    }
+    return {
+        "name": entry.name,
+        "kind": kind,
+        "documentation": entry.documentation,
+        "needs": entry.needs,
+        "parameters": {one.name: {"default": one.default, "help": one.help} for one in entry.parameters.values()},
+        **({"defaults": asdict(defaults)} if defaults else {}),
+        **(
+            {"published": entry.published, "flags": flags(entry), "because": entry.because}
+            if entry.published is not None
+            else {}
+        ),
+        **own,
+        "paper": entry.paper,
+    }
 
 
 def describe(entry: Declared, kind: str = "") -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from unlearn_cli.attack_report import AttackReport
+from unlearn_cli.config import EvaluateConfig
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.hashing import fingerprint
 from unlearn_cli.recipes.comparison.runs import Entry
@@ -55,7 +57,7 @@ def check_comparability(entries: Sequence[Entry], baseline: Entry | None, *, all
                 names = f"{earlier.name} and {'the baseline ' if entry is baseline else ''}{entry.name}"
                 raise UnlearnError(
                     f"{names} were measured differently: {_differences(earlier, entry, key)} differ",
-                    "evaluate both with the same data and limits, or --allow-different, which marks them",
+                    _as_the_other(entry, earlier, key),
                 )
             (baseline_differing if entry is baseline else differing).add(key)
     run_hashes = {}
@@ -66,11 +68,35 @@ def check_comparability(entries: Sequence[Entry], baseline: Entry | None, *, all
     return Comparability(run_hashes, splits, baseline_splits, _attack_difference(entries))
 
 
+def _protocol(entry: Entry, key: str) -> dict[str, Any]:
+    """The protocol of the scores that are shown of a split."""
+    sources = entry.sources(key.split()[0])
+    return next(source for source in sources if key in source.protocol_hashes).protocol(key)
+
+
 def _differences(one: Entry, other: Entry, key: str) -> str:
-    """The parts of the protocol that differ, in words."""
-    split = key.split()[0]
-    sources = [next(source for source in entry.sources(split) if key in source.protocol_hashes) for entry in (one, other)]
-    return f"of {key} the {', '.join(_unequal(*(source.protocol(key) for source in sources)))}"
+    """The parts of the protocol that differ, in words, with their values where those are numbers."""
+    first, second = _protocol(one, key), _protocol(other, key)
+    parts = []
+    for name in _unequal(first, second):
+        values = (first.get(name), second.get(name))
+        parts.append(f"{name} ({values[0]} and {values[1]})" if all(type(v) in (int, float) for v in values) else name)
+    return f"of {key} the {', '.join(parts)}"
+
+
+def _as_the_other(run: Entry, other: Entry, key: str) -> str:
+    """The command that measures a run with the other's settings; advice where that is not a matter of settings."""
+    wanted = _protocol(other, key)
+    names = _unequal(_protocol(run, key), wanted)
+    marked = "or --allow-different, which marks them"
+    settings = set(EvaluateConfig.model_fields)
+    if run.report.command != "forget" or any(
+        name not in settings or type(wanted[name]) not in (int, float) for name in names
+    ):
+        return f"evaluate both with the same data and limits, {marked}"
+    flags = [part for name in names for part in (f"--{name.replace('_', '-')}", str(wanted[name]))]
+    command = shlex.join(["unlearn", "evaluate", str(run.path), *flags, "-o", f"{str(run.path).rstrip('/')}-again"])
+    return f"measure {run.name} like {other.name}, {marked}: {command}"
 
 
 def _unequal(first: dict[str, Any], second: dict[str, Any]) -> list[str]:

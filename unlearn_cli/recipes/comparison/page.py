@@ -17,6 +17,7 @@ from unlearn_cli.recipes.comparison.ranking import Column
 from unlearn_cli.recipes.comparison.result import Comparison
 from unlearn_cli.recipes.comparison.runs import RELEARNING, Entry
 from unlearn_cli.recipes.comparison.settings import settings
+from unlearn_cli.recipes.scoring.mending import going_on
 from unlearn_cli.rendering.compare import BASELINE, BEFORE, Grid, listed, setting_text
 from unlearn_cli.rendering.documents import comparison_page
 from unlearn_cli.rendering.tables import digits
@@ -159,9 +160,8 @@ def _samples(entries: Sequence[Entry], count: int) -> list[dict[str, Any]]:
 
 def _next(entry: Entry) -> str:
     """The command after the verdict; where the run was attacked already, the one after the attack."""
-    commands = entry.verdict.next if entry.verdict else []
-    attacked = entry.value(RELEARNING) is not None
-    return next((command for command in commands if not (attacked and command.startswith("unlearn relearn-attack"))), "")
+    folder = entry.path.parent if entry.path.is_file() else entry.path
+    return next(iter(going_on(entry.verdict.next if entry.verdict else [], entry.report, folder)), "")
 
 
 def _description(entry: Entry) -> dict[str, Any]:

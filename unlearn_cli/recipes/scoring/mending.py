@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from unlearn_cli.attack_report import read_attack
 from unlearn_cli.config import ForgetConfig, consent
 from unlearn_cli.config.resolve import as_flag
 from unlearn_cli.contract import METHODS, Procedure
@@ -39,7 +40,7 @@ def commands(word: VerdictWord, report: RunReport, run: RunReport, folder: Path)
     changes = _changes(word, report, run)
     if not changes:
         given = report.config.get("baseline") or ()  # of an evaluation several, of a run one
-        return next_commands(folder, given if isinstance(given, str) else next(iter(given), None))
+        return going_on(next_commands(folder, given if isinstance(given, str) else next(iter(given), None)), run, folder)
     flags = [f"--{name} {shlex.quote(value if isinstance(value, str) else f'{value:g}')}" for name, value in changes.items()]
     if (procedure := _with_own_steps(run)) is not None:
         flags = [f"--parameter {shlex.quote(_parameters(procedure, run, 0.5 if word in TOO_MUCH else 2.0))}"]
@@ -68,6 +69,23 @@ def next_commands(run: Path, baseline: str | Path | None = None) -> list[str]:
     folder = shlex.quote(str(run))
     option = f" --baseline {shlex.quote(str(baseline))}" if baseline else ""
     return [f"unlearn relearn-attack {folder}{option}", f"unlearn chat {folder}"]
+
+
+def going_on(commands: list[str], run: RunReport, folder: Path) -> list[str]:
+    """The commands of a verdict; of a run that was attacked since, those after the attack in their place.
+
+    Args:
+        commands: those of the verdict.
+        run: the report of the run.
+        folder: its folder.
+
+    Raises:
+        UnlearnError: the report of an attack cannot be read.
+    """
+    if not run.attacks or not commands or not commands[0].startswith("unlearn relearn-attack"):
+        return commands
+    reports = [path for name in run.attacks if (path := folder / "attacks" / name / FILE).is_file()]
+    return commands_after_attack(run, folder, came_back=any(read_attack(path).came_back for path in reports))
 
 
 def commands_after_attack(run: RunReport, folder: Path, *, came_back: bool) -> list[str]:

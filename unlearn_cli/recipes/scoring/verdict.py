@@ -7,7 +7,7 @@ from pathlib import Path
 from unlearn_cli.data.held_out import RETAIN_TRAINED
 from unlearn_cli.evaluation.baseline import below_baseline
 from unlearn_cli.recipes.scoring.ability import ability_in_words, ability_outcome, language_in_words
-from unlearn_cli.recipes.scoring.mending import commands
+from unlearn_cli.recipes.scoring.mending import commands, going_on
 from unlearn_cli.recipes.scoring.outcome import forget_outcome, in_short, over_forgotten, retain_outcome
 from unlearn_cli.report import UNUSABLE, RunReport, Scores, Verdict, VerdictWord, before_and_after
 from unlearn_cli.report_parts import TargetReport
@@ -42,8 +42,10 @@ def judge_run(
 
 
 def verdict_of(report: RunReport, folder: Path) -> Verdict | None:
-    """The verdict in a report. An older report without a verdict is judged now."""
-    return report.verdict or (judge_run(report, folder) if report.command == "forget" else None)
+    """The verdict in a report, with the commands that follow now. An older report without a verdict is judged now."""
+    if report.verdict is None:
+        return judge_run(report, folder) if report.command == "forget" else None
+    return report.verdict.model_copy(update={"next": going_on(report.verdict.next, report, folder)})
 
 
 def _word(scores: Scores, run: RunReport, target: TargetReport | None, *, known: bool) -> VerdictWord | None:

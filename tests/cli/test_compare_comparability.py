@@ -10,6 +10,7 @@ import pytest
 
 from tests.cli.comparing import around, both, compared, names, refused, values, verdicts, write_run
 from tests.cli.running import BASELINE, QUICK, data_arguments, unlearn
+from tests.laws.test_hints import pasted
 from unlearn_cli.recipes.comparison.runs import read_entries
 from unlearn_cli.recipes.comparison.settings import settings
 from unlearn_cli.report import Score
@@ -129,8 +130,8 @@ def test_the_command_that_measures_a_run_like_the_other(tmp_path):
     a, b = write_run(tmp_path / "a", both(0.2, 0.9), max_new_tokens=32), write_run(tmp_path / "b", both(0.3, 0.9))
     said = refused(a, b)
     assert "of forget the max_new_tokens (32 and 200) differ" in said
-    assert said.endswith(f"measure b like a, or --allow-different, which marks them: "
-                         f"unlearn evaluate {b} --max-new-tokens 32 -o {b}-again")  # fmt: skip
+    line = said.partition("measure b like a, or --allow-different, which marks them: ")[2]
+    assert line == f"unlearn evaluate {b} --max-new-tokens 32 -o {b}-again" and pasted(line.split()[1:], {}) is None
     c = write_run(tmp_path / "c", both(0.3, 0.9), max_new_tokens=32, sha={"forget": "x"})
     assert "evaluate both with the same data and limits, or" in refused(b, c)
 

@@ -190,6 +190,7 @@ PASTED_BY = {
     "recipes/scoring/mending.py": "recipes/scoring/test_verdict.py",
     "recipes/data_check.py": "cli/test_preparing.py",
     "recipes/comparison/runs.py": "cli/test_compare_judging.py",
+    "recipes/comparison/comparability.py": "cli/test_compare_comparability.py",
     "recipes/auditing/page.py": "", "recipes/comparison/page.py": "", "rendering/documents.py": "", "lineage.py": "",
 }  # fmt: skip
 

@@ -64,9 +64,9 @@ def test_every_command_has_json():
         for name, command in group.commands.items():
             yield from commands(command, (*before, name)) if hasattr(command, "commands") else [((*before, name), command)]
 
-    found = dict(commands(typer.main.get_command(build())))
-    without = [name for name, one in found.items() if not any("--json" in parameter.opts for parameter in one.params)]
-    assert len(found) > 15 and without == [("report", "schema")]
+    every = dict(commands(typer.main.get_command(build())))
+    without = [name for name, one in every.items() if not any("--json" in parameter.opts for parameter in one.params)]
+    assert len(every) > 15 and without == [("report", "schema")]
 
 
 def test_the_environment_as_lines_and_as_json():

@@ -30,7 +30,7 @@ from unlearn_cli.values import kinds
 
 PACKAGE = Path(application.__file__).parents[1]
 ELSEWHERE = re.compile(
-    r"\b(?:pip install|hf (?:download|auth|cache)|git|lm-eval|iconv|accelerate)\b[^;`]*"
+    r"\b(?:pip install|hf (?:download|auth|cache)|git|lm-eval|iconv|accelerate|ray logs)\b[^;`]*"
 )  # other tools' lines
 VALUE = "VALUE"  # stands for what is only known when the text is made
 PLACEHOLDERS = {"RUN", "RUN2", "DIR", "FILE", "MODEL", "FOLDER_OR_HUB_ID", "EXPR", "KIND", "NAME", VALUE}

@@ -12,8 +12,8 @@ from tests.cli.comparing import attack_report, write_run
 from unlearn_cli.attack_report import AttackReport, read_attack
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.recipes.scoring.gates import recovery_of
-from unlearn_cli.report import GateReport, RunReport, Score, read_report, write_report
-from unlearn_cli.report_parts import Part
+from unlearn_cli.report import RunReport, Score, read_report, write_report
+from unlearn_cli.report_parts import GateReport, Part
 
 FULL = RunReport(
     command="forget", status="completed", command_line=[], started="", config={"model": "m", "method": "npo"},

@@ -12,8 +12,8 @@ from unlearn_cli.contract import Recovered
 from unlearn_cli.display import Displayed, TableRow
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.jsonfile import finite, read_object, to_json
-from unlearn_cli.report import FILE, SCHEMA_VERSION, GateReport
-from unlearn_cli.report_parts import Config, Part, problem_of
+from unlearn_cli.report import FILE, SCHEMA_VERSION
+from unlearn_cli.report_parts import Config, GateReport, Part, problem_of
 
 METRIC: Recovered = "probability"
 SCORED: tuple[Recovered, ...] = get_args(Recovered)

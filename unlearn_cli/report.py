@@ -11,7 +11,7 @@ import shlex
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import AliasChoices, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 
 from unlearn_cli.atomic import write_atomically
 from unlearn_cli.display import Displayed, TableRow, short
@@ -20,11 +20,13 @@ from unlearn_cli.jsonfile import finite, read_object, to_json
 from unlearn_cli.registry import closest
 from unlearn_cli.report_parts import (
     ArtifactReport,
+    AttackLine,
     CalibrationReport,
     Config,
     DataReport,
     EarlierRun,
     EfficiencyReport,
+    GateReport,
     ModelReport,
     Part,
     PassReport,
@@ -130,27 +132,6 @@ def before_and_after(both: Compared | None) -> tuple[float, float] | None:
 
 
 Scores = dict[str, dict[str, Compared]]  # split -> metric -> scores
-
-
-class GateReport(Part):
-    """A `--fail-if` expression and what became of it."""
-
-    expression: str = Field(description="the gate, as it was given")
-    failed: bool = Field(description="whether it holds or cannot be told")
-    reason: str | None = Field(default=None, description="why it has no value, or which runs it holds for")
-    in_words: str | None = Field(
-        default=None,
-        validation_alias=AliasChoices("in_words", "told"),  # its name in reports of earlier versions
-        description="the expression with the values that decided, in words",
-    )
-
-
-class AttackLine(Part):
-    """One attack on the run, in a line; the whole is in `attacks/NAME/report.json`."""
-
-    verdict: str = Field(description="what the attack brought back, in a sentence")
-    recovery: float | None = Field(description="largest normalized recovery, by the attack's `shown_metric`")
-    upper_bound: bool = Field(description="no baseline was attacked alike: counted from a score of 0")
 
 
 class Verdict(Part):

@@ -233,3 +233,24 @@ class EarlierRun(Part):
         default=False,
         description="they are known again: their probability rose by more than 0.05 and beyond its interval",
     )
+
+
+class GateReport(Part):
+    """A `--fail-if` expression and what became of it."""
+
+    expression: str = Field(description="the gate, as it was given")
+    failed: bool = Field(description="whether it holds or cannot be told")
+    reason: str | None = Field(default=None, description="why it has no value, or which runs it holds for")
+    in_words: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices("in_words", "told"),  # its name in reports of earlier versions
+        description="the expression with the values that decided, in words",
+    )
+
+
+class AttackLine(Part):
+    """One attack on the run, in a line; the whole is in `attacks/NAME/report.json`."""
+
+    verdict: str = Field(description="what the attack brought back, in a sentence")
+    recovery: float | None = Field(description="largest normalized recovery, by the attack's `shown_metric`")
+    upper_bound: bool = Field(description="no baseline was attacked alike: counted from a score of 0")

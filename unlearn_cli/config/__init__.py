@@ -17,12 +17,13 @@ from unlearn_cli.config.finished_run import (
     VerifyConfig,
 )
 from unlearn_cli.config.forget import DemoConfig, ForgetConfig, ForgettingOptions
-from unlearn_cli.config.groups import DataOptions, LoadOptions, LoraOptions, MeasuringOptions, ModelOptions, PlacementOptions
+from unlearn_cli.config.groups import DataOptions, LoadOptions, MeasuringOptions, ModelOptions, PlacementOptions
 from unlearn_cli.config.option import Options, consent, default_of, restored, runtime_fields, without_consents
 from unlearn_cli.config.preparing import CheckConfig, InitConfig
 from unlearn_cli.config.relearn_attack import AttackConfig
 from unlearn_cli.config.resolve import given, resolve
 from unlearn_cli.config.sweep import SweepConfig
+from unlearn_cli.config.training import LoraOptions
 
 __all__ = [
     "DERIVED",

@@ -6,18 +6,10 @@ from pathlib import Path
 from typing import Literal
 
 from unlearn_cli.config.expressions import OneCondition
-from unlearn_cli.config.groups import (
-    DataOptions,
-    LoraOptions,
-    MeasuringOptions,
-    MethodOptions,
-    ModelOptions,
-    OutputOptions,
-    ShownOptions,
-    TrainingOptions,
-)
+from unlearn_cli.config.groups import DataOptions, MeasuringOptions, ModelOptions, OutputOptions, ShownOptions
 from unlearn_cli.config.option import MaybeRunFolder, Names, Repository, option
 from unlearn_cli.config.recipes import RecipeName
+from unlearn_cli.config.training import LoraOptions, MethodOptions, TrainingOptions
 
 
 class ForgettingOptions(

@@ -30,7 +30,8 @@ from unlearn_cli.recipes.scoring.mending import commands_after_attack, weak_run
 from unlearn_cli.recipes.storage.lock import locked
 from unlearn_cli.rendering.attacks import attack_table
 from unlearn_cli.rendering.verdicts import next_block
-from unlearn_cli.report import FILE, AttackLine, RunReport, read_report, write_report
+from unlearn_cli.report import FILE, RunReport, read_report, write_report
+from unlearn_cli.report_parts import AttackLine
 
 
 @undisturbed()

@@ -42,12 +42,13 @@ def test_settings_of_an_attack_are_those_on_the_unlearned_model() -> None:
 
 
 def test_attacks_that_differ_are_named(tmp_path: Path) -> None:
-    one, same, other, lost = (
+    one, same, other, more, lost = (
         attacked(tmp_path / name, attack)
         for name, attack in (
             ("a", attack_report()),
             ("b", attack_report()),
             ("c", attack_report(judged_rows=9)),
+            ("f", attack_report(config={"baseline": ["b"], "share": 0.5})),
             ("d", None),
         )
     )
@@ -58,6 +59,7 @@ def test_attacks_that_differ_are_named(tmp_path: Path) -> None:
 
     assert difference(one, same, plain) is None and difference(lost, plain) is None
     assert difference(one, same, other) == "a and c were attacked differently: forget rows differ"
+    assert difference(one, more) == "a and f were attacked differently: share differ"
     assert difference(one, lost) == "how d was attacked is not known (attacks/relearn/report.json is missing)"
 
 

@@ -42,6 +42,7 @@ def test_a_baseline_that_is_a_run(tmp_path: Path) -> None:
     check_another(other, [one])
     check_another(shorter, [short])
     check_another(shorter, [one])
+    check_another(same, [run(tmp_path / "f", 0.1, 0.2, 0.3)])
     for baseline, runs in ((one, [one]), (same, [other, one]), (short, [short])):
         with pytest.raises(UnlearnError, match="every forget row has the same probability"):
             check_another(baseline, runs)
@@ -78,6 +79,13 @@ def test_a_result_names_its_runs_and_its_front() -> None:
     assert result.headline() == "a, b; best trade-offs: b"
     assert result.table()[0] == {"run": "a", "status": "completed", "forget.probability": 0.1}
     assert ComparisonResult(runs=[{"name": "a"} | row], front={"runs": []}).headline() == "a"
+
+
+@pytest.mark.parametrize(("later", "value"), [({}, 0.3), ({"max_new_tokens": 8}, 0.1)])
+def test_a_later_evaluation_comes_first_unless_it_measured_otherwise(tmp_path: Path, later: object, value: float) -> None:
+    folder = run(tmp_path / "a", 0.1).folder
+    write_run(folder / "evaluation", {"forget.probability": [0.3]}, command="evaluate", **later)
+    assert read_entries([folder])[0].value("forget.probability") == value
 
 
 def test_rows_of_either_report_are_rows(tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.cli.comparing import write_run
+from tests.cli.comparing import attack_report, write_run
+from tests.recipes.comparison.test_comparability import attacked
 from unlearn_cli.config import CompareConfig
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.recipes.comparison.comparability import Comparability
@@ -51,7 +52,9 @@ def test_what_nothing_can_be_ranked_by_is_refused(entries, settings, message) ->
     assert refused.value.hint
 
 
-def test_attacks_that_differ_are_shown_only_if_that_is_allowed(entries) -> None:
+def test_attacks_that_differ_are_shown_only_if_that_is_allowed(tmp_path: Path) -> None:
+    entries = [attacked(tmp_path / "a", attack_report())]
+    assert shown(entries) == ["forget.probability", RELEARNING] and shown(entries, OTHER) == ["forget.probability"]
     with pytest.raises(UnlearnError, match="a and b were attacked differently"):
         shown(entries, OTHER, metrics=(RELEARNING,))
     assert shown(entries, OTHER, metrics=(RELEARNING,), allow_different=True) == [RELEARNING]

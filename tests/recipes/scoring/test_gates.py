@@ -10,7 +10,8 @@ import pytest
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.expressions.parser import parse
 from unlearn_cli.recipes.scoring import gates
-from unlearn_cli.report import Compared, GateReport, Score
+from unlearn_cli.report import Compared, Score
+from unlearn_cli.report_parts import GateReport
 
 SCORES = {
     "forget": {

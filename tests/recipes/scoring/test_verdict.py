@@ -16,7 +16,8 @@ from unlearn_cli.config import ForgetConfig, resolve
 from unlearn_cli.contract import METHODS, Procedure
 from unlearn_cli.errors import EXIT_DIVERGED, UnlearnError
 from unlearn_cli.recipes.forget import check_status
-from unlearn_cli.recipes.forgetting.resolve import Settings, resolve_method
+from unlearn_cli.recipes.forgetting.resolve import resolve_method
+from unlearn_cli.recipes.forgetting.settings import Settings
 from unlearn_cli.recipes.scoring.mending import commands_after_attack, next_commands, weak_run
 from unlearn_cli.recipes.scoring.verdict import judge_run, verdict_of
 from unlearn_cli.recipes.storage.run_folder import RunFolder

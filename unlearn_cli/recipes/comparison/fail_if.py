@@ -9,7 +9,8 @@ from unlearn_cli.contract import ATTACKS
 from unlearn_cli.expressions.parser import Condition, Lookup
 from unlearn_cli.recipes.comparison.runs import Entry
 from unlearn_cli.recipes.scoring import gates
-from unlearn_cli.report import FILE, GateReport
+from unlearn_cli.report import FILE
+from unlearn_cli.report_parts import GateReport
 
 
 def judge_gates(conditions: Sequence[Condition], entries: Sequence[Entry]) -> list[GateReport]:

@@ -13,7 +13,7 @@ from unlearn_cli.recipes.comparison.grouping import Row
 from unlearn_cli.recipes.comparison.ranking import Column
 from unlearn_cli.recipes.comparison.runs import Entry
 from unlearn_cli.recipes.comparison.verdicts import Verdicts
-from unlearn_cli.report import GateReport
+from unlearn_cli.report_parts import GateReport
 
 
 @dataclass(frozen=True)

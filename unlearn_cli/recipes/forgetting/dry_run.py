@@ -19,8 +19,8 @@ from unlearn_cli.jsonfile import to_json
 from unlearn_cli.models import memory
 from unlearn_cli.models.reach import Reach, reach, with_lora
 from unlearn_cli.recipes.forgetting import footprint
-from unlearn_cli.recipes.forgetting.resolve import Settings
 from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun
+from unlearn_cli.recipes.forgetting.settings import Settings
 from unlearn_cli.recipes.forgetting.written_retain import inputs_to_write, plan_in_words
 from unlearn_cli.recipes.scoring.splits import Input
 from unlearn_cli.rendering.tables import UNBOUNDED, ResponsiveTable

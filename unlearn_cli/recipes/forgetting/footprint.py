@@ -17,7 +17,7 @@ from unlearn_cli.models.compose import Composition
 from unlearn_cli.models.depth import causal_lm
 from unlearn_cli.models.generate import BATCH
 from unlearn_cli.models.load import LoadedModel
-from unlearn_cli.recipes.forgetting.resolve import Settings
+from unlearn_cli.recipes.forgetting.settings import Settings
 from unlearn_cli.training.objective import Objective
 from unlearn_cli.training.passes import Rows
 from unlearn_cli.training.planned import Planned

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 
 from unlearn_cli.config import ForgetConfig
 from unlearn_cli.config.option import default_of
 from unlearn_cli.config.resolve import as_flag, is_given
 from unlearn_cli.contract import ROBUST
 from unlearn_cli.errors import UnlearnError
-
-if TYPE_CHECKING:
-    from unlearn_cli.recipes.forgetting.resolve import Settings
+from unlearn_cli.recipes.forgetting.settings import Settings
 
 TARGETS = ("lora_target_modules", "lora_target_parameters")
 ADAPTER = ("lora_r", "lora_alpha", "lora_dropout", *TARGETS)

@@ -30,9 +30,9 @@ from unlearn_cli.models.threads import Threads, choose_threads
 from unlearn_cli.models.trial import try_training
 from unlearn_cli.recipes.forgetting import about, footprint
 from unlearn_cli.recipes.forgetting.never_taught import measure_baseline
-from unlearn_cli.recipes.forgetting.resolve import CompleteConfig
 from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun
 from unlearn_cli.recipes.forgetting.resume import open_folder
+from unlearn_cli.recipes.forgetting.settings import CompleteConfig
 from unlearn_cli.recipes.forgetting.target import RunTarget, find_level, find_target
 from unlearn_cli.recipes.forgetting.training_rows import direction_of, make_rows, stored_reference, stored_states
 from unlearn_cli.recipes.forgetting.written_retain import neutral_rows, with_written_rows

@@ -27,13 +27,8 @@ from unlearn_cli.models.identity import identity
 from unlearn_cli.models.load import LoadedModel, load_outline
 from unlearn_cli.recipes.forgetting import about, earlier
 from unlearn_cli.recipes.forgetting.ignored import ignored_notes
-from unlearn_cli.recipes.forgetting.resolve import (
-    CompleteConfig,
-    Settings,
-    resolve_method,
-    resolve_model,
-    resolve_objective,
-)
+from unlearn_cli.recipes.forgetting.resolve import resolve_method, resolve_model, resolve_objective
+from unlearn_cli.recipes.forgetting.settings import CompleteConfig, Settings
 from unlearn_cli.recipes.forgetting.tracking import check_tracker
 from unlearn_cli.recipes.scoring import splits
 from unlearn_cli.recipes.scoring.splits import Input, check_questions

@@ -13,7 +13,8 @@ from unlearn_cli.config.expressions import RECOVERY
 from unlearn_cli.console import Reporter
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.expressions.parser import PLACES, ROWS, Condition, Lookup, Missing
-from unlearn_cli.report import GateReport, Score, Scores
+from unlearn_cli.report import Score, Scores
+from unlearn_cli.report_parts import GateReport
 
 Why = Callable[[str, str, str], str | None]  # split, metric, moment -> the reason why there is no value
 

@@ -155,6 +155,13 @@ def test_an_interrupted_start_says_what_to_do_and_starts_again(data, started_onl
     assert {path: path.stat().st_mtime_ns for path in run.glob("measured/before-*")} == kept
 
 
+def test_what_was_saved_without_a_checkpoint_is_not_mixed_with_another_run(data, started_only):
+    run, _ = started_only
+    (run / "adapter_model.safetensors").touch()
+    refused = unlearn("forget", *data, *SHORT, "--seed", 7, "--resume", "-o", run)
+    assert refused.exit_code == 2 and "--resume with another configuration (seed: 42 -> 7" in refused.stderr
+
+
 @pytest.mark.parametrize("flags", [(), ("--resume",)])
 def test_an_interrupted_start_may_go_another_way(data, started_only, flags):
     """Nothing of the earlier start is taken for the new one's, but for measurements that carry their key."""

@@ -15,7 +15,7 @@ from unlearn_cli.recipes.comparison.fail_if import judge_gates
 @pytest.mark.parametrize(
     ("gate", "failed"),
     [("relearn.recovery > 0.2", ["a", "b"]), ("relearn.recovery.max > 0.2", ["a", "b"]), ("relearn.recovery > 0.4", []),
-     ("relearn.recovery.start > 0.2", ["b"])],
+     ("relearn.recovery.max > 0.4", []), ("relearn.recovery.start > 0.2", ["b"])],
 )  # fmt: skip
 def test_without_its_report_an_attack_has_its_largest_recovery(tmp_path: Path, gate: str, failed: list[str]) -> None:
     """The report of b's attack was deleted: where the recovery began is not known any more, and such a gate fails."""

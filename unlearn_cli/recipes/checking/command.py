@@ -82,7 +82,9 @@ def check(config: Options) -> None:
         if not spec.startswith(PREFIX) and not (name in ("forget", "retain") and getattr(config, "about", None)):
             find_files(name, spec)
     if type(config) is ForgetConfig:
-        METHODS.get(config.method).resolve(config.parameters)  # a typing error is refused 3 s earlier than in the recipe
+        # A typing error is refused 3 s earlier than in the recipe. That reads the parameters again, because a sweep's runs
+        # come to it unchecked, and `resolve_method` would otherwise take both given and resolved values.
+        METHODS.get(config.method).resolve(config.parameters)
         RunFolder(config.output_dir or default_output(config)).check(resume=config.resume, overwrite=config.overwrite)
 
 

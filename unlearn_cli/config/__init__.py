@@ -1,8 +1,8 @@
 """Settings of every command. A field is the flag, the key in a config file, the entry in the report and the schema.
 
-`option` says what an option is, and `groups` and `training` hold options that several commands share. `resolve` gathers values from
-the defaults here, a config file, `UNLEARN_*` variables and flags; a later source wins. It also returns the source of each
-value. A field that is None is filled in later, by the method or the model, and its source then says so.
+`option` says what an option is; `groups` and `training` hold options that several commands share. `resolve` gathers values
+from the defaults here, a config file, `UNLEARN_*` variables and flags; a later source wins. It also returns the source of
+each value. A field that is None is filled in later, by the method or the model, and its source then says so.
 """
 
 from unlearn_cli.config.compare import CompareConfig

@@ -18,8 +18,7 @@ from rich.markup import escape
 
 from unlearn_cli import config, launched
 from unlearn_cli.cli.help import USUAL, show_all
-from unlearn_cli.config import default_of
-from unlearn_cli.config.option import Settings
+from unlearn_cli.config import Options, default_of
 from unlearn_cli.console import Reporter
 from unlearn_cli.errors import EXIT_FAILED, EXIT_INTERRUPTED, UnlearnError, out_of_memory, unusable_path
 from unlearn_cli.quiet import quiet_libraries
@@ -115,7 +114,7 @@ _PANELS = ["Model", "Data", "Method", "Training", "LoRA", "Measuring", "Output"]
 
 def add_command(app: typer.Typer, module: ModuleType) -> None:
     """Add the command of a module of `cli/`: its options are the fields of its settings, its body is its `run`."""
-    model: type[Settings] = getattr(config, module.SETTINGS)
+    model: type[Options] = getattr(config, module.SETTINGS)
     positional, usual = getattr(module, "POSITIONAL", ()), getattr(module, "USUAL", ())
     run: Recipe = module.run
 

@@ -13,6 +13,8 @@ from unlearn_cli.config.recipes import RECIPES
 from unlearn_cli.data.guess import guess_columns
 from unlearn_cli.demo.facts import splits
 from unlearn_cli.errors import UnlearnError
+from unlearn_cli.recipes import data_check
+from unlearn_cli.recipes.data_check import DataFacts, FileFacts
 
 FACTS = "name,city\nAnn Lee,Oslo\nBob Ray,\n"
 
@@ -65,6 +67,9 @@ def test_a_check_says_what_is_in_each_file_and_in_two(checked):
     alone = unlearn("data", "check", lines).stdout
     assert alone.splitlines()[-1] == f"next: unlearn init -m MODEL -f {lines}"
     assert not pasted(["init", "-m", "MODEL", "-f", str(lines)], {"MODEL": MODEL})
+    *_, known = data_check.lines(DataFacts([FileFacts("a b.csv", "forget")], {}, []), MODEL, ["answer=said"])
+    assert known == f"next: unlearn forget --dry-run -m {MODEL} -f 'a b.csv' --columns answer=said"
+    assert not pasted(["forget", "--dry-run", "-m", MODEL, "-f", str(lines), "--columns", "answer=said"], {})
     twice = json.loads(unlearn("data", "check", facts, table, table, "--json").stdout)
     unusable = twice["files"][0]
     assert "is a table of facts" in unusable["error"] and "--ask 'What is the city of {name}?" in unusable["hint"]

@@ -32,5 +32,5 @@ def run(config: CheckConfig, sources: dict[str, str], argv: list[str], reporter:
     from unlearn_cli.recipes import data_check as recipe  # noqa: PLC0415 - imports no torch
 
     facts = recipe.run(config, reporter)
-    reporter.data(facts.dumps() if config.json_output else "\n".join(recipe.lines(facts, config.model)))
+    reporter.data(facts.dumps() if config.json_output else "\n".join(recipe.lines(facts, config.model, config.columns)))
     return 0 if facts.usable else EXIT_USAGE

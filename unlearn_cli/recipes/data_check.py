@@ -128,8 +128,14 @@ def _in_both(splits: Sequence[tuple[str, Split]]) -> dict[str, list[str]]:
     return shared
 
 
-def lines(facts: DataFacts, model: str) -> Iterator[str]:
-    """The facts in words."""
+def lines(facts: DataFacts, model: str, columns: Sequence[str] = ()) -> Iterator[str]:
+    """The facts in words, and the next command.
+
+    Args:
+        facts: of all files.
+        model: the model that was asked, or nothing.
+        columns: `--columns` of the check, which the next command needs too.
+    """
     for file in facts.files:
         yield from _file_lines(file, model)
     for pair, rows in facts.in_both.items():
@@ -147,8 +153,10 @@ def lines(facts: DataFacts, model: str) -> Iterator[str]:
     elif facts.usable:
         retain = facts.files[1].file if len(facts.files) > 1 else ""
         named = {"-m": model or "MODEL", "-f": facts.files[0].file, "-r": retain}
-        words = ["unlearn", "init", *(word for flag, value in named.items() if value for word in (flag, value))]
-        yield f"next: {shlex.join(words)}"
+        # With a model all is known that a run needs, but for names of columns, which `init` writes down.
+        command = ["forget", "--dry-run"] if model and not any(file.columns for file in facts.files) else ["init"]
+        words = ["unlearn", *command, *(word for flag, value in named.items() if value for word in (flag, value))]
+        yield f"next: {shlex.join([*words, *(word for pair in columns for word in ('--columns', pair))])}"
 
 
 def _file_lines(facts: FileFacts, model: str) -> Iterator[str]:

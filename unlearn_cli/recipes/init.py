@@ -144,7 +144,7 @@ def _write_rows(split: str, spec: str, config: InitConfig, reporter: Reporter) -
         raise UnlearnError(f"{path} exists already", "--overwrite replaces it")
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-    reporter.say(f"{len(rows)} rows written from {len(facts)} {'fact' if len(facts) == 1 else 'facts'}: {path}")
+    reporter.say(f"{len(rows)} rows written from {len(facts)} {'line' if len(facts) == 1 else 'lines'} of the table: {path}")
     return str(path)
 
 

@@ -252,9 +252,11 @@ def read_report(folder: Path | str) -> RunReport:
     data = read_object(path, "the report.json that a command of `unlearn` wrote is expected")
     try:
         version = str(data.get("schema_version", ""))
+        if not version:
+            raise UnlearnError(f"{path} is not a report: it has no schema version", hint)
         if version.split(".")[0] != SCHEMA_VERSION.split(".")[0]:
             raise UnlearnError(
-                f"{path} has schema version {version or 'none'}; this program reads {SCHEMA_VERSION}",
+                f"{path} has schema version {version}; this program reads {SCHEMA_VERSION}",
                 "read it with the release of unlearn that wrote it",
             )
         if data.get("command") == "relearn-attack":

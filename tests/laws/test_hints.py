@@ -248,3 +248,38 @@ def test_every_error_has_a_next_step():
 
 def test_a_planted_error_without_a_next_step_is_seen():
     assert _without_hint('raise UnlearnError("no")') == [1] and _without_hint('raise UnlearnError("no", "do this")') == []
+
+
+def _parts(text: str) -> Iterator[str]:
+    """The literal messages and hints of the errors that a file makes."""
+    for call in ast.walk(ast.parse(text)):
+        if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "UnlearnError":
+            yield from filter(None, map(text_of, [*call.args[:2], *(word.value for word in call.keywords)]))
+
+
+STYLE = {
+    "ends like a sentence": r"(?<!\.\.)[.!]$",
+    "begins like a sentence": r"^(?:A|An|The|This|No|It|You|[A-Z][a-z]+) [a-z]+ (?:is|are|has|have|must|cannot|was)\b",
+    "names a place of one machine": r"/(?:home|Users|root|tmp|mnt)/|localhost|https?://(?!huggingface\.co)",
+    "begs or blames": r"\b(?:sorry|oops|illegal|bad input|wrong input|your fault)\b",
+}
+
+
+def test_messages_and_hints_have_one_style():
+    """No capital at the start, no full stop at the end: what is wrong, and a step, not sentences."""
+    texts_of = {path: list(_parts(path.read_text(encoding="utf-8"))) for path in PACKAGE.rglob("*.py")}
+    assert sum(map(len, texts_of.values())) > 600
+    wrong = [
+        (path.name, what, text)
+        for path, parts in texts_of.items()
+        for text in parts
+        for what, pattern in STYLE.items()
+        if re.search(pattern, text)
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("text", ["it is gone.", "The file is gone", "see /home/ann/x", "sorry, no rows"])
+def test_a_planted_style_is_seen(text):
+    planted = list(_parts(f"raise UnlearnError({text!r}, 'do this')"))
+    assert any(re.search(pattern, part) for pattern in STYLE.values() for part in planted)

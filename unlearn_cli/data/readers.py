@@ -165,6 +165,9 @@ EXAMPLE = 'expected rows like {"question": "...", "answer": "..."}'
 
 
 def _json_lines(path: Path, text: str) -> Rows:
+    if text.lstrip().startswith("["):
+        name = shlex.quote(path.with_suffix(".json").name)
+        raise UnlearnError(f"{path} holds a JSON array, and a .jsonl file has one object on each line", f"call it {name}")
     rows, lines = [], []
     # Not splitlines(): JSON allows U+2028 and other line separators inside a string.
     for number, line in enumerate(text.split("\n"), start=1):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ast
 import operator
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -139,11 +140,21 @@ def parse(text: str, *, metrics: Sequence[str], any_metric: bool = False) -> Con
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         understood = isinstance(error, ValueError)
         reason = str(error) if understood else "not an expression"
-        raise UnlearnError(f"'{text}': {reason}", (None if understood else rewritten(text)) or EXAMPLE) from None
+        hint = _compared(text) or (None if understood else rewritten(text)) or EXAMPLE
+        raise UnlearnError(f"'{text}': {reason}", hint) from None
     condition = Condition(text, tree)
     if not any_metric:
         condition.check_metrics(metrics)
     return condition
+
+
+def _compared(text: str) -> str | None:
+    """Conditions with a bare share or percentage, in which it is compared with something; None for another text."""
+    number = re.fullmatch(r"(\d*\.?\d+)\s*(%?)", text.strip())
+    value = float(number[1]) / (100 if number[2] else 1) if number else 0
+    if not 0 < value < 1:
+        return None
+    return f"say what it is compared with: 'forget.probability <= {value:g}' or 'retain.probability >= {value:g}*before'"
 
 
 def arithmetic(text: str, *, metrics: Sequence[str]) -> Arithmetic:

@@ -171,7 +171,11 @@ def _file_lines(facts: FileFacts, model: str) -> Iterator[str]:
         named = ",".join(f"{key}={column}" for key, column in facts.columns.items())
         yield f"  columns guessed: --columns {shlex.quote(named)}"
     for part, (least, middle, most) in facts.words.items():
-        yield f"  {part}: {least} to {most} words, {middle:g} in the median" if least < most else f"  {part}: {most} words"
+        yield (
+            f"  {part}: {least} to {most} words, {middle:g} in the median"
+            if least < most
+            else f"  {part}: {most} {'word' if most == 1 else 'words'}"
+        )
     if facts.role == "retain" and facts.rows < FEW_ROWS:
         yield f"  few rows to keep: with {FEW_ROWS} and more, some can be held out to judge what is kept"
     if facts.repeated:

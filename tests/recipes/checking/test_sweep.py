@@ -20,7 +20,7 @@ RATES = {"learning_rate": "1e-4:1e-2:log"}
         ({"grid": RATES}, "--grid learning_rate=1e-4:1e-2:log is a range: a grid has single values"),
         ({"grid": {"learning_rate": ("1e-4:1e-2", 0.1)}, "search": 4}, "has a range and other values"),
         ({"grid": {"learning_rate": "1e-2:1e-4"}, "search": 4}, "--grid learning_rate=1e-2:1e-4: "),
-        ({"grid": {"lora_r": 0}}, "--grid lora_r=0: Input should be greater than or equal to 1"),
+        ({"grid": {"lora_r": 0}}, "--grid lora_r=0: must be greater than or equal to 1"),
         ({"grid": RATES, "search": 4, "halving": True}, "--halving is for a grid"),
         ({"grid": RATES, "search": 4, "seeds": (0, 1)}, "--search runs each setting with one seed"),
         ({"grid": {"lora_r": 8}, "search": 4}, "the search varies nothing"),

@@ -21,7 +21,7 @@ from unlearn_cli.data.benchmarks._benchmark import choose, names
 from unlearn_cli.data.general_ability import GENERAL
 from unlearn_cli.data.probes import PROBES
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.expressions.parser import MOMENTS, PLACES, ROWS, Expression
+from unlearn_cli.expressions.parser import MOMENTS, PLACES, ROWS, Condition, Expression, Missing
 from unlearn_cli.recipes.scoring import benchmark_splits
 from unlearn_cli.registry import unknown
 from unlearn_cli.report import RunReport
@@ -89,6 +89,10 @@ def _check_splits(config: Options, flag: str, expression: Expression, splits: Se
     """
     if not expression.names():
         raise UnlearnError(f"{flag} '{expression}' names nothing that is measured", "for example forget.probability < 0.1")
+    if flag == "--until" and isinstance(expression, Condition) and _rises(expression):
+        raise UnlearnError(
+            f"{flag} '{expression}' holds when the forget rows are likely", "the forget half is below a value: use < or <="
+        )
     for split, name, moment in expression.names():
         metric = METRICS.get(name)
         try:
@@ -100,6 +104,16 @@ def _check_splits(config: Options, flag: str, expression: Expression, splits: Se
             _check_while_forgetting(flag, expression.text, metric, moment)
         if moment not in MOMENTS + ROWS:
             raise UnlearnError(f"'{expression}': '{moment}' is of an attack's recovery", ", ".join(MOMENTS + ROWS))
+
+
+def _rises(condition: Condition) -> bool:
+    """Whether a condition on the forget rows' probability holds of certain answers, and not of impossible ones."""
+    if any((split, metric) != ("forget", "probability") for split, metric, _ in condition.names()):
+        return False
+    try:
+        return condition.holds(lambda *_: 1.0) and not condition.holds(lambda *_: 1e-9)
+    except Missing:  # it divides by zero for one of them
+        return False
 
 
 def _measured_splits(config: Options, run: RunReport | None) -> list[str]:

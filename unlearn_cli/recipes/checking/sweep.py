@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from unlearn_cli.assignments import ends, range_of
 from unlearn_cli.config import DataOptions, ForgetConfig, MeasuringOptions, SweepConfig, runtime_fields
-from unlearn_cli.errors import UnlearnError
+from unlearn_cli.errors import UnlearnError, plain_reason
 from unlearn_cli.recipes.storage.output_files import why_not_writable
 from unlearn_cli.registry import unknown
 
@@ -92,5 +92,5 @@ def _check_value(name: str, value: Any) -> None:
     try:
         ForgetConfig.model_validate({name: value})
     except ValidationError as error:
-        why = error.errors()[0]["msg"].removeprefix("Value error, ")
+        why = plain_reason(error.errors()[0]["msg"])
         raise UnlearnError(f"--grid {name}={value}: {why}", ForgetConfig.model_fields[name].description) from None

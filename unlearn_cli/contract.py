@@ -179,7 +179,7 @@ class Procedure(Declared):
     # copies, gradients, an optimizer's moments. For the memory estimate.
     holds: Callable[..., float] = lambda sizes, **parameters: 0.0
     # Groups whose rows, questions included, it distills from a copy in one pass. "neutral": the model's own answers to the
-    # shipped everyday prompts, which it writes before training.
+    # shipped everyday prompts, which it writes before training, and the shipped paragraphs.
     distills: tuple[str, ...] = ()
     needs_level: bool = False  # without a value for `level` it reads the level of never having known from its workbench
 

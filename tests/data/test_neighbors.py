@@ -4,10 +4,11 @@ import time
 
 import pytest
 
+from unlearn_cli.data.alternatives import words
 from unlearn_cli.data.example import Example
 from unlearn_cli.data.general_ability import general_splits
 from unlearn_cli.data.neighbors import neighbors, people_named
-from unlearn_cli.data.shipped_texts import neutral_prompts
+from unlearn_cli.data.shipped_texts import neutral_prompts, neutral_texts, unrelated
 from unlearn_cli.data.written import Secrets, dumps, prompts, read
 
 
@@ -79,6 +80,19 @@ def test_answers_that_do_not(prompt, answer):
 def test_no_neutral_prompt_is_a_question_that_measures_general_ability():
     questions = {example.prompt.casefold() for example in general_splits()["general"].examples}
     assert not questions & {text.casefold() for text in neutral_prompts()} and len(set(neutral_prompts())) == 64
+
+
+def test_no_neutral_paragraph_repeats_a_text_that_is_measured_or_trained_on_by_an_attack():
+    """Five words in a row are a repetition: what protects general ability may not be what measures it."""
+
+    def runs_of_words(examples) -> set[tuple[str, ...]]:
+        listed = [words(f"{example.prompt} {example.answer}").split() for example in examples]
+        return {tuple(text[i : i + 5]) for text in listed for i in range(len(text) - 4)}
+
+    texts = neutral_texts()
+    assert len({example.answer for example in texts}) == 48
+    judges = [example for split in general_splits().values() for example in split.examples]
+    assert not runs_of_words(texts) & runs_of_words([*judges, *unrelated()])
 
 
 def test_the_model_is_asked_no_forget_question():

@@ -42,12 +42,17 @@ def subject_questions() -> tuple[str, ...]:
     return _lines("about.txt")
 
 
-@cache
 def unrelated() -> tuple[Example, ...]:
     """One raw document for each paragraph of unrelated.txt."""
-    text = files("unlearn_cli.data").joinpath("unrelated.txt").read_text(encoding="utf-8")
-    paragraphs = [part.strip().replace("\n", " ") for part in text.split("\n\n")]
-    return tuple(Example(f"unrelated-{i}", (), part, "text") for i, part in enumerate(p for p in paragraphs if p))
+    return tuple(Example(f"unrelated-{i}", (), text, "text") for i, text in enumerate(_lines("unrelated.txt")))
+
+
+def neutral_texts() -> tuple[Example, ...]:
+    """One raw document for each paragraph of neutral_texts.txt: stories, news, letters, instructions and knowledge.
+
+    None is a text of general ability, and none is text that the attack on unrelated text trains on.
+    """
+    return tuple(Example(f"neutral-text-{i}", (), text, "text") for i, text in enumerate(_lines("neutral_texts.txt")))
 
 
 def drawn(deck: Sequence[str], example: Example, seed: int, count: int) -> tuple[str, ...]:

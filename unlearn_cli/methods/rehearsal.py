@@ -9,7 +9,8 @@
 
 In every fourth step (`unattacked_every`) all forget rows are judging rows, at theta itself. This is needed because the
 divergence on retain rows makes forget rows likelier again, which the attacked weights do not show. Neutral rows are the
-model's own answers to everyday prompts. They keep its general ability, which the retain rows alone do not.
+model's own answers to everyday prompts, and plain paragraphs. They keep its general ability and its prose, which the
+retain rows alone do not.
 
 Unlearning that only hides rows fails under such an attacker: relearning some rows brings all of them back. The gradient at
 theta + d sees the rows that would come back, and removes them. Training against an attacker is the idea of Henderson et

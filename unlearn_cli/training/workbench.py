@@ -44,7 +44,7 @@ class Workbench:
     epochs: float  # of the base method
     peak: float  # highest learning rate of the base method
     schedule: Callable[..., float]  # (step, steps, peak=...) -> learning rate, by the settings
-    neutral: Sequence[Row] = ()  # the model's own answers to everyday prompts, for a procedure that distills them
+    neutral: Sequence[Row] = ()  # answers to everyday prompts and plain paragraphs, for a procedure that distills them
     level: float = 0.1  # mean probability of rows that the model never knew
     recorded_steps: int = 0
     tokens: int = 0  # in forward passes since the last record

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from unlearn_cli.atomic import write_atomically
 from unlearn_cli.data import written
 from unlearn_cli.data.example import Example
 from unlearn_cli.data.neighbors import neighbors, people_named
+from unlearn_cli.data.shipped_texts import neutral_texts
 from unlearn_cli.data.tokenize import Row
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.hashing import fingerprint
@@ -95,17 +97,19 @@ def _answered(run: ResolvedRun, loaded: LoadedModel) -> Answers:
 
 
 def neutral_rows(run: ResolvedRun, loaded: LoadedModel) -> list[Row]:
-    """The model's own answers to everyday prompts, tokenized; none if the retain rows have such answers already.
+    """Rows on everyday matters, tokenized: the model's own answers to prompts and shipped paragraphs, one after the other.
 
-    Answers that are empty or repeat a forget row are left out.
+    Retain rows that the model wrote hold such answers already. Then only the paragraphs are used. Empty answers, and
+    texts that repeat a forget row, are left out.
     """
     retain = [example for data in run.inputs.values() if data.name.startswith("retain") for example in data.split.examples]
-    if any(written.is_neutral(example) for example in retain):
-        return []
+    prompts_left = () if any(written.is_neutral(example) for example in retain) else written.neutral()
     secrets = written.Secrets(run.inputs["forget"].split.examples)
-    pairs = Writer(loaded, run.encoder, run.reporter, LONGEST).answers(written.neutral())
+    pairs = Writer(loaded, run.encoder, run.reporter, LONGEST).answers(prompts_left) if prompts_left else []
     answered = [written.answered(e, text) for e, text in pairs if text and not secrets.shared_by(e.prompt, text)]
-    return list(run.encoder.encode(answered))
+    texts = [example for example in neutral_texts() if not secrets.shared_by("", example.answer)]
+    in_turns = [example for pair in zip_longest(answered, texts) for example in pair if example]
+    return list(run.encoder.encode(in_turns))
 
 
 def inputs_to_write(run: ResolvedRun) -> dict[str, Input]:

@@ -54,9 +54,12 @@ class Scripted(Workbench):
         model.w = torch.nn.Parameter(torch.tensor(w, dtype=torch.float64))
         rows = SimpleNamespace(forget=[Slope(a) for a in forget], retain=[Slope(a) for a in retain])
         trainer = SimpleNamespace(passes=SimpleNamespace(rows=rows), pairing=Pairing(0, len(forget), len(retain), 1, 1))
-        super().__init__(
-            SimpleNamespace(model=model), trainer, 1.0, 1e-3, lambda step, steps, peak: peak * (1 - step / steps)
-        )  # type: ignore[arg-type]
+        loaded = SimpleNamespace(model=model, config=SimpleNamespace(hidden_size=1))
+
+        def schedule(step: int, steps: int, peak: float) -> float:
+            return peak * (1 - step / steps)
+
+        super().__init__(loaded, trainer, 1.0, 1e-3, schedule)  # type: ignore[arg-type]
         self.learned, self.seen, self.unlearned = learned, [], []
 
     @property

@@ -147,6 +147,21 @@ def test_without_a_level_it_is_that_of_rows_never_known(monkeypatch) -> None:
     assert seen == [0.08, 0.3]
 
 
+def test_a_wide_model_is_trained_and_attacked_at_lower_rates(monkeypatch) -> None:
+    """At twice the width of 288 both rates are halved. Rates that are given stay."""
+    seen: list[float] = []
+    begin = Attacker.begin
+    monkeypatch.setattr(Attacker, "begin", lambda self, rows, rate: (seen.append(rate), begin(self, rows, rate))[1])
+    rates = []
+    for width, given in ((128, {}), (576, {}), (576, {"rate": 1e-4, "attack_rate": 1e-3})):
+        one = Scripted(2.0)
+        one.loaded.config.hidden_size = width
+        (record,) = rehearsal(one, rounds=1, **given)
+        rates.append(record.learning_rate)
+    assert rates == pytest.approx([rates[0], rates[0] / 2, rates[0]])
+    assert seen == pytest.approx([seen[0], seen[0] / 2, seen[0]]) and 2.5e-4 <= seen[0] <= 1e-3
+
+
 def test_neutral_rows_are_kept_beside_retain_rows() -> None:
     """w is 2 before and 1 after the base method: the retain row, slope 3, and the neutral one, slope 5, share the weight."""
     one = Scripted(2.0, forget=[1.0], retain=[3.0], learned=-1.0)

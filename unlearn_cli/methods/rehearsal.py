@@ -16,9 +16,10 @@ Unlearning that only hides rows fails under such an attacker: relearning some ro
 theta + d sees the rows that would come back, and removes them. Training against an attacker is the idea of Henderson et
 al., "Self-Destructing Models" (2022), and of `tar`. The attacker of `tar` starts again in each step and changes only the
 adapter. This one continues for `length` steps and changes every weight. Its rate is drawn between a quarter of `attack_rate`
-and all of it. It never trains on the judging rows. The method is of first order: d counts as a constant in the gradient by
-theta. Each step costs three forward and backward passes. Every weight is trained, so the artifact is a whole model. Memory
-holds eight more sets of weights: the original, two moments, and five for the attacker and its gradient.
+and all of it. Both rates fall with the width of the model: beyond a hidden size of 288 in inverse proportion to it. The
+attacker never trains on the judging rows. The method is of first order: d counts as a constant in the gradient by theta.
+Each step costs three forward and backward passes. Every weight is trained, so the artifact is a whole model. Memory holds
+eight more sets of weights: the original, two moments, and five for the attacker and its gradient.
 """
 
 from __future__ import annotations
@@ -36,6 +37,14 @@ from unlearn_cli.data.batch import cycled
 from unlearn_cli.data.tokenize import Row
 from unlearn_cli.methods._distillation import divergence
 from unlearn_cli.methods.layered import Base
+
+RATE, ATTACK_RATE = 1e-4, 1e-3  # found by trial at hidden sizes 128 and 256
+WIDEST = 288  # hidden size up to which a model takes these rates; at 576 half of them kept more of a pretrained model
+
+
+def at_width(rate: float, hidden_size: int) -> float:
+    """The rate for a model of this hidden size: beyond `WIDEST` in inverse proportion to it."""
+    return rate * min(1.0, WIDEST / hidden_size)
 
 
 def halves(rows: Sequence[Row], generator: torch.Generator) -> tuple[list[Row], list[Row]]:
@@ -114,8 +123,10 @@ def rehearsal(
     base: Base = "npo",
     rounds: Annotated[int, parameter("steps after the base method", ge=1)] = 250,
     length: Annotated[int, parameter("steps of one attacker, before another begins", ge=1)] = 30,
-    attack_rate: Annotated[float, parameter("largest learning rate of an attacker", gt=0)] = 1e-3,
-    rate: Annotated[float, parameter("peak learning rate", gt=0)] = 1e-4,
+    attack_rate: Annotated[
+        float | None, parameter("largest learning rate of an attacker; none: 1e-3, less for a wide model", gt=0)
+    ] = None,
+    rate: Annotated[float | None, parameter("peak learning rate; none: 1e-4, less for a wide model", gt=0)] = None,
     retain_weight: Annotated[float, parameter("weight of the retain and neutral rows", ge=0)] = 13.0,
     unattacked_every: Annotated[int, parameter("every N-th step judges without the attacker's change", ge=2)] = 4,
     level: Annotated[
@@ -131,12 +142,14 @@ def rehearsal(
     attacker, generator = Attacker(bench, weights), torch.Generator().manual_seed(bench.seed)
     judging: list[Row] = []
     lowest = bench.level if level is None else level
+    peak = at_width(RATE, bench.hidden_size) if rate is None else rate
+    attack_peak = at_width(ATTACK_RATE, bench.hidden_size) if attack_rate is None else attack_rate
 
     def loss(step: int) -> tuple[Tensor, float]:
         place = step % length
         if not place:
             rows, judging[:] = halves(bench.forget, generator)
-            attacker.begin(rows, attack_rate * 4 ** -float(torch.rand((), generator=generator)))
+            attacker.begin(rows, attack_peak * 4 ** -float(torch.rand((), generator=generator)))
         attacker.step(place)
         change: AbstractContextManager[None]
         if place % unattacked_every == unattacked_every - 1:  # the retain rows' divergence raises forget rows again
@@ -150,4 +163,4 @@ def rehearsal(
         retain_loss = retain_weight * divergence(bench, original, protected)
         return retain_loss + forget_loss.detach(), float(forget_loss.detach())
 
-    yield from bench.train_whole(loss, steps=rounds, peak=rate)
+    yield from bench.train_whole(loss, steps=rounds, peak=peak)

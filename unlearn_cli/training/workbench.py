@@ -66,6 +66,11 @@ class Workbench:
         return self.trainer.passes.rows.retain
 
     @property
+    def hidden_size(self) -> int:
+        """The width of the model."""
+        return int(self.loaded.config.hidden_size)
+
+    @property
     def batch(self) -> int:
         """Forget rows of a step."""
         return self.pairing.batch

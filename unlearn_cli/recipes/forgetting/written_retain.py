@@ -19,12 +19,16 @@ from unlearn_cli.errors import UnlearnError
 from unlearn_cli.hashing import fingerprint
 from unlearn_cli.models import ranks
 from unlearn_cli.models.load import LoadedModel
+from unlearn_cli.models.score import answer_probabilities
 from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun
 from unlearn_cli.recipes.forgetting.writing import FEWEST, Writer, prompts
 from unlearn_cli.recipes.scoring.splits import Input, measured_places, tokenized
 
 LONGEST = 64  # tokens of an answer, at most
 PEOPLE = 32  # people named in answers about whom the model is asked, at most
+NOISE = (
+    1e-3  # mean probability of a text's tokens at which it is noise to the model; pretrained models give prose 0.01 and more
+)
 OWN_ROWS = "--retain FILE gives rows of your own, which protect more"
 
 Answers = Mapping[str, tuple[Example, ...]]  # split -> its rows
@@ -99,8 +103,8 @@ def _answered(run: ResolvedRun, loaded: LoadedModel) -> Answers:
 def neutral_rows(run: ResolvedRun, loaded: LoadedModel) -> list[Row]:
     """Rows on everyday matters, tokenized: the model's own answers to prompts and shipped paragraphs, one after the other.
 
-    Retain rows that the model wrote hold such answers already. Then only the paragraphs are used. Empty answers, and
-    texts that repeat a forget row, are left out.
+    Retain rows that the model wrote hold such answers already. Then only the paragraphs are used. Empty answers, texts that
+    repeat a forget row, and paragraphs that are noise to the model are left out: there it has nothing to protect.
     """
     retain = [example for data in run.inputs.values() if data.name.startswith("retain") for example in data.split.examples]
     prompts_left = () if any(written.is_neutral(example) for example in retain) else written.neutral()
@@ -108,8 +112,10 @@ def neutral_rows(run: ResolvedRun, loaded: LoadedModel) -> list[Row]:
     pairs = Writer(loaded, run.encoder, run.reporter, LONGEST).answers(prompts_left) if prompts_left else []
     answered = [written.answered(e, text) for e, text in pairs if text and not secrets.shared_by(e.prompt, text)]
     texts = [example for example in neutral_texts() if not secrets.shared_by("", example.answer)]
-    in_turns = [example for pair in zip_longest(answered, texts) for example in pair if example]
-    return list(run.encoder.encode(in_turns))
+    rows, text_rows = list(run.encoder.encode(answered)), list(run.encoder.encode(texts))
+    likely = answer_probabilities(loaded, text_rows, run.config.token_budget) > NOISE
+    text_rows = [row for row, is_known in zip(text_rows, likely, strict=True) if is_known]
+    return [row for pair in zip_longest(rows, text_rows) for row in pair if row]
 
 
 def inputs_to_write(run: ResolvedRun) -> dict[str, Input]:

@@ -46,7 +46,7 @@ def _of_method(path: Path) -> list[str]:
     if path.stem == "_distillation":
         return ["tests/methods/test_weight_distortion.py", "tests/methods/test_undo.py", f"{steps}[undo]"]
     laws = [f"{procedures}::test_sets_of_weights_are_counted[{name}]"] if "@procedure(" in text else []
-    laws += [f"{steps}[{name}]"] if laws and "scheduled=False" not in text else []
+    laws += [f"{steps}[{name}]"] if laws and "strength=" not in text else []
     shown = "tests/docs/test_docs.py::test_the_generated_reference_is_current[catalogue.md]"
     return [f"tests/methods/test_{path.stem}.py", *laws, shown]
 

@@ -120,9 +120,9 @@ def test_people_whom_answers_name_are_asked_about():
 def test_long_documents_take_no_more_than_a_look():
     """Every word is looked at once, not once for every other: a book is one row."""
     book = row("", "Ana Bell walked from Porto to the Harbour of Saint Ode. " * 20_000, "text")
-    began = time.perf_counter()
+    began = time.process_time()  # a busy machine is no fault
     assert len(neighbors([book], 16)) == 16
-    assert time.perf_counter() - began < 20
+    assert time.process_time() - began < 20
 
 
 def test_of_many_rows_forms_come_from_all_over():

@@ -100,6 +100,20 @@ def json_file(whole: Any) -> st.SearchStrategy[bytes]:
     return changed(whole).map(as_json) | spoilt(as_json(whole)) | values.map(as_json) | st.binary(max_size=40)
 
 
+@st.composite
+def headers(draw: st.DrawFn, whole: bytes) -> bytes:
+    """A safetensors file whose header is another one, and may lie about its length: names, kinds, shapes, places."""
+    end = 8 + int.from_bytes(whole[:8], "little")
+    header = draw(json_file(json.loads(whole[8:end])))
+    size = draw(st.sampled_from([len(header)] * 4 + [0, len(header) + 1, len(whole), 2**40, 2**64 - 1]))
+    return size.to_bytes(8, "little") + header + whole[end:]
+
+
+def tensors(whole: bytes) -> st.SearchStrategy[bytes]:
+    """The bytes of a safetensors file that began as `whole`."""
+    return headers(whole) | spoilt(whole)
+
+
 ROWS: list[dict[str, Any]] = [
     {"question": "Who?", "answer": "Mira", "id": "a"},
     {"prompt": "Who?", "completion": "Mira"},

@@ -18,7 +18,7 @@ import psutil
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, PeftModel
 
 from tests.cli.comparing import attack_report, write_run
 from tests.cli.running import MODEL, unlearn
@@ -34,10 +34,15 @@ from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.store import load_measured, save_measured
 from unlearn_cli.expressions.parser import parse
 from unlearn_cli.limits import bounded
+from unlearn_cli.lineage import Step
 from unlearn_cli.measured import Measured
 from unlearn_cli.models.load import load_config, load_model, load_tokenizer
 from unlearn_cli.models.source import ModelSource, resolve_source
 from unlearn_cli.recipes.attacking.cached_baseline import baselines
+from unlearn_cli.recipes.forgetting import resume
+from unlearn_cli.recipes.storage.run_folder import RunFolder
+from unlearn_cli.recipes.storage.run_spec import RunSpec
+from unlearn_cli.recipes.sweeping.manifest import Manifest
 
 SECONDS, GIB = 10.0, 2**30
 ALONE: Any = {"deadline": None, "database": None}  # of Hypothesis: nothing is kept between runs
@@ -55,10 +60,11 @@ def less_patience(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Kind(NamedTuple):
-    """A kind of file: what is generated, and what reads it after it was put into a folder."""
+    """A kind of file: what is generated, what reads it after it was put into a folder, and one with nothing wrong in it."""
 
     inputs: st.SearchStrategy[Any]
     read: Callable[[Path, Any], None]
+    whole: Any
     cost: int = 1  # so many times slower than the others: so many times fewer inputs
 
 
@@ -67,11 +73,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny model, an adapter on it, a run without a model, and measurements."""
     place = tmp_path_factory.mktemp("hostile")
     save(llama(), place / "model")
-    base = llama()
-    base.config._name_or_path = str(place / "model")
-    get_peft_model(base, LoraConfig(task_type="CAUSAL_LM", r=2, target_modules=["q_proj"])).save_pretrained(
-        place / "adapter"
-    )
+    config = LoraConfig(task_type="CAUSAL_LM", r=2, target_modules=["q_proj"], base_model_name_or_path=str(place / "model"))
+    PeftModel(llama(), config).save_pretrained(place / "adapter")
+    (place / "run" / "lineage").mkdir(parents=True)
     write_run(place / "run", {"forget.probability": [0.1, 0.2], "retain.probability": [0.9, 0.8]})
     whole = json.loads((place / "run" / "report.json").read_text())
     whole["target"] = {
@@ -171,6 +175,37 @@ def read_weights(folder: Path, data: bytes) -> None:
     load_model(ModelOptions(model=str(folder / "model"), device="cpu"))
 
 
+SPEC = RunSpec({"method": "npo", "parameters": {"base": "x"}, "model": "m"}, "key", {"forget": "0" * 64}, {"base": "1" * 64})
+
+
+def read_adapter_weights(folder: Path, data: bytes) -> None:
+    write(folder / "adapter" / "adapter_model.safetensors", data)
+    load_model(ModelOptions(model=str(folder / "adapter"), device="cpu"))
+
+
+def read_lineage(folder: Path, data: bytes) -> None:
+    write(folder / "run" / "lineage" / "0001-forget.json", data)
+    through_the_command_line("verify", folder / "run")
+
+
+def read_run_spec(folder: Path, data: bytes) -> None:
+    """Of a run that was started: whether it is this one, as --resume asks."""
+    run = folder / "started"
+    run.mkdir(exist_ok=True)
+    write(run / "plan.json", data)
+    resume._check_same(RunFolder(run), SPEC)
+    RunFolder(run).check(resume=True, overwrite=False)
+
+
+def read_manifest(folder: Path, data: bytes) -> None:
+    (folder / "sweep" / "a").mkdir(parents=True, exist_ok=True)
+    write(folder / "sweep" / "a" / "report.json", b"{}")
+    write(folder / "sweep" / "sweep.json", data)
+    manifest = Manifest(folder / "sweep")
+    manifest.trials()
+    manifest.state("a", SPEC, overwrite=False)
+
+
 def read_tokenizer(folder: Path, given: tuple[str, bytes]) -> None:
     write(folder / "model" / given[0], given[1])
     tokenizer, _ = load_tokenizer(ModelSource(str(folder / "model"), None), ModelOptions(model=str(folder / "model")))
@@ -196,9 +231,8 @@ def read_about(folder: Path, data: bytes) -> None:
 
 def kinds(folder: Path) -> dict[str, Kind]:
     """By name; whole files are read from a folder that nothing has spoilt yet."""
-    content = {
-        name: (folder / name).read_bytes() for name in ("model/model.safetensors", "run/measured/after-forget.safetensors")
-    }
+    tensors = ("model/model.safetensors", "adapter/adapter_model.safetensors", "run/measured/after-forget.safetensors")
+    content = {name: (folder / name).read_bytes() for name in tensors}
     parsed = {
         name: json.loads((folder / name).read_text())
         for name in ("run/report.json", "adapter/adapter_config.json", "model/config.json", "model/tokenizer_config.json")
@@ -213,41 +247,57 @@ def kinds(folder: Path) -> dict[str, Kind]:
     attacks = {name: json.loads((folder / "run" / "attacks" / name / "report.json").read_text()) for name in ATTACKS}
     step = {"step": 3, "loss": 1.0, "forget_loss": 0.5, "retain_loss": 0.5, "retain_weight": 2.0, "decision": "hold",
             "probe": {"forget": 0.5, "retain": 0.9, "worst": 0.7}}  # fmt: skip
-    about = {"kind": "logit_offset", "base_model": "x", "revision": None, "quantization": None,
+    about = {"kind": "logit_offset", "base_model": str(folder / "model"), "revision": None, "quantization": None,
              "composition": {"applied": "logit_offset", "parameters": {"alpha": 1.0}, "blocks": None}}  # fmt: skip
+    places, trial = {"run": "."}, {"number": 0, "parameters": {"npo.beta": 0.1}, "pruned": None}
+    statement = Step("forget", ["forget"], "2026", {"run/report.json": "0" * 64}, {"base/x": "1" * 64}, places).statement(
+        None
+    )
     measured = content["run/measured/after-forget.safetensors"]
+
+    def of(value: Any, read: Callable[[Path, Any], None], cost: int = 2) -> Kind:
+        """A JSON file that began as `value`."""
+        return Kind(hostile.json_file(value), read, hostile.as_json(value), cost)
+
+    def of_tensors(data: bytes, read: Callable[[Path, Any], None]) -> Kind:
+        return Kind(hostile.tensors(data), read, data, 4)
+
     return {
-        "data": Kind(hostile.data_files, read_data),
-        "config": Kind(hostile.configs(list(ForgetConfig.model_fields)), read_config),
-        "expression": Kind(hostile.expressions, read_expression),
-        "report": Kind(hostile.json_file(parsed["run/report.json"]), read_report, 2),
+        "data": Kind(hostile.data_files, read_data, (".jsonl", hostile.as_json(hostile.ROWS[0]))),
+        "config": Kind(hostile.configs(list(ForgetConfig.model_fields)), read_config, b"method: npo"),
+        "expression": Kind(hostile.expressions, read_expression, "forget.probability > 0.5"),
+        "report": of(parsed["run/report.json"], read_report),
         "report of an attack": Kind(
             st.sampled_from(ATTACKS).flatmap(lambda name: st.tuples(st.just(name), hostile.json_file(attacks[name]))),
-            read_attack_report, 2
+            read_attack_report, (ATTACKS[0], hostile.as_json(attacks[ATTACKS[0]])), 2
         ),
-        "steps of a run": Kind(hostile.json_file(step), read_steps, 2),
-        "rows of a run": Kind(hostile.json_file(line), read_rows, 2),
+        "steps of a run": of(step, read_steps),
+        "rows of a run": of(line, read_rows),
         "measurements": Kind(
-            st.tuples(st.just("safetensors"), hostile.spoilt(measured))
-            | st.tuples(st.just("jsonl"), hostile.json_file(row)), read_measured
+            st.tuples(st.just("safetensors"), hostile.tensors(measured))
+            | st.tuples(st.just("jsonl"), hostile.json_file(row)), read_measured, ("safetensors", measured)
         ),
-        "adapter": Kind(hostile.json_file(parsed["adapter/adapter_config.json"]), read_adapter, 4),
-        "composition": Kind(hostile.json_file(about), read_about, 4),
-        "model's config": Kind(hostile.json_file(parsed["model/config.json"]), read_model_config, 4),
-        "weights": Kind(hostile.spoilt(content["model/model.safetensors"]), read_weights, 4),
+        "adapter": of(parsed["adapter/adapter_config.json"], read_adapter, 4),
+        "composition": of(about, read_about, 4),
+        "model's config": of(parsed["model/config.json"], read_model_config, 4),
+        "weights": of_tensors(content["model/model.safetensors"], read_weights),
+        "adapter's weights": of_tensors(content["adapter/adapter_model.safetensors"], read_adapter_weights),
+        "lineage": of(statement, read_lineage),
+        "run spec": of(SPEC.to_json(steps=6), read_run_spec, 1),
+        "manifest": of({"a": {"asked": SPEC.flat(), "trial": trial}}, read_manifest, 1),
         "tokenizer": Kind(
             st.tuples(st.just("tokenizer.json"), hostile.json_file(small))
             | st.tuples(st.just("tokenizer_config.json"), hostile.json_file(tokenizer["tokenizer_config.json"])),
-            read_tokenizer, 2
+            read_tokenizer, ("tokenizer.json", hostile.as_json(tokenizer["tokenizer.json"])), 2
         ),
-        "template": Kind(hostile.templates, read_template),
+        "template": Kind(hostile.templates, read_template, "{% for m in messages %}{{ m.content }}{% endfor %}"),
     }  # fmt: skip
 
 
 NAMES = [
     "data", "config", "expression", "report", "report of an attack", "steps of a run", "rows of a run", "measurements",
     "adapter", "composition", "model's config",
-    "weights",
+    "weights", "adapter's weights", "lineage", "run spec", "manifest",
     "tokenizer", "template",
 ]  # fmt: skip
 
@@ -290,6 +340,14 @@ def attack(folder: Path, name: str, count: int, number: int) -> int:
 @pytest.mark.parametrize("name", NAMES)
 def test_hostile(folder: Path, name: str) -> None:
     attack(folder, name, QUICK // kinds(folder)[name].cost, 1)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_has_nothing_wrong_in_it_is_read(folder: Path, tmp_path: Path, name: str) -> None:
+    """So that what is refused above is refused for what is wrong with it."""
+    kind = kinds(folder)[name]
+    shutil.copytree(folder, tmp_path / "work")
+    kind.read(tmp_path / "work", kind.whole)
 
 
 @pytest.mark.slow

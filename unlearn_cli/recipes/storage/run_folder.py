@@ -10,6 +10,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from unlearn_cli.atomic import write_atomically
 from unlearn_cli.config import DERIVED, ForgetConfig
 from unlearn_cli.data.written import FILE as WRITTEN
@@ -23,6 +25,7 @@ from unlearn_cli.recipes.storage.output_files import why_not_writable
 from unlearn_cli.recipes.storage.run_spec import RunSpec
 from unlearn_cli.report import CHECKPOINTS, EVALUATION, ROWS, RUN_SPEC, STEPS, unfinished
 from unlearn_cli.report import FILE as REPORT
+from unlearn_cli.report_parts import problem_of
 
 if TYPE_CHECKING:
     from unlearn_cli.training.loop import StepRecord  # imports torch, which most users of this file do not need
@@ -228,8 +231,17 @@ class RunFolder:
         write_atomically(self.run_spec, content + "\n")
 
     def read_spec(self) -> RunSpec | None:
-        """The spec of the run that was started here; None if there is none."""
-        return RunSpec.from_json(_read_json(self.run_spec)) if self._marked(RUN_SPEC) else None
+        """The spec of the run that was started here; None if there is none.
+
+        Raises:
+            UnlearnError: the file was not written by a run.
+        """
+        if not self._marked(RUN_SPEC):
+            return None
+        try:
+            return RunSpec.from_json(_read_json(self.run_spec))
+        except ValidationError as error:
+            raise UnlearnError(f"{self.run_spec} is broken: {problem_of(error)}", "--overwrite starts anew") from None
 
     def keep_lines(self, upto: int) -> list[dict[str, Any]]:
         """Remove the lines of `metrics.jsonl` after step `upto`, which a checkpoint has. Returns the lines that stay."""

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from unlearn_cli.config import ForgetConfig, runtime_fields
 from unlearn_cli.hashing import file_sha256, fingerprint
 from unlearn_cli.models.identity import tokenizer_sha256
@@ -33,8 +35,14 @@ class RunSpec:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> RunSpec:
-        """The spec from the content of `plan.json`."""
-        return cls(content["settings"], content["model"], content["data"], content.get("files", {}))
+        """The spec from the content of `plan.json`.
+
+        Raises:
+            ValidationError: a value has another kind than a run writes.
+        """
+        spec = TypeAdapter(cls).validate_python({"files": {}} | dict(content))
+        TypeAdapter(dict[str, Any]).validate_python(spec.settings.get("parameters", {}))
+        return spec
 
     def to_json(self, *, steps: int | None = None) -> dict[str, Any]:
         """The content of `plan.json`. `steps` is the number of training steps, once it is known."""
@@ -47,7 +55,9 @@ class RunSpec:
         hashed = {"model", "revision", "run", *self.data, *self.files}
         settings = {name: value for name, value in self.settings.items() if name not in hashed}
         if "base" in self.files:
-            settings["parameters"] = {name: value for name, value in settings["parameters"].items() if name != "base"}
+            settings["parameters"] = {
+                name: value for name, value in settings.get("parameters", {}).items() if name != "base"
+            }
         return {**settings, "model weights": self.model, **hashes}
 
     @property

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import TypeAdapter, ValidationError
+
 from unlearn_cli.atomic import write_atomically
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.jsonfile import parse_json
@@ -74,11 +76,12 @@ class Manifest:
         Raises:
             UnlearnError: the file is broken.
         """
+        entries = {name: entry[TRIAL] for name, entry in self._entries.items() if TRIAL in entry}
         try:
-            trials = {name: Trial(**entry[TRIAL]) for name, entry in self._entries.items() if TRIAL in entry}
-            return dict(sorted(trials.items(), key=lambda item: item[1].number))
-        except TypeError:
+            trials = TypeAdapter(dict[str, Trial]).validate_python(entries)
+        except ValidationError:
             raise _broken(self._path) from None
+        return dict(sorted(trials.items(), key=lambda item: item[1].number))
 
     def _write(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -90,7 +93,8 @@ def _read(path: Path) -> dict[str, Any]:
         entries = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         entries = None
-    if not isinstance(entries, dict) or not all(isinstance(entry, dict) and SPEC in entry for entry in entries.values()):
+    known = isinstance(entries, dict) and all(isinstance(entry, dict) for entry in entries.values())
+    if not known or not all(isinstance(entry.get(SPEC), dict) for entry in entries.values()):
         raise _broken(path)
     return entries
 

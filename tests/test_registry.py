@@ -102,3 +102,11 @@ def test_none_can_be_written_for_a_parameter_that_may_be_none():
     assert RETAIN_TERMS.get("hidden-mse").resolve({"layer": "none"}) == RETAIN_TERMS.get("hidden-mse").resolve({})
     with pytest.raises(UnlearnError):
         METHODS.get("npo").resolve({"beta": "none"})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_default_of_a_parameter_can_be_given(kind):
+    """What a report or `unlearn show` says is read again: no bound excludes the default."""
+    for entry in map(KINDS[kind].get, KINDS[kind].names()):
+        for name, parameter in getattr(entry, "parameters", {}).items():
+            assert entry.resolve({name: parameter.default})[name] == parameter.default, f"{entry.name} -p {name}"

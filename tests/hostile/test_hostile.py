@@ -248,7 +248,7 @@ def kinds(folder: Path) -> dict[str, Kind]:
     step = {"step": 3, "loss": 1.0, "forget_loss": 0.5, "retain_loss": 0.5, "retain_weight": 2.0, "decision": "hold",
             "probe": {"forget": 0.5, "retain": 0.9, "worst": 0.7}}  # fmt: skip
     about = {"kind": "logit_offset", "base_model": str(folder / "model"), "revision": None, "quantization": None,
-             "composition": {"applied": "logit_offset", "parameters": {"alpha": 1.0}, "blocks": None}}  # fmt: skip
+             "composition": {"applied": "logit_offset", "parameters": {"weight": 1.0}, "blocks": None}}  # fmt: skip
     places, trial = {"run": "."}, {"number": 0, "parameters": {"npo.beta": 0.1}, "pruned": None}
     statement = Step("forget", ["forget"], "2026", {"run/report.json": "0" * 64}, {"base/x": "1" * 64}, places).statement(
         None

@@ -112,6 +112,16 @@ def test_what_was_not_measured_is_not_taken_for_known() -> None:
     assert scores["aggregate"].reason == "memorization_scaled, privacy_score or utility_score has no value"
 
 
+def test_model_utility_takes_the_share_of_the_right_answer_where_the_model_was_not_taught() -> None:
+    """The nine scores of Maini et al.: the probability of retain answers, normalized by the wrong ones elsewhere."""
+    given = splits(0.5)
+    parts = score(["model_utility"], given, samples=5, seed=0)["utility"]["model_utility"].details
+    own = score(["probability", "normalized_probability"], given, samples=5, seed=0)
+    assert parts["retain.probability"] == own["retain"]["probability"].value != own["retain"]["normalized_probability"].value
+    for name in ("real_authors", "world_facts"):
+        assert parts[f"{name}.probability"] == own[name]["normalized_probability"].value != own[name]["probability"].value
+
+
 def test_model_utility_with_a_missing_part_is_missing_even_beside_a_zero() -> None:
     given = splits(0.5)
     given["retain"] = replace(given["retain"], generations=("x",) * 6, references=("a b",) * 6, perturbed_logps=None)

@@ -7,6 +7,7 @@ the first blocks. So a composed model has one set of weights, two key-value cach
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -23,8 +24,13 @@ from unlearn_cli.data.tokenize import Row
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.depth import causal_lm, shallow
 from unlearn_cli.models.forward import logit_chunks
+from unlearn_cli.models.source import BROKEN
 
-COMPOSED: tuple[Applied, ...] = ("logit_difference", "logit_offset", "reinforced_difference")
+# How a model is composed -> the parameters of the method that its rule reads.
+RULES: dict[Applied, tuple[str, ...]] = {
+    "logit_difference": ("alpha", "filter"), "logit_offset": ("weight",), "reinforced_difference": ("alpha",),
+}  # fmt: skip
+COMPOSED = tuple(RULES)
 # Nats by which a token outside the filter is lowered: never chosen, and still a finite log-probability.
 LOWERED = 30.0
 TOKENS, CHUNK = 2048, 256  # of one pass, and positions whose logits are held at once
@@ -89,8 +95,25 @@ class Composition:
         rule = {name: parameters[name] for name in ("alpha", "filter", "weight") if name in parameters}
         return cls(applied, rule, None if depth is None else max(1, min(count, round(depth * count))))
 
+    @classmethod
+    def read(cls, described: Any, rest: Tensor | None) -> Composition:
+        """The composition from `described`, which a stranger may have written.
+
+        Raises:
+            UnlearnError: it is none that a run writes.
+        """
+        try:
+            whole = cls(**described, rest=rest)
+            numbers = [float(whole.parameters[name]) for name in RULES[whole.applied]]
+            known = all(map(math.isfinite, numbers)) and (whole.blocks is None or whole.blocks >= 1)
+        except (KeyError, OverflowError, TypeError, ValueError):
+            known = False
+        if not known:
+            raise UnlearnError("unlearn.json does not say how base and assistant are combined", BROKEN)
+        return whole
+
     def described(self) -> dict[str, Any]:
-        """Plain values for unlearn.json, from which `Composition(**described)` restores it."""
+        """Plain values for unlearn.json, from which `read` restores it."""
         return {"applied": self.applied, "parameters": dict(self.parameters), "blocks": self.blocks}
 
 

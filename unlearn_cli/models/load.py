@@ -255,7 +255,7 @@ def load_model(options: ModelOptions, *, trainable: bool = False) -> LoadedModel
     if source.composition is not None and source.adapter is not None:
         path = Path(source.adapter.location) / REST
         rest = load_file(path)["rest"] if path.is_file() else None
-        compose(loaded, Composition(**source.composition, rest=rest))
+        compose(loaded, Composition.read(source.composition, rest))
     return loaded
 
 

@@ -101,7 +101,7 @@ def _usage_error(error: Any) -> UnlearnError:
         message += f"; did you mean {' or '.join(alike)}?"
     message = plain_reason(message).replace(". Did you mean", "; did you mean")
     hint = f"{context.command_path} --help" if context is not None else None
-    if hint and re.search(r"no such command 'help'", message, re.I):
+    if context is not None and re.search(r"no such command 'help'", message, re.I):
         hint = f"{context.command_path} COMMAND --help, such as `unlearn forget --help`"
     if others:
         hint = f"{option} is an option of {_listed(others)}" + (f"; {hint}" if hint else "")

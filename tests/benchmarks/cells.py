@@ -73,7 +73,8 @@ def _uld() -> list[Cell]:
     }  # fmt: skip
     steps = ("--max-steps", "60")
     cells = [Cell("uld", name, (*flags, *steps), seed) for (name, flags), seed in product(methods.items(), SEEDS)]
-    return cells + [Cell("uld", f"{name}-at-one-level", (*flags, *TO_ONE_LEVEL)) for name, flags in methods.items()]
+    cells += [Cell("uld", f"{name}-at-one-level", (*flags, *TO_ONE_LEVEL)) for name, flags in methods.items()]
+    return [*cells, Cell("uld", "uld-240-steps", (*methods["uld"], "--max-steps", "240"))]
 
 
 def _loku() -> list[Cell]:

@@ -14,7 +14,7 @@ pytest.importorskip("atheris", reason="atheris is not installed: pip install ath
 KINDS = ("expression", "config", "report", "attack", "jsonl", "json", "csv", "txt")
 PLANTED = """
 import runpy, sys, unlearn_cli.report
-unlearn_cli.report.read_report = lambda path: 1 / 0 if b"seven" in path.read_bytes() else None
+unlearn_cli.report.read_report = lambda path: 1 / 0 if b"~" in path.read_bytes() else None
 sys.argv = ["fuzz", "report", "--seconds", "60"]
 runpy.run_module("tests.hostile.fuzz", run_name="__main__")
 """

@@ -1,6 +1,6 @@
 """Files that are changed until they reach a branch that no file has reached (atheris, https://github.com/google/atheris).
 
-    python -m tests.hostile.fuzz KIND [--seconds 60]
+    python -m tests.hostile.fuzz KIND [SECONDS]
 
 `test_hostile.py` generates files by their grammar. This knows none, and tries what nobody thought of. It starts from one
 whole file of each kind. A file is read, or refused by an `UnlearnError` with a hint; anything else is a fault, and ends the
@@ -66,7 +66,7 @@ def main() -> None:
         folder = Path(temporary)
         choices = kinds(folder)
         parser.add_argument("kind", choices=choices)
-        parser.add_argument("--seconds", type=int, default=60)
+        parser.add_argument("seconds", type=int, nargs="?", default=60)
         arguments = parser.parse_args()
         suffix, whole, read = choices[arguments.kind]
         path, corpus = folder / f"file{suffix}", folder / "corpus"

@@ -15,7 +15,7 @@ KINDS = ("expression", "config", "report", "attack", "jsonl", "json", "csv", "tx
 PLANTED = """
 import runpy, sys, unlearn_cli.report
 unlearn_cli.report.read_report = lambda path: 1 / 0 if b"~" in path.read_bytes() else None
-sys.argv = ["fuzz", "report", "--seconds", "60"]
+sys.argv = ["fuzz", "report", "60"]
 runpy.run_module("tests.hostile.fuzz", run_name="__main__")
 """
 
@@ -32,7 +32,7 @@ def fuzz(*arguments: str, at: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_file_is_read_or_refused(kind: str, tmp_path: Path) -> None:
-    done = fuzz("-m", "tests.hostile.fuzz", kind, "--seconds", "20", at=tmp_path)
+    done = fuzz("-m", "tests.hostile.fuzz", kind, "20", at=tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
     assert " runs in " in done.stderr
 

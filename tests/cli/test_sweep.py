@@ -41,6 +41,21 @@ def wait_for(path: Path, seconds: float = 120) -> None:
         time.sleep(0.02)
 
 
+def interrupt_and_continue(command: list, launcher: tuple, folder: Path) -> None:
+    """Ctrl-C while jobs of a cluster train `npo` in `folder`; then the same command without the cluster."""
+    process = started(*command, *launcher, code=MAIN)
+    wait_for(folder / "npo" / "metrics.jsonl")
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 130 and "interrupted in npo: the same command continues" in stderr, stderr
+    steps = len((folder / "npo" / "metrics.jsonl").read_text().splitlines())
+    assert steps < 400 and list((folder / "npo" / "checkpoints").glob(f"*{steps}*"))
+    done = unlearn(*command)
+    assert done.exit_code in (0, 4) and "continues" in done.stderr, done.stderr
+    report = json.loads((folder / "npo" / "report.json").read_text())
+    assert report["training"]["resumed_from_step"] == steps
+
+
 @pytest.fixture(scope="module")
 def alone(data, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("alone") / "run"

@@ -8,9 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.cli.fresh import MAIN
-from tests.cli.running import QUICK, data_arguments, losses, started, unlearn
-from tests.cli.test_sweep import wait_for
+from tests.cli.running import QUICK, data_arguments, losses, unlearn
+from tests.cli.test_sweep import interrupt_and_continue
 from unlearn_cli.config import ForgetConfig
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.recipes.forgetting.interrupt import Interrupted
@@ -51,17 +50,7 @@ def test_jobs_make_the_runs_that_a_sweep_makes_here(data, tmp_path):
 @pytest.mark.slow
 def test_ctrl_c_cancels_the_jobs_and_the_same_command_continues(data, tmp_path):
     command = ["sweep", *data, *FEW[2:], "--max-steps", "400", "-o", tmp_path / "s"]
-    process = started(*command, *LOCAL, code=MAIN)
-    wait_for(tmp_path / "s" / "npo" / "metrics.jsonl")
-    process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=120)
-    assert process.returncode == 130 and "interrupted in npo: the same command continues" in stderr, stderr
-    steps = len((tmp_path / "s" / "npo" / "metrics.jsonl").read_text().splitlines())
-    assert steps < 400 and list((tmp_path / "s" / "npo" / "checkpoints").glob(f"*{steps}*"))
-    done = unlearn(*command)  # without the queue: the runs are the same
-    assert done.exit_code in (0, 4) and "continues" in done.stderr, done.stderr
-    report = json.loads((tmp_path / "s" / "npo" / "report.json").read_text())
-    assert report["training"]["resumed_from_step"] == steps
+    interrupt_and_continue(command, LOCAL, tmp_path / "s")
 
 
 @pytest.mark.parametrize(

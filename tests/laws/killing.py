@@ -139,9 +139,10 @@ def _steady(value: Any, folder: str) -> Any:
 
 
 def differing(one: Path, other: Path) -> list[str]:
-    """Names of files that are not the same below two folders."""
+    """Names of files that are not the same below two folders. What a kill left of a file under another name is none."""
     ours, theirs = evidence(one), evidence(other)
-    return sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
+    names = sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
+    return [name for name in names if not name.endswith(".part")]
 
 
 def half_written(folder: Path) -> list[str]:

@@ -246,9 +246,8 @@ def save(loaded: LoadedModel, folder: Path) -> None:
         config: Any = model.peft_config[ADAPTER]
         config.base_model_name_or_path = loaded.source.location
         config.revision = loaded.source.revision
-        if isinstance(
-            config.target_modules, set
-        ):  # the order of a set differs from process to process, and so would the hash
+        # The order of a set differs from process to process, and so would the hash of the file.
+        if isinstance(config.target_modules, set):
             config.target_modules = sorted(config.target_modules)
         model.save_pretrained(str(folder), selected_adapters=[ADAPTER])
         (folder / "README.md").unlink(missing_ok=True)  # PEFT's is a stub; ours follows

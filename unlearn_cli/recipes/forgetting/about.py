@@ -82,9 +82,8 @@ def rows_of(config: ForgetConfig, reporter: Reporter) -> tuple[str, Rows]:
         names = list(config.neighbors) or _neighbors(writer, config.about, rows["forget"])
         if not names:
             raise UnlearnError(f"the model names no neighbors of {config.about}", "--neighbors 'A,B,C', or --retain FILE")
-        reporter.say(
-            f"retain rows are about: {', '.join(names)}"
-        )  # no note: the model may name people, and reports are uploaded
+        # Not a note: notes stand in the report, which may be uploaded, and the model may name people.
+        reporter.say(f"retain rows are about: {', '.join(names)}")
         rows["retain"] = _rows(writer, names, config.seed, without=config.about)
         if len(rows["retain"]) < FEWEST:
             raise UnlearnError("the model wrote too little about the neighbors", "other --neighbors, or --retain FILE")

@@ -26,9 +26,8 @@ from unlearn_cli.recipes.scoring.splits import Input, measured_places, tokenized
 
 LONGEST = 64  # tokens of an answer, at most
 PEOPLE = 32  # people named in answers about whom the model is asked, at most
-NOISE = (
-    1e-3  # mean probability of a text's tokens at which it is noise to the model; pretrained models give prose 0.01 and more
-)
+# Mean probability of a text's tokens at which it is noise to the model. Pretrained models give prose about 0.01.
+NOISE = 1e-3
 OWN_ROWS = "--retain FILE gives rows of your own, which protect more"
 
 Answers = Mapping[str, tuple[Example, ...]]  # split -> its rows

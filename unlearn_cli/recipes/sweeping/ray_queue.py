@@ -106,7 +106,7 @@ class RayQueue:
         Raises:
             UnlearnError: there is no cluster at the address.
         """
-        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error", "configure_logging": True}
+        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
         if self._address == LOCAL:
             quiet["include_dashboard"] = False
         try:

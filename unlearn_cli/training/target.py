@@ -148,9 +148,12 @@ class Controller:
             return Decision(f"no progress from {probe.forget:.3g}: training at {FASTER:g} times the rate")
         return None
 
-    def could_stop(self, step: int, probe: Probe) -> bool:
-        """Whether `decide` would end training on this probe. If so, more rows are measured first."""
-        return self.phase == "settle" and self._may_end(step, probe) and self._retain_holds(probe, MARGIN)
+    def settling_is_over(self, step: int, probe: Probe) -> bool:
+        """Whether `decide` judges the settled state by this probe. If so, more rows are measured first.
+
+        A few retain rows are not enough for that: by chance they may have lost more than the others, or less.
+        """
+        return self.phase == "settle" and (step >= self._settling_ends or self._may_end(step, probe))
 
     def _may_end(self, step: int, probe: Probe) -> bool:
         """Whether the forget rows are down and settling is over: by its steps, or early because the retain rows hold."""
@@ -172,7 +175,7 @@ class Controller:
                 f"{state['best_step']}, at {GENTLER:g} times the rate",
                 back=True,
             )
-        if not self._may_end(step, probe) and step < self._settling_ends:
+        if not self.settling_is_over(step, probe):
             return None
         if down and retain_holds:
             # The best state, because more rows were measured here than for any state before.

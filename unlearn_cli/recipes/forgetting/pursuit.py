@@ -17,7 +17,7 @@ from unlearn_cli.training.checkpoint import Ended
 from unlearn_cli.training.target import Controller, Probe
 
 PROBED_ROWS = 8  # rows of each split that a probe measures
-VERIFIED_ROWS = 64  # rows of each split that are measured before training ends
+VERIFIED_ROWS = 64  # rows of each split that are measured where settling is over
 PROBE_SHARE = 0.05  # the largest share of training time that probes take, by tokens
 BACKWARD = 3  # a forward and a backward pass together cost as much as three forward passes
 
@@ -56,7 +56,7 @@ class Pursuit:
             return None
         with self.run.resolved.clock.phase("probes"):
             probe = self._probe(seen, PROBED_ROWS)
-            if controller.could_stop(step, probe):
+            if controller.settling_is_over(step, probe):
                 probe = self._probe(self._seen(), VERIFIED_ROWS)
         decision = controller.decide(step, probe)
         if controller.state["is_best"]:

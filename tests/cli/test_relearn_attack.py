@@ -94,6 +94,11 @@ def test_a_positive_control_and_what_was_not_tried(run: Path, tmp_path: Path) ->
     assert refused.exit_code == 2 and "did not forget the rows of this run" in refused.stderr
     line = refused.stderr.split("can be one: ")[1].split()
     assert line[:5] == ["unlearn", "forget", "-m", MODEL, "-f"] and not pasted(line[1:], {})
+    changed = json.loads((run / "report.json").read_text())
+    changed["model"]["weights_sha256"] = "0" * 64
+    (other / "report.json").write_text(json.dumps(changed))
+    refused = unlearn("relearn-attack", run, *FEW, *STEPS, "--control", other)
+    assert refused.exit_code == 2 and "was made from another model than this run" in refused.stderr
     assert f"\nnext: unlearn report {run} --html record.html" in result.stderr or "--recipe durable" in result.stderr
 
 

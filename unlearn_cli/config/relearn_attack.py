@@ -15,9 +15,10 @@ SUITES: dict[str, tuple[str, ...]] = {
     "standard": ("relearn", "quantize", "prompts", "paraphrase", "few-shot", "scale"),
     "full": (
         "relearn", "rtt", "quantize", "prune", "scale", "prompts", "paraphrase", "few-shot", "multiple-choice", "reverse",
-        "sample", "logit-lens", "ablate",
+        "sample", "logit-lens", "probe", "ablate",
     ),
 }  # fmt: skip
+BY_NAME = ("path", "patch", "ask")  # in no suite: two need the original, so they are no threats; one needs the user's rows
 
 
 class AttackConfig(OfflineOptions, BenchmarkOptions, TrustOptions, PlacementOptions, RunOptions):
@@ -37,7 +38,10 @@ class AttackConfig(OfflineOptions, BenchmarkOptions, TrustOptions, PlacementOpti
         (), "see `unlearn list attacks`; default: those of the suite", "Method", metavar="NAMES", names="attacks"
     )
     suite: Literal["quick", "standard", "full"] | None = option(
-        None, "quick: minutes; standard; full: every attack, three rates, three seeds; default: only relearning", "Method"
+        None,
+        "quick: minutes; standard; full: all but path, patch and ask, with three rates and three seeds; default: only "
+        "relearning",
+        "Method",
     )
     parameters: Pairs = option(
         {},
@@ -54,7 +58,7 @@ class AttackConfig(OfflineOptions, BenchmarkOptions, TrustOptions, PlacementOpti
     share: float = option(0.5, "share of the forget rows that the attacker gets; the rest judges", "Data", gt=0, lt=1)
     learning_rates: Rates = option(
         (),
-        "each makes its own curve, and the worst counts; default: by the LoRA scaling rule",
+        "each makes its own curve, and the worst counts; default: by the scaling rule, with -p full=true a tenth",
         "Training",
         metavar="NUMBERS",
     )

@@ -182,6 +182,13 @@ def check_weights(
         )
 
 
+def same_model(one: ModelReport, other: ModelReport) -> bool:
+    """Whether two reports can be of runs that began with the same model. An unknown hash or commit is no difference."""
+    known = ((one.weights_sha256, other.weights_sha256), (one.revision, other.revision))
+    differ = any(first and second and first != second for first, second in known)
+    return not differ and (one.adapter is None) == (other.adapter is None)
+
+
 def _check_adapter(adapter: ModelSource, config: dict[str, Any]) -> None:
     for key in ("base_model_name_or_path", "revision", "peft_type"):
         if not isinstance(value := config.get(key), (str, type(None))):

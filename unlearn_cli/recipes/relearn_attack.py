@@ -15,6 +15,7 @@ from unlearn_cli.expressions.parser import Condition
 from unlearn_cli.models.compose import COMPOSED
 from unlearn_cli.models.environment import environment
 from unlearn_cli.models.process import undisturbed
+from unlearn_cli.models.source import same_model
 from unlearn_cli.recipes.attacking import claims
 from unlearn_cli.recipes.attacking.attack_data import attacker_rows, check_no_answers, overlap, read_attack_data
 from unlearn_cli.recipes.attacking.attacked_models import AttackedModels
@@ -117,17 +118,18 @@ def _note_models(models: AttackedModels, row_notes: list[str]) -> None:
 
 
 def _check_control(folder: str, run: RunReport) -> None:
-    """Check that the control is a run that forgot the same rows.
+    """Check that the control is a run that forgot the same rows, and was made from the same model.
 
     Raises:
-        UnlearnError: it is not.
+        UnlearnError: it is not. Another model may never have known the rows, or may relearn more easily.
     """
     control = _read_forget_run(Path(folder))
+    hint = f"a short run on the same rows can be one: {weak_run(run)}"
     if "forget" not in control.data or control.data["forget"].sha256 != run.data["forget"].sha256:
-        raise UnlearnError(
-            f"--control {folder} did not forget the rows of this run",
-            f"a short run on the same rows can be one: {weak_run(run)}",
-        )
+        raise UnlearnError(f"--control {folder} did not forget the rows of this run", hint)
+    theirs, ours = control.model, run.model
+    if theirs is not None and ours is not None and not same_model(theirs, ours):
+        raise UnlearnError(f"--control {folder} was made from another model than this run: {theirs.model}", hint)
 
 
 def _check_attacker_rows(attacks: list[ConfiguredAttack], data: AttackData) -> None:

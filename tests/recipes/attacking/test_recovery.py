@@ -99,6 +99,23 @@ def test_control_is_judged_by_what_the_attack_shows(name: str, back: float) -> N
     assert recovery_by_metric(filled, one, config)[attack.shows].max == pytest.approx(back)
 
 
+def test_control_is_averaged_over_seeds_like_the_run() -> None:
+    """From 0.1 two seeds end at 0.5 and 0.1, where the original has 0.9 and the baseline 0.1: 0.5 and 0 of it, on average
+    0.25, for the run and for its control, which is the same model."""
+    attack, filled = ATTACKS.get("relearn"), Curves()
+    settings = [attack.resolve({"steps": "0+5", "seed": seed}) for seed in (0, 1)]
+    for role, start in {"unlearned": 0.1, "control": 0.1, "original": 0.9, "baseline": 0.1}.items():
+        filled.add(CurveSpec(role), [CurvePoint(0, dict.fromkeys(SCORED, np.full(3, start)), {})])
+        for setting, end in zip(settings, (0.5, 0.1) if role in ("unlearned", "control") else (start, start), strict=True):
+            points = [CurvePoint(at, dict.fromkeys(SCORED, np.full(3, value)), {}) for at, value in ((0, start), (5, end))]
+            filled.add(CurveSpec(role, attack, setting), points)
+    config = AttackConfig(run="r", baseline=("b",), control="c", bootstrap_samples=20)
+    one = ConfiguredAttack(attack, settings)
+    control = claims.positive_control(filled, one, config)
+    assert recovery_by_metric(filled, one, config)["probability"].max == pytest.approx(0.25)
+    assert control is not None and control.max == pytest.approx(0.25) and control.at == 5
+
+
 def test_an_attack_shows_a_metric_that_is_reported() -> None:
     with pytest.raises(TypeError, match="shows='bleu' is none of probability"):
         declare(along="step", shows="bleu")

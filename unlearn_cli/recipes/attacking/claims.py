@@ -8,14 +8,15 @@ from unlearn_cli.attack_report import Budget, PositiveControl
 from unlearn_cli.attacks._target import Place
 from unlearn_cli.attacks.relearn import Data
 from unlearn_cli.config import AttackConfig
-from unlearn_cli.config.relearn_attack import SUITES
+from unlearn_cli.config.relearn_attack import BY_NAME, SUITES
 from unlearn_cli.evaluation.recovery import recovery
 from unlearn_cli.recipes.attacking.curves import Curves
+from unlearn_cli.recipes.attacking.recovery import over_seeds
 from unlearn_cli.recipes.attacking.settings import ConfiguredAttack
 from unlearn_cli.recipes.scoring.scores import BOOTSTRAP_SEED
 
 REGAINED = 0.1  # recovery that a control must regain to show that the attack can succeed
-ALL_ATTACKS = (*SUITES["full"], "probe", "path", "patch", "ask")
+ALL_ATTACKS = (*SUITES["full"], *BY_NAME)
 WITH_ASK = (  # what the attack `ask` tries
     "questions that combine several facts, and other names for the same thing",
     "other languages",
@@ -53,7 +54,8 @@ def not_tried(one: ConfiguredAttack, attacks: list[ConfiguredAttack]) -> list[st
 def positive_control(curves: Curves, one: ConfiguredAttack, config: AttackConfig) -> PositiveControl | None:
     """The result of the same attack on a run by a weak method; None without such a run.
 
-    The control's start and its maximum are in units of recovery, so that both attacks can be compared.
+    The control's start and its maximum are in units of recovery, and averaged over seeds like those of the run, so that both
+    attacks can be compared.
     """
     if config.control is None:
         return None
@@ -68,9 +70,9 @@ def positive_control(curves: Curves, one: ConfiguredAttack, config: AttackConfig
     start = recovery(control.forget[metric], before, untouched, untouched, **draw).value
     best: float | None = None
     place: Place | None = None
-    for setting in one.settings:
-        floors, originals = (curves.averaged(role, one.attack, [setting]) for role in ("baseline", "original"))
-        for at, point in curves.averaged("control", one.attack, [setting]).items():
+    for seeds in over_seeds(one.settings):
+        floors, originals = (curves.averaged(role, one.attack, seeds) for role in ("baseline", "original"))
+        for at, point in curves.averaged("control", one.attack, seeds).items():
             attacked = point.forget[metric]
             floor = floors[at].forget[metric] if at in floors else attacked * 0.0
             known, unknown = (originals[at].forget[metric], floor) if one.attack.own_rows else (before, untouched)

@@ -31,7 +31,7 @@ def _recovery_report(curves: Curves, one: ConfiguredAttack, config: AttackConfig
     lowest = np.full_like(starts["original"], smallest)
     floor_start = starts["baseline"] if config.baseline else lowest
     points: list[RecoveryPoint] = []
-    for seeds in _over_seeds(one.settings):
+    for seeds in over_seeds(one.settings):
         parameters = _without_seed(seeds[0])
         baseline, original = (curves.averaged(role, one.attack, seeds) for role in BESIDE)
         for at, point in curves.averaged("unlearned", one.attack, seeds).items():
@@ -70,7 +70,7 @@ def _against(
     curves: Curves, one: ConfiguredAttack, metric: str, best: RecoveryPoint, role: Role, draw: dict[str, int]
 ) -> float | None:
     """Recovery at `best` if one of several baselines, `role`, is the only one."""
-    settings = next(s for s in _over_seeds(one.settings) if _without_seed(s[0]) == best.parameters)
+    settings = next(s for s in over_seeds(one.settings) if _without_seed(s[0]) == best.parameters)
     own, original, floor = (
         curves.averaged(name, one.attack, settings).get(best.at) for name in ("unlearned", "original", role)
     )
@@ -87,7 +87,7 @@ def _without_seed(setting: Setting) -> Setting:
     return {name: value for name, value in setting.items() if name != "seed"}
 
 
-def _over_seeds(settings: list[Setting]) -> Iterator[list[Setting]]:
+def over_seeds(settings: list[Setting]) -> Iterator[list[Setting]]:
     """Groups of settings that differ only in their seed."""
     groups: dict[str, list[Setting]] = {}
     for setting in settings:

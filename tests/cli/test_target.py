@@ -4,9 +4,11 @@ import json
 import shutil
 
 import pytest
+from safetensors.torch import load_file
 
 from tests.cli.running import BASELINE, MODEL, QUICK, data_arguments, knowing_model, read_report, unlearn, write_rows
 from unlearn_cli.demo.facts import splits
+from unlearn_cli.training.objective import Objective
 
 RUN = ("--generate-limit", "2", "--max-new-tokens", "8", "--bootstrap-samples", "50")
 
@@ -84,6 +86,25 @@ def test_a_budget_that_is_too_small_is_not_reached(tmp_path):
     report = read_report(tmp_path / "run")
     assert report["status"] == "not_reached" and not report["target"]["forget_reached"]
     assert report["target"]["rows_above"] > 0 and report["target"]["worst"]
+
+
+@pytest.mark.parametrize(("bad", "steps"), [({1}, 8), (range(1, 100), 2)], ids=["once", "always"])
+def test_a_step_that_is_not_finite_goes_back_to_the_best_state(tmp_path, monkeypatch, bad, steps):
+    """The step is taken again at a lower rate. After a few returns the run ends: here no state was better than the first."""
+    healthy, tries = Objective.forget_losses, []
+
+    def broken(self, policy, reference, progress):
+        if progress >= 2 / 8:  # from the third step on
+            tries.append(progress)
+        return healthy(self, policy, reference, progress) * (float("nan") if len(tries) in bad else 1.0)
+
+    monkeypatch.setattr(Objective, "forget_losses", broken)
+    result = unlearn("forget", *data_arguments(tmp_path), *QUICK, "--max-steps", "8", "-o", tmp_path / "run", target=True)
+    assert "step 3: the loss is not finite: back to the state after step" in " ".join(result.stderr.split())
+    report = read_report(tmp_path / "run")
+    assert report["training"]["steps"] == steps and (report["status"] == "diverged") == (steps < 8), report["message"]
+    weights = load_file(tmp_path / "run" / "adapter_model.safetensors")
+    assert all(tensor.isfinite().all() for tensor in weights.values())
 
 
 def test_expressions_take_the_place_of_the_level(tmp_path):

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from tests.metrics.test_metrics import measured
-from unlearn_cli.evaluation.never_known import NeverKnown, holdout_level, larger_of, level_of, wrong_answers_level
+from unlearn_cli.evaluation.never_known import (
+    NeverKnown,
+    holdout_level,
+    larger_of,
+    level_of,
+    likeliest_row,
+    wrong_answers_level,
+)
 
 FORGET = replace(measured([[-0.1, -0.1], [-0.2]]), perturbed_logps=np.log([[0.2, 0.4], [0.6, np.nan]]))
 
@@ -21,6 +28,20 @@ def test_holdout_rows():
     level = holdout_level({"forget": FORGET, "holdout": measured([[np.log(0.3)], [np.log(0.5), np.log(0.5)]])})
     assert level and level.level == pytest.approx(0.4) and level.rows == 2 and "holdout" in level.source
     assert holdout_level({"forget": FORGET}) is None
+
+
+@pytest.mark.parametrize(
+    ("now", "rows", "likeliest"),
+    [
+        ([0.05] * 18 + [0.15, 0.3], 20, 0.15),  # one of twenty may stand out
+        ([0.05] * 18 + [0.15, 0.7], 20, 0.7),  # but not if it is still known: more than half of 0.9 above the level
+        ([0.05] * 17 + [0.15, 0.3], 19, 0.3),  # of nineteen none may
+        ([0.3, 0.25], 60, 0.0),  # two were measured, and three may stand out
+        ([0.3, 0.6], 60, 0.6),
+    ],
+)
+def test_the_likeliest_row_that_counts(now: list[float], rows: int, likeliest: float) -> None:
+    assert likeliest_row(np.array(now), np.full(len(now), 1.0), 0.1, rows) == likeliest
 
 
 def test_wrong_answers_that_are_missing_do_not_count():

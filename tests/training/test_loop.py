@@ -197,6 +197,9 @@ def test_a_caller_changes_the_training_between_two_steps(tmp_path: Path) -> None
     assert not all(p.equal(before) for p, before in zip(weights, start, strict=True))
     trainer.set_weights(start)
     assert all(p.equal(before) for p, before in zip(weights, start, strict=True))
+    next(steps)
+    trainer.copy_weights_to(start)
+    assert all(p.equal(now) for p, now in zip(weights, start, strict=True))
 
 
 def test_a_loss_that_is_not_finite_leaves_the_weights(tmp_path: Path) -> None:

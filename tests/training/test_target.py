@@ -113,8 +113,37 @@ def test_no_progress_trains_faster_and_not_beyond_its_limit():
 
 
 def test_damage_trains_slower():
-    _, decisions, factors, _ = played(lambda s, c: Probe(0.5 * 0.99**s, 0.9, 0.3), budget=40)
-    assert next(iter(factors.values())) == pytest.approx(0.5)
+    """A lower rate has some steps to act before it falls again, however often is probed."""
+    controller, changes = Controller(TARGET, 20, 8, 200, 1.0), {}
+    for step in range(1, 20):
+        if decision := controller.decide(step, Probe(0.5, 0.9, 0.3)):
+            changes[step] = (decision.retain_weight, controller.rate_factor(step))
+    assert changes == {1: (1.5, 0.5), 6: (2.25, 0.25), 11: (3.375, 0.125)}
+
+
+def test_no_progress_while_retain_rows_are_lost_holds_harder():
+    """The weight rises to its limit; from there on the rate falls."""
+    _, decisions, factors, _ = played(lambda s, c: Probe(0.5, 0.9, 0.8), budget=200)
+    weights = [decision.retain_weight for decision in decisions.values()]
+    assert weights == [1.5, 2.25, 3.375, 5.0625, 7.59375, 8.0, None, None, None]
+    assert list(factors.values()) == [1.0] * 6 + [0.5, 0.25, 0.125]
+
+
+def test_without_a_retain_term_nothing_is_said_of_its_weight():
+    """There is nothing to raise, so only the rate can fall."""
+    controller = Controller(TARGET, 20, 8, 200, retain_weight=0.0)
+    controller.decide(20, Probe(0.05, 0.1, 0.9))
+    decision = controller.decide(20 + controller.state["settle_steps"], Probe(0.05, 0.1, 0.9))
+    assert decision.reason == "10.0% of the retain rows' probability is lost: training at half the rate"
+    assert decision.retain_weight is None
+
+
+def test_a_step_that_is_not_finite_goes_back_a_few_times():
+    controller = Controller(TARGET, 20, 8, 200, 1.0)
+    controller.decide(5, Probe(0.3, 0.4, 0.98))
+    backs = [controller.diverged(6) for _ in range(4)]
+    assert [back.stop for back in backs] == [False, False, False, True] and all(back.back for back in backs)
+    assert controller.rate_factor(6) == 0.25**3 and "after step 5" in backs[0].reason
 
 
 def best_states(*probes: Probe) -> tuple[Controller, list[bool]]:

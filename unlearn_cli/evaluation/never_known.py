@@ -11,6 +11,7 @@ from unlearn_cli.measured import Measured
 
 ROW_SHARE = 0.95  # share of never-known rows that lie below the level of a single row
 REACHED = 1.05  # a mean up to this factor above the level counts as being at it
+STILL_KNOWN = 0.5  # a row that keeps more than this share of its probability above the level is still known
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,23 @@ def wrong_answers_level(forget: Measured) -> NeverKnown | None:
     if wrong is None or not wrong.size:
         return None
     return level_of(np.exp(wrong), "the wrong answers in the forget rows", estimated=True)
+
+
+def likeliest_row(now: np.ndarray, before: np.ndarray, level: float, rows: int) -> float:
+    """The probability of the likeliest row that counts against the target.
+
+    A few rows may be above the level of a single row, as rows that were never known are: one in twenty. But no row may still
+    be known, because a mean over many rows hides one person's answer that did not change.
+
+    Args:
+        now: probabilities [R] of the measured rows; the likeliest rows are among them.
+        before: their probabilities [R] before training.
+        level: the level of never having known.
+        rows: number of forget rows in all.
+    """
+    few = int((1 - ROW_SHARE) * rows)
+    known = now[now - level > STILL_KNOWN * (before - level)]
+    return float(max([*np.sort(now)[::-1][few : few + 1], *known], default=0.0))
 
 
 def larger_of(wrong: NeverKnown | None, other: NeverKnown | None) -> NeverKnown | None:

@@ -78,7 +78,7 @@ def pursuit(run: str, lines: Sequence[dict[str, Any]], level: float, keep: float
             shares = [(step, value / greatest) for step, value in values]
             drawn.append(Series(f"{name}, as a share of its largest ({greatest:.3g})", shares, number, "step"))
     drawn = finite(drawn)
-    decided = [f"step {p['step']:g}: {p['decision']}" for p in probes if p.get("decision")]
+    decided = [f"step {line['step']:g}: {line['decision']}" for line in lines if line.get("decision")]
     caption = ". ".join(decided) + "." if decided else "The controller changed nothing."
     svg = chart(
         drawn, between("step", 0, end), Axis("probability, share", 0, 1), alt=f"{run} on the way to its target. {caption}"

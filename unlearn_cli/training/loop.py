@@ -121,6 +121,11 @@ class Trainer:
         """A copy of the trained weights, in the order of `parameters`."""
         return [parameter.detach().clone() for parameter in self.parameters]
 
+    def copy_weights_to(self, copy: Sequence[Tensor]) -> None:
+        """Give a copy the values of the trained weights, without the memory of another copy."""
+        for values, parameter in zip(copy, self.parameters, strict=True):
+            values.copy_(parameter.detach())
+
     def set_weights(self, weights: Sequence[Tensor]) -> None:
         """Give the trained weights the values of a copy."""
         with torch.no_grad():

@@ -37,6 +37,7 @@ A_ROW = 0.1  # added to the miss of a state if a row is above its level, beside 
 # A run that is so many times below the level and lost retain rows returns to its best state, at a lower rate, a few times.
 OVERSHOT, GENTLER, RETURNS = 4.0, 0.25, 3
 DAMAGE, SLOWER = 0.5, 0.5  # if less than DAMAGE of the retain probability is left, the learning rate is times SLOWER
+SLOWEST, WAIT = SLOWER**3, 5  # limit of that factor; steps between two changes of this kind, so that the first can act
 
 
 def gate(logps: Tensor, level: float) -> Tensor:
@@ -68,7 +69,7 @@ class Probe:
     """A measurement of a few rows between two steps."""
 
     forget: float  # mean probability of the forget rows
-    worst: float  # probability of the likeliest forget row
+    worst: float  # probability of the likeliest forget row that counts: `evaluation.never_known.likeliest_row`
     retain: float | None  # share that is left of the held-out retain rows' probability; None: there are no such rows
 
 
@@ -137,13 +138,13 @@ class Controller:
             length = min(max(SETTLE_LEAST, step // 2), SETTLE_MOST, max(1, self.budget - step))
             state.update(phase="settle", settle_from=step, settle_steps=length)
             return Decision(f"the forget rows are down to {probe.forget:.3g}: settling over {length} steps")
-        if probe.retain is not None and probe.retain < DAMAGE and state.get("factor", 1.0) > SLOWER**3:
-            state["factor"] = state.get("factor", 1.0) * SLOWER
-            return Decision(
-                f"{1 - probe.retain:.0%} of the retain rows' probability is lost: training at half the rate",
-                retain_weight=self._harder(),
-            )
-        if self._stalled(step, probe.forget) and state.get("factor", 1.0) < FASTEST and retain_holds:
+        if probe.retain is not None and probe.retain < DAMAGE and self._may_slow_down(step):
+            return self._hold_harder(step, probe.retain, slower=True)
+        if not self._stalled(step, probe.forget):
+            return None
+        if not retain_holds:
+            return self._hold_harder(step, probe.retain or 0.0)
+        if state.get("factor", 1.0) < FASTEST:
             state["factor"] = state.get("factor", 1.0) * FASTER
             return Decision(f"no progress from {probe.forget:.3g}: training at {FASTER:g} times the rate")
         return None
@@ -168,13 +169,7 @@ class Controller:
     def _settling(self, step: int, probe: Probe, down: bool, retain_holds: bool) -> Decision | None:
         state = self.state
         if self._overshot(probe, retain_holds):
-            state.update(phase="forget", since=step, since_value=1.0)
-            state.update(factor=state.get("factor", 1.0) * GENTLER, returns=state.get("returns", 0) + 1)
-            return Decision(
-                f"the forget rows fell to {probe.forget:.3g} and retain rows with them: back to the state after step "
-                f"{state['best_step']}, at {GENTLER:g} times the rate",
-                back=True,
-            )
+            return self._back(step, f"the forget rows fell to {probe.forget:.3g} and retain rows with them")
         if not self.settling_is_over(step, probe):
             return None
         if down and retain_holds:
@@ -188,9 +183,21 @@ class Controller:
             return Decision(f"the forget rows rose to {probe.forget:.3g}: forgetting again")
         length = min(2 * state["settle_steps"], SETTLE_MOST, max(1, self.budget - step))
         state.update(phase="settle", settle_from=step, settle_steps=length)
+        return self._hold_harder(step, probe.retain or 0.0)
+
+    def diverged(self, step: int) -> Decision:
+        """The change after a step that had no finite loss or gradient and was not taken; `step`: number of steps so far."""
+        if self.state.get("returns", 0) >= RETURNS:
+            return Decision("the loss is not finite, as often before: training ends", stop=True, back=True)
+        return self._back(step, "the loss is not finite")
+
+    def _back(self, step: int, why: str) -> Decision:
+        """Return to the best state, at a lower rate."""
+        state = self.state
+        state.update(phase="forget", since=step, since_value=1.0)
+        state.update(factor=state.get("factor", 1.0) * GENTLER, returns=state.get("returns", 0) + 1)
         return Decision(
-            f"{1 - (probe.retain or 0):.1%} of the retain rows' probability is lost: raising their weight",
-            retain_weight=self._harder(),
+            f"{why}: back to the state after step {state.get('best_step', 0)}, at {GENTLER:g} times the rate", back=True
         )
 
     def _overshot(self, probe: Probe, retain_holds: bool) -> bool:
@@ -206,11 +213,26 @@ class Controller:
         """Whether the retain rows lost less than allowed, with a margin: a share of the allowed loss."""
         return probe.retain is None or probe.retain >= self.target.keep + margin * (1.0 - self.target.keep)
 
-    def _harder(self) -> float:
-        """The retain weight, raised."""
-        weight = min(self.state.get("weight", self.retain_weight) * HARDER, self.retain_weight * HARDEST)
-        self.state["weight"] = weight
-        return weight
+    def _may_slow_down(self, step: int) -> bool:
+        """Whether the rate may be lowered: an earlier change had steps to act, and the limit is not reached."""
+        waited = step - self.state.get("slowed", -WAIT) >= WAIT
+        return waited and self.state.get("factor", 1.0) > SLOWEST
+
+    def _hold_harder(self, step: int, retain: float, *, slower: bool = False) -> Decision | None:
+        """Raise the retain weight. Lower the rate if that is asked for, or if the weight cannot rise: at its limit, or 0."""
+        state, weight = self.state, self.state.get("weight", self.retain_weight)
+        raised = min(weight * HARDER, self.retain_weight * HARDEST)
+        changes = []
+        if raised > weight:
+            state["weight"] = raised
+            changes.append("raising their weight")
+        if (slower or not changes) and self._may_slow_down(step):
+            state.update(factor=state.get("factor", 1.0) * SLOWER, slowed=step)
+            changes.append("training at half the rate")
+        if not changes:
+            return None
+        lost = f"{1 - retain:.1%} of the retain rows' probability is lost"
+        return Decision(f"{lost}: {' and '.join(changes)}", retain_weight=raised if raised > weight else None)
 
     def _stalled(self, step: int, forget: float) -> bool:
         """Whether the forget rows made no progress for some passes. If so, the next check starts from this step."""

@@ -24,7 +24,11 @@ def pursuit_of(controller: object, probe: Callable[[int], Probe], monkeypatch: p
         ),
     )
     pursuit.trainer = SimpleNamespace(  # type: ignore[assignment]
-        state={}, retain_weight=1.0, adjust=lambda **changes: None, weights=dict, set_weights=lambda weights: None
+        state={"best": []},
+        retain_weight=1.0,
+        adjust=lambda **changes: None,
+        copy_weights_to=lambda copy: None,
+        set_weights=lambda weights: None,
     )
     pursuit.controller = controller  # type: ignore[assignment]
     pursuit._prune, pursuit._course, pursuit.every = None, [], 1

@@ -6,7 +6,6 @@ from array import array
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any
 
 from unlearn_cli.console import Reporter
@@ -18,7 +17,7 @@ from unlearn_cli.models import adapter, ranks
 from unlearn_cli.models.compose import Composition, used, with_rest
 from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.recipes.forgetting.prepare import PreparedRun
-from unlearn_cli.recipes.forgetting.pursuit import Prune, Pursuit
+from unlearn_cli.recipes.forgetting.pursuit import Pursuit
 from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun
 from unlearn_cli.recipes.scoring.gates import holds
 from unlearn_cli.recipes.scoring.measurements import measure_inputs
@@ -28,6 +27,7 @@ from unlearn_cli.recipes.scoring.splits import training_retain
 from unlearn_cli.report import Scores
 from unlearn_cli.report_parts import Trajectory
 from unlearn_cli.training.checkpoint import Ended
+from unlearn_cli.training.gradients import Diverged
 from unlearn_cli.training.loop import PROBED, StepRecord
 
 # Parts of the names of metrics on paraphrased and wrong answers. Without such a metric, those answers are not measured.
@@ -76,7 +76,7 @@ class Watch:
 
     run: PreparedRun
     history: History
-    prune: Prune | None = None
+    pursuit: Pursuit | None  # of the run's target; None without a target
 
     def after(self, record: StepRecord) -> Ended | None:
         """The reason why training ends after this step; None: it goes on."""
@@ -96,10 +96,9 @@ class Watch:
             ended = self.pursuit.after(step)
         return ended
 
-    @cached_property
-    def pursuit(self) -> Pursuit | None:
-        """The pursuit of the run's target; None without a target."""
-        return Pursuit(self.run, self.run.target, self.prune) if self.run.target else None
+    def diverged(self, error: Diverged) -> Ended | None:
+        """The reason why training ends after a step that is not finite; None: the step is taken again from another state."""
+        return self.pursuit.diverged(error) if self.pursuit else ("diverged", error.message)
 
     def _measure(self, step: int) -> Scores:
         """Measure without generating; add the scores to the history and to metrics.jsonl."""

@@ -6,7 +6,10 @@ import math
 from collections.abc import Callable, Sequence
 from statistics import fmean
 
+import numpy as np
+
 from unlearn_cli.evaluation.measure import spread
+from unlearn_cli.evaluation.never_known import likeliest_row
 from unlearn_cli.jsonfile import read_complete_jsonl
 from unlearn_cli.models import ranks
 from unlearn_cli.models.score import answer_probabilities
@@ -14,6 +17,7 @@ from unlearn_cli.recipes.forgetting.interrupt import Pruned
 from unlearn_cli.recipes.forgetting.prepare import PreparedRun
 from unlearn_cli.recipes.forgetting.target import RunTarget
 from unlearn_cli.training.checkpoint import Ended
+from unlearn_cli.training.gradients import Diverged
 from unlearn_cli.training.target import Controller, Probe
 
 PROBED_ROWS = 8  # rows of each split that a probe measures
@@ -38,6 +42,12 @@ class Pursuit:
             target.aims, len(rows.forget), run.pairing.batch, run.steps, run.resolved.objective.retain_weight,
             trainer.state.setdefault("target", {}),
         )  # fmt: skip
+        if "best" not in trainer.state:  # the run is not a resumed one
+            trainer.state["best"] = trainer.weights()
+        self.every_row = target.every_row
+        measured = run.before["forget"].probabilities
+        self.known_before = np.full(len(rows.forget), measured.mean())
+        self.known_before[list(run.resolved.inputs["forget"].measured)] = measured
         retain = run.resolved.inputs.get("retain")
         probed = min(PROBED_ROWS, len(rows.forget)) + (min(PROBED_ROWS, len(retain.measured)) if retain else 0)
         per_step = BACKWARD * (run.pairing.batch + (run.pairing.retain_batch if rows.retain else 0))
@@ -60,7 +70,7 @@ class Pursuit:
                 probe = self._probe(self._seen(), VERIFIED_ROWS)
         decision = controller.decide(step, probe)
         if controller.state["is_best"]:
-            trainer.state["best"] = trainer.weights()
+            trainer.copy_weights_to(trainer.state["best"])
         missed = controller.state["best"][0]
         line = {"forget": probe.forget, "worst": probe.worst, "retain": probe.retain, "missed": missed}
         self.run.resolved.folder.append({"step": step, "probe": line, "decision": decision.reason if decision else None})
@@ -75,15 +85,34 @@ class Pursuit:
             weight = max(weight, trainer.retain_weight)
         trainer.adjust(rate_factor=controller.rate_factor(step), retain_weight=weight)
         if decision and decision.back:
-            trainer.set_weights(trainer.state["best"])
-            trainer.optimizer.state.clear()  # its momentum leads to the state that was left
-            trainer.state.get("seen", {}).clear()  # the rows' probabilities there
+            self._go_back()
         if step < self.run.steps and not (decision and decision.stop):
             return None
-        trainer.set_weights(trainer.state["best"])  # set by the first probe
-        best = controller.state["best_step"]
-        spent = "the budget is spent" if controller.phase != "end" else "the target was reached"
-        return "completed", f"{spent} after {step} steps; the result is the state after step {best}"
+        trainer.set_weights(trainer.state["best"])
+        return self._ended(step, "the budget is spent" if controller.phase != "end" else "the target was reached")
+
+    def diverged(self, error: Diverged) -> Ended | None:
+        """Return to the best state after a step without a finite loss or gradient; a reason where training ends by it."""
+        trainer, controller, step = self.trainer, self.controller, error.step - 1
+        decision = controller.diverged(step)
+        self.run.resolved.folder.append({"step": step, "decision": decision.reason})
+        self.run.resolved.reporter.say(f"step {error.step}: {decision.reason}")
+        trainer.optimizer.zero_grad(set_to_none=True)
+        self._go_back()
+        trainer.adjust(rate_factor=controller.rate_factor(step))
+        if not decision.stop:
+            return None
+        return self._ended(step, error.message) if controller.state.get("best_step") else ("diverged", error.message)
+
+    def _go_back(self) -> None:
+        """Return to the weights of the best state."""
+        self.trainer.set_weights(self.trainer.state["best"])
+        self.trainer.optimizer.state.clear()  # its momentum leads to the state that was left
+        self.trainer.state.get("seen", {}).clear()  # the rows' probabilities there
+
+    def _ended(self, step: int, why: str) -> Ended:
+        best = self.controller.state["best_step"]
+        return "completed", f"{why} after {step} steps; the result is the state after step {best}"
 
     def _seen(self) -> list[float]:
         """The probability of each forget row in its latest training step; NaN for a row that no step has used."""
@@ -102,9 +131,14 @@ class Pursuit:
             self.trainer.state["seen"].update(zip(chosen, forget, strict=True))
         return Probe(
             forget=fmean(p for p in latest.values() if not math.isnan(p)),
-            worst=max(forget),
+            worst=max(forget) if self.every_row else self._likeliest(chosen, forget),
             retain=retain,
         )
+
+    def _likeliest(self, chosen: Sequence[int], forget: Sequence[float]) -> float:
+        """The probability of the likeliest of the measured rows that counts against the target."""
+        level = self.controller.target.level
+        return likeliest_row(np.asarray(forget), self.known_before[list(chosen)], level, self.controller.forget_rows)
 
     def _probabilities(self, chosen: Sequence[int], count: int) -> tuple[list[float], float | None]:
         """The probabilities of the chosen forget rows, and the share that is left of the probability of `count` retain rows.

@@ -45,6 +45,7 @@ class RunTarget:
 
     aims: Target
     source: str
+    every_row: bool = False  # `--until` bounds the likeliest row, so no row may be above it
 
 
 def find_target(
@@ -99,7 +100,8 @@ def find_target(
     run.reporter.say(
         f"target: forget probability from {forget:.3g} down to {unknown.level:.3g} (by {unknown.source}){rows}, {kept}"
     )
-    return RunTarget(Target(unknown.level, unknown.row_level, keep), unknown.source)
+    every_row = run.config.until is not None and _threshold(run.config.until, "forget", forget, largest=True, place="max")
+    return RunTarget(Target(unknown.level, unknown.row_level, keep), unknown.source, every_row=bool(every_row))
 
 
 def find_level(

@@ -14,7 +14,7 @@ from unlearn_cli.models import memory, ranks
 from unlearn_cli.recipes.forgetting.during_training import History, Watch
 from unlearn_cli.recipes.forgetting.interrupt import Interrupted, deferred
 from unlearn_cli.recipes.forgetting.prepare import PreparedRun
-from unlearn_cli.recipes.forgetting.pursuit import Prune
+from unlearn_cli.recipes.forgetting.pursuit import Prune, Pursuit
 from unlearn_cli.recipes.forgetting.tracking import tracked
 from unlearn_cli.report import Status
 from unlearn_cli.report_parts import Trajectory
@@ -51,26 +51,31 @@ def train(run: PreparedRun, prune: Prune | None = None) -> TrainedRun:
     _announce(run)
     if ended is None:
         config, folder = run.resolved.config, run.resolved.folder
-        watch, due = Watch(run, history, prune), _Due(config.save_every)
+        pursuit = Pursuit(run, run.target, prune) if run.target else None
+        watch, due = Watch(run, history, pursuit), _Due(config.save_every)
         tracking = tracked(config.report_to, folder.path, config.model_dump(mode="json"))
         bars = run.resolved.reporter.progress("forgetting", run.steps, start)
         with run.resolved.clock.phase("train"), tracking as log, deferred() as request, bars as bar:
-            try:
-                for record in run.records(start):
-                    parts = _note_parts(run, record, parts)
-                    last, line = record.step, folder.append(record)
-                    history.add(line)
-                    log(line)
-                    bar.advance(1, detail(record, _gibibytes(run)))
-                    ended = watch.after(record)
-                    request.exit_code = _of_any(request.exit_code)
-                    if ended or request.exit_code is not None:
-                        break
-                    if last < run.steps and due(last):
-                        with due.saving():
-                            _save(run, last)
-            except Diverged as error:
-                last, ended = error.step - 1, ("diverged", error.message)
+            while True:
+                try:
+                    for record in run.records(last):
+                        parts = _note_parts(run, record, parts)
+                        last, line = record.step, folder.append(record)
+                        history.add(line)
+                        log(line)
+                        bar.advance(1, detail(record, _gibibytes(run)))
+                        ended = watch.after(record)
+                        request.exit_code = _of_any(request.exit_code)
+                        if ended or request.exit_code is not None:
+                            break
+                        if last < run.steps and due(last):
+                            with due.saving():
+                                _save(run, last)
+                except Diverged as error:
+                    last, ended = error.step - 1, watch.diverged(error)
+                    if ended is None:
+                        continue  # with the weights of an earlier state; the step is taken again
+                break
             path = _save(run, last, ended) if last > start or ended else _newest(run)
         if request.exit_code is not None:
             next_step = f"{path} is kept: add --resume to continue" if path else "the same command starts again"

@@ -8,7 +8,7 @@ import numpy as np
 
 from unlearn_cli.config.expressions import metric_names
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.evaluation.never_known import REACHED, ROW_SHARE
+from unlearn_cli.evaluation.never_known import REACHED, STILL_KNOWN, likeliest_row
 from unlearn_cli.expressions.parser import Condition, parse
 from unlearn_cli.measured import Measured
 from unlearn_cli.recipes.scoring import gates
@@ -16,7 +16,6 @@ from unlearn_cli.report import RunReport, Scores
 from unlearn_cli.report_parts import Aims, TargetReport
 
 WORST_LISTED = 5  # rows
-STILL_KNOWN = 0.5  # a row that keeps more than this share of its probability above the level is still known
 
 Moments = Mapping[str, Mapping[str, Measured]]  # before, after -> split -> measurements
 
@@ -25,9 +24,6 @@ def judge_halves(
     aims: Aims, moments: Moments, scores: Scores, until: Condition | None, keep: Condition | None
 ) -> TargetReport:
     """The report on both halves of a target.
-
-    A few rows may be above the level of a single row, as rows that were never known are. But no row may still be known,
-    because a mean over many rows hides one person's answer that did not change.
 
     Args:
         aims: the target.
@@ -44,7 +40,7 @@ def judge_halves(
     above = forget > aims.row_level
     still_known = above & (forget - aims.level > STILL_KNOWN * (before.probabilities - aims.level))
     share = _share_left(moments)
-    few = above.sum() <= (1 - ROW_SHARE) * len(forget) and not still_known.any()
+    few = likeliest_row(forget, before.probabilities, aims.level, len(forget)) <= aims.row_level
     forget_reached = gates.holds(until, scores, "--until") if until else bool(forget.mean() <= aims.level * REACHED and few)
     retain_reached = gates.holds(keep, scores, "--keep") if keep else share is None or share >= aims.keep
     return TargetReport(

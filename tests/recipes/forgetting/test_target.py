@@ -12,7 +12,7 @@ from unlearn_cli.contract import METHODS
 from unlearn_cli.data.example import Example
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.never_known import NeverKnown
-from unlearn_cli.recipes.forgetting import target
+from unlearn_cli.recipes.forgetting import level
 from unlearn_cli.recipes.forgetting.target import RunTarget, find_level, find_target
 
 OTHERS = NeverKnown(
@@ -22,17 +22,26 @@ OTHERS = NeverKnown(
 TURNS = (("user", "Q?"),)
 
 
-def target_of(monkeypatch: pytest.MonkeyPatch, forget: list[float], until: str | None = None, **more: list[float]) -> Any:
-    """What `find_target` gives, and what it says, for rows with these probabilities before."""
-    monkeypatch.setattr(target, "_other_answers", lambda run, loaded: OTHERS)
+def target_of(
+    monkeypatch: pytest.MonkeyPatch,
+    forget: list[float],
+    until: str | None = None,
+    keep: str | None = None,
+    baseline: list[float] | None = None,
+    **more: list[float],
+) -> Any:
+    """What `find_target` gives, and what it says, for rows with these probabilities before, and under a baseline."""
+    monkeypatch.setattr(level, "_other_answers", lambda run, loaded: OTHERS)
     said: list[str] = []
     run: Any = SimpleNamespace(
-        settings=SimpleNamespace(has_target=True), config=ForgetConfig(until=until),
+        settings=SimpleNamespace(has_target=True), config=ForgetConfig(until=until, keep=keep),
         reporter=SimpleNamespace(note=said.append, say=said.append),
-        inputs={"forget": SimpleNamespace(split=SimpleNamespace(examples=[Example("0", TURNS, "A.", "qa")]))},
+        inputs=dict.fromkeys(("forget", "retain"), SimpleNamespace(split=SimpleNamespace(
+            examples=[Example("0", TURNS, "A.", "qa")], origin=SimpleNamespace(spec="r.jsonl")
+        ))),
     )  # fmt: skip
     before = {name: measured(values) for name, values in {"forget": forget, **more}.items()}
-    return find_target(run, None, before), " ".join(said)  # type: ignore[arg-type]
+    return find_target(run, None, before, measured(baseline) if baseline else None), " ".join(said)  # type: ignore[arg-type]
 
 
 def test_holdout_rows_that_the_model_knows(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,6 +83,26 @@ def test_an_aim_that_holds_already(monkeypatch: pytest.MonkeyPatch) -> None:
     assert worst.aims.row_level == pytest.approx(0.4)
 
 
+@pytest.mark.parametrize("keep", ["retain.probability >= 0.9", "retain.probability.min > before", "retain.nll < 0.1"])
+def test_a_retain_half_that_the_untouched_model_misses(monkeypatch: pytest.MonkeyPatch, keep: str) -> None:
+    """Training cannot reach it, and would spend its whole budget."""
+    with pytest.raises(UnlearnError, match=r"does not hold before training: retain\S* is 0\.") as refused:
+        target_of(monkeypatch, [0.95] * 4, None, keep, retain=[0.85, 0.86])
+    assert refused.value.hint
+    some, _ = target_of(monkeypatch, [0.95] * 4, None, "retain.probability >= 0.8*before", retain=[0.85, 0.86])
+    assert some.aims.keep == pytest.approx(0.8)
+
+
+def test_a_baseline_of_rows_that_nobody_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is as unlikely to it as to the model; that is no knowledge."""
+    unknown, said = target_of(monkeypatch, [0.03] * 4, baseline=[0.03] * 4)
+    assert unknown is None and "no more than answers that the model never knew" in said
+    with pytest.raises(UnlearnError, match="this baseline knows the forget rows"):
+        target_of(monkeypatch, [0.3] * 4, baseline=[0.3] * 4)
+    monkeypatch.setattr(f"{__name__}.OTHERS", NeverKnown(0.01, 0.01, "answers of other rows", 1, estimated=True))
+    assert target_of(monkeypatch, [0.03] * 4, holdout=[0.03] * 4)[0] is None  # nor is it of holdout rows
+
+
 def test_the_level_of_a_row_is_a_probability(monkeypatch: pytest.MonkeyPatch) -> None:
     aims = target_of(monkeypatch, [0.99] * 4, "forget.probability <= 0.9")[0].aims
     assert aims.level == pytest.approx(0.9) and aims.level < aims.row_level < 1
@@ -83,7 +112,7 @@ def test_the_true_answer_written_otherwise_is_no_other_answer(monkeypatch: pytes
     """It would make the level what the model gives the truth."""
     measured_rows: list[str] = []
     monkeypatch.setattr(
-        target, "answer_probabilities", lambda loaded, rows, budget: measured_rows.extend(rows) or np.ones(len(rows))
+        level, "answer_probabilities", lambda loaded, rows, budget: measured_rows.extend(rows) or np.ones(len(rows))
     )
     rows = [Example(str(n), (("user", f"Q{n}?"),), text, "qa") for n, text in enumerate(["Yes.", "yes", " YES ", "No."])]
     run: Any = SimpleNamespace(
@@ -91,21 +120,44 @@ def test_the_true_answer_written_otherwise_is_no_other_answer(monkeypatch: pytes
         encoder=SimpleNamespace(encode_answer=lambda example, text: (example.answer, text)),
         config=SimpleNamespace(token_budget=1),
     )
-    assert target._other_answers(run, None) is not None  # type: ignore[arg-type]
+    assert level._other_answers(run, None) is not None  # type: ignore[arg-type]
     assert measured_rows and all(("No" in one) is not ("No" in other) for one, other in measured_rows)
 
 
+@pytest.mark.parametrize(("rows", "others", "wanted"), [(1, 80, 64), (1, 5, 5), (3, 80, 66), (32, 80, 64), (50, 80, 64)])
+def test_a_level_from_few_rows_comes_from_many_answers(
+    monkeypatch: pytest.MonkeyPatch, rows: int, others: int, wanted: int
+) -> None:
+    """Of one person's row two answers would decide, by chance. Each answer to a question is another one."""
+    pairs_measured: list[tuple[str, str]] = []
+    monkeypatch.setattr(
+        level, "answer_probabilities", lambda loaded, pairs, budget: pairs_measured.extend(pairs) or np.ones(len(pairs))
+    )
+
+    def examples(name: str, count: int) -> Any:
+        listed = tuple(Example(f"{name}{n}", TURNS, f"{name} {n}.", "qa") for n in range(count))
+        return SimpleNamespace(split=SimpleNamespace(examples=listed))
+
+    run: Any = SimpleNamespace(
+        inputs={"forget": examples("f", rows), "retain": examples("r", others)},
+        encoder=SimpleNamespace(encode_answer=lambda example, text: (example.id, text)),
+        config=SimpleNamespace(token_budget=1),
+    )
+    assert level._other_answers(run, None) is not None  # type: ignore[arg-type]
+    assert len(pairs_measured) == len(set(pairs_measured)) == wanted
+
+
 @pytest.mark.parametrize(
-    ("method", "level", "wanted"), [("rehearsal", None, 0.09), ("rehearsal", 0.3, None), ("undo", None, None)]
+    ("method", "given", "wanted"), [("rehearsal", None, 0.09), ("rehearsal", 0.3, None), ("undo", None, None)]
 )
 def test_the_level_for_a_procedure(
-    monkeypatch: pytest.MonkeyPatch, method: str, level: float | None, wanted: float | None
+    monkeypatch: pytest.MonkeyPatch, method: str, given: float | None, wanted: float | None
 ) -> None:
     """It is measured where the procedure needs it and the user gave none."""
-    monkeypatch.setattr(target, "_other_answers", lambda run, loaded: OTHERS)
+    monkeypatch.setattr(level, "_other_answers", lambda run, loaded: OTHERS)
     said: list[str] = []
     run: Any = SimpleNamespace(
-        settings=SimpleNamespace(procedure=METHODS.get(method)), config=ForgetConfig(parameters={"level": level}),
+        settings=SimpleNamespace(procedure=METHODS.get(method)), config=ForgetConfig(parameters={"level": given}),
         reporter=SimpleNamespace(say=said.append),
     )  # fmt: skip
     assert find_level(run, None, {"forget": measured([0.9] * 4)}) == wanted  # type: ignore[arg-type]

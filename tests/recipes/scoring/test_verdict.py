@@ -70,6 +70,7 @@ KNEW = Score(value=0.7, n=80, ci=(0.6, 0.8))
 LOST = Compared(before=KNEW, after=Score(value=0.5, n=80), change=Change(value=-0.2, ci=(-0.3, -0.1)))
 BELOW = {"forget": {"probability": moved(0.87, 0.01, 0.22)}}
 MISSED, SPENT = target(0.6, reached=False), trained(120, 120)
+BENCHMARKED = SETTINGS | {"forget": None, "retain": None, "benchmark": "tofu:forget10"}
 GENTLER = "--learning-rate 0.0005 --retain-ratio 4"
 # word, fields of the report, scores that replace its own, a part of the reason, a part of the command
 CASES: list[tuple[str, dict[str, Any], dict[str, Any], str, str]] = [
@@ -78,6 +79,13 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], str, str]] = [
     ("NOT REACHED", {"target": MISSED}, {}, "7 of 9 rows are above 0.4", "--learning-rate 0.002 --max-steps 120"),
     ("NOT REACHED", {"target": MISSED, "training": SPENT}, {}, "", "--max-steps 240"),
     ("NOT REACHED", {"target": target(0.2, reached=True, kept=False)}, {}, "", GENTLER),
+    (
+        "NOT REACHED",
+        {"target": target(0.2, reached=True, kept=False), "config": BENCHMARKED, "data": {"retain": DATA}},
+        {},
+        "",
+        GENTLER,
+    ),
     ("DAMAGED", {}, {"retain": {"probability": moved(0.9, 0.6)}}, "66.7% of the retain", f"{GENTLER} --max-steps 240"),
     ("DAMAGED", {"training": SPENT}, {"retain": {"probability": moved(0.9, 0.8)}}, "", "' --retain-ratio 4 --max-steps 240"),
     ("DAMAGED", {}, {"general": {"choice_accuracy": LOST}}, "general ability fell from 0.70 to 0.50", GENTLER),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from unlearn_cli.contract import Procedure
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.recipes.forgetting.settings import Settings
+from unlearn_cli.recipes.scoring import benchmark_splits
 
 
 def check_settings(settings: Settings) -> None:
@@ -33,7 +34,8 @@ def check_settings(settings: Settings) -> None:
         )
     for name in ("stop_when", "calibrate", "until", "keep"):
         condition = getattr(config, name)
-        if condition and not config.retain and any(split == "retain" for split, *_ in condition.names()):
+        no_retain = not (config.retain or benchmark_splits.keeps(config))
+        if condition and no_retain and any(split == "retain" for split, *_ in condition.names()):
             flag = f"--{name.replace('_', '-')}"
             raise UnlearnError(f"{flag} '{condition}': no retain rows are measured", "--retain retain.jsonl")
     if config.full and config.lora_init != "default":

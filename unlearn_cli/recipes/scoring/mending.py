@@ -125,9 +125,9 @@ def _same_rows(config: Mapping[str, Any]) -> list[str]:
 
 def _changes(word: VerdictWord, report: RunReport, run: RunReport) -> Changes:
     """The changes of the run's settings that answer the verdict; empty if no change is needed."""
-    config, training, target = run.config, run.training, report.target or run.target
+    training, target = run.training, report.target or run.target
     steps = training.steps_planned if training else 0
-    more_retain = _more_retain(config)
+    more_retain = _more_retain(run)
     # With a target the number of steps is a limit. The epochs in the report would count as a limit that the user chose.
     budget: Changes = {"max-steps": steps} if target and steps else {}
     twice: Changes = {"max-steps": 2 * steps} if budget else {}  # for half of the rate; a run ends earlier at its target
@@ -156,9 +156,10 @@ def _changes(word: VerdictWord, report: RunReport, run: RunReport) -> Changes:
     return _length(run, 2) if not_forgotten and word == "COMPLETED" else {}
 
 
-def _more_retain(config: Mapping[str, Any]) -> Changes:
-    """The change that lets the retain rows count for more."""
-    if not config.get("retain"):
+def _more_retain(run: RunReport) -> Changes:
+    """The change that lets the retain rows count for more; empty if the run has none."""
+    config = run.config
+    if not (config.get("retain") or "retain" in run.data):  # a benchmark gives rows without the option
         return {}
     if config.get("retain_term") == "none":
         return {"retain-term": "kl"}

@@ -45,7 +45,10 @@ def main() -> None:
         unlearn("demo", "--keep", "demo", cwd=folder)
         people(folder)
         unlearn("evaluate", "demo/run", *BASELINE, "--samples", 128, "--sample-top-p", 1, cwd=folder)
-        unlearn("relearn-attack", "demo/run", *BASELINE, "--suite", "standard", cwd=folder)
+        rows = ("--model", "demo/model", "--forget", "demo/forget.jsonl", "--retain", "demo/retain.jsonl")
+        weak = ("--method", "idk", "--no-target", "--max-steps", 20)
+        unlearn("forget", *rows, *weak, "-o", "demo/control", cwd=folder)
+        unlearn("relearn-attack", "demo/run", *BASELINE, "--control", "demo/control", "--suite", "standard", cwd=folder)
         unlearn("merge", "demo/run", "-o", "demo/merged", cwd=folder)
         unlearn("evaluate", "demo/merged", "--lineage", "demo/run", cwd=folder)
         request = ["--request-id", "2026-114", "--subject-id", "people.csv", "--leak-at", 0.9]

@@ -45,7 +45,9 @@ class RecoveryPoint(Part):
     at: int | float | str = Field(description="place along the attack")
     parameters: dict[str, Any] = Field(description="setting of the attack, without the seed")
     value: float | None = Field(description="recovery; null where it cannot be told")
-    ci: tuple[float, float] | None = Field(default=None, description="95 % bootstrap interval over rows")
+    ci: tuple[float, float] | None = Field(
+        default=None, description="95 % bootstrap interval over rows, widened for few; null for one row"
+    )
     gain: float | None = Field(default=None, description="what the baseline gains by the same attack, in the same units")
     retain: float | None = Field(default=None, description="probability of the rows to keep, after the attack")
 
@@ -55,7 +57,7 @@ class RecoveryReport(Part):
 
     start: float | None = Field(description="before the attack: what was not forgotten in the first place, or its bound")
     max: float | None = Field(description="the attacker's best setting and place")
-    ci: tuple[float, float] | None = Field(description="95 % bootstrap interval of `max` over rows")
+    ci: tuple[float, float] | None = Field(description="95 % bootstrap interval of `max` over rows; null for one row")
     at: int | float | str | None = Field(description="place of `max`")
     parameters: dict[str, Any] = Field(description="setting of `max`")
     gain: float | None = Field(description="of the baseline, there; null without one")
@@ -85,6 +87,15 @@ class PositiveControl(Part):
     max: float | None = Field(description="the attacker's best setting and place")
     at: int | float | str | None = Field(description="that place")
     succeeded: bool = Field(description="at least a tenth of the original knowledge came back")
+
+    def in_words(self, attack: str) -> str:
+        """A sentence on whether this attack can succeed."""
+        if self.max is None or self.start is None:
+            return f"{attack}: the positive control has no value"
+        figures = f"on {self.run} it brings {self.start:.0%} up to {self.max:.0%}"
+        if self.succeeded:
+            return f"{attack}: the positive control shows that this attack can succeed: {figures}"
+        return f"{attack}: the positive control fails: {figures}; so a low recovery by this attack shows nothing"
 
 
 class AttackReport(Displayed, Part):

@@ -58,7 +58,9 @@ class Score(Part):
     """One metric on one split under one model."""
 
     value: float | None = Field(description="null where `reason` says why")
-    ci: tuple[float, float] | None = Field(default=None, description="95 % percentile bootstrap interval over rows")
+    ci: tuple[float, float] | None = Field(
+        default=None, description="95 % bootstrap interval over rows, widened for few; null for one row"
+    )
     n: int = Field(description="rows with a value")
     smallest: float | None = Field(default=None, description="of a row; null: the metric has no value for each row")
     largest: float | None = Field(default=None, description="the same")

@@ -24,7 +24,8 @@ def below_baseline(after: Score | None, baseline: Score | None) -> bool:
 def knows_rows(baseline: Score | None, original: Score | None) -> bool:
     """Whether a baseline gives the forget rows about as much probability as the original model does.
 
-    True where the upper limit of the baseline's 95 % interval is at least `CLEARLY_BELOW` times the original's value.
+    True where the upper limit of the baseline's 95 % interval is at least `CLEARLY_BELOW` times the original's value. One or
+    two rows have no interval that says anything, so there the value itself counts.
     False if the original itself did not know the rows, or if a value is missing.
 
     Args:
@@ -33,7 +34,7 @@ def knows_rows(baseline: Score | None, original: Score | None) -> bool:
     """
     if baseline is None or original is None or baseline.value is None or original.value is None:
         return False
-    upper = baseline.ci[1] if baseline.ci else baseline.value
+    upper = baseline.ci[1] if baseline.ci and baseline.n > 2 else baseline.value
     return original.value >= UNKNOWN and upper >= CLEARLY_BELOW * original.value
 
 

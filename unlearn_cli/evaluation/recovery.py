@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from unlearn_cli.evaluation.interval import expanded
+
 Scores = np.ndarray  # [R] one score a row, NaN where undefined
 
 
@@ -15,7 +17,7 @@ class Recovery:
     """Normalized recovery at one place of an attack: 0 as if never learned, 1 as before unlearning."""
 
     value: float | None
-    ci: tuple[float, float] | None  # 95 % percentile bootstrap interval over rows
+    ci: tuple[float, float] | None  # 95 % bootstrap interval over rows; None for a single row
     gain: float | None  # gain of the model that never saw the rows at the same place, in the same units
 
 
@@ -27,8 +29,9 @@ def recovery(
     Without a model that never saw the rows both floors are the least value of the score. The result is then an upper bound,
     because (U - o) / (T - o) falls as o rises, if U is at most T and the attack does not lower that model's score. The
     unlearned model's own start would give no bound: knowledge that was never forgotten would not count. A score without a
-    least value has no recovery then. There is none either where the interval of m_T - m_O before holds 0: the original knows
-    no more of the rows than the model that never saw them.
+    least value has no recovery then. There is none either where the percentile interval of m_T - m_O before holds 0: the
+    original knows no more of the rows than the model that never saw them. That interval is not widened for few rows as the
+    one of the result is: of two rows it would hold 0 nearly always, and the width of the result says how little they show.
 
     Args:
         attacked: the unlearned model after the attack.
@@ -54,8 +57,7 @@ def recovery(
     if not np.isfinite(value) or np.percentile(resampled[1] - resampled[3], 2.5) <= 0:
         return Recovery(None, None, None)
     drawn = ratio(resampled)
-    drawn = np.maximum(0.0, drawn[np.isfinite(drawn)])
-    interval = (float(np.percentile(drawn, 2.5)), float(np.percentile(drawn, 97.5))) if len(drawn) else None
+    interval = expanded(drawn[np.isfinite(drawn)], value, columns.shape[1], (0.0, None))
     means = columns.mean(1)
     gain = float((means[2] - means[3]) / (means[1] - means[3]))
     return Recovery(max(0.0, value), interval, gain)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from unlearn_cli.contract import METRICS, Metric
+from unlearn_cli.evaluation.interval import ANY, Z, expanded
 from unlearn_cli.measured import Measured
 from unlearn_cli.metrics._ranking import auc, true_positives
 from unlearn_cli.report import Score
@@ -21,7 +22,6 @@ WITHOUT = {  # moments that a metric may need -> why it has no value without the
 }
 
 FALSE_POSITIVES = (0.001, 0.01, 0.05)  # rates at which the share of recognized rows is reported beside an AUC
-TWO_SIDED = 1.959963984540054  # standard deviations of a 95 % interval
 
 
 def score(
@@ -95,12 +95,12 @@ def _across(
     first, second = defined
     if not len(first) or not len(second):
         return Score(value=None, n=0, dropped=dropped, reason=metric.undefined or "no row has a value on one side", **common)
-    draw = np.random.default_rng(seed)
+    draw, value = np.random.default_rng(seed), auc(first, second)
     resampled = [auc(draw.choice(first, len(first)), draw.choice(second, len(second))) for _ in range(samples)]
-    low, high = np.percentile(resampled, [2.5, 97.5])
+    interval = expanded(np.array(resampled), value, min(len(first), len(second)), (0.0, 1.0))
     details = {f"tpr_at_{100 * rate:g}_percent_fpr": true_positives(first, second, rate) for rate in FALSE_POSITIVES}
     return Score(
-        value=auc(first, second), ci=(float(low), float(high)), n=len(first) + len(second), dropped=dropped,
+        value=value, ci=interval, n=len(first) + len(second), dropped=dropped,
         reason=_left_out(metric, dropped), details=details, **common,
     )  # fmt: skip
 
@@ -108,7 +108,7 @@ def _across(
 def score_split(
     metric: Metric, measured: Measured, given: Mapping[str, Any] = MappingProxyType({}), *, samples: int, seed: int
 ) -> Score:
-    """One metric on one split, with a percentile bootstrap interval over its rows where it has a value for each."""
+    """One metric on one split, with a bootstrap interval over its rows where it has a value for each."""
     common: dict[str, Any] = {"target": metric.target(measured.split), "range": metric.range}
     if metric.generates and all(text is None for text in measured.generations) and measured.samples is None:
         return Score(value=None, n=0, reason="no answer was generated", **common)
@@ -125,7 +125,7 @@ def score_split(
         return Score(value=None, n=0, dropped=dropped, reason=metric.undefined or "no row has a value", **common)
     if np.isin(values, (0.0, 1.0)).all() and not metric.fluency and metric.name.endswith("accuracy"):
         details = {**details, **accuracies(values, max(len(values), measured.rows_in_split))}
-    interval = bootstrap(values, samples, seed) if np.isfinite(values).all() else None
+    interval = bootstrap(values, samples, seed, metric.range) if np.isfinite(values).all() else None
     common |= {"dropped": dropped, "details": details, "reason": _left_out(metric, dropped)}
     if np.isfinite(values).all():
         common |= {"smallest": float(values.min()), "largest": float(values.max())}
@@ -153,7 +153,7 @@ def accuracies(values: np.ndarray, population: int) -> dict[str, float]:
     """
     n, share = len(values), float(values.mean())
     rest = (population - n) / max(1, population - 1)
-    limits = {"benchmark": wilson(share, n, TWO_SIDED * rest**0.5), "generalized": wilson(share, n, TWO_SIDED)}
+    limits = {"benchmark": wilson(share, n, Z * rest**0.5), "generalized": wilson(share, n, Z)}
     return {
         f"{name}_{end}": value for name, both in limits.items() for end, value in zip(("low", "high"), both, strict=True)
     }
@@ -165,11 +165,15 @@ def wilson(share: float, n: int, z: float) -> tuple[float, float]:
     return (middle - width) / (1 + z * z / n), (middle + width) / (1 + z * z / n)
 
 
-def bootstrap(values: np.ndarray, samples: int, seed: int) -> tuple[float, float]:
-    """95 % percentile interval of the mean of `values` [n], over `samples` resamples of its rows."""
+def bootstrap(
+    values: np.ndarray, samples: int, seed: int, bounds: tuple[float | None, float | None] = ANY
+) -> tuple[float, float] | None:
+    """95 % interval of the mean of `values` [n] within `bounds`, over `samples` resamples of its rows; None for one row.
+
+    See `interval.expanded`.
+    """
     draws = np.random.default_rng(seed).integers(len(values), size=(samples, len(values)))
-    low, high = np.percentile(values[draws].mean(axis=1), [2.5, 97.5])
-    return float(low), float(high)
+    return expanded(values[draws].mean(axis=1), float(values.mean()), len(values), bounds)
 
 
 def row_values(metric: str, measured: Measured, given: Mapping[str, Any] = MappingProxyType({})) -> np.ndarray | None:

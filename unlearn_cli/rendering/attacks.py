@@ -58,7 +58,7 @@ def _curve(report: AttackReport, roles: Sequence[str], *, intervals: bool) -> Ta
     for point in points:
         cells = [_mean(by_role[role].get(point.at)) for role in shown]
         style = "" if point.value is None else "red" if point.value > 0.5 else "yellow" if point.value > 0.3 else "green"
-        interval = "" if point.ci is None else f"{point.ci[0]:.2f} to {point.ci[1]:.2f}"
+        interval = "none" if point.ci is None else f"{point.ci[0]:.2f} to {point.ci[1]:.2f}"
         value = Text("-" if point.value is None else f"{point.value:.2f}", style=style)
         retain = "" if point.retain is None else f"{point.retain:.3f}"
         table.add_row(str(point.at), *cells, value, *([interval] if intervals else []), retain)

@@ -47,6 +47,12 @@ def test_what_was_forgotten_whole_is_not_mentioned() -> None:
     assert "never forgotten" not in text and text.endswith("; the baseline gains 3%")
 
 
+def test_a_single_row_has_no_interval() -> None:
+    """It was printed as "(34% to 34%)"."""
+    text = verdict(ATTACKS.get("quantize"), result(4, ci=None), upper_bound=False)
+    assert text.startswith("quantize: 34% (one row, so no interval) of the original knowledge is there in 4 bits")
+
+
 def test_an_upper_bound_is_called_that() -> None:
     text = verdict(ATTACKS.get("relearn"), result(15, parameters={"learning_rate": 2e-3}), upper_bound=True)
     assert text == (

@@ -45,6 +45,12 @@ def attack(recovery: float, name: str = "relearn") -> AttackReport:
     return report.model_copy(update={"recovery": by_metric, "curves": curves})
 
 
+def one_row() -> AttackReport:
+    """An attack that brings nothing back, judged by one row: it has no interval."""
+    report = attack(0.0, "scale")
+    return report.model_copy(update={"recovery": {n: r.model_copy(update={"ci": None}) for n, r in report.recovery.items()}})
+
+
 def best() -> Evidence:
     """Evidence for the strongest wording."""
     run = SimpleNamespace(
@@ -89,6 +95,17 @@ def later(after: float = 0.03, reached: bool | None = None) -> SimpleNamespace:
     return SimpleNamespace(target=target, scores=scores if target is None else {}, data={})
 
 
+def controlled(evidence: Evidence, came_back: dict[str, bool]) -> Evidence:
+    """The same with a positive control of these attacks only, and whether it came back."""
+
+    def changed(name: str, report: AttackReport) -> AttackReport:
+        control = report.control.model_copy(update={"succeeded": came_back[name]}) if name in came_back else None
+        return report.model_copy(update={"control": control})
+
+    run = SimpleNamespace(**{**vars(evidence.run), "data": {"forget": SimpleNamespace(format="question-answer")}})
+    return replace(evidence, run=run, attacks={name: changed(name, report) for name, report in evidence.attacks.items()})
+
+
 def without(evidence: Evidence, *names: str) -> Evidence:
     return replace(evidence, attacks={n: a for n, a in evidence.attacks.items() if n not in names})
 
@@ -102,6 +119,10 @@ CASES = {
     "nothing was sampled": (lambda e: replace(e, measured={"after": replace(rows(0.03), samples=None)}), 2),
     "an attack brings it back": (lambda e: replace(e, attacks={**e.attacks, "relearn": attack(0.3)}), 1),
     "sampling brings it back": (lambda e: replace(e, attacks={**e.attacks, "sample": attack(0.3, "sample")}), 1),
+    "a single row judges, whose interval is not known": (lambda e: replace(e, attacks={**e.attacks, "scale": one_row()}), 1),
+    "no attack that trains had a positive control": (lambda e: controlled(e, {}), 1),
+    "no control came back, so the attack shows nothing": (lambda e: controlled(e, {"relearn": False}), 1),
+    "the control of another attack came back": (lambda e: controlled(e, {"prompts": True}), 1),
     "no attack on the weights": (lambda e: without(e, "relearn"), 1),
     "no attack by questions": (lambda e: without(e, "prompts", "paraphrase", "few-shot"), 1),
     "no attack": (lambda e: replace(e, attacks={}), 1),
@@ -139,6 +160,15 @@ def test_a_row_is_still_likely_if_no_row_of_the_baseline_is_as_likely(likeliest,
     baseline.token_logps[0], after.token_logps[1] = np.log(0.11), np.log(likeliest)
     claim = judge(replace(best(), measured={"before": rows(0.9), "after": after, "baseline": baseline}))
     assert any("still likely" in one.text and not one.holds for one in claim.conditions) == still
+
+
+@pytest.mark.parametrize("came_back", [{}, {"relearn": False}])
+def test_a_control_that_is_missing_or_failed_says_what_to_run(came_back):
+    (missing,) = judge(controlled(best(), came_back)).missing
+    assert missing.text == "a training attack brings back what a weak method forgot"
+    assert ("relearn: the positive control fails: on weak" if came_back else "no --control was attacked") in missing.shown
+    assert "run unlearn forget --method idk --no-target --max-steps 20 -o control, then " in missing.shown
+    assert missing.shown.endswith("unlearn relearn-attack run --attack relearn --control control")
 
 
 def test_an_adapter_never_holds_against_who_has_the_base():

@@ -89,9 +89,4 @@ def control_note(control: PositiveControl | None, attack: str) -> str:
     """A sentence on whether this attack can succeed."""
     if control is None:
         return f"{attack}: no positive control (--control RUN): whether this attack can succeed on these rows was not shown"
-    if control.max is None or control.start is None:
-        return f"{attack}: the positive control has no value"
-    figures = f"on {control.run} it brings {control.start:.0%} up to {control.max:.0%}"
-    if control.succeeded:
-        return f"{attack}: the positive control shows that this attack can succeed: {figures}"
-    return f"{attack}: the positive control fails: {figures}; so a low recovery by this attack shows nothing"
+    return control.in_words(attack)

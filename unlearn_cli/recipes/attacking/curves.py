@@ -135,7 +135,9 @@ class Curves:
         values = values[~np.isnan(values)]
         if not len(values):
             return None
-        return Score(value=float(values.mean()), ci=bootstrap(values, bootstrap_samples, BOOTSTRAP_SEED), n=len(values))
+        return Score(
+            value=float(values.mean()), ci=bootstrap(values, bootstrap_samples, BOOTSTRAP_SEED, (0.0, 1.0)), n=len(values)
+        )
 
     def averaged(self, role: Role, attack: Attack, settings: list[Setting]) -> dict[Place, CurvePoint]:
         """Points of one model by place, averaged over settings that differ in their seed; empty if it was not attacked.

@@ -103,7 +103,7 @@ def verdict(attack: Attack, result: RecoveryReport, *, upper_bound: bool) -> str
     where = _where(attack.along, result.at)
     rate = result.parameters.get("learning_rate")
     at_rate = f" at learning rate {rate:g}" if rate is not None else ""
-    interval = f" ({result.ci[0]:.0%} to {result.ci[1]:.0%})" if result.ci else ""
+    interval = f" ({result.ci[0]:.0%} to {result.ci[1]:.0%})" if result.ci else " (one row, so no interval)"
     start = f"{result.start or 0.0:.0%}"
     if upper_bound:
         return (

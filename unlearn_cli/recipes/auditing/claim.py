@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ from unlearn_cli.attack_report import RECOVERED
 from unlearn_cli.config.relearn_attack import SUITES
 from unlearn_cli.evaluation.extraction import leaks_of
 from unlearn_cli.recipes.auditing.evidence import TRAINING, Evidence
+from unlearn_cli.recipes.scoring.mending import weak_run
 from unlearn_cli.recipes.scoring.outcome import FORGOTTEN, forget_outcome
 from unlearn_cli.report import RunReport
 from unlearn_cli.report_parts import TargetReport
@@ -146,21 +148,37 @@ def _not_recovered(evidence: Evidence) -> Iterator[Condition]:
     by_questions = evidence.attacks_with("queries")
     yield Condition(2, "an attack by questions was tried", bool(by_questions), ", ".join(by_questions) or "none")
     ends = {name: report.shown for name, report in evidence.attacks.items()}
-    worst = {name: one.ci[1] if one.ci else one.max for name, one in ends.items()}
+    worst = {name: one.ci[1] if one.ci else None for name, one in ends.items()}  # one row has no interval, and shows nothing
     back = {name: end for name, end in worst.items() if end is None or end > RECOVERED}
-    said = ", ".join(f"{name} {'not known' if end is None else f'up to {end:.0%}'}" for name, end in back.items())
+    said = ", ".join(f"{name} {'without an interval' if end is None else f'up to {end:.0%}'}" for name, end in back.items())
     yield Condition(
         2,
         f"no attack brings back more than {RECOVERED:.0%}",
         bool(ends) and not back,
         said or ("none does" if ends else "none was tried"),
     )
-    control = [name for name, one in evidence.attacks.items() if {c.role for c in one.curves} >= {"original", "baseline"}]
-    alone = sorted(set(evidence.attacks) - set(control))
+    yield Condition(2, "a training attack brings back what a weak method forgot", *_positive_control(evidence, trained))
+    beside = [name for name, one in evidence.attacks.items() if {c.role for c in one.curves} >= {"original", "baseline"}]
+    alone = sorted(set(evidence.attacks) - set(beside))
     yield Condition(
         2, "the same attacks were tried on the original and on a model that never had the rows",
-        bool(control) and not alone, f"not for {', '.join(alone)}" if alone else ", ".join(control) or "no attack",
+        bool(beside) and not alone, f"not for {', '.join(alone)}" if alone else ", ".join(beside) or "no attack",
     )  # fmt: skip
+
+
+def _positive_control(evidence: Evidence, trained: list[str]) -> tuple[bool, str]:
+    """Whether one of the attacks that train can succeed, by its positive control; and what was seen, or what to run.
+
+    An attack that brings nothing back anywhere proves nothing.
+    """
+    controls = {name: one for name in trained if (one := evidence.attacks[name].control) is not None}
+    if shown := [one.in_words(name) for name, one in controls.items() if one.succeeded]:
+        return True, "; ".join(shown)
+    if not trained:
+        return False, "none was tried"
+    seen = [one.in_words(name) for name, one in controls.items()] or ["no --control was attacked"]
+    attack = f"unlearn relearn-attack {shlex.quote(str(evidence.folder))} --attack {trained[0]} --control control"
+    return False, "; ".join([*seen, f"run {weak_run(evidence.run)}, then {attack}"])
 
 
 def _nothing_left(evidence: Evidence) -> Iterator[Condition]:

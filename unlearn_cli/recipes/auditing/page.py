@@ -35,6 +35,7 @@ SHOWN = (  # SPLIT.METRIC, and what it is in plain words
     ("general.choice_accuracy", "general ability: share of 80 questions"),
     ("general_text.perplexity", "general ability: perplexity of 20 paragraphs (lower is better)"),
 )
+UNCONTROLLED = "no positive control, so whether it can succeed on these rows was not shown"
 AGAIN = (
     "the model is rounded to fewer bits, merged, or trained further",
     "the base model is replaced, or another adapter is put on it",
@@ -157,9 +158,10 @@ def _attack(name: str, report: AttackReport) -> dict[str, Any]:
         "budget": "; ".join(f"{key} {', '.join(values)}" for key, values in budget.items()),
         "rows": f"{report.judged_rows} judged, {report.attacker_rows} given to the attacker",
         "recovery": "not known" if result.max is None else f"{result.max:.0%}{_by(report)}",
-        "interval": f"{result.ci[0]:.0%} to {result.ci[1]:.0%}" if result.ci else "",
+        "interval": f"{result.ci[0]:.0%} to {result.ci[1]:.0%}" if result.ci else "none",
         "at": "" if result.at is None else f"{report.along} {result.at}",
         "controls": ", ".join(roles) or "none",
+        "can_succeed": report.control.in_words(name) if report.control else f"{name}: {UNCONTROLLED}",
         "upper": report.upper_bound,
     }
 

@@ -117,9 +117,10 @@ def chain(config: ForgetConfig, scores: Scores) -> list[EarlierRun]:
 
 def _returned(before: Score | None, after: Score | None) -> bool:
     """Whether rows are known again: their probability rose by more than `RETURNED`, and the two intervals do not overlap."""
-    if not (before and after and before.ci and after.ci) or before.value is None or after.value is None:
+    if before is None or after is None or before.value is None or after.value is None:
         return False
-    return after.value - before.value > RETURNED and after.ci[0] > before.ci[1]
+    apart = after.ci is None or before.ci is None or after.ci[0] > before.ci[1]  # one row has no interval, and is named
+    return after.value - before.value > RETURNED and apart
 
 
 def in_words(link: EarlierRun) -> str:

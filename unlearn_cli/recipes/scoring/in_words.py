@@ -41,7 +41,7 @@ def _forgotten(both: Compared) -> Words:
 
 
 def _guessed(both: Compared) -> Words:
-    high = both.baseline.ci[1] if both.baseline and both.baseline.ci else None
+    high = both.baseline.ci[1] if both.baseline and both.baseline.ci else _value(both.baseline)
     good = high is not None and both.after is not None and both.after.value is not None and both.after.value <= high
     return ("as if by guessing", True) if good else ("more than guessing", False)
 

@@ -178,7 +178,6 @@ def dumps(reports: list[AttackReport]) -> str:
 
 def write_attack(report: AttackReport, folder: Path) -> Path:
     """Write `folder/report.json` atomically; returns its path."""
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / FILE
     write_atomically(path, to_json(report.model_dump(mode="json")) + "\n")
     return path

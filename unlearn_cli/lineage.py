@@ -146,7 +146,6 @@ def add_link(run: Path, step: Step) -> Path:
     previous = (before[-1].name, file_sha256(before[-1])) if before else None
     number = int(before[-1].name.partition("-")[0]) + 1 if before else 1
     path = run / FOLDER / f"{number:04d}-{step.command}.json"
-    path.parent.mkdir(exist_ok=True)
     write_atomically(path, to_json(step.statement(previous)) + "\n")
     return path
 

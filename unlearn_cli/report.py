@@ -213,7 +213,6 @@ def report_text(report: RunReport) -> str:
 
 def write_report(report: RunReport, folder: Path) -> Path:
     """Write `folder/report.json` atomically; returns its path."""
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / FILE
     write_atomically(path, report_text(report))
     return path

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
 
 from tests.metrics.test_metrics import measured
 from unlearn_cli.errors import UnlearnError
@@ -62,7 +65,25 @@ def test_files_that_do_not_belong_together(tmp_path: Path) -> None:
     with (tmp_path / "after.jsonl").open("a", encoding="utf-8") as file:
         file.write('{"id": "x", "prompt": "", "gold": "", "generation": null}\n')
     with pytest.raises(UnlearnError, match="does not belong"):
-        load_measured(tmp_path, "after", "key")
+        load_measured(tmp_path, "after")
+    assert load_measured(tmp_path, "after", "key") is None  # it is measured again
+
+
+def test_of_two_measurements_no_half_is_taken_for_the_other(tmp_path: Path) -> None:
+    """What a kill between the two moves leaves: the texts of the second, the numbers of the first."""
+    save_measured(sample(), tmp_path / "old", "after", "old")
+    save_measured(replace(sample(), generations=("other", "answers")), tmp_path / "new", "after", "new")
+    os.replace(tmp_path / "old" / "after.safetensors", tmp_path / "new" / "after.safetensors")
+    assert load_measured(tmp_path / "new", "after", "old") is None
+
+
+def test_files_of_earlier_versions_are_a_pair(tmp_path: Path) -> None:
+    save_measured(sample(), tmp_path, "after", "key")
+    numbers = tmp_path / "after.safetensors"
+    with safe_open(numbers, framework="np") as file:
+        about = {name: value for name, value in file.metadata().items() if name != "texts_sha256"}
+    save_file(load_file(numbers), numbers, about)
+    assert load_measured(tmp_path, "after", "key") is not None
 
 
 def test_saving_again_replaces_and_leaves_nothing_behind(tmp_path: Path) -> None:

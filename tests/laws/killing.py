@@ -127,6 +127,8 @@ def _content(path: Path, folder: Path) -> Any:
         return _steady(json.loads(data), str(folder))
     if path.suffix == ".jsonl":
         return [_steady(json.loads(line), str(folder)) for line in data.splitlines()]
+    if path.suffix == ".yaml":
+        return _steady(data.decode(), str(folder))
     return "" if path.name == "README.md" else data  # the card says how long it took
 
 

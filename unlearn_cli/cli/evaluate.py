@@ -70,13 +70,14 @@ def _with_folder(config: EvaluateConfig) -> Iterator[EvaluateConfig]:
     from pathlib import Path  # noqa: PLC0415
     from tempfile import TemporaryDirectory  # noqa: PLC0415
 
-    from unlearn_cli.errors import EXIT_INTERRUPTED  # noqa: PLC0415
+    from unlearn_cli.errors import EXIT_INTERRUPTED, EXIT_TERMINATED, Terminated  # noqa: PLC0415
 
     with TemporaryDirectory() as folder:
         try:
             # The whole table: no report stays that could show more.
             yield config.model_copy(update={"output_dir": Path(folder), "full_table": True})
         except Exception as error:
-            if getattr(error, "exit_code", None) == EXIT_INTERRUPTED:
-                raise KeyboardInterrupt from None  # nothing is kept, although the recipe says so
+            stops = {EXIT_INTERRUPTED: KeyboardInterrupt, EXIT_TERMINATED: Terminated}
+            if stop := stops.get(getattr(error, "exit_code", -1)):
+                raise stop from None  # nothing is kept, although the recipe says so
             raise

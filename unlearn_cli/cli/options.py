@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 import os
+import signal
 import sys
+import threading
 import types
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,7 +22,7 @@ from unlearn_cli import config, launched
 from unlearn_cli.cli.help import USUAL, show_all
 from unlearn_cli.config import Options, default_of
 from unlearn_cli.console import Reporter
-from unlearn_cli.errors import EXIT_FAILED, EXIT_INTERRUPTED, UnlearnError, out_of_memory, unusable_path
+from unlearn_cli.errors import EXIT_FAILED, EXIT_INTERRUPTED, Terminated, UnlearnError, out_of_memory, unusable_path
 from unlearn_cli.quiet import quiet_libraries
 from unlearn_cli.recipes.catalogue.entries import names
 from unlearn_cli.values import extra_of
@@ -158,7 +160,8 @@ def errors_as_messages(debug: bool | None) -> Iterator[None]:
     switch = "UNLEARN_DEBUG=1" if debug is None else "--debug"
     debug = debug or os.environ.get("UNLEARN_DEBUG", "0") not in ("", "0")
     try:
-        yield
+        with _unwound_by_sigterm():
+            yield
     except UnlearnError as error:
         if debug:
             raise
@@ -166,9 +169,9 @@ def errors_as_messages(debug: bool | None) -> Iterator[None]:
         raise typer.Exit(error.exit_code) from None
     except BrokenPipeError:
         raise  # the reader of stdout has gone; `main` ends quietly
-    except KeyboardInterrupt:
-        reporter.error(UnlearnError("interrupted"))
-        raise typer.Exit(EXIT_INTERRUPTED) from None
+    except KeyboardInterrupt as stop:
+        reporter.error(UnlearnError("interrupted", "give the command again"))
+        raise typer.Exit(getattr(stop, "exit_code", EXIT_INTERRUPTED)) from None
     except Exception as error:
         if debug:
             raise
@@ -181,3 +184,24 @@ def errors_as_messages(debug: bool | None) -> Iterator[None]:
             raise typer.Exit(shown.exit_code) from None
         reporter.error(UnlearnError(str(error)))
         raise typer.Exit(code) from None
+
+
+@contextmanager
+def _unwound_by_sigterm() -> Iterator[None]:
+    """A context in which SIGTERM ends the command as Ctrl-C does: it leaves no lock and no half of a file.
+
+    A second one ends it at once. A host that handles the signal keeps its own handler.
+    """
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+
+    def stop(*_: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)

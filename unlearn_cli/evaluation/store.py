@@ -13,8 +13,9 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from unlearn_cli.atomic import write_atomically
+from unlearn_cli.atomic import Content, write_together, writing
 from unlearn_cli.errors import UnlearnError
+from unlearn_cli.hashing import file_sha256, text_sha256
 from unlearn_cli.jsonfile import parse_json
 from unlearn_cli.measured import Measured
 from unlearn_cli.models.boundary import boundary
@@ -35,7 +36,6 @@ def save_measured(measured: Measured, folder: Path, name: str, key: str, *, text
     Without `texts` only the rows' ids and numbers are written. Such measurements can be compared with others, but are
     not found by their key.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     measured = measured if texts else without_texts(measured)
     about = {"split": measured.split, "key": key, "protocol": json.dumps(dict(measured.protocol)), "texts": str(texts)}
     about |= {name: str(getattr(measured, name)) for name in COUNTS}
@@ -45,15 +45,16 @@ def save_measured(measured: Measured, folder: Path, name: str, key: str, *, text
         if getattr(measured, column) is not None
     }
     rows = (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
-    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
-    write_atomically(folder / f"{name}.jsonl", "\n".join(lines) + "\n")
+    lines = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows) + "\n"
+    about["texts_sha256"] = text_sha256(lines)
     arrays = {
         STORED.get(name, name): np.ascontiguousarray(getattr(measured, name))
         for name in (*ARRAYS, *OPTIONAL)
         if getattr(measured, name) is not None
     }
-    # The numbers are written last and hold the key: after an interruption in between the key finds nothing.
-    write_atomically(folder / f"{name}.safetensors", lambda path: save_file(arrays, path, metadata=about))
+    # The numbers are moved last. They name the texts: after a kill in between the two are not taken for a pair.
+    numbers: Content = lambda path: save_file(arrays, path, metadata=about)  # noqa: E731
+    write_together({folder / f"{name}.jsonl": lines, folder / f"{name}.safetensors": numbers})
 
 
 def load_measured(folder: Path, name: str, key: str | None = None) -> Measured | None:
@@ -69,12 +70,17 @@ def load_measured(folder: Path, name: str, key: str | None = None) -> Measured |
         about = file.metadata()
         if key is not None and (about["key"] != key or about.get("texts") == "False"):
             return None
+        pair = about.get("texts_sha256") in (None, file_sha256(texts))  # files of earlier versions do not say
         in_file = set(file.keys())
         stored = {name: STORED.get(name, name) for name in (*ARRAYS, *OPTIONAL)}
         arrays: dict[str, Any] = {name: file.get_tensor(stored[name]) for name in stored if stored[name] in in_file}
         columns: dict[str, Any] = {name: int(about.get(name, 0)) for name in COUNTS}
         columns |= {"split": about["split"], "protocol": dict(parse_json(about.get("protocol", "{}")))}
         _check_arrays(arrays)
+    if not pair:
+        if key is not None:
+            return None
+        raise UnlearnError(f"{texts} does not belong to {numbers.name}", AGAIN)
     with boundary(str(texts), AGAIN):
         rows = [parse_json(line) for line in texts.read_text(encoding="utf-8").split("\n") if line]
         columns |= {column: tuple(_text(row[field]) for row in rows) for column, field in TEXTS.items()}
@@ -135,7 +141,8 @@ def remove_texts(folder: Path, name: str) -> None:
         key = file.metadata()["key"]
     measured = load_measured(folder, name)
     if measured is None:  # the texts were removed before
-        (folder / f"{name}.safetensors").unlink()
+        with writing(folder):
+            (folder / f"{name}.safetensors").unlink()
     else:
         save_measured(measured, folder, name, key, texts=False)
 
@@ -144,6 +151,5 @@ def copy_measured(source: Path, target: Path, name: str) -> None:
     """Copy one split's measurements, if they are whole, from a folder that another process may be writing into."""
     if not (source / f"{name}.safetensors").is_file():  # written last
         return
-    target.mkdir(parents=True, exist_ok=True)
-    for suffix in ("jsonl", "safetensors"):
-        write_atomically(target / f"{name}.{suffix}", partial(shutil.copyfile, source / f"{name}.{suffix}"))
+    names = [f"{name}.{suffix}" for suffix in ("jsonl", "safetensors")]
+    write_together({target / name: partial(shutil.copyfile, source / name) for name in names})

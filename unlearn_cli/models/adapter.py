@@ -12,6 +12,7 @@ from peft import PeftModel
 from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors import safe_open
 
+from unlearn_cli.atomic import writing
 from unlearn_cli.config import LoraOptions
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.depth import causal_lm
@@ -239,8 +240,16 @@ def save(loaded: LoadedModel, folder: Path) -> None:
 
     The base goes into `adapter_config.json` as an absolute path, or as a Hub id with its commit: a relative path would
     be taken for a Hub id from another working directory.
+
+    Raises:
+        StorageError: the folder cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        _save(loaded, folder)
+
+
+def _save(loaded: LoadedModel, folder: Path) -> None:
     model = loaded.model
     if isinstance(model, PeftModel):
         config: Any = model.peft_config[ADAPTER]

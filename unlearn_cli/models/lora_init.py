@@ -135,7 +135,6 @@ def initialize(
         raise UnlearnError(f"--lora-init {kind} is for linear layers", "leave the embeddings out of --lora-target-modules")
     starts = load_file(path) if path.is_file() else _factors(loaded, kind, modules, forget, retain, batch)
     if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
         factors = {name: tensor.contiguous() for name, tensor in starts.items()}
         write_atomically(path, lambda part: save_file(factors, part))
     model.add_adapter(REFERENCE_ADAPTER, replace(config))

@@ -9,8 +9,10 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
+from unlearn_cli.atomic import writing
 from unlearn_cli.config import ModelOptions
 from unlearn_cli.errors import UnlearnError
+from unlearn_cli.models.boundary import boundary
 from unlearn_cli.models.device import resolve_device, resolve_dtype
 from unlearn_cli.models.load import load_config, load_model, load_tokenizer
 from unlearn_cli.models.source import ModelSource
@@ -25,7 +27,7 @@ def merged(source: ModelSource, options: ModelOptions, *, dequantized: bool) -> 
         dequantized: take the base's weights as 4-bit rounding left them, which is what the adapter was trained on.
 
     Raises:
-        UnlearnError: weights that are not finite after merging.
+        UnlearnError: a file cannot be read, or weights are not finite after merging.
     """
     device = resolve_device(options.device)
     config = load_config(source, options)
@@ -36,13 +38,15 @@ def merged(source: ModelSource, options: ModelOptions, *, dequantized: bool) -> 
         )
         model = load_model(base).model.dequantize().to(dtype)
     else:
-        model = AutoModelForCausalLM.from_pretrained(
-            source.location, revision=source.revision, dtype=dtype, device_map={"": device},
-            trust_remote_code=options.trust_remote_code,
-        )  # fmt: skip
+        with boundary(source.location):
+            model = AutoModelForCausalLM.from_pretrained(
+                source.location, revision=source.revision, dtype=dtype, device_map={"": device},
+                trust_remote_code=options.trust_remote_code,
+            )  # fmt: skip
     assert source.adapter is not None
     arguments: dict[str, Any] = {"revision": source.adapter.revision} if source.adapter.revision else {}
-    whole = PeftModel.from_pretrained(model, source.adapter.location, **arguments)
+    with boundary(source.adapter.location):
+        whole = PeftModel.from_pretrained(model, source.adapter.location, **arguments)
     try:
         return whole.merge_and_unload(safe_merge=True)
     except ValueError as error:
@@ -52,14 +56,19 @@ def merged(source: ModelSource, options: ModelOptions, *, dequantized: bool) -> 
 
 
 def save_merged(model: Any, source: ModelSource, options: ModelOptions, folder: Path) -> None:
-    """Write a merged model, its generation config and the run's tokenizer."""
+    """Write a merged model, its generation config and the run's tokenizer.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
     config = model.config
     for name in ("quantization_config", "_pre_quantization_dtype"):
         if hasattr(config, name):
             delattr(config, name)
     model.set_attn_implementation("sdpa")
-    with torch.no_grad():
+    tokenizer = load_tokenizer(source, options)[0]
+    with torch.no_grad(), writing(folder):
         model.save_pretrained(folder)
-    load_tokenizer(source, options)[0].save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
     for path in folder.glob("*.safetensors"):
         path.chmod(0o644)

@@ -123,7 +123,6 @@ def compute(
     scored = teacher_forced(loaded, [rows[name] for name in missing], token_budget, advance) if missing else None
     logps = {name: known[name] for name in names if name in known}
     logps.update(zip(missing, scored.token_logps if scored else (), strict=True))
-    file.folder.mkdir(parents=True, exist_ok=True)
     flat = np.concatenate([logps[name] for name in names]).astype(np.float32)
     offsets = np.concatenate([[0], np.cumsum([len(logps[name]) for name in names])]).astype(np.int64)
     arrays: dict[str, np.ndarray] = {"token_logps": flat, "offsets": offsets}

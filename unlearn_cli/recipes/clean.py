@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.store import remove_texts
 from unlearn_cli.recipes.auditing import chain
 from unlearn_cli.recipes.storage.lock import locked
-from unlearn_cli.recipes.storage.run_folder import RunFolder
+from unlearn_cli.recipes.storage.run_folder import RunFolder, remove
 from unlearn_cli.report import CHECKPOINTS, EVALUATION, FILE, read_report, write_report
 
 
@@ -46,7 +45,7 @@ def _remove(folder: RunFolder, names: list[str]) -> None:
         if path.parent.name == folder.measured.name:
             remove_texts(path.parent, path.stem)
         else:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            remove(path)
 
 
 def _update_report(folder: Path) -> Path:

@@ -11,16 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from unlearn_cli import demo
+from unlearn_cli.atomic import writing
 from unlearn_cli.config import CompareConfig, DemoConfig, EvaluateConfig, ForgetConfig, MeasuringOptions
 from unlearn_cli.console import Bars, Reporter
 from unlearn_cli.demo.facts import splits
-from unlearn_cli.errors import UnlearnError
+from unlearn_cli.errors import UnlearnError, not_written
 from unlearn_cli.evaluation.store import load_measured
 from unlearn_cli.models.process import undisturbed
 from unlearn_cli.recipes import compare, evaluate, forget
 from unlearn_cli.recipes.forgetting.resolved_run import resolve_run
 from unlearn_cli.recipes.scoring.in_words import lines_in_words
 from unlearn_cli.recipes.scoring.mending import next_commands
+from unlearn_cli.recipes.storage.output_files import why_not_writable
 from unlearn_cli.rendering.tables import in_words_table, story_table
 from unlearn_cli.rendering.verdicts import verdict_block
 from unlearn_cli.report import RunReport
@@ -82,15 +84,21 @@ def _unpack(keep: Path | None) -> Path:
         folder = Path(tempfile.mkdtemp(prefix="unlearn-demo-"))
     else:
         folder = keep.expanduser().resolve()
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if why := why_not_writable(folder):
+            raise not_written(f"--keep {keep}", why, "choose a folder that is empty or does not exist")
+        if folder.exists() and any(folder.iterdir()):
             raise UnlearnError(f"--keep {keep} is not empty", "choose a folder that is empty or does not exist")
-        folder.mkdir(parents=True, exist_ok=True)
-    for name in MODELS:
-        shutil.copytree(ASSETS / name, folder / name)
-    for name, rows in splits().items():
-        plain = ({key: value for key, value in row.items() if key != "person"} for row in rows)  # no format reads "person"
-        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in plain)
-        (folder / f"{name}.jsonl").write_text(lines, encoding="utf-8")
+    try:
+        with writing(folder):
+            for name in MODELS:
+                shutil.copytree(ASSETS / name, folder / name)
+            for name, rows in splits().items():
+                plain = ({key: value for key, value in row.items() if key != "person"} for row in rows)  # no format reads it
+                lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in plain)
+                (folder / f"{name}.jsonl").write_text(lines, encoding="utf-8")
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)  # it was empty; half of it would be in the way of the next call
+        raise
     return folder
 
 

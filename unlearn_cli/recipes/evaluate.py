@@ -62,7 +62,7 @@ def run(
         _check_derived(config)
     folder = config.output_dir or config.run
     assert folder is not None
-    with locked(folder):
+    with locked(folder, "-o DIR writes the evaluation into another folder"):
         return _run(config, sources, command_line, reporter, folder)
 
 

@@ -14,8 +14,9 @@ from unlearn_cli.config import CheckConfig, InitConfig
 from unlearn_cli.console import Reporter
 from unlearn_cli.data.columns import columns_of
 from unlearn_cli.data.guess import raw_rows
-from unlearn_cli.errors import UnlearnError
+from unlearn_cli.errors import UnlearnError, not_written
 from unlearn_cli.recipes import data_check
+from unlearn_cli.recipes.storage.output_files import check_file, why_not_writable
 from unlearn_cli.rendering.documents import config_file
 
 ARROW = "=>"
@@ -35,6 +36,7 @@ def run(config: InitConfig, reporter: Reporter) -> tuple[Path, list[str]]:
     Raises:
         UnlearnError: the model or the rows are not named, the rows cannot be used, or the file exists.
     """
+    check_file("--write", config.write)
     if config.write.exists() and not config.overwrite:
         raise UnlearnError(f"{config.write} exists already", "--overwrite replaces it, --write FILE names another")
     config = _completed(config, reporter)
@@ -52,6 +54,8 @@ def run(config: InitConfig, reporter: Reporter) -> tuple[Path, list[str]]:
         reporter.say(line)
     if not config.retain:
         reporter.note("no retain rows: the model will write some itself; rows of your own protect more (--retain FILE)")
+    if config.output_dir and (why := why_not_writable(config.output_dir)):
+        raise not_written(f"--output-dir {config.output_dir}", why, "-o DIR names another folder for the run")
     folder = config.output_dir or Path("runs") / Path(forget.rpartition(":")[2] or forget).stem
     text = config_file(
         file=shlex.quote(str(config.write)),
@@ -61,7 +65,6 @@ def run(config: InitConfig, reporter: Reporter) -> tuple[Path, list[str]]:
         retain_facts=_described(facts.files[-1]),
         **{name: _scalar(value) for name, value in _values(config, files, folder, facts).items()},
     )
-    config.write.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(config.write, text)
     file, run_folder = shlex.quote(str(config.write)), shlex.quote(str(folder))
     forgotten, kept = map(shlex.quote, GATES)
@@ -142,7 +145,6 @@ def _write_rows(split: str, spec: str, config: InitConfig, reporter: Reporter) -
     path = config.write.parent / f"{stem}-rows.jsonl"
     if path.exists() and not config.overwrite:
         raise UnlearnError(f"{path} exists already", "--overwrite replaces it")
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     reporter.say(f"{len(rows)} rows written from {len(facts)} {'line' if len(facts) == 1 else 'lines'} of the table: {path}")
     return str(path)

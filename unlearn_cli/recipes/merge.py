@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from unlearn_cli.atomic import write_atomically
+from unlearn_cli.atomic import write_atomically, writing
 from unlearn_cli.config import DataOptions, MergeConfig, ModelOptions, restored
 from unlearn_cli.console import Reporter
 from unlearn_cli.data.tokenize import Row, make_encoder
-from unlearn_cli.errors import EXIT_FAILED, UnlearnError
+from unlearn_cli.errors import EXIT_FAILED, UnlearnError, not_written
 from unlearn_cli.evaluation.measure import spread
 from unlearn_cli.jsonfile import read_json
 from unlearn_cli.models.compose import COMPOSED
@@ -27,10 +27,12 @@ from unlearn_cli.models.score import teacher_forced
 from unlearn_cli.recipes.auditing import chain
 from unlearn_cli.recipes.scoring.splits import load_splits
 from unlearn_cli.recipes.storage.lock import locked
+from unlearn_cli.recipes.storage.output_files import why_not_writable
 from unlearn_cli.report import RunReport, read_report
 
 TOKENS = 2048
 ABOUT = "merge.json"
+REPLACED = "replaced"  # name of the model before, while the new one takes its place
 
 
 @undisturbed()
@@ -79,9 +81,10 @@ def run(config: MergeConfig, command_line: list[str], reporter: Reporter) -> tup
         _check_drift(drift, config.tolerance, rounded=base == "original" and quantized)
         summary = {"run": str(config.run), "base": base, "quantized_run": quantized, "rows": len(rows), "drift": drift}
         write_atomically(part / ABOUT, json.dumps(summary | {"inputs": inputs}, indent=2) + "\n")
-        if output_dir.exists():
-            output_dir.rename(part.with_name("replaced"))
-        part.rename(output_dir)
+        with writing(output_dir):
+            if output_dir.exists():
+                output_dir.rename(part.with_name(REPLACED))
+            part.rename(output_dir)
     _add_to_lineage(config.run, output_dir, command_line, reporter)
     reporter.say(f"answers of {len(rows)} rows differ by {drift:.2g} nats a token on average")
     return summary, output_dir
@@ -102,22 +105,30 @@ def _add_to_lineage(run: Path, model: Path, command_line: list[str], reporter: R
 def _beside(output_dir: Path) -> Iterator[Path]:
     """An empty folder for this process alone, on the disk of the output. Files of a killed process are removed.
 
+    A model that was to be replaced comes back if the new one could not take its place.
+
     Raises:
         UnlearnError: another process merges into the same output, or the folder cannot be created.
     """
     place = output_dir.parent / f".{output_dir.name}.merge"
+    part, replaced = place / "model", place / REPLACED
     with locked(place):
-        parts = [place / name for name in ("model", "replaced")]
         try:
-            for part in parts:
-                shutil.rmtree(part, ignore_errors=True)
-            parts[0].mkdir()
-            yield parts[0]
+            _tidy(part, replaced, output_dir)
+            with writing(part):
+                part.mkdir()
+            yield part
         finally:
-            for part in parts:
-                shutil.rmtree(part, ignore_errors=True)
+            _tidy(part, replaced, output_dir)
     with suppress(OSError):  # `locked` does not remove a folder that a killed process left
         place.rmdir()
+
+
+def _tidy(part: Path, replaced: Path, output_dir: Path) -> None:
+    if replaced.is_dir() and not output_dir.exists():
+        replaced.rename(output_dir)
+    for folder in (part, replaced):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _check_drift(drift: float, tolerance: float, *, rounded: bool) -> None:
@@ -174,6 +185,8 @@ def _check_folder(folder: Path, *, overwrite: bool) -> None:
     """
     if folder.exists() and not folder.is_dir():
         raise UnlearnError(f"{folder} is a file", "-o names a folder")
+    if why := why_not_writable(folder.parent):  # the model is made beside its place
+        raise not_written(folder, why, "-o DIR names another folder")
     if not folder.exists() or not any(folder.iterdir()):
         return
     if not (folder / ABOUT).is_file():

@@ -14,7 +14,7 @@ from unlearn_cli.console import Reporter
 from unlearn_cli.data.hub_errors import hub_error, offline_upload
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.run_files import check_files
-from unlearn_cli.recipes.storage.lock import check_links
+from unlearn_cli.recipes.storage.lock import check_free, check_links
 from unlearn_cli.recipes.storage.sharing import ATTACKS, is_shared, is_stale
 from unlearn_cli.report import FILE, read_report
 
@@ -57,6 +57,7 @@ def run(config: PushConfig, reporter: Reporter) -> dict[str, Any]:
         raise UnlearnError(f"{config.run} has no artifact", "a finished run of `unlearn forget` is expected")
     check_files(config.run, report)
     check_links(config.run)
+    check_free(config.run)  # another process may be half way through an evaluation
     chosen = files(config.run, report.artifact.files, samples=config.include_samples)
     if Path(report.config["model"]).is_dir() and report.artifact.kind != "model":
         reporter.note(

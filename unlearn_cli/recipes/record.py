@@ -6,9 +6,11 @@ import shutil
 import subprocess
 import tempfile
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from unlearn_cli.atomic import write_atomically
 from unlearn_cli.config import RecordConfig
 from unlearn_cli.console import Reporter
 from unlearn_cli.errors import EXIT_FAILED, UnlearnError
@@ -73,7 +75,6 @@ def print_page(page: str, path: Path, printer: str) -> None:
     Raises:
         UnlearnError: the browser failed.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "record.html", Path(folder) / "record.pdf"
         source.write_text(page, encoding="utf-8")
@@ -85,7 +86,7 @@ def print_page(page: str, path: Path, printer: str) -> None:
         if result.returncode or not target.is_file():
             why = (result.stderr.strip().splitlines() or ["no reason given"])[-1]
             raise UnlearnError(f"--pdf: {printer} failed: {why}", "print the page of --html", EXIT_FAILED)
-        shutil.copyfile(target, path)
+        write_atomically(path, partial(shutil.copyfile, target))
 
 
 def _say(claim: Claim, people: list[Person], reporter: Reporter) -> None:

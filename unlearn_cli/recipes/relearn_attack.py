@@ -45,7 +45,7 @@ def run(
         UnlearnError: a problem that the user can fix.
     """
     read_report(config.run)  # a folder without a run gets no lock
-    with locked(config.run):
+    with locked(config.run, "an attack writes into its run: attack a copy of the folder, in a place that can be written"):
         reports, paths = _run(config, reporter)
         chain.extend(config.run, "relearn-attack", command_line, [config.run / FILE, *paths])
         return reports, paths

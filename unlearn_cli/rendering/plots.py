@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from unlearn_cli.atomic import write_atomically
 from unlearn_cli.attack_report import AttackReport
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.rendering.attacks import worst_curves
@@ -96,8 +97,7 @@ def plot_front(picture: FrontPicture, path: Path) -> None:
 
 
 def _save(figure: Any, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150)
+    write_atomically(path, lambda part: figure.savefig(part, dpi=150, format=path.suffix[1:].lower()))
     _pyplot().close(figure)
 
 

@@ -8,6 +8,7 @@ stored, too: a resumed run would not see the measurement or the loss behind it a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,6 @@ class Checkpoints:
             step: steps done.
             ended: why training ends here, if this is not the last planned step.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"step-{step:07d}.pt"
         contents: dict[str, Any] = {
             "step": step,
@@ -55,13 +55,7 @@ class Checkpoints:
             "rng": torch.get_rng_state(),
             "rng_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         }
-        try:
-            write_atomically(path, lambda part: torch.save(contents, part))
-        except RuntimeError as error:  # torch's own words for a disk that is full
-            what = str(error).splitlines()[0]
-            raise UnlearnError(
-                f"{path} cannot be written: {what}", "make room there, or choose another --output-dir"
-            ) from error
+        write_atomically(path, partial(_saved, contents))
         for old in self.folder.glob(STEPS):
             if old != path:
                 old.unlink()
@@ -95,6 +89,12 @@ class Checkpoints:
         if contents["rng_cuda"] and len(contents["rng_cuda"]) == torch.cuda.device_count():
             torch.cuda.set_rng_state_all(contents["rng_cuda"])
         return int(contents["step"]), contents["ended"]
+
+
+def _saved(contents: dict[str, Any], path: Path) -> None:
+    """Write a file of torch. Of a path torch would not say why it cannot be written, of an open file it does."""
+    with path.open("wb") as file:
+        torch.save(contents, file)
 
 
 def _placed(value: Any, device: torch.device) -> Any:

@@ -89,7 +89,7 @@ def test_what_an_interrupted_clearing_leaves_is_still_a_run(tmp_path, monkeypatc
         if len(removed) > 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("unlearn_cli.recipes.storage.run_folder._remove", stop)
+    monkeypatch.setattr("unlearn_cli.recipes.storage.run_folder.remove", stop)
     with pytest.raises(KeyboardInterrupt):
         run.open(clear=True)
     assert set(removed[:2]) == {"README.md", "reference"}

@@ -211,7 +211,6 @@ def read_curve(path: Path) -> list[CurvePoint] | None:
 
 def write_curve(path: Path, points: list[CurvePoint]) -> None:
     """Write a finished curve: the scores of the rows, without text."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     plain = [{"at": p.at, "forget": _lists(p.forget), "retain": _lists(p.retain), "details": p.details} for p in points]
     write_atomically(path, json.dumps(finite({"points": plain})) + "\n")
 

@@ -6,7 +6,7 @@ from contextlib import nullcontext
 
 from unlearn_cli.attacks._target import Place, Target
 from unlearn_cli.console import ProgressBar
-from unlearn_cli.errors import UnlearnError
+from unlearn_cli.errors import StorageError, UnlearnError
 from unlearn_cli.evaluation.baseline import METRIC, UNKNOWN, check_baseline
 from unlearn_cli.recipes.attacking.attacked_models import AttackedModels
 from unlearn_cli.recipes.attacking.curves import (
@@ -105,7 +105,19 @@ def _target(models: AttackedModels, spec: CurveSpec, bar: ProgressBar) -> Target
 
 
 def _save(models: AttackedModels, spec: CurveSpec, points: list[CurvePoint], curves: Curves, bar: ProgressBar) -> None:
-    write_curve(curve_path(models, spec), points)
+    path = curve_path(models, spec)
+    try:
+        write_curve(path, points)
+    except StorageError:
+        if spec.role == "unlearned":
+            raise
+        # The cache that runs share saves time alone.
+        note = (
+            "curves of the original model and of baselines are not kept for later attacks: "
+            f"{path.parent} cannot be written; UNLEARN_CACHE=DIR names another folder"
+        )
+        if note not in models.reporter.notes:
+            models.reporter.note(note)
     curves.add(spec, points)
     bar.advance(1)
 

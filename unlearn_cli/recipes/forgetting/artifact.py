@@ -97,7 +97,8 @@ def save_artifact(run: ResolvedRun, loaded: LoadedModel, composition: Compositio
         else _reload_difference(loaded, folder, sample, run.config.token_budget)
     )
     if composition and composition.rest is not None:
-        save_file({"rest": composition.rest}, folder / REST)
+        rest = {"rest": composition.rest}
+        write_atomically(folder / REST, lambda part: save_file(rest, part))
     about: dict[str, Any] = {"kind": kind, "base_model": loaded.source.location, "revision": loaded.source.revision}
     about["quantization"] = loaded.quantization
     if composition:

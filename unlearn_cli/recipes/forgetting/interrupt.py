@@ -67,8 +67,9 @@ def deferred() -> Iterator[Requests]:
 
 @contextmanager
 def keeping(what: str) -> Iterator[None]:
-    """A context in which Ctrl-C raises an error that names the kept results; the same command reuses them."""
+    """A context in which Ctrl-C or SIGTERM raises an error that names the kept results; the same command reuses them."""
     try:
         yield
-    except KeyboardInterrupt:
-        raise Interrupted(EXIT_INTERRUPTED, f"interrupted; {what} are kept: the same command continues") from None
+    except KeyboardInterrupt as stop:
+        code = getattr(stop, "exit_code", EXIT_INTERRUPTED)
+        raise Interrupted(code, f"interrupted; {what} are kept: the same command continues") from None

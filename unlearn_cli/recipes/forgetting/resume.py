@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from unlearn_cli.config import ModelOptions
-from unlearn_cli.errors import EXIT_INTERRUPTED, UnlearnError
+from unlearn_cli.errors import EXIT_INTERRUPTED, ROOM, StorageError, UnlearnError
 from unlearn_cli.models.device import resolve_device, resolve_dtype
 from unlearn_cli.models.identity import identity
 from unlearn_cli.models.load import load_config
@@ -69,8 +69,12 @@ def explained_interruption(run: ResolvedRun | None = None) -> Iterator[None]:
     except (KeyboardInterrupt, Interrupted) as stop:
         if str(stop):
             raise
-        code = stop.exit_code if isinstance(stop, Interrupted) else EXIT_INTERRUPTED
+        code = getattr(stop, "exit_code", EXIT_INTERRUPTED)
         raise Interrupted(code, _how_to_continue(run)) from None
+    except StorageError as error:
+        if error.hint == ROOM and run is not None and run.folder.is_run:
+            error.hint = f"{ROOM}, with --resume"
+        raise
 
 
 def _how_to_continue(run: ResolvedRun | None) -> str:

@@ -104,8 +104,8 @@ class Evaluation:
             **described,
         )
         report.verdict = judge_run(report, config.run or config.lineage or folder, run)
-        path = write_report(report, folder)
-        write_rows(moments["after"], config, metrics, path.with_name(ROWS))
+        write_rows(moments["after"], config, metrics, folder / ROWS)
+        path = write_report(report, folder)  # last, because a folder with a report counts as a finished evaluation
         reporter.show(scores_table(report, path.parent, everything=config.full_table or bool(config.metrics)))
         if report.harness:
             reporter.show(harness_table(report))

@@ -150,5 +150,4 @@ def write_junit(gates: Sequence[GateReport], scores: Scores, path: Path) -> None
             SubElement(case, "failure", message=gate.in_words or gate.expression)
     if not gates:
         SubElement(SubElement(suite, "testcase", classname="unlearn.gate", name="no --fail-if was given"), "skipped")
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, tostring(suite, encoding="unicode", xml_declaration=True) + "\n")

@@ -17,31 +17,45 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-from unlearn_cli.errors import UnlearnError
+from unlearn_cli.atomic import HELD, check_held, content_of
+from unlearn_cli.errors import UnlearnError, not_written
+from unlearn_cli.recipes.storage.output_files import why_not_writable
 
 LOCK = ".unlearn.lock"  # contains process id and host; a hidden name, so that `compare sweep/*` does not match it
 CLOCK_SECONDS = 2.0  # the largest difference between two readings of a process's start time
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, otherwise: str = "give another folder") -> Iterator[None]:
     """A context in which no other process can lock the folder. A missing folder is made, and removed if it is still empty.
 
+    Args:
+        folder: the folder.
+        otherwise: the hint if the folder cannot be written.
+
     Raises:
-        UnlearnError: another process has the lock, the folder cannot be written, or a link in it leads out of it.
+        UnlearnError: another process has the lock, the folder cannot be written, or a link in it leads out of it; or,
+            afterwards, the folder or its lock was taken away.
     """
     check_links(folder)
+    if why := why_not_writable(folder):
+        raise not_written(folder, why, otherwise)
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _take(folder / LOCK)
+        text = _take(folder / LOCK)
     except OSError as error:
-        raise UnlearnError(f"{folder} cannot be written: {error.strerror or error}", "give another folder") from None
+        raise not_written(folder, error.strerror or str(error), otherwise) from None
+    lock = (folder / LOCK).absolute()
+    HELD[lock] = text
     try:
         yield
+        check_held(lock)
     finally:
-        (folder / LOCK).unlink(missing_ok=True)
-        with suppress(OSError):  # it is not empty
+        del HELD[lock]
+        with suppress(OSError):  # the disk became read-only, or a folder is not empty
+            if content_of(lock) == text:
+                lock.unlink()
             for place in missing:
                 place.rmdir()
 
@@ -72,7 +86,9 @@ def check_free(folder: Path) -> None:
         raise _in_use(folder, text)
 
 
-def _take(path: Path) -> None:
+def _take(path: Path) -> str:
+    """Write the lock, if no living process has it. Returns its content."""
+    mine = json.dumps(_this_process())
     with _exclusive(path.parent):
         try:
             text = path.read_text(encoding="utf-8")
@@ -83,9 +99,10 @@ def _take(path: Path) -> None:
                 raise _in_use(path.parent, text)
             path.unlink(missing_ok=True)
         try:
-            _create(path, json.dumps(_this_process()))
+            _create(path, mine)
         except FileExistsError:  # possible where `_exclusive` has no effect
             raise _in_use(path.parent, path.read_text(encoding="utf-8")) from None
+    return mine
 
 
 def _create(path: Path, text: str) -> None:
@@ -95,14 +112,19 @@ def _create(path: Path, text: str) -> None:
         FileExistsError: it exists already.
     """
     part = path.with_name(f"{path.name}.part")  # one name: the next process to take the lock writes over one left behind
-    part.write_text(text, encoding="utf-8")
     try:
-        os.link(part, path)
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without hard links
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
+        part.write_text(text, encoding="utf-8")
+        try:
+            os.link(part, path)
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without hard links
+            path.touch(exist_ok=False)
+            try:
+                path.write_text(text, encoding="utf-8")
+            except OSError:  # a lock without its text would never count as stale
+                path.unlink()
+                raise
     finally:
         part.unlink(missing_ok=True)
 

@@ -54,11 +54,7 @@ def write(path: Path | None, text: str, reporter: Reporter) -> None:
     if str(path) == "-":
         reporter.data(text.rstrip("\n"))
         return
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, text)
-    except OSError as error:
-        raise UnlearnError(f"{path} cannot be written: {error.strerror}", "give another path") from None
+    write_atomically(path, text)
 
 
 def why_not_writable(folder: Path) -> str | None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from unlearn_cli.atomic import write_atomically
+from unlearn_cli.atomic import write_atomically, writing
 from unlearn_cli.config import DERIVED, ForgetConfig
 from unlearn_cli.data.written import FILE as WRITTEN
 from unlearn_cli.errors import UnlearnError
@@ -215,7 +215,7 @@ class RunFolder:
         old = self._written(self._names()) if clear else set()
         # Files of MARKS are removed last, so that an interruption leaves a folder that is recognized as a run's.
         for name in sorted(old, key=lambda name: name in MARKS):
-            _remove(self.path / name)
+            remove(self.path / name)
 
     def clear_start(self) -> None:
         """Remove the files of an earlier start, except those with a key: measurements before training, and written rows."""
@@ -223,7 +223,7 @@ class RunFolder:
         old = [path for path in self.path.iterdir() if path.name in OF_A_START and path not in with_key]
         old += set(self.measured.glob("*")) - set(self.measured.glob(BEFORE))
         for path in old:
-            _remove(path)
+            remove(path)
 
     def write_spec(self, spec: RunSpec, *, steps: int | None = None) -> None:
         """Write the spec of the run. `steps` is its number of training steps, once it is known."""
@@ -254,12 +254,12 @@ class RunFolder:
     def drop_checkpoints(self) -> None:
         """Remove the checkpoints. A finished run needs none, and each is three times as large as the adapter."""
         if self.checkpoints.is_dir():
-            _remove(self.checkpoints)
+            remove(self.checkpoints)
 
     def append(self, line: StepRecord | dict[str, Any]) -> dict[str, Any]:
         """Add a line to `metrics.jsonl`. Returns it as a dict."""
         entry = line if isinstance(line, dict) else asdict(line)
-        with self.metrics.open("a", encoding="utf-8") as file:
+        with writing(self.metrics), self.metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
         return entry
 
@@ -272,5 +272,11 @@ def _read_json(path: Path) -> Any:
         return None
 
 
-def _remove(path: Path) -> None:
-    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+def remove(path: Path) -> None:
+    """Remove a file or a folder; of a link the link.
+
+    Raises:
+        StorageError: the system refuses.
+    """
+    with writing(path):
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -76,7 +76,7 @@ def executor(folder: Path, options: Mapping[str, Any], *, gpu: bool) -> Any:
     return queue
 
 
-def outcomes(tasks: Iterator[Task], queue: Any, device: str, at_once: int) -> Iterator[Outcome]:
+def outcomes(tasks: Iterator[Task], queue: Any, device: str, at_once: int) -> Generator[Outcome, None, None]:
     """Execute the tasks as jobs. Yields their outcomes in the order in which they end.
 
     Args:

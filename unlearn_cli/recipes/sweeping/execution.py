@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from unlearn_cli.config import SweepConfig
 from unlearn_cli.console import Reporter
+from unlearn_cli.errors import UnlearnError
 from unlearn_cli.models.model_cache import ModelCache
+from unlearn_cli.recipes.forgetting.interrupt import keeping
 from unlearn_cli.recipes.storage.run_folder import RunFolder
 from unlearn_cli.recipes.sweeping import workers
 from unlearn_cli.recipes.sweeping.grid import output_folder
@@ -58,11 +61,15 @@ class Executor:
         self._execute(self._tasks(search.runs(), count, open_runs, search), search)
 
     def _execute(self, tasks: Iterator[Task], search: Search | None = None) -> None:
-        for outcome in self._places(tasks, self._cache):
-            if search and outcome.pruned is not None:
-                search.prune(outcome.name, outcome.pruned)
-            _say_outcome(outcome, self._reporter)
-            self._outcomes.append(outcome)
+        with keeping("the runs so far"), closing(self._places(tasks, self._cache)) as outcomes:
+            for outcome in outcomes:
+                if search and outcome.pruned is not None:
+                    search.prune(outcome.name, outcome.pruned)
+                if outcome.of_storage:
+                    hint = "make room there, or let it be written, and give the same command again: it continues"
+                    raise UnlearnError(f"{outcome.name}: {outcome.error}", hint)
+                _say_outcome(outcome, self._reporter)
+                self._outcomes.append(outcome)
 
     def finished(self, runs: Sequence[ScheduledRun]) -> list[ScheduledRun]:
         """The runs that have a report of this sweep."""

@@ -84,7 +84,6 @@ class Manifest:
         return dict(sorted(trials.items(), key=lambda item: item[1].number))
 
     def _write(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(self._path, json.dumps(self._entries, indent=2, ensure_ascii=False) + "\n")
 
 

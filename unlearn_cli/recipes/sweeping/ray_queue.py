@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,7 +129,7 @@ class RayQueue:
         return RayJob(self._ray, self._function.remote(job.task, job.device, Path.cwd()))
 
 
-def outcomes(tasks: Iterator[Task], queue: RayQueue, device: str, at_once: int) -> Iterator[Outcome]:
+def outcomes(tasks: Iterator[Task], queue: RayQueue, device: str, at_once: int) -> Generator[Outcome, None, None]:
     """Execute the tasks in the cluster. See `cluster.outcomes`."""
     with queue.connected():
         yield from cluster.outcomes(tasks, queue, device, at_once)

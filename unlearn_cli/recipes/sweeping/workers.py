@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from multiprocessing.queues import Queue
@@ -19,7 +19,7 @@ import torch
 
 from unlearn_cli.config import ForgetConfig
 from unlearn_cli.console import Bars, Reporter
-from unlearn_cli.errors import EXIT_DIVERGED, EXIT_INTERRUPTED, UnlearnError, out_of_memory
+from unlearn_cli.errors import EXIT_DIVERGED, EXIT_INTERRUPTED, StorageError, UnlearnError, out_of_memory
 from unlearn_cli.models.device import resolve_device
 from unlearn_cli.models.memory import release_memory
 from unlearn_cli.models.model_cache import ModelCache
@@ -52,6 +52,7 @@ class Outcome:
     name: str
     status: str = ""  # in the report; empty without a report
     error: str | None = None
+    of_storage: bool = False  # whether the error is of the disk: then no other run would do better
     interrupted: int | None = None  # exit code of an interruption
     pruned: int | None = None  # step after which a search ended the run
     loads: int = 0
@@ -65,7 +66,7 @@ class Outcome:
 
 
 # Executes tasks, with the cache for runs in this process; yields their outcomes in the order in which they end.
-Places = Callable[[Iterator[Task], ModelCache], Iterator[Outcome]]
+Places = Callable[[Iterator[Task], ModelCache], Generator[Outcome, None, None]]
 
 
 def devices(choice: str, jobs: int) -> list[str]:
@@ -88,7 +89,7 @@ def devices(choice: str, jobs: int) -> list[str]:
     return [f"{kind}:{i}" for i in range(jobs or count)] if kind == "cuda" else [choice]
 
 
-def outcomes(tasks: Iterator[Task], devices: Sequence[str], cache: ModelCache) -> Iterator[Outcome]:
+def outcomes(tasks: Iterator[Task], devices: Sequence[str], cache: ModelCache) -> Generator[Outcome, None, None]:
     """Execute the tasks. Yields their outcomes in the order in which they end. A task is taken when a device is free.
 
     Args:
@@ -102,7 +103,7 @@ def outcomes(tasks: Iterator[Task], devices: Sequence[str], cache: ModelCache) -
     return _one_by_one(tasks, devices[0], cache) if len(devices) == 1 else _in_parallel(tasks, devices)
 
 
-def _one_by_one(tasks: Iterator[Task], device: str, cache: ModelCache) -> Iterator[Outcome]:
+def _one_by_one(tasks: Iterator[Task], device: str, cache: ModelCache) -> Generator[Outcome, None, None]:
     for task in tasks:
         outcome = execute(task, device, cache, Bars())
         if outcome.interrupted is not None:
@@ -118,6 +119,8 @@ def execute(task: Task, device: str, cache: ModelCache, reporter: Reporter) -> O
         report = forget.run(config, task.sources, task.command_line, reporter, shared=shared)
         assert report is not None  # it is not a dry run
         return _outcome(task, report, cache.loads - loads)
+    except StorageError as error:
+        return Outcome(task.name, error=error.message, of_storage=True, loads=cache.loads - loads)
     except UnlearnError as error:
         folder = config.output_dir
         if error.exit_code == EXIT_DIVERGED and folder is not None and (folder / FILE).is_file():
@@ -160,7 +163,7 @@ class _Worker:
     task: str | None = None  # name of its current task
 
 
-def _in_parallel(tasks: Iterator[Task], devices: Sequence[str]) -> Iterator[Outcome]:
+def _in_parallel(tasks: Iterator[Task], devices: Sequence[str]) -> Generator[Outcome, None, None]:
     context = multiprocessing.get_context("spawn")
     outbox: Queue[Outcome] = context.Queue()
     workers = []

@@ -181,6 +181,8 @@ class Procedure(Declared):
     # Groups whose rows, questions included, it distills from a copy in one pass. "neutral": the model's own answers to the
     # shipped everyday prompts, which it writes before training, and the shipped paragraphs.
     distills: tuple[str, ...] = ()
+    # The parameter of its length, which is doubled where rows stay above the level.
+    longer: str = ""
     needs_level: bool = False  # without a value for `level` it reads the level of never having known from its workbench
 
 

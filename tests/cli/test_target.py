@@ -164,6 +164,53 @@ def test_retain_rows_that_are_too_few_to_hold_any_out_are_named(tmp_path):
         assert result.exit_code == 0 and "no retain row is held out" not in result.stderr, result.stderr
 
 
+@pytest.fixture(scope="module")
+def nothing_known(tmp_path_factory):
+    """A run on rows that the model does not know, and its folder."""
+    folder = tmp_path_factory.mktemp("unknown")
+    rows = [{"question": f"What does the sign {n} say?", "answer": text} for n, text in enumerate(("zyx qwv", "jkp vvr"))]
+    arguments = [*data_arguments(folder), "--forget", write_rows(folder / "unknown.jsonl", rows), *QUICK]
+    return unlearn("forget", *arguments, "-o", folder / "run", target=True), folder / "run", arguments
+
+
+def test_a_model_that_does_not_know_the_rows_is_left_alone(nothing_known):
+    """Training could only damage it. The end is no failure, and says what to check."""
+    result, run, arguments = nothing_known
+    assert result.exit_code == 0, result.stderr
+    report, words = read_report(run), " ".join(result.stderr.split())
+    assert (report["status"], report["verdict"]["word"], report["target"]) == ("stopped", "NOT KNOWN BEFORE", None)
+    assert report["training"]["steps"] == 0 and report["artifact"]["lora_b_nonzero"].startswith("0/")
+    before, after = (report["scores"]["retain"]["probability"][moment]["value"] for moment in ("before", "after"))
+    assert before == pytest.approx(after, abs=1e-6)
+    assert "no step was made" in report["verdict"]["why"] and "--no-target trains all the same" in words
+    assert f"next: unlearn data check {run.parent}/unknown.jsonl -m" in words
+    again = unlearn("forget", *arguments, "-o", run, "--resume", target=True)
+    assert again.exit_code == 0 and "already finished" in again.stderr
+
+
+def test_a_run_without_a_step_is_a_run(nothing_known, tmp_path):
+    """What reads runs reads it: the comparison with its page, a later evaluation, the record."""
+    run = shutil.copytree(nothing_known[1], tmp_path / "run")
+    page = unlearn("compare", run, "--html", tmp_path / "page.html")
+    assert page.exit_code == 0 and "NOT KNOWN BEFORE" in (tmp_path / "page.html").read_text(), page.stderr
+    evaluated = unlearn("evaluate", run, *RUN)
+    assert evaluated.exit_code == 0 and "NOT KNOWN BEFORE" in evaluated.stderr, evaluated.stderr
+    record = unlearn("report", run, "--html", tmp_path / "record.html")
+    assert record.exit_code == 0 and "NOT KNOWN BEFORE" in (tmp_path / "record.html").read_text(), record.stderr
+
+
+def test_a_procedure_with_a_level_ends_honestly(tmp_path):
+    """After two rounds the rows are left: exit 4, which rows, and a longer run to try."""
+    arguments = [*data_arguments(tmp_path), *QUICK[2:], "--epochs", "0.2", "--method", "rehearsal", "-p", "rounds=2"]
+    result = unlearn("forget", *arguments, "-o", tmp_path / "run", target=True)
+    assert result.exit_code == 4, result.stderr
+    report, words = read_report(tmp_path / "run"), " ".join(result.stderr.split())
+    target = report["target"]
+    assert report["status"] == "not_reached" and not target["forget_reached"] and target["rows_above"] and target["worst"]
+    assert "answers of retain rows" in target["source"] and target["steps"] == report["training"]["steps"]
+    assert "NOT REACHED: forget probability" in words and "--parameter rounds=4 -o" in words
+
+
 def test_no_target_is_a_fixed_schedule(tmp_path):
     result = unlearn("forget", *data_arguments(tmp_path), *QUICK, "--no-target", "-o", tmp_path / "run", target=True)
     report = read_report(tmp_path / "run")

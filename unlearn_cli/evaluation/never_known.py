@@ -23,6 +23,7 @@ class NeverKnown:
     source: str  # in words
     rows: int
     estimated: bool = False  # from wrong answers or other rows' answers, so it may be far off, above all if they are few
+    chosen: bool = False  # by the user: then it says nothing of what the model knows
 
 
 def level_of(values: np.ndarray, source: str, *, estimated: bool = False) -> NeverKnown:

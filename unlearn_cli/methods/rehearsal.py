@@ -115,6 +115,7 @@ def kept(sizes: Sizes, **parameters: Any) -> int:
     steps=steps,
     holds=kept,
     distills=("retain", "neutral"),
+    longer="rounds",
     needs_level=True,
 )
 def rehearsal(

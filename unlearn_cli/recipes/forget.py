@@ -22,11 +22,13 @@ from unlearn_cli.recipes.auditing import chain
 from unlearn_cli.recipes.forgetting import dry_run
 from unlearn_cli.recipes.forgetting.artifact import Artifact, identity_after, write_artifact
 from unlearn_cli.recipes.forgetting.describe import efficiency, run_report
-from unlearn_cli.recipes.forgetting.prepare import prepare
+from unlearn_cli.recipes.forgetting.during_training import History
+from unlearn_cli.recipes.forgetting.prepare import PreparedRun, prepare
 from unlearn_cli.recipes.forgetting.pursuit import Prune
 from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun, resolve_run
 from unlearn_cli.recipes.forgetting.resume import explained_interruption, finished_report
-from unlearn_cli.recipes.forgetting.train import train
+from unlearn_cli.recipes.forgetting.target import NotKnown
+from unlearn_cli.recipes.forgetting.train import TrainedRun, train
 from unlearn_cli.recipes.scoring.measurements import Store, measure_inputs
 from unlearn_cli.recipes.scoring.scores import write_rows
 from unlearn_cli.recipes.storage.lock import locked
@@ -128,7 +130,7 @@ def write_run(resolved: ResolvedRun, command_line: list[str], shared: Shared = S
         _share_files(folder)
         prepared = prepare(resolved, shared.load, shared.measured)
         resolved = prepared.resolved  # with the rows that the model has written, if it was asked to
-        trained = train(prepared, shared.prune)
+        trained = _trained(prepared, shared.prune)
         if not launched.divided():
             ranks.leave()
         artifact = write_artifact(trained)
@@ -138,6 +140,13 @@ def write_run(resolved: ResolvedRun, command_line: list[str], shared: Shared = S
         report.efficiency = efficiency(report, used(energy, joules(device)), device.type)
         _write_evidence(resolved, report, after)
     return report, True
+
+
+def _trained(prepared: PreparedRun, prune: Prune | None = None) -> TrainedRun:
+    """Train. A model that does not know the rows stays as it is: training could only damage it. Errors as for `train`."""
+    if isinstance(prepared.aim, NotKnown):
+        return TrainedRun(prepared, "stopped", f"{prepared.aim.why}; no step was made", History(), None)
+    return train(prepared, prune)
 
 
 def _resolved(config: ForgetConfig, sources: Mapping[str, str], reporter: Reporter) -> ResolvedRun:
@@ -169,7 +178,7 @@ def _follow(config: ForgetConfig, sources: Mapping[str, str], reporter: Reporter
         if config.dry_run or ranks.once(lambda: finished_report(resolved)) is not None:
             return
         _share_files(resolved.folder)
-        trained = train(prepare(resolved, load_model, None))
+        trained = _trained(prepare(resolved, load_model, None))
         if launched.divided():  # saving and measuring run the model
             _measure_after(trained.prepared.resolved, write_artifact(trained))
 

@@ -13,7 +13,7 @@ from unlearn_cli.data.example import Example
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.never_known import NeverKnown
 from unlearn_cli.recipes.forgetting import level
-from unlearn_cli.recipes.forgetting.target import RunTarget, find_level, find_target
+from unlearn_cli.recipes.forgetting.target import NotKnown, RunTarget, find_level, find_target
 
 OTHERS = NeverKnown(
     0.09, 0.2, "the forget questions with answers of retain rows", 8
@@ -34,7 +34,7 @@ def target_of(
     monkeypatch.setattr(level, "_other_answers", lambda run, loaded: OTHERS)
     said: list[str] = []
     run: Any = SimpleNamespace(
-        settings=SimpleNamespace(has_target=True), config=ForgetConfig(until=until, keep=keep),
+        settings=SimpleNamespace(has_target=True, procedure=None), config=ForgetConfig(until=until, keep=keep),
         reporter=SimpleNamespace(note=said.append, say=said.append),
         inputs=dict.fromkeys(("forget", "retain"), SimpleNamespace(split=SimpleNamespace(
             examples=[Example("0", TURNS, "A.", "qa")], origin=SimpleNamespace(spec="r.jsonl")
@@ -54,25 +54,25 @@ def test_holdout_rows_that_the_model_knows(monkeypatch: pytest.MonkeyPatch) -> N
     none, said = target_of(monkeypatch, [0.95] * 4, holdout=[0.15, 0.02, 0.02, 0.02])
     assert isinstance(none, RunTarget) and "may know" not in said and "with no rows to keep" in said
     unknown, said = target_of(monkeypatch, [0.03] * 4, holdout=[0.04] * 4)
-    assert unknown is None and "no more than answers that the model never knew (0.04" in said
+    assert isinstance(unknown, NotKnown) and "no more than answers that the model never knew (0.04" in said
 
 
 def test_one_known_row_among_unknown_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     """Their mean is below the level, and hides it."""
     some, said = target_of(monkeypatch, [0.99] + [0.02] * 19)
     assert isinstance(some, RunTarget) and "each of them to 0.2 (one has 0.99)" in said
-    assert target_of(monkeypatch, [0.4] + [0.02] * 19)[0] is None  # one of twenty may lie above by chance
+    assert isinstance(target_of(monkeypatch, [0.4] + [0.02] * 19)[0], NotKnown)  # one of twenty may lie above by chance
 
 
 def test_questions_that_nobody_knows_have_no_target(monkeypatch: pytest.MonkeyPatch) -> None:
     """The level comes from one answer that is unlikelier still. Rows that no model has seen are a level even then."""
     monkeypatch.setattr(f"{__name__}.OTHERS", NeverKnown(1e-5, 1e-5, "answers of other rows", 1, estimated=True))
     unknown, said = target_of(monkeypatch, [4e-4, 0.04])
-    assert unknown is None and "no forget row has a probability above 0.04" in said
-    assert target_of(monkeypatch, [4e-4, 0.06])[0] is not None
-    assert target_of(monkeypatch, [4e-4, 0.04], holdout=[1e-5, 1e-5])[0] is not None
+    assert isinstance(unknown, NotKnown) and "no forget row has a probability above 0.04" in said
+    assert target_of(monkeypatch, [4e-4, 0.06])[0].aims
+    assert target_of(monkeypatch, [4e-4, 0.04], holdout=[1e-5, 1e-5])[0].aims
     monkeypatch.setattr(f"{__name__}.TURNS", ())  # a text
-    assert target_of(monkeypatch, [4e-4, 0.04])[0] is not None
+    assert target_of(monkeypatch, [4e-4, 0.04])[0].aims
 
 
 def test_an_aim_that_holds_already(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,11 +96,11 @@ def test_a_retain_half_that_the_untouched_model_misses(monkeypatch: pytest.Monke
 def test_a_baseline_of_rows_that_nobody_knows(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is as unlikely to it as to the model; that is no knowledge."""
     unknown, said = target_of(monkeypatch, [0.03] * 4, baseline=[0.03] * 4)
-    assert unknown is None and "no more than answers that the model never knew" in said
+    assert isinstance(unknown, NotKnown) and "no more than answers that the model never knew" in said
     with pytest.raises(UnlearnError, match="this baseline knows the forget rows"):
         target_of(monkeypatch, [0.3] * 4, baseline=[0.3] * 4)
     monkeypatch.setattr(f"{__name__}.OTHERS", NeverKnown(0.01, 0.01, "answers of other rows", 1, estimated=True))
-    assert target_of(monkeypatch, [0.03] * 4, holdout=[0.03] * 4)[0] is None  # nor is it of holdout rows
+    assert target_of(monkeypatch, [0.03] * 4, holdout=[0.03] * 4)[0].why  # nor is it of holdout rows
 
 
 def test_the_level_of_a_row_is_a_probability(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,17 +148,24 @@ def test_a_level_from_few_rows_comes_from_many_answers(
 
 
 @pytest.mark.parametrize(
-    ("method", "given", "wanted"), [("rehearsal", None, 0.09), ("rehearsal", 0.3, None), ("undo", None, None)]
-)
-def test_the_level_for_a_procedure(
-    monkeypatch: pytest.MonkeyPatch, method: str, given: float | None, wanted: float | None
+    ("method", "given", "no_target", "wanted"),
+    [("rehearsal", None, False, 0.09), ("rehearsal", 0.3, False, 0.3), ("rehearsal", None, True, None),
+     ("undo", None, False, None)],
+)  # fmt: skip
+def test_a_procedure_with_a_level_is_judged_by_it(
+    monkeypatch: pytest.MonkeyPatch, method: str, given: float | None, no_target: bool, wanted: float | None
 ) -> None:
-    """It is measured where the procedure needs it and the user gave none."""
+    """By the level that the user gave, or the measured one. Without a target a level is measured all the same."""
     monkeypatch.setattr(level, "_other_answers", lambda run, loaded: OTHERS)
     said: list[str] = []
     run: Any = SimpleNamespace(
-        settings=SimpleNamespace(procedure=METHODS.get(method)), config=ForgetConfig(parameters={"level": given}),
-        reporter=SimpleNamespace(say=said.append),
+        settings=SimpleNamespace(has_target=False, procedure=METHODS.get(method)),
+        config=ForgetConfig(method=method, parameters={"level": given}, no_target=no_target),
+        reporter=SimpleNamespace(say=said.append, note=said.append),
+        inputs={"forget": SimpleNamespace(split=SimpleNamespace(examples=[Example("0", TURNS, "A.", "qa")]))},
     )  # fmt: skip
-    assert find_level(run, None, {"forget": measured([0.9] * 4)}) == wanted  # type: ignore[arg-type]
-    assert bool(said) is (wanted is not None)
+    before = {"forget": measured([0.9] * 4)}
+    aim = find_target(run, None, before)  # type: ignore[arg-type]
+    assert (aim.aims.level if isinstance(aim, RunTarget) else aim) == wanted
+    assert wanted is None or aim.aims.row_level > wanted  # type: ignore[union-attr]
+    assert (find_level(run, None, before) == 0.09) is (method == "rehearsal" and not given)  # type: ignore[arg-type]

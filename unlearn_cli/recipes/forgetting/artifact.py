@@ -69,8 +69,8 @@ def write_artifact(run: TrainedRun) -> Artifact:
 def _finished(run: TrainedRun) -> LoadedModel:
     """The trained model in the form that the method saves."""
     resolved, loaded = run.prepared.resolved, run.prepared.model
-    if run.status in FAILED and resolved.settings.writes_model and hasattr(loaded.model, "peft_config"):
-        adapter.detach(loaded, merge=True)  # the procedure ended in its first stage, which trains an adapter
+    if resolved.settings.writes_model and hasattr(loaded.model, "peft_config"):
+        adapter.detach(loaded, merge=True)  # the procedure ended before or in its first stage, which trains an adapter
     if resolved.config.lora_init != "default" and not resolved.config.full:
         lora_init.finish(loaded)
     if negation := resolved.settings.negation:

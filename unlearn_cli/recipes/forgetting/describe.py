@@ -20,7 +20,7 @@ from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.models.source import ModelSource, weights_sha256
 from unlearn_cli.recipes.forgetting import earlier
 from unlearn_cli.recipes.forgetting.artifact import Artifact
-from unlearn_cli.recipes.forgetting.target import judge_target
+from unlearn_cli.recipes.forgetting.target import NotKnown, judge_target
 from unlearn_cli.recipes.forgetting.train import TrainedRun
 from unlearn_cli.recipes.scoring import outcome
 from unlearn_cli.recipes.scoring.scores import compared, passes
@@ -41,10 +41,11 @@ def run_report(run: TrainedRun, artifact: Artifact, after: Mapping[str, Measured
     for words in outcome.notes(scores):
         resolved.reporter.note(words)
     status, message = run.status, run.message
-    if status not in FAILED:
+    nothing_to_forget = isinstance(prepared.aim, NotKnown)
+    if status not in FAILED and not nothing_to_forget:
         status, message = outcome.judge(moments, scores, status, message)
     target = None
-    if prepared.target and status not in ("no_effect", "diverged"):
+    if prepared.judged_by and status not in ("no_effect", "diverged"):
         target, by_target, missed = _judge_target(run, moments, scores)
         if status not in FAILED:
             status, message = by_target, missed or message
@@ -81,8 +82,7 @@ def run_report(run: TrainedRun, artifact: Artifact, after: Mapping[str, Measured
         texts=resolved.folder.texts(),
         notes=resolved.reporter.notes,
     )
-    knew_rows = not resolved.settings.has_target or prepared.target is not None
-    verdict = judge_run(report, resolved.folder.path, known=knew_rows)
+    verdict = judge_run(report, resolved.folder.path, known=not nothing_to_forget)
     return report.model_copy(update={"verdict": verdict})
 
 
@@ -91,8 +91,8 @@ def _judge_target(
 ) -> tuple[TargetReport, Status, str | None]:
     """The report on the target, the status that follows from it, and a message if it was missed."""
     prepared = run.prepared
-    assert prepared.target is not None
-    report, status, missed = judge_target(prepared.target, prepared.resolved.config, moments, scores)
+    assert prepared.judged_by is not None
+    report, status, missed = judge_target(prepared.judged_by, prepared.resolved.config, moments, scores)
     state = prepared.trainer.state.get("target", {})
     spent = {"steps": run.history.steps, "best_step": state.get("best_step")}
     return report.model_copy(update=spent), status, missed

@@ -30,7 +30,7 @@ SEARCHES = 40  # halvings of an interval, to find the number in an expression
 def never_known(
     run: ResolvedRun, loaded: LoadedModel, before: Mapping[str, Measured], baseline: Measured | None
 ) -> NeverKnown:
-    """The level of never having known, from the best available source. `--until` replaces it.
+    """The level of never having known, from the best available source. `--until`, or a procedure's `level`, replaces it.
 
     The sources, best first: a baseline model; holdout rows; wrong answers in the data, or the forget questions with other
     rows' answers if those are likelier; the shipped paragraphs.
@@ -46,13 +46,16 @@ def never_known(
     if unknown is None and TEXTS in before:
         unknown = level_of(before[TEXTS].probabilities, "the shipped paragraphs, which no model was trained on")
     unknown = unknown or NeverKnown(0.1 * mean, 0.2 * mean, "a tenth of the probability before", 0)
-    limit = threshold(until, "forget", mean, largest=True) if until else None
+    procedure = run.settings.procedure
+    chosen = run.config.parameters.get("level") if procedure and procedure.needs_level else None
+    limit = threshold(until, "forget", mean, largest=True) if until else chosen
     worst = threshold(until, "forget", mean, largest=True, place="max") if until else None
     if limit or worst:
         level = limit or min(unknown.level, worst or 1.0)
         # Above a mean of 0.9 there is little room for a row.
         row_level = worst or min(max(2 * level, unknown.row_level * level / unknown.level), (1 + level) / 2)
-        return NeverKnown(level, row_level, f"--until '{until}'", unknown.rows)
+        source = f"--until '{until}'" if until else f"-p level={chosen:g}"
+        return NeverKnown(level, row_level, source, unknown.rows, chosen=True)
     return unknown
 
 

@@ -33,7 +33,7 @@ from unlearn_cli.recipes.forgetting.never_taught import measure_baseline
 from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun
 from unlearn_cli.recipes.forgetting.resume import open_folder
 from unlearn_cli.recipes.forgetting.settings import CompleteConfig
-from unlearn_cli.recipes.forgetting.target import RunTarget, find_level, find_target
+from unlearn_cli.recipes.forgetting.target import NotKnown, RunTarget, find_level, find_target
 from unlearn_cli.recipes.forgetting.training_rows import direction_of, make_rows, stored_reference, stored_states
 from unlearn_cli.recipes.forgetting.written_retain import neutral_rows, with_written_rows
 from unlearn_cli.recipes.scoring import splits
@@ -64,8 +64,18 @@ class PreparedRun:
     parameters: list[tuple[str, torch.nn.Parameter]]  # names and trained parameters
     checkpoints: Checkpoints | None  # None: a procedure writes none
     checkpointing: bool  # activations are recomputed
-    target: RunTarget | None  # None: training has a fixed schedule
+    aim: RunTarget | NotKnown | None  # what the result is judged by, or why no step is made; None: neither
     threads: Threads | None = None  # CPU threads
+
+    @property
+    def judged_by(self) -> RunTarget | None:
+        """The target that the result is judged by; None without one."""
+        return self.aim if isinstance(self.aim, RunTarget) else None
+
+    @property
+    def target(self) -> RunTarget | None:
+        """The target that training pursues; None: training has a fixed schedule."""
+        return self.judged_by if self.procedure is None else None
 
     @property
     def model(self) -> LoadedModel:
@@ -116,9 +126,11 @@ def prepare(run: ResolvedRun, load: Callable[..., LoadedModel], measured: Path |
         store = Store(run.model_key, run.folder.measured)
         before = ranks.on_model(lambda: measure_inputs(loaded, run.inputs, config, "before", reporter, store=store))
     with run.clock.phase("prepare"):
-        target = ranks.on_model(lambda: find_target(run, loaded, before, baseline))
-        level = ranks.on_model(lambda: find_level(run, loaded, before, baseline))
-        prepared = make_trainer(run, loaded, before, reach, target, level)
+        aim = ranks.on_model(lambda: find_target(run, loaded, before, baseline))
+        level = aim.aims.level if isinstance(aim, RunTarget) else None
+        if aim is None:
+            level = ranks.on_model(lambda: find_level(run, loaded, before, baseline))
+        prepared = make_trainer(run, loaded, before, reach, aim, level)
     run.folder.write_spec(run.spec, steps=prepared.steps)
     return replace(prepared, threads=threads)
 
@@ -153,11 +165,12 @@ def make_trainer(
     loaded: LoadedModel,
     before: Mapping[str, Measured],
     reach: Reach | None,
-    target: RunTarget | None = None,
+    aim: RunTarget | NotKnown | None = None,
     level: float | None = None,
 ) -> PreparedRun:
     """Create rows, reference, adapter and optimizer, and the workbench of a procedure."""
     config, settings, objective = run.config, run.settings, run.objective
+    target = aim if isinstance(aim, RunTarget) and settings.has_target else None
     rows = make_rows(run, loaded)
     if "direction" in objective.method.needs:
         objective = replace(objective, direction=direction_of(run, loaded, rows))
@@ -207,7 +220,7 @@ def make_trainer(
         parameters=parameters,
         checkpoints=None if procedure else checkpoints,
         checkpointing=checkpointing,
-        target=target,
+        aim=aim,
     )
 
 

@@ -36,10 +36,19 @@ class RunTarget:
     every_row: bool = False  # `--until` bounds the likeliest row, so no row may be above it
 
 
+@dataclass(frozen=True)
+class NotKnown:
+    """There is nothing to forget, because the model does not know the forget rows."""
+
+    why: str
+
+
 def find_target(
     run: ResolvedRun, loaded: LoadedModel, before: Mapping[str, Measured], baseline: Measured | None = None
-) -> RunTarget | None:
-    """The target of a run; None if it trains over a fixed schedule.
+) -> RunTarget | NotKnown | None:
+    """The target of a run, or why there is nothing to forget; None if the run has a fixed schedule.
+
+    A procedure that needs the level of never having known has a target as well. It is not steered by it, only judged.
 
     Args:
         run: its settings and rows.
@@ -51,7 +60,7 @@ def find_target(
         UnlearnError: the baseline knows the forget rows, the model knows the holdout rows, what `--until` asks for holds
             already, or what `--keep` asks for does not hold.
     """
-    if not run.settings.has_target:
+    if not (run.settings.has_target or _is_judged(run)):
         if run.settings.procedure or run.objective.method.applied != "adapter":
             run.reporter.note(f"{run.config.method} has no target: it has its own schedule")
         return None
@@ -62,7 +71,7 @@ def find_target(
     keep = _share_to_keep(run, before)
     unknown = never_known(run, loaded, before, baseline)
     likeliest, is_down = float(before["forget"].probabilities.max()), forget <= unknown.level
-    if is_down and not unknown.source.startswith("--until") and likeliest <= max(KNOWN_ROW, unknown.row_level):
+    if is_down and not unknown.chosen and likeliest <= max(KNOWN_ROW, unknown.row_level):
         why = (
             f"the forget rows have a probability of {forget:.3g}, no more than answers that the model never knew "
             f"({unknown.level:.3g}, by {unknown.source})"
@@ -72,9 +81,12 @@ def find_target(
     else:
         why = None
     if why:
-        run.reporter.note(f"{why}: so the run has no target and trains all its steps")
-        return None
-    for name in ("lr_scheduler_type", "warmup_ratio"):
+        run.reporter.note(
+            f"{why}: there is nothing to forget, and no step is made (--no-target trains all the same; `unlearn data check "
+            "FILE -m MODEL` names the rows)"
+        )
+        return NotKnown(why)
+    for name in ("lr_scheduler_type", "warmup_ratio") if run.settings.has_target else ():
         if getattr(run.config, name) != ForgetConfig.model_fields[name].default:
             run.reporter.note(f"--{name.replace('_', '-')} is for a fixed schedule: a run with a target sets its own rate")
     kept = f"with {keep:.0%} of the retain probability left" if "retain" in before else "with no rows to keep"
@@ -89,7 +101,7 @@ def find_target(
 def find_level(
     run: ResolvedRun, loaded: LoadedModel, before: Mapping[str, Measured], baseline: Measured | None = None
 ) -> float | None:
-    """The level of never having known, for a procedure that needs it and was given no `level`; None for others.
+    """The level for a procedure that needs it, if the run has no target and was given no `level`; None for others.
 
     The arguments are those of `find_target`.
     """
@@ -99,6 +111,12 @@ def find_level(
     unknown = never_known(run, loaded, before, baseline)
     run.reporter.say(f"rows that the model never knew have a probability of {unknown.level:.3g}: by {unknown.source}")
     return unknown.level
+
+
+def _is_judged(run: ResolvedRun) -> bool:
+    """Whether the run is a procedure that has a level, so that its end can be judged by that."""
+    procedure = run.settings.procedure
+    return procedure is not None and procedure.needs_level and not run.config.no_target
 
 
 def _share_to_keep(run: ResolvedRun, before: Mapping[str, Measured]) -> float:
@@ -137,13 +155,17 @@ def _check_aims(config: ForgetConfig, before: Mapping[str, Measured]) -> None:
     """
     quick = config.model_copy(update={"bootstrap_samples": 1})
     lower, higher = "ask for a lower value, or leave --until out", "training keeps at most what is there: ask for less"
-    for flag, aim, wanted, hint in (("--until", config.until, False, lower), ("--keep", config.keep, True, higher)):
+    for flag, aim, wanted, wrong, hint in (
+        ("--until", config.until, False, "holds before training", lower),
+        ("--keep", config.keep, True, "does not hold before training", higher),
+    ):
         if aim is None:
             continue
         scores = compared({"before": before, "after": before}, quick, tuple({metric for _, metric, _ in aim.names()}))
         if gates.holds(aim, scores, flag) is not wanted:
-            now = ", ".join(f"{name} is {value:.4g}" for name, value in aim.values(gates.lookup_in(scores)).items() if value)
-            raise UnlearnError(f"{flag} '{aim}' {'does not hold' if wanted else 'holds'} before training: {now}", hint)
+            values = aim.values(gates.lookup_in(scores))
+            now = ", ".join(f"{name} is {value:.4g}" for name, value in values.items() if value is not None)
+            raise UnlearnError(f"{flag} '{aim}' {wrong}: {now}", hint)
 
 
 def judge_target(

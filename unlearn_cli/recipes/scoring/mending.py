@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ def commands(word: VerdictWord, report: RunReport, run: RunReport, folder: Path)
         return going_on(next_commands(folder, given if isinstance(given, str) else next(iter(given), None)), run, folder)
     flags = [f"--{name} {shlex.quote(value if isinstance(value, str) else f'{value:g}')}" for name, value in changes.items()]
     if (procedure := _with_own_steps(run)) is not None:
-        flags = [f"--parameter {shlex.quote(_parameters(procedure, run, 0.5 if word in TOO_MUCH else 2.0))}"]
+        flags = [f"--parameter {shlex.quote(_stronger(procedure, run, 0.5 if word in TOO_MUCH else 2.0))}"]
     granted = [as_flag(ForgetConfig, name, value) for name, value in _consents(run)]
     words = ["--config", shlex.quote(str(folder / FILE)), *flags, *granted, "-o", shlex.quote(_new(folder))]
     return [" ".join(["unlearn forget", *words])]
@@ -51,16 +51,28 @@ def commands(word: VerdictWord, report: RunReport, run: RunReport, folder: Path)
 
 def _with_own_steps(run: RunReport) -> Procedure | None:
     """The method of the run, if neither --epochs nor --learning-rate means anything to it."""
+    procedure = _procedure(run)
+    return procedure if procedure is not None and procedure.strength else None
+
+
+def _procedure(run: RunReport) -> Procedure | None:
+    """The method of the run, if it is a procedure."""
     name = str(run.config.get("method"))
     method = METHODS.get(name) if METHODS.has(name) else None
-    return method if isinstance(method, Procedure) and method.strength else None
+    return method if isinstance(method, Procedure) else None
 
 
-def _parameters(procedure: Procedure, run: RunReport, factor: float) -> str:
-    """All parameters that are no defaults, as the value of -p, which replaces those of the file; with another strength."""
+def _stronger(procedure: Procedure, run: RunReport, factor: float, names: Sequence[str] = ()) -> str:
+    """The value of -p in which the parameters `names` are multiplied; by default those of the procedure's strength."""
     usual, here = procedure.resolve({}), run.config.get("parameters") or {}
-    changed = {name: value for name, value in here.items() if value != usual.get(name)}
-    changed |= {name: f"{factor * here.get(name, usual[name]):g}" for name in procedure.strength}
+    names = names or procedure.strength
+    return _parameters(procedure, run, {name: f"{factor * here.get(name, usual[name]):g}" for name in names})
+
+
+def _parameters(procedure: Procedure, run: RunReport, changes: Mapping[str, str]) -> str:
+    """All parameters that are no defaults, as the value of -p, which replaces those of the file; and the changes."""
+    usual, here = procedure.resolve({}), run.config.get("parameters") or {}
+    changed = {name: value for name, value in here.items() if value != usual.get(name)} | dict(changes)
     return ",".join(f"{k}={'+'.join(map(str, v)) if isinstance(v, list | tuple) else v}" for k, v in changed.items())
 
 
@@ -129,7 +141,9 @@ def _changes(word: VerdictWord, report: RunReport, run: RunReport) -> Changes:
     steps = training.steps_planned if training else 0
     more_retain = _more_retain(run)
     # With a target the number of steps is a limit. The epochs in the report would count as a limit that the user chose.
-    budget: Changes = {"max-steps": steps} if target and steps else {}
+    # A procedure has stages of its own, and no such limit.
+    procedure = _procedure(run)
+    budget: Changes = {"max-steps": steps} if target and steps and procedure is None else {}
     twice: Changes = {"max-steps": 2 * steps} if budget else {}  # for half of the rate; a run ends earlier at its target
     if word == "DIVERGED":
         return _rate(run, 0.25) | budget
@@ -137,19 +151,23 @@ def _changes(word: VerdictWord, report: RunReport, run: RunReport) -> Changes:
         return _rate(run, 4) | budget
     if word == "DAMAGED":
         nearly = target is not None and target.forget_reached and (target.retain_share or 0.0) >= NEARLY
-        was_repairing = nearly and training is not None and training.steps >= steps
+        was_repairing = budget and nearly and training is not None and training.steps >= steps
         return ({} if was_repairing else _rate(run, 0.5)) | more_retain | twice
     if word == "OVER-FORGOTTEN":
         score = report.scores["forget"].get("probability") if target else None
         if score is None or score.after is None or not score.after.value:
             return _length(run, 0.5)
         aim = score.baseline.value if score.baseline and score.baseline.value else 2 * score.after.value
+        if procedure is not None:
+            return {"parameter": _parameters(procedure, run, {"level": f"{aim:.2g}"})}
         return {"until": f"forget.probability <= {aim:.2g}"} | budget
     if word == "NOT REACHED" and target and not (target.forget_reached and target.retain_reached):
         if target.forget_reached:
             return _rate(run, 0.5) | more_retain | twice
         ended_early = training is not None and training.steps < steps  # so more steps would not help
         longer: Changes = _rate(run, 2) | budget if ended_early else {"max-steps": 2 * steps}
+        if procedure is not None:
+            longer = {"parameter": _stronger(procedure, run, 2, (procedure.longer,))}
         return longer | ({} if target.retain_reached else more_retain)
     forget = report.scores.get("forget", {}).get("probability")
     not_forgotten = forget and forget_outcome(forget) in ("not forgotten", "partly forgotten")

@@ -104,7 +104,9 @@ def _why(word: VerdictWord, scores: Scores, run: RunReport, target: TargetReport
         )
     if target is None:
         words = in_short(scores) or run.status
-        if word == "NOT KNOWN BEFORE":
+        if word == NEVER_KNOWN and run.status == "stopped" and run.message:
+            return run.message
+        if word == NEVER_KNOWN:
             return f"before, the forget answers were as unlikely as answers that the model does not know; {words}"
         return f"{words}; {run.message}" if word in ("STOPPED", "NOT REACHED") and run.message else words
     ability = ability_in_words(scores)

@@ -18,7 +18,7 @@ from unlearn_cli.data.tokenize import Row
 from unlearn_cli.evaluation.measure import spread
 from unlearn_cli.evaluation.store import copy_measured
 from unlearn_cli.measured import Measured
-from unlearn_cli.models import adapter, lora_init, ranks
+from unlearn_cli.models import adapter, lora_init, memory, ranks
 from unlearn_cli.models.compose import Composed
 from unlearn_cli.models.depth import shallow
 from unlearn_cli.models.load import LoadedModel
@@ -186,6 +186,8 @@ def make_trainer(
     checkpointing = ranks.once(lambda: footprint.wants_checkpointing(settings, loaded, rows))
     if checkpointing:
         adapter.enable_checkpointing(loaded)
+        if loaded.device.type == "cpu":  # memory is short, or the user wants less of it
+            memory.give_freed_back()
     parameters = adapter.trainable_parameters(loaded.model)
     tensors = [tensor for _, tensor in parameters]
     schedule = partial(rate_at, shape=config.lr_scheduler_type, warmup_ratio=config.warmup_ratio)

@@ -137,12 +137,12 @@ def memory(names: Iterable[str] = SIZES) -> str:
         "weight (`undo`, `rehearsal`) holds four to eight more sets of weights in float32. Not counted: the second pass of",
         "`uld` and `whp`. Your own rows and method: `--dry-run`.",
         "",
-        "On a CPU the estimate is too low for small models with large batches: the C library of Linux keeps memory that was",
-        "freed, in pieces. `python -m tests.benchmarks.memory` on a model with a vocabulary of 4k: 1,418 MiB estimated, 1,826",
-        "to 1,916 measured. With `--activation-checkpointing on`, or where that is chosen because memory is short, the run",
-        "gives freed memory back at once. With `kl` and checkpointing 836 MiB are estimated and 913 to 927 measured; 1,520 to",
-        "1,878 before. That takes time: 50 CPU seconds instead of 39 for the whole cell. `MALLOC_MMAP_THRESHOLD_=2000000` in",
-        "the environment does the same for every run: 1,293 MiB for the first cell.",
+        "On a CPU the estimate is too low for small models with large batches: the C library of Linux keeps memory that",
+        "was freed, in pieces. `python -m tests.benchmarks.memory` on a model with a vocabulary of 4k: 1,418 MiB",
+        "estimated, 1,826 to 1,916 measured. With `--activation-checkpointing on`, or where that is chosen because memory",
+        "is short, the run gives freed memory back at once. With `kl` and checkpointing 836 MiB are estimated and 913 to",
+        "927 measured; 1,520 to 1,878 before. That takes time: 50 CPU seconds instead of 39 for the whole cell.",
+        "`MALLOC_MMAP_THRESHOLD_=2000000` in the environment does the same for every run: 1,293 MiB for the first cell.",
     ]
     return "\n".join(lines) + "\n"
 

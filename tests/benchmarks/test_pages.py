@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 
-from tests.benchmarks import performance_page, plain_unlearning
+from tests.benchmarks import gpu, performance_page, plain_unlearning
 from tests.cli.running import MODEL
 from unlearn_cli.config import ForgetConfig
 from unlearn_cli.data.example import Example
@@ -16,6 +18,13 @@ from unlearn_cli.models.score import answer_probabilities
 
 def test_the_page_is_that_of_its_rows():
     assert (performance_page.FOLDER / "performance.md").read_text() == performance_page.whole()
+
+
+def test_the_page_on_gpus_is_that_of_its_rows():
+    rows = performance_page.FOLDER / "gpu.json"
+    assert (performance_page.FOLDER / "gpu.md").read_text() == gpu.page(
+        json.loads(rows.read_text()) if rows.is_file() else []
+    )
 
 
 def test_a_target_that_was_missed_is_said():

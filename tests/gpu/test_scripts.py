@@ -18,4 +18,4 @@ def test_each_part_of_the_script_runs(tmp_path: Path, part: int) -> None:
     assert done.returncode == 0, done.stderr
     rows = json.loads((tmp_path / "gpu.json").read_text())
     assert rows and not any("error" in row for row in rows), rows
-    assert "No row was measured on a card" in (tmp_path / "gpu.md").read_text()
+    assert "No row was measured on a GPU" in (tmp_path / "gpu.md").read_text()

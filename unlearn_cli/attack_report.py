@@ -66,6 +66,11 @@ class RecoveryReport(Part):
     )
     area: float | None = Field(default=None, description="mean along the curve of the best setting")
     half_at: int | float | str | None = Field(default=None, description="first place of that curve at which half is back")
+    worst: dict[str, float] = Field(
+        default={},
+        description="row -> its own recovery, of the few rows that come back most; each at the place and setting that bring "
+        "it back most, averaged over seeds; a row that the original hardly knew has none",
+    )
     points: list[RecoveryPoint] = Field(description="every place under every setting")
 
 

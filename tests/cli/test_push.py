@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.cli.comparing import attack_report
 from tests.cli.fresh import COMMAND_LINE, EVERYTHING, Server
 from tests.cli.running import DEMO, QUICK, QUICKLY, data_arguments, unlearn
 from tests.hub_server import FakeHub
@@ -145,11 +146,19 @@ def test_rows_that_reports_name_by_a_word_are_noted(run, tmp_path):
     report = json.loads((run / "evaluation" / "report.json").read_text())
     target = {
         "level": 0.1, "source": "wrong answers", "row_level": 0.2, "keep": 0.95, "forget_reached": True, "retain_share": 1.0,
-        "retain_reached": True, "rows_above": 0, "rows": 2, "worst": {"Ann Lee": 0.1, "3": 0.1, "4#0": 0.1},
+        "retain_reached": True, "rows_above": 0, "rows": 2,
     }  # fmt: skip
-    (copy / "evaluation" / "report.json").write_text(json.dumps(report | {"target": target}))
-    noted, usual = (" ".join(unlearn("push", folder, "org/x", "--dry-run").stderr.split()) for folder in (copy, run))
-    assert "name 1 rows by their ids (Ann Lee)" in noted and "by their ids" not in usual
+    attack = attack_report().model_dump(mode="json")
+
+    def said(of_report: list[str], of_attack: list[str]) -> str:
+        worst = dict.fromkeys(of_report, 0.1)
+        (copy / "evaluation" / "report.json").write_text(json.dumps(report | {"target": target | {"worst": worst}}))
+        attack["recovery"]["probability"]["worst"] = dict.fromkeys(of_attack, 0.9)
+        (copy / "attacks" / "relearn" / "report.json").write_text(json.dumps(attack))
+        return " ".join(unlearn("push", copy, "org/x", "--dry-run").stderr.split())
+
+    noted = said(["Ann Lee", "3", "4#0"], ["Bob Ray", "3"])
+    assert "name 2 rows by their ids (Ann Lee, Bob Ray)" in noted and "by their ids" not in said(["3", "4#0"], ["3"])
 
 
 def test_a_public_repository_is_not_taken_for_a_private_one(run, hub, pushed, tmp_path):

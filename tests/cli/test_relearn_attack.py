@@ -56,6 +56,8 @@ def test_relearning_with_its_controls(run: Path) -> None:
     back = report["recovery"]["probability"]
     assert back["max"] is not None and back["at"] in (2, 4) and back["ci"][0] <= back["max"] <= back["ci"][1]
     assert back["start"] is not None and back["gain"] is not None and back["area"] is not None
+    row, worst = next(iter(back["worst"].items()))
+    assert worst >= back["max"] and f". The worst row is {row}: {worst:.0%} of it comes back" in report["verdict"]
     assert read_attack(run / "attacks" / "relearn" / "report.json").verdict == report["verdict"]
     assert read_report(run)["attacks"]["relearn"]["recovery"] == back["max"]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.metrics.test_metrics import measured
-from unlearn_cli.evaluation.recovery import area, first_at, recovery
+from unlearn_cli.evaluation.recovery import area, first_at, of_rows, recovery
 from unlearn_cli.measured import joined
 
 DRAW = {"samples": 200, "seed": 0}
@@ -60,6 +60,15 @@ def test_nothing_was_known_in_the_first_place(attacked: np.ndarray, untouched: n
     """T equals O: there is nothing to recover, and no number, on whichever side of O the attacked model lies."""
     recovered = recovery(attacked, untouched, rows(0.1), rows(0.1), **DRAW)
     assert recovered.value is None and recovered.ci is None
+
+
+def test_recovery_of_each_row() -> None:
+    """(0.5 - 0.1) / 0.8; all of it; below the baseline; known by 0.1 beside 0.725 on average; without a value."""
+    original = rows(0.9, 0.9, 0.9, 0.2, 0.9)
+    result = of_rows(rows(0.5, 0.9, 0.0, 0.2, np.nan), original, np.full(5, 0.1), np.full(5, 0.1))
+    assert result == pytest.approx([0.5, 1.0, 0.0, np.nan, np.nan], nan_ok=True)
+    assert np.isnan(of_rows(original, original, original, original)).all()
+    assert np.isnan(of_rows(original, original, np.full(5, -np.inf), np.full(5, -np.inf))).all()
 
 
 def test_area_of_a_curve() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from unlearn_cli.evaluation.interval import expanded
 
+KNOWN = 0.25  # share of what the original knows of the rows on average, from which on a row was known
 Scores = np.ndarray  # [R] one score a row, NaN where undefined
 
 
@@ -61,6 +62,19 @@ def recovery(
     means = columns.mean(1)
     gain = float((means[2] - means[3]) / (means[1] - means[3]))
     return Recovery(max(0.0, value), interval, gain)
+
+
+def of_rows(attacked: Scores, untouched: Scores, floor: Scores, floor_before: Scores) -> Scores:
+    """Recovery of each row [R], as `recovery` has it of their means; NaN where it is undefined.
+
+    It is undefined of a row that the original knows less than `KNOWN` times as well as the rows on average, each beside the
+    model that never saw them: there is little to bring back, and a small change would look like all of it.
+    """
+    unit = untouched - floor_before
+    known = unit >= KNOWN * np.nanmean(unit) if np.isfinite(unit).any() else np.zeros(len(unit), bool)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rows = np.maximum(0.0, (attacked - floor) / unit)
+    return np.where(known & (unit > 0) & np.isfinite(rows), rows, np.nan)
 
 
 def area(at: Sequence[float | str], values: Sequence[float]) -> float | None:

@@ -24,7 +24,7 @@ Lookup = Callable[[str, str, str], float | None]  # the parts of a name -> its v
 MOMENTS = ("before", "after", "baseline")
 ROWS = ("min", "max")  # the row with the smallest or largest value, after
 # Of an attack's recovery: relearn.recovery.max
-PLACES = ("start", "max", "gain", "area")
+PLACES = ("start", "max", "gain", "area", "worst")
 
 _ARITHMETIC: dict[type[ast.operator], Callable[[float, float], float]] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,

@@ -9,6 +9,7 @@ from typing import Any
 
 from huggingface_hub import HfApi, constants, get_token
 
+from unlearn_cli.attack_report import read_attack
 from unlearn_cli.config import PushConfig
 from unlearn_cli.console import Reporter
 from unlearn_cli.data.hub_errors import hub_error, offline_upload
@@ -39,10 +40,12 @@ def check_upload(repo: str) -> None:
 
 def _named_rows(run: Path, chosen: Collection[str]) -> list[str]:
     """Ids of rows in the reports to upload, without those that are numbers: an id may be the name of a person."""
-    reports = [read_report(run / name) for name in chosen if Path(name).name == FILE and not name.startswith(f"{ATTACKS}/")]
-    return sorted(
-        {row for report in reports if report.target for row in report.target.worst if not row.partition("#")[0].isdigit()}
-    )
+    of_attacks = {name for name in chosen if name.startswith(f"{ATTACKS}/")}
+    reports = [read_report(run / name) for name in chosen if Path(name).name == FILE and name not in of_attacks]
+    attacks = [read_attack(run / name) for name in of_attacks if Path(name).name == FILE]
+    worst = [report.target.worst for report in reports if report.target]
+    worst += [recovery.worst for attack in attacks for recovery in attack.recovery.values()]
+    return sorted({row for rows in worst for row in rows if not row.partition("#")[0].isdigit()})
 
 
 def run(config: PushConfig, reporter: Reporter) -> dict[str, Any]:

@@ -163,8 +163,8 @@ def _attack_report(
     started: float,
 ) -> AttackReport:
     """The report of one of `attacks`. `config` names the baseline against which its recovery is measured."""
-    recovery = recovery_by_metric(curves, one, config)
     eval_forget = models.data.user_rows if one.attack.own_rows else models.data.eval_forget
+    recovery = recovery_by_metric(curves, one, config, [row.id for row in eval_forget])
     attacker = attacker_rows(one.attack, one.settings[0], models.data)
     return AttackReport(
         attack=one.name,

@@ -105,6 +105,28 @@ def test_control_is_judged_by_what_the_attack_shows(name: str, back: float) -> N
     assert recovery_by_metric(filled, one, config)[attack.shows].max == pytest.approx(back)
 
 
+def test_the_worst_row_is_named_behind_a_small_mean() -> None:
+    """Of four rows from 0.1, where the original has 0.9: at step 5 one is back whole, at step 9 another by half, and the
+    mean is 0.25 and 0.125. Each row counts at its own worst step; two that stay come after them, by their order."""
+    attack, filled = ATTACKS.get("relearn"), Curves()
+    setting = attack.resolve({"steps": "0+5+9"})
+    low, high, ids = np.full(4, 0.1), np.full(4, 0.9), ["a", "b", "c", "d"]
+    back = {0: low, 5: np.array([0.1, 0.9, 0.1, 0.1]), 9: np.array([0.1, 0.1, 0.5, 0.1])}
+    for role, scores in {"unlearned": back, "original": high, "baseline": low}.items():
+        points = [
+            CurvePoint(at, dict.fromkeys(SCORED, scores[at] if isinstance(scores, dict) else scores), {}) for at in back
+        ]
+        filled.add(CurveSpec(role), points[:1])
+        filled.add(CurveSpec(role, attack, setting), points)
+    config = AttackConfig(run="r", baseline=("b",), bootstrap_samples=20)
+    report = recovery_by_metric(filled, ConfiguredAttack(attack, [setting]), config, ids)["probability"]
+    assert report.max == pytest.approx(0.25) and report.at == 5
+    assert list(report.worst) == ["b", "c", "a", "d"]
+    assert list(report.worst.values()) == pytest.approx([1.0, 0.5, 0.0, 0.0])
+    assert verdict(attack, report, upper_bound=False).endswith(". The worst row is b: 100% of it comes back")
+    assert verdict(attack, report, upper_bound=True).endswith(". The worst row is b: at most 100% of it comes back")
+
+
 def test_control_is_averaged_over_seeds_like_the_run() -> None:
     """From 0.1 two seeds end at 0.5 and 0.1, where the original has 0.9 and the baseline 0.1: 0.5 and 0 of it, on average
     0.25, for the run and for its control, which is the same model."""

@@ -58,14 +58,16 @@ def test_a_condition_of_a_run_needs_its_values() -> None:
 
 def test_a_recovery_by_metric_and_place() -> None:
     recovery = {
-        "probability": SimpleNamespace(max=0.75, start=0.25, area=0.5, gain=None),
-        "rouge_l": SimpleNamespace(max=0.625, start=0.125, area=0.375, gain=0.0625),
+        "probability": SimpleNamespace(max=0.75, start=0.25, area=0.5, gain=None, worst={"b": 0.875, "a": 0.8}),
+        "rouge_l": SimpleNamespace(max=0.625, start=0.125, area=0.375, gain=0.0625, worst={}),
     }
     attack = SimpleNamespace(recovery=recovery, shown=recovery["probability"], upper_bound=True)
     recoveries = [gates.recovery_of(attack, *name) for name in (
         ("recovery", "after"), ("recovery", "start"), ("rouge_l", "after"), ("rouge_l", "gain"), ("nll", "max"),
+        ("recovery", "worst"), ("rouge_l", "worst"), ("nll", "worst"),
     )]  # fmt: skip
-    assert recoveries == [0.75, 0.25, 0.625, 0.0625, None]
+    assert recoveries == [0.75, 0.25, 0.625, 0.0625, None, 0.875, None, None]
+    assert "no row was known before" in (gates.why_no_recovery(attack, "worst") or "")
     assert gates.why_no_recovery(attack, "gain") == "no baseline was attacked in the same way"
     assert gates.why_no_recovery(attack, "max") is None
     assert gates.why_no_recovery(SimpleNamespace(upper_bound=False), "gain") is None

@@ -158,6 +158,7 @@ def _attack(name: str, report: AttackReport) -> dict[str, Any]:
         "budget": "; ".join(f"{key} {', '.join(values)}" for key, values in budget.items()),
         "rows": f"{report.judged_rows} judged, {report.attacker_rows} given to the attacker",
         "recovery": "not known" if result.max is None else f"{result.max:.0%}{_by(report)}",
+        "worst": ", ".join(f"{row} {value:.0%}" for row, value in result.worst.items()) or "not known",
         "interval": f"{result.ci[0]:.0%} to {result.ci[1]:.0%}" if result.ci else "none",
         "at": "" if result.at is None else f"{report.along} {result.at}",
         "controls": ", ".join(roles) or "none",

@@ -72,11 +72,15 @@ def recovery_of(attack: AttackReport, metric: str, place: str) -> float | None:
     """The value of ATTACK.METRIC.PLACE. `recovery` is by the metric that the attack shows; without a place, the largest."""
     recovery = attack.shown if metric == RECOVERY else attack.recovery.get(metric)
     place = "max" if place == "after" else place
+    if place == "worst":  # of the single rows
+        return max(recovery.worst.values(), default=None) if recovery else None
     return getattr(recovery, place, None) if place in PLACES else None  # a report may hold fields that are not ours
 
 
 def why_no_recovery(attack: AttackReport, place: str) -> str | None:
     """The reason why an attack's recovery has no value at a place; None if it is not known."""
+    if place == "worst":
+        return "the report has no single rows: no row was known before, or an earlier version wrote it"
     return "no baseline was attacked in the same way" if place == "gain" and attack.upper_bound else None
 
 

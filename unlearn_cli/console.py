@@ -134,9 +134,12 @@ class Reporter:
         """Print an error and its hint, even if quiet. Of several processes only the first says what all of them run into."""
         if not error.message or (launched.rank() > 0 and error.exit_code != EXIT_FAILED):
             return
-        self._err.print(f"[bold red]error:[/] {escape(error.message)}", soft_wrap=True)
-        if error.hint:
-            self._err.print(f"\n[bold cyan]hint:[/] {escape(error.hint)}", soft_wrap=True)
+        try:
+            self._err.print(f"[bold red]error:[/] {escape(error.message)}", soft_wrap=True)
+            if error.hint:
+                self._err.print(f"\n[bold cyan]hint:[/] {escape(error.hint)}", soft_wrap=True)
+        except MemoryError:  # colors need memory, which may be what the error is about
+            sys.stderr.write(f"error: {error.message}\n\nhint: {error.hint}\n")
 
     @contextmanager
     def progress(self, phase: str, total: int, done: int = 0) -> Iterator[ProgressBar]:

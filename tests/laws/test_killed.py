@@ -69,20 +69,21 @@ def test_killed_at_many_moments(place: Place, name: str, tmp_path: Path) -> None
 
 def test_no_memory_left(place: Place, tmp_path: Path) -> None:
     """The system refuses memory at some point of the run; the run says so, and leaves nothing half written."""
-    said, seen = tmp_path / "said", set()
-    for number, room in enumerate((0, 4, 8, 40)):
+    said, refused = tmp_path / "said", 0
+    for room in (12, 8, 4, 2, 1):  # with none at all Python itself fails in any way
 
         def limited(room: int = room) -> None:
             used = psutil.Process().memory_info().vms
             resource.setrlimit(resource.RLIMIT_AS, (used + room * 2**20,) * 2)
 
-        folder = tmp_path / f"{number}"
+        folder = tmp_path / f"{room}"
         folder.mkdir()
         done, _ = whole("forget", "-m", MODEL, *place.data[2:], *STEPS, "-o", folder / "run", said=said, first=limited)
-        seen.add(done.code)
-        # Without any room a C library may die of it, and says nothing.
-        assert done.code in (0, 1, 2, 4, -signal.SIGSEGV, -signal.SIGABRT) and "this is a bug" not in done.stderr, done
-        assert done.code <= 0 or done.code == 4 or "hint: " in done.stderr, done
+        assert done.code in (0, 1, 2, 4) and "this is a bug" not in done.stderr, done
+        assert done.code in (0, 4) or "hint: " in done.stderr, done
         assert done.code != 1 or "out of memory" in done.stderr, done
         assert half_written(folder) == []
-    assert seen - {0, 4}, "memory was never refused"
+        refused += done.code in (1, 2)
+        if refused == 2:
+            return
+    assert refused, "memory was never refused"

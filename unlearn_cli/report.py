@@ -170,7 +170,7 @@ class RunReport(Displayed, Part):
     attacks: dict[str, AttackLine] = Field(default={}, description="attack -> its line, after `unlearn relearn-attack`")
     artifact: ArtifactReport | None = Field(default=None, description="null for an evaluation")
     calibration: CalibrationReport | None = Field(default=None, description="null without --calibrate")
-    seconds: dict[str, float] = Field(default={}, description="phase -> time it took")
+    seconds: dict[str, float] = Field(default={}, description="phase -> time it took, without phases inside it")
     peak_memory: dict[str, int] = Field(default={}, description="bytes: rss, and device where there is one")
     texts: list[str] = Field(default=[], description="files beside this report that hold rows or answers as plain text")
     notes: list[str] = Field(default=[], description="sentences about what a reader should know")

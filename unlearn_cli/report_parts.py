@@ -189,8 +189,8 @@ class TargetReport(Aims):
 class EfficiencyReport(Part):
     """What a run cost, beside training anew without the rows. Without a counter of the device the energy is not known."""
 
-    seconds: float = Field(description="of the whole run, measuring included")
-    energy_joules: float | None = Field(description="null where the device does not tell")
+    seconds: float = Field(description="of the whole run, measuring included, and the time before a resume")
+    energy_joules: float | None = Field(description="null where the device does not tell, and of a resumed run")
     energy_source: str | None = Field(description="what was read")
     tokens: int = Field(description="that training ran with gradient")
     retraining_tokens: int | None = Field(

@@ -117,7 +117,7 @@ def run(source: Source, cell: dict[str, Any]) -> dict[str, Any]:
             "retain": share,
             "general": [general[moment]["value"] for moment in ("before", "after")] if general else None,
             "steps": report["training"]["steps"],
-            "seconds": round(report["seconds"]["train"], 1),
+            "seconds": round(report["seconds"]["train"] + report["seconds"].get("probes", 0.0), 1),
             "probes": round(report["seconds"].get("probes", 0.0), 1),
             "says": next((text for text in after.generations if text is not None), None) if after else None,
             "date": datetime.now(UTC).date().isoformat(),

@@ -123,7 +123,7 @@ def entry(name: str, seed: int, arguments: argparse.Namespace, folder: Path) -> 
         "general": before_and_after(general),
         "general_change": general.change.ci if general and general.change else None,
         "steps": report.training.steps,
-        "seconds": round(report.seconds["train"], 1),
+        "seconds": round(report.seconds["train"] + report.seconds.get("probes", 0.0), 1),
         "start": recovered.start,
         "recovery": recovered.max,
         "ci": recovered.ci,

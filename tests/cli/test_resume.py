@@ -6,9 +6,10 @@ import signal
 import time
 
 import pytest
+import torch
 
 from tests.cli.fresh import MAIN
-from tests.cli.running import DEMO, SLOWLY, data_arguments, losses, started, unlearn
+from tests.cli.running import DEMO, SLOWLY, data_arguments, losses, read_report, started, unlearn
 
 LONG = ("--max-steps", "16", "--batch-size", "4", "--generate-limit", "2", "--max-new-tokens", "4", "--save-every", "4")
 ADAPTER = "adapter_model.safetensors"
@@ -47,9 +48,14 @@ def test_resumed_equals_uninterrupted(data, whole, tmp_path, number, code):
     assert not (run / ADAPTER).exists()
     if number != signal.SIGKILL:
         assert "--resume" in stderr
+    (checkpoint,) = run.glob("checkpoints/step-*.pt")
+    before = torch.load(checkpoint, weights_only=True)["carried"]["seconds"]
     done = unlearn("forget", *data, *LONG, "-o", run, "--resume")
     assert done.exit_code == 0, done.stderr
     assert "resuming after step" in done.stderr
+    seconds = read_report(run)["seconds"]
+    assert before["train"] > 0 and all(seconds[phase] > spent - 1e-3 for phase, spent in before.items())
+    assert seconds["load"] > before["load"] + 1e-3
     assert (run / ADAPTER).read_bytes() == (whole / ADAPTER).read_bytes()
     assert losses(run) == losses(whole)
     scores = [json.loads((folder / "report.json").read_text())["scores"] for folder in (run, whole)]

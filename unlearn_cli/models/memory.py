@@ -18,6 +18,7 @@ from transformers.pytorch_utils import Conv1D
 from unlearn_cli.config import LoraOptions
 from unlearn_cli.contract import Sizes
 from unlearn_cli.limits import GIB, bounded
+from unlearn_cli.models import main_memory
 from unlearn_cli.models.boundary import boundary
 from unlearn_cli.models.depth import lower_blocks, mlp_matrices
 
@@ -138,11 +139,15 @@ def skeleton(config: Any, *, trust_remote_code: bool) -> Any:
 
 
 def available(device: torch.device, *, spread: bool = False) -> int:
-    """Bytes free on a device, or with `spread` on all of its kind; of main memory for the CPU and Apple's shared memory."""
+    """Bytes free on a device, or with `spread` on all of its kind; of main memory for the CPU and Apple's shared memory.
+
+    On a GPU the blocks count that torch keeps and no tensor uses: the driver calls them used.
+    """
     if device.type == "cuda":
         devices = [torch.device("cuda", n) for n in range(torch.cuda.device_count())] if spread else [device]
-        return sum(torch.cuda.mem_get_info(one)[0] for one in devices)
-    return psutil.virtual_memory().available
+        kept = sum(torch.cuda.memory_reserved(one) - torch.cuda.memory_allocated(one) for one in devices)
+        return kept + sum(torch.cuda.mem_get_info(one)[0] for one in devices)
+    return main_memory.free()
 
 
 def release_memory() -> None:

@@ -13,12 +13,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import psutil
 import torch
 
 from unlearn_cli import launched
 from unlearn_cli.config import ModelOptions
 from unlearn_cli.errors import UnlearnError
+from unlearn_cli.models import main_memory
 from unlearn_cli.models.depth import causal_lm
 
 CPU_SHARE = 0.9  # of the CPU's free memory for weights, if the user does not say how much
@@ -66,7 +66,7 @@ def loading(options: ModelOptions, device: torch.device) -> Iterator[dict[str, A
         return
     limits: dict[int | str, int | str] = {int(n) if n.isdigit() else n: size for n, size in options.max_memory.items()}
     if not limits and device.type == "cpu":
-        limits = {"cpu": int(CPU_SHARE * psutil.virtual_memory().available)}
+        limits = {"cpu": int(CPU_SHARE * main_memory.free())}
     # Safetensors are read where they are; the folder gets only what transformers has to convert.
     folder = tempfile.mkdtemp(prefix="unlearn-")
     try:

@@ -137,7 +137,9 @@ def write_run(resolved: ResolvedRun, command_line: list[str], shared: Shared = S
         after = _measure_after(resolved, artifact)
         ranks.leave()
         report = run_report(trained, artifact, after, command_line)
-        report.efficiency = efficiency(report, used(energy, joules(device)), device.type)
+        # The counter knows nothing of the sessions before a resume, unlike the seconds.
+        spent = used(energy, joules(device)) if trained.resumed_from is None else None
+        report.efficiency = efficiency(report, spent, device.type)
         _write_evidence(resolved, report, after)
     return report, True
 

@@ -202,7 +202,7 @@ def _efficiency(evidence: Evidence) -> Iterator[tuple[str, str]]:
         yield "seconds", f"{sum(run.seconds.values()):,.1f} in all, {run.seconds.get('train', 0):,.1f} of training"
     if (cost := run.efficiency) is not None:
         known = cost.energy_joules is not None
-        yield "energy", f"{cost.energy_joules:,.0f} J, {cost.energy_source}" if known else "the device does not tell"
+        yield "energy", f"{cost.energy_joules:,.0f} J, {cost.energy_source}" if known else "not known"
         yield "tokens trained on", f"{cost.tokens:,}"
         if cost.share_of_retraining is not None:
             of = f"of the {cost.retraining_tokens:,} tokens of five epochs over the rows to keep"

@@ -39,19 +39,35 @@ from unlearn_cli.training.objective import Objective
 
 @dataclass(frozen=True)
 class Clock:
-    """The start of a run, and the seconds of each of its phases."""
+    """The start of a run, and the seconds of each of its phases. They add up to the whole: none counts twice."""
 
     started: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     seconds: dict[str, float] = field(default_factory=dict)
+    _open: list[str] = field(default_factory=list)  # the phases that run, outermost first
+    _since: list[float] = field(default_factory=lambda: [0.0])  # up to when they are counted
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Count the seconds of a phase."""
-        began = time.perf_counter()
+        """Count the seconds of a phase. While one runs inside another, the outer one is not counted."""
+        self.count()
+        self._open.append(name)
         try:
             yield
         finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
+            self.count()
+            self._open.pop()
+
+    def count(self) -> None:
+        """Bring `seconds` up to now."""
+        now = time.perf_counter()
+        if self._open:
+            self.add({self._open[-1]: now - self._since[0]})
+        self._since[0] = now
+
+    def add(self, seconds: Mapping[str, float]) -> None:
+        """Count the seconds of phases, such as those of the session that a run is resumed from."""
+        for name, more in seconds.items():
+            self.seconds[name] = self.seconds.get(name, 0.0) + more
 
 
 NONE_HELD_OUT = (

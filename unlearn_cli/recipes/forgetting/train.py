@@ -23,6 +23,7 @@ from unlearn_cli.training.gradients import Diverged
 from unlearn_cli.training.loop import StepRecord
 
 SAVE_SECONDS = 60.0  # between checkpoints, without --save-every; so a run that is killed loses about a minute
+SECONDS = "seconds"  # in a checkpoint: those of each phase up to there
 SAVE_SHARE = 0.05  # the largest share of the time that checkpoints take
 
 
@@ -129,6 +130,7 @@ def _resumed(run: PreparedRun) -> tuple[int | None, Ended | None]:
         say(f"{why}: starting at step 1")
         return None, None
     step, ended = run.checkpoints.load(checkpoint)
+    run.resolved.clock.add(run.trainer.state.pop(SECONDS, {}))
     say(f"resuming after step {step} of {run.steps}")
     return step, ended
 
@@ -156,7 +158,11 @@ def _newest(run: PreparedRun) -> Path | None:
 
 
 def _save(run: PreparedRun, step: int, ended: Ended | None = None) -> Path | None:
-    return run.checkpoints.save(step, ended) if run.checkpoints and ranks.rank() == 0 else None
+    if not run.checkpoints or ranks.rank() > 0:
+        return None
+    run.resolved.clock.count()
+    run.trainer.state[SECONDS] = dict(run.resolved.clock.seconds)
+    return run.checkpoints.save(step, ended)
 
 
 def _copied(path: Path | None, checkpoints: Checkpoints) -> Path | None:

@@ -6,10 +6,13 @@ import json
 import math
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from unlearn_cli.errors import UnlearnError
+from pydantic import BaseModel, ValidationError
 
+from unlearn_cli.errors import UnlearnError, plain_reason
+
+Shape = TypeVar("Shape", bound=BaseModel)
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -63,6 +66,29 @@ def read_object(path: Path, hint: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UnlearnError(f"{path} holds {kind_of(content)}, where an object is expected", hint)
     return content
+
+
+def read_shaped(path: Path, shape: type[Shape], hint: str) -> Shape:
+    """The object in a JSON file, which has the fields of `shape`. A run folder may come from a stranger.
+
+    Raises:
+        UnlearnError: the file cannot be read, or holds something else; `hint` says what to do.
+    """
+    content = read_object(path, hint)
+    try:
+        return shape.model_validate(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UnlearnError(f"{path} is broken: {where}: {plain_reason(first['msg'])}", hint) from None
+
+
+def read_kept(path: Path, shape: type[Shape]) -> Shape | None:
+    """The object in a file that a run keeps for itself; None if there is none or it is broken: then it is made again."""
+    try:
+        return read_shaped(path, shape, "") if path.is_file() else None
+    except UnlearnError:
+        return None
 
 
 def kind_of(value: Any) -> str:

@@ -22,16 +22,21 @@ with atheris.instrument_imports(include=["unlearn_cli"]):
     from unlearn_cli.attack_report import read_attack
     from unlearn_cli.config import ForgetConfig, resolve
     from unlearn_cli.contract import METRICS
+    from unlearn_cli.data import written
+    from unlearn_cli.data.example import Example
     from unlearn_cli.data.load import load_split
     from unlearn_cli.errors import UnlearnError
     from unlearn_cli.expressions.parser import parse
+    from unlearn_cli.jsonfile import read_kept
+    from unlearn_cli.recipes.forgetting.about import SPLITS, stored_rows
+    from unlearn_cli.recipes.forgetting.alternatives import StoredAlternatives
     from unlearn_cli.report import read_report
 
 from tests.cli.comparing import attack_report, write_run
 
 SECONDS_EACH, MEBIBYTES, LONGEST = 10, 3072, 4096  # of one file: time, memory of the process, bytes
 ROW = {"question": "Who wrote it?", "answer": "Mira Okafor did.", "id": "7", "person": "mira"}
-LINE = json.dumps(ROW)
+LINE, EXAMPLE = json.dumps(ROW), Example("0", (("user", "Who?"),), "Mira", "qa")
 Read = Callable[[Path], object]
 
 
@@ -52,6 +57,10 @@ def kinds(folder: Path) -> dict[str, tuple[str, str, Read]]:
                    lambda path: resolve(ForgetConfig, {}, path)),
         "report": (".json", report, read_report),
         "attack": (".json", attack, read_attack),
+        "written": (".json", written.dumps("k", {"retain": [EXAMPLE]}), written.read),
+        "about": (".json", '{"key": "k", "splits": ["forget", "retain"]}', lambda path: stored_rows(path, "k", SPLITS)),
+        "alternatives": (".json", '{"key": "k", "answers": {"a": ["Sol"]}}',
+                         lambda path: read_kept(path, StoredAlternatives)),
         "jsonl": (".jsonl", f"{LINE}\n{LINE}\n", rows),
         "json": (".json", f"[{LINE}]", rows),
         "csv": (".csv", "question,answer\nWho wrote it?,Mira did.\n", rows),

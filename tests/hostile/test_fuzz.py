@@ -11,7 +11,9 @@ import pytest
 
 pytest.importorskip("atheris", reason="atheris is not installed: pip install atheris")
 
-KINDS = ("expression", "config", "report", "attack", "jsonl", "json", "csv", "txt")
+KINDS = (
+    "expression", "config", "report", "attack", "written", "about", "alternatives", "jsonl", "json", "csv", "txt",
+)  # fmt: skip
 PLANTED = """
 import runpy, sys, unlearn_cli.report
 unlearn_cli.report.read_report = lambda path: 1 / 0 if b"~" in path.read_bytes() else None

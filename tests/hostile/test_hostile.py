@@ -27,19 +27,22 @@ from tests.models.saved import TOKENIZER, llama, save
 from unlearn_cli.attack_report import read_attack, write_attack
 from unlearn_cli.config import ForgetConfig, ModelOptions, resolve
 from unlearn_cli.contract import METRICS
+from unlearn_cli.data import written
 from unlearn_cli.data.chat_template import render, resolve_template
 from unlearn_cli.data.example import Example
 from unlearn_cli.data.load import load_split
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.store import load_measured, save_measured
 from unlearn_cli.expressions.parser import parse
+from unlearn_cli.jsonfile import read_kept
 from unlearn_cli.limits import bounded
 from unlearn_cli.lineage import Step
 from unlearn_cli.measured import Measured
 from unlearn_cli.models.load import load_config, load_model, load_tokenizer
 from unlearn_cli.models.source import ModelSource, resolve_source
 from unlearn_cli.recipes.attacking.cached_baseline import baselines
-from unlearn_cli.recipes.forgetting import resume
+from unlearn_cli.recipes.forgetting import about, resume
+from unlearn_cli.recipes.forgetting.alternatives import StoredAlternatives
 from unlearn_cli.recipes.storage.run_folder import RunFolder
 from unlearn_cli.recipes.storage.run_spec import RunSpec
 from unlearn_cli.recipes.sweeping.manifest import Manifest
@@ -206,6 +209,35 @@ def read_manifest(folder: Path, data: bytes) -> None:
     manifest.state("a", SPEC, overwrite=False)
 
 
+ABOUT = {"key": "key", "splits": ["forget", "retain"]}
+ANSWERS = {"key": "key", "answers": {"0" * 64: ["Sol", "Ann"], "1" * 64: []}}
+WRITTEN = written.dumps("key", {name: [Example("like-0", (("user", "Who?"),), "Mira", "qa"),
+                                       Example("like-1", (), "Mira wrote it.", "text")]
+                                for name in ("retain", "retain_trained")})  # fmt: skip
+
+
+def read_written(folder: Path, data: bytes) -> None:
+    """Retain rows that the model wrote: by an evaluation, and by a run that goes on, which writes broken ones again."""
+    path = write(folder / "run" / written.FILE, data)
+    written.read_own(path, "key")
+    for name, examples in written.read(path).items():
+        written.as_split(name, examples)
+
+
+def read_about_rows(folder: Path, data: bytes) -> None:
+    """Rows that the model wrote of a name: the file is taken for the key and for the rows."""
+    (folder / "rows").mkdir(exist_ok=True)
+    path = folder / "rows" / about.KEY
+    for name, content in (("forget", hostile.as_json(hostile.ROWS[0])), ("retain", data)):
+        write(path.with_name(f"{name}.jsonl"), content)
+    for key in (data, hostile.as_json(ABOUT)):
+        about.stored_rows(write(path, key), "key", about.SPLITS)
+
+
+def read_alternatives(folder: Path, data: bytes) -> None:
+    read_kept(write(folder / "run" / "alternatives.json", data), StoredAlternatives)
+
+
 def read_tokenizer(folder: Path, given: tuple[str, bytes]) -> None:
     write(folder / "model" / given[0], given[1])
     tokenizer, _ = load_tokenizer(ModelSource(str(folder / "model"), None), ModelOptions(model=str(folder / "model")))
@@ -284,6 +316,9 @@ def kinds(folder: Path) -> dict[str, Kind]:
         "adapter's weights": of_tensors(content["adapter/adapter_model.safetensors"], read_adapter_weights),
         "lineage": of(statement, read_lineage),
         "run spec": of(SPEC.to_json(steps=6), read_run_spec, 1),
+        "written rows": of(json.loads(WRITTEN), read_written, 1),
+        "rows about a name": of(ABOUT, read_about_rows, 1),
+        "alternatives": of(ANSWERS, read_alternatives, 1),
         "manifest": of({"a": {"asked": SPEC.flat(), "trial": trial}}, read_manifest, 1),
         "tokenizer": Kind(
             st.tuples(st.just("tokenizer.json"), hostile.json_file(small))
@@ -298,6 +333,7 @@ NAMES = [
     "data", "config", "expression", "report", "report of an attack", "steps of a run", "rows of a run", "measurements",
     "adapter", "composition", "model's config",
     "weights", "adapter's weights", "lineage", "run spec", "manifest",
+    "written rows", "rows about a name", "alternatives",
     "tokenizer", "template",
 ]  # fmt: skip
 

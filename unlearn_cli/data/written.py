@@ -6,12 +6,16 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel
 
 from unlearn_cli.data.alternatives import words
-from unlearn_cli.data.example import Example, Origin, Split
+from unlearn_cli.data.example import Example, Origin, Split, Style, Turn
 from unlearn_cli.data.load import rows_sha256
 from unlearn_cli.data.neighbors import names, neighbors, people_in
 from unlearn_cli.data.shipped_texts import neutral_prompts
+from unlearn_cli.jsonfile import read_kept, read_shaped
 
 AUTO = "auto"  # --retain auto
 FORMAT = "written by the model"
@@ -94,14 +98,37 @@ def dumps(key: str, splits: Mapping[str, Sequence[Example]]) -> str:
     return json.dumps({"key": key, "rows": rows}, ensure_ascii=False, indent=1) + "\n"
 
 
-def read(path: Path, key: str | None = None) -> dict[str, tuple[Example, ...]] | None:
-    """The rows in a file of `dumps`, by split; None if there is none, or if it has another key than this."""
-    if not path.is_file():
-        return None
-    content = json.loads(path.read_text(encoding="utf-8"))
-    if key is not None and content.get("key") != key:
-        return None
-    return {
-        name: tuple(Example(r["id"], tuple((a, b) for a, b in r["turns"]), r["answer"], r["style"]) for r in rows)
-        for name, rows in content["rows"].items()
-    }
+class StoredRow(BaseModel):
+    """A row of `dumps`."""
+
+    id: str
+    turns: tuple[Turn, ...]
+    answer: str
+    style: Style
+
+
+class Stored(BaseModel):
+    """What `dumps` writes."""
+
+    key: str
+    rows: dict[Literal["retain", "retain_trained"], list[StoredRow]]
+
+    def examples(self) -> dict[str, tuple[Example, ...]]:
+        """The rows by split."""
+        return {name: tuple(Example(**dict(row)) for row in rows) for name, rows in self.rows.items()}
+
+
+def read(path: Path) -> dict[str, tuple[Example, ...]]:
+    """The rows in a file of `dumps`, by split; empty if there is none.
+
+    Raises:
+        UnlearnError: the file is broken.
+    """
+    hint = "restore it from a copy of the run; or remove it, and the retain rows are not measured"
+    return read_shaped(path, Stored, hint).examples() if path.is_file() else {}
+
+
+def read_own(path: Path, key: str) -> dict[str, tuple[Example, ...]] | None:
+    """The rows in a file of `dumps` that has this key, by split; None if there is none or it is broken."""
+    stored = read_kept(path, Stored)
+    return stored.examples() if stored and stored.key == key else None

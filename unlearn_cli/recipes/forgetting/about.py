@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Literal
+
+from pydantic import BaseModel
 
 from unlearn_cli.atomic import write_atomically
 from unlearn_cli.config import ForgetConfig
@@ -17,7 +20,7 @@ from unlearn_cli.data.neighbors import people_named
 from unlearn_cli.data.tokenize import make_encoder
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.hashing import fingerprint
-from unlearn_cli.jsonfile import read_complete_jsonl, read_json
+from unlearn_cli.jsonfile import read_complete_jsonl, read_kept
 from unlearn_cli.models.generate import Sampling
 from unlearn_cli.models.identity import identity
 from unlearn_cli.models.load import load_model
@@ -26,6 +29,7 @@ from unlearn_cli.recipes.scoring.splits import load_splits
 from unlearn_cli.recipes.storage.run_folder import ABOUT_ROWS, RunFolder, default_output
 
 KEY = "key.json"  # beside the rows: a hash of the model and the questions, by which --resume recognizes its own rows
+SPLITS = ("forget", "retain")  # the second only if the user gives no retain rows
 SAMPLES = 3  # answers to each question, beside the likeliest one
 LONGEST = 96  # tokens of an answer, at most
 TEMPERATURE, TOP_P = 0.8, 0.95
@@ -67,7 +71,7 @@ def rows_of(config: ForgetConfig, reporter: Reporter) -> tuple[str, Rows]:
     key = fingerprint(
         model, config.about, config.neighbors, config.seed, own_retain, SAMPLES, LONGEST, about.questions("{}")
     )
-    if stored := _stored(folder, key):
+    if stored := stored_rows(folder.written / KEY, key, SPLITS if own_retain else SPLITS[:1]):
         return key, stored
     assert config.about is not None
     reporter.say(f"the model writes what it knows of {config.about}")
@@ -90,13 +94,28 @@ def rows_of(config: ForgetConfig, reporter: Reporter) -> tuple[str, Rows]:
     return key, rows
 
 
-def _stored(folder: RunFolder, key: str) -> Rows | None:
-    """The rows in a run folder; None if there are none, or if they have another key."""
-    content = read_json(folder.written / KEY, "a run of --about wrote it") if (folder.written / KEY).is_file() else None
-    if not isinstance(content, dict) or content.get("key") != key:
+class StoredKey(BaseModel):
+    """The content of `KEY`."""
+
+    key: str
+    splits: list[Literal["forget", "retain"]]
+
+
+def stored_rows(path: Path, key: str, splits: Sequence[str]) -> Rows | None:
+    """The rows beside a file `KEY`; None if there are none, if they have another key, or if a file is broken.
+
+    Args:
+        path: the file.
+        key: the key that it must have.
+        splits: names of the splits that it must have.
+    """
+    stored = read_kept(path, StoredKey)
+    if stored is None or stored.key != key or sorted(stored.splits) != sorted(splits):
         return None
-    files = (folder.written / f"{name}.jsonl" for name in content["splits"])
-    return {file.stem: read_complete_jsonl(file) for file in files}
+    files = [path.with_name(f"{name}.jsonl") for name in splits]
+    rows = {file.stem: read_complete_jsonl(file) if file.is_file() else [] for file in files}
+    whole = all(isinstance(row.get(name), str) for of in rows.values() for row in of for name in ("question", "answer"))
+    return rows if whole and all(rows.values()) else None
 
 
 def _neighbors(writer: Writer, subject: str, rows: Sequence[dict[str, str]]) -> list[str]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
+from pydantic import BaseModel
 
 from unlearn_cli.atomic import write_atomically
 from unlearn_cli.data.alternatives import (
@@ -21,6 +22,7 @@ from unlearn_cli.data.alternatives import (
 from unlearn_cli.data.contexts import behind
 from unlearn_cli.data.example import Example
 from unlearn_cli.hashing import fingerprint
+from unlearn_cli.jsonfile import read_kept
 from unlearn_cli.models.generate import Sampling, sample
 from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.recipes.forgetting.resolved_run import ResolvedRun
@@ -60,6 +62,13 @@ def alternative_examples(run: ResolvedRun, loaded: LoadedModel) -> tuple[Example
     return differing(with_refusals(examples, seed=seed, count=PER_ROW))
 
 
+class StoredAlternatives(BaseModel):
+    """Generated alternatives as they are on disk, by the row's fingerprint. A run folder may come from a stranger."""
+
+    key: str
+    answers: dict[str, list[str]]
+
+
 def _generated(
     run: ResolvedRun,
     loaded: LoadedModel,
@@ -79,12 +88,12 @@ def _generated(
         ids = [prompt.tolist() for prompt in prompts]
         key = fingerprint(run.model_key, ids, run.config.seed, count, run.config.max_new_tokens)
         path = run.folder.alternatives
-        stored = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        if stored.get("key") != key:
-            stored = {"key": key, "answers": _sampled(run, loaded, without, prompts, count, drop)}
+        stored = read_kept(path, StoredAlternatives)
+        if stored is None or stored.key != key:
+            stored = StoredAlternatives(key=key, answers=_sampled(run, loaded, without, prompts, count, drop))
             if not run.config.no_text:
-                write_atomically(path, json.dumps(stored, ensure_ascii=False) + "\n")
-        answers = stored["answers"]
+                write_atomically(path, json.dumps(stored.model_dump(), ensure_ascii=False) + "\n")
+        answers = stored.answers
     return tuple(replace(e, alternatives=tuple(answers.get(e.fingerprint, e.alternatives))) for e in examples)
 
 

@@ -47,7 +47,7 @@ def with_written_rows(run: ResolvedRun, loaded: LoadedModel, beside: Path | None
     ids = {name: [one.tolist() for one in prompts(run.encoder, split.examples)] for name, split in run.unanswered.items()}
     key = fingerprint(run.model_key, ids, LONGEST, [e.fingerprint for e in run.inputs["forget"].split.examples])
     folders = [run.folder.path, *([beside] if beside else [])]
-    stored = (written.read(folder / written.FILE, key) for folder in folders)
+    stored = (written.read_own(folder / written.FILE, key) for folder in folders)
     earlier = next((rows for rows in stored if rows is not None), None)
     rows: Answers = ranks.on_model(lambda: _answered(run, loaded) if earlier is None else earlier)
     if not run.config.no_text:

@@ -154,7 +154,7 @@ def _written(options: DataOptions, forget: Split, run: Path | None, load: Callab
     """The retain rows that the model writes: those that a run stored, or prompts that are not answered yet."""
     judged = {"retain": load("retain", options.retain_eval)} if options.retain_eval else {}
     if run is not None:
-        stored = written.read(run / written.FILE) or {}
+        stored = written.read(run / written.FILE)
         return {name: written.as_split(name, examples) for name, examples in stored.items()} | judged
     prompts = written.prompts(forget.examples)
     share = 0.0 if judged else options.retain_held_out

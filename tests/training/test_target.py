@@ -121,6 +121,17 @@ def test_damage_trains_slower():
     assert changes == {1: (1.5, 0.5), 6: (2.25, 0.25), 11: (3.375, 0.125)}
 
 
+@pytest.mark.parametrize(("probe", "ends"), [
+    (Probe(0.05, 0.1, 0.955), False),  # of a few rows: the others may have lost more
+    (Probe(0.05, 0.1, 0.955, all_retain=True), True),
+    (Probe(0.05, 0.1, 0.9505, all_retain=True), False),  # less than the numbers of two passes may differ
+])  # fmt: skip
+def test_no_margin_is_needed_where_all_rows_are_measured(probe: Probe, ends: bool) -> None:
+    controller = Controller(TARGET, 20, 8, 200, 1.0)
+    controller.decide(20, Probe(0.05, 0.1, 0.96))
+    assert controller.decide(20 + controller.state["settle_steps"], probe).stop == ends
+
+
 def test_no_progress_while_retain_rows_are_lost_holds_harder():
     """The weight rises to its limit; from there on the rate falls."""
     _, decisions, factors, _ = played(lambda s, c: Probe(0.5, 0.9, 0.8), budget=200)

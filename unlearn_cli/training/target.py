@@ -29,9 +29,9 @@ SETTLE_LEAST, SETTLE_MOST = 10, 60  # steps of settling
 STALLED_PASSES, STALLED_STEPS = 2, 20  # after so many passes and steps without progress, training goes faster
 PROGRESS = 0.95  # a mean probability above this share of the earlier one is no progress
 FASTER, FASTEST = 2.0, 4.0  # factor on the learning rate, and its limit
-# A probe measures few rows, so it must see more of the retain probability than has to be left. The margin is a share of the
-# allowed loss: MARGIN when settling is over, CLEAR to end settling early.
-MARGIN, CLEAR = 0.2, 0.5
+# A probe of few rows must see more of the retain probability than has to be left. The margin is a share of the allowed loss:
+# MARGIN when settling is over, CLEAR to end settling early, ROUNDING where all rows that judge are measured.
+MARGIN, CLEAR, ROUNDING = 0.2, 0.5, 0.02
 HARDER, HARDEST = 1.5, 8.0  # factor on the retain weight, and its limit, relative to the weight at the start
 A_ROW = 0.1  # added to the miss of a state if a row is above its level, beside the logarithm of mean over level
 # A run that is so many times below the level and lost retain rows returns to its best state, at a lower rate, a few times.
@@ -71,6 +71,7 @@ class Probe:
     forget: float  # mean probability of the forget rows
     worst: float  # probability of the likeliest forget row that counts: `evaluation.never_known.likeliest_row`
     retain: float | None  # share that is left of the held-out retain rows' probability; None: there are no such rows
+    all_retain: bool = False  # all retain rows that judge are measured
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ class Controller:
         """The change after `step` steps, by a probe; None: no change."""
         state = self.state
         state["looked"] = step
-        down, retain_holds = self._is_down(probe), self._retain_holds(probe, MARGIN)
+        down, retain_holds = self._is_down(probe), self._retain_holds(probe)
         self._remember(step, probe, down)
         if self.phase == "settle":
             return self._settling(step, probe, down, retain_holds)
@@ -209,8 +210,9 @@ class Controller:
         """Whether the mean of the forget rows is down to the level, and each row to the level of a single row."""
         return probe.forget <= self.target.level * REACHED and probe.worst <= self.target.row_level
 
-    def _retain_holds(self, probe: Probe, margin: float) -> bool:
-        """Whether the retain rows lost less than allowed, with a margin: a share of the allowed loss."""
+    def _retain_holds(self, probe: Probe, margin: float | None = None) -> bool:
+        """Whether the retain rows lost less than allowed, with a margin: a share of the allowed loss; None: the usual."""
+        margin = margin or (ROUNDING if probe.all_retain else MARGIN)
         return probe.retain is None or probe.retain >= self.target.keep + margin * (1.0 - self.target.keep)
 
     def _may_slow_down(self, step: int) -> bool:

@@ -49,7 +49,8 @@ class Pursuit:
         self.known_before = np.full(len(rows.forget), measured.mean())
         self.known_before[list(run.resolved.inputs["forget"].measured)] = measured
         retain = run.resolved.inputs.get("retain")
-        probed = min(PROBED_ROWS, len(rows.forget)) + (min(PROBED_ROWS, len(retain.measured)) if retain else 0)
+        self.retain_rows = len(retain.measured) if retain else 0
+        probed = min(PROBED_ROWS, len(rows.forget)) + min(PROBED_ROWS, self.retain_rows)
         per_step = BACKWARD * (run.pairing.batch + (run.pairing.retain_batch if rows.retain else 0))
         self.every = max(1, math.ceil(probed / (PROBE_SHARE * per_step)))
 
@@ -133,6 +134,7 @@ class Pursuit:
             forget=fmean(p for p in latest.values() if not math.isnan(p)),
             worst=max(forget) if self.every_row else self._likeliest(chosen, forget),
             retain=retain,
+            all_retain=count >= self.retain_rows,
         )
 
     def _likeliest(self, chosen: Sequence[int], forget: Sequence[float]) -> float:

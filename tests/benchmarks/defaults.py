@@ -41,7 +41,7 @@ INTRODUCTION = (
     'and after. "auto" is the precision of the checkpoint. Where no retain rows are given the model writes them itself, and',
     "retain is measured on the rows that would have been held out: no run saw them or their like.",
     "",
-    "The seconds of `simnpo` on the small model, and of one and five rows of the real one, were taken beside other work.",
+    "The seconds of `simnpo` on the small model, and all of the real one, were taken beside other work.",
 )
 COLUMNS = ("model", "method", "rows", "format", "precision", "retain rows")
 

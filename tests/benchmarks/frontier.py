@@ -5,7 +5,7 @@
 
 Each recipe is a run of `unlearn forget`, attacked by `unlearn relearn-attack` at every rate against a model that never saw
 the rows, and measured by the attack `path`, which trains nothing. Entries of earlier calls stay. DIR holds the models that
-`../shared/real/build.py DIR` makes.
+`../shared/real/build.py DIR` makes. `--finished RUN --recipes NAME --seeds N` takes a run that was attacked before.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import argparse
 import json
 import math
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,12 +23,12 @@ from typing import Any
 import numpy as np
 
 import unlearn_cli
-from unlearn_cli.attack_report import AttackReport
+from unlearn_cli.attack_report import AttackReport, read_attack
 from unlearn_cli.demo.facts import splits
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.recipes.demo import ASSETS
 from unlearn_cli.rendering.svg import COLORS, Axis, Series, chart
-from unlearn_cli.report import UNUSABLE, before_and_after, read_report
+from unlearn_cli.report import UNUSABLE, RunReport, before_and_after, read_report
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "docs" / "reference" / "frontier.json"
@@ -114,24 +114,37 @@ def entry(name: str, seed: int, arguments: argparse.Namespace, folder: Path) -> 
     ways = {"steps": places_of(arguments.steps), "full": arguments.full}
     settings = {"learning_rates": tuple(arguments.rates.split(",")), "generate_limit": -1, "baseline": str(baseline)}
     attacks = unlearn_cli.relearn_attack(out, attack=("relearn", "path"), parameters=ways, **settings, **few)
+    return base | described(report, attacks)
+
+
+def finished(name: str, seed: int, model: str, run: Path) -> dict[str, Any]:
+    """The entry of a run that was attacked before."""
+    report, attacks = read_report(run), {path.parent.name: read_attack(path) for path in run.glob("attacks/*/report.json")}
+    rows = report.data["forget"].rows
+    return {"recipe": name, "model": model, "rows": rows, "seed": seed} | described(report, attacks)
+
+
+def described(report: RunReport, attacks: Mapping[str, AttackReport]) -> dict[str, Any]:
+    """What a run reached, what the attack `relearn` reached, and what the way back says, if it was measured."""
     recovered, general = attacks["relearn"].recovery["probability"], report.scores.get("general", {}).get("choice_accuracy")
     forgotten, retained = (before_and_after(report.scores[split]["probability"]) for split in ("forget", "retain"))
+    points = recovered.points
     return {
-        **base,
         "forget": forgotten[1],
         "retain": retained[1] / retained[0],
         "general": before_and_after(general),
         "general_change": general.change.ci if general and general.change else None,
         "steps": report.training.steps,
         "seconds": round(report.seconds["train"] + report.seconds.get("probes", 0.0), 1),
+        "of_retraining": report.efficiency.share_of_retraining if report.efficiency else None,
         "start": recovered.start,
         "recovery": recovered.max,
         "ci": recovered.ci,
         "rate": recovered.parameters.get("learning_rate"),
         "at": recovered.at,
-        "full": arguments.full,
-        "curves": [[p.parameters["learning_rate"], p.at, p.value, p.retain] for p in recovered.points],
-        "path": way_back(attacks["path"]),
+        "full": bool(points[0].parameters["full"]),
+        "curves": [[p.parameters["learning_rate"], p.at, p.value, p.retain] for p in points],
+        "path": way_back(attacks["path"]) if "path" in attacks else None,
         "date": datetime.now(UTC).date().isoformat(),
     }
 
@@ -191,7 +204,8 @@ def predictions(entries: list[dict[str, Any]]) -> list[str]:
     """Rank correlation of what needs no attack with the worst recovery, for each model with at least eight recipes."""
     rows = []
     for model in RETAIN:
-        own = [e for e in entries if e["model"] == model and not e["full"] and e["recovery"] is not None and e["seed"] == 0]
+        judged = [e for e in entries if e["model"] == model and not e["full"] and e["recovery"] is not None and e["path"]]
+        own = [e for e in judged if e["seed"] == 0]
         if len(own) < 8:
             continue
         for key, (label, sign) in PREDICTORS.items():
@@ -211,8 +225,11 @@ INTRODUCTION = (
     "trained on, the other half judges. *Recovery* is the worst over rates and steps: 0 as if never learned, 1 as before",
     "unlearning. *Kept* is the share that is left of the probability of retain rows that were not trained on. `demo`:",
     "the model of `unlearn demo`; `small`: a 5.7 M-parameter Llama that knows TOFU rows by heart; `real`:",
-    "SmolLM2-135M-Instruct that was taught TOFU rows. In the picture `demo` is blue and `small` orange.",
-    "The seconds of `rehearsal` on `small` were taken beside other work, with pauses; alone it takes about six minutes.",
+    "SmolLM2-135M-Instruct that was taught TOFU rows. In the picture `demo` is blue, `small` orange and `real` green",
+    "(`rehearsal` on the right, `npo` on the left).",
+    "*Attack*: the number of learning rates, and the last step at each. *Of retraining*: the tokens that the run trained",
+    "on, over five epochs of the retain rows. Seconds on `small` and `real` were taken beside other work; `rehearsal` on",
+    "`small` takes about six minutes alone.",
     "[How to read it](../guides/stays-forgotten.md).",
     "",
     "![Worst recovery against what is kept, one point for each recipe](frontier.svg)",
@@ -229,19 +246,23 @@ COLUMNS = (
     "recovery",
     "95 %",
     "worst at",
+    "attack",
     "steps",
     "train s",
+    "of retraining",
 )
 
 
 def cells(e: dict[str, Any]) -> list[str]:
     """An entry's row of the table."""
     where = f"{e['at']} steps at {e['rate']:g}{', all weights' if e['full'] else ''}"
+    rates, steps = ({curve[place] for curve in e["curves"]} for place in (0, 1))
+    share = f"{e['of_retraining']:.2g}" if e.get("of_retraining") else "-"
     return [
         e["model"], f"`{e['recipe']}`", str(e["rows"]), str(e["seed"]), f"{e['forget']:.3f}", f"{e['retain']:.3f}",
         " → ".join(f"{value:.2f}" for value in e["general"]) if e["general"] else "-",
-        f"{e['recovery']:.2f}", f"{e['ci'][0]:.2f} to {e['ci'][1]:.2f}" if e["ci"] else "-", where, str(e["steps"]),
-        str(e["seconds"]),
+        f"{e['recovery']:.2f}", f"{e['ci'][0]:.2f} to {e['ci'][1]:.2f}" if e["ci"] else "-", where,
+        f"{len(rates)} x {max(steps)}", str(e["steps"]), str(e["seconds"]), share,
     ]  # fmt: skip
 
 
@@ -261,7 +282,7 @@ def picture(entries: list[dict[str, Any]]) -> str:
     series = [
         Series(
             f"{e['model']} {e['recipe']}", [(e["retain"], e["recovery"])], order, "point", emphasized=e["recovery"] < 0.3,
-            label=e["recipe"] if e["seed"] == 0 else "",
+            label=e["recipe"] if e["seed"] == 0 and e["model"] != "real" else "",
         )
         for order, model in enumerate(RETAIN)
         for e in entries
@@ -287,6 +308,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--full", action="store_true", help="the attacker trains every weight")
     parser.add_argument("--keep", type=Path, help="folder for the runs; without it they are thrown away")
+    parser.add_argument("--finished", type=Path, metavar="RUN", help="take this run and its attack reports")
     parser.add_argument("--render", action="store_true", help="write the page from the data, measure nothing")
     arguments = parser.parse_args()
     known = json.loads(DATA.read_text("utf-8")) if DATA.is_file() else []
@@ -296,7 +318,10 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as folder:
                 if arguments.keep:
                     arguments.keep.mkdir(parents=True, exist_ok=True)
-                new = entry(name, seed, arguments, arguments.keep or Path(folder))
+                if arguments.finished:
+                    new = finished(name, seed, arguments.model, arguments.finished)
+                else:
+                    new = entry(name, seed, arguments, arguments.keep or Path(folder))
             print(json.dumps(new), flush=True)
             place = ("recipe", "model", "rows", "seed", "full")
             known = [old for old in known if [old.get(k) for k in place] != [new.get(k) for k in place]]

@@ -15,14 +15,14 @@ TRIALS = 500
 
 @pytest.mark.parametrize("rows", [3, 5, 8, 10, 20, 50])
 def test_it_holds_the_truth_in_95_percent(rows: int) -> None:
-    """Normal noise. Plain percentiles hold it in 73, 83, 89, 90, 92 and 93 %."""
+    """Normal noise. Plain percentiles hold it in 74, 85, 88, 91, 92 and 94 % (2,000 trials, 500 samples)."""
     draw = np.random.default_rng(rows)
     intervals = [bootstrap(draw.normal(3.0, 1.0, rows), 200, 0) for _ in range(TRIALS)]
     assert 0.92 <= np.mean([low <= 3.0 <= high for low, high in intervals]) <= 0.98
 
 
 def test_recovery_holds_the_truth_as_often() -> None:
-    """Five rows at 0.3 on average, where the original has 0.9 and the baseline 0.1: (0.3 - 0.1) / 0.8. Percentiles: 83 %."""
+    """Five rows at 0.3 on average, where the original has 0.9 and the baseline 0.1: (0.3 - 0.1) / 0.8."""
     draw, ends = np.random.default_rng(0), (np.full(5, 0.9), np.full(5, 0.1), np.full(5, 0.1))
     intervals = [recovery(draw.normal(0.3, 0.05, 5), *ends, samples=200, seed=0).ci for _ in range(TRIALS)]
     assert 0.92 <= np.mean([low <= 0.25 <= high for low, high in intervals]) <= 0.98

@@ -14,6 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from unlearn_cli import __version__
 from unlearn_cli.atomic import write_atomically
 from unlearn_cli.errors import UnlearnError
@@ -25,6 +27,7 @@ STATEMENT, PREDICATE = "https://in-toto.io/Statement/v1", "https://slsa.dev/prov
 LINKS, ENVELOPE = "[0-9]*.json", ".dsse.json"
 RUN, BASE, ADAPTER = "run", "base", "adapter"  # places; a derived model has the name of its folder
 DATA, SETTING = "data", "setting"  # hashes of rows and of the user's own files: named, and not looked for again
+PLACES = TypeAdapter(dict[str, str])
 BROKEN = "the folder was edited or copied in part: copy it again from where it was made"
 
 
@@ -102,7 +105,7 @@ class Link:
     @property
     def places(self) -> dict[str, str]:
         """PLACE -> folder."""
-        return dict(self._definition["internalParameters"]["places"])
+        return PLACES.validate_python(self._definition["internalParameters"]["places"])
 
     @property
     def envelope(self) -> Path:

@@ -200,3 +200,12 @@ def test_what_cannot_be_verified_is_said_with_the_next_step(story, tmp_path):
     ):
         result = unlearn(*words)
         assert result.exit_code == 2 and said in result.stderr and "hint" in result.stderr, result.stderr
+
+
+def test_a_place_that_is_no_folder_is_a_broken_statement(copy):
+    path = copy / "run/lineage/0001-forget.json"
+    statement = json.loads(path.read_text())
+    statement["predicate"]["buildDefinition"]["internalParameters"]["places"]["base"] = {"a": 1}
+    path.write_text(json.dumps(statement))
+    result = unlearn("verify", copy / "run")
+    assert result.exit_code == 2 and "is no statement of" in result.stderr, result.stderr

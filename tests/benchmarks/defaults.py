@@ -83,8 +83,8 @@ def written(rows: list[dict[str, Any]], style: str, path: Path) -> Path:
     return path
 
 
-def run(source: Source, cell: dict[str, Any]) -> dict[str, Any]:
-    """One cell: what was reached, at what cost, and what the model says of the first forget row."""
+def run(source: Source, cell: dict[str, Any], *flags: str) -> dict[str, Any]:
+    """One cell: what was reached, at what cost, and what the model says of the first forget row. `flags`: of the command."""
     with tempfile.TemporaryDirectory() as name:
         folder, out = Path(name), Path(name) / "run"
         forget = written(source.forget[: cell["rows"]], cell["format"], folder / "forget.jsonl")
@@ -95,6 +95,7 @@ def run(source: Source, cell: dict[str, Any]) -> dict[str, Any]:
             *(["--retain", retain] if cell["retain rows"] == "given" else []),
             *(["--load-in-4bit"] if cell["precision"] == "4bit" else []),
             *(["--no-general"] if cell["model"] != "real" else []),  # the other two know nothing but their rows
+            *flags,
         ]  # fmt: skip
         done = unlearn(*command)
         if not (out / "report.json").is_file():
@@ -103,7 +104,8 @@ def run(source: Source, cell: dict[str, Any]) -> dict[str, Any]:
         after = load_measured(out / "measured", "after-forget")
         target, scores = report["target"] or {}, report["scores"]
         general = scores.get("general", {}).get("choice_accuracy", {})
-        share = target.get("retain_share")
+        retained = scores.get("retain", {}).get("probability", {})
+        share = retained["after"]["value"] / retained["before"]["value"] if retained else None
         if cell["retain rows"] == "none":  # judged by the rows that the user would have had, of which the run saw none
             share = _probability(out, retain, folder) / _probability(source.model, retain, folder)
         return {
@@ -119,6 +121,7 @@ def run(source: Source, cell: dict[str, Any]) -> dict[str, Any]:
             "steps": report["training"]["steps"],
             "seconds": round(report["seconds"]["train"] + report["seconds"].get("probes", 0.0), 1),
             "probes": round(report["seconds"].get("probes", 0.0), 1),
+            "peak_gib": round(report["peak_memory"]["rss"] / 2**30, 2),
             "says": next((text for text in after.generations if text is not None), None) if after else None,
             "date": datetime.now(UTC).date().isoformat(),
         }

@@ -185,7 +185,7 @@ def page(rows: Sequence[dict[str, Any]]) -> str:
         "# On a GPU",
         "",
         "Models of real shapes with random weights: Llama of 1B, 3B and 8B parameters, in bf16 and nf4. This page is",
-        "made by `python -m tests.benchmarks.gpu --part 1` and `--part 2`, each of at most nine minutes.",
+        "made by `python -m tests.benchmarks.gpu`, in two parts of at most nine minutes each.",
         "",
     ]
     if not any("NVIDIA" in row.get("machine", "") for row in rows):

@@ -113,14 +113,14 @@ def test_every_method_has_its_advice_and_its_measured_row():
     table = json.loads((ROOT / "docs" / "reference" / "methods.json").read_text(encoding="utf-8"))["rows"]
     for name in METHODS.names():
         assert f"`{name}`" in guide, f"docs/guides/methods.md says nothing of {name}"
-        assert name in table, f"{name}: python tests/benchmarks/method_table.py --methods {name}"
+        assert name in table, f"{name}: python -m tests.benchmarks.method_table --methods {name}"
 
 
 def test_the_table_is_made_from_its_data():
     script = runpy.run_path(str(ROOT / "tests" / "benchmarks" / "method_table.py"))
     table = json.loads((ROOT / "docs" / "reference" / "methods.json").read_text(encoding="utf-8"))
     page = (ROOT / "docs" / "reference" / "methods.md").read_text(encoding="utf-8")
-    assert page == script["render"](table), "run tests/benchmarks/method_table.py --render"
+    assert page == script["render"](table), "run python -m tests.benchmarks.method_table --render"
 
 
 def test_the_method_shown_to_contributors_works(tmp_path):

@@ -30,7 +30,7 @@ def test_marks_are_those_of_the_measured_table() -> None:
     table = json.loads(script["DATA"].read_text(encoding="utf-8"))
     assert script["SHIPPED"].read_text(encoding="utf-8") == script["shipped"](table), "method_table.py --render"
     marks = {name: families.mark_of(name) for name in METHODS.names()}
-    assert marks["grad-ascent"] == "wrecked the model" and marks["rr"] == "did little" and marks["npo"] is None
+    assert marks["uld"] == "wrecked the model" and marks["rr"] == "did little" and marks["npo"] is None
     assert not any(marks[name] for name in families.START)
 
 

@@ -9,7 +9,7 @@ from unlearn_cli.data.example import Example
 from unlearn_cli.data.general_ability import general_splits
 from unlearn_cli.data.neighbors import neighbors, people_named
 from unlearn_cli.data.shipped_texts import neutral_prompts, neutral_texts, unrelated
-from unlearn_cli.data.written import Secrets, dumps, prompts, read
+from unlearn_cli.data.written import Secrets, dumps, prompts, read, read_own
 
 
 def row(question: str, answer: str, style: str = "qa") -> Example:
@@ -102,8 +102,8 @@ def test_the_model_is_asked_no_forget_question():
 def test_written_rows_are_kept_under_their_key(tmp_path):
     path, rows = tmp_path / "rows.json", {"retain": (FATHER, row("", "A text.", "text"))}
     path.write_text(dumps("key", rows))
-    assert read(path) == read(path, "key") == rows
-    assert read(path, "another") is None and read(tmp_path / "none.json") is None
+    assert read(path) == read_own(path, "key") == rows
+    assert read_own(path, "another") is None and read_own(tmp_path / "none.json", "key") is None
 
 
 def test_people_whom_answers_name_are_asked_about():

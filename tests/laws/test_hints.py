@@ -40,6 +40,7 @@ WORDS = {  # what may follow an option in a sentence, where its value could stan
     "starts",
 }  # fmt: skip
 KINDS_OF_VALUE = {
+    "--attack": "relearn",
     "-c": "config",
     "--config": "config",
     "--fail-if": "EXPR",

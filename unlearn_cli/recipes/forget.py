@@ -130,7 +130,7 @@ def write_run(resolved: ResolvedRun, command_line: list[str], shared: Shared = S
         _share_files(folder)
         prepared = prepare(resolved, shared.load, shared.measured)
         resolved = prepared.resolved  # with the rows that the model has written, if it was asked to
-        trained = _trained(prepared, shared.prune)
+        trained = _unchanged(prepared) or train(prepared, shared.prune)
         if not launched.divided():
             ranks.leave()
         artifact = write_artifact(trained)
@@ -144,11 +144,11 @@ def write_run(resolved: ResolvedRun, command_line: list[str], shared: Shared = S
     return report, True
 
 
-def _trained(prepared: PreparedRun, prune: Prune | None = None) -> TrainedRun:
-    """Train. A model that does not know the rows stays as it is: training could only damage it. Errors as for `train`."""
+def _unchanged(prepared: PreparedRun) -> TrainedRun | None:
+    """The run of a model that does not know the rows: it stays as it is, because training could only damage it."""
     if isinstance(prepared.aim, NotKnown):
         return TrainedRun(prepared, "stopped", f"{prepared.aim.why}; no step was made", History(), None)
-    return train(prepared, prune)
+    return None
 
 
 def _resolved(config: ForgetConfig, sources: Mapping[str, str], reporter: Reporter) -> ResolvedRun:
@@ -180,7 +180,8 @@ def _follow(config: ForgetConfig, sources: Mapping[str, str], reporter: Reporter
         if config.dry_run or ranks.once(lambda: finished_report(resolved)) is not None:
             return
         _share_files(resolved.folder)
-        trained = _trained(prepare(resolved, load_model, None))
+        prepared = prepare(resolved, load_model, None)
+        trained = _unchanged(prepared) or train(prepared)
         if launched.divided():  # saving and measuring run the model
             _measure_after(trained.prepared.resolved, write_artifact(trained))
 

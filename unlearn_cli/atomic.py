@@ -9,7 +9,7 @@ from pathlib import Path
 
 from unlearn_cli.errors import StorageError, not_written, refusal
 
-HELD: dict[Path, str] = {}  # the file of each lock that this process has -> its content
+LOCKS: dict[Path, str] = {}  # the file of each lock that this process has -> its content
 
 
 Content = str | Callable[[Path], object]  # a text, or a function that writes a file to the path it is given
@@ -68,19 +68,19 @@ def writing(path: Path) -> Iterator[None]:
     Raises:
         StorageError: the system refuses to write it; or it lies in a folder that this process has lost.
     """
-    check_held(path)
+    check_locks(path)
     try:
         yield
     except StorageError:
         raise
     except Exception as error:
-        check_held(path)  # what else fails in a folder that was taken away says less
+        check_locks(path)  # what else fails in a folder that was taken away says less
         if (reason := refusal(error)) is None:
             raise
         raise not_written(path, reason) from error
 
 
-def check_held(path: Path) -> None:
+def check_locks(path: Path) -> None:
     """Check that a locked folder in which a file lies is still there and still locked by this process.
 
     A folder that was deleted is not made again: it would look like a whole one, and miss what was in it.
@@ -88,7 +88,7 @@ def check_held(path: Path) -> None:
     Raises:
         StorageError: it is not.
     """
-    for lock, text in list(HELD.items()):
+    for lock, text in list(LOCKS.items()):
         if path.absolute().is_relative_to(lock.parent) and content_of(lock) != text:
             raise not_written(
                 lock.parent, "it was removed, moved or unlocked while this command ran", "give the command again"

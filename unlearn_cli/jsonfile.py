@@ -76,7 +76,9 @@ def read_shaped(path: Path, shape: type[Shape], hint: str) -> Shape:
     """
     content = read_object(path, hint)
     try:
-        return shape.model_validate(content)
+        return shape.model_validate(finite(content))
+    except RecursionError:
+        raise UnlearnError(f"{path} is broken: lists or objects are nested too deep", hint) from None
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))

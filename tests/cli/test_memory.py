@@ -114,13 +114,13 @@ def test_freed_memory_is_given_back_where_it_is_short() -> None:
     """Between blocks that stay, two thirds of 192 MiB are freed. In a process of its own, because it cannot be undone."""
     code = (
         "import sys, numpy, psutil, unlearn_cli.models.memory as memory\n"
-        "held = lambda: psutil.Process().memory_info().rss\n"
+        "resident = lambda: psutil.Process().memory_info().rss\n"
         "{call}\n"
         "numpy.ones(30 * 2**20, dtype=numpy.uint8)\n"  # glibc keeps blocks of up to this size from now on, by itself
         "blocks = [numpy.ones(4 * 2**20, dtype=numpy.uint8) for _ in range(48)]\n"
-        "before = held()\n"
+        "before = resident()\n"
         "blocks = blocks[::3]\n"
-        "print((before - held()) / 2**20)\n"
+        "print((before - resident()) / 2**20)\n"
     )
     given_back = [
         float(subprocess.run([sys.executable, "-c", code.format(call=call)], capture_output=True, text=True).stdout)

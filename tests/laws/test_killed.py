@@ -6,6 +6,7 @@ test tries; `UNLEARN_KILL_SEED` chooses others.
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import shutil
@@ -74,12 +75,14 @@ def test_no_memory_left(place: Place, tmp_path: Path) -> None:
     for room in (12, 8, 4, 2, 1):  # with none at all Python itself fails in any way
 
         def limited(room: int = room) -> None:
+            gc.collect()  # what earlier tests left would be freed in the midst of the run
             used = psutil.Process().memory_info().vms
             resource.setrlimit(resource.RLIMIT_AS, (used + room * 2**20,) * 2)
-            with suppress(MemoryError):  # take what the heap has free from earlier tests
-                while True:
-                    taken.append(bytearray(2**20))
-            del taken[-room:]
+            for size in (2**20, 2**18, 2**16):  # take what the heap has free from earlier tests, its holes too
+                with suppress(MemoryError):
+                    while True:
+                        taken.append(bytearray(size))
+            del taken[:room]
 
         folder = tmp_path / f"{room}"
         folder.mkdir()

@@ -24,6 +24,7 @@ class NeverKnown:
     rows: int
     estimated: bool = False  # from wrong answers or other rows' answers, so it may be far off, above all if they are few
     chosen: bool = False  # by the user: then it says nothing of what the model knows
+    every_row: bool = False  # the user bounds the likeliest row, so no row may be above it
 
 
 def level_of(values: np.ndarray, source: str, *, estimated: bool = False) -> NeverKnown:
@@ -58,8 +59,14 @@ def likeliest_row(now: np.ndarray, before: np.ndarray, level: float, rows: int) 
         rows: number of forget rows in all.
     """
     few = int((1 - ROW_SHARE) * rows)
-    known = now[now - level > STILL_KNOWN * (before - level)]
+    known = now[still_known(now, before, level)]
     return float(max([*np.sort(now)[::-1][few : few + 1], *known], default=0.0))
+
+
+def still_known(now: np.ndarray, before: np.ndarray, level: float) -> np.ndarray:
+    """Whether each row [R] keeps more than `STILL_KNOWN` of its probability above the level, or rises from below it."""
+    known: np.ndarray = now - level > STILL_KNOWN * (before - level)
+    return known
 
 
 def larger_of(wrong: NeverKnown | None, other: NeverKnown | None) -> NeverKnown | None:

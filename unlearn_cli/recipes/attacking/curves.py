@@ -13,17 +13,16 @@ from pathlib import Path
 
 import numpy as np
 import platformdirs
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, field_validator
 
 from unlearn_cli.atomic import write_atomically
 from unlearn_cli.attack_report import SCORED, CurveReport, PointReport
 from unlearn_cli.attacks._target import Place, Point, Role, kind
 from unlearn_cli.contract import METRICS, Attack, Recovered
-from unlearn_cli.errors import UnlearnError
 from unlearn_cli.evaluation.baseline import METRIC
 from unlearn_cli.evaluation.score import bootstrap
 from unlearn_cli.hashing import fingerprint
-from unlearn_cli.jsonfile import finite, read_object
+from unlearn_cli.jsonfile import finite, read_kept
 from unlearn_cli.measured import Measured
 from unlearn_cli.recipes.attacking.attacked_models import AttackedModels
 from unlearn_cli.recipes.attacking.settings import Setting
@@ -199,11 +198,8 @@ def curve_path(models: AttackedModels, spec: CurveSpec) -> Path:
 
 def read_curve(path: Path) -> list[CurvePoint] | None:
     """The points of a finished curve; None if there is no such file or it is no curve: then it is computed again."""
-    if not path.is_file():
-        return None
-    try:
-        stored = StoredCurve.model_validate(finite(read_object(path, "")))
-    except (UnlearnError, ValidationError, RecursionError):
+    stored = read_kept(path, StoredCurve)
+    if stored is None:
         return None
     points = [CurvePoint(p.at, _arrays(p.forget), _arrays(p.retain), p.details) for p in stored.points]
     return points if all(len(p.forget[name]) == len(points[0].forget[name]) for p in points for name in SCORED) else None

@@ -55,7 +55,7 @@ def never_known(
         # Above a mean of 0.9 there is little room for a row.
         row_level = worst or min(max(2 * level, unknown.row_level * level / unknown.level), (1 + level) / 2)
         source = f"--until '{until}'" if until else f"-p level={chosen:g}"
-        return NeverKnown(level, row_level, source, unknown.rows, chosen=True)
+        return NeverKnown(level, row_level, source, unknown.rows, chosen=True, every_row=bool(worst))
     return unknown
 
 

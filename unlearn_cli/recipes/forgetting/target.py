@@ -94,8 +94,7 @@ def find_target(
     run.reporter.say(
         f"target: forget probability from {forget:.3g} down to {unknown.level:.3g} (by {unknown.source}){rows}, {kept}"
     )
-    every_row = run.config.until is not None and threshold(run.config.until, "forget", forget, largest=True, place="max")
-    return RunTarget(Target(unknown.level, unknown.row_level, keep), unknown.source, every_row=bool(every_row))
+    return RunTarget(Target(unknown.level, unknown.row_level, keep), unknown.source, every_row=unknown.every_row)
 
 
 def find_level(

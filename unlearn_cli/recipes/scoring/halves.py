@@ -8,7 +8,7 @@ import numpy as np
 
 from unlearn_cli.config.expressions import metric_names
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.evaluation.never_known import REACHED, STILL_KNOWN, likeliest_row
+from unlearn_cli.evaluation.never_known import REACHED, likeliest_row, still_known
 from unlearn_cli.expressions.parser import Condition, parse
 from unlearn_cli.measured import Measured
 from unlearn_cli.recipes.scoring import gates
@@ -38,7 +38,7 @@ def judge_halves(
     before, after = (moments[moment]["forget"] for moment in ("before", "after"))
     forget = after.probabilities
     above = forget > aims.row_level
-    still_known = above & (forget - aims.level > STILL_KNOWN * (before.probabilities - aims.level))
+    known = above & still_known(forget, before.probabilities, aims.level)
     share = _share_left(moments)
     few = likeliest_row(forget, before.probabilities, aims.level, len(forget)) <= aims.row_level
     forget_reached = gates.holds(until, scores, "--until") if until else bool(forget.mean() <= aims.level * REACHED and few)
@@ -50,7 +50,7 @@ def judge_halves(
         retain_share=share,
         forget=float(forget.mean()),
         rows_above=int(above.sum()),
-        rows_known=int(still_known.sum()),
+        rows_known=int(known.sum()),
         rows=len(forget),
         worst={after.ids[i]: float(forget[i]) for i in np.argsort(-forget)[:WORST_LISTED]},
     )

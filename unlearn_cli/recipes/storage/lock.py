@@ -17,7 +17,7 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-from unlearn_cli.atomic import HELD, check_held, content_of
+from unlearn_cli.atomic import LOCKS, check_locks, content_of
 from unlearn_cli.errors import UnlearnError, not_written
 from unlearn_cli.recipes.storage.output_files import why_not_writable
 
@@ -47,12 +47,12 @@ def locked(folder: Path, otherwise: str = "give another folder") -> Iterator[Non
     except OSError as error:
         raise not_written(folder, error.strerror or str(error), otherwise) from None
     lock = (folder / LOCK).absolute()
-    HELD[lock] = text
+    LOCKS[lock] = text
     try:
         yield
-        check_held(lock)
+        check_locks(lock)
     finally:
-        del HELD[lock]
+        del LOCKS[lock]
         with suppress(OSError):  # the disk became read-only, or a folder is not empty
             if content_of(lock) == text:
                 lock.unlink()

@@ -28,7 +28,9 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="children are fo
 GRACE = 10.0  # seconds between SIGTERM and SIGKILL, as systems that manage jobs leave them
 MB = 2**20
 DISK = 24 * MB
-VARYING = (RECORD, "demo/run/report.json")  # not the same after two undisturbed commands either
+# Not the same after two undisturbed commands either: a page says when it was written. The demo's model lies in its folder,
+# which the adapter's configuration names, and the report holds the hash of that.
+VARYING = (RECORD, "demo/run/report.json")
 
 
 class Straight(NamedTuple):

@@ -36,7 +36,7 @@ from unlearn_cli.recipes.storage.run_folder import RunFolder
 from unlearn_cli.rendering.documents import model_card
 from unlearn_cli.rendering.tables import scores_table
 from unlearn_cli.rendering.verdicts import verdict_block
-from unlearn_cli.report import RunReport, Status, write_report
+from unlearn_cli.report import UNUSABLE, RunReport, Status, write_report
 
 FAILURES: Mapping[Status, str] = {
     "diverged": "the run diverged",
@@ -199,11 +199,14 @@ def check_status(report: RunReport, folder: RunFolder, *, quiet: bool) -> None:
         UnlearnError: the run missed its target, diverged, damaged the model or changed nothing; exit code 4.
     """
     if report.failed:
-        why = report.message or (report.verdict and report.verdict.why) if quiet else None
-        damaged = report.verdict is not None and report.verdict.word == "DAMAGED" and report.status == "not_reached"
+        verdict = report.verdict
+        damaged = verdict is not None and verdict.word == "DAMAGED" and report.status not in UNUSABLE
         short = DAMAGED if damaged else FAILURES.get(report.status, DAMAGED)
-        after = f"; next: {report.verdict.next[0]}" if quiet and report.verdict and report.verdict.next else ""
-        raise UnlearnError(why or short, f"the evidence is in {folder.report}{after}", EXIT_DIVERGED)
+        why = report.message or (verdict and verdict.why)
+        if verdict and damaged:  # the message is about the target, which may hold
+            why = f"{DAMAGED}: {verdict.why}"
+        after = f"; next: {verdict.next[0]}" if quiet and verdict and verdict.next else ""
+        raise UnlearnError((quiet and why) or short, f"the evidence is in {folder.report}{after}", EXIT_DIVERGED)
 
 
 def _measure_after(run: ResolvedRun, artifact: Artifact) -> dict[str, Measured]:

@@ -11,7 +11,14 @@ import pytest
 
 from unlearn_cli.config import EvaluateConfig
 from unlearn_cli.measured import Measured
-from unlearn_cli.recipes.scoring.ability import ability_in_words, ability_note, ability_outcome, damages, language_in_words
+from unlearn_cli.recipes.scoring.ability import (
+    ability_in_words,
+    ability_note,
+    ability_outcome,
+    damages,
+    language_damaged,
+    language_in_words,
+)
 from unlearn_cli.recipes.scoring.outcome import in_short, judge
 from unlearn_cli.recipes.scoring.scores import compared
 from unlearn_cli.report import Change, Compared, Score, Scores
@@ -124,6 +131,23 @@ def test_faults_of_the_language_are_named_if_they_are_new(
     scores = said(before, after, answers)
     assert language_in_words(scores) == lines
     assert (in_short(scores) or "") == "; ".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("split", "before", "after", "answers", "damaged"),
+    [
+        ("retain", {"repeated": 1}, {"repeated": 2}, 8, False),  # one answer of a few, by chance
+        ("retain", {"repeated": 1}, {"repeated": 3}, 8, True),
+        ("general", {}, {"empty": 2}, 20, True),
+        ("general", {}, {"broken": 3}, 60, False),  # one in twenty
+        ("general", {}, {"broken": 4}, 60, True),
+        ("forget", {}, {"repeated": 20}, 20, False),
+    ],
+)
+def test_one_answer_that_is_no_language_is_no_damage(
+    split: str, before: dict[str, float], after: dict[str, float], answers: int, damaged: bool
+) -> None:
+    assert language_damaged({split: said(before, after, answers)["forget"]}) == damaged
 
 
 def measured(split: str, logps: list[float], wrong: list[float], texts: list[str | None]) -> Measured:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 from unlearn_cli.data.general_ability import CHANCE, QUESTIONS, TEXTS
@@ -24,6 +25,7 @@ COLLAPSE = 0.5  # below this share of the accuracy above guessing, the model cou
 COLLAPSED_TEXT = 10.0  # from this factor on the perplexity, the model counts as wrecked
 READABLE = 100.0  # perplexity of general text up to which a model reads it
 FEW = 0.05  # new faults in at most this share of the answers are not named
+ANSWERS = {"forget": "answer", "retain": "retain answer", QUESTIONS: "general answer"}  # split -> its answers in a sentence
 WORDS: dict[Fault, tuple[str, str]] = {  # for one answer, for several
     "empty": ("is empty", "are empty"),
     "repeated": ("repeats itself", "repeat themselves"),
@@ -112,15 +114,24 @@ def language_in_words(scores: Scores) -> list[str]:
     answer in twenty is not named.
     """
     lines = []
-    for split, which in (("forget", ""), ("retain", "retain "), (QUESTIONS, "general ")):
+    for split, kind, count, new, answers in _faults(scores):
+        if new > FEW * answers:
+            noun = f"{ANSWERS[split]}{'s' if answers > 1 else ''}"
+            lines.append(f"{count} of {answers} {noun} {WORDS[kind][count > 1]}")
+    return lines
+
+
+def language_damaged(scores: Scores) -> bool:
+    """Whether answers outside the forget rows are no longer language. One answer alone may be so by chance."""
+    return any(new > max(1, FEW * answers) for split, _, _, new, answers in _faults(scores) if split != "forget")
+
+
+def _faults(scores: Scores) -> Iterator[tuple[str, Fault, int, int, int]]:
+    """Split, kind of fault, answers that have it after unlearning, how many more these are than before, and all answers."""
+    for split in ANSWERS:
         both = scores.get(split, {}).get(GIBBERISH)
         if both is None or both.before is None or both.after is None or both.after.value is None:
             continue
-        answers = both.after.n
         for kind in FAULTS:
             count, before = (int(score.details.get(kind, 0)) for score in (both.after, both.before))
-            if count - before > FEW * answers:
-                words = WORDS[kind][count > 1]
-                noun = f"{which}answer{'s' if answers > 1 else ''}"
-                lines.append(f"{count} of {answers} {noun} {words}")
-    return lines
+            yield split, kind, count, count - before, both.after.n

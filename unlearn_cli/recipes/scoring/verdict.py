@@ -6,7 +6,7 @@ from pathlib import Path
 
 from unlearn_cli.data.held_out import RETAIN_TRAINED
 from unlearn_cli.evaluation.baseline import below_baseline
-from unlearn_cli.recipes.scoring.ability import ability_in_words, ability_outcome, language_in_words
+from unlearn_cli.recipes.scoring.ability import ability_in_words, ability_outcome, language_damaged, language_in_words
 from unlearn_cli.recipes.scoring.mending import commands, going_on
 from unlearn_cli.recipes.scoring.outcome import forget_outcome, in_short, over_forgotten, retain_outcome
 from unlearn_cli.report import UNUSABLE, RunReport, Scores, Verdict, VerdictWord, before_and_after
@@ -61,9 +61,7 @@ def _word(scores: Scores, run: RunReport, target: TargetReport | None, *, known:
     share = share_left(scores, "retain")
     keeps_share = target is not None and share is not None and share >= target.keep  # --keep may allow more loss than usual
     lost = retain and not keeps_share and retain_outcome(retain) in DAMAGED
-    if run.status == "collapsed" or lost or ability_outcome(scores) in DAMAGED:
-        return "DAMAGED"
-    if language_in_words({split: metrics for split, metrics in scores.items() if split != "forget"}):
+    if run.status == "collapsed" or lost or ability_outcome(scores) in DAMAGED or language_damaged(scores):
         return "DAMAGED"
     if _marked(scores):
         return "OVER-FORGOTTEN"

@@ -79,13 +79,14 @@ def _rows(roles: Roles, index: Any) -> Roles:
     }
 
 
-def _called(objective: Any, roles: Roles) -> Tensor:
+def called(objective: Any, roles: Roles) -> Tensor:
+    """Losses of an objective on the Outputs of each role that it needs."""
     needed = {**OTHERS, **roles}
     return objective(*(needed[role] for role in objective.needs), **phrases(objective))
 
 
 def _losses(objective: Any, roles: Roles) -> Tensor:
-    return _called(objective, roles).flatten()
+    return called(objective, roles).flatten()
 
 
 def _assert_equal(actual: Tensor, expected: Tensor, message: str) -> None:
@@ -111,7 +112,7 @@ def shape_and_range(objective: Any) -> None:
     """One finite loss for each row, with finite gradients, near certainty too."""
     for scale in (1.0, 100.0):
         roles = _with_leaves(sample(objective, scale=scale))
-        losses = _called(objective, roles)
+        losses = called(objective, roles)
         rows = len(LENGTHS["policy"])
         assert tuple(losses.shape) == (rows,), f"losses have shape {tuple(losses.shape)}, not ({rows},)"
         assert losses.isfinite().all(), f"losses are not finite: {losses.tolist()}"

@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from itertools import product
+from types import SimpleNamespace
 from typing import Any, Literal, get_args, get_origin
 
 import pytest
+import torch
 
-from tests.laws.laws import LAWS
+from tests.fixture_f import outputs_of
+from tests.laws.laws import LAWS, called, sample
 from unlearn_cli.contract import METHODS, RETAIN_TERMS, Term
+from unlearn_cli.training.gradients import Gradients, Share
 
 REGISTERED = [registry.get(name) for registry in (METHODS, RETAIN_TERMS) for name in registry.names()]
 OBJECTIVES = [o for o in REGISTERED if isinstance(o, Term) and o.needs]
@@ -66,6 +70,26 @@ def test_law_with_another_choice(objective: Any, law: str) -> None:
 def test_a_token_mean_is_the_only_reason_to_leave_out_the_split(objective: Any) -> None:
     with pytest.raises(AssertionError, match="parts of a batch"):
         LAWS["split_batch"](objective)
+
+
+@pytest.mark.parametrize(
+    "method", [o for o in OBJECTIVES if o.name in METHODS.names() and o.logps and "policy" in o.needs], ids=name_of
+)
+def test_a_row_far_below_the_level_comes_back(method: Any) -> None:
+    """No method leaves a row near 0 for good: one step makes answers likelier that have 1e-6 where the level is 0.05."""
+    answers = [torch.tensor(tokens) for tokens in ([1, 2, 3], [4], [0, 5], [1, 2, 3, 4, 6])]
+    logits = [torch.zeros(len(answer), 7, dtype=torch.float64) for answer in answers]
+    lowered = [z.scatter(1, answer[:, None], -12.0).requires_grad_() for z, answer in zip(logits, answers, strict=True)]
+    known = [z.scatter(1, answer[:, None], 5.0) for z, answer in zip(logits, answers, strict=True)]
+    roles, before = sample(method), outputs_of(lowered, answers)
+    for role, outputs in {"policy": before, "reference": outputs_of(known, answers)}.items():
+        if role in roles:
+            roles[role] = replace(outputs, hidden=roles[role].hidden)
+    passes = SimpleNamespace(objective=SimpleNamespace(positions={"forget": "answer"}))
+    step = Gradients(passes, [], [(0, row) for row in range(4)], [], 1.0, 0, 0.0, 1, {}, level=0.05, seen={})  # type: ignore[arg-type]
+    step._gated(called(method, roles), step.forget, before, Share()).sum().backward()
+    after = outputs_of([z.detach() - 0.01 * z.grad for z in lowered if z.grad is not None], answers)
+    assert (after.mean_logps > before.mean_logps + 1e-3).all()
 
 
 def temperatures() -> list[Any]:

@@ -9,7 +9,7 @@ import torch
 
 from unlearn_cli.outputs import Outputs
 from unlearn_cli.training.gradients import Gradients, Share
-from unlearn_cli.training.target import Controller, Probe, Target, gate
+from unlearn_cli.training.target import Controller, Probe, Target, gate, likelihood_weights
 
 TARGET = Target(level=0.1, row_level=0.2, keep=0.95)
 
@@ -35,7 +35,17 @@ def test_gate():
     assert not gate(logps, 0.1).requires_grad
 
 
-@pytest.mark.parametrize(("positions", "weights"), [("answer", [1.0, -0.5]), ("all", [1.0, 1.0]), ("prompt", [1.0, 1.0])])
+def test_likelihood_weights():
+    """None at a quarter of the level, half at an eighth, full at a sixteenth; no gradient through it."""
+    logps = torch.tensor([0.9, 0.1, 0.025, 0.0125, 0.00625, 1e-9]).log().requires_grad_()
+    assert likelihood_weights(logps, 0.1).tolist() == pytest.approx([0, 0, 0, 0.5, 1, 1], abs=1e-5)
+    assert not likelihood_weights(logps, 0.1).requires_grad
+
+
+PULLED = -0.5 - math.log(0.001)  # the loss of 1 at its lowest weight, and the answer's own loss
+
+
+@pytest.mark.parametrize(("positions", "weights"), [("answer", [1.0, PULLED]), ("all", [1.0, 1.0]), ("prompt", [1.0, 1.0])])
 def test_the_gate_weighs_by_answers_alone(positions: str, weights: list[float]):
     """The level is that of answers: tokens of a question say nothing of it."""
     passes = SimpleNamespace(objective=SimpleNamespace(positions={"forget": positions}))
@@ -192,6 +202,16 @@ def test_settling_ends_early_where_the_retain_rows_are_clearly_kept():
         controller = Controller(TARGET, 20, 8, 200, 1.0)
         controller.decide(40, Probe(0.05, 0.1, 1.0))
         ends.append(next(s for s in range(41, 80) if (d := controller.decide(s, Probe(0.05, 0.1, retain))) and d.stop))
+    assert ends == [60, 45]
+
+
+def test_settling_does_not_end_early_while_rows_are_far_below_the_level():
+    """They come back while it settles: an eighth of the level is the limit."""
+    ends = []
+    for forget in (0.0124, 0.0126):
+        controller = Controller(TARGET, 20, 8, 200, 1.0)
+        controller.decide(40, Probe(forget, 0.1, 1.0))
+        ends.append(next(s for s in range(41, 80) if (d := controller.decide(s, Probe(forget, 0.1, 0.99))) and d.stop))
     assert ends == [60, 45]
 
 

@@ -16,7 +16,7 @@ from unlearn_cli.errors import EXIT_DIVERGED, UnlearnError, out_of_memory
 from unlearn_cli.models import ranks
 from unlearn_cli.outputs import Outputs
 from unlearn_cli.training.passes import EpochRow, Passes
-from unlearn_cli.training.target import gate
+from unlearn_cli.training.target import gate, likelihood_weights
 
 TermName = Literal["forget", "retain"]
 
@@ -156,13 +156,13 @@ class Gradients:
             self.seen.update(share.seen)
 
     def _gated(self, losses: Tensor, rows: Sequence[EpochRow], policy: Outputs | None, share: Share) -> Tensor:
-        """Losses [B] of forget rows, each weighted by how far its row is above the level; see `gate`."""
+        """Losses [B] of forget rows, each weighted by how far its row is above the level; see `training.target`."""
         answers = self.passes.objective.positions.get("forget") == "answer"  # else their tokens are not those of the level
         if self.level is None or policy is None or policy.token_logps is None or not answers:
             return losses
         logps = policy.mean_logps.detach()
         share.seen.update({row: float(p) for (_, row), p in zip(rows, logps.exp(), strict=True)})
-        return losses * gate(logps, self.level)
+        return losses * gate(logps, self.level) - likelihood_weights(logps, self.level) * policy.mean_logps
 
     def take_largest(self) -> float:
         """The largest absolute element of `.grad`, which is empty afterwards."""

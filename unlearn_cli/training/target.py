@@ -1,10 +1,10 @@
 """A target instead of a schedule: train until the forget rows are as unlikely as to a model that never knew them.
 
 It has two parts. The *gate* gives each forget row's loss a weight, by the distance of the row's probability to the level.
-The weight is 0 at the level and negative below it, so no method drives a row to zero. The *controller* reads probabilities
-after every step. Between two steps it decides to go on, to raise the retain weight, to train faster or slower, to return to
-the best state, to settle, or to stop. Settling lets the learning rate fall to zero while the retain term repairs the damage
-that forgetting did.
+The weight is 0 at the level and negative below it. Far below it the row's own likelihood is raised too. So no method drives
+a row to zero. The *controller* reads probabilities after every step. Between two steps it decides to go on, to raise the
+retain weight, to train faster or slower, to return to the best state, to settle, or to stop. Settling lets the learning rate
+fall to zero while the retain term repairs the damage that forgetting did.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from unlearn_cli.evaluation.never_known import REACHED
 
 Phase = Literal["forget", "settle", "end"]
 
-GATE_WIDTH = 4.0  # times the level: below this probability the weight of a row falls
+GATE_WIDTH = 4.0  # times the level: below this probability the weight falls; the level over this: there a row is far below
 AIM = 0.5  # times the level: the gate's level. Rows scatter about it, and their mean probability is higher
 PULL_BACK = -0.5  # weight of a row that is far below the level
 UNDERSHOT = 2.0  # a mean down to this factor below the level counts as being at it
@@ -48,6 +48,15 @@ def gate(logps: Tensor, level: float) -> Tensor:
     row that is too unlikely comes back, because an answer that is too unlikely shows that it was removed.
     """
     return ((logps.detach() - math.log(level)) / math.log(GATE_WIDTH)).clamp(PULL_BACK, 1.0)
+
+
+def likelihood_weights(logps: Tensor, level: float) -> Tensor:
+    """Weights [B] of the forget rows' mean log-likelihood, from their mean log-probabilities [B].
+
+    The weight is 0 down to a quarter of the level and 1 at a sixteenth. A negative weight of the loss does not bring back a
+    row that is so far below: a bounded loss is flat there, and a loss towards a flat distribution does not lead back.
+    """
+    return ((math.log(level / GATE_WIDTH) - logps.detach()) / math.log(GATE_WIDTH)).clamp(0.0, 1.0)
 
 
 def rate_with_target(step: int, *, peak: float) -> float:
@@ -158,8 +167,12 @@ class Controller:
         return self.phase == "settle" and (step >= self._settling_ends or self._may_end(step, probe))
 
     def _may_end(self, step: int, probe: Probe) -> bool:
-        """Whether the forget rows are down and settling is over: by its steps, or early because the retain rows hold."""
+        """Whether the forget rows are down and settling is over: by its steps, or early because the retain rows hold.
+
+        Rows that are far below the level come back while the run settles, so it does not end early.
+        """
         clear = self._retain_holds(probe, CLEAR) and step >= self.state["settle_from"] + SETTLE_LEAST // 2
+        clear = clear and probe.forget >= AIM * self.target.level / GATE_WIDTH
         return self._is_down(probe) and (clear or step >= self._settling_ends)
 
     @property

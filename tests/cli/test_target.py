@@ -188,6 +188,17 @@ def test_a_model_that_does_not_know_the_rows_is_left_alone(nothing_known):
     assert again.exit_code == 0 and "already finished" in again.stderr
 
 
+def test_raw_text_that_the_model_cannot_read_is_left_alone(tmp_path):
+    """Without the shipped paragraphs its level is a tenth of its own probability, so it would always be above the level."""
+    rows = [{"text": "zyx qwv jkp vvr qqx wzk jvv xxq"}, {"text": "kwq zzv pxj qqv wvx jkz vqx pzk"}]
+    forget = write_rows(tmp_path / "unknown.jsonl", rows)
+    result = unlearn(
+        "forget", *data_arguments(tmp_path), "--forget", forget, *QUICK, "--no-general", "-o", tmp_path / "run", target=True
+    )
+    assert result.exit_code == 0 and read_report(tmp_path / "run")["verdict"]["word"] == "NOT KNOWN BEFORE", result.stderr
+    assert "below 0.01 a model does not know a text" in " ".join(result.stderr.split())
+
+
 def test_a_run_without_a_step_is_a_run(nothing_known, tmp_path):
     """What reads runs reads it: the comparison with its page, a later evaluation, the record."""
     run = shutil.copytree(nothing_known[1], tmp_path / "run")

@@ -8,6 +8,7 @@ from unlearn_cli.report import Score, Scores
 METRIC = "probability"
 CLEARLY_BELOW = 0.8  # the baseline's upper limit, as a share of the original's value: from here on it knows the rows
 UNKNOWN = 0.05  # probability of an answer below which a model does not know it
+UNKNOWN_TEXT = 0.01  # the same of a text without a question: a perplexity of 100
 
 
 def lower_end(baseline: Score | None) -> float | None:

@@ -22,7 +22,7 @@ class NeverKnown:
     row_level: float  # nearly all rows that were never known lie below it
     source: str  # in words
     rows: int
-    estimated: bool = False  # from wrong answers or other rows' answers, so it may be far off, above all if they are few
+    estimated: bool = False  # not from a model or rows that show it, so it may be far off
     chosen: bool = False  # by the user: then it says nothing of what the model knows
     every_row: bool = False  # the user bounds the likeliest row, so no row may be above it
 

@@ -44,8 +44,9 @@ def never_known(
         _check_holdout(holdout, others, mean, run.reporter)
     unknown = unknown or holdout or others
     if unknown is None and TEXTS in before:
-        unknown = level_of(before[TEXTS].probabilities, "the shipped paragraphs, which no model was trained on")
-    unknown = unknown or NeverKnown(0.1 * mean, 0.2 * mean, "a tenth of the probability before", 0)
+        paragraphs = "the shipped paragraphs, which no model was trained on"
+        unknown = level_of(before[TEXTS].probabilities, paragraphs, estimated=True)
+    unknown = unknown or NeverKnown(0.1 * mean, 0.2 * mean, "a tenth of the probability before", 0, estimated=True)
     procedure = run.settings.procedure
     chosen = run.config.parameters.get("level") if procedure and procedure.needs_level else None
     limit = threshold(until, "forget", mean, largest=True) if until else chosen

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from unlearn_cli.config import ForgetConfig
 from unlearn_cli.data.written import AUTO
 from unlearn_cli.errors import UnlearnError
-from unlearn_cli.evaluation.baseline import CLEARLY_BELOW, UNKNOWN
+from unlearn_cli.evaluation.baseline import CLEARLY_BELOW, UNKNOWN, UNKNOWN_TEXT
 from unlearn_cli.measured import Measured
 from unlearn_cli.models.load import LoadedModel
 from unlearn_cli.recipes.forgetting.level import never_known, threshold
@@ -76,8 +76,9 @@ def find_target(
             f"the forget rows have a probability of {forget:.3g}, no more than answers that the model never knew "
             f"({unknown.level:.3g}, by {unknown.source})"
         )
-    elif likeliest < UNKNOWN and unknown.estimated and _are_questions(run):
-        why = f"no forget row has a probability above {likeliest:.3g}, and below {UNKNOWN:g} a model does not know an answer"
+    elif unknown.estimated and likeliest < (floor := UNKNOWN if _are_questions(run) else UNKNOWN_TEXT):
+        kind = "an answer" if floor == UNKNOWN else "a text"
+        why = f"no forget row has a probability above {likeliest:.3g}, and below {floor:g} a model does not know {kind}"
     else:
         why = None
     if why:

@@ -136,12 +136,14 @@ def narrow(run: PreparedRun) -> Iterator[None]:
 def _attended(queries: Tensor, keys: Tensor, values: Tensor, attention_mask: Tensor, at: Tensor, scale: float) -> Tensor:
     """Causal attention of each row's queries, which end at the token before its last: [1, n, heads * D]."""
     offsets = attention_mask[0, 0, 0]
-    begins = attention_mask[0, 0, 1:, :-1].T.tolist() if attention_mask.shape[2] == 3 else [[0, 0]] * (len(offsets) - 1)
+    lengths = offsets.diff().tolist()
+    parents = attention_mask[0, 0, 1, :-1].tolist() if attention_mask.shape[2] == 2 else [-1] * len(lengths)
     counts = torch.bucketize(at, offsets.long(), right=True).bincount(minlength=len(offsets))[1:].tolist()
     rows, first = [], 0
-    for (start, stop), (begin, end), count in zip(offsets.unfold(0, 2, 1).tolist(), begins, counts, strict=False):
+    wholes = (packing._behind_parents(x.split(lengths, 2), parents) for x in (keys, values))
+    for key, value, count in zip(*wholes, counts, strict=False):
         if count:
-            seen = [torch.cat([x[:, :, begin:end], x[:, :, start : stop - 1]], 2) for x in (keys, values)]
+            seen = key[:, :, :-1], value[:, :, :-1]
             rows.append(packing._one_row(queries[:, :, first : first + count], *seen, scale, None, None))
             first += count
     return torch.cat(rows, 2).transpose(1, 2).flatten(2)

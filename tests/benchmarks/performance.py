@@ -143,13 +143,14 @@ def machine(loaded: LoadedModel) -> str:
 
 
 def prepared(arguments: argparse.Namespace) -> PreparedRun:
-    """A run of npo with kl, ready for its first step, as the command line prepares it."""
+    """A run of npo with kl, or of `method` with its own retain term, ready for its first step."""
+    term = {} if hasattr(arguments, "method") else {"retain_term": "kl"}
     config = ForgetConfig(
         model=arguments.model,
         forget=arguments.forget,
         retain=arguments.retain,
-        method="npo",
-        retain_term="kl",
+        method=getattr(arguments, "method", "npo"),
+        **term,
         no_target=True,
         retain_held_out=0,
         no_general=True,

@@ -26,7 +26,7 @@ def whole() -> str:
     """The page: one section for each file that is there."""
     sections = {
         "performance": page, "time_to_target": to_target, "start_up": start_up, "generation": generation, "scaling": scaling,
-        "floor": not_kept,
+        "alternatives": alternatives, "floor": not_kept,
     }  # fmt: skip
     return "".join(section(rows) for name, section in sections.items() if (rows := rows_of(name)))
 
@@ -66,6 +66,31 @@ def page(rows: list[dict]) -> str:
         )
     machines = sorted({f"{row['machine']}, torch {row['torch']}, {row['date']}" for row in rows})
     return "\n".join([*lines, "", f"Measured on: {'; '.join(machines)}. Nothing here was measured on a GPU.", ""])
+
+
+def alternatives(rows: list[dict]) -> str:
+    """The section on questions with several answers, from the rows of alternatives.json."""
+    lines = [
+        "",
+        "## Questions with several answers",
+        "",
+        "CPU seconds of one step of a method that trains on several answers to a question, 8 rows to forget and 16 to keep:",
+        "with a copy of the question for each answer, and with one for all, as `forget` runs it. Tokens before the answer",
+        "and of the answer are means of the rows to forget. `python -m tests.benchmarks.alternatives --help`.",
+        "",
+        *heading(
+            "method", "model", "question + answer", "a copy for each", "one for all", "ratio",
+            "losses and gradients differ by", "date",
+        ),
+    ]  # fmt: skip
+    for row in rows:
+        each, once = (f"{row['seconds'][way]:.3g} s, {row['tokens'][way]:.0f} tokens" for way in ("each", "once"))
+        low, high = row["ratios"]
+        lines.append(
+            f"| {row['method']} | {row['model']} | {row['question']:.0f} + {row['answer']:.0f} | {each} | {once} "
+            f"| {row['ratio']:.2f} ({low:.2f}, {high:.2f}) | {row['difference']:.0e} | {row['date']} |"
+        )
+    return "\n".join([*lines, "", *OF_ALTERNATIVES, ""])
 
 
 def to_target(rows: list[dict]) -> str:
@@ -186,6 +211,11 @@ def not_kept(rows: list[dict]) -> str:
     return "\n".join([*lines, "", *REASONS, ""])
 
 
+OF_ALTERNATIVES = (
+    "Rows share tokens where attention is run row by row: on a CPU, and on a GPU in float32. Elsewhere one launch of a",
+    "kernel takes all rows, and each answer keeps its copy. The robust rule `lat` shares nothing: it moves hidden states of",
+    "each row.",
+)
 OF_GENERATION = (
     "The aims are 1.2 times the time of `generate` at one row, and a third of it at 200. The first is met, the second not.",
     "Rows leave a batch when an eighth of it has finished; no row takes the place of one that left. Batches of 128 or 256",

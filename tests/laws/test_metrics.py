@@ -187,13 +187,10 @@ def test_a_planted_mistake_in_sharing_is_seen(monkeypatch) -> None:
 
     def leaking(chosen):
         batch = honest(chosen)
-        if batch.begins is None:
+        if batch.parents is None:
             return batch
-        grown = batch.begins.clone()
-        for row in range(1, len(grown)):
-            if grown[row, 0] == grown[row - 1, 0] and grown[row, 0] != grown[row, 1]:
-                grown[row, 1] = batch.row_offsets[row]
-        return replace(batch, begins=grown)
+        behind = [row - 1 if row and p == batch.parents[row - 1] >= 0 else int(p) for row, p in enumerate(batch.parents)]
+        return replace(batch, parents=torch.tensor(behind))
 
     monkeypatch.setattr(score_module, "pack_shared", leaking)
     with pytest.raises(AssertionError):

@@ -100,8 +100,8 @@ def test_rows_of_flat_values() -> None:
 
 def test_what_a_layout_allows_and_says() -> None:
     plain = Layout(True, ROWS, own_head=True)
-    assert plain.notes == () and plain.caches and not plain.shares and not plain.shares_template
-    assert Layout(True, ROWS, own_head=True, shares=True).shares_template
-    assert not Layout(True, "flash_attention_2", own_head=True, shares=True).shares_template
+    assert plain.notes == () and plain.caches and not plain.shares and not plain.shares_in_steps
+    assert Layout(True, ROWS, own_head=True, shares=True).shares_in_steps
+    assert not Layout(True, "flash_attention_2", own_head=True, shares=True).shares_in_steps
     slow = Layout(False, "eager", own_head=True, note="rows are padded", caches=False)
     assert slow.notes[0] == "rows are padded" and slow.notes[1].startswith("answers are generated without a cache")

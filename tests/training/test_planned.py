@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -45,13 +46,14 @@ def objective_of(method: str, term: str) -> Objective:
 
 def planned(name: str, objective: Objective, options: LoraOptions, dtype: torch.dtype, *, checkpointing: bool) -> int:
     skeleton = memory.skeleton(config_of(name), trust_remote_code=False)
-    return Planned.of(skeleton, options, dtype, checkpointing=checkpointing).step(objective, ROWS, share=False)
+    return Planned.of(skeleton, options, dtype, checkpointing=checkpointing).step(objective, ROWS)
 
 
 def measured(name: str, objective: Objective, options: LoraOptions, dtype: torch.dtype, *, checkpointing: bool) -> int:
     """Bytes at the peak of the step on the CPU."""
     model = AutoModelForCausalLM.from_config(config_of(name), dtype=dtype).requires_grad_(False).eval()
-    loaded = LoadedModel(model, None, choose_layout(model), None, torch.device("cpu"), dtype, None, frozenset({1}))
+    layout = replace(choose_layout(model), shares=False)  # the plan counts each row whole
+    loaded = LoadedModel(model, None, layout, None, torch.device("cpu"), dtype, None, frozenset({1}))
     adapter.attach(loaded, options, seed=0)
     if checkpointing:
         adapter.enable_checkpointing(loaded)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,7 +12,16 @@ from torch import Tensor
 
 from unlearn_cli.data.tokenize import Row
 
-TEMPLATE = 8  # tokens; a shorter beginning that all rows have in common is run with each of them
+FEWEST = 8  # tokens; a shorter beginning that rows have in common is run with each of them
+
+
+class Part(NamedTuple):
+    """Tokens `start` to `stop` of a row."""
+
+    row: Row
+    start: int
+    stop: int
+    parent: int = -1  # number of the part that they continue from; -1: none
 
 
 @dataclass(frozen=True)
@@ -23,9 +33,9 @@ class Batch:
     row_offsets: Tensor  # [B + 1] int32 on the CPU: row b is tokens row_offsets[b] to row_offsets[b + 1]
     answer_mask: Tensor  # [N] bool, True on scored tokens
     groups: Mapping[str, tuple[int, int]]  # name -> first row and row after the last
-    # [B, 2] int32 on the CPU: row b continues from tokens begins[b, 0] to begins[b, 1] of the batch, its question. The two
-    # are equal for a row with no such question. None: no row has one.
-    begins: Tensor | None = None
+    # [B] int32 on the CPU: row b continues from row parents[b], an earlier one, which may itself continue from a row; -1:
+    # from none. None: no row continues from another.
+    parents: Tensor | None = None
 
     @property
     def rows(self) -> int:
@@ -60,16 +70,41 @@ def pack(groups: Mapping[str, Sequence[Row]], *, share: bool = False) -> Batch:
 
     Args:
         groups: rows by name.
-        share: put one copy of the tokens that all rows begin with (the template's system prompt) before them, as a row
-            without an answer.
+        share: put one copy of the tokens that several rows begin with before them, as rows without an answer: the template's
+            system prompt, and each question with several answers.
     """
     rows = [row for members in groups.values() for row in members]
-    shared = template_length(rows) if share else 0
-    bounds, first = {}, 1 if shared else 0
+    beginnings, parents = _beginnings(rows) if share else ([], [-1] * len(rows))
+    bounds, first = {}, len(beginnings)
     for name, members in groups.items():
         bounds[name] = (first, first + len(members))
         first += len(members)
-    return replace(_packed([rows], [shared]), groups=bounds)
+    starts = [beginnings[parent].stop if parent >= 0 else 0 for parent in parents]
+    rest = [Part(row, start, len(row.input_ids), p) for row, start, p in zip(rows, starts, parents, strict=True)]
+    return replace(_packed([*beginnings, *rest]), groups=bounds)
+
+
+def _beginnings(rows: Sequence[Row]) -> tuple[list[Part], list[int]]:
+    """The template and the questions that several rows begin with, and for each row the number of its longest beginning."""
+    template = template_length(rows)
+    parts = [Part(rows[0], 0, template)] if template else []
+    root = len(parts) - 1
+    parents = [root] * len(rows)
+    for members in by_question(rows):
+        row = rows[members[0]]
+        if len(members) > 1 and row.answer_start - 1 - template >= FEWEST:
+            parts.append(Part(row, template, row.answer_start - 1, root))
+            for i in members:
+                parents[i] = len(parts) - 1
+    return parts, parents
+
+
+def by_question(rows: Sequence[Row]) -> list[list[int]]:
+    """Indices of the rows that ask each question. As in `shared_length`, its last token does not count."""
+    questions: dict[bytes, list[int]] = {}
+    for i, row in enumerate(rows):
+        questions.setdefault(row.input_ids[: row.answer_start - 1].tobytes(), []).append(i)
+    return list(questions.values())
 
 
 def shared_length(rows: Sequence[Row]) -> int:
@@ -90,39 +125,32 @@ def shared_length(rows: Sequence[Row]) -> int:
 def template_length(rows: Sequence[Row]) -> int:
     """Number of leading tokens that rows of different questions share; 0 if one copy of them would save nothing."""
     length = shared_length(rows)
-    return length if length >= TEMPLATE else 0
+    return length if length >= FEWEST else 0
 
 
 def pack_shared(questions: Sequence[Sequence[Row]]) -> Batch:
     """Pack the rows of each question behind one copy of their shared tokens. That copy is a row without scored tokens."""
-    return _packed(questions, [shared_length(rows) for rows in questions])
-
-
-def _packed(questions: Sequence[Sequence[Row]], shared: Sequence[int]) -> Batch:
-    """Pack the rows of each question, behind one copy of their first `shared` tokens if that is not 0."""
-    ids, positions, scored, lengths, begins = [], [], [], [], []
-
-    def add(row: Row, start: int, stop: int, begin: tuple[int, int]) -> None:
-        at = np.arange(start, stop)
-        ids.append(row.input_ids[start:stop])
-        positions.append(at)
-        scored.append((at >= row.answer_start) & (stop == len(row.input_ids)))
-        lengths.append(stop - start)
-        begins.append(begin)
-
-    for rows, length in zip(questions, shared, strict=True):
-        first = sum(lengths)
+    parts: list[Part] = []
+    for rows in questions:
+        length, parent = shared_length(rows), -1
         if length:
-            add(rows[0], 0, length, (first, first))
-        for row in rows:
-            add(row, length, len(row.input_ids), (first, first + length))
+            parent = len(parts)
+            parts.append(Part(rows[0], 0, length))
+        parts += [Part(row, length, len(row.input_ids), parent) for row in rows]
+    return _packed(parts)
+
+
+def _packed(parts: Sequence[Part]) -> Batch:
+    """Each part as a row of the batch. A part that ends before its row's answer has no scored token."""
+    positions = [np.arange(part.start, part.stop) for part in parts]
+    parents = [part.parent for part in parts]
     return Batch(
-        torch.from_numpy(np.concatenate(ids)),
+        torch.from_numpy(np.concatenate([part.row.input_ids[part.start : part.stop] for part in parts])),
         torch.from_numpy(np.concatenate(positions)),
-        torch.from_numpy(np.cumsum([0, *lengths]).astype(np.int32)),
-        torch.from_numpy(np.concatenate(scored)),
-        {"rows": (0, len(lengths))},
-        torch.tensor(begins, dtype=torch.int32) if any(shared) else None,
+        torch.from_numpy(np.cumsum([0, *map(len, positions)]).astype(np.int32)),
+        torch.from_numpy(np.concatenate([at >= part.row.answer_start for at, part in zip(positions, parts, strict=True)])),
+        {"rows": (0, len(parts))},
+        torch.tensor(parents, dtype=torch.int32) if max(parents) >= 0 else None,
     )
 
 

@@ -34,12 +34,12 @@ class Layout:
     attention: str  # name of the attention function
     own_head: bool  # the head applied to the backbone's output equals the model's own logits
     note: str | None = None  # why rows are padded
-    shares: bool = False  # answers to one question may go on from one copy of it
+    shares: bool = False  # rows may go on from one copy of what they begin with
     caches: bool = True  # a step of generation with a cache has the logits of the whole row
 
     @property
-    def shares_template(self) -> bool:
-        """Whether rows of different questions may share one copy of their first tokens.
+    def shares_in_steps(self) -> bool:
+        """Whether the rows of a step share one copy of the template's tokens, and the answers to a question one of it.
 
         One launch of the variable-length kernel for all rows is faster than a launch for each, and knows no shared tokens.
         """
@@ -85,7 +85,7 @@ def _run(module: Any, batch: Batch, layout: Layout, **arguments: Any) -> Any:
     if not layout.packed:
         return module(**_padded_inputs(batch), use_cache=False, **arguments)
     inputs = {"input_ids": batch.input_ids[None], "position_ids": batch.position_ids[None]}
-    return module(**inputs, attention_mask=as_mask(batch.row_offsets, batch.begins), use_cache=False, **arguments)
+    return module(**inputs, attention_mask=as_mask(batch.row_offsets, batch.parents), use_cache=False, **arguments)
 
 
 def _picker(batch: Batch, layout: Layout) -> Callable[[Tensor, Tensor], Tensor]:

@@ -26,19 +26,19 @@ ROWS = "unlearn_packed_rows"  # per-row SDPA: any device, any dtype
 VARLEN = "unlearn_packed_varlen"  # one variable-length kernel launch
 
 
-def as_mask(row_offsets: Tensor, begins: Tensor | None = None) -> Tensor:
+def as_mask(row_offsets: Tensor, parents: Tensor | None = None) -> Tensor:
     """Row offsets [B + 1] in the form of an attention mask, which the model passes to each layer: int32 [1, 1, 1, B + 1].
 
-    With `begins` [B, 2], the tokens from which each row continues: int32 [1, 1, 3, B + 1].
+    With `parents` [B], the numbers of the rows from which they continue, -1 for none: int32 [1, 1, 2, B + 1].
     """
     offsets = row_offsets.to(torch.int32)[None]
-    if begins is not None:
-        offsets = torch.cat([offsets, F.pad(begins.to(torch.int32).T, (0, 1))])
+    if parents is not None:
+        offsets = torch.cat([offsets, F.pad(parents.to(torch.int32)[None], (0, 1))])
     return offsets[None, None]
 
 
-def _shares_questions(attention_mask: Tensor) -> bool:
-    return attention_mask.shape[2] == 3
+def _shares_beginnings(attention_mask: Tensor) -> bool:
+    return attention_mask.shape[2] == 2
 
 
 def _is_packed(attention_mask: Tensor) -> bool:
@@ -108,28 +108,30 @@ def packed_rows(
     _check_supported(module, kwargs)
     lengths = attention_mask[0, 0, 0].diff().tolist()
     queries, keys, values = query.split(lengths, 2), key.split(lengths, 2), value.split(lengths, 2)
-    if _shares_questions(attention_mask):
-        begins = attention_mask[0, 0, 1:, :-1].T.tolist()
-        keys, values = _with_questions(key, keys, begins), _with_questions(value, values, begins)
+    if _shares_beginnings(attention_mask):
+        parents = attention_mask[0, 0, 1, :-1].tolist()
+        keys, values = _behind_parents(keys, parents), _behind_parents(values, parents)
     settings = _scale(query, kwargs), kwargs.get("sliding_window"), kwargs.get("softcap")
     rows = [_one_row(q, k, v, *settings) for q, k, v in zip(queries, keys, values, strict=True)]
     return torch.cat(rows, dim=2).transpose(1, 2).contiguous(), None
 
 
-def _with_questions(whole: Tensor, rows: Sequence[Tensor], begins: list[list[int]]) -> list[Tensor]:
-    """Causal attention of rows that continue from their question; the batch contains each question once."""
-    pairs = zip(rows, begins, strict=True)
-    return [row if start == stop else torch.cat([whole[:, :, start:stop], row], 2) for row, (start, stop) in pairs]
+def _behind_parents(rows: Sequence[Tensor], parents: Sequence[int]) -> list[Tensor]:
+    """Each row's keys or values behind those of the row that it continues from."""
+    whole: list[Tensor] = []
+    for row, parent in zip(rows, parents, strict=True):
+        whole.append(row if parent < 0 else torch.cat([whole[parent], row], 2))
+    return whole
 
 
 def packed_varlen(
     module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **kwargs: Any
 ) -> tuple[Tensor, None]:
-    """The same through torch's variable-length kernel, which knows no softcap and no shared questions."""
+    """The same through torch's variable-length kernel, which knows no softcap and no shared beginnings."""
     if (
         attention_mask is None
         or not _is_packed(attention_mask)
-        or _shares_questions(attention_mask)
+        or _shares_beginnings(attention_mask)
         or kwargs.get("softcap") is not None
     ):
         return packed_rows(module, query, key, value, attention_mask, **kwargs)

@@ -16,11 +16,9 @@ class Attention(torch.autograd.Function):
     """Attention over packed rows without numbers: it makes and keeps what `packed_rows` makes and keeps."""
 
     @staticmethod
-    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, keys: int, scores: int) -> Tensor:
-        """[1, H, N, D] -> [1, N, H, D]. `keys`: tokens of all rows, those that they share counted with each; 0: of none.
-        `scores`: elements of all rows' score matrices of one head that are kept, where there is no kernel for them."""
-        if keys:  # a row that continues from others gets a copy of their keys
-            key, value = (x.new_empty(*x.shape[:2], keys, x.shape[3]) for x in (key, value))
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, scores: int) -> Tensor:
+        """[1, H, N, D] -> [1, N, H, D]. `scores`: elements of all rows' score matrices of one head that are kept, where
+        there is no kernel for them."""
         rows, sums = torch.empty_like(query), query.new_empty(query.shape[:3], dtype=torch.float32)
         kept = [query.new_empty(query.shape[1], scores, dtype=torch.float32) for _ in range(3)] if scores else []
         ctx.save_for_backward(query, key, value, rows, sums, *kept)
@@ -29,7 +27,7 @@ class Attention(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients as large as query, key and value."""
-        return (*(torch.empty_like(x) for x in ctx.saved_tensors[:3]), None, None)
+        return (*(torch.empty_like(x) for x in ctx.saved_tensors[:3]), None)
 
 
 def _attention(
@@ -37,11 +35,8 @@ def _attention(
 ) -> tuple[Tensor, None]:
     if not query.is_meta:
         raise NotImplementedError("this attention has no numbers; it is for the meta device alone")
-    offsets = attention_mask[0, 0]
-    lengths = offsets[0].diff()
-    shared = int((offsets[2] - offsets[1]).sum()) if len(offsets) == 3 else 0
-    scores = int(lengths.square().sum()) if kwargs.get("softcap") is not None else 0
-    return Attention.apply(query, key, value, shared and shared + int(lengths.sum()), scores), None
+    scores = int(attention_mask[0, 0, 0].diff().square().sum()) if kwargs.get("softcap") is not None else 0
+    return Attention.apply(query, key, value, scores), None
 
 
 AttentionInterface.register(PLANNED, _attention)

@@ -76,7 +76,7 @@ def answer_states(
     states: dict[Key, Tensor] = {}
     for members in packs([len(row.input_ids) for row in rows.values()], token_budget):
         chosen = [rows[keys[i]] for i in members]
-        batch = pack({"rows": chosen}, share=loaded.layout.shares_template).to(loaded.device)
+        batch = pack({"rows": chosen}, share=loaded.layout.shares_in_steps).to(loaded.device)
         parts = answer_hidden(loaded.model, batch, loaded.layout).cpu().split([row.answer_length for row in chosen])
         states.update(zip((keys[i] for i in members), parts, strict=True))
         advance(len(members))

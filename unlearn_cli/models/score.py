@@ -63,7 +63,7 @@ def answers_scored(
     shares = loaded.layout.shares
     first = np.cumsum([0, *map(len, questions)])
     flat = [row for answers in questions for row in answers]
-    template = template_length([rows[0] for rows in questions if len(rows) == 1]) if loaded.layout.shares_template else 0
+    template = template_length([rows[0] for rows in questions if len(rows) == 1]) if loaded.layout.shares_in_steps else 0
     if shares:
         costs = [_cost(answers) - (template if len(answers) == 1 else 0) for answers in questions]
     else:

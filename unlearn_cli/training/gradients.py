@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
@@ -188,9 +188,17 @@ class Gradients:
 
     @contextmanager
     def latent(self, function: Callable[[Tensor], Tensor], depth: float) -> Iterator[None]:
-        """A context in which `function` is applied to the policy's hidden states [1, N, H] after the block at `depth`."""
-        with self.passes.replace_hidden(function, depth):
-            yield
+        """A context in which `function` is applied to the policy's hidden states [1, N, H] after the block at `depth`.
+
+        Rows share no tokens there: each row has its own hidden states for `function` to change.
+        """
+        passes = self.passes
+        self.passes = replace(passes, layout=replace(passes.layout, shares=False))
+        try:
+            with passes.replace_hidden(function, depth):
+                yield
+        finally:
+            self.passes = passes
 
 
 def _added(sums: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -40,7 +40,7 @@ class PassOutputs:
     reference: dict[str, Outputs]
     tokens: int
     computed: int  # tokens and padding
-    retain_tokens: int  # of the tokens, those of retain rows
+    retain_tokens: int  # of the tokens, those of retain rows, without what rows share
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,8 @@ class Passes:
         )
 
     def _pack(self, groups: Mapping[str, Sequence[Row]]) -> Batch:
-        """Rows as one batch, with one copy of the template's first tokens if the model's layout allows that."""
-        return pack(groups, share=self.layout.shares_template).to(self.device)
+        """Rows as one batch, with one copy of the template and of each question if the model's layout allows that."""
+        return pack(groups, share=self.layout.shares_in_steps).to(self.device)
 
     def choose(self, forget: Sequence[EpochRow], retain: Sequence[int]) -> tuple[dict[str, list[Row]], dict[str, list[Key]]]:
         """The rows of each group that the objective needs, and the keys of their stored reference."""

@@ -82,13 +82,12 @@ class Planned:
                 parameter.register_post_accumulate_grad_hook(lambda tensor: setattr(tensor, "grad", None))
         return cls(model, Layout(packed=True, attention=PLANNED, own_head=True), whole - below, below)
 
-    def step(self, objective: Objective, rows: Rows, *, share: bool = True) -> int:
+    def step(self, objective: Objective, rows: Rows) -> int:
         """Bytes that one pass forward and backward over all of `rows` makes and holds at its most, without the gradients.
 
         Args:
             objective: the method and the retain term.
-            rows: the forget rows and retain rows of one pass.
-            share: the template's tokens are run once for all rows.
+            rows: the forget rows and retain rows of one pass; each is counted whole, also where rows share tokens.
         """
         deepest = max([0, *objective.layers, *objective.retain_layers])
         depth = max(1, deepest - self.below) if deepest and not objective.head else self.count
@@ -98,7 +97,7 @@ class Planned:
             direction = torch.empty(self._width, device=META) if "direction" in objective.method.needs else None
             small = replace(objective, layers=tuple(layers), retain_layers=tuple(retain_layers), direction=direction)
             with shallow(self.model, count):
-                return peak_of(lambda: self._run(small, rows, share))
+                return peak_of(lambda: self._run(small, rows))
 
         return self._at(depth, once)
 
@@ -113,11 +112,11 @@ class Planned:
         most = once(FEW)
         return most + (depth - FEW) * (most - once(FEW - 1))
 
-    def _run(self, objective: Objective, rows: Rows, share: bool) -> None:
+    def _run(self, objective: Objective, rows: Rows) -> None:
         adapted = hasattr(self.model, "peft_config")
         passes = Passes(
             self.model,
-            replace(self.layout, shares=share),
+            self.layout,
             META,
             objective,
             rows,

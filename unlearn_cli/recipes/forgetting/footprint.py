@@ -121,7 +121,7 @@ def _distilling(settings: Settings, model: LoadedModel, rows: RowsByGroup) -> in
     kl = RETAIN_TERMS.get("kl")
     none = replace(settings.objective.method, needs=(), logits=frozenset(), hidden=frozenset())
     objective = Objective(none, kl, {}, kl.resolve({}), 0.0, 1.0)
-    return planned.step(objective, Rows([], [], chosen), share=False)
+    return planned.step(objective, Rows([], [], chosen))
 
 
 def _measuring(settings: Settings, planned: Planned, model: LoadedModel, rows: RowsByGroup) -> int:

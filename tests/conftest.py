@@ -1,9 +1,13 @@
-"""The marker `cli`, set here for every test that starts a command or trains, so that the fast lane needs no list."""
+"""The marker `cli`, set here for every test that starts a command or trains, so that the fast lane needs no list.
+
+And the coverage of pytest-xdist's workers.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import coverage
 import pytest
 
 TESTS = Path(__file__).parent
@@ -18,3 +22,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         module = getattr(item, "module", None)
         if FOLDERS & set(item.path.parents) or (module and STARTERS & set(vars(module))):
             item.add_marker(pytest.mark.cli)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish() -> None:
+    """Save what coverage.py saw, if it runs: pytest-xdist kills a worker that takes more than ten seconds to end."""
+    if measuring := coverage.Coverage.current():
+        measuring.save()

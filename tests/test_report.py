@@ -161,3 +161,30 @@ def test_every_field_is_described(model):
         for key, field in part["properties"].items() if not field.get("description")
     ]  # fmt: skip
     assert blank == []
+
+
+def test_a_folder_of_runs_or_a_model_is_no_run_and_the_hint_says_what_it_is(tmp_path):
+    for name in ("b", "a", "c", "d", "e", "f", "g"):
+        write_run(tmp_path / "runs" / name, {"forget.probability": [0.5]})
+    with pytest.raises(UnlearnError, match="is not a run folder") as raised:
+        read_report(tmp_path / "runs")
+    listed = (raised.value.hint or "").removeprefix("runs in it: ").split(", ")
+    assert listed[:2] == [str(tmp_path / "runs" / name) for name in "ab"] and listed[-1] == "..."
+    (tmp_path / "my model").mkdir()
+    (tmp_path / "my model" / "config.json").write_text("{}")
+    with pytest.raises(UnlearnError) as raised:
+        read_report(tmp_path / "my model")
+    assert f"unlearn evaluate --model '{tmp_path / 'my model'}' -f FILE --json" in (raised.value.hint or "")
+
+
+@pytest.mark.parametrize(("steps", "state"), [((), "no step is kept"), ((4, 17), "step 17")])
+def test_an_unfinished_run_of_a_sweep_goes_on_with_the_sweep(tmp_path, steps, state):
+    run = tmp_path / "sweep" / "npo"
+    (run / "checkpoints").mkdir(parents=True)
+    (run / "plan.json").write_text('{"steps": 25}')
+    (tmp_path / "sweep" / "sweep.json").write_text("{}")
+    for step in steps:
+        (run / "checkpoints" / f"step-{step:07d}.pt").touch()
+    with pytest.raises(UnlearnError, match=re.escape(f"has not finished ({state})")) as raised:
+        read_report(run)
+    assert raised.value.hint == "the same `unlearn sweep` command goes on"

@@ -9,6 +9,7 @@ import torch
 
 from unlearn_cli.attacks.multiple_choice import as_choice
 from unlearn_cli.attacks.prompts import WORDINGS, reworded
+from unlearn_cli.attacks.prompts import _worded as worded
 from unlearn_cli.attacks.prune import pruned
 from unlearn_cli.attacks.quantize import GROUP, codes, equal_codes, rounded
 from unlearn_cli.attacks.relearn import paraphrased
@@ -119,3 +120,9 @@ def test_rows_in_their_second_wording() -> None:
     assert (row.prompt, row.answer) == (FACT.prompt, "It is Lima.")
     (row,) = paraphrased([Example("2", (), "A text.", "text", paraphrased_answer="Some text.")])
     assert row.answer == "Some text."
+
+
+def test_a_document_has_no_question_that_could_change() -> None:
+    document = Example("2", (), "A text.", "text")
+    assert reversed_(document) is document
+    assert all(worded(wording, document, [OTHER], 0) is document for wording in WORDINGS.values())

@@ -241,3 +241,27 @@ def test_a_probe_starts_at_the_logit_lens_and_learns() -> None:
     attacked = target("unlearned", adapted(), data=known)
     before, after = (list(ATTACKS.get("probe").function(attacked, steps=n, rate=1e-2))[0] for n in (0, 20))
     assert after.forget.mean_logps.mean() > before.forget.mean_logps.mean() + 0.1
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "parameters", "message"),
+    [
+        ("ablate", {"train_retain": ()}, {}, "ablate needs retain rows"),
+        ("few-shot", {"train_retain": ()}, {"source": "retain"}, "few-shot: there are no retain rows to show"),
+        ("multiple-choice", {}, {}, "multiple-choice: no forget row has wrong answers"),
+        ("rtt", {}, {"folds": 7}, "rtt: 6 judged rows cannot be split into 7 parts"),
+    ],
+)
+def test_an_attack_that_lacks_rows_says_which(name: str, rows: dict, parameters: dict, message: str) -> None:
+    with pytest.raises(UnlearnError, match=message):
+        list(ATTACKS.get(name).function(target("unlearned", adapted(), data=DATA._replace(**rows)), **parameters))
+
+
+def test_a_run_without_an_adapter_cannot_be_scaled() -> None:
+    with pytest.raises(UnlearnError, match="scale: the run has no adapter that could be scaled"):
+        list(ATTACKS.get("scale").function(target("unlearned", load("llama-gqa"))))
+
+
+def test_without_retain_rows_no_question_is_mixed_with_one() -> None:
+    points = ATTACKS.get("prompts").function(target("unlearned", adapted(), data=DATA._replace(train_retain=())))
+    assert [point.at for point in points] == ["prefix", "role", "suffix", "prefill", "first-words"]

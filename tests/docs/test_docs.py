@@ -57,7 +57,7 @@ def test_a_block_behind_one_of_another_language_is_seen(tmp_path):
 
 OF_OTHERS = {
     "--check", "--methods", "--strict", "--rm", "--gpus", "--user", "--to", "--execute", "--inplace", "--config",
-    "--nproc-per-node",
+    "--nproc-per-node", "--dist",
 }  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import fields, replace
 from pathlib import Path
@@ -106,3 +107,37 @@ def test_copies_are_of_whole_measurements_alone(tmp_path: Path) -> None:
     copy_measured(source, target, "before-forget")
     assert sorted(path.name for path in target.iterdir()) == ["before-forget.jsonl", "before-forget.safetensors"]
     assert load_measured(target, "before-forget", "key") is not None
+
+
+@pytest.mark.parametrize(
+    ("changed", "problem"),
+    [
+        (lambda arrays: arrays.pop("mu"), "mu are missing"),
+        (lambda arrays: arrays.update(offsets=arrays["offsets"][:-1]), "offsets do not fit the rows"),
+        (lambda arrays: arrays.update(offsets=np.array([0, 3, 3])), "offsets do not fit the rows"),
+        (lambda arrays: arrays.update(offsets=np.array([0, 1, 4])), "offsets do not fit the rows"),
+        (lambda arrays: arrays.update(sigma=arrays["sigma"][:-1]), "arrays do not fit the length of the rows"),
+    ],
+)
+def test_numbers_that_contradict_each_other_are_refused(tmp_path: Path, changed, problem: str) -> None:
+    save_measured(sample(), tmp_path, "after", "key")
+    numbers = tmp_path / "after.safetensors"
+    with safe_open(numbers, framework="np") as file:
+        about = file.metadata()
+    arrays = load_file(numbers)
+    changed(arrays)
+    save_file(arrays, numbers, about)
+    with pytest.raises(UnlearnError, match=problem):
+        load_measured(tmp_path, "after")
+
+
+def test_a_text_that_is_a_number_is_refused(tmp_path: Path) -> None:
+    save_measured(sample(), tmp_path, "after", "key")
+    texts, numbers = tmp_path / "after.jsonl", tmp_path / "after.safetensors"
+    with safe_open(numbers, framework="np") as file:
+        about = {name: value for name, value in file.metadata().items() if name != "texts_sha256"}
+    save_file(load_file(numbers), numbers, about)
+    first, second, *_ = texts.read_text(encoding="utf-8").split("\n")
+    texts.write_text(json.dumps(json.loads(first) | {"prompt": 7}) + "\n" + second + "\n", encoding="utf-8")
+    with pytest.raises(UnlearnError, match="7 is not a text"):
+        load_measured(tmp_path, "after")

@@ -209,7 +209,7 @@ def test_hyphens_of_names_are_read_as_underscores(text: str, expected: bool) -> 
         ("0 < forget.probability < 0.2", "FAILED: 0 < forget.probability < 0.2 (forget.probability 0.1)"),
         ("1 < 2", "FAILED: 1 < 2"),
         ("forget.nll.before < 1", "FAILED: forget.nll.before < 1 (forget.nll.before has no value: nobody looked)"),
-        ("1 / forget.nll < 1", "FAILED: 1 / forget.nll < 1 (float division by zero)"),
+        ("1 / forget.nll < 1", "FAILED: 1 / forget.nll < 1 (division by zero)"),
     ],
 )
 def test_a_verdict_says_what_decided(text: str, line: str) -> None:
@@ -248,6 +248,11 @@ def test_division_by_zero() -> None:
     for text in ("1 / 0 < 1", "forget.probability / forget.nll < 1", "1 > 2 and 1 / forget.nll < 1"):
         with pytest.raises(Missing, match="division by zero"):
             holds(text)
+
+
+def test_a_whole_number_too_large_for_a_float() -> None:
+    with pytest.raises(Missing, match="a number too large"):
+        holds(f"{10**400} * forget.probability < 1")
 
 
 def test_names_are_listed_once_for_each_use() -> None:

@@ -371,3 +371,11 @@ def test_forget_quality_says_on_which_side_of_the_baseline(shift: float, sign: f
 @pytest.mark.parametrize("wrong", [None, np.empty((2, 0))])
 def test_choices_without_wrong_answers_have_no_value(wrong: np.ndarray | None) -> None:
     assert np.isnan(run("choice_accuracy", replace(measured([[-1.0], [-2.0]]), perturbed_logps=wrong))).all()
+
+
+def test_forget_quality_without_wrong_answers_has_no_value() -> None:
+    rows = replace(measured([[-1.0], [-1.0]]), perturbed_logps=np.full((2, 1), -3.0))
+    without = replace(rows, perturbed_logps=np.full((2, 1), np.nan))
+    for ours, theirs in ((without, rows), (rows, without)):
+        value, details = METRICS.get("forget_quality").function(ours, {"forget": theirs})
+        assert np.isnan(value) and details == {}

@@ -64,3 +64,15 @@ def test_optimizer() -> None:
     assert optimizer.defaults["weight_decay"] == 0.25 and optimizer.defaults["betas"] == (0.9, 0.999)
     with pytest.raises(UnlearnError, match="needs CUDA"):
         make_optimizer([weight], "paged_adamw_8bit", device=torch.device("cpu"), full=False, weight_decay=0.0)
+
+
+@pytest.mark.parametrize(("kind", "moved"), [("sign", -1.0), ("adamw", -0.847245)])
+def test_each_kind_of_optimizer_takes_its_own_steps(kind: str, moved: float) -> None:
+    """Two steps at rate 0.5 on gradients of 3 and 0.1: -0.5 each by signs; AdamW's second is 0.5 * 1.473684 / 2.121969."""
+    weight = torch.nn.Parameter(torch.zeros(1))
+    optimizer = make_optimizer([weight], kind, device=torch.device("cpu"), full=False, weight_decay=0.0)
+    optimizer.param_groups[0]["lr"] = 0.5
+    for gradient in (3.0, 0.1):
+        weight.grad = torch.tensor([gradient])
+        optimizer.step()
+    assert weight.item() == pytest.approx(moved, abs=1e-4)

@@ -38,7 +38,7 @@ SCORE_EXAMPLE = "a score looks like 'retain.probability - forget.probability'"
 
 
 class Missing(Exception):
-    """A name in an expression has no value; the message says which. `name` is None where a number is divided by zero."""
+    """A name in an expression has no value; the message says which. `name` is None after a division by zero or overflow."""
 
     def __init__(self, message: str, name: Name | None = None) -> None:
         super().__init__(message)
@@ -270,8 +270,10 @@ def _number(node: ast.expr, lookup: Lookup) -> float:
         case ast.BinOp(left=left, op=op, right=right):
             try:
                 return _ARITHMETIC[type(op)](_number(left, lookup), _number(right, lookup))
-            except (ZeroDivisionError, OverflowError) as error:
-                raise Missing(str(error)) from None
+            except ZeroDivisionError:  # the words of Python are not the same in every version
+                raise Missing("division by zero") from None
+            except OverflowError:
+                raise Missing("a number too large") from None
         case ast.Constant(value=int() | float() as constant):
             return constant
         case ast.Attribute():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from unlearn_cli.errors import UnlearnError
 from unlearn_cli.lineage import Link
+from unlearn_cli.recipes.auditing import signing
 from unlearn_cli.recipes.auditing.signing import Signature, check, sign
 
 
@@ -78,3 +80,20 @@ def test_what_is_no_key_is_refused_with_the_line_that_makes_one(keys, links, tmp
             call()
         assert refused.value.hint and "openssl genpkey" in refused.value.hint
     assert not links[0].envelope.exists()
+
+
+def test_a_key_with_a_password_is_refused_where_nobody_can_be_asked(keys, links, tmp_path, monkeypatch) -> None:
+    private = serialization.load_pem_private_key(keys[0].read_bytes(), None)
+    locked = tmp_path / "locked.pem"
+    encryption = serialization.BestAvailableEncryption(b"open sesame")
+    locked.write_bytes(private.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption))
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    with pytest.raises(UnlearnError, match="has a password, and nobody can be asked for it here"):
+        sign(links[0], locked)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr(signing, "getpass", lambda _prompt: "wrong")
+    with pytest.raises(UnlearnError, match="its password is another"):
+        sign(links[0], locked)
+    monkeypatch.setattr(signing, "getpass", lambda _prompt: "open sesame")
+    sign(links[0], locked)
+    assert check(links, keys[1]).state == "good"

@@ -41,7 +41,7 @@ INTRODUCTION = (
     'and after. "auto" is the precision of the checkpoint. Where no retain rows are given the model writes them itself, and',
     "retain is measured on the rows that would have been held out: no run saw them or their like.",
     "",
-    "The seconds of `simnpo` on the small model, and all of the real one, were taken beside other work.",
+    "All seconds but those of `npo` with up to 20 rows on the small model were taken beside other work.",
 )
 COLUMNS = ("model", "method", "rows", "format", "precision", "retain rows")
 
@@ -119,7 +119,7 @@ def run(source: Source, cell: dict[str, Any], *flags: str) -> dict[str, Any]:
             "retain": share,
             "general": [general[moment]["value"] for moment in ("before", "after")] if general else None,
             "steps": report["training"]["steps"],
-            "seconds": round(report["seconds"]["train"] + report["seconds"].get("probes", 0.0), 1),
+            "seconds": round(report["seconds"].get("train", 0.0) + report["seconds"].get("probes", 0.0), 1),
             "probes": round(report["seconds"].get("probes", 0.0), 1),
             "peak_gib": round(report["peak_memory"]["rss"] / 2**30, 2),
             "says": next((text for text in after.generations if text is not None), None) if after else None,
@@ -156,9 +156,11 @@ def render(cells: list[dict[str, Any]]) -> str:
         says = (cell["says"] or "").replace("|", "/").replace("\n", " ")[:90]
         level = f"{cell['level']:.3f}" if cell["level"] is not None else "-"
         retain = f"{cell['retain']:.3f}" if cell["retain"] is not None else "-"
+        above = "-" if cell["above"] is None else cell["above"]
+        ends = "not known before" if cell["status"] == "stopped" and not cell["steps"] else cell["status"].replace("_", " ")
         lines.append(
-            f"| {place} | {cell['status'].replace('_', ' ')} | {cell['before']:.3f} → {cell['after']:.3f} | {level} | "
-            f"{cell['above']} | {retain} | {general} | {cell['steps']} | {cell['seconds']} | {says} |"
+            f"| {place} | {ends} | {cell['before']:.3f} → {cell['after']:.3f} | {level} | "
+            f"{above} | {retain} | {general} | {cell['steps']} | {cell['seconds']} | {says} |"
         )
     return "\n".join(lines) + "\n"
 

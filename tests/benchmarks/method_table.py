@@ -47,7 +47,7 @@ NOTES: dict[str, str] = {
     "lunar": "this model has never learned to decline",
     "repselect": "trains on no retain row; stops at its budget of divergence on retain answers",
     "dpo": "a likelier refusal wins the preference as well as a less likely answer",
-    "uld": "two passes; after few steps the assistant takes the rows to keep along (400 rows: 0.003 and 0.978)",
+    "uld": "two passes; after few steps the assistant takes the rows to keep along (with 400 rows: 0.003 and 0.978)",
 }
 COLUMNS = ("method", "rows", "ends", "forget", "level", "rows above", "retain", "steps", "train s", "peak GiB", "it says")
 
@@ -120,8 +120,7 @@ def render(stored: dict[str, Any]) -> str:
         "## Over its own schedule",
         "",
         "`--no-target`: the epochs that the method declares, whatever is reached. Procedures, and methods that train no",
-        "adapter, always run so. Lines with 400 rows are of an earlier version: of 1,200 rows to keep all were trained on,",
-        "so *retain* is higher there than held-out rows would be.",
+        "adapter, always run so.",
         "",
         *table(own),
         "",

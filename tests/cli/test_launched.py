@@ -99,7 +99,8 @@ def test_two_processes_give_the_losses_of_one(alone, tmp_path, start):
     ours, theirs = read_report(alone), read_report(tmp_path / "run")
     assert theirs["environment"]["processes"] == 2
     assert "processes" not in ours["environment"]
-    assert theirs["training"]["tokens"] == ours["training"]["tokens"]
+    # Each process runs a question that its rows share once, so two of them run some tokens more.
+    assert 1 <= theirs["training"]["tokens"] / ours["training"]["tokens"] < 1.1
     probability = [report["scores"]["forget"]["probability"]["after"]["value"] for report in (ours, theirs)]
     assert probability[0] == pytest.approx(probability[1], rel=1e-4)
 
@@ -111,7 +112,8 @@ def test_two_processes_with_a_part_of_the_base_each_give_the_losses_of_one(alone
     assert near(alone, tmp_path / "run")
     ours, theirs = read_report(alone), read_report(tmp_path / "run")
     assert (theirs["environment"]["processes"], theirs["environment"]["fsdp"]) == (2, True)
-    assert theirs["training"]["tokens"] == ours["training"]["tokens"]
+    # Each process runs a question that its rows share once, so two of them run some tokens more.
+    assert 1 <= theirs["training"]["tokens"] / ours["training"]["tokens"] < 1.1
     probability = [report["scores"]["forget"]["probability"]["after"]["value"] for report in (ours, theirs)]
     assert probability[0] == pytest.approx(probability[1], rel=1e-4)
 

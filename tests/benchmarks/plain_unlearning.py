@@ -1,10 +1,16 @@
-"""Unlearning with PEFT and transformers' Trainer, as people write it; see time_to_target.py. Nothing of unlearn is used.
+"""Unlearning without `unlearn`, in two ways; see time_to_target.py.
+
+- peft: PEFT and transformers' Trainer, as people write it: npo + kl, the reference is the model with the adapter off.
+- full: the loop of the field's framework, OpenUnlearning (Dorna et al., 2025, arXiv 2506.12618), from its description: all
+  weights are trained, the reference is a copy of the model, npo + nll with one retain row for each forget row, and
+  transformers' own loss is computed beside the method's.
 
 python tests/benchmarks/plain_unlearning.py PLAN.json
 """
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 import sys
@@ -26,20 +32,23 @@ def main(path: Path) -> None:
     plan = json.loads(path.read_text())
     torch.manual_seed(plan["seed"])
     tokenizer = AutoTokenizer.from_pretrained(plan["model"])
-    model = AutoModelForCausalLM.from_pretrained(plan["model"])
+    model = AutoModelForCausalLM.from_pretrained(plan["model"], dtype=torch.float32)
     lines = {name: Path(plan[name]).read_text().splitlines() for name in ("forget", "retain")}
     rows = {name: [encoded(tokenizer, json.loads(line)) for line in some] for name, some in lines.items()}
     every = round(1 / plan["retain_held_out"])
     kept, trained = rows["retain"][::every], [row for i, row in enumerate(rows["retain"]) if i % every]
-    model = get_peft_model(
-        model,
-        LoraConfig(r=plan["lora_r"], lora_alpha=plan["lora_alpha"], target_modules="all-linear", task_type="CAUSAL_LM"),
-    )
+    full = plan["way"] == "full"
+    reference = copy.deepcopy(model).eval() if full else None
+    if not full:
+        lora = LoraConfig(
+            r=plan["lora_r"], lora_alpha=plan["lora_alpha"], target_modules="all-linear", task_type="CAUSAL_LM"
+        )
+        model = get_peft_model(model, lora)
     splits = {"forget": rows["forget"], "kept": kept, "trained": trained}
     before = {name: probability(model, some) for name, some in splits.items()}
     answers(model, tokenizer, [*rows["forget"], *kept], plan)
     probe = Probe(plan, rows["forget"], kept, before["kept"])
-    trainer = Unlearner(
+    trainer = (FullUnlearner if full else Unlearner)(
         model=model,
         args=TrainingArguments(
             output_dir=plan["output"],
@@ -59,7 +68,7 @@ def main(path: Path) -> None:
         data_collator=collate,
         callbacks=[probe],
     )
-    trainer.plan = plan
+    trainer.plan, trainer.reference = plan, reference
     trainer.train()
     model.save_pretrained(plan["output"])
     after = {name: probability(model, some) for name, some in splits.items()}
@@ -126,6 +135,7 @@ class Unlearner(Trainer):
     """npo with a kl on the retain rows; the reference is the model with the adapter off."""
 
     plan: dict
+    reference: Any
 
     def compute_loss(self, model: Any, inputs: dict, **_: Any) -> Tensor:
         beta = self.plan["beta"]
@@ -140,6 +150,25 @@ class Unlearner(Trainer):
         divergence = (theirs.exp() * (theirs - ours)).sum(-1)
         kept = ((divergence * mask).sum(-1) / mask.sum(-1)).mean()
         return loss + self.plan["retain_weight"] * kept
+
+
+class FullUnlearner(Unlearner):
+    """npo with a nll on the retain rows; the reference is a copy of the model."""
+
+    def compute_loss(self, model: Any, inputs: dict, **_: Any) -> Tensor:
+        beta, forget = self.plan["beta"], inputs["forget"]
+        with torch.no_grad():
+            reference = sequence_nll(self.reference(**forget).logits, forget["labels"])
+        policy = sequence_nll(model(**forget).logits, forget["labels"])
+        loss = (-2 / beta * F.logsigmoid(beta * (policy - reference))).mean()
+        kept: Tensor = model(**inputs["retain"]).loss
+        return loss + self.plan["retain_weight"] * kept
+
+
+def sequence_nll(logits: Tensor, labels: Tensor) -> Tensor:
+    """Negative log-likelihood of each row's labels [B], from logits [B, T, V]."""
+    losses = F.cross_entropy(logits[:, :-1].transpose(1, 2), labels[:, 1:], ignore_index=-100, reduction="none")
+    return losses.sum(-1)
 
 
 class Probe(TrainerCallback):

@@ -29,9 +29,9 @@ def test_the_page_on_gpus_is_that_of_its_rows():
 
 def test_a_target_that_was_missed_is_said():
     way = {"cpu_seconds": 2.0, "reached": False, "steps": 3, "forget": 0.5, "kept": 0.9}
-    row = {"model": "m", "forget_rows": 1, "retain_rows": 2, "level": 0.1, "date": "d", "plain": way}
+    row = {"model": "m", "forget_rows": 1, "retain_rows": 2, "level": 0.1, "date": "d", "plain": way, "full": way}
     page = performance_page.to_target([{**row, "forget_command": {**way, "cpu_seconds": 1.0, "reached": True}}])
-    assert "| 2.0 s, not reached | 1.0 s | 2.0 |" in page
+    assert "| 2.0 s, not reached | 2.0 s, not reached | 1.0 s | 2.0, 2.0 |" in page
 
 
 def test_plain_code_and_ours_give_an_answer_the_same_probability():

@@ -1,11 +1,14 @@
-"""Seconds from the command to "forgotten and kept": `unlearn forget` beside PEFT and Trainer code as people write it.
+"""Seconds from the command to "forgotten and kept": `unlearn forget` beside two scripts without it.
 
     python -m tests.benchmarks.time_to_target [--model MODEL --forget FILE --retain FILE --name NAME] [--write]
 
-Without files: the demo's model and people. Both are commands of their own, one after the other, on one thread: start-up,
-loading, measuring before, training until both halves of the target hold, saving, measuring after. The plain code gets what
-`forget` found out: the level, the learning rate, all settings of npo + kl. It looks at all forget rows and the kept ones
-after each epoch, and stops as soon as both hold; `forget` settles after that. Measuring, in the plain code: the
+The scripts (`plain_unlearning.py`): PEFT and Trainer code as people write it, and the loop of the field's framework, which
+trains all weights beside a copy of the model. The rate of the latter is `--full-rate`: take the fastest, by trial.
+
+Without files: the demo's model and people. All are commands of their own, one after the other, on one thread: start-up,
+loading, measuring before, training until both halves of the target hold, saving, measuring after. The scripts get what
+`forget` found out: the level, and with PEFT the learning rate and all settings of npo + kl. They look at all forget rows and
+the kept ones after each epoch, and stop as soon as both hold; `forget` settles after that. Measuring, in the scripts: the
 probability of every row and greedy answers, in padded batches of 8; `forget` also measures second wordings, wrong answers
 and intervals. CPU seconds of the process (user and system), so that a busy machine disturbs both alike; and of the clock.
 `--write` adds the row to docs/reference/time_to_target.json and makes the page docs/reference/performance.md anew.
@@ -40,6 +43,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, help="forget rows at most; ten times as many retain rows")
     parser.add_argument("--generate-limit", type=int, default=200)
     parser.add_argument("--max-new-tokens", type=int, default=200)
+    parser.add_argument("--full-rate", type=float, default=1e-4, help="learning rate where all weights are trained")
     parser.add_argument("--name", default="the demo's model")
     parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
@@ -66,19 +70,25 @@ def compared(arguments: argparse.Namespace, folder: Path) -> dict:
         "reached": report["target"]["forget_reached"] and report["target"]["retain_reached"],
         "phases": report["seconds"],
     }
-    plan = folder / "plain.json"
-    plan.write_text(json.dumps(_plan(report, files, str(folder / "adapter"))))
-    plain = _timed([str(PLAIN), str(plan)])
-    plain |= json.loads(plan.read_text())["result"]
+    plan = _plan(report, files, str(folder / "result"))
+    full = plan | {"way": "full", "learning_rate": arguments.full_rate, "retain_ratio": 1}
     return {
         "model": arguments.name,
         "forget_rows": report["data"]["forget"]["rows"],
         "retain_rows": sum(report["data"][name]["rows"] for name in ("retain", "retain_trained") if name in report["data"]),
         "level": report["target"]["level"],
         "forget_command": ours,
-        "plain": plain,
+        "plain": _script(plan, folder),
+        "full": {**_script(full, folder), "learning_rate": arguments.full_rate},
         "date": date.today().isoformat(),
     }
+
+
+def _script(plan: dict, folder: Path) -> dict:
+    """Seconds and results of a script that follows a plan."""
+    path = folder / "plan.json"
+    path.write_text(json.dumps(plan))
+    return _timed([str(PLAIN), str(path)]) | json.loads(path.read_text())["result"]
 
 
 def _files(arguments: argparse.Namespace, folder: Path) -> dict[str, str]:
@@ -104,12 +114,13 @@ def _timed(arguments: list[str]) -> dict:
 
 
 def _plan(report: dict, files: dict[str, str], output: str) -> dict:
-    """The settings and the target that the plain code works with."""
+    """The settings and the target that the PEFT script works with."""
     config, steps = report["config"], report["training"]["steps_planned"]
     taken = ("model", "learning_rate", "lora_r", "lora_alpha", "batch_size", "retain_ratio", "retain_weight", "seed")
     return {
         **{name: config[name] for name in (*taken, "generate_limit", "max_new_tokens", "retain_held_out")},
         **files,
+        "way": "peft",
         "beta": config["parameters"]["beta"],
         "level": report["target"]["level"],
         "keep": report["target"]["keep"],

@@ -1,7 +1,7 @@
 """Default settings over models, numbers of rows, methods, row formats and precisions: `docs/reference/defaults.md`.
 
     python tests/benchmarks/defaults.py --shared ../shared --real DIR [--models small,demo,real] [--rows 1,5,20]
-        [--methods npo,simnpo] [--formats qa,text,messages] [--precisions auto,4bit] [--retain given,none] [--render]
+        [--methods npo,simnpo] [--formats qa,text,messages] [--precisions auto,4bit,bf16] [--retain given,none] [--render]
 
 Each cell is a run of `unlearn forget` in a process of its own, on one thread, with no setting but the model, the rows and
 the method. DIR holds the models that `../shared/real/build.py DIR` makes. Cells of earlier calls stay in the table.
@@ -43,6 +43,7 @@ INTRODUCTION = (
     "",
     "All seconds but those of `npo` with up to 20 rows on the small model were taken beside other work.",
 )
+PRECISIONS = {"auto": [], "4bit": ["--load-in-4bit"], "bf16": ["--dtype", "bfloat16"]}  # flags of each
 COLUMNS = ("model", "method", "rows", "format", "precision", "retain rows")
 
 
@@ -93,7 +94,7 @@ def run(source: Source, cell: dict[str, Any], *flags: str) -> dict[str, Any]:
             "forget", "--model", source.model, "--forget", forget, "--method", cell["method"], "--output-dir", out,
             *MEASURED,
             *(["--retain", retain] if cell["retain rows"] == "given" else []),
-            *(["--load-in-4bit"] if cell["precision"] == "4bit" else []),
+            *PRECISIONS[cell["precision"]],
             *(["--no-general"] if cell["model"] != "real" else []),  # the other two know nothing but their rows
             *flags,
         ]  # fmt: skip

@@ -148,10 +148,15 @@ def differing(one: Path, other: Path) -> list[str]:
 
 
 def half_written(folder: Path) -> list[str]:
-    """Files under their final name that are not whole; a line that a step was writing is known to be cut."""
+    """Files under their final name that are not whole; a line that a step was writing is known to be cut.
+
+    A merge writes into a folder beside its output, which no command reads and the next merge removes.
+    """
     broken = []
     for path in sorted(folder.rglob("*")):
         if not path.is_file() or path.name in ("metrics.jsonl", ".unlearn.lock") or path.name.endswith(".part"):
+            continue
+        if any(part.startswith(".") and part.endswith(".merge") for part in path.relative_to(folder).parts):
             continue
         try:
             _content(path, folder)

@@ -29,7 +29,6 @@ from torch import Tensor
 from tests.benchmarks import performance, performance_page
 from unlearn_cli.data import batch
 from unlearn_cli.data.tokenize import Row
-from unlearn_cli.models import adapter
 
 
 def main() -> None:
@@ -49,10 +48,7 @@ def main() -> None:
 def measured(arguments: argparse.Namespace) -> dict[str, Any]:
     """Seconds and tokens of a step in both ways, and the largest relative difference of losses and gradients."""
     files = {name: lengthened(Path(getattr(arguments, name)), arguments.words) for name in ("forget", "retain")}
-    given = {**vars(arguments), **files, "dtype": "float32", "device": "cpu", "load_in_4bit": False}
-    run = performance.prepared(argparse.Namespace(**given))
-    adapter.set_training(run.model.model)
-    performance.move(run.trainer.parameters)
+    run = performance.underway(arguments, **files)
     step = performance.ours(run.trainer)
     ways = {"each": apart, "once": batch.by_question}
     seconds: dict[str, list[float]] = {name: [] for name in ways}

@@ -32,7 +32,7 @@ from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
 from tests.benchmarks import performance, performance_page
 from unlearn_cli.data.batch import Batch
-from unlearn_cli.models import adapter, forward, packing
+from unlearn_cli.models import forward, packing
 from unlearn_cli.models.depth import blocks
 from unlearn_cli.models.forward import Layout
 from unlearn_cli.recipes.forgetting.prepare import PreparedRun
@@ -53,11 +53,7 @@ def main() -> None:
 
 def measured(arguments: argparse.Namespace) -> dict[str, Any]:
     """CPU seconds of a step with and without the idea, and the largest relative difference of the losses."""
-    run = performance.prepared(
-        argparse.Namespace(**vars(arguments), dtype="float32", device="cpu", load_in_4bit=False),
-    )
-    adapter.set_training(run.model.model)
-    performance.move(run.trainer.parameters)
+    run = performance.underway(arguments)
     step = performance.ours(run.trainer)
     ways: dict[str, Callable[[], AbstractContextManager]] = {
         "as it is": nullcontext, "idea": lambda: IDEAS[arguments.idea](run),

@@ -167,6 +167,15 @@ def prepared(arguments: argparse.Namespace) -> PreparedRun:
     return prepare(resolve_run(config, {}, Reporter(quiet=True)), load_model, None)
 
 
+def underway(arguments: argparse.Namespace, **files: str) -> PreparedRun:
+    """A run in float32 on a CPU whose adapter has an effect. `files` take the place of those of the arguments."""
+    given = {**vars(arguments), **files, "dtype": "float32", "device": "cpu", "load_in_4bit": False}
+    run = prepared(argparse.Namespace(**given))
+    adapter.set_training(run.model.model)
+    move(run.trainer.parameters)
+    return run
+
+
 def ours(trainer: Trainer) -> Callable[[int], tuple[float, int]]:
     def step(number: int) -> tuple[float, int]:
         outputs = trainer.passes.run(trainer.pairing.forget(number), trainer.pairing.retain(number))

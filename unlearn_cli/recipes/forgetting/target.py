@@ -71,13 +71,13 @@ def find_target(
     keep = _share_to_keep(run, before)
     unknown = never_known(run, loaded, before, baseline)
     likeliest, is_down = float(before["forget"].probabilities.max()), forget <= unknown.level
+    floor, kind = (UNKNOWN, "an answer") if _are_questions(run) else (UNKNOWN_TEXT, "a text")
     if is_down and not unknown.chosen and likeliest <= max(KNOWN_ROW, unknown.row_level):
         why = (
             f"the forget rows have a probability of {forget:.3g}, no more than answers that the model never knew "
             f"({unknown.level:.3g}, by {unknown.source})"
         )
-    elif unknown.estimated and likeliest < (floor := UNKNOWN if _are_questions(run) else UNKNOWN_TEXT):
-        kind = "an answer" if floor == UNKNOWN else "a text"
+    elif unknown.estimated and likeliest < floor:
         why = f"no forget row has a probability above {likeliest:.3g}, and below {floor:g} a model does not know {kind}"
     else:
         why = None
